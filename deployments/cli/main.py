@@ -1,0 +1,5 @@
+import sys
+
+
+def run() -> None:
+    sys.exit(0)

@@ -1,0 +1,1 @@
+"""Prefect flows: parameters in, tasks in order, artifacts out. No rules here."""

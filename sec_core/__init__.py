@@ -1,0 +1,1 @@
+"""The domain: rules as pure functions, adapters behind small interfaces. Knows no Prefect."""

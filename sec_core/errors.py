@@ -1,0 +1,149 @@
+"""The errors of the pipeline: a small tree of transient and terminal kinds.
+
+`transient` feeds retry conditions: a transient error may go away by itself, a terminal one needs a person or
+new code. `code` is the stable name that logs, the ledger and the Prefect UI carry. Every message says what
+happened; `next_step` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class SecError(Exception):
+    """Root of all errors that this project raises on purpose.
+
+    Attributes:
+        code: Stable, lower-case name of the kind, for logs and the ledger.
+        transient: Whether the same call may succeed later without anybody's help.
+        next_step: One sentence that says what to do next.
+    """
+
+    code: ClassVar[str] = "error"
+    transient: ClassVar[bool] = False
+    default_next_step: ClassVar[str] = ""
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = self.default_next_step if next_step is None else next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.next_step}".strip()
+
+
+class ConfigError(SecError):
+    """A setting is missing, malformed or contradicts another."""
+
+    code = "config"
+    default_next_step = "Correct the setting in the environment or in .env."
+
+
+class InputError(SecError):
+    """A value given by a person (a month, a file) can't be used."""
+
+    code = "input"
+
+
+# --- the source ---------------------------------------------------------------------------------------------
+
+
+class SourceError(SecError):
+    """The SEC's API did not give a usable answer."""
+
+    code = "source"
+
+
+class SourceUnavailable(SourceError):
+    """No answer, or a server error: timeouts, dropped connections, 5xx."""
+
+    code = "source_unavailable"
+    transient = True
+    default_next_step = "Run the same command again later; what was captured is kept."
+
+
+class SourceRefused(SourceError):
+    """The source answered 403 or 429: it wants fewer requests, or none from this address.
+
+    Attributes:
+        retry_after_s: Seconds that the source asked to wait, or None when it named none.
+    """
+
+    code = "source_refused"
+    transient = True
+    default_next_step = "Wait, then run the same command again; lower SEC_MAX_RATE if it happens again."
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class CircuitOpen(SourceError):
+    """Too many failures in a row: nothing is asked of the source until `reopens_at`.
+
+    Attributes:
+        reopens_at: UTC instant at which one probe may go out.
+    """
+
+    code = "circuit_open"
+    transient = True
+
+    def __init__(self, message: str, *, reopens_at: datetime) -> None:
+        super().__init__(message, next_step=f"The next probe may go out at {reopens_at:%Y-%m-%d %H:%M:%S} UTC.")
+        self.reopens_at = reopens_at
+
+
+class UnexpectedBody(SourceError):
+    """An answer that is not JSON, is too large, or fits no known shape.
+
+    Attributes:
+        body: The bytes as received, or None where they were refused before they were read whole.
+    """
+
+    code = "unexpected_body"
+    default_next_step = (
+        "The body is in quarantine: see `sec status`, teach the code the new shape, then `sec reprocess`."
+    )
+
+    def __init__(self, message: str, *, body: bytes | None = None) -> None:
+        super().__init__(message)
+        self.body = body
+
+
+# --- what we keep -------------------------------------------------------------------------------------------
+
+
+class StorageError(SecError):
+    """Bronze, the archive or Gold can't be read or written, or is not what it was."""
+
+    code = "storage"
+    default_next_step = "Check the disk under SEC_DATA_DIR."
+
+
+class DatabaseError(SecError):
+    """PostgreSQL refused what was asked of it."""
+
+    code = "database"
+
+
+class DatabaseUnavailable(DatabaseError):
+    """PostgreSQL can't be reached or did not start."""
+
+    code = "database_unavailable"
+    transient = True
+    default_next_step = "Check SEC_DATABASE_URL, or run `sec doctor`; what was captured is kept."
+
+
+class PublicationError(SecError):
+    """Gold can't be published; what was published before stays whole."""
+
+    code = "publication"
+
+
+class IncompleteError(SecError):
+    """The work ended in good order but not all that was asked for could be done."""
+
+    code = "incomplete"

@@ -1,0 +1,1 @@
+"""Gold: Parquet for research, payloads for the dashboard, the report."""

@@ -1,0 +1,1 @@
+"""The comunas, companies and regions, and how the SEC spells them."""

@@ -1,0 +1,1 @@
+"""Silver: observations and events, by explicit rules."""

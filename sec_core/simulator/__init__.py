@@ -1,0 +1,1 @@
+"""A server that speaks the SEC's API, for the demo, tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""The SEC's API: client, shapes, politeness."""
