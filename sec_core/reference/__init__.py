@@ -1,1 +1,1 @@
-"""The comunas, companies and regions, and how the SEC spells them."""
+"""Facts that belong to the project: comunas, regions and companies with the spellings under which the SEC names them."""

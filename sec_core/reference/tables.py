@@ -1,0 +1,128 @@
+"""The reference files as typed values. They are read once in a process and never change while it runs."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+UNKNOWN_NAME = "UNKNOWN"
+UNKNOWN_GEOGRAPHY = 0
+UNKNOWN_COMPANY = 0
+NO_COMPANY = 1
+"""`id_empresa` of NO INFORMADA: the shape has no company."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One of the 16 regions.
+
+    Attributes:
+        codigo: Official code, two digits.
+        nombre: The dashboard's short form, upper case without accents.
+        nombre_oficial: Official name with accents, without the words "Región de".
+        alias: Other spellings.
+    """
+
+    codigo: str
+    nombre: str
+    nombre_oficial: str
+    alias: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comuna:
+    """One of the 346 comunas, in its official region of today.
+
+    Attributes:
+        codigo: Official code, five digits; empty for UNKNOWN.
+        nombre: Upper case without accents (`NUNOA`).
+        codigo_region: Official code of the region.
+        nombre_region: Short form of the region's name.
+        nombre_oficial: Name with accents.
+    """
+
+    codigo: str
+    nombre: str
+    codigo_region: str
+    nombre_region: str
+    nombre_oficial: str
+
+    @property
+    def id_geografia(self) -> int:
+        """The code as a number, the key of `dim_geografia`; 0 for UNKNOWN."""
+        return int(self.codigo) if self.codigo else UNKNOWN_GEOGRAPHY
+
+
+@dataclass(frozen=True, slots=True)
+class Empresa:
+    """A company. Ids are fixed in the file: never give one to another company.
+
+    Attributes:
+        id_empresa: Key of `dim_empresa`; 0 is UNKNOWN, 1 is NO INFORMADA.
+        nombre: Name as the SEC writes it today.
+    """
+
+    id_empresa: int
+    nombre: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A spelling that folding alone does not resolve.
+
+    Attributes:
+        alias: The spelling.
+        codigo: Code of the comuna, or id of the company, as text.
+        motivo: Why it is listed.
+    """
+
+    alias: str
+    codigo: str
+    motivo: str
+
+
+@cache
+def regiones() -> tuple[Region, ...]:
+    """The 16 regions by code."""
+    return tuple(
+        Region(row["codigo"], row["nombre"], row["nombre_oficial"], tuple(filter(None, row["alias"].split("|"))))
+        for row in _rows("regiones.csv")
+    )
+
+
+@cache
+def comunas() -> tuple[Comuna, ...]:
+    """The 346 comunas by code, UNKNOWN not among them."""
+    return tuple(
+        Comuna(row["codigo"], row["nombre"], row["codigo_region"], row["nombre_region"], row["nombre_oficial"])
+        for row in _rows("comunas.csv")
+    )
+
+
+@cache
+def empresas() -> tuple[Empresa, ...]:
+    """All companies by id, UNKNOWN and NO INFORMADA among them."""
+    return tuple(Empresa(int(row["id_empresa"]), row["nombre"]) for row in _rows("empresas.csv"))
+
+
+@cache
+def comuna_aliases() -> tuple[Alias, ...]:
+    """Spellings of comunas that folding does not resolve."""
+    return tuple(Alias(row["alias"], row["codigo"], row["motivo"]) for row in _rows("comunas_alias.csv"))
+
+
+@cache
+def empresa_aliases() -> tuple[Alias, ...]:
+    """Spellings and former names of companies."""
+    return tuple(Alias(row["alias"], row["id_empresa"], row["motivo"]) for row in _rows("empresas_alias.csv"))
+
+
+UNKNOWN_COMUNA = Comuna("", UNKNOWN_NAME, "", UNKNOWN_NAME, UNKNOWN_NAME)
+"""The member of `dim_geografia` for places that do not resolve."""
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = files("sec_core.reference").joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
