@@ -1,0 +1,203 @@
+"""What a `GetPorFecha` answer may look like: pure checks of bodies against the two known shapes.
+
+Nothing of a body is trusted before every one of its rows was looked at: exact keys, and types that the
+imputation rules can deal with. A body that fits neither shape is described in one short line, so that a person
+can see what changed. Source of the shapes: docs/source.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import orjson
+
+from sec_core.bronze.model import Shape
+
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+"""Largest answer that is read at all."""
+
+MAX_VALUES: Final = 3_000_000
+"""Most values in an answer that is decoded: far above any storm, low enough to bound the memory of decoding."""
+
+AGGREGATED_KEYS: Final = ("NOMBRE_REGION", "NOMBRE_COMUNA", "CLIENTES_AFECTADOS")
+DETAILED_KEYS: Final = (
+    "DIA_INT", "MES_INT", "ANHO_INT", "HORA", "DIA", "MES", "ANHO", "NOMBRE_REGION", "NOMBRE_COMUNA",
+    "NOMBRE_EMPRESA", "CLIENTES_AFECTADOS", "ACTUALIZADO_HACE", "FECHA_INT_STR",
+)  # fmt: skip
+KEYS: Final = {Shape.DETAILED: frozenset(DETAILED_KEYS), Shape.AGGREGATED: frozenset(AGGREGATED_KEYS)}
+
+_TEXT: Final = frozenset({str, type(None)})
+_DATE_PART: Final = frozenset({int, str, type(None)})
+_COUNT: Final = frozenset({int, float, str, bool, type(None)})
+_TYPES: Final = {
+    "CLIENTES_AFECTADOS": _COUNT,
+    "NOMBRE_REGION": _TEXT,
+    "NOMBRE_COMUNA": _TEXT,
+    "NOMBRE_EMPRESA": _TEXT,
+    "ACTUALIZADO_HACE": _TEXT,
+}
+_TYPE_NAMES: Final = {
+    bool: "a boolean", int: "an integer", float: "a number", str: "a text",
+    list: "a list", dict: "an object", type(None): "null",
+}  # fmt: skip
+_INT64_MAX: Final = 2**63 - 1
+_INTEGER_TEXT: Final = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
+_EXAMPLE_CHARS: Final = 40
+_LISTED_KEYS: Final = 6
+
+
+class BodyKind(StrEnum):
+    """What a body turned out to be."""
+
+    DETAILED = "detailed"
+    AGGREGATED = "aggregated"
+    EMPTY = "empty"
+    UNKNOWN_SHAPE = "unknown_shape"
+    NOT_JSON = "not_json"
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """The verdict on a body.
+
+    Attributes:
+        kind: Which shape it has, that it is `[]`, or why it fits none.
+        rows: Number of rows (0 unless it has a known shape).
+        customers: Sum of the valid customer counts (imputation rule 1 applied).
+        reason: What doesn't fit, in one line; None for a known shape and for `[]`.
+    """
+
+    kind: BodyKind
+    rows: int = 0
+    customers: int = 0
+    reason: str | None = None
+
+    @property
+    def shape(self) -> Shape | None:
+        """The known shape, or None."""
+        return Shape(self.kind.value) if self.kind in {BodyKind.DETAILED, BodyKind.AGGREGATED} else None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the source answered as it should: a known shape, or `[]`."""
+        return self.reason is None
+
+
+def customer_count(value: object) -> int | None:
+    """Read a `CLIENTES_AFECTADOS` by imputation rule 1.
+
+    Args:
+        value: A decoded JSON scalar.
+
+    Returns:
+        The count; None where it is null, empty, negative, or not a whole number that fits 64 bits (such a value
+        counts as 0). Texts count when they are written as an integer: a point or comma in a text is ambiguous
+        (thousands or decimals) and makes it not a number.
+    """
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        # Integral floats below 2**63 convert exactly.
+        value = int(value) if value.is_integer() and abs(value) < 2.0**63 else None
+    elif isinstance(value, str):
+        text = value.strip()
+        value = int(text) if _INTEGER_TEXT.fullmatch(text) else None
+    return value if isinstance(value, int) and 0 <= value <= _INT64_MAX else None
+
+
+def classify(body: bytes) -> Classified:
+    """Check a body against the two known shapes, every row of it.
+
+    Never raises for any bytes, and works in memory bounded by `MAX_BODY_BYTES` and `MAX_VALUES`.
+
+    Args:
+        body: The answer as received.
+
+    Returns:
+        The verdict.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"{len(body)} bytes, more than {MAX_BODY_BYTES} are refused")
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+        return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"more than {MAX_VALUES} values in one answer")
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        start = body[:_EXAMPLE_CHARS].decode("utf-8", "replace")
+        return Classified(BodyKind.NOT_JSON, reason=f"not JSON ({error}); it starts {start!r}"[:400])
+    if not isinstance(decoded, list):
+        return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"not a list of rows but {_example(decoded)}")
+    if not decoded:
+        return Classified(BodyKind.EMPTY)
+    return _classify_rows(decoded)
+
+
+def _classify_rows(rows: list[object]) -> Classified:
+    first = rows[0]
+    shape = _nearest_shape(first) if isinstance(first, dict) else Shape.AGGREGATED
+    keys = KEYS[shape]
+    total = 0
+    for number, row in enumerate(rows):
+        # The common case costs two set operations; a misfit is described once and ends the search.
+        if type(row) is not dict or row.keys() != keys or not _types_fit(row):
+            return Classified(BodyKind.UNKNOWN_SHAPE, reason=_describe_misfit(row, number, len(rows), shape))
+        value = row["CLIENTES_AFECTADOS"]
+        total += value if type(value) is int and 0 <= value <= _INT64_MAX else (customer_count(value) or 0)
+    # The sum is kept in a 64-bit column; a body whose counts overflow it can't be a count of customers.
+    if total > _INT64_MAX:
+        return Classified(BodyKind.UNKNOWN_SHAPE, reason="the customers of all rows don't fit 64 bits")
+    return Classified(BodyKind(shape.value), rows=len(rows), customers=total)
+
+
+def _types_fit(row: dict[str, object]) -> bool:
+    return all(type(value) in _TYPES.get(key, _DATE_PART) for key, value in row.items())
+
+
+def _nearest_shape(row: dict[str, object]) -> Shape:
+    """The shape that shares most keys with a row, counting what differs in either direction."""
+    return min((Shape.AGGREGATED, Shape.DETAILED), key=lambda shape: len(KEYS[shape] ^ row.keys()))
+
+
+def _describe_misfit(row: object, number: int, count: int, shape: Shape) -> str:
+    place = f"row {number + 1} of {count}"
+    if not isinstance(row, dict):
+        return f"{place} is not an object but {_example(row)}"
+    for other in Shape:
+        if other is not shape and row.keys() == KEYS[other]:
+            return f"rows of both shapes in one answer: {place} is {other}, the first is {shape}"
+    keys = KEYS[shape]
+    found = []
+    if missing := sorted(keys - row.keys()):
+        found.append(f"missing keys {_listed(missing)}")
+    if new := sorted(row.keys() - keys):
+        found.append(f"new keys {_listed(new)}, for example {_label(new[0])} = {_example(row[new[0]])}")
+    other_type = [key for key in row if key in keys and type(row[key]) not in _TYPES.get(key, _DATE_PART)]
+    if other_type:
+        key = other_type[0]
+        found.append(f"another type in {_listed(other_type)}, for example {key} = {_example(row[key])}")
+    return f"{place} does not fit the {shape} shape: {'; '.join(found)}"
+
+
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - _LISTED_KEYS} more" if len(keys) > _LISTED_KEYS else ""
+    return ", ".join(_label(key) for key in keys[:_LISTED_KEYS]) + more
+
+
+def _label(key: str) -> str:
+    short = key[:_EXAMPLE_CHARS]
+    # Odd keys are quoted, so that control characters can reach neither a log nor a text column.
+    return short if short.isidentifier() and short.isascii() else repr(short)
+
+
+def _example(value: object) -> str:
+    kind = _TYPE_NAMES.get(type(value), "a value")
+    if isinstance(value, dict):
+        return f"{kind} with the keys {_listed(sorted(value))}" if value else f"{kind} without keys"
+    if isinstance(value, list):
+        return f"{kind} of {len(value)}"
+    if isinstance(value, str):
+        return f"{kind} {value[:_EXAMPLE_CHARS]!r}"
+    return kind if value is None else f"{kind} ({value})"

@@ -1,0 +1,151 @@
+"""Bodies against the two known shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sec_core.bronze.model import Shape
+from sec_core.source.shapes import (
+    AGGREGATED_KEYS,
+    DETAILED_KEYS,
+    MAX_BODY_BYTES,
+    BodyKind,
+    classify,
+    customer_count,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AGGREGATED = {"NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "CLIENTES_AFECTADOS": 7}
+DETAILED: dict[str, Any] = {
+    "DIA_INT": 29, "MES_INT": 1, "ANHO_INT": 2025, "HORA": 0, "DIA": 0, "MES": 0, "ANHO": 0,
+    "NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "NOMBRE_EMPRESA": "CGE", "CLIENTES_AFECTADOS": 3,
+    "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ", "FECHA_INT_STR": "29/1/2025",
+}  # fmt: skip
+
+
+def reason_of(rows: object) -> str:
+    found = classify(orjson.dumps(rows))
+    assert found.kind is BodyKind.UNKNOWN_SHAPE
+    assert found.shape is None
+    assert found.reason is not None
+    return found.reason
+
+
+def test_known_shapes_are_counted() -> None:
+    assert classify(b" [] ").kind is BodyKind.EMPTY
+    detailed = classify(orjson.dumps([DETAILED, DETAILED]))
+    assert (detailed.shape, detailed.rows, detailed.customers) == (Shape.DETAILED, 2, 6)
+    aggregated = classify(orjson.dumps([AGGREGATED, AGGREGATED | {"CLIENTES_AFECTADOS": "5"}]))
+    assert (aggregated.shape, aggregated.rows, aggregated.customers) == (Shape.AGGREGATED, 2, 12)
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (12, 12), (0, 0), ("12", 12), (" 12 ", 12), ("+3", 3), (4.0, 4), (2**63 - 1, 2**63 - 1),
+        (None, None), ("", None), ("no", None), (-1, None), ("-1", None), (1.5, None), ("1.000", None), (2**63, None),
+        (1e300, None), (float("nan"), None), (True, None), ("9" * 25, None), ("1_0", None), ("\u0661", None),
+    ],
+)  # fmt: skip
+def test_customer_count(value: object, count: int | None) -> None:
+    assert customer_count(value) == count
+
+
+def test_values_that_imputation_can_deal_with_are_accepted() -> None:
+    odd = DETAILED | {"CLIENTES_AFECTADOS": None, "NOMBRE_COMUNA": None, "DIA_INT": "x", "FECHA_INT_STR": None}
+    found = classify(orjson.dumps([odd, odd | {"CLIENTES_AFECTADOS": -4}, DETAILED]))
+    assert (found.shape, found.rows, found.customers) == (Shape.DETAILED, 3, 3)
+
+
+def test_reasons_name_what_changed() -> None:
+    renamed = {("EMPRESA" if key == "NOMBRE_EMPRESA" else key): value for key, value in DETAILED.items()}
+    reason = reason_of([DETAILED, renamed])
+    assert "row 2 of 2" in reason
+    assert "missing keys NOMBRE_EMPRESA" in reason
+    assert "new keys EMPRESA, for example EMPRESA = a text 'CGE'" in reason
+    assert "another type in CLIENTES_AFECTADOS, for example CLIENTES_AFECTADOS = a list of 1" in reason_of(
+        [AGGREGATED | {"CLIENTES_AFECTADOS": [1]}]
+    )
+    assert "NOMBRE_COMUNA = an integer (3)" in reason_of([AGGREGATED | {"NOMBRE_COMUNA": 3}])
+    assert "DIA_INT = a number (1.5)" in reason_of([DETAILED | {"DIA_INT": 1.5}])
+    assert "rows of both shapes" in reason_of([AGGREGATED, DETAILED])
+    assert "an object with the keys Message" in reason_of({"Message": "An error has occurred."})
+    assert "row 1 of 1 is not an object but a list of 0" in reason_of([[]])
+    assert "64 bits" in reason_of([AGGREGATED | {"CLIENTES_AFECTADOS": 2**62}] * 2)
+
+
+def test_what_is_not_json_is_told_apart() -> None:
+    for body in (b"", b"<html>Service Unavailable</html>", b"\xff\xfe[]", b"[" * 100_000, b"[{]", b"[NaN]"):
+        found = classify(body)
+        assert found.kind is BodyKind.NOT_JSON
+        assert found.reason is not None
+        assert len(found.reason) <= 400
+
+
+def test_hostile_bodies_are_refused_before_they_are_decoded() -> None:
+    assert "bytes" in (classify(b" " * (MAX_BODY_BYTES + 1)).reason or "")
+    assert "values" in (classify(b"[" + b"{}," * 4_000_000 + b"{}]").reason or "")
+    assert classify(b"[" * 900 + b"]" * 900).kind is BodyKind.UNKNOWN_SHAPE
+    assert "\\x00" in reason_of([AGGREGATED | {"\x00" * 500: 1}])
+
+
+json_scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text()
+json_values = st.recursive(
+    json_scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
+)
+field_values = st.sampled_from([0, 3, 2025, "Talca", "12", "", None]) | json_scalars
+rows_like = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(dict.fromkeys(AGGREGATED_KEYS, field_values)),
+        st.fixed_dictionaries(dict.fromkeys(DETAILED_KEYS, field_values)),
+        st.dictionaries(st.sampled_from([*DETAILED_KEYS, "OTRA"]), json_values),
+        st.just(AGGREGATED),
+        st.just(DETAILED),
+        json_values,
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows_like)
+def test_any_rows_are_accounted_for_or_refused_with_a_reason(rows: list[Any]) -> None:
+    import json  # noqa: PLC0415  (writes integers of any size, unlike orjson)
+
+    found = classify(json.dumps(rows).encode())
+    if found.kind is BodyKind.EMPTY:
+        assert rows == []
+    elif found.usable:
+        assert found.rows == len(rows)
+        assert found.shape is not None
+        expected = {Shape.DETAILED: DETAILED_KEYS, Shape.AGGREGATED: AGGREGATED_KEYS}[found.shape]
+        assert all(row.keys() == set(expected) for row in rows)
+    else:
+        assert found.reason
+        assert len(found.reason) < 1500
+        assert "\x00" not in found.reason
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_get_a_verdict(body: bytes) -> None:
+    found = classify(body)
+    assert found.usable == (found.reason is None)
+
+
+def test_real_captures(captures_dir: Path) -> None:
+    for path in sorted((captures_dir / "por_fecha").glob("*/*.json")):
+        found = classify(path.read_bytes())
+        assert found.shape is not None, path.name
+        assert found.shape.value == path.parent.name
+    storm = classify((captures_dir / "por_fecha/aggregated/2024-08-02T12.json").read_bytes())
+    assert (storm.rows, storm.customers) == (299, 1_176_268)
+    ordinary = classify((captures_dir / "por_fecha/detailed/2025-01-29T12.json").read_bytes())
+    assert (ordinary.rows, ordinary.customers) == (604, 21_759)
