@@ -1,0 +1,133 @@
+"""Build Gold from Silver: Parquet for research, payloads for the dashboard, local publication."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from sec_core.gold import frames, local, observations, parquet
+from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
+from sec_core.gold.payloads.registry import PAYLOADS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sec_core.clock import Clock
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.hours import Month
+
+EVENTS_FILE = "golden_interrupciones.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSize:
+    """Rows and bytes of a payload."""
+
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoldReport:
+    """What a build made.
+
+    Attributes:
+        folder: `gold/` under the data folder.
+        events_file: `golden_interrupciones.parquet`.
+        events: Events in it.
+        events_bytes: Its size.
+        observations: What was done to `observaciones/`.
+        payloads: Size of each payload, by id.
+        seconds: Wall time of the build.
+    """
+
+    folder: Path
+    events_file: Path
+    events: int
+    events_bytes: int
+    observations: observations.ExportReport
+    payloads: dict[str, PayloadSize]
+    seconds: float
+
+    @property
+    def months_written(self) -> tuple[Month, ...]:
+        """Months of `observaciones/` that were written again."""
+        return self.observations.written
+
+
+def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
+    """Make all of Gold from what Silver holds, and publish it locally.
+
+    The same Silver gives the same bytes, but for the time in `meta`. Nothing is asked of the source.
+
+    Args:
+        database: Silver.
+        settings: `gold_dir` and the thresholds that `meta` repeats.
+        clock: Tells which hours have ended.
+
+    Returns:
+        Files, counts and sizes.
+
+    Raises:
+        DatabaseError: Silver can't be read or `dashboard_stats` not written.
+        StorageError: A file can't be written.
+    """
+    began = time.monotonic()
+    folder = settings.gold_dir
+    collected, exported = read_frames(database, settings, clock)
+    events_file = folder / EVENTS_FILE
+    size = parquet.write(collected.events, events_file, parquet.EVENTS, "Power-outage events in Chile")
+    payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
+    sizes = local.write_files(payloads, folder / "dashboard_stats")
+    local.write_table(payloads, database, collected.now)
+    report = GoldReport(
+        folder=folder,
+        events_file=events_file,
+        events=collected.events.height,
+        events_bytes=size,
+        observations=exported,
+        payloads={name: PayloadSize(len(rows), sizes[name]) for name, rows in payloads.items()},
+        seconds=time.monotonic() - began,
+    )
+    logger.bind(stage="gold").info(
+        "Gold holds {} events; {} months of observations written, {} kept; {} payloads.",
+        report.events,
+        len(exported.written),
+        exported.kept,
+        len(payloads),
+    )
+    return report
+
+
+def read_frames(
+    database: Database, settings: Settings, clock: Clock
+) -> tuple[frames.GoldFrames, observations.ExportReport]:
+    """Read one snapshot of Silver, bringing `gold/observaciones/` up to date from the same snapshot."""
+    root = settings.gold_dir / "observaciones"
+    now = clock.now()
+    with frames.snapshot(database) as connection:
+        loads = frames.read_loads(connection)
+        wanted = observations.digests(loads, observations.names(connection))
+        exported = observations.export(root, wanted, observations.database_reader(connection))
+        collected = frames.GoldFrames(
+            events=frames.read_events(connection),
+            loads=loads,
+            calendar=frames.hour_calendar(frames.read_ledger(connection), loads, now),
+            customers=frames.read_customers(connection),
+            imputation=frames.read_imputation(connection),
+            regions=frames.read_regions(connection),
+            projects=frames.read_projects(connection),
+            hourly=observations.hourly(root, sorted(wanted)),
+            thresholds={
+                "umbral_evento": settings.event_threshold,
+                "horas_cierre": settings.event_close_hours,
+                "horas_sin_datos_max": settings.event_max_gap_hours,
+                "cobertura_minima": MINIMUM_COVERAGE,
+            },
+            now=now,
+        )
+    return collected, exported

@@ -1,0 +1,176 @@
+"""What Gold reads from Silver: one consistent snapshot, as Polars frames with names already joined."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.gold.universe import COUNTRY_CODE, CUSTOMERS_SCHEMA
+from sec_core.hours import CHILE, Month, closed_hours, month_range
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from adbc_driver_postgresql.dbapi import Connection
+
+    from sec_core.db.database import Database
+
+UTC_TIME = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldFrames:
+    """Everything that payloads are computed from.
+
+    Attributes:
+        events: `fact_interrupciones` with names and `mes` (Date, the first day of the month of `inicio`, Chile wall
+            clock), ordered by inicio, codigo_comuna, nombre_empresa, hash_id.
+        loads: `cargas` with `mes`: one row for each hour in Silver.
+        calendar: One row for each hour that is expected, see `hour_calendar`.
+        customers: `clientes_regionales` with names.
+        imputation: `calidad_imputacion`.
+        regions: codigo_region, nombre_region of the 16 regions.
+        projects: `proyectos_seia`.
+        hourly: Lazily, customers out in each loaded hour: hora, nombre_region, clientes (one row for each region that
+            the hour lists).
+        thresholds: Settings that `meta` repeats.
+        now: The present instant, UTC.
+    """
+
+    events: pl.DataFrame
+    loads: pl.DataFrame
+    calendar: pl.DataFrame
+    customers: pl.DataFrame
+    imputation: pl.DataFrame
+    regions: pl.DataFrame
+    projects: pl.DataFrame
+    hourly: pl.LazyFrame
+    thresholds: Mapping[str, float]
+    now: datetime
+
+
+@contextmanager
+def snapshot(database: Database) -> Iterator[Connection]:
+    """A read-only connection that sees the database as of one instant, however many queries it answers."""
+    with database.adbc() as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield connection
+
+
+def query(connection: Connection, sql: str) -> pl.DataFrame:
+    """The rows of a query, types as PostgreSQL has them."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        frame = pl.from_arrow(cursor.fetch_arrow_table())
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError("A query gives a table.")
+    return frame
+
+
+def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
+    """Add `mes`, the first day of the month in Chile of an instant."""
+    wall = pl.col(column).dt.convert_time_zone(str(CHILE))
+    return frame.with_columns(mes=wall.dt.date().dt.month_start())
+
+
+def read_events(connection: Connection) -> pl.DataFrame:
+    """All events with names, see `GoldFrames.events`."""
+    events = query(
+        connection,
+        "SELECT hash_id::text AS hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin,"
+        " clientes_afectados, clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones,"
+        " topado, primera_hora, ultima_hora, meses_denominador FROM fact_interrupciones",
+    )
+    places = query(
+        connection,
+        "SELECT id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region FROM dim_geografia",
+    )
+    companies = query(connection, "SELECT id_empresa, nombre_empresa FROM dim_empresa")
+    year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
+    return (
+        events.lazy()
+        .join(places.lazy(), on="id_geografia", how="left")
+        .join(companies.lazy(), on="id_empresa", how="left")
+        .with_columns(mes=pl.date(year, month, 1))
+        .sort("inicio", "codigo_comuna", "nombre_empresa", "hash_id")
+        .collect()
+    )
+
+
+def read_loads(connection: Connection) -> pl.DataFrame:
+    """`cargas` with `mes`, ordered by hour; `version` changes whenever the hour's observations were written."""
+    return with_month(
+        query(
+            connection,
+            "SELECT hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes, xmin::text AS version"
+            " FROM cargas ORDER BY hora",
+        )
+    )
+
+
+def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Every hour that is expected from the ledger's first month to its newest, with its state.
+
+    Args:
+        ledger: `capturas`: hora, estado, forma, n_filas.
+        loads: `cargas`: hora.
+        now: The present instant; only hours that have ended are expected.
+
+    Returns:
+        hora, mes, estado (`pending` where the ledger has no row), forma, n_filas, cargada; ordered by hour.
+    """
+    first, last = ledger["hora"].min(), ledger["hora"].max()
+    hours: list[datetime] = []
+    if first is not None and last is not None:
+        months = month_range(Month.of(first), Month.of(last))  # type: ignore[arg-type]
+        hours = [hour for month in months for hour in closed_hours(month, now)]
+    expected = pl.DataFrame({"hora": hours}, schema={"hora": UTC_TIME})
+    return with_month(
+        expected.join(ledger.select("hora", "estado", "forma", "n_filas"), on="hora", how="left")
+        .join(loads.select("hora", cargada=pl.lit(value=True)), on="hora", how="left")
+        .with_columns(pl.col("estado").fill_null("pending"), pl.col("cargada").fill_null(value=False))
+        .sort("hora")
+    )
+
+
+def read_ledger(connection: Connection) -> pl.DataFrame:
+    """`capturas`, as `hour_calendar` takes it."""
+    return query(connection, "SELECT hora, estado, forma, n_filas FROM capturas")
+
+
+def read_customers(connection: Connection) -> pl.DataFrame:
+    """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
+    customers = query(
+        connection, "SELECT mes, codigo_region, clientes, clientes_estimados, periodo_star FROM clientes_regionales"
+    )
+    names = read_regions(connection)
+    return (
+        customers.join(names, on="codigo_region", how="left")
+        .filter(pl.col("nombre_region").is_not_null() | (pl.col("codigo_region") == COUNTRY_CODE))
+        .select(CUSTOMERS_SCHEMA.names())
+        .cast(CUSTOMERS_SCHEMA)
+        .sort("mes", "codigo_region")
+    )
+
+
+def read_regions(connection: Connection) -> pl.DataFrame:
+    """The regions, by code."""
+    return query(
+        connection,
+        "SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia WHERE id_geografia > 0 ORDER BY 1",
+    )
+
+
+def read_imputation(connection: Connection) -> pl.DataFrame:
+    """`calidad_imputacion`."""
+    return query(connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla")
+
+
+def read_projects(connection: Connection) -> pl.DataFrame:
+    """`proyectos_seia`, in the file's order."""
+    return query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")

@@ -1,0 +1,57 @@
+"""`company_ranking`: the companies whose customers were affected most."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import polars as pl
+from pydantic import Field
+
+from sec_core.gold.model import Count, PayloadRow
+
+UNNAMED = ("UNKNOWN", "NO INFORMADA")
+TOP = 15
+
+
+class CompanyRankingRow(PayloadRow):
+    """One company that the source named.
+
+    Attributes:
+        nombre_empresa: The company.
+        total_eventos: Number of its events.
+        total_clientes_afectados: Sum of their customers (high-water marks).
+        promedio_afectados: Mean of their customers, two decimals.
+    """
+
+    nombre_empresa: str
+    total_eventos: Count
+    total_clientes_afectados: Count
+    promedio_afectados: Annotated[float, Field(ge=0)]
+
+
+def company_ranking(events: pl.DataFrame) -> list[CompanyRankingRow]:
+    """The 15 known companies with the most customers affected, descending; ties by events, then by name.
+
+    Args:
+        events: nombre_empresa, clientes_afectados.
+    """
+    affected = pl.col("clientes_afectados")
+    table = (
+        events.lazy()
+        .filter(~pl.col("nombre_empresa").is_in(UNNAMED))
+        .group_by("nombre_empresa")
+        .agg(
+            pl.len().alias("total_eventos"),
+            affected.sum().alias("total_clientes_afectados"),
+            affected.mean().round(2).alias("promedio_afectados"),
+        )
+        .sort(
+            "total_clientes_afectados",
+            "total_eventos",
+            "nombre_empresa",
+            descending=[True, True, False],
+        )
+        .head(TOP)
+        .collect()
+    )
+    return [CompanyRankingRow.model_validate(row) for row in table.to_dicts()]

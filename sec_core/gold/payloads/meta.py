@@ -1,0 +1,170 @@
+"""`meta`: when and from what the other payloads were made; a list of one object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
+from sec_core.gold.universe import COUNTRY, newest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+SOURCE = "Superintendencia de Electricidad y Combustibles (SEC), Chile: Interrupciones en línea"
+SOURCE_URL = "https://apps.sec.cl/INTONLINEv1/index.aspx"
+CITATION = (
+    "Superintendencia de Electricidad y Combustibles (SEC), Interrupciones en línea, hourly snapshots; "
+    "processed by sec-outages."
+)
+LICENCE = (
+    "Public-sector information of the SEC without a licence of its own; cite the SEC as the source. "
+    "Processing by sec-outages, MIT licence."
+)
+
+
+class ShapeMonth(PayloadRow):
+    """Loaded hours of a month by shape. Only the detailed shape names companies and start dates."""
+
+    mes: MonthStart
+    detalladas: Count
+    agregadas: Count
+
+
+class Denominator(PayloadRow):
+    """The newest customer figure of a region and how old it is.
+
+    Attributes:
+        nombre_region: Region, or `CHILE` for the country.
+        universo: Customers that indices are divided by.
+        mes: Month for which the figure was had.
+        periodo_star: `MMYYYY` as the SEC states it, or null.
+        antiguedad_meses: Months from the period that the SEC states (else `mes`) to the newest loaded hour; null
+            before anything is loaded.
+    """
+
+    nombre_region: str
+    universo: Count
+    mes: MonthStart
+    periodo_star: str | None
+    antiguedad_meses: int | None
+
+
+class Thresholds(PayloadRow):
+    """The settings that decide what an aggregated event is, and what counts as covered."""
+
+    umbral_evento: Count
+    horas_cierre: Count
+    horas_sin_datos_max: Count
+    cobertura_minima: float
+
+
+class Totals(PayloadRow):
+    """Sizes, over the whole history."""
+
+    eventos: Count
+    eventos_abiertos: Count
+    clientes_afectados: Count
+    horas_cargadas: Count
+    filas: Count
+    observaciones: Count
+
+
+class MetaRow(PayloadRow):
+    """What the publication rests on.
+
+    Attributes:
+        generado: When it was made, UTC.
+        primera_hora: First loaded hour, UTC, or null.
+        ultima_hora: Newest loaded hour, UTC, or null.
+        formas: Shapes of the loaded hours by month.
+        meses_con_empresa: Months in which the source names companies (at least one detailed hour).
+        umbrales: Thresholds in force.
+        denominadores: Newest denominator of each region.
+        totales: Sizes.
+        fuente: The source's name.
+        fuente_url: The source's address.
+        cita: How to cite.
+        licencia: Terms.
+    """
+
+    generado: Instant
+    primera_hora: Instant | None
+    ultima_hora: Instant | None
+    formas: list[ShapeMonth]
+    meses_con_empresa: list[MonthStart]
+    umbrales: Thresholds
+    denominadores: list[Denominator]
+    totales: Totals
+    fuente: str
+    fuente_url: str
+    cita: str
+    licencia: str
+
+
+def meta(
+    events: pl.DataFrame,
+    loads: pl.DataFrame,
+    customers: pl.DataFrame,
+    thresholds: Mapping[str, float],
+    now: datetime,
+) -> list[MetaRow]:
+    """The one object of `meta`.
+
+    Args:
+        events: clientes_afectados, fin.
+        loads: `cargas` with mes: hora, mes, forma, n_filas, n_observaciones.
+        customers: see `universe.CUSTOMERS_SCHEMA`.
+        thresholds: The fields of `Thresholds`.
+        now: The present instant, UTC.
+    """
+    shapes = (
+        loads.group_by("mes")
+        .agg(
+            (pl.col("forma") == "detailed").sum().alias("detalladas"),
+            (pl.col("forma") == "aggregated").sum().alias("agregadas"),
+        )
+        .sort("mes")
+    )
+    hours = loads["hora"]
+    latest: date | None = None if shapes.is_empty() else shapes["mes"][-1]
+    row = MetaRow.model_validate(
+        {
+            "generado": now,
+            "primera_hora": hours.min(),
+            "ultima_hora": hours.max(),
+            "formas": shapes.to_dicts(),
+            "meses_con_empresa": shapes.filter(pl.col("detalladas") > 0)["mes"].to_list(),
+            "umbrales": dict(thresholds),
+            "denominadores": _ages(newest(customers), latest).to_dicts(),
+            "totales": {
+                "eventos": events.height,
+                "eventos_abiertos": events["fin"].null_count(),
+                "clientes_afectados": events["clientes_afectados"].sum(),
+                "horas_cargadas": loads.height,
+                "filas": loads["n_filas"].sum(),
+                "observaciones": loads["n_observaciones"].sum(),
+            },
+            "fuente": SOURCE,
+            "fuente_url": SOURCE_URL,
+            "cita": CITATION,
+            "licencia": LICENCE,
+        }
+    )
+    return [row]
+
+
+def _ages(figures: pl.DataFrame, latest: date | None) -> pl.DataFrame:
+    stated = pl.col("periodo_star").str.strptime(pl.Date, "%m%Y", strict=False)
+    period = pl.coalesce(stated, pl.col("mes_denominador"))
+    months = (pl.lit(latest, dtype=pl.Date).dt.year() - period.dt.year()) * 12 + (
+        pl.lit(latest, dtype=pl.Date).dt.month().cast(pl.Int32) - period.dt.month().cast(pl.Int32)
+    )
+    country_last = pl.col("nombre_region") == COUNTRY
+    return (
+        figures.with_columns(antiguedad_meses=months)
+        .sort(country_last, "nombre_region")
+        .select("nombre_region", "universo", pl.col("mes_denominador").alias("mes"), "periodo_star", "antiguedad_meses")
+    )

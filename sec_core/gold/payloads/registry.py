@@ -1,0 +1,44 @@
+"""Which payloads exist, what their rows are, and what they are computed from. A new payload is one line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sec_core.gold.payloads.company_ranking import CompanyRankingRow, company_ranking
+from sec_core.gold.payloads.coverage import CoverageRow, coverage
+from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
+from sec_core.gold.payloads.market_map import MarketMapRow, market_map
+from sec_core.gold.payloads.meta import MetaRow, meta
+from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sec_core.gold.frames import GoldFrames
+    from sec_core.gold.model import PayloadRow
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSpec:
+    """A payload of the dashboard.
+
+    Attributes:
+        id: Its key in `dashboard_stats`.
+        row: The model of its rows.
+        build: Computes it.
+    """
+
+    id: str
+    row: type[PayloadRow]
+    build: Callable[[GoldFrames], Sequence[PayloadRow]]
+
+
+PAYLOADS: tuple[PayloadSpec, ...] = (
+    PayloadSpec("market_map", MarketMapRow, lambda f: market_map(f.events, f.customers)),
+    PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events)),
+    PayloadSpec("company_ranking", CompanyRankingRow, lambda f: company_ranking(f.events)),
+    PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
+    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
+    PayloadSpec("meta", MetaRow, lambda f: meta(f.events, f.loads, f.customers, f.thresholds, f.now)),
+)

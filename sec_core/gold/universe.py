@@ -1,0 +1,110 @@
+"""The customer universe: which denominator belongs to a region and a month, and how old it is.
+
+Indices divide by the estimate scaled to the national total where one is known (`clientes_estimados`), else by the
+figure of the SEC itself (`clientes`). The cap of events is another matter and uses `clientes` alone (Silver).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+COUNTRY = "CHILE"
+COUNTRY_CODE = "00"
+
+CUSTOMERS_SCHEMA = pl.Schema(
+    {
+        "mes": pl.Date,
+        "codigo_region": pl.String,
+        "nombre_region": pl.String,
+        "clientes": pl.Int64,
+        "clientes_estimados": pl.Int64,
+        "periodo_star": pl.String,
+    }
+)
+
+
+def denominators(customers: pl.DataFrame) -> pl.DataFrame:
+    """The denominator of every month and region that has one, the whole country included.
+
+    The country's is the SEC's national figure of the month; where that is unknown, the sum of the regions, provided
+    that the month has all regions known to the table.
+
+    Args:
+        customers: `clientes_regionales` with names, see `CUSTOMERS_SCHEMA`.
+
+    Returns:
+        mes, nombre_region, universo (customers, at least 1), periodo_star; ordered by month and region.
+    """
+    figures = customers.with_columns(universo=pl.coalesce("clientes_estimados", "clientes")).filter(
+        pl.col("universo") > 0
+    )
+    regions = figures.filter(pl.col("codigo_region") != COUNTRY_CODE)
+    national = figures.filter(pl.col("codigo_region") == COUNTRY_CODE).with_columns(nombre_region=pl.lit(COUNTRY))
+    complete = (
+        regions.group_by("mes")
+        .agg(
+            pl.col("universo").sum(),
+            pl.col("periodo_star").min(),
+            pl.col("codigo_region").n_unique().alias("n"),
+        )
+        .filter(pl.col("n") == regions["codigo_region"].n_unique())
+        .join(national.select("mes"), on="mes", how="anti")
+        .with_columns(nombre_region=pl.lit(COUNTRY))
+    )
+    columns = ["mes", "nombre_region", "universo", "periodo_star"]
+    return pl.concat([regions.select(columns), national.select(columns), complete.select(columns)]).sort(
+        "mes", "nombre_region"
+    )
+
+
+def newest(customers: pl.DataFrame) -> pl.DataFrame:
+    """Each region's newest denominator.
+
+    Returns:
+        nombre_region, universo, mes_denominador, periodo_star; one row a region.
+    """
+    return (
+        denominators(customers)
+        .sort("mes")
+        .group_by("nombre_region")
+        .last()
+        .rename({"mes": "mes_denominador"})
+        .select("nombre_region", "universo", "mes_denominador", "periodo_star")
+        .sort("nombre_region")
+    )
+
+
+def nearest(pairs: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
+    """The denominator nearest to each month; of two equally near, the earlier.
+
+    Args:
+        pairs: mes (Date), nombre_region, and any other columns.
+        customers: see `CUSTOMERS_SCHEMA`.
+
+    Returns:
+        `pairs` in their order with universo (null where the region has no figure at all) and meses_denominador (how
+        many months lie between).
+    """
+    known = (
+        denominators(customers)
+        .select("nombre_region", "universo", mes_denominador="mes")
+        .with_columns(indice=_index("mes_denominador"))
+        .sort("indice")
+    )
+    wanted = pairs.with_row_index("_fila").with_columns(indice=_index("mes")).sort("indice")
+    before = wanted.join_asof(known, on="indice", by="nombre_region", strategy="backward", check_sortedness=False)
+    after = wanted.join_asof(known, on="indice", by="nombre_region", strategy="forward", check_sortedness=False)
+    both = pl.concat([before, after]).with_columns(
+        meses_denominador=(pl.col("indice") - _index("mes_denominador")).abs().cast(pl.Int32)
+    )
+    return (
+        both.sort("_fila", "meses_denominador", "mes_denominador", nulls_last=True)
+        .group_by("_fila", maintain_order=True)
+        .first()
+        .sort("_fila")
+        .drop("_fila", "indice", "mes_denominador")
+    )
+
+
+def _index(column: str) -> pl.Expr:
+    return pl.col(column).dt.year().cast(pl.Int64) * 12 + pl.col(column).dt.month().cast(pl.Int64)

@@ -1,0 +1,119 @@
+"""Published Parquet is typed, documented, written whole and the same for the same input."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from sec_core.errors import StorageError
+from sec_core.gold import observations, parquet
+from sec_core.gold.frames import UTC_TIME
+from sec_core.hours import Month
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AUGUST, SEPTEMBER = Month(2024, 8), Month(2024, 9)
+
+
+def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "hora": [month.start],
+            "forma": ["detailed"],
+            "codigo_region": ["07"],
+            "nombre_region": ["MAULE"],
+            "codigo_comuna": ["07101"],
+            "nombre_comuna": ["TALCA"],
+            "nombre_empresa": ["CGE"],
+            "fecha_inicio": [date(2024, 7, 31)],
+            "clientes_afectados": [customers],
+            "n_filas": [2],
+            "imputaciones": [0],
+        },
+        schema_overrides={"hora": UTC_TIME, "n_filas": pl.Int32, "imputaciones": pl.Int16},
+    )
+
+
+def test_a_file_describes_itself(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "observaciones.parquet"
+    size = parquet.write(one_observation(AUGUST), path, parquet.OBSERVATIONS, "Title", {"digest": "abc"})
+    assert size == path.stat().st_size
+    schema = pq.read_schema(path)
+    for column in parquet.OBSERVATIONS:
+        field = schema.field(column.name)
+        assert field.type == column.type
+        assert field.nullable == column.nullable
+        assert field.metadata[b"description"].decode() == column.description
+    about = parquet.metadata(path)
+    assert about["title"] == "Title"
+    assert about["digest"] == "abc"
+    assert "Superintendencia de Electricidad" in about["source"]
+    assert {"licence", "citation", "columns"} <= about.keys()
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_the_same_frame_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        parquet.write(one_observation(AUGUST), tmp_path / name, parquet.OBSERVATIONS, "Title")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="could not be written"):
+        parquet.write(one_observation(AUGUST), tmp_path / "file" / "x.parquet", parquet.OBSERVATIONS, "Title")
+
+
+def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
+    asked: list[Month] = []
+
+    def read(month: Month) -> pl.DataFrame:
+        asked.append(month)
+        return one_observation(month)
+
+    first = observations.export(tmp_path, {AUGUST: "a", SEPTEMBER: "s"}, read)
+    assert (first.written, first.kept, first.removed) == ((AUGUST, SEPTEMBER), 0, 0)
+    again = observations.export(tmp_path, {AUGUST: "a", SEPTEMBER: "changed"}, read)
+    assert (again.written, again.kept) == ((SEPTEMBER,), 1)
+    assert asked == [AUGUST, SEPTEMBER, SEPTEMBER]
+    gone = observations.export(tmp_path, {SEPTEMBER: "changed"}, read)
+    assert (gone.written, gone.kept, gone.removed) == ((), 1, 1)
+    found = pl.read_parquet(tmp_path / "**" / "*.parquet", hive_partitioning=True)
+    assert found.select("anho", "mes", "clientes_afectados").rows() == [(2024, 9, 5)]
+
+
+def test_a_damaged_file_is_written_again(tmp_path: Path) -> None:
+    observations.export(tmp_path, {AUGUST: "a"}, one_observation)
+    path = observations.month_path(tmp_path, AUGUST)
+    path.write_bytes(path.read_bytes()[:100])
+    assert observations.export(tmp_path, {AUGUST: "a"}, one_observation).written == (AUGUST,)
+    assert pl.read_parquet(path).height == 1
+
+
+def test_a_digest_follows_loads_and_names() -> None:
+    loads = pl.DataFrame(
+        {"hora": [datetime(2024, 8, 2, tzinfo=UTC)], "mes": [date(2024, 8, 1)], "version": ["1"]},
+        schema_overrides={"hora": UTC_TIME},
+    )
+    names = pl.DataFrame({"id": [1], "nombre": ["TALCA"]})
+    base = observations.digests(loads, names)
+    assert base.keys() == {AUGUST}
+    assert observations.digests(loads.with_columns(version=pl.lit("2")), names) != base
+    assert observations.digests(loads, names.with_columns(nombre=pl.lit("TALCAHUANO"))) != base
+    assert observations.digests(loads, names) == base
+
+
+def test_hourly_sums_by_region(tmp_path: Path) -> None:
+    def read(month: Month) -> pl.DataFrame:
+        return pl.concat([one_observation(month, 5), one_observation(month, 7)])
+
+    observations.export(tmp_path, {AUGUST: "a"}, read)
+    frame = observations.hourly(tmp_path, [AUGUST]).collect()
+    assert frame.select("nombre_region", "clientes").rows() == [("MAULE", 12)]
+    assert observations.hourly(tmp_path, []).collect().is_empty()

@@ -1,0 +1,345 @@
+"""Each payload against values computed by hand on a small world."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from sec_core.gold.frames import UTC_TIME, hour_calendar
+from sec_core.gold.model import as_json, dump
+from sec_core.gold.payloads.company_ranking import company_ranking
+from sec_core.gold.payloads.coverage import coverage
+from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
+from sec_core.gold.payloads.market_map import market_map
+from sec_core.gold.payloads.meta import meta
+from sec_core.gold.payloads.time_series import time_series
+from sec_core.gold.universe import CUSTOMERS_SCHEMA, denominators, nearest, newest
+from sec_core.hours import Month, hours_of_day
+
+AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)
+NOW = datetime(2024, 10, 5, 12, 30, tzinfo=UTC)
+EVENT_COLUMNS = pl.Schema(
+    {
+        "mes": pl.Date(),
+        "nombre_region": pl.String(),
+        "nombre_comuna": pl.String(),
+        "nombre_empresa": pl.String(),
+        "clientes_afectados": pl.Int64(),
+        "topado": pl.Boolean(),
+        "fin": UTC_TIME,
+    }
+)
+
+
+def make_events(*rows: tuple[Any, ...]) -> pl.DataFrame:
+    """Events from (mes, region, comuna, empresa, clientes[, topado[, fin]])."""
+    filled = [(*row, *(False, NOW)[len(row) - 5 :]) for row in rows]
+    return pl.DataFrame(filled, schema=EVENT_COLUMNS, orient="row")
+
+
+def make_customers(*rows: tuple[Any, ...]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=CUSTOMERS_SCHEMA, orient="row")
+
+
+EVENTS = make_events(
+    (AUGUST, "MAULE", "TALCA", "CGE", 600),
+    (AUGUST, "MAULE", "TALCA", "CGE", 150),
+    (SEPTEMBER, "MAULE", "TALCA", "CEC", 10),
+    (AUGUST, "AYSEN", "COYHAIQUE", "EDELAYSEN", 5000, True),
+    (SEPTEMBER, "UNKNOWN", "UNKNOWN", "UNKNOWN", 7, False, None),
+    (SEPTEMBER, "AYSEN", "AYSEN", "NO INFORMADA", 0),
+)
+CUSTOMERS = make_customers(
+    (date(2019, 5, 1), "07", "MAULE", 999_999, None, "052019"),
+    (AUGUST, "07", "MAULE", 3000, None, "052019"),
+    (AUGUST, "11", "AYSEN", 4000, 5000, "052019"),
+)
+
+
+def test_market_map_divides_by_the_newest_customers_and_stops_at_100() -> None:
+    assert as_json(market_map(EVENTS, CUSTOMERS)) == [
+        {
+            "nombre_region": "AYSEN",
+            "nombre_comuna": "AYSEN",
+            "nombre_empresa": "NO INFORMADA",
+            "total_afectados": 0,
+            "frecuencia": 1,
+            "instability_index": 0.0,
+        },
+        {
+            "nombre_region": "AYSEN",
+            "nombre_comuna": "COYHAIQUE",
+            "nombre_empresa": "EDELAYSEN",
+            "total_afectados": 5000,
+            "frecuencia": 1,
+            "instability_index": 100.0,
+        },
+        {
+            "nombre_region": "MAULE",
+            "nombre_comuna": "TALCA",
+            "nombre_empresa": "CEC",
+            "total_afectados": 10,
+            "frecuencia": 1,
+            "instability_index": 0.333333,
+        },
+        {
+            "nombre_region": "MAULE",
+            "nombre_comuna": "TALCA",
+            "nombre_empresa": "CGE",
+            "total_afectados": 750,
+            "frecuencia": 2,
+            "instability_index": 25.0,
+        },
+        {
+            "nombre_region": "UNKNOWN",
+            "nombre_comuna": "UNKNOWN",
+            "nombre_empresa": "UNKNOWN",
+            "total_afectados": 7,
+            "frecuencia": 1,
+            "instability_index": None,
+        },
+    ]
+
+
+def test_market_map_without_customers_has_no_index() -> None:
+    rows = market_map(EVENTS, make_customers())
+    assert {row.instability_index for row in rows} == {None}
+    assert sum(row.total_afectados for row in rows) == 5767
+
+
+def test_time_series_sums_by_month_of_the_beginning() -> None:
+    assert as_json(time_series(EVENTS)) == [
+        {"mes": "2024-08-01", "nombre_region": "AYSEN", "afectados": 5000},
+        {"mes": "2024-08-01", "nombre_region": "MAULE", "afectados": 750},
+        {"mes": "2024-09-01", "nombre_region": "AYSEN", "afectados": 0},
+        {"mes": "2024-09-01", "nombre_region": "MAULE", "afectados": 10},
+        {"mes": "2024-09-01", "nombre_region": "UNKNOWN", "afectados": 7},
+    ]
+
+
+def test_company_ranking_leaves_out_what_names_no_company() -> None:
+    assert as_json(company_ranking(EVENTS)) == [
+        {
+            "nombre_empresa": "EDELAYSEN",
+            "total_eventos": 1,
+            "total_clientes_afectados": 5000,
+            "promedio_afectados": 5000.0,
+        },
+        {"nombre_empresa": "CGE", "total_eventos": 2, "total_clientes_afectados": 750, "promedio_afectados": 375.0},
+        {"nombre_empresa": "CEC", "total_eventos": 1, "total_clientes_afectados": 10, "promedio_afectados": 10.0},
+    ]
+
+
+def test_company_ranking_keeps_15_and_breaks_ties_by_events_then_name() -> None:
+    many = [(AUGUST, "MAULE", "TALCA", f"E{i:02d}", 100 + i) for i in range(20)]
+    tied = [(AUGUST, "MAULE", "TALCA", name, 1000) for name in ("B", "A")]
+    split = [(AUGUST, "MAULE", "TALCA", "C", 500)] * 2
+    names = [row.nombre_empresa for row in company_ranking(make_events(*many, *tied, *split))]
+    assert names == ["C", "A", "B", *(f"E{i:02d}" for i in range(19, 7, -1))]
+
+
+def test_company_ranking_rounds_the_mean_to_two_decimals() -> None:
+    rows = [(AUGUST, "MAULE", "TALCA", "CGE", n) for n in (1, 1, 2)]
+    assert company_ranking(make_events(*rows))[0].promedio_afectados == 1.33
+
+
+def test_quality_counts_source_rows_and_capped_events() -> None:
+    imputation = pl.DataFrame(
+        {
+            "mes": [AUGUST, AUGUST, AUGUST, AUGUST, SEPTEMBER, SEPTEMBER, SEPTEMBER, SEPTEMBER],
+            "regla": ["clientes", "geografia", "empresa", "fecha"] * 2,
+            "filas": [0, 3, 1, 0, 0, 2, 0, 5],
+            "total": [150] * 4 + [50] * 4,
+        },
+        schema_overrides={"filas": pl.Int64, "total": pl.Int64},
+    )
+    assert as_json(eda_quality_stats(imputation, EVENTS)) == [
+        {"category": "Affected = 0 (Imputed)", "count": 0, "percentage": 0.0},
+        {"category": "Geography = UNKNOWN (Imputed)", "count": 5, "percentage": 0.025},
+        {"category": "Company = UNKNOWN (Imputed)", "count": 1, "percentage": 0.005},
+        {"category": "Start date = server time (Imputed)", "count": 5, "percentage": 0.025},
+        {"category": "Affected capped at regional total", "count": 1, "percentage": 1 / 6},
+    ]
+
+
+def make_ledger(*rows: tuple[datetime, str, str | None, int]) -> pl.DataFrame:
+    return pl.DataFrame(
+        rows,
+        schema={"hora": UTC_TIME, "estado": pl.String(), "forma": pl.String(), "n_filas": pl.Int32()},
+        orient="row",
+    )
+
+
+def test_coverage_accounts_for_every_hour_that_has_ended() -> None:
+    first = hours_of_day(date(2024, 8, 30))
+    later = hours_of_day(date(2024, 10, 1))
+    ledger = make_ledger(
+        *((hour, "captured", "detailed", 10) for hour in first[:3]),
+        (first[3], "captured", "aggregated", 4),
+        (first[4], "empty", None, 0),
+        (first[5], "failed", None, 0),
+        (first[6], "quarantined", None, 0),
+        (later[0], "captured", "aggregated", 1),
+    )
+    loads = pl.DataFrame({"hora": first[:2]}, schema={"hora": UTC_TIME})
+    rows = as_json(coverage(hour_calendar(ledger, loads, NOW)))
+    assert [row["mes"] for row in rows] == ["2024-08-01", "2024-09-01", "2024-10-01"]
+    assert rows[0] == {
+        "mes": "2024-08-01",
+        "horas_esperadas": 744,
+        "capturadas": 4,
+        "vacias": 1,
+        "fallidas": 1,
+        "en_cuarentena": 1,
+        "pendientes": 737,
+        "cobertura": 0.005376,
+        "detalladas": 3,
+        "agregadas": 1,
+        "cargadas": 2,
+        "filas": 34,
+    }
+    # September has an hour less, and October only the hours that have ended by 09:30 of the 5th on the wall.
+    assert (rows[1]["horas_esperadas"], rows[1]["pendientes"], rows[1]["cobertura"]) == (719, 719, 0.0)
+    assert rows[2]["horas_esperadas"] == 4 * 24 + 9
+
+
+def test_coverage_of_an_hour_still_open_counts_nothing() -> None:
+    open_hour = NOW.replace(minute=0)
+    ledger = make_ledger((open_hour, "captured", "aggregated", 9))
+    rows = coverage(hour_calendar(ledger, pl.DataFrame({"hora": [open_hour]}, schema={"hora": UTC_TIME}), NOW))
+    assert [(row.capturadas, row.filas, row.pendientes) for row in rows] == [(0, 0, 105)]
+
+
+LOADS = pl.Schema(
+    {
+        "hora": UTC_TIME,
+        "mes": pl.Date(),
+        "forma": pl.String(),
+        "n_filas": pl.Int32(),
+        "n_observaciones": pl.Int32(),
+    }
+)
+THRESHOLDS = {"umbral_evento": 100, "horas_cierre": 2, "horas_sin_datos_max": 6, "cobertura_minima": 0.95}
+
+
+def test_meta_says_from_what_it_was_made() -> None:
+    start = Month(2024, 8).start
+    loads = pl.DataFrame(
+        [
+            (start, AUGUST, "detailed", 5, 4),
+            (start + timedelta(hours=1), AUGUST, "aggregated", 3, 3),
+            (Month(2024, 9).start, SEPTEMBER, "aggregated", 2, 2),
+        ],
+        schema=LOADS,
+        orient="row",
+    )
+    (row,) = as_json(meta(EVENTS, loads, CUSTOMERS, THRESHOLDS, NOW))
+    assert row["generado"] == "2024-10-05T12:30:00Z"
+    assert (row["primera_hora"], row["ultima_hora"]) == ("2024-08-01T04:00:00Z", "2024-09-01T04:00:00Z")
+    assert row["formas"] == [
+        {"mes": "2024-08-01", "detalladas": 1, "agregadas": 1},
+        {"mes": "2024-09-01", "detalladas": 0, "agregadas": 1},
+    ]
+    assert row["meses_con_empresa"] == ["2024-08-01"]
+    assert row["umbrales"] == THRESHOLDS
+    assert row["denominadores"] == [
+        {
+            "nombre_region": "AYSEN",
+            "universo": 5000,
+            "mes": "2024-08-01",
+            "periodo_star": "052019",
+            "antiguedad_meses": 64,
+        },
+        {
+            "nombre_region": "MAULE",
+            "universo": 3000,
+            "mes": "2024-08-01",
+            "periodo_star": "052019",
+            "antiguedad_meses": 64,
+        },
+        {
+            "nombre_region": "CHILE",
+            "universo": 8000,
+            "mes": "2024-08-01",
+            "periodo_star": "052019",
+            "antiguedad_meses": 64,
+        },
+    ]
+    assert row["totales"] == {
+        "eventos": 6,
+        "eventos_abiertos": 1,
+        "clientes_afectados": 5767,
+        "horas_cargadas": 3,
+        "filas": 10,
+        "observaciones": 9,
+    }
+
+
+def test_empty_silver_gives_empty_payloads_not_zeros() -> None:
+    nothing = make_events()
+    imputation = pl.DataFrame(schema={"mes": pl.Date, "regla": pl.String, "filas": pl.Int64, "total": pl.Int64})
+    calendar = hour_calendar(make_ledger(), pl.DataFrame(schema={"hora": UTC_TIME}), NOW)
+    assert market_map(nothing, make_customers()) == []
+    assert time_series(nothing) == []
+    assert company_ranking(nothing) == []
+    assert eda_quality_stats(imputation, nothing) == []
+    assert coverage(calendar) == []
+    (row,) = meta(nothing, pl.DataFrame(schema=LOADS), make_customers(), THRESHOLDS, NOW)
+    assert (row.ultima_hora, row.denominadores, row.totales.eventos) == (None, [], 0)
+
+
+def test_the_country_takes_the_national_figure_where_there_is_one() -> None:
+    customers = make_customers(
+        (AUGUST, "07", "MAULE", 3000, None, "052019"),
+        (AUGUST, "00", None, 9000, None, None),
+        (SEPTEMBER, "07", "MAULE", 3100, None, "052019"),
+    )
+    found = denominators(customers).filter(pl.col("nombre_region") == "CHILE")
+    assert found.select("mes", "universo").rows() == [(AUGUST, 9000), (SEPTEMBER, 3100)]
+
+
+def test_a_month_without_all_regions_gives_no_sum_for_the_country() -> None:
+    customers = make_customers(
+        (AUGUST, "07", "MAULE", 3000, None, None),
+        (AUGUST, "11", "AYSEN", 1000, None, None),
+        (SEPTEMBER, "11", "AYSEN", 1000, None, None),
+    )
+    country = newest(customers).filter(pl.col("nombre_region") == "CHILE")
+    assert country.select("universo", "mes_denominador").rows() == [(4000, AUGUST)]
+
+
+def test_the_nearest_denominator_is_the_earlier_one_on_a_tie() -> None:
+    customers = make_customers(
+        (date(2024, 1, 1), "07", "MAULE", 100, None, None),
+        (date(2024, 5, 1), "07", "MAULE", 500, None, None),
+    )
+    months = [date(2023, 12, 1), date(2024, 3, 1), date(2024, 4, 1), date(2025, 1, 1)]
+    pairs = pl.DataFrame({"mes": [*months, months[0]], "nombre_region": ["MAULE"] * 4 + ["AYSEN"]})
+    assert nearest(pairs, customers).select("universo", "meses_denominador").rows() == [
+        (100, 1),
+        (100, 2),
+        (500, 1),
+        (500, 8),
+        (None, None),
+    ]
+
+
+def test_a_payload_that_is_not_what_it_says_is_refused() -> None:
+    with pytest.raises(ValidationError, match="percentage"):
+        QualityRow(category="x", count=1, percentage=1.5)
+    with pytest.raises(ValidationError, match="finite"):
+        QualityRow(category="x", count=1, percentage=float("nan"))
+    with pytest.raises(ValidationError, match="extra"):
+        QualityRow.model_validate({"category": "x", "count": 1, "percentage": 0.5, "other": 1})
+
+
+def test_the_bytes_of_a_payload_are_a_json_list_in_any_case() -> None:
+    rows = time_series(EVENTS)
+    assert orjson.loads(dump(rows)) == as_json(rows)
+    assert dump(rows) == dump(time_series(EVENTS.reverse()))
+    assert orjson.loads(dump([])) == []
