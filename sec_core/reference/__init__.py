@@ -1,1 +1,1 @@
-"""Facts that belong to the project: comunas, regions and companies with the spellings under which the SEC names them."""
+"""Facts of the project's own: comunas, regions and companies, with the spellings under which the SEC names them."""

@@ -1,8 +1,8 @@
 """How a spelling becomes a comuna, a company or a region. Pure; nothing is guessed, suggestions are made elsewhere.
 
 A spelling and a known name are the same when they agree after folding: no accents, no case, no spaces and no
-punctuation (`Viña del Mar ` is `VINADELMAR`, `O`Higgins` is `OHIGGINS`). What folding does not bring together is listed as an
-alias. Rule: a comuna is found by its own name and lies in its official region of today; the region that the
+punctuation (`Viña del Mar ` is `VINADELMAR`, `O`Higgins` is `OHIGGINS`). What folding does not bring together is
+listed as an alias. Rule: a comuna is found by its own name and lies in its official region of today; the region that the
 SEC names only breaks ties. So `Los Lagos` as a comuna is that of Los Ríos, whatever the region says.
 """
 

@@ -1,0 +1,100 @@
+"""Bodies of `GetPorFecha` to frames of raw rows, fast and exact.
+
+The fast path turns `[{…},{…}]` into one object a line and lets Polars read all bodies at once with a fixed schema.
+Its reader takes whole JSON numbers only: a number in quotes, a fraction, a boolean or anything out of 64 bits makes
+it refuse. A body that it refuses, or whose rows don't add up, is read by itself, row by row, by the rules of `imputation`. Which
+path a body takes depends on that body alone, so the same bytes always give the same rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.errors import StorageError
+from sec_core.silver.imputation import whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NUMBERS = ("ANHO_INT", "MES_INT", "DIA_INT", "CLIENTES_AFECTADOS")
+_NAMES = ("NOMBRE_REGION", "NOMBRE_COMUNA", "NOMBRE_EMPRESA", "FECHA_INT_STR")
+_AGGREGATED_KEYS = ("NOMBRE_REGION", "NOMBRE_COMUNA", "CLIENTES_AFECTADOS")
+_TYPES: dict[str, pl.DataType] = {name: pl.Int64() for name in _NUMBERS} | {name: pl.Categorical() for name in _NAMES}
+SCHEMAS: dict[Shape, dict[str, pl.DataType]] = {
+    Shape.DETAILED: _TYPES,
+    Shape.AGGREGATED: {name: _TYPES[name] for name in _AGGREGATED_KEYS},
+}
+"""Columns of a raw frame by shape; numbers are null where the value was no whole number."""
+
+
+def decode(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame:
+    """Read bodies of one shape.
+
+    Args:
+        bodies: Bodies as received, each a JSON list of objects.
+        shape: Their shape.
+
+    Returns:
+        One row for each row of each body, in order: `cuerpo` (index of the body) and the columns of `SCHEMAS`.
+
+    Raises:
+        StorageError: A body is not a JSON list of objects.
+    """
+    frame = _fast(bodies, shape)
+    if frame is not None:
+        return frame
+    parts = []
+    for index, body in enumerate(bodies):
+        part = _fast([body], shape)
+        part = _exact(body, shape) if part is None else part
+        parts.append(part.with_columns(cuerpo=pl.lit(index, pl.UInt32)))
+    return pl.concat(parts)
+
+
+def _fast(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame | None:
+    lines: list[bytes] = []
+    counts: list[int] = []
+    for body in bodies:
+        if not (body.startswith(b"[{") and body.endswith(b"}]")):
+            return None
+        part = body[1:-1].replace(b"},{", b"}\n{")
+        lines.append(part)
+        counts.append(part.count(b"\n") + 1)
+    if not lines:
+        return _empty(shape)
+    try:
+        frame = pl.read_ndjson(b"\n".join(lines), schema=SCHEMAS[shape])
+    except pl.exceptions.ComputeError:
+        return None
+    if frame.height != sum(counts):
+        return None
+    index = pl.Series("cuerpo", range(len(counts)), dtype=pl.UInt32)
+    return frame.insert_column(0, index.repeat_by(pl.Series(counts)).explode(empty_as_null=False))
+
+
+def _exact(body: bytes, shape: Shape) -> pl.DataFrame:
+    try:
+        rows = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise StorageError(f"A kept body is not JSON: {error}.", next_step="Run `sec ledger rebuild`.") from error
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise StorageError("A kept body is not a list of rows.", next_step="Run `sec ledger rebuild`.")
+    columns: dict[str, list[Any]] = {
+        name: [(whole_number if name in _NUMBERS else _text)(row.get(name)) for row in rows] for name in SCHEMAS[shape]
+    }
+    frame = pl.DataFrame(columns, schema=SCHEMAS[shape])
+    return frame.insert_column(0, pl.repeat(0, frame.height, dtype=pl.UInt32, eager=True).alias("cuerpo"))
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode()
+
+
+def _empty(shape: Shape) -> pl.DataFrame:
+    return pl.DataFrame(schema={"cuerpo": pl.UInt32(), **SCHEMAS[shape]})

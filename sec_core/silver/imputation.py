@@ -1,0 +1,127 @@
+"""The imputation rules, in their order, and the bit of each. Nothing is dropped: a bad value is replaced and marked.
+
+1. Customers null, empty, not a number or negative: 0.
+2. Comuna that does not resolve: UNKNOWN. Company that does not: UNKNOWN.
+3. Start date that can't be read, or lies after the observed hour: the observed hour's date in Chile.
+4. High-water mark above the region's customers: capped there (see `cap`).
+
+Rules 1 to 3 are of rows and make the bits of observations; rule 4 is of events.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date
+from enum import IntFlag, StrEnum
+
+import polars as pl
+
+from sec_core.reference.tables import UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
+
+MAX_CUSTOMERS = 10**12
+"""Above this a value is no count of customers. It keeps every sum of a month's rows inside a bigint."""
+
+
+class Imputacion(IntFlag):
+    """The bits of `imputaciones`. They are stored: never give a bit another meaning."""
+
+    CLIENTES = 1
+    GEOGRAFIA = 2
+    EMPRESA = 4
+    FECHA = 8
+    TOPE = 16
+
+
+class Regla(StrEnum):
+    """Names of the rules in `calidad_imputacion.regla`."""
+
+    CLIENTES = "clientes"
+    GEOGRAFIA = "geografia"
+    EMPRESA = "empresa"
+    FECHA = "fecha"
+    TOPE = "tope"
+
+
+_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
+_DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.ASCII)
+_INT64 = 2**63
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that a JSON value stands for.
+
+    Args:
+        value: Any JSON value. A string of digits is a number; a boolean or a fraction is none.
+
+    Returns:
+        The number, or None when there is none within 64 bits.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        found = _WHOLE.fullmatch(value)
+        value = int(found[1]) if found else None
+    elif isinstance(value, float):
+        value = int(value) if math.isfinite(value) and value.is_integer() else None
+    return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
+
+
+def customers(value: object) -> int | None:
+    """The count of customers that a JSON value stands for, or None where rule 1 puts 0."""
+    number = whole_number(value)
+    return number if number is not None and 0 <= number <= MAX_CUSTOMERS else None
+
+
+def start_date(year: int | None, month: int | None, day: int | None, text: str | None) -> date | None:
+    """Start date of a detailed row.
+
+    Args:
+        year: `ANHO_INT`.
+        month: `MES_INT`.
+        day: `DIA_INT`.
+        text: `FECHA_INT_STR`, `d/m/yyyy`, read only when the three numbers are no date.
+
+    Returns:
+        The date, or None when neither names a calendar date of the years 1 to 9999.
+    """
+    if year is not None and month is not None and day is not None:
+        found = _calendar(year, month, day)
+        if found is not None:
+            return found
+    match = _DAY_MONTH_YEAR.fullmatch(text) if text else None
+    return _calendar(int(match[3]), int(match[2]), int(match[1])) if match else None
+
+
+def _calendar(year: int, month: int, day: int) -> date | None:
+    if not (1 <= year <= 9999 and 1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def bad_customers(value: pl.Expr) -> pl.Expr:
+    """Rule 1: whether a decoded count (null where it was no whole number) is to be replaced by 0."""
+    return ~value.is_between(0, MAX_CUSTOMERS).fill_null(value=False)
+
+
+def bad_geography(id_geografia: pl.Expr) -> pl.Expr:
+    """Rule 2: whether a place did not resolve."""
+    return id_geografia == UNKNOWN_GEOGRAPHY
+
+
+def bad_company(id_empresa: pl.Expr) -> pl.Expr:
+    """Rule 2: whether a company did not resolve."""
+    return id_empresa == UNKNOWN_COMPANY
+
+
+def bad_start(fecha: pl.Expr, observed: pl.Expr) -> pl.Expr:
+    """Rule 3: whether a start date is to be replaced by `observed`, the Chile date of the observed hour."""
+    return (fecha > observed).fill_null(value=True)
+
+
+def bit(flag: pl.Expr, rule: Imputacion) -> pl.Expr:
+    """The rule's bit where `flag` holds, else 0."""
+    return flag.cast(pl.Int16) * pl.lit(int(rule), pl.Int16)

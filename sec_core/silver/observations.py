@@ -1,0 +1,268 @@
+"""Bodies to observations: rows of a snapshot that share hour, place, company and start date, summed. Pure.
+
+Rows that are alike are added up before names and dates are resolved, which changes no sum and spares most of the work.
+For every hour: rows read = sum of `n_filas`, and customers in = customers out except where rule 1 put a 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE
+from sec_core.reference.tables import NO_COMPANY
+from sec_core.silver.decode import decode
+from sec_core.silver.imputation import (
+    Imputacion,
+    bad_company,
+    bad_customers,
+    bad_geography,
+    bad_start,
+    bit,
+    start_date,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from sec_core.reference.names import Names
+
+HORA = pl.Datetime("us", "UTC")
+OBSERVATION_SCHEMA: dict[str, pl.DataType] = {
+    "hora": HORA,
+    "id_geografia": pl.Int16(),
+    "id_empresa": pl.Int16(),
+    "fecha_inicio": pl.Date(),
+    "clientes_afectados": pl.Int64(),
+    "n_filas": pl.Int32(),
+    "imputaciones": pl.Int16(),
+}
+"""Columns of `fact_observaciones`, in order."""
+OBSERVATION_KEY = ["hora", "id_geografia", "id_empresa", "fecha_inicio"]
+QUALITY_SCHEMA: dict[str, pl.DataType] = {
+    "hora": HORA,
+    "forma": pl.String(),
+    "n_filas": pl.Int32(),
+    "n_observaciones": pl.Int32(),
+    "clientes": pl.Int64(),
+    "filas_clientes": pl.Int32(),
+    "filas_geografia": pl.Int32(),
+    "filas_empresa": pl.Int32(),
+    "filas_fecha": pl.Int32(),
+}
+"""What an hour's rows became; with the capture's identity it makes a row of `cargas`."""
+UNRESOLVED_SCHEMA: dict[str, pl.DataType] = {
+    "hora": HORA,
+    "tipo": pl.String(),
+    "nombre_region": pl.String(),
+    "nombre": pl.String(),
+    "n_filas": pl.Int32(),
+}
+"""Columns of `nombres_no_resueltos`."""
+BATCH_BYTES = 32_000_000
+MAX_NAME = 200
+"""Characters of an unresolved spelling that are kept."""
+
+_DATE_KEYS = ["ANHO_INT", "MES_INT", "DIA_INT", "FECHA_INT_STR"]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body to be read.
+
+    Attributes:
+        hour: The hour asked for, UTC instant of its beginning.
+        shape: Its shape.
+        data: The bytes as received.
+    """
+
+    hour: datetime
+    shape: Shape
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What bodies became.
+
+    Attributes:
+        observations: By `OBSERVATION_SCHEMA`, sorted by key.
+        quality: One row an hour, by `QUALITY_SCHEMA`, sorted by hour.
+        unresolved: Spellings that did not resolve, by `UNRESOLVED_SCHEMA`, sorted.
+    """
+
+    observations: pl.DataFrame
+    quality: pl.DataFrame
+    unresolved: pl.DataFrame
+
+    @classmethod
+    def empty(cls) -> Observed:
+        """Nothing observed."""
+        return cls(
+            pl.DataFrame(schema=OBSERVATION_SCHEMA),
+            pl.DataFrame(schema=QUALITY_SCHEMA),
+            pl.DataFrame(schema=UNRESOLVED_SCHEMA),
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Observed]) -> Observed:
+        """Several parts, of different hours, as one, sorted."""
+        if not parts:
+            return cls.empty()
+        return cls(
+            pl.concat([part.observations for part in parts]).sort(OBSERVATION_KEY),
+            pl.concat([part.quality for part in parts]).sort("hora"),
+            pl.concat([part.unresolved for part in parts]).sort("hora", "tipo", "nombre_region", "nombre"),
+        )
+
+
+def observe(bodies: Sequence[Body], names: Names) -> Observed:
+    """Decode, impute and sum bodies, at most one for each hour.
+
+    Args:
+        bodies: The value of each hour.
+        names: Resolver of comunas and companies.
+
+    Returns:
+        Observations, counts for each hour and unresolved spellings.
+
+    Raises:
+        StorageError: A body is not a JSON list of objects.
+    """
+    return Observed.concat([_observe(batch, names) for batch in _batches(bodies)])
+
+
+def _batches(bodies: Sequence[Body]) -> Iterator[list[Body]]:
+    """Runs of one shape and bounded size, so that memory does not grow with the size of a month."""
+    for shape in Shape:
+        batch: list[Body] = []
+        size = 0
+        for body in (body for body in bodies if body.shape is shape):
+            if batch and size + len(body.data) > BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(body)
+            size += len(body.data)
+        if batch:
+            yield batch
+
+
+def _observe(bodies: list[Body], names: Names) -> Observed:
+    shape = bodies[0].shape
+    raw = decode([body.data for body in bodies], shape)
+    hours = pl.DataFrame(
+        {
+            "cuerpo": pl.Series(range(len(bodies)), dtype=pl.UInt32),
+            "hora": pl.Series([body.hour for body in bodies], dtype=HORA),
+            "observada": pl.Series([body.hour.astimezone(CHILE).date() for body in bodies], dtype=pl.Date),
+        }
+    )
+    rows = _impute(_alike(raw), hours, shape, names)
+    observations = (
+        rows.group_by(OBSERVATION_KEY)
+        .agg(pl.col("clientes_afectados", "n_filas").sum(), pl.col("imputaciones").bitwise_or())
+        .select(pl.col(name).cast(kind) for name, kind in OBSERVATION_SCHEMA.items())
+    )
+    return Observed(observations, _quality(rows, observations, hours, shape), _unresolved(rows, shape))
+
+
+def _alike(raw: pl.DataFrame) -> pl.DataFrame:
+    """Rule 1, then rows alike in all but the count added up."""
+    value = pl.col("CLIENTES_AFECTADOS")
+    keys = [name for name in raw.columns if name != "CLIENTES_AFECTADOS"]
+    return (
+        raw.with_columns(malo=bad_customers(value))
+        .group_by(keys)
+        .agg(
+            clientes_afectados=value.filter(~pl.col("malo")).sum(),
+            n_filas=pl.len().cast(pl.Int64),
+            filas_clientes=pl.col("malo").sum().cast(pl.Int64),
+        )
+    )
+
+
+def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names) -> pl.DataFrame:
+    """Rules 2 and 3, and the bits of all three."""
+    place = ["NOMBRE_REGION", "NOMBRE_COMUNA"]
+    places = rows.select(place).unique()
+    places = places.with_columns(
+        id_geografia=pl.Series([names.id_geografia(*pair) for pair in places.iter_rows()], dtype=pl.Int16)
+    )
+    rows = rows.join(hours, on="cuerpo").join(places, on=place, nulls_equal=True)
+    if shape is Shape.DETAILED:
+        companies = rows.select("NOMBRE_EMPRESA").unique()
+        companies = companies.with_columns(
+            id_empresa=pl.Series([names.id_empresa(name) for (name,) in companies.iter_rows()], dtype=pl.Int16)
+        )
+        dates = rows.select(_DATE_KEYS).unique()
+        dates = dates.with_columns(fecha=pl.Series([start_date(*parts) for parts in dates.iter_rows()], dtype=pl.Date))
+        rows = rows.join(companies, on="NOMBRE_EMPRESA", nulls_equal=True).join(dates, on=_DATE_KEYS, nulls_equal=True)
+        rows = rows.with_columns(
+            mala_empresa=bad_company(pl.col("id_empresa")), mala_fecha=bad_start(pl.col("fecha"), pl.col("observada"))
+        ).with_columns(fecha_inicio=pl.when("mala_fecha").then("observada").otherwise("fecha"))
+    else:
+        rows = rows.with_columns(
+            id_empresa=pl.lit(NO_COMPANY, pl.Int16),
+            fecha_inicio=pl.lit(None, pl.Date),
+            mala_empresa=pl.lit(value=False),
+            mala_fecha=pl.lit(value=False),
+        )
+    rows = rows.with_columns(mala_geografia=bad_geography(pl.col("id_geografia")))
+    return rows.with_columns(
+        imputaciones=bit(pl.col("filas_clientes") > 0, Imputacion.CLIENTES)
+        | bit(pl.col("mala_geografia"), Imputacion.GEOGRAFIA)
+        | bit(pl.col("mala_empresa"), Imputacion.EMPRESA)
+        | bit(pl.col("mala_fecha"), Imputacion.FECHA)
+    )
+
+
+def _quality(rows: pl.DataFrame, observations: pl.DataFrame, hours: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    n_filas = pl.col("n_filas")
+    counts = rows.group_by("hora").agg(
+        n_filas=n_filas.sum(),
+        clientes=pl.col("clientes_afectados").sum(),
+        filas_clientes=pl.col("filas_clientes").sum(),
+        filas_geografia=n_filas.filter("mala_geografia").sum(),
+        filas_empresa=n_filas.filter("mala_empresa").sum(),
+        filas_fecha=n_filas.filter("mala_fecha").sum(),
+    )
+    made = observations.group_by("hora").agg(n_observaciones=pl.len())
+    return (
+        hours.select("hora")
+        .join(counts, on="hora", how="left")
+        .join(made, on="hora", how="left")
+        .with_columns(forma=pl.lit(shape.value))
+        .select(pl.col(name).cast(kind) for name, kind in QUALITY_SCHEMA.items())
+        .with_columns(pl.col(pl.Int32, pl.Int64).fill_null(0))
+    )
+
+
+def _unresolved(rows: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+    region = _spelling("NOMBRE_REGION")
+    parts = [
+        rows.filter("mala_geografia").select(
+            "hora", "n_filas", tipo=pl.lit("comuna"), nombre_region=region, nombre=_spelling("NOMBRE_COMUNA")
+        )
+    ]
+    if shape is Shape.DETAILED:
+        parts.append(
+            rows.filter("mala_empresa").select(
+                "hora", "n_filas", tipo=pl.lit("empresa"), nombre_region=region, nombre=_spelling("NOMBRE_EMPRESA")
+            )
+        )
+    return (
+        pl.concat(parts)
+        .group_by("hora", "tipo", "nombre_region", "nombre")
+        .agg(pl.col("n_filas").sum())
+        .select(pl.col(name).cast(kind) for name, kind in UNRESOLVED_SCHEMA.items())
+    )
+
+
+def _spelling(column: str) -> pl.Expr:
+    """A name as PostgreSQL can hold and index it: no NUL, bounded, never null."""
+    text = pl.col(column).cast(pl.String).fill_null("").str.replace_all("\x00", "", literal=True)
+    return text.str.slice(0, MAX_NAME)
