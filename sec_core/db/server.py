@@ -1,0 +1,277 @@
+"""The process of an embedded PostgreSQL: finding it, starting it, stopping it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from sec_core.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sec_core.db.account import Runner
+    from sec_core.db.installation import Installation
+
+_START_TIMEOUT_S = 120
+_ORPHAN_TIMEOUT_S = 30
+# Below the ports that systems hand out to outgoing connections, so that a stopped server's port stays free.
+_PORTS = range(15_432, 25_432)
+
+# For a small machine that also runs the pipeline. None of these has spaces or quotes: they go through a command line.
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "work_mem": "32MB",
+    "maintenance_work_mem": "128MB",
+    "effective_cache_size": "1GB",
+    "random_page_cost": "1.1",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "wal_compression": "on",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "checkpoint_timeout": "15min",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "on",
+    "log_directory": "../log",
+    "log_filename": "postgresql-%a.log",
+    "log_rotation_age": "1d",
+    "log_rotation_size": "0",
+    "log_truncate_on_rotation": "on",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running server.
+
+    Attributes:
+        pid: Its process number.
+        port: Its TCP port on 127.0.0.1.
+    """
+
+    pid: int
+    port: int
+
+
+def find(data_dir: Path, *, ready: bool = True) -> Running | None:
+    """The server of a cluster, by PostgreSQL's own `postmaster.pid`; takes about a millisecond.
+
+    A file that a killed server left behind is seen through: its process must exist, be PostgreSQL and work in this folder.
+
+    Args:
+        data_dir: The cluster.
+        ready: Whether only a server that accepts connections counts.
+
+    Raises:
+        DatabaseUnavailable: The cluster belongs to another user.
+    """
+    try:
+        lines = (data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise DatabaseUnavailable(
+            f"The embedded PostgreSQL in {data_dir} belongs to another user.",
+            next_step="Run as that user, or choose another SEC_DATA_DIR.",
+        ) from error
+    state = lines[7].strip() if len(lines) > 7 else ""
+    if len(lines) < 4 or (ready and state != "ready"):
+        return None
+    pid, port = abs(int(lines[0])), int(lines[3])
+    return Running(pid, port) if _is_server(pid, data_dir) else None
+
+
+def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_settings: Mapping[str, str]) -> Running:
+    """Start the server of an existing cluster and wait until it accepts connections. The caller holds the start lock.
+
+    Raises:
+        DatabaseUnavailable: It does not start, or its cluster is in use by another container.
+    """
+    data_dir, log_dir = postgres_dir / "data", postgres_dir / "log"
+    if not log_dir.exists():
+        log_dir.mkdir(mode=0o700)
+        runner.own(log_dir)
+    first_words = log_dir / "startup.log"
+    first_words.unlink(missing_ok=True)
+    with _server_lock(postgres_dir / "server.lock") as inherited:
+        for attempt in range(3):
+            port = _choose_port(postgres_dir / "port")
+            settings = {**_SETTINGS, **_platform_settings(), **extra_settings, "port": str(port)}
+            options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+            arguments = [str(installation.program("pg_ctl")), "start", "-w", "-t", str(_START_TIMEOUT_S)]
+            arguments += ["-D", str(data_dir), "-l", str(first_words), "-o", options]
+            try:
+                run(runner.command(arguments), "PostgreSQL did not start", _START_TIMEOUT_S + 30, inherit=inherited)
+            except DatabaseUnavailable:
+                if attempt < 2 and not _is_free(port):
+                    continue  # somebody took the port in between
+                raise
+            break
+    running = find(data_dir)
+    if running is None:
+        raise DatabaseUnavailable(f"PostgreSQL started and ended at once; see {log_dir}.")
+    return running
+
+
+def stop(running: Running, data_dir: Path, installation: Installation) -> None:
+    """Stop a server: its clients are disconnected, its data written. The caller holds the start lock.
+
+    Raises:
+        DatabaseUnavailable: It did not end within a minute.
+    """
+    if sys.platform == "win32":
+        run([str(installation.program("pg_ctl")), "stop", "-D", str(data_dir), "-m", "fast", "-w"], "No stop")
+        return
+    try:
+        process = psutil.Process(running.pid)
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        raise DatabaseUnavailable(f"PostgreSQL (process {running.pid}) did not stop within a minute.") from None
+
+
+def run(
+    command: list[str], failure: str, timeout_s: float = 120, *, given: str = "", inherit: tuple[int, ...] = ()
+) -> None:
+    """Run one of PostgreSQL's programs in a session of its own, out of reach of this terminal's Ctrl-C.
+
+    Args:
+        command: The command line.
+        failure: First words of the error.
+        timeout_s: Seconds that it may take.
+        given: What it reads from its standard input.
+        inherit: File descriptors that it and its children keep.
+
+    Raises:
+        DatabaseUnavailable: It fails; the message ends with the last line it wrote.
+    """
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
+    # A file and not a pipe: a server that inherits a pipe keeps its reader waiting for ever.
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                command,
+                input=given.encode(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=Path(command[0]).anchor,
+                env=environment,
+                timeout=timeout_s,
+                start_new_session=True,
+                pass_fds=inherit,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise DatabaseUnavailable(f"{failure}: {error}.") from error
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()
+    if done.returncode != 0:
+        last = said.splitlines()[-1] if said else f"exit code {done.returncode}"
+        raise DatabaseUnavailable(
+            f"{failure}: {last}.", next_step="Its log is in the folder `postgres/log` under SEC_DATA_DIR."
+        )
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read, whole or not at all."""
+    scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
+
+
+def _is_server(pid: int, data_dir: Path) -> bool:
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
+            return False
+        return Path(process.cwd()).resolve() == data_dir.resolve()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def _choose_port(remembered: Path) -> int:
+    """The port last used, or a random one that is free; remembered for the next start."""
+    try:
+        port = int(remembered.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        port = 0
+    if not (0 < port < 65_536 and _is_free(port)):
+        candidates = (secrets.choice(_PORTS) for _ in range(200))
+        port = next((each for each in candidates if _is_free(each)), 0)
+        if port == 0:
+            raise DatabaseUnavailable("No free TCP port was found on 127.0.0.1.")
+        write_private(remembered, str(port))
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if sys.platform != "win32":  # there it would allow what is in use
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _platform_settings() -> dict[str, str]:
+    # Shared memory in files: a logout with systemd's RemoveIPC takes away POSIX segments of ordinary users, and containers
+    # have little of it.
+    return {"dynamic_shared_memory_type": "mmap"} if sys.platform == "linux" else {}
+
+
+@contextmanager
+def _server_lock(path: Path) -> Iterator[tuple[int, ...]]:
+    """Take the lock that the server will hold by inheritance, waiting for backends of a killed server to end."""
+    if sys.platform == "win32":
+        yield ()
+        return
+    import fcntl  # noqa: PLC0415 - POSIX only
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + _ORPHAN_TIMEOUT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailable(
+                        f"The PostgreSQL data in {path.parent} is in use by another container or machine, or its last "
+                        "server has not ended.",
+                        next_step="Stop it there first, or set SEC_DATABASE_URL.",
+                    ) from None
+                time.sleep(0.05)
+            except OSError:
+                break  # a file system without locks: PostgreSQL's own check remains
+        yield (descriptor,)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""Fixtures for all tests: a PostgreSQL server for the run, a fresh database for a test, settings, the real captures."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import psycopg
+import pytest
+from filelock import FileLock
+from psycopg import sql
+
+from sec_core.config import Settings, load_settings
+from sec_core.db import embedded
+from sec_core.db.database import Database
+from sec_core.db.seed import seed_dimensions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+_SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"
+_TEMPLATE = "sec_template"
+# A test's data is thrown away: it need not survive a power cut.
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+
+class MakeSettings(Protocol):
+    """Makes settings for a test; any field can be given by name."""
+
+    def __call__(self, **overrides: object) -> Settings: ...
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run, with all its xdist workers, one folder for its server; nothing is started yet."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_SERVER_DIR_VARIABLE] = tempfile.mkdtemp(prefix="sec-test-postgres-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the run's server, if a test needed it, and remove its folder."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(_SERVER_DIR_VARIABLE))
+        embedded.stop(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> str:
+    """URL of the run's embedded server; holds a migrated and seeded template, made once."""
+    folder = Path(os.environ[_SERVER_DIR_VARIABLE])
+    url = embedded.ensure_running(folder, extra_settings=_FAST)
+    with FileLock(folder / "template.lock"), psycopg.connect(url, autocommit=True) as connection:
+        # The name shows that it is finished: it is made under another one.
+        if connection.execute("select from pg_database where datname = %s", (_TEMPLATE,)).fetchone() is None:
+            connection.execute("drop database if exists sec_template_new")
+            template = Database(embedded.ensure_database(url, "sec_template_new"))
+            template.migrate()
+            seed_dimensions(template)
+            template.dispose()
+            connection.execute("alter database sec_template_new rename to sec_template")
+    return url
+
+
+@pytest.fixture
+def database(server_url: str) -> Iterator[Database]:
+    """A fresh database with the newest schema and seeded dimensions, dropped after the test."""
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
+        )
+    fresh = Database(f"{server_url.rpartition('/')[0]}/{name}")
+    yield fresh
+    fresh.dispose()
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, request: pytest.FixtureRequest) -> MakeSettings:
+    """Makes settings with `data_dir` in `tmp_path` and, unless one is given, the URL of the fixture `database`."""
+
+    def make(**overrides: object) -> Settings:
+        values = {"data_dir": tmp_path / "data", **overrides}
+        if "database_url" not in values:
+            values["database_url"] = request.getfixturevalue("database").url
+        return load_settings(_env_file=None, **values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def captures_dir() -> Path:
+    """The real captures (`SEC_CAPTURES_DIR`, else beside the project). Without them the test is skipped, in CI it fails."""
+    folder = Path(os.environ.get("SEC_CAPTURES_DIR", PROJECT_DIR.parent / "shared" / "data"))
+    if not folder.is_dir():
+        reason = f"There are no real captures in {folder}; name their folder in SEC_CAPTURES_DIR."
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
