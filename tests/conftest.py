@@ -96,7 +96,7 @@ def make_settings(tmp_path: Path, request: pytest.FixtureRequest) -> MakeSetting
 
 @pytest.fixture(scope="session")
 def captures_dir() -> Path:
-    """The real captures (`SEC_CAPTURES_DIR`, else beside the project). Without them the test is skipped, in CI it fails."""
+    """The real captures (`SEC_CAPTURES_DIR`, else beside the project); without them skipped, in CI failed."""
     folder = Path(os.environ.get("SEC_CAPTURES_DIR", PROJECT_DIR.parent / "shared" / "data"))
     if not folder.is_dir():
         reason = f"There are no real captures in {folder}; name their folder in SEC_CAPTURES_DIR."

@@ -48,7 +48,7 @@ class Runner:
         """Why these files can't be read this way, or None when they can."""
         if self.way == "direct":
             return None
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 - our own program
             self.command(["--probe", *map(str, files)]),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -70,7 +70,7 @@ def choose_runner(needed: list[Path], data_dir: Path, scratch_dir: Path) -> Runn
     Args:
         needed: Files of the installation that the server must read.
         data_dir: The cluster; where it exists its owner decides.
-        scratch_dir: An empty folder made for a new cluster beside `data_dir`; used to try whether a new owner can reach it.
+        scratch_dir: An empty folder beside `data_dir`, made for a new cluster; shows whether a new owner can reach it.
 
     Returns:
         The first way that works.

@@ -29,8 +29,9 @@ _SQLALCHEMY_PREFIX = "postgresql+psycopg://"
 class Database:
     """One PostgreSQL database.
 
-    All sessions speak UTC. An unreachable server, and one that goes away in the middle, raise `DatabaseUnavailable`; a full
-    disk raises `DatabaseError`; other errors of a statement are those of SQLAlchemy or ADBC, since they are faults of the code.
+    All sessions speak UTC. An unreachable server, and one that goes away in the middle, raise `DatabaseUnavailable`;
+    a full disk raises `DatabaseError`; other errors of a statement stay SQLAlchemy's or ADBC's: they are faults of the
+    code, or conflicts that the caller resolves.
 
     Attributes:
         url: The address in libpq's form, `postgresql://...`. It holds the password: never log it, use `str(database)`.
@@ -161,7 +162,7 @@ def _libpq_url(url: str) -> str:
 
 
 def _parameters(url: str) -> dict[str, str]:
-    """libpq's parameters of an address, with bounds on waiting and UTC unless the address says otherwise."""
+    """Parameters for libpq of an address, with bounds on waiting and UTC unless the address says otherwise."""
     try:
         given = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:

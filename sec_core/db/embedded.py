@@ -2,13 +2,15 @@
 
 A cluster's folder holds:
 
-- `data/`: PostgreSQL's own folder. As root it belongs to an existing unprivileged account; its owner decides how later starts run.
+- `data/`: PostgreSQL's own folder. As root it belongs to an existing unprivileged account; its owner decides how
+  later starts run.
 - `log/`: the server's log, one file a weekday, so that a week is kept.
 - `password`: of the superuser `sec`, mode 0600. There is no trust authentication, and no socket file.
 - `port`: the port last used, taken again when it is free.
 - `start.lock`: held while one process starts or stops the server, so that of several exactly one does.
-- `server.lock`: held by the server and all its children for as long as any of them lives (where the system has `flock`). It tells that
-  backends of a killed server are still about, and that a container with other process numbers runs this cluster.
+- `server.lock`: held by the server and all its children for as long as any of them lives (where the system has
+  `flock`). It tells that backends of a killed server are still about, and that a container with other process numbers
+  runs this cluster.
 """
 
 from __future__ import annotations
@@ -75,7 +77,7 @@ def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | No
     running = server.find(postgres_dir / "data")
     if running is None:
         with _start_lock(postgres_dir):
-            running = server.find(postgres_dir / "data")
+            running = server.settled(postgres_dir / "data")
             if running is None:
                 running = _start(postgres_dir, extra_settings or {})
     return _url(postgres_dir, running.port)
@@ -157,8 +159,10 @@ def _start_lock(postgres_dir: Path) -> Iterator[None]:
 def _start(postgres_dir: Path, extra_settings: Mapping[str, str]) -> server.Running:
     data_dir = postgres_dir / "data"
     installation = _installation_for(data_dir)
-    scratch_dir = postgres_dir / "data.new"
-    shutil.rmtree(scratch_dir, ignore_errors=True)  # of a first start that was killed
+    for left in postgres_dir.glob("data.new-*"):
+        shutil.rmtree(left, ignore_errors=True)  # of a first start that was killed
+    # A new name each time: what that start left running must not write into ours.
+    scratch_dir = postgres_dir / f"data.new-{secrets.token_hex(4)}"
     scratch_dir.mkdir(mode=0o700)
     try:
         runner = choose_runner(installation.needed_files(), data_dir, scratch_dir)
@@ -201,8 +205,9 @@ def _installation_for(data_dir: Path) -> Installation:
     for each in known:
         if each.major == major:
             return each
+    present = ", ".join(str(each.major) for each in known)
     raise DatabaseUnavailable(
-        f"{data_dir} was made by PostgreSQL {major}, and this machine has {', '.join(str(each.major) for each in known)}.",
+        f"{data_dir} was made by PostgreSQL {major}, and this machine has {present}.",
         next_step=f"Install PostgreSQL {major}, or restore a backup into a new SEC_DATA_DIR.",
     )
 

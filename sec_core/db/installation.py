@@ -80,7 +80,7 @@ def _usable(bin_dirs: list[Path]) -> list[Installation]:
 
 def _major(bin_dir: Path) -> int:
     try:
-        answer = subprocess.run(
+        answer = subprocess.run(  # noqa: S603 - a program found by this module
             [bin_dir / _executable("postgres"), "--version"], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):

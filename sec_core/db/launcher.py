@@ -31,11 +31,11 @@ _CLONE_NEWUSER = 0x10000000
 
 
 class _CapabilityHeader(ctypes.Structure):
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]  # noqa: RUF012 - the form ctypes asks for
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
 
 class _CapabilityData(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - the form ctypes asks for
+    _fields_ = [
         ("effective", ctypes.c_uint32),
         ("permitted", ctypes.c_uint32),
         ("inheritable", ctypes.c_uint32),

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from sec_core.db.database import Database
 
 # Rows that agree are left alone: opening a database writes nothing unless a reference file changed.
-_UPSERT_PLACES = sqlalchemy.text("""
-    insert into dim_geografia as d (id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region, nombre_oficial)
+_PLACE_COLUMNS = "id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region, nombre_oficial"
+_UPSERT_PLACES = sqlalchemy.text(f"""
+    insert into dim_geografia ({_PLACE_COLUMNS})
     values (:id, :code, :name, :region_code, :region_name, :official_name)
-    on conflict (id_geografia) do update set (codigo_comuna, nombre_comuna, codigo_region, nombre_region, nombre_oficial) =
-        (excluded.codigo_comuna, excluded.nombre_comuna, excluded.codigo_region, excluded.nombre_region, excluded.nombre_oficial)
+    on conflict (id_geografia) do update set ({_PLACE_COLUMNS}) = (
+        excluded.id_geografia, excluded.codigo_comuna, excluded.nombre_comuna,
+        excluded.codigo_region, excluded.nombre_region, excluded.nombre_oficial
+    )
 """)
 _UPSERT_COMPANIES = sqlalchemy.text("""
     insert into dim_empresa (id_empresa, nombre_empresa) values (:id, :name)
@@ -39,12 +42,7 @@ def seed_dimensions(database: Database) -> None:
     }
     companies = {(each.id_empresa, each.nombre) for each in tables.empresas()}
     with database.engine.begin() as connection:
-        held = {
-            tuple(row)
-            for row in connection.exec_driver_sql(
-                "select id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region, nombre_oficial from dim_geografia"
-            )
-        }
+        held = {tuple(row) for row in connection.exec_driver_sql(f"select {_PLACE_COLUMNS} from dim_geografia")}
         keys = ("id", "code", "name", "region_code", "region_name", "official_name")
         if missing := sorted(places - held):
             connection.execute(_UPSERT_PLACES, [dict(zip(keys, place, strict=True)) for place in missing])

@@ -74,7 +74,8 @@ class Running:
 def find(data_dir: Path, *, ready: bool = True) -> Running | None:
     """The server of a cluster, by PostgreSQL's own `postmaster.pid`; takes about a millisecond.
 
-    A file that a killed server left behind is seen through: its process must exist, be PostgreSQL and work in this folder.
+    A file that a killed server left behind is seen through: its process must exist, be PostgreSQL and work in this
+    folder.
 
     Args:
         data_dir: The cluster.
@@ -99,6 +100,26 @@ def find(data_dir: Path, *, ready: bool = True) -> Running | None:
     return Running(pid, port) if _is_server(pid, data_dir) else None
 
 
+def settled(data_dir: Path) -> Running | None:
+    """The server once it is neither starting nor stopping: it accepts connections, or there is none.
+
+    Raises:
+        DatabaseUnavailable: It has been starting or stopping for too long.
+    """
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while find(data_dir, ready=False) is not None:
+        running = find(data_dir)
+        if running is not None:
+            return running
+        if time.monotonic() > deadline:
+            raise DatabaseUnavailable(
+                f"PostgreSQL in {data_dir} has been starting or stopping for {_START_TIMEOUT_S} s.",
+                next_step="After a crash it may be replaying its log: try again later.",
+            )
+        time.sleep(0.05)
+    return None
+
+
 def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_settings: Mapping[str, str]) -> Running:
     """Start the server of an existing cluster and wait until it accepts connections. The caller holds the start lock.
 
@@ -112,6 +133,10 @@ def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_
     first_words = log_dir / "startup.log"
     first_words.unlink(missing_ok=True)
     with _server_lock(postgres_dir / "server.lock") as inherited:
+        if inherited:
+            # Nobody uses the cluster, so this is a killed server's. Left there, it stops a start for good once its
+            # process number belongs to another program of the same user.
+            (data_dir / "postmaster.pid").unlink(missing_ok=True)
         for attempt in range(3):
             port = _choose_port(postgres_dir / "port")
             settings = {**_SETTINGS, **_platform_settings(), **extra_settings, "port": str(port)}
@@ -169,7 +194,7 @@ def run(
     # A file and not a pipe: a server that inherits a pipe keeps its reader waiting for ever.
     with tempfile.TemporaryFile() as output:
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - PostgreSQL's programs, our arguments
                 command,
                 input=given.encode(),
                 stdout=output,
@@ -242,8 +267,8 @@ def _is_free(port: int) -> bool:
 
 
 def _platform_settings() -> dict[str, str]:
-    # Shared memory in files: a logout with systemd's RemoveIPC takes away POSIX segments of ordinary users, and containers
-    # have little of it.
+    # Shared memory in files: a logout with systemd's RemoveIPC takes away POSIX segments of ordinary users, and
+    # containers have little of it.
     return {"dynamic_shared_memory_type": "mmap"} if sys.platform == "linux" else {}
 
 
@@ -256,6 +281,7 @@ def _server_lock(path: Path) -> Iterator[tuple[int, ...]]:
     import fcntl  # noqa: PLC0415 - POSIX only
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    locked = True
     try:
         deadline = time.monotonic() + _ORPHAN_TIMEOUT_S
         while True:
@@ -271,7 +297,8 @@ def _server_lock(path: Path) -> Iterator[tuple[int, ...]]:
                     ) from None
                 time.sleep(0.05)
             except OSError:
-                break  # a file system without locks: PostgreSQL's own check remains
-        yield (descriptor,)
+                locked = False  # a file system without locks: PostgreSQL's own check remains
+                break
+        yield (descriptor,) if locked else ()
     finally:
         os.close(descriptor)
