@@ -1,0 +1,215 @@
+"""The Prefect API that a command's runs are recorded in: the one that is configured or running, else one of its own.
+
+Prefect reads its environment when it is imported, so this module imports it only where a run is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+from loguru import logger
+
+from sec_core.db import embedded
+from sec_core.errors import DatabaseError, SecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sec_core.config import Settings
+
+DATABASE = "prefect"
+_READY_TIMEOUT_S = 120
+_STOP_TIMEOUT_S = 20
+_DRAIN_TIMEOUT_S = 15
+_DRAIN_STEP_S = 0.5
+_UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
+
+
+class PrefectServerError(SecError):
+    """The Prefect server did not start."""
+
+    code = "prefect_server"
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Set what Prefect reads from the environment when it is imported; what a person has set stays.
+
+    Args:
+        settings: Gives the folder for Prefect's own files.
+    """
+    defaults = {
+        "PREFECT_HOME": str(settings.prefect_dir),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "100000",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def prefect_api(settings: Settings, database_url: str) -> Iterator[str]:
+    """Make a Prefect API reachable for the runs inside the block, and its address known to Prefect.
+
+    Args:
+        settings: Settings of the run.
+        database_url: PostgreSQL in which a server of our own keeps its history.
+
+    Yields:
+        Address of the API.
+
+    Raises:
+        PrefectServerError: No server could be started; the message names its log.
+    """
+    prepare_environment(settings)
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        yield configured
+        return
+    with _own_server(settings, database_url) as url:
+        os.environ["PREFECT_API_URL"] = url
+        try:
+            yield url
+        finally:
+            del os.environ["PREFECT_API_URL"]
+
+
+@contextmanager
+def _own_server(settings: Settings, database_url: str) -> Iterator[str]:
+    log = settings.logs_dir / "prefect-server.log"
+    process, url = start_server(settings, history_url(settings, database_url), log)
+    try:
+        wait_until_ready(process, url, log)
+        since = datetime.now(UTC)
+        try:
+            yield url
+        finally:
+            _drain(url, since)
+    finally:
+        stop_process(process)
+
+
+def history_url(settings: Settings, database_url: str) -> str | None:
+    """SQLAlchemy address of Prefect's database: `prefect` beside ours; None for SQLite where we may not make it."""
+    try:
+        url = embedded.ensure_database(database_url, DATABASE)
+    except DatabaseError as error:
+        if settings.database_url is None:
+            raise
+        logger.bind(stage="run", code=error.code).warning(
+            "Prefect keeps its history in SQLite, since the database {name!r} can't be made: {error}",
+            name=DATABASE,
+            error=error.message,
+        )
+        return None
+    return url.replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
+def start_server(
+    settings: Settings, history: str | None, log: Path, *, port: int | None = None
+) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a Prefect server on loopback.
+
+    Args:
+        settings: Gives Prefect's folder.
+        history: SQLAlchemy address of its database; None for SQLite.
+        log: Where its output goes.
+        port: TCP port; None for a free one.
+
+    Returns:
+        The process and the address of its API.
+    """
+    port = port or _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = dict(os.environ) | {
+        "PREFECT_API_URL": url,
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    }
+    if history is not None:
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = history
+    log.parent.mkdir(parents=True, exist_ok=True)
+    settings.prefect_dir.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and constants
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    return process, url
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait for the server's health endpoint.
+
+    Raises:
+        PrefectServerError: It ended, or did not answer in two minutes.
+    """
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise PrefectServerError(
+                f"The Prefect server ended with exit code {process.returncode}.", next_step=f"Its log is {log}."
+            )
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/health", timeout=2).status_code == httpx.codes.OK:
+                return
+        time.sleep(0.1)
+    raise PrefectServerError("The Prefect server did not answer in two minutes.", next_step=f"Its log is {log}.")
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """End a process of ours: politely, then by force."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _drain(url: str, since: datetime) -> None:
+    """Hand over what this process still holds, and wait until the server has written down how every task run ended.
+
+    Logs and task states leave a process through queues, and reach the server's database through others.
+    """
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415 - see the module's docstring
+    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
+    APILogWorker.drain_all(timeout=_DRAIN_TIMEOUT_S)
+    EventsWorker.drain_all(timeout=_DRAIN_TIMEOUT_S)
+    deadline = time.monotonic() + _DRAIN_TIMEOUT_S
+    started: dict[str, object] = {"start_time": {"after_": since.isoformat()}}
+    unfinished = {**started, "state": {"type": {"any_": _UNFINISHED}}}
+    known = -1
+    with contextlib.suppress(httpx.HTTPError):
+        while time.monotonic() < deadline:
+            before, known = known, _count(url, started)
+            if known == before and _count(url, unfinished) == 0:
+                return
+            time.sleep(_DRAIN_STEP_S)
+
+
+def _count(url: str, task_runs: dict[str, object]) -> int:
+    answer = httpx.post(f"{url}/task_runs/count", json={"task_runs": task_runs}, timeout=5)
+    return int(answer.raise_for_status().json())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
