@@ -2,8 +2,8 @@
 
 A spelling and a known name are the same when they agree after folding: no accents, no case, no spaces and no
 punctuation (`Viña del Mar ` is `VINADELMAR`, `O`Higgins` is `OHIGGINS`). What folding does not bring together is
-listed as an alias. Rule: a comuna is found by its own name and lies in its official region of today; the region that the
-SEC names only breaks ties. So `Los Lagos` as a comuna is that of Los Ríos, whatever the region says.
+listed as an alias. Rule: a comuna is found by its own name and lies in its official region of today; the region that
+the SEC names only breaks ties. So `Los Lagos` as a comuna is that of Los Ríos, whatever the region says.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The fast path turns `[{…},{…}]` into one object a line and lets Polars read all bodies at once with a fixed schema.
 Its reader takes whole JSON numbers only: a number in quotes, a fraction, a boolean or anything out of 64 bits makes
-it refuse. A body that it refuses, or whose rows don't add up, is read by itself, row by row, by the rules of `imputation`. Which
-path a body takes depends on that body alone, so the same bytes always give the same rows.
+it refuse. A body that it refuses, or whose rows don't add up, is read by itself, row by row, by the rules of
+`imputation`. Which path a body takes depends on that body alone, so the same bytes always give the same rows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,69 @@
+"""Detailed events: all observations of one comuna, company and start date. Pure.
+
+From the contract: `inicio` is the start date's first instant in Chile; `fin` is the hour after the last observation, or
+null while it is in the newest captured hour. Since an event is all its observations, whatever lies between them, the
+stretches of a key in different months merge by maximum, sum and union, in any order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum
+
+if TYPE_CHECKING:
+    from datetime import date
+
+KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
+
+
+def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:
+    """Stretches of a month.
+
+    Args:
+        observations: Observations of the month's detailed hours.
+        month: First day of the month.
+
+    Returns:
+        One row for each comuna, company and start date, by `STRETCH_SCHEMA`.
+    """
+    value = pl.col("clientes_afectados")
+    # Sorted by hour within each group, so that the first position of the maximum is its first hour.
+    found = (
+        observations.sort("hora")
+        .group_by(KEY, maintain_order=True)
+        .agg(
+            primera_hora=pl.col("hora").first(),
+            ultima_hora=pl.col("hora").last(),
+            hora_maximo=pl.col("hora").get(value.arg_max()),
+            maximo=value.max(),
+            cliente_horas=value.sum(),
+            n_observaciones=pl.len(),
+            imputaciones=pl.col("imputaciones").bitwise_or(),
+        )
+    )
+    return as_stretches(found.with_columns(mes=pl.lit(month), forma=pl.lit(Shape.DETAILED.value)))
+
+
+def events(tramos: pl.DataFrame) -> pl.DataFrame:
+    """Events of keys, from all their stretches.
+
+    Args:
+        tramos: All stretches of each key, of any months, in any order.
+
+    Returns:
+        One row for each key, by `EVENT_PARTS`.
+    """
+    merged = tramos.group_by(KEY).agg(
+        pl.col("forma").first(),
+        pl.col("primera_hora").min(),
+        pl.col("ultima_hora").max(),
+        first_of_maximum("hora_maximo", "maximo"),
+        pl.col("maximo").max(),
+        pl.col("cliente_horas", "n_observaciones").sum(),
+        pl.col("imputaciones").bitwise_or(),
+    )
+    return as_events(merged)

@@ -1,0 +1,72 @@
+"""The form of a tramo (stretch): the part of an event that lies inside one month, with sums that can be merged."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from sec_core.silver.observations import HORA
+
+STRETCH_SCHEMA: dict[str, pl.DataType] = {
+    "mes": pl.Date(),
+    "forma": pl.String(),
+    "id_geografia": pl.Int16(),
+    "id_empresa": pl.Int16(),
+    "fecha_inicio": pl.Date(),
+    "primera_hora": HORA,
+    "ultima_hora": HORA,
+    "hora_maximo": HORA,
+    "maximo": pl.Int64(),
+    "cliente_horas": pl.Int64(),
+    "n_observaciones": pl.Int32(),
+    "imputaciones": pl.Int16(),
+    "previo_cliente_horas": pl.Int64(),
+    "previo_n_observaciones": pl.Int32(),
+    "previo_imputaciones": pl.Int16(),
+}
+"""Columns of `tramos`, in order.
+
+`previo_*` (aggregated only) is what the source listed below the threshold before `primera_hora`, since the stretch
+before: it belongs to the event only if the two stretches do. A row whose hours are null carries what was listed
+after the month's last stretch.
+"""
+STRETCH_KEY = ["mes", "forma", "id_geografia", "id_empresa", "fecha_inicio", "primera_hora"]
+EVENT_PARTS: dict[str, pl.DataType] = {
+    "forma": pl.String(),
+    "id_geografia": pl.Int16(),
+    "id_empresa": pl.Int16(),
+    "fecha_inicio": pl.Date(),
+    "primera_hora": HORA,
+    "ultima_hora": HORA,
+    "hora_maximo": HORA,
+    "maximo": pl.Int64(),
+    "cliente_horas": pl.Int64(),
+    "n_observaciones": pl.Int32(),
+    "imputaciones": pl.Int16(),
+}
+"""Columns of a merged event before its identity, end and cap are known."""
+
+
+def no_stretches() -> pl.DataFrame:
+    """A frame of stretches without rows."""
+    return pl.DataFrame(schema=STRETCH_SCHEMA)
+
+
+def as_stretches(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with exactly the columns of `tramos`, sorted by key; missing ones are null or 0."""
+    missing = [name for name in STRETCH_SCHEMA if name not in frame.columns]
+    filled = frame.with_columns(
+        (pl.lit(0) if name.startswith("previo_") else pl.lit(None)).alias(name) for name in missing
+    )
+    return filled.select(pl.col(name).cast(kind) for name, kind in STRETCH_SCHEMA.items()).sort(
+        STRETCH_KEY, nulls_last=True
+    )
+
+
+def as_events(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with exactly the columns of `EVENT_PARTS`."""
+    return frame.select(pl.col(name).cast(kind) for name, kind in EVENT_PARTS.items())
+
+
+def first_of_maximum(hour: str, value: str) -> pl.Expr:
+    """The first hour that reached the group's highest value."""
+    return pl.col(hour).filter(pl.col(value) == pl.col(value).max()).min()

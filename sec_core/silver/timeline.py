@@ -1,0 +1,86 @@
+"""Loaded hours in their order: which of them make aggregated events, and how far apart they are. Pure.
+
+Distances are counted in source hours: the second occurrence of April's repeated hour and the hour that September
+skips are no hours, so they are no hours without data either.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE, HOUR, day_start
+
+if TYPE_CHECKING:
+    from sec_core.silver.rules import EventRules
+
+_FIRST_YEAR, _LAST_YEAR = 2000, 2100
+
+
+@cache
+def repeated_hours() -> pl.Series:
+    """Second occurrences of repeated hours, as whole hours since 1970, ascending."""
+    found = []
+    day = date(_FIRST_YEAR, 1, 1)
+    start = day_start(day)
+    while day.year < _LAST_YEAR:
+        following = day + timedelta(days=1)
+        end = day_start(following)
+        if end - start > timedelta(hours=24):
+            hours = (start + step * HOUR for step in range(25))
+            found += [int(hour.timestamp()) // 3600 for hour in hours if hour.astimezone(CHILE).fold]
+        day, start = following, end
+    return pl.Series("repetida", found, dtype=pl.Int64)
+
+
+def source_index(hours: pl.Series) -> pl.Series:
+    """Number of each hour on the line of source hours: neighbours differ by 1.
+
+    Args:
+        hours: Instants of source hours, UTC.
+
+    Returns:
+        Int64 numbers, null where the hour is null; only differences mean anything.
+    """
+    whole = hours.dt.epoch("s") // 3600
+    return whole - repeated_hours().search_sorted(whole.fill_null(0), side="left").cast(pl.Int64)
+
+
+def index_of(hour: datetime) -> int:
+    """`source_index` of one hour."""
+    return int(source_index(pl.Series([hour.astimezone(UTC)], dtype=pl.Datetime("us", "UTC")))[0])
+
+
+def chile_date(hour: pl.Expr) -> pl.Expr:
+    """Calendar day in Chile of an instant."""
+    return hour.dt.convert_time_zone("America/Santiago").dt.date()
+
+
+def usable_hours(loaded: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
+    """Hours that make aggregated events: aggregated ones of days without any detailed hour.
+
+    Args:
+        loaded: `hora` and `forma` of loaded hours; whole Chile days of them.
+        rules: For `max_gap_hours`.
+
+    Returns:
+        By hour: `hora`, `indice` (source hours), `orden` (rank among usable hours) and `racha`, which grows by one
+        wherever more than `max_gap_hours` hours without data lie before the hour. Hours of detailed days count as
+        hours without data.
+    """
+    days = loaded.with_columns(dia=chile_date(pl.col("hora")))
+    detailed = days.filter(pl.col("forma") == Shape.DETAILED.value).select("dia").unique()
+    usable = days.filter(pl.col("forma") == Shape.AGGREGATED.value).join(detailed, on="dia", how="anti").sort("hora")
+    index = source_index(usable["hora"]).alias("indice")
+    return (
+        usable.select("hora")
+        .with_columns(index)
+        .with_columns(
+            orden=pl.int_range(pl.len(), dtype=pl.Int64),
+            racha=(pl.col("indice").diff() - 1 > rules.max_gap_hours).fill_null(value=False).cum_sum().cast(pl.Int64),
+        )
+    )
