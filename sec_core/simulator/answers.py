@@ -1,0 +1,161 @@
+"""What the simulated SEC answers when nothing goes wrong: one small interface, filled from a world."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE, HOUR, hours_of_day, open_hour
+from sec_core.simulator import render
+from sec_core.simulator.calendar import hour_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sec_core.simulator.options import Revisions
+    from sec_core.simulator.world import World
+
+Served = Callable[[datetime], int]
+
+
+class HourAnswer(NamedTuple):
+    """An answer of `GetPorFecha`.
+
+    Attributes:
+        body: The bytes.
+        revision: Which revision of the hour they are.
+    """
+
+    body: bytes
+    revision: int
+
+
+class Answers(Protocol):
+    """The five endpoints without HTTP or faults. `now` is aware; `served` is how often an hour was answered before."""
+
+    def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:
+        """The body for an hour."""
+        ...
+
+    def get(self, now: datetime, served: Served) -> bytes:
+        """The national series."""
+        ...
+
+    def clientes_regional(self, part: str) -> bytes:
+        """Customers of the regions whose full name contains `part`."""
+        ...
+
+    def clientes_nacional(self) -> bytes:
+        """Customers of the country."""
+        ...
+
+
+class WorldAnswers:
+    """Answers made from a world.
+
+    Args:
+        world: The outages.
+        shape: Shape of `GetPorFecha`.
+        switch_hour: Hours asked for from this one on are aggregated, whatever `shape` says.
+        switch_when: From this instant of the clock on, every answer is aggregated, history included.
+        revisions: How hours are corrected.
+        cache_bytes: Most that the cache of bodies holds.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        shape: Shape,
+        switch_hour: datetime | None,
+        switch_when: datetime | None,
+        revisions: Revisions,
+        cache_bytes: int,
+    ) -> None:
+        self.world = world
+        self._shape = shape
+        self._switch_hour = switch_hour
+        self._switch_when = switch_when
+        self._revisions = revisions
+        self._cache: OrderedDict[tuple[int, Shape, int], bytes] = OrderedDict()
+        self._cache_left = cache_bytes
+
+    def shape_of(self, hour: datetime, now: datetime) -> Shape:
+        """Shape in which an hour is answered at `now`."""
+        switched = (self._switch_hour is not None and hour >= self._switch_hour) or (
+            self._switch_when is not None and now >= self._switch_when
+        )
+        return Shape.AGGREGATED if switched else self._shape
+
+    def revision_of(self, hour: datetime, now: datetime, served: int) -> int:
+        """Revision of an hour at `now`, after it was answered `served` times."""
+        rules = self._revisions
+        under_way = open_hour(now)
+        if hour == under_way and rules.open_hour_moves:
+            return now.astimezone(CHILE).minute // 15 - 4
+        index = hour_index(hour)
+        if hour >= under_way or Random(f"revised {self.world.options.seed} {index}").random() >= rules.share:  # noqa: S311
+            return 0
+        by_asks = rules.after_asks is not None and served >= rules.after_asks
+        by_clock = rules.after_hours is not None and now >= hour + HOUR + timedelta(hours=rules.after_hours)
+        return 1 if by_asks or by_clock else 0
+
+    def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:
+        """The body for an hour; `[]` for one that has no data or lies in the future."""
+        if hour > open_hour(now):
+            return HourAnswer(b"[]", 0)
+        revision = self.revision_of(hour, now, served)
+        return HourAnswer(self._body(hour, self.shape_of(hour, now), revision), revision)
+
+    def get(self, now: datetime, served: Served) -> bytes:
+        """National totals from seven days ago, 00h, to the open hour; hours without data are not listed."""
+        under_way = open_hour(now)
+        today = under_way.astimezone(CHILE).date()
+        hours = [
+            hour
+            for back in range(7, -1, -1)
+            for hour in hours_of_day(today - timedelta(days=back))
+            if hour <= under_way
+        ]
+        revisions = ((hour, self.revision_of(hour, now, served(hour))) for hour in hours)
+        return render.national_series(
+            (hour, self.world.total(hour, revision)) for hour, revision in revisions if self.world.has_data(hour)
+        )
+
+    def clientes_regional(self, part: str) -> bytes:
+        """Customers of the regions whose full name contains `part`."""
+        options = self.world.options
+        return render.regional_customers(self.world.regional_customers(), options.periodo_star, part)
+
+    def clientes_nacional(self) -> bytes:
+        """Customers of the country."""
+        return render.national_customers(self.world.options.national_customers)
+
+    def prepare(self, hours: Iterable[datetime], now: datetime) -> int:
+        """Render bodies before they are asked for.
+
+        Returns:
+            Bytes now held.
+        """
+        return sum(len(self.por_fecha(hour, now, 0).body) for hour in hours)
+
+    def _body(self, hour: datetime, shape: Shape, revision: int) -> bytes:
+        key = (hour_index(hour), shape, revision)
+        body = self._cache.get(key)
+        if body is not None:
+            self._cache.move_to_end(key)
+            return body
+        rows = self.world.rows(hour, revision)
+        if shape is Shape.DETAILED:
+            body = render.detailed_body(self.world, hour, rows, revision)
+        else:
+            body = render.aggregated_body(self.world, hour, rows)
+        self._cache[key] = body
+        self._cache_left -= len(body)
+        while self._cache_left < 0 and len(self._cache) > 1:
+            self._cache_left += len(self._cache.popitem(last=False)[1])
+        return body

@@ -1,0 +1,276 @@
+"""Faults on demand: which request meets which fault. The same seed and the same requests meet the same faults."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from sec_core.errors import InputError
+from sec_core.simulator.calendar import parse_wall_hour
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class FaultKind(StrEnum):
+    """What can go wrong with an answer."""
+
+    STATUS = "status"
+    DROP = "drop"
+    DROP_MID_BODY = "drop_mid_body"
+    SLOW = "slow"
+    HTML = "html"
+    EMPTY = "empty"
+    COLLAPSED = "collapsed"
+    RENAMED_KEY = "renamed_key"
+    MISSING_KEY = "missing_key"
+    NEW_KEY = "new_key"
+    WRONG_TYPE = "wrong_type"
+    OVERSIZE = "oversize"
+    ENDLESS = "endless"
+    NESTED = "nested"
+    BAD_UTF8 = "bad_utf8"
+    TRUNCATED = "truncated"
+
+
+class Endpoint(StrEnum):
+    """The five endpoints, by the last part of their address."""
+
+    POR_FECHA = "GetPorFecha"
+    GET = "Get"
+    REGIONAL = "GetClientesRegional"
+    NACIONAL = "GetClientesNacional"
+    HORA = "GetHoraServer"
+
+
+class FaultRule(BaseModel):
+    """One kind of fault and the requests that meet it. Every condition that is given must hold.
+
+    Attributes:
+        kind: What goes wrong.
+        endpoint: Which endpoint; None means all.
+        rate: Share of the requests that meet it, 0 to 1. With `attempts` it is a share of the hours: a chosen hour
+            fails in all these attempts and then heals.
+        hours: First and last hour asked for, `YYYY-MM-DDTHH` in Chile wall clock; None means all.
+        attempts: First and last request for the same hour, counted from 1; None means all.
+        requests: First and last request at all, counted from 1; None means all.
+        status: Status of `status`.
+        retry_after_s: `Retry-After` of `status`, in seconds.
+        delay_s: Wait of `slow` (default 5 s), and between the 64 KiB pieces of `endless` (default 0.02 s).
+        size: Bytes of `oversize` (default 200 MB), depth of `nested` (default 100 000).
+        key: Key that `renamed_key`, `missing_key`, `new_key` and `wrong_type` change.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: FaultKind
+    endpoint: Endpoint | None = Endpoint.POR_FECHA
+    rate: float = Field(default=1.0, ge=0, le=1)
+    hours: tuple[str, str] | None = None
+    attempts: tuple[int, int] | None = None
+    requests: tuple[int, int] | None = None
+    status: int = Field(default=503, ge=400, le=599)
+    retry_after_s: float | None = Field(default=None, ge=0)
+    delay_s: float | None = Field(default=None, ge=0)
+    size: int | None = Field(default=None, ge=1)
+    key: str = "CLIENTES_AFECTADOS"
+
+    @field_validator("hours")
+    @classmethod
+    def _hours_parse(cls, value: tuple[str, str] | None) -> tuple[str, str] | None:
+        for text in value or ():
+            try:
+                parse_wall_hour(text)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def amount(self) -> int:
+        """Bytes of `oversize`, depth of `nested`."""
+        return self.size or (100_000 if self.kind is FaultKind.NESTED else 200_000_000)
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds of `slow`, seconds between the pieces of `endless`."""
+        return self.delay_s if self.delay_s is not None else (0.02 if self.kind is FaultKind.ENDLESS else 5)
+
+    @classmethod
+    def parse(cls, text: str) -> FaultRule:
+        """Read a rule as written on a command line: `kind[,name=value]...`; ranges are `first..last`.
+
+        Args:
+            text: For example `status,rate=0.1,status=429,retry_after_s=2` or `html,hours=2024-08-01T00..2024-08-01T05`.
+
+        Returns:
+            The rule.
+
+        Raises:
+            InputError: The text names no kind, no condition or no value that exists.
+        """
+        kind, *rest = [part.strip() for part in text.split(",")]
+        values: dict[str, object] = {"kind": kind}
+        for part in rest:
+            name, sign, value = part.partition("=")
+            if not sign:
+                raise InputError(f"{part!r} in the fault {text!r} has no value.", next_step="Write it as name=value.")
+            is_range = name in {"hours", "attempts", "requests"}
+            first, _, last = value.partition("..")
+            if name == "endpoint" and value == "all":
+                values[name] = None
+            else:
+                values[name] = (first, last or first) if is_range else value
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            raise InputError(f"The fault {text!r} can't be read: {problems}.") from None
+
+    def meets(self, seed: int, number: int, request: FaultRequest) -> bool:
+        """Whether a request meets this rule, the `number`-th of its list."""
+        if self.endpoint is not None and request.endpoint is not self.endpoint:
+            return False
+        if self.requests and not self.requests[0] <= request.number <= self.requests[1]:
+            return False
+        if self.attempts and not self.attempts[0] <= request.attempt <= self.attempts[1]:
+            return False
+        if self.hours is not None:
+            first, last = (parse_wall_hour(text) for text in self.hours)
+            if request.hour is None or not first <= request.hour <= last:
+                return False
+        if self.rate >= 1:
+            return True
+        subject = request.hour.timestamp() if request.hour is not None else request.endpoint
+        turn = "" if self.attempts else request.attempt
+        return Random(f"fault {seed} {number} {subject} {turn}").random() < self.rate  # noqa: S311 - no secret
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRequest:
+    """What a rule looks at.
+
+    Attributes:
+        endpoint: Which endpoint.
+        hour: The hour asked for, UTC; None for the endpoints without one.
+        attempt: How often this hour (or this endpoint) was asked for, this time included.
+        number: How many requests there were, this one included.
+    """
+
+    endpoint: Endpoint
+    hour: datetime | None
+    attempt: int
+    number: int
+
+
+class Ban(BaseModel):
+    """A ban of everybody, as the SEC is said to impose: too many requests, and nothing is answered for a while.
+
+    Attributes:
+        max_rate: Requests a second over the window that are still borne.
+        window_s: Length of the sliding window.
+        duration_s: How long the ban lasts after the last request that exceeded the rate.
+        status: Status of the answers; None drops the connections instead.
+        retry_after_s: `Retry-After` of the answers.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_rate: float = Field(gt=0)
+    window_s: float = Field(default=10, gt=0)
+    duration_s: float = Field(default=60, ge=0)
+    status: int | None = Field(default=403, ge=400, le=599)
+    retry_after_s: float | None = None
+
+
+class FaultOptions(BaseModel):
+    """Everything that goes wrong, by request.
+
+    Attributes:
+        seed: Which requests meet a fault with a rate.
+        rules: Looked through in order; the first that meets a request decides. `slow` is the exception: it delays the
+            answer and the search goes on.
+        latency_s: Wait before every answer.
+        latency_jitter_s: Up to so much more, evenly spread.
+        ban: A ban above a rate.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = 1
+    rules: tuple[FaultRule, ...] = ()
+    latency_s: float = Field(default=0, ge=0)
+    latency_jitter_s: float = Field(default=0, ge=0)
+    ban: Ban | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rules_from_text(cls, data: object) -> object:
+        if isinstance(data, dict) and "rules" in data:
+            rules = tuple(FaultRule.parse(rule) if isinstance(rule, str) else rule for rule in data["rules"])
+            return {**data, "rules": rules}
+        return data
+
+    @classmethod
+    def rough(cls, *, rate: float = 0.1, attempts: int | None = 2, seed: int = 1) -> FaultOptions:
+        """A rough day: server errors, drops, HTML and cut bodies, each for a share of the hours.
+
+        Args:
+            rate: Share of each kind.
+            attempts: A faulty hour heals after so many attempts; None means that each attempt is drawn anew.
+            seed: Which hours.
+
+        Returns:
+            The options.
+        """
+        span = None if attempts is None else (1, attempts)
+        rules = [FaultRule(kind=FaultKind.STATUS, status=status, rate=rate, attempts=span) for status in (500, 503)]
+        kinds = (FaultKind.DROP, FaultKind.DROP_MID_BODY, FaultKind.HTML)
+        rules += [FaultRule(kind=kind, rate=rate, attempts=span) for kind in kinds]
+        return cls(seed=seed, rules=tuple(rules))
+
+    def decide(self, request: FaultRequest) -> tuple[FaultRule | None, float]:
+        """What happens to a request.
+
+        Returns:
+            The rule that it meets, or None, and the seconds to wait before the answer.
+        """
+        wait = self.latency_s
+        if self.latency_jitter_s:
+            wait += Random(f"latency {self.seed} {request.number}").random() * self.latency_jitter_s  # noqa: S311
+        for number, rule in enumerate(self.rules):
+            if rule.meets(self.seed, number, request):
+                if rule.kind is not FaultKind.SLOW:
+                    return rule, wait
+                wait += rule.wait_s
+        return None, wait
+
+
+class BanWatch:
+    """Counts requests over a sliding window and says who is banned.
+
+    Args:
+        ban: The rule.
+    """
+
+    def __init__(self, ban: Ban) -> None:
+        self._ban = ban
+        self._arrivals: deque[float] = deque()
+        self._until = float("-inf")
+
+    def banned(self, now: float) -> bool:
+        """Count a request and say whether it falls under the ban.
+
+        Args:
+            now: Monotonic seconds of its arrival.
+        """
+        self._arrivals.append(now)
+        while self._arrivals[0] <= now - self._ban.window_s:
+            self._arrivals.popleft()
+        if len(self._arrivals) > self._ban.max_rate * self._ban.window_s:
+            self._until = now + self._ban.duration_s
+        return now < self._until

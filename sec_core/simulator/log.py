@@ -1,0 +1,136 @@
+"""The log of requests: what was asked, when, and what became of it; readable by tests and by other processes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, TextIO
+
+import orjson
+
+from sec_core.simulator.faults import Endpoint
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from sec_core.simulator.faults import FaultKind
+
+
+@dataclass(slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        number: Counted from 1 in the order of arrival.
+        endpoint: Last part of the address.
+        hour: Hour asked for, UTC; None for the endpoints without one, and for an hour that Chile does not have.
+        attempt: How often this hour (or this endpoint) was asked for, this time included.
+        body: The request's body as text.
+        client_port: Port of the client's end of the connection: one for each connection.
+        user_agent: `User-Agent`.
+        in_flight: Requests in flight at its arrival, this one included.
+        arrived_at: Wall time of the arrival, UTC.
+        arrived: Monotonic seconds of the arrival.
+        ended: Monotonic seconds of the end; None while it is in flight.
+        status: Status sent; 0 when none was.
+        fault: Fault that it met; `ban` for a ban.
+        revision: Revision of the hour that was answered, None without one.
+        sent: Bytes of the answer's body.
+    """
+
+    number: int
+    endpoint: str
+    hour: datetime | None
+    attempt: int
+    body: str
+    client_port: int
+    user_agent: str
+    in_flight: int
+    arrived_at: datetime
+    arrived: float
+    ended: float | None = None
+    status: int = 0
+    fault: FaultKind | str | None = None
+    revision: int | None = None
+    sent: int = 0
+
+    @property
+    def sound(self) -> bool:
+        """Whether it was answered as the source would on a good day (a slow answer is sound)."""
+        return self.status == 200 and self.fault is None
+
+
+class RequestLog:
+    """All requests since the start, in memory and, if asked for, as lines of JSON in a file.
+
+    Args:
+        path: The file; it gets a line when a request ends.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = Lock()
+        self._requests: list[Request] = []
+        self._in_flight = 0
+        self._attempts: Counter[object] = Counter()
+        self._served: Counter[datetime] = Counter()
+        self._revisions: dict[datetime, int] = {}
+        self._file: TextIO | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a", encoding="utf-8")
+
+    def begin(self, request: Request) -> Request:
+        """Take a request in: sets its number, its attempt and the requests in flight."""
+        with self._lock:
+            self._in_flight += 1
+            subject = request.hour if request.hour is not None else f"{request.endpoint} {request.body}"
+            self._attempts[subject] += 1
+            request.number = len(self._requests) + 1
+            request.attempt = self._attempts[subject]
+            request.in_flight = self._in_flight
+            self._requests.append(request)
+        return request
+
+    def end(self, request: Request, ended: float) -> None:
+        """Note that a request is over."""
+        with self._lock:
+            self._in_flight -= 1
+            request.ended = ended
+            if request.sound and request.hour is not None and request.revision is not None:
+                self._served[request.hour] += 1
+                self._revisions[request.hour] = request.revision
+            if self._file is not None:
+                self._file.write(as_json(request) + "\n")
+                self._file.flush()
+
+    def served(self, hour: datetime) -> int:
+        """How often an hour was answered soundly."""
+        return self._served[hour]
+
+    def revision(self, hour: datetime) -> int:
+        """Revision of an hour that was last answered soundly; 0 for one that was not."""
+        return self._revisions.get(hour, 0)
+
+    def all(self) -> list[Request]:
+        """Every request so far."""
+        with self._lock:
+            return list(self._requests)
+
+    def hours_asked(self) -> list[datetime]:
+        """Hours asked for with `GetPorFecha`, in the order of the requests, as often as they were."""
+        return [r.hour for r in self.all() if r.endpoint == Endpoint.POR_FECHA and r.hour is not None]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+def as_json(request: Request) -> str:
+    """A request as one line of JSON."""
+    return orjson.dumps(dataclasses.asdict(request)).decode()

@@ -1,0 +1,249 @@
+"""Seeded outages: ordinary days, storms, rows that stay for years. A day or a storm is made only when asked for."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, timedelta
+from random import Random
+from statistics import NormalDist
+from typing import TYPE_CHECKING, NamedTuple
+
+from sec_core.simulator.calendar import chile_date, chile_hour, hour_index
+from sec_core.simulator.places import COMUNA_COMPANIES, REGIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sec_core.simulator.options import Storm
+
+LONGEST_HOURS = 96
+_NORMAL = NormalDist()
+_STEPS = 1000
+_BY_HOUR = (
+    *(0.85, 0.82, 0.8, 0.8, 0.8, 0.82, 0.86, 0.92, 1.0, 1.08, 1.14, 1.18),
+    *(1.2, 1.2, 1.18, 1.16, 1.14, 1.12, 1.1, 1.08, 1.04, 1.0, 0.95, 0.9),
+)
+
+
+class Course(NamedTuple):
+    """An outage: where, whose, since when, and how many customers over its hours.
+
+    Attributes:
+        place: Index into the world's places; -1 for a blank name.
+        company: Company name; `""` for a blank one.
+        day: Start date as published.
+        first: Index of the first hour that lists it.
+        end: Index of the hour after the last one.
+        peak: Customers at its height.
+        kind: 0 constant, 1 falling, 2 rising for a while and then falling.
+    """
+
+    place: int
+    company: str
+    day: date
+    first: int
+    end: int
+    peak: int
+    kind: int
+
+    def customers(self, hour: int) -> int:
+        """Customers affected in an hour that lists it, at least 1."""
+        if self.kind == 0 or self.peak == 1:
+            return self.peak
+        length, passed = self.end - self.first, hour - self.first
+        if self.kind == 1:
+            return max(1, int(self.peak * (1 - passed / length) ** 1.5))
+        rise = max(1, length // 5)
+        if passed < rise:
+            return max(1, self.peak * (passed + 1) // (rise + 1))
+        return max(1, int(self.peak * (1 - (passed - rise) / (length - rise)) ** 1.2))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A comuna of the world.
+
+    Attributes:
+        code: Official code (CUT).
+        name: The SEC's spelling.
+        region_code: Two-digit code.
+        region: The SEC's spelling.
+        weight: Share of the nation's ordinary outages.
+        customers: Customers who live there.
+        companies: Company and share.
+    """
+
+    code: str
+    name: str
+    region_code: str
+    region: str
+    weight: float
+    customers: float
+    companies: tuple[tuple[str, int], ...]
+
+
+def make_places(regions: Sequence[str] | None, max_comunas: int | None) -> list[Place]:
+    """Comunas with weights that depend on nothing but their code, so that all worlds share one country."""
+    chosen = [region for region in REGIONS if regions is None or region.code in regions]
+    places: list[Place] = []
+    for region in chosen:
+        sizes = {}
+        for code, _ in region.comunas:
+            rng = Random(f"comuna {code}")  # noqa: S311 - a simulation, not a secret
+            sizes[code] = math.exp(rng.gauss(0, 0.7)) * (5 if code[2:] in {"101", "201"} else 1)
+        total = sum(sizes.values())
+        for code, name in region.comunas:
+            rng = Random(f"companies {code}")  # noqa: S311
+            names, shares = zip(*region.companies, strict=True)
+            drawn = dict.fromkeys(rng.choices(names, shares, k=3), 0)
+            for company in rng.choices(list(drawn), k=20):
+                drawn[company] += 1
+            companies = COMUNA_COMPANIES.get(code) or tuple((company, n) for company, n in drawn.items() if n)
+            share = sizes[code] / total
+            places.append(
+                Place(
+                    code, name, region.code, region.name, share * region.customers, share * region.customers, companies
+                )
+            )
+    if max_comunas is not None and max_comunas < len(places):
+        places = _largest(places, max_comunas)
+    return places
+
+
+def _largest(places: list[Place], count: int) -> list[Place]:
+    """The largest comunas of each region in turn, until there are `count`."""
+    by_region: dict[str, list[Place]] = defaultdict(list)
+    for place in sorted(places, key=lambda p: (-p.customers, p.code)):
+        by_region[place.region_code].append(place)
+    taken: list[Place] = []
+    rank = 0
+    while len(taken) < count:
+        taken.extend(group[rank] for group in by_region.values() if rank < len(group))
+        rank += 1
+    return taken[:count]
+
+
+def _quantiles(mean: float, sigma: float, low: int, high: int, steps: int = _STEPS) -> list[int]:
+    """A lognormal distribution as a table to draw from, rounded up and clipped."""
+    points = (_NORMAL.inv_cdf((i + 0.5) / steps) for i in range(steps))
+    return [min(max(math.ceil(math.exp(mean + sigma * point)), low), high) for point in points]
+
+
+DURATIONS = _quantiles(0.75, 0.95, 1, LONGEST_HOURS)
+MEAN_DURATION = sum(DURATIONS) / len(DURATIONS)
+# Half of all outages are of one customer; the rest run from a handful to thousands.
+SIZES = [1] * (_STEPS * 6 // 5) + _quantiles(2.4, 1.9, 1, 2_600)
+
+
+class DayOfOutages:
+    """The ordinary outages that begin on one UTC day, found by the hours that list them."""
+
+    def __init__(self, seed: int, day: int, rows_per_hour: float, places: list[Place]) -> None:
+        """Draw a day.
+
+        Args:
+            seed: The world's seed.
+            day: Days since 1970, UTC.
+            rows_per_hour: Mean of rows in an hour.
+            places: The world's comunas.
+        """
+        rng = Random(f"day {seed} {day}")  # noqa: S311
+        self.by_hour: dict[int, list[Course]] = defaultdict(list)
+        owners, weights = _owners(places)
+        busy = min(max(rng.gauss(1, 0.07), 0.85), 1.15)
+        for hour in range(day * 24, day * 24 + 24):
+            factor = _BY_HOUR[chile_hour(hour)] * busy
+            expected = rows_per_hour / MEAN_DURATION * factor
+            count = max(0, round(rng.gauss(expected, math.sqrt(expected))))
+            started = chile_date(hour)
+            drawn = zip(
+                rng.choices(owners, cum_weights=weights, k=count),
+                rng.choices(DURATIONS, k=count),
+                rng.choices(SIZES, k=count),
+                rng.choices((0, 0, 1, 2), k=count),
+                # One in ten is first listed in the hour after it began.
+                rng.choices((0,) * 9 + (1,), k=count),
+                strict=True,
+            )
+            for (place, company), length, size, kind, late in drawn:
+                peak = min(size, max(1, int(places[place].customers / 4)))
+                course = Course(place, company, started, hour + late, hour + late + length, peak, kind)
+                for listed in range(course.first, course.end):
+                    self.by_hour[listed].append(course)
+
+
+def _owners(places: list[Place]) -> tuple[list[tuple[int, str]], list[float]]:
+    """Every (place, company) with its cumulated weight."""
+    owners: list[tuple[int, str]] = []
+    weights: list[float] = []
+    running = 0.0
+    for index, place in enumerate(places):
+        total = sum(share for _, share in place.companies)
+        for company, share in place.companies:
+            running += place.weight * share / total
+            owners.append((index, company))
+            weights.append(running)
+    return owners, weights
+
+
+def storm_outages(seed: int, number: int, storm: Storm, places: list[Place]) -> list[Course]:
+    """The outages of a storm, scaled so that its peak has the customers and about the rows asked for."""
+    rng = Random(f"storm {seed} {number}")  # noqa: S311
+    start = hour_index(storm.start)
+    peak_hour = start + storm.hours_to_peak
+    hit = {i: p for i, p in enumerate(places) if storm.regions.get(p.region_code)}
+    if not hit:
+        return []
+    in_region: dict[str, float] = defaultdict(float)
+    for place in hit.values():
+        in_region[place.region_code] += place.weight
+    known = sum(storm.regions[code] for code in in_region)
+    share = {i: storm.regions[p.region_code] / known * p.weight / in_region[p.region_code] for i, p in hit.items()}
+    drawn: list[Course] = []
+    at_peak: dict[int, float] = defaultdict(float)
+    lengths = _quantiles(3.0, 0.8, 2, 190)
+    # Every comuna gets at least one outage that lasts over the peak, else its customers would have no carrier.
+    carriers = [(index, True) for index in hit]
+    others = rng.choices(list(hit), [share[i] for i in hit], k=max(0, round(storm.rows * 1.16) - len(hit)))
+    for index, carrier in carriers + [(index, False) for index in others]:
+        place = hit[index]
+        company = rng.choices([c for c, _ in place.companies], [s for _, s in place.companies])[0]
+        first = start + int(storm.hours_to_peak * rng.betavariate(2.2, 1.6))
+        length = rng.choice(lengths)
+        if carrier:
+            first, length = min(first, peak_hour - 1), max(length, storm.hours_to_peak + 4)
+        size = rng.lognormvariate(3.4, 1.5)
+        course = Course(
+            index, company, chile_date(first), first, first + length, max(1, int(size * 100)), rng.choice((1, 2))
+        )
+        drawn.append(course)
+        if course.first <= peak_hour < course.end:
+            at_peak[index] += course.customers(peak_hour) / 100
+    scaled = []
+    for course in drawn:
+        wanted = min(storm.customers * share[course.place], places[course.place].customers * 0.9)
+        scaled.append(course._replace(peak=max(1, round(course.peak / 100 * wanted / at_peak[course.place]))))
+    return scaled
+
+
+def stale_outages(seed: int, year: int, count: int, places: list[Place]) -> list[Course]:
+    """Outages of a few customers that begin in a year and stay listed for two months to four years."""
+    rng = Random(f"stale {seed} {year}")  # noqa: S311
+    first_day = date(year, 1, 1)
+    made = []
+    for _ in range(count):
+        index = rng.randrange(len(places))
+        company = places[index].companies[0][0]
+        day = first_day + timedelta(days=rng.randrange(365))
+        first = (day - date(1970, 1, 1)).days * 24 + 12
+        days = 60 + int(1400 * rng.random() ** 3)
+        made.append(Course(index, company, day, first, first + days * 24, rng.choice((1, 1, 1, 2, 3)), 0))
+    return made
+
+
+def endless_outage(places: list[Place]) -> Course:
+    """The row that is always there: nobody ever closed it."""
+    day = date(2016, 2, 19)
+    return Course(0, places[0].companies[0][0], day, 0, 1 << 40, 1, 0)

@@ -1,0 +1,157 @@
+"""Rows to bytes, exactly as the SEC writes them: keys, order, types, blanks and misspellings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from random import Random
+from typing import TYPE_CHECKING
+
+import orjson
+
+from sec_core.hours import CHILE
+from sec_core.simulator.calendar import hour_index, parse_wall_hour
+from sec_core.simulator.places import BLANK_ENDED, REGIONS
+from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, BLANK, UNKNOWN_PLACE, Row, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+# Until then the comunas of Ñuble belonged to the Biobío.
+_NUBLE_SINCE = hour_index(parse_wall_hour("2018-09-06T00"))
+_NO_SUCH_PLACE = ("Maule", "Comuna Fantasma")
+_NO_SUCH_COMPANY = "ELECTRICA FANTASMA"
+_BAD_COUNTS = ("null", '""', '"s/i"', "-3")
+
+
+def detailed_body(world: World, hour: datetime, rows: Iterable[Row], revision: int = 0) -> bytes:
+    """A detailed answer: 13 keys, one row for each outage, unsorted.
+
+    Args:
+        world: Whose places the rows name.
+        hour: The hour asked for.
+        rows: What it lists.
+        revision: Which one; it moves `ACTUALIZADO_HACE`.
+
+    Returns:
+        Compact JSON, UTF-8.
+    """
+    index = hour_index(hour)
+    ages = _Ages(Random(f"ages {world.options.seed} {index} {revision}"))  # noqa: S311 - a simulation, not a secret
+    names = _place_texts(world, index, detailed=True)
+    dates: dict[object, tuple[str, str]] = {}
+    parts = []
+    for at, row in enumerate(rows):
+        known = dates.get(row.day)
+        if known is None:
+            known = dates[row.day] = _date_texts(row.day.day, row.day.month, row.day.year)
+        head, tail = _wrong_date(at, hour) if row.wrong & BAD_DATE else known
+        company = _NO_SUCH_COMPANY if row.wrong & BAD_COMPANY else row.company
+        count = _BAD_COUNTS[at % len(_BAD_COUNTS)] if row.wrong & BAD_COUNT else str(row.customers)
+        parts.append(
+            f'{head}"HORA":0,"DIA":0,"MES":0,"ANHO":0,{names[row.place]}"NOMBRE_EMPRESA":"{company}",'
+            f'"CLIENTES_AFECTADOS":{count},"ACTUALIZADO_HACE":"{ages.of(row.company)}",{tail}'
+        )
+    return f"[{','.join(parts)}]".encode()
+
+
+def aggregated_body(world: World, hour: datetime, rows: Iterable[Row]) -> bytes:
+    """An aggregated answer: 3 keys, one row for each comuna with outages, sorted by region and comuna.
+
+    Args:
+        world: Whose places the rows name.
+        hour: The hour asked for.
+        rows: What it lists, detailed.
+
+    Returns:
+        Compact JSON, UTF-8.
+    """
+    names = _place_texts(world, hour_index(hour), detailed=False)
+    sums: dict[str, int] = defaultdict(int)
+    for row in rows:
+        sums[names[row.place]] += 0 if row.wrong & BAD_COUNT else row.customers
+    ordered = sorted(sums.items(), key=lambda item: item[0].split('"')[3::4])
+    parts = [f'{{{name}"CLIENTES_AFECTADOS":{total}}}' for name, total in ordered]
+    return f"[{','.join(parts)}]".encode()
+
+
+def national_series(totals: Iterable[tuple[datetime, int]]) -> bytes:
+    """An answer of `Get`: national totals by hour, integers, in Chile wall clock."""
+    return orjson.dumps(
+        [
+            {"anho": wall.year, "mes": wall.month, "dia": wall.day, "hora": wall.hour, "clientes_afectados": total}
+            for wall, total in ((hour.astimezone(CHILE), total) for hour, total in totals)
+        ]
+    )
+
+
+def regional_customers(customers: dict[str, int], periodo_star: str, part: str) -> bytes:
+    """An answer of `GetClientesRegional`: regions whose full name contains `part`, all values strings."""
+    return orjson.dumps(
+        [
+            {
+                "REGION_ID": region.number,
+                "NOMBRE_REGION": region.full_name,
+                "PERIODO_STAR": periodo_star,
+                "CLIENTES": str(customers[region.code]),
+            }
+            for region in REGIONS
+            if part.casefold() in region.full_name.casefold()
+        ]
+    )
+
+
+def national_customers(customers: int) -> bytes:
+    """An answer of `GetClientesNacional`."""
+    return orjson.dumps([{"CLIENTES": str(customers)}])
+
+
+def server_hour(now: datetime) -> bytes:
+    """An answer of `GetHoraServer`, Chile wall clock to the minute."""
+    return orjson.dumps([{"FECHA": f"{now.astimezone(CHILE):%d/%m/%Y %H:%M}"}])
+
+
+class _Ages:
+    """`ACTUALIZADO_HACE` of each company in one answer: the same for all its rows."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._known: dict[str, str] = {}
+        self._usual = rng.randint(0, 14)
+
+    def of(self, company: str) -> str:
+        """Age of a company's last upload, with the blank at its end."""
+        text = self._known.get(company)
+        if text is None:
+            # Seeded by name, so that the age does not hang on the order of the rows.
+            rng = Random(f"{company} {self._usual}")  # noqa: S311
+            minutes = self._usual + 15 * rng.choice((0, 0, 0, 0, 1, 1, 2, 3))
+            hours, days = (rng.randint(1, 20), rng.randint(0, 2)) if rng.random() < 0.03 else (0, 0)
+            text = self._known[company] = f"{days} Dias {hours} Horas {minutes} Minutos "
+        return text
+
+
+def _place_texts(world: World, index: int, *, detailed: bool) -> dict[int, str]:
+    def text(region: str, comuna: str) -> str:
+        return f'"NOMBRE_REGION":"{region}","NOMBRE_COMUNA":"{comuna}",'
+
+    spelled: Callable[[str], str] = lambda name: f"{name} " if detailed and name in BLANK_ENDED else name  # noqa: E731
+    old_nuble = index < _NUBLE_SINCE
+    texts = {
+        at: text("Biobio" if old_nuble and place.region_code == "16" else place.region, spelled(place.name))
+        for at, place in enumerate(world.places)
+    }
+    texts[BLANK] = text("", "")
+    texts[UNKNOWN_PLACE] = text(*_NO_SUCH_PLACE)
+    return texts
+
+
+def _date_texts(day: int, month: int, year: int) -> tuple[str, str]:
+    head = f'{{"DIA_INT":{day},"MES_INT":{month},"ANHO_INT":{year},'
+    return head, f'"FECHA_INT_STR":"{day}/{month}/{year}"}}'
+
+
+def _wrong_date(at: int, hour: datetime) -> tuple[str, str]:
+    """No date at all, a day that no month has, or a day after the hour."""
+    year = hour.astimezone(CHILE).year
+    return (_date_texts(0, 0, 0), _date_texts(31, 2, year), _date_texts(1, 1, year + 2))[at % 3]

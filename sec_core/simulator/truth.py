@@ -1,0 +1,303 @@
+"""What the pipeline must find out, computed from the world itself by plain loops.
+
+Nothing here is shared with the pipeline's rules: what both say alike is right, or wrong in two independent ways.
+Places are official codes (`""` for UNKNOWN), companies canonical names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
+from sec_core.simulator.calendar import chile_date, hour_index
+from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import date, datetime
+
+    from sec_core.simulator.world import Row, World
+
+UNKNOWN = "UNKNOWN"
+NOT_REPORTED = "NO INFORMADA"
+
+Group = tuple[str, str, "date | None"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What one hour says of one group of rows: their customers, their number, and what was imputed.
+
+    Attributes:
+        customers: Sum, invalid counts taken as 0.
+        rows: Number of rows.
+        bad_counts: Rows whose count is invalid.
+        bad_dates: Rows whose start date is.
+    """
+
+    customers: int
+    rows: int
+    bad_counts: int = 0
+    bad_dates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrueEvent:
+    """An event as it must come out, before the cap at the region's customers.
+
+    Attributes:
+        shape: Shape that it was seen in.
+        comuna: Official code, `""` for UNKNOWN.
+        company: Canonical name, `UNKNOWN`, or `NO INFORMADA` for the aggregated shape.
+        begins: First instant of the start date in Chile (detailed), or the first hour (aggregated), UTC.
+        ends: The hour after the last one; None while open.
+        peak: High-water mark.
+        peak_hour: First hour that reached it.
+        first_hour: First hour.
+        last_hour: Last hour (aggregated: at or above the threshold).
+        customer_hours: Sum of the hourly values over the captured hours from the first to the last.
+        hours_listed: How many of these hours list it.
+    """
+
+    shape: Shape
+    comuna: str
+    company: str
+    begins: datetime
+    ends: datetime | None
+    peak: int
+    peak_hour: datetime
+    first_hour: datetime
+    last_hour: datetime
+    customer_hours: int
+    hours_listed: int
+
+    @property
+    def identity(self) -> str:
+        """The text whose MD5 is the event's `hash_id`."""
+        form = "%Y%m%d" if self.shape is Shape.DETAILED else "%Y%m%dT%H"
+        return f"{self.comuna}|{self.company}|{self.begins.astimezone(CHILE):{form}}"
+
+
+class Truth:
+    """Truth about a world, given which hours are captured.
+
+    Args:
+        world: The world.
+        revision_of: Revision of an hour that counts; by default the one at its closing.
+        shape_of: Shape in which an hour was captured; by default detailed.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        revision_of: Callable[[datetime], int] = lambda _hour: 0,
+        shape_of: Callable[[datetime], Shape] = lambda _hour: Shape.DETAILED,
+    ) -> None:
+        self.world = world
+        self._revision_of = revision_of
+        self._shape_of = shape_of
+
+    def hours_with_data(self, hours: Iterable[datetime]) -> list[datetime]:
+        """Those of `hours` for which the source has data, in order."""
+        return sorted(hour for hour in hours if self.world.has_data(hour))
+
+    def row_count(self, hour: datetime, shape: Shape | None = None) -> int:
+        """Rows of an hour's body."""
+        return sum(listed.rows for listed in self.observations(hour, shape).values())
+
+    def national(self, hour: datetime) -> int:
+        """Customers affected in an hour, blank-named rows included."""
+        return sum(_customers(row) for row in self._rows(hour))
+
+    def comuna_values(self, hour: datetime) -> dict[str, int]:
+        """Customers by comuna code in an hour; `""` holds blank and unknown names."""
+        values: dict[str, int] = defaultdict(int)
+        for row in self._rows(hour):
+            values[self._code(row)] += _customers(row)
+        return dict(values)
+
+    def region_values(self, hour: datetime) -> dict[str, int]:
+        """Customers by two-digit region code in an hour; `""` holds blank and unknown names."""
+        values: dict[str, int] = defaultdict(int)
+        for code, customers in self.comuna_values(hour).items():
+            values[code[:2]] += customers
+        return dict(values)
+
+    def observations(self, hour: datetime, shape: Shape | None = None) -> dict[Group, Listed]:
+        """An hour's rows, those of one place, company and (detailed) start date taken together.
+
+        Args:
+            hour: The hour.
+            shape: Shape of the body; by default the one in which it was captured.
+
+        Returns:
+            By comuna code, company and start date; aggregated: the company is `NO INFORMADA`, the date None.
+        """
+        if (shape or self._shape_of(hour)) is Shape.AGGREGATED:
+            names = len({row.place for row in self._rows(hour) if row.place < 0})
+            return {
+                (code, NOT_REPORTED, None): Listed(customers, 1 if code else names)
+                for code, customers in self.comuna_values(hour).items()
+            }
+        found: dict[Group, list[int]] = {}
+        for row in self._rows(hour):
+            day = chile_date(hour_index(hour)) if row.wrong & BAD_DATE else row.day
+            sums = found.setdefault((self._code(row), _company(row), day), [0, 0, 0, 0])
+            sums[0] += _customers(row)
+            sums[1] += 1
+            sums[2] += bool(row.wrong & BAD_COUNT)
+            sums[3] += bool(row.wrong & BAD_DATE)
+        return {group: Listed(*sums) for group, sums in found.items()}
+
+    def detailed_events(self, hours: Iterable[datetime], *, newest: datetime | None = None) -> list[TrueEvent]:
+        """Events of the detailed shape: all that is listed under one comuna, company and start date.
+
+        Args:
+            hours: Captured hours to take events from.
+            newest: Newest captured hour of all; by default the newest of `hours`.
+
+        Returns:
+            Ordered by identity.
+        """
+        captured = self.hours_with_data(hours)
+        values: dict[Group, dict[datetime, int]] = defaultdict(dict)
+        for hour in captured:
+            for group, listed in self.observations(hour, Shape.DETAILED).items():
+                values[group][hour] = listed.customers
+        events = []
+        for (comuna, company, day), by_hour in values.items():
+            assert day is not None  # noqa: S101 - the detailed shape always has one
+            last = max(by_hour)
+            ends = None if last == (newest or captured[-1]) else last + HOUR
+            events.append(_event(Shape.DETAILED, comuna, company, day_start(day), ends, by_hour, by_hour))
+        return sorted(events, key=lambda event: event.identity)
+
+    def aggregated_events(
+        self, hours: Iterable[datetime], *, threshold: int = 100, close_hours: int = 2, max_gap_hours: int = 6
+    ) -> list[TrueEvent]:
+        """Events of the aggregated shape: runs of a comuna's hours at or above a threshold.
+
+        Args:
+            hours: Captured hours.
+            threshold: Customers from which an hour belongs to a run.
+            close_hours: Captured hours below it, one after the other, that close a run.
+            max_gap_hours: A run outlives so many hours without data in a row between two captured ones.
+
+        Returns:
+            Ordered by identity.
+        """
+        captured = self.hours_with_data(hours)
+        values = {hour: self.comuna_values(hour) for hour in captured}
+        reached = sorted({code for listed in values.values() for code, n in listed.items() if n >= threshold})
+        events = []
+        for code in reached:
+            for first, last, closed in _runs(captured, values, code, threshold, close_hours, max_gap_hours):
+                inside = [hour for hour in captured if first <= hour <= last]
+                by_hour = {hour: values[hour].get(code, 0) for hour in inside}
+                listing = [hour for hour in inside if code in values[hour]]
+                ends = last + HOUR if closed else None
+                events.append(_event(Shape.AGGREGATED, code, NOT_REPORTED, first, ends, by_hour, listing))
+        return sorted(events, key=lambda event: event.identity)
+
+    def events(
+        self, hours: Iterable[datetime], *, threshold: int = 100, close_hours: int = 2, max_gap_hours: int = 6
+    ) -> list[TrueEvent]:
+        """Events of all captured hours, each in the shape in which it was captured.
+
+        A Chile day with any detailed hour is a detailed day: its aggregated hours count as hours without data.
+        """
+        captured = self.hours_with_data(hours)
+        detailed = [hour for hour in captured if self._shape_of(hour) is Shape.DETAILED]
+        detailed_days = {hour.astimezone(CHILE).date() for hour in detailed}
+        others = [hour for hour in captured if hour.astimezone(CHILE).date() not in detailed_days]
+        events = self.detailed_events(detailed, newest=captured[-1]) if detailed else []
+        if others:
+            events += self.aggregated_events(
+                others, threshold=threshold, close_hours=close_hours, max_gap_hours=max_gap_hours
+            )
+        return sorted(events, key=lambda event: event.identity)
+
+    def _rows(self, hour: datetime) -> list[Row]:
+        return self.world.rows(hour, self._revision_of(hour))
+
+    def _code(self, row: Row) -> str:
+        return self.world.places[row.place].code if row.place >= 0 else ""
+
+
+def _customers(row: Row) -> int:
+    return 0 if row.wrong & BAD_COUNT else row.customers
+
+
+def _company(row: Row) -> str:
+    return UNKNOWN if row.wrong & BAD_COMPANY or not row.company else row.company
+
+
+def _event(
+    shape: Shape,
+    comuna: str,
+    company: str,
+    begins: datetime,
+    ends: datetime | None,
+    by_hour: dict[datetime, int],
+    listing: Iterable[datetime],
+) -> TrueEvent:
+    peak = max(by_hour.values())
+    return TrueEvent(
+        shape=shape,
+        comuna=comuna,
+        company=company,
+        begins=begins,
+        ends=ends,
+        peak=peak,
+        peak_hour=min(hour for hour, n in by_hour.items() if n == peak),
+        first_hour=min(by_hour),
+        last_hour=max(by_hour),
+        customer_hours=sum(by_hour.values()),
+        hours_listed=len(list(listing)),
+    )
+
+
+def _runs(
+    captured: list[datetime],
+    values: dict[datetime, dict[str, int]],
+    code: str,
+    threshold: int,
+    close_hours: int,
+    max_gap_hours: int,
+) -> list[tuple[datetime, datetime, bool]]:
+    """First hour, last hour at or above the threshold, and whether it is closed, of each run of a comuna."""
+    runs: list[tuple[datetime, datetime, bool]] = []
+    first: datetime | None = None
+    last = previous = captured[0]
+    below = 0
+    for hour in captured:
+        if first is not None and _source_hours_between(previous, hour) > max_gap_hours:
+            runs.append((first, last, True))
+            first = None
+        if values[hour].get(code, 0) >= threshold:
+            first = hour if first is None else first
+            last, below = hour, 0
+        elif first is not None:
+            below += 1
+            if below == close_hours:
+                runs.append((first, last, True))
+                first = None
+        previous = hour
+    if first is not None:
+        runs.append((first, last, False))
+    return runs
+
+
+def _source_hours_between(earlier: datetime, later: datetime) -> int:
+    """Hours that the source can have strictly between two hours."""
+    count = 0
+    at = earlier + timedelta(hours=1)
+    while at < later:
+        count += is_source_hour(at)
+        at += timedelta(hours=1)
+    return count

@@ -1,0 +1,207 @@
+"""A seeded national world of outages: what is listed in which hour. Pure: the same options give the same rows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from random import Random
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
+
+from sec_core.simulator.calendar import chile_date, hour_index, parse_wall_hour
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.outages import (
+    LONGEST_HOURS,
+    Course,
+    DayOfOutages,
+    endless_outage,
+    make_places,
+    stale_outages,
+    storm_outages,
+)
+from sec_core.simulator.places import REGIONS
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+BLANK = -1
+UNKNOWN_PLACE = -2
+# What is wrong with a row, as bits.
+BAD_COUNT, BAD_COMPANY, BAD_DATE = 1, 2, 4
+
+_KEPT_DAYS = 48
+_KEPT_HOURS = 64
+
+
+class Row(NamedTuple):
+    """A detailed row before it is spelled.
+
+    Attributes:
+        place: Index into `World.places`, `BLANK` or `UNKNOWN_PLACE`.
+        company: Canonical name; `""` for a blank one.
+        day: Start date.
+        customers: Customers affected; what is published is spoilt where `wrong` says so.
+        wrong: Bits of what is wrong with the row.
+    """
+
+    place: int
+    company: str
+    day: date
+    customers: int
+    wrong: int = 0
+
+
+class World:
+    """All outages of a simulated country.
+
+    Args:
+        options: What kind of world; the default is a national one without storms.
+    """
+
+    def __init__(self, options: WorldOptions | None = None) -> None:
+        self.options = WorldOptions() if options is None else options
+        self.places = make_places(self.options.regions, self.options.max_comunas)
+        self._holes = [(hour_index(parse_wall_hour(a)), hour_index(parse_wall_hour(b))) for a, b in self.options.holes]
+        self._begin = hour_index(parse_wall_hour(self.options.first_hour))
+        self._lock = Lock()
+        self._days: OrderedDict[int, DayOfOutages] = OrderedDict()
+        self._hours: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
+        self._storms = self._make_storms()
+        self._written = self._read_written()
+        self._stale = lru_cache(maxsize=64)(self._make_stale)
+        self._total = lru_cache(maxsize=20_000)(self._sum)
+
+    def has_data(self, hour: datetime) -> bool:
+        """Whether the source has any data for an hour (future hours are not this method's matter)."""
+        return bool(self.rows(hour))
+
+    def rows(self, hour: datetime, revision: int = 0) -> list[Row]:
+        """Detailed rows of an hour, in the order in which they are published.
+
+        Args:
+            hour: UTC instant of the hour's beginning.
+            revision: 0 for the hour as it closed, 1 and more for later corrections, -4 to -1 for the quarters of an
+                hour that is still open.
+
+        Returns:
+            The rows; none where the source has no data. Not to be changed by the caller.
+        """
+        key = (hour_index(hour), revision)
+        with self._lock:
+            if key in self._hours:
+                self._hours.move_to_end(key)
+                return self._hours[key]
+            made = self._make_rows(*key)
+            self._hours[key] = made
+            if len(self._hours) > _KEPT_HOURS:
+                self._hours.popitem(last=False)
+            return made
+
+    def total(self, hour: datetime, revision: int = 0) -> int:
+        """Customers affected in an hour, blank-named rows included and invalid counts left out."""
+        return self._total(hour, revision)
+
+    def regional_customers(self) -> dict[str, int]:
+        """Customers by two-digit region code, as `GetClientesRegional` answers them."""
+        options = self.options
+        return {
+            region.code: options.regional_customers.get(
+                region.code, max(1, round(region.customers * options.regional_scale))
+            )
+            for region in REGIONS
+        }
+
+    # --- making an hour -----------------------------------------------------------------------------------------
+
+    def _sum(self, hour: datetime, revision: int) -> int:
+        return sum(row.customers for row in self.rows(hour, revision) if not row.wrong & BAD_COUNT)
+
+    def _make_rows(self, index: int, revision: int) -> list[Row]:
+        if index < self._begin or any(first <= index <= last for first, last in self._holes):
+            return []
+        courses = list(self._written_rows(index))
+        courses.extend(Row(c.place, c.company, c.day, c.customers(index)) for c in self._courses(index))
+        rng = Random(f"hour {self.options.seed} {index}")  # noqa: S311 - a simulation, not a secret
+        if rng.random() < self.options.blank_share:
+            courses.append(Row(BLANK, rng.choice(("CGE", "SAESA", "")), chile_date(index), rng.randint(1, 9)))
+        rng.shuffle(courses)
+        rows = self._spoil(courses, rng)
+        return self._revise(rows, index, revision) if revision else rows
+
+    def _courses(self, index: int) -> list[Course]:
+        found: list[Course] = []
+        if self.options.rows_per_hour > 0:
+            for day in range((index - LONGEST_HOURS - 1) // 24, index // 24 + 1):
+                found.extend(self._day(day).by_hour.get(index, ()))
+        for first, end, courses in self._storms:
+            if first <= index < end:
+                found.extend(course for course in courses if course.first <= index < course.end)
+        if self.options.stale_rows:
+            year = chile_date(index).year
+            found.append(endless_outage(self.places))
+            for past in range(year - 5, year + 1):
+                found.extend(c for c in self._stale(past) if c.first <= index < c.end)
+        return found
+
+    def _day(self, day: int) -> DayOfOutages:
+        made = self._days.get(day)
+        if made is None:
+            made = DayOfOutages(self.options.seed, day, self.options.rows_per_hour, self.places)
+            self._days[day] = made
+            if len(self._days) > _KEPT_DAYS:
+                self._days.popitem(last=False)
+        else:
+            self._days.move_to_end(day)
+        return made
+
+    def _make_storms(self) -> list[tuple[int, int, list[Course]]]:
+        made = []
+        for number, storm in enumerate(self.options.storms):
+            courses = storm_outages(self.options.seed, number, storm, self.places)
+            if courses:
+                made.append((min(c.first for c in courses), max(c.end for c in courses), courses))
+        return made
+
+    def _make_stale(self, year: int) -> list[Course]:
+        return stale_outages(self.options.seed, year, self.options.stale_rows, self.places)
+
+    def _read_written(self) -> dict[int, list[Row]]:
+        index_of = {place.code: i for i, place in enumerate(self.places)}
+        by_hour: dict[int, list[Row]] = {}
+        for outage in self.options.outages:
+            place = index_of[outage.comuna] if outage.comuna else BLANK
+            first = hour_index(outage.start)
+            day = outage.started_on or chile_date(first)
+            for step, customers in enumerate(outage.course):
+                if customers is not None:
+                    by_hour.setdefault(first + step, []).append(Row(place, outage.company, day, customers))
+        return by_hour
+
+    def _written_rows(self, index: int) -> list[Row]:
+        return self._written.get(index, [])
+
+    def _spoil(self, rows: list[Row], rng: Random) -> list[Row]:
+        dirt = self.options.dirt
+        if not (dirt.count or dirt.place or dirt.company or dirt.date):
+            return rows
+        spoilt = []
+        for row in rows:
+            wrong = (BAD_COUNT if rng.random() < dirt.count else 0) | (
+                BAD_COMPANY if rng.random() < dirt.company else 0
+            )
+            wrong |= BAD_DATE if rng.random() < dirt.date else 0
+            place = UNKNOWN_PLACE if rng.random() < dirt.place and row.place >= 0 else row.place
+            spoilt.append(row._replace(place=place, wrong=wrong))
+        return spoilt
+
+    def _revise(self, rows: list[Row], index: int, revision: int) -> list[Row]:
+        """A few rows gone or changed, at least one of them: what a later upload did to the hour."""
+        rng = Random(f"revision {self.options.seed} {index} {revision}")  # noqa: S311
+        if not rows:
+            return rows
+        revised = [row for row in rows if rng.random() >= 0.01] or rows[:1]
+        sure = rng.randrange(len(revised))
+        return [
+            row._replace(customers=row.customers + rng.randint(1, 5)) if at == sure or rng.random() < 0.02 else row
+            for at, row in enumerate(revised)
+        ]
