@@ -3,7 +3,8 @@
 From the contract: an event runs from a comuna's first hour at or above the threshold (a *hit*) until `close_hours`
 consecutive captured hours lie below it; hours without data don't close it, unless more than `max_gap_hours` of them lie
 in a row between two captured hours. A comuna absent from a captured hour has 0. So two neighbouring hits are of one
-event if and only if fewer than `close_hours` usable hours lie between them, and no run of more than `max_gap_hours` without data.
+event if and only if fewer than `close_hours` usable hours lie between them, and no run of more than `max_gap_hours`
+without data.
 
 Which hours are usable is the same for all comunas (`timeline.usable_hours`): with the rank of an hour (`orden`) and its
 run (`racha`), the two conditions are a difference and an equality.

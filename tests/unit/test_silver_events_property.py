@@ -1,0 +1,92 @@
+"""The fast rules against plain Python: any history, cut into months and merged again, gives the same events."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import polars as pl
+from hypothesis import given, settings
+from support.reference_rules import Event, History, aggregated_events, detailed_events
+from support.worlds import histories, observation_frame, rules
+
+from sec_core.hours import HOUR, Month
+from sec_core.silver import aggregated, detailed
+from sec_core.silver.observations import HORA
+from sec_core.silver.timeline import usable_hours
+
+if TYPE_CHECKING:
+    from sec_core.silver.rules import EventRules
+
+DETAILED_COLUMNS = [
+    "id_geografia",
+    "id_empresa",
+    "primera_hora",
+    "ultima_hora",
+    "hora_maximo",
+    "maximo",
+    "cliente_horas",
+    "n_observaciones",
+    "imputaciones",
+]
+
+
+def months_of(history: History) -> dict[Month, History]:
+    return {month: {hour: history[hour] for hour in hours} for month, hours in groupby(sorted(history), key=Month.of)}
+
+
+def coverage(history: History) -> pl.DataFrame:
+    rows = [(hour, value.shape) for hour, value in history.items()]
+    return pl.DataFrame(rows, schema={"hora": HORA, "forma": pl.String}, orient="row")
+
+
+@settings(max_examples=60, deadline=None)
+@given(history=histories(), rules=rules)
+def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRules) -> None:
+    parts = [
+        aggregated.stretches(
+            observation_frame(hours, "aggregated"), usable_hours(coverage(hours), rules), rules, month.first_day
+        )
+        for month, hours in months_of(history).items()
+    ]
+    if not parts:
+        return
+    usable = usable_hours(coverage(history), rules)
+    events = aggregated.events(pl.concat(parts), usable, rules)
+    open_now = aggregated.is_open(events["ultima_hora"], usable, rules, max(history))
+    found = sorted(
+        Event(
+            "aggregated",
+            row["id_geografia"],
+            row["id_empresa"],
+            row["primera_hora"],
+            None if is_open else row["ultima_hora"] + HOUR,
+            row["primera_hora"],
+            row["ultima_hora"],
+            row["hora_maximo"],
+            row["maximo"],
+            row["cliente_horas"],
+            row["n_observaciones"],
+            row["imputaciones"],
+        )
+        for row, is_open in zip(events.iter_rows(named=True), open_now, strict=True)
+    )
+    assert found == sorted(aggregated_events(history, rules), key=lambda event: (event.geo, event.start))
+
+
+@settings(max_examples=40, deadline=None)
+@given(history=histories())
+def test_detailed_events_equal_plain_grouping(history: History) -> None:
+    parts = [
+        detailed.stretches(observation_frame(hours, "detailed"), month.first_day)
+        for month, hours in months_of(history).items()
+    ]
+    if not parts:
+        return
+    found = {
+        tuple(row[name] for name in DETAILED_COLUMNS) for row in detailed.events(pl.concat(parts)).iter_rows(named=True)
+    }
+    assert found == {
+        (e.geo, e.company, e.first, e.last, e.peak_hour, e.peak, e.customer_hours, e.listed, e.bits)
+        for e in detailed_events(history)
+    }
