@@ -28,10 +28,12 @@ class HourAnswer(NamedTuple):
     Attributes:
         body: The bytes.
         revision: Which revision of the hour they are.
+        shape: Their shape; None where nobody looked (a replay).
     """
 
     body: bytes
     revision: int
+    shape: Shape | None
 
 
 class Answers(Protocol):
@@ -107,9 +109,9 @@ class WorldAnswers:
     def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:
         """The body for an hour; `[]` for one that has no data or lies in the future."""
         if hour > open_hour(now):
-            return HourAnswer(b"[]", 0)
-        revision = self.revision_of(hour, now, served)
-        return HourAnswer(self._body(hour, self.shape_of(hour, now), revision), revision)
+            return HourAnswer(b"[]", 0, None)
+        revision, shape = self.revision_of(hour, now, served), self.shape_of(hour, now)
+        return HourAnswer(self._body(hour, shape, revision), revision, shape)
 
     def get(self, now: datetime, served: Served) -> bytes:
         """National totals from seven days ago, 00h, to the open hour; hours without data are not listed."""

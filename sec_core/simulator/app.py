@@ -145,7 +145,7 @@ class SimulatorApp:
                 if request.hour is None:
                     return b"[]"
                 answer = self.answers.por_fecha(request.hour, now, self.log.served(request.hour))
-                request.revision = answer.revision
+                request.revision, request.shape = answer.revision, answer.shape
                 return answer.body
             case Endpoint.GET:
                 return self.answers.get(now, self.log.served)

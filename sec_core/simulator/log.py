@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from sec_core.bronze.model import Shape
     from sec_core.simulator.faults import FaultKind
 
 
@@ -38,6 +39,7 @@ class Request:
         status: Status sent; 0 when none was.
         fault: Fault that it met; `ban` for a ban.
         revision: Revision of the hour that was answered, None without one.
+        shape: Shape of that answer.
         sent: Bytes of the answer's body.
     """
 
@@ -55,6 +57,7 @@ class Request:
     status: int = 0
     fault: FaultKind | str | None = None
     revision: int | None = None
+    shape: Shape | None = None
     sent: int = 0
 
     @property
@@ -76,7 +79,7 @@ class RequestLog:
         self._in_flight = 0
         self._attempts: Counter[object] = Counter()
         self._served: Counter[datetime] = Counter()
-        self._revisions: dict[datetime, int] = {}
+        self._answered: dict[datetime, tuple[int, Shape | None]] = {}
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +104,7 @@ class RequestLog:
             request.ended = ended
             if request.sound and request.hour is not None and request.revision is not None:
                 self._served[request.hour] += 1
-                self._revisions[request.hour] = request.revision
+                self._answered[request.hour] = (request.revision, request.shape)
             if self._file is not None:
                 self._file.write(as_json(request) + "\n")
                 self._file.flush()
@@ -112,7 +115,11 @@ class RequestLog:
 
     def revision(self, hour: datetime) -> int:
         """Revision of an hour that was last answered soundly; 0 for one that was not."""
-        return self._revisions.get(hour, 0)
+        return self._answered.get(hour, (0, None))[0]
+
+    def shape(self, hour: datetime) -> Shape | None:
+        """Shape in which an hour was last answered soundly; None for one that was not."""
+        return self._answered.get(hour, (0, None))[1]
 
     def all(self) -> list[Request]:
         """Every request so far."""

@@ -57,7 +57,7 @@ class CapturedAnswers:
     def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:  # noqa: ARG002 - history does not change
         """The newest capture of an hour, byte for byte; `[]` where there is none."""
         held = self._hours.get(hour)
-        return HourAnswer(b"[]" if held is None else held[1].read_bytes(), 0)
+        return HourAnswer(b"[]" if held is None else held[1].read_bytes(), 0, None)
 
     def get(self, now: datetime, served: Served) -> bytes:  # noqa: ARG002 - history does not change
         """The newest series captured up to `now`; `[]` where there is none."""

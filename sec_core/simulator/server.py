@@ -91,8 +91,7 @@ class Simulator:
         self._clock = _clock_of(self.options) if clock is None else clock
         self._host, self._port = _loopback(host), port
         self._log = RequestLog(self.options.log_path)
-        self.world: World | None = None
-        self._answers = self._make_answers()
+        self.world, self._answers = _world_and_answers(self.options)
         self.app = SimulatorApp(
             self._answers,
             faults=self.options.faults,
@@ -119,7 +118,9 @@ class Simulator:
         if self.world is None or not isinstance(answers, WorldAnswers):
             raise InputError("A replay of captures has no truth.", next_step="Simulate a world instead.")
         return Truth(
-            self.world, revision_of=self._log.revision, shape_of=lambda hour: answers.shape_of(hour, self.now())
+            self.world,
+            revision_of=self._log.revision,
+            shape_of=lambda hour: self._log.shape(hour) or answers.shape_of(hour, self.now()),
         )
 
     @property
@@ -185,20 +186,6 @@ class Simulator:
             self.app.stopping = True
             self._log.close()
 
-    def _make_answers(self) -> Answers:
-        options = self.options
-        if options.captures is not None:
-            return CapturedAnswers(options.captures)
-        self.world = World(options.world)
-        return WorldAnswers(
-            self.world,
-            shape=options.shape,
-            switch_hour=options.switch_hour,
-            switch_when=options.switch_when,
-            revisions=options.revisions,
-            cache_bytes=options.cache_bytes,
-        )
-
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         # With its protocol named, asyncio turns off the delay of small packets.
@@ -262,6 +249,20 @@ def serve(
         InputError: The address is not loopback, the port is taken, or the captures can't be used.
     """
     Simulator(options, clock=clock, host=host, port=port).serve(on_ready)
+
+
+def _world_and_answers(options: SimulatorOptions) -> tuple[World | None, Answers]:
+    if options.captures is not None:
+        return None, CapturedAnswers(options.captures)
+    world = World(options.world)
+    return world, WorldAnswers(
+        world,
+        shape=options.shape,
+        switch_hour=options.switch_hour,
+        switch_when=options.switch_when,
+        revisions=options.revisions,
+        cache_bytes=options.cache_bytes,
+    )
 
 
 def _loopback(host: str) -> str:
