@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sec_core.hours import Month
 
 EVENTS_FILE = "golden_interrupciones.parquet"
+EVENTS_TITLE = "Power-outage events in Chile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,16 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     folder = settings.gold_dir
     collected, exported = read_frames(database, settings, clock)
     events_file = folder / EVENTS_FILE
-    size = parquet.write(collected.events, events_file, parquet.EVENTS, "Power-outage events in Chile")
-    payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        size = writer.submit(parquet.write, collected.events, events_file, parquet.EVENTS, EVENTS_TITLE)
+        payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
     sizes = local.write_files(payloads, folder / "dashboard_stats")
     local.write_table(payloads, database, collected.now)
     report = GoldReport(
         folder=folder,
         events_file=events_file,
         events=collected.events.height,
-        events_bytes=size,
+        events_bytes=size.result(),
         observations=exported,
         payloads={name: PayloadSize(len(rows), sizes[name]) for name, rows in payloads.items()},
         seconds=time.monotonic() - began,
@@ -111,10 +114,11 @@ def read_frames(
     now = clock.now()
     with frames.snapshot(database) as connection:
         loads = frames.read_loads(connection)
-        wanted = observations.digests(loads, observations.names(connection))
-        exported = observations.export(root, wanted, observations.database_reader(connection))
+        names = frames.read_names(connection)
+        wanted = observations.digests(loads, names)
+        exported = observations.export(root, wanted, observations.database_reader(connection, loads, names))
         collected = frames.GoldFrames(
-            events=frames.read_events(connection),
+            events=frames.read_events(connection, names),
             loads=loads,
             calendar=frames.hour_calendar(frames.read_ledger(connection), loads, now),
             customers=frames.read_customers(connection),

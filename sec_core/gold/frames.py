@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold.universe import COUNTRY_CODE, CUSTOMERS_SCHEMA
-from sec_core.hours import CHILE, Month, closed_hours, month_range
+from sec_core.hours import CHILE, Month, open_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -78,28 +78,60 @@ def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
     return frame.with_columns(mes=wall.dt.date().dt.month_start())
 
 
-def read_events(connection: Connection) -> pl.DataFrame:
+def read_events(connection: Connection, names: Names) -> pl.DataFrame:
     """All events with names, see `GoldFrames.events`."""
     events = query(
         connection,
-        "SELECT hash_id::text AS hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin,"
-        " clientes_afectados, clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones,"
-        " topado, primera_hora, ultima_hora, meses_denominador FROM fact_interrupciones",
+        "SELECT hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
+        " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
+        " ultima_hora, meses_denominador FROM fact_interrupciones",
     )
-    places = query(
-        connection,
-        "SELECT id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region FROM dim_geografia",
-    )
-    companies = query(connection, "SELECT id_empresa, nombre_empresa FROM dim_empresa")
     year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
     return (
-        events.lazy()
-        .join(places.lazy(), on="id_geografia", how="left")
-        .join(companies.lazy(), on="id_empresa", how="left")
-        .with_columns(mes=pl.date(year, month, 1))
-        .sort("inicio", "codigo_comuna", "nombre_empresa", "hash_id")
+        names.add(events.sort("inicio", "id_geografia", "id_empresa", "forma").lazy())
+        .with_columns(hash_id=uuid_text("hash_id"), mes=pl.date(year, month, 1))
         .collect()
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The dimensions, as small frames whose names are categories: joining and grouping by them costs little.
+
+    Attributes:
+        places: id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region.
+        companies: id_empresa, nombre_empresa.
+    """
+
+    places: pl.DataFrame
+    companies: pl.DataFrame
+
+    def add(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Join the names to a frame with id_geografia and id_empresa, keeping its order."""
+        category = pl.col(pl.String).cast(pl.Categorical)
+        places, companies = self.places.lazy().with_columns(category), self.companies.lazy().with_columns(category)
+        return frame.join(places, on="id_geografia", how="left", maintain_order="left").join(
+            companies, on="id_empresa", how="left", maintain_order="left"
+        )
+
+
+def read_names(connection: Connection) -> Names:
+    """The dimensions of places and companies."""
+    return Names(
+        places=query(
+            connection,
+            "SELECT id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region"
+            " FROM dim_geografia ORDER BY 1",
+        ),
+        companies=query(connection, "SELECT id_empresa, nombre_empresa FROM dim_empresa ORDER BY 1"),
+    )
+
+
+def uuid_text(column: str) -> pl.Expr:
+    """A UUID of 16 bytes, as it comes from PostgreSQL, in its usual spelling."""
+    digits = pl.col(column).bin.encode("hex")
+    parts = [digits.str.slice(at, length) for at, length in ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))]
+    return pl.concat_str(parts, separator="-")
 
 
 def read_loads(connection: Connection) -> pl.DataFrame:
@@ -107,8 +139,7 @@ def read_loads(connection: Connection) -> pl.DataFrame:
     return with_month(
         query(
             connection,
-            "SELECT hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes, xmin::text AS version"
-            " FROM cargas ORDER BY hora",
+            "SELECT *, xmin::text AS version FROM cargas ORDER BY hora",
         )
     )
 
@@ -124,18 +155,29 @@ def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> p
     Returns:
         hora, mes, estado (`pending` where the ledger has no row), forma, n_filas, cargada; ordered by hour.
     """
-    first, last = ledger["hora"].min(), ledger["hora"].max()
-    hours: list[datetime] = []
-    if first is not None and last is not None:
-        months = month_range(Month.of(first), Month.of(last))  # type: ignore[arg-type]
-        hours = [hour for month in months for hour in closed_hours(month, now)]
-    expected = pl.DataFrame({"hora": hours}, schema={"hora": UTC_TIME})
+    expected = source_hours(ledger["hora"].min(), ledger["hora"].max(), now)  # type: ignore[arg-type]
     return with_month(
         expected.join(ledger.select("hora", "estado", "forma", "n_filas"), on="hora", how="left")
         .join(loads.select("hora", cargada=pl.lit(value=True)), on="hora", how="left")
         .with_columns(pl.col("estado").fill_null("pending"), pl.col("cargada").fill_null(value=False))
         .sort("hora")
     )
+
+
+def source_hours(first: datetime | None, last: datetime | None, now: datetime) -> pl.DataFrame:
+    """All hours that the source can have and that have ended, over the months of two instants.
+
+    The rules are those of `sec_core.hours.closed_hours`, for decades at once.
+
+    Returns:
+        hora, in order; empty where an instant is missing.
+    """
+    if first is None or last is None:
+        return pl.DataFrame(schema={"hora": UTC_TIME})
+    end = min(Month.of(last).end, open_hour(now))
+    hours = pl.datetime_range(Month.of(first).start, end, "1h", closed="left", time_unit="us", eager=True)
+    wall = hours.dt.convert_time_zone(str(CHILE)).dt.replace_time_zone(None)
+    return pl.DataFrame({"hora": hours}).filter(wall.is_first_distinct())
 
 
 def read_ledger(connection: Connection) -> pl.DataFrame:

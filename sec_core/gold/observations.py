@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from adbc_driver_postgresql.dbapi import Connection
+
+    from sec_core.gold.frames import Names
 
     ObservationReader = Callable[[Month], pl.DataFrame]
 
@@ -47,18 +50,21 @@ def month_path(root: Path, month: Month) -> Path:
     return root / f"anho={month.year:04d}" / f"mes={month.month:02d}" / "observaciones.parquet"
 
 
-def digests(loads: pl.DataFrame, names: pl.DataFrame) -> dict[Month, str]:
+def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
     """What each month's file is made of, as a digest that is kept in the file itself.
 
     Args:
         loads: `cargas` with mes and version, ordered by hour: see `frames.read_loads`.
         names: Every name that the file spells out.
     """
-    base = hashlib.sha256(FORMAT.encode() + names.write_csv().encode()).hexdigest()
+    base = hashlib.sha256(FORMAT.encode())
+    for frame in (names.places, names.companies):
+        base.update(frame.write_csv().encode())
     found: dict[Month, str] = {}
     for (day,), hours in loads.partition_by("mes", as_dict=True, include_key=False).items():
-        content = hours.sort("hora").write_csv().encode()
-        found[Month(day.year, day.month)] = hashlib.sha256(base.encode() + content).hexdigest()
+        content = base.copy()
+        content.update(hours.sort("hora").write_csv().encode())
+        found[Month(day.year, day.month)] = content.hexdigest()
     return found
 
 
@@ -73,12 +79,17 @@ def export(root: Path, wanted: dict[Month, str], read: ObservationReader) -> Exp
     Raises:
         StorageError: The disk refused a file; months written before it stay.
     """
-    written = []
-    for month in sorted(wanted):
-        path = month_path(root, month)
-        if parquet.metadata(path).get("digest") != wanted[month]:
-            parquet.write(read(month), path, parquet.OBSERVATIONS, f"{TITLE}, {month}", {"digest": wanted[month]})
-            written.append(month)
+    written = [month for month in sorted(wanted) if _digest_of(month_path(root, month)) != wanted[month]]
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        # A month is written while the next one is read; at most one waits, so that memory stays bounded.
+        waiting: Future[int] | None = None
+        for month in written:
+            frame = read(month)
+            if waiting is not None:
+                waiting.result()
+            waiting = writer.submit(_write, frame, root, month, wanted[month])
+        if waiting is not None:
+            waiting.result()
     current = {month_path(root, month).parent for month in wanted}
     stale = [folder for folder in root.glob("anho=*/mes=*") if folder not in current]
     for folder in stale:
@@ -86,29 +97,28 @@ def export(root: Path, wanted: dict[Month, str], read: ObservationReader) -> Exp
     return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=len(stale))
 
 
-def database_reader(connection: Connection) -> ObservationReader:
+def database_reader(connection: Connection, loads: pl.DataFrame, names: Names) -> ObservationReader:
     """Read months from `fact_observaciones`."""
+    shapes = loads.lazy().select("hora", "forma")
 
     def read(month: Month) -> pl.DataFrame:
-        return query(
+        rows = query(
             connection,
-            "SELECT o.hora, c.forma, g.codigo_region, g.nombre_region, g.codigo_comuna, g.nombre_comuna,"
-            " e.nombre_empresa, o.fecha_inicio, o.clientes_afectados, o.n_filas, o.imputaciones"
-            " FROM fact_observaciones o JOIN cargas c USING (hora)"
-            " JOIN dim_geografia g USING (id_geografia) JOIN dim_empresa e USING (id_empresa)"
-            f" WHERE o.hora >= '{month.start:%Y-%m-%d %H:%M:%S}+00' AND o.hora < '{month.end:%Y-%m-%d %H:%M:%S}+00'",
-        ).sort("hora", "codigo_comuna", "nombre_empresa", "fecha_inicio")
+            "SELECT hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados, n_filas, imputaciones"
+            f" FROM fact_observaciones WHERE hora >= '{month.start.isoformat()}' AND hora < '{month.end.isoformat()}'",
+        )
+        ordered = rows.sort("hora", "id_geografia", "id_empresa", "fecha_inicio").lazy()
+        return names.add(ordered.join(shapes, on="hora", how="left", maintain_order="left")).collect()
 
     return read
 
 
-def names(connection: Connection) -> pl.DataFrame:
-    """Every name that the files spell out."""
-    return query(
-        connection,
-        "SELECT id_geografia AS id, codigo_comuna, nombre_comuna, codigo_region, nombre_region"
-        " FROM dim_geografia UNION ALL SELECT id_empresa, '', '', '', nombre_empresa FROM dim_empresa ORDER BY 1, 2, 5",
-    )
+def _digest_of(path: Path) -> str | None:
+    return parquet.metadata(path).get("digest")
+
+
+def _write(frame: pl.DataFrame, root: Path, month: Month, digest: str) -> int:
+    return parquet.write(frame, month_path(root, month), parquet.OBSERVATIONS, f"{TITLE}, {month}", {"digest": digest})
 
 
 def hourly(root: Path, months: list[Month]) -> pl.LazyFrame:

@@ -29,22 +29,41 @@ class Column:
         type: Its Arrow type.
         description: Meaning, unit and time zone, in one sentence.
         nullable: Whether it may be null.
+        repeats: Whether few different values make most of it, so that a dictionary saves space.
     """
 
     name: str
     type: pa.DataType
     description: str
     nullable: bool = False
+    repeats: bool = False
 
 
 EVENTS: tuple[Column, ...] = (
     Column("hash_id", pa.string(), "Identity of the event: MD5 of codigo_comuna|nombre_empresa|inicio, as a UUID."),
-    Column("forma", pa.string(), "Rule that made the event: detailed (company, start date) or aggregated (threshold)."),
-    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN."),
-    Column("nombre_region", pa.string(), "Region, upper case without accents; UNKNOWN where it did not resolve."),
-    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN."),
-    Column("nombre_comuna", pa.string(), "Comuna, upper case without accents; UNKNOWN where it did not resolve."),
-    Column("nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none."),
+    Column(
+        "forma",
+        pa.string(),
+        "Rule that made the event: detailed (company, start date) or aggregated (threshold).",
+        repeats=True,
+    ),
+    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN.", repeats=True),
+    Column(
+        "nombre_region",
+        pa.string(),
+        "Region, upper case without accents; UNKNOWN where it did not resolve.",
+        repeats=True,
+    ),
+    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN.", repeats=True),
+    Column(
+        "nombre_comuna",
+        pa.string(),
+        "Comuna, upper case without accents; UNKNOWN where it did not resolve.",
+        repeats=True,
+    ),
+    Column(
+        "nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none.", repeats=True
+    ),
     Column("id_tiempo", pa.int32(), "inicio as YYYYMMDDHH on the Chile wall clock."),
     Column("inicio", UTC_US, "Beginning, UTC. Detailed: first instant in Chile of the start date; no hour is known."),
     Column("fin", UTC_US, "End, UTC: the hour after the last observation; null while open.", nullable=True),
@@ -60,19 +79,31 @@ EVENTS: tuple[Column, ...] = (
     Column(
         "meses_denominador",
         pa.int16(),
-        "Months between hora_maximo's month and the month of the customer figure used for the cap; null if none.",
+        "Months from the customer figure of the cap to hora_maximo; negative if the figure is later, null if none.",
         nullable=True,
     ),
 )
 
 OBSERVATIONS: tuple[Column, ...] = (
     Column("hora", UTC_US, "Beginning of the observed hour, UTC."),
-    Column("forma", pa.string(), "Shape of the hour's capture: detailed or aggregated."),
-    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN."),
-    Column("nombre_region", pa.string(), "Region, upper case without accents; UNKNOWN where it did not resolve."),
-    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN."),
-    Column("nombre_comuna", pa.string(), "Comuna, upper case without accents; UNKNOWN where it did not resolve."),
-    Column("nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none."),
+    Column("forma", pa.string(), "Shape of the hour's capture: detailed or aggregated.", repeats=True),
+    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN.", repeats=True),
+    Column(
+        "nombre_region",
+        pa.string(),
+        "Region, upper case without accents; UNKNOWN where it did not resolve.",
+        repeats=True,
+    ),
+    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN.", repeats=True),
+    Column(
+        "nombre_comuna",
+        pa.string(),
+        "Comuna, upper case without accents; UNKNOWN where it did not resolve.",
+        repeats=True,
+    ),
+    Column(
+        "nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none.", repeats=True
+    ),
     Column("fecha_inicio", pa.date32(), "Start date of the outage in Chile; null if aggregated.", nullable=True),
     Column("clientes_afectados", pa.int64(), "Customers without supply in that hour; alike rows are summed."),
     Column("n_filas", pa.int32(), "Rows of the source's answer that were summed."),
@@ -114,7 +145,14 @@ def write(
     """
     table = frame.select([column.name for column in columns]).to_arrow().cast(schema(columns, title, extra))
     with replacing(path) as partial:
-        pq.write_table(table, partial, compression="zstd", compression_level=3, row_group_size=131_072)
+        pq.write_table(
+            table,
+            partial,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=131_072,
+            use_dictionary=[column.name for column in columns if column.repeats],
+        )
     return path.stat().st_size
 
 

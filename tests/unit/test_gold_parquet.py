@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from sec_core.errors import StorageError
 from sec_core.gold import observations, parquet
-from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.frames import UTC_TIME, Names
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
@@ -101,11 +102,12 @@ def test_a_digest_follows_loads_and_names() -> None:
         {"hora": [datetime(2024, 8, 2, tzinfo=UTC)], "mes": [date(2024, 8, 1)], "version": ["1"]},
         schema_overrides={"hora": UTC_TIME},
     )
-    names = pl.DataFrame({"id": [1], "nombre": ["TALCA"]})
+    names = Names(pl.DataFrame({"id": [1], "nombre": ["TALCA"]}), pl.DataFrame({"id": [2], "nombre": ["CGE"]}))
+    renamed = replace(names, places=names.places.with_columns(nombre=pl.lit("TALCAHUANO")))
     base = observations.digests(loads, names)
     assert base.keys() == {AUGUST}
     assert observations.digests(loads.with_columns(version=pl.lit("2")), names) != base
-    assert observations.digests(loads, names.with_columns(nombre=pl.lit("TALCAHUANO"))) != base
+    assert observations.digests(loads, renamed) != base
     assert observations.digests(loads, names) == base
 
 

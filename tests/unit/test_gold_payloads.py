@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar
+from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
 from sec_core.gold.model import as_json, dump
 from sec_core.gold.payloads.company_ranking import company_ranking
 from sec_core.gold.payloads.coverage import coverage
@@ -19,7 +19,7 @@ from sec_core.gold.payloads.market_map import market_map
 from sec_core.gold.payloads.meta import meta
 from sec_core.gold.payloads.time_series import time_series
 from sec_core.gold.universe import CUSTOMERS_SCHEMA, denominators, nearest, newest
-from sec_core.hours import Month, hours_of_day
+from sec_core.hours import Month, closed_hours, hours_of_day, month_range
 
 AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)
 NOW = datetime(2024, 10, 5, 12, 30, tzinfo=UTC)
@@ -50,7 +50,7 @@ EVENTS = make_events(
     (AUGUST, "MAULE", "TALCA", "CGE", 600),
     (AUGUST, "MAULE", "TALCA", "CGE", 150),
     (SEPTEMBER, "MAULE", "TALCA", "CEC", 10),
-    (AUGUST, "AYSEN", "COYHAIQUE", "EDELAYSEN", 5000, True),
+    (AUGUST, "AYSEN", "COIHAIQUE", "EDELAYSEN", 5000, True),
     (SEPTEMBER, "UNKNOWN", "UNKNOWN", "UNKNOWN", 7, False, None),
     (SEPTEMBER, "AYSEN", "AYSEN", "NO INFORMADA", 0),
 )
@@ -73,7 +73,7 @@ def test_market_map_divides_by_the_newest_customers_and_stops_at_100() -> None:
         },
         {
             "nombre_region": "AYSEN",
-            "nombre_comuna": "COYHAIQUE",
+            "nombre_comuna": "COIHAIQUE",
             "nombre_empresa": "EDELAYSEN",
             "total_afectados": 5000,
             "frecuencia": 1,
@@ -213,6 +213,13 @@ def test_coverage_of_an_hour_still_open_counts_nothing() -> None:
     ledger = make_ledger((open_hour, "captured", "aggregated", 9))
     rows = coverage(hour_calendar(ledger, pl.DataFrame({"hora": [open_hour]}, schema={"hora": UTC_TIME}), NOW))
     assert [(row.capturadas, row.filas, row.pendientes) for row in rows] == [(0, 0, 105)]
+
+
+def test_expected_hours_are_those_of_the_source_rules() -> None:
+    first, last = Month(2016, 12), Month(2026, 9)
+    now = datetime(2026, 9, 6, 5, 10, tzinfo=UTC)
+    expected = [hour for month in month_range(first, last) for hour in closed_hours(month, now)]
+    assert source_hours(first.start, last.start, now)["hora"].to_list() == expected
 
 
 LOADS = pl.Schema(

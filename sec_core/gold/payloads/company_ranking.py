@@ -38,13 +38,14 @@ def company_ranking(events: pl.DataFrame) -> list[CompanyRankingRow]:
     affected = pl.col("clientes_afectados")
     table = (
         events.lazy()
-        .filter(~pl.col("nombre_empresa").is_in(UNNAMED))
         .group_by("nombre_empresa")
         .agg(
             pl.len().alias("total_eventos"),
             affected.sum().alias("total_clientes_afectados"),
             affected.mean().round(2).alias("promedio_afectados"),
         )
+        .with_columns(pl.col("nombre_empresa").cast(pl.String))
+        .filter(~pl.col("nombre_empresa").is_in(UNNAMED))
         .sort(
             "total_clientes_afectados",
             "total_eventos",

@@ -44,7 +44,7 @@ def eda_quality_stats(imputation: pl.DataFrame, events: pl.DataFrame) -> list[Qu
         events: topado.
     """
     sums = {row["regla"]: row for row in imputation.group_by("regla").agg(pl.col("filas", "total").sum()).to_dicts()}
-    loaded = max((row["total"] for row in sums.values()), default=0)
+    loaded = max((sums[rule]["total"] for rule in CATEGORIES if rule in sums), default=0)
     if loaded == 0:
         return []
     counts = [(category, sums[rule]["filas"] if rule in sums else 0, loaded) for rule, category in CATEGORIES.items()]

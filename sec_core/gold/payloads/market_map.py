@@ -41,6 +41,7 @@ def market_map(events: pl.DataFrame, customers: pl.DataFrame) -> list[MarketMapR
         events.lazy()
         .group_by("nombre_region", "nombre_comuna", "nombre_empresa")
         .agg(pl.col("clientes_afectados").sum().alias("total_afectados"), pl.len().alias("frecuencia"))
+        .with_columns(pl.col("^nombre_.*$").cast(pl.String))
         .join(newest(customers).lazy().select("nombre_region", "universo"), on="nombre_region", how="left")
         .with_columns(instability_index=index)
         .drop("universo")

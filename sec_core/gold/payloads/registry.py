@@ -10,6 +10,7 @@ from sec_core.gold.payloads.coverage import CoverageRow, coverage
 from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
 from sec_core.gold.payloads.market_map import MarketMapRow, market_map
 from sec_core.gold.payloads.meta import MetaRow, meta
+from sec_core.gold.payloads.reliability import ReliabilityRow, reliability
 from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events)),
     PayloadSpec("company_ranking", CompanyRankingRow, lambda f: company_ranking(f.events)),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
+    PayloadSpec("reliability", ReliabilityRow, lambda f: reliability(f.events, f.calendar, f.hourly, f.customers)),
     PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
     PayloadSpec("meta", MetaRow, lambda f: meta(f.events, f.loads, f.customers, f.thresholds, f.now)),
 )

@@ -33,6 +33,7 @@ def time_series(events: pl.DataFrame) -> list[TimeSeriesRow]:
         events.lazy()
         .group_by("mes", "nombre_region")
         .agg(pl.col("clientes_afectados").sum().alias("afectados"))
+        .with_columns(pl.col("nombre_region").cast(pl.String))
         .sort("mes", "nombre_region")
         .collect()
     )

@@ -1,0 +1,191 @@
+"""Gold from a small Silver in a real PostgreSQL: files, payloads, the table, and nothing written twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from sqlalchemy import text
+
+from sec_core.gold import parquet
+from sec_core.gold.build import build_gold
+from sec_core.hours import Month, hours_of_day
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+NOW = datetime(2024, 9, 3, 12, 30, tzinfo=UTC)
+AUGUST = Month(2024, 8)
+TALCA, COIHAIQUE = 7101, 11101
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"Gold does not wait ({seconds} s).")
+
+
+@pytest.fixture
+def silver(database: Database) -> Database:
+    """Two hours of August in Silver: a detailed one and an aggregated one, three events, two regions' customers."""
+    first, second = hours_of_day(AUGUST.first_day)[:2]
+    with database.engine.begin() as connection:
+        run = connection.execute
+        run(text("SELECT asegurar_tiempo('2024-08-01'), asegurar_particion('2024-08-01')"))
+        companies = {name: number for number, name in run(text("SELECT id_empresa, nombre_empresa FROM dim_empresa"))}
+        for hour, shape in ((first, "detailed"), (second, "aggregated")):
+            run(
+                text("INSERT INTO capturas (hora, estado, forma, n_filas) VALUES (:h, 'captured', :f, 3)"),
+                {"h": hour, "f": shape},
+            )
+            run(
+                text(
+                    "INSERT INTO cargas (hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes)"
+                    " VALUES (:h, :f, :h, 'x', 3, 2, 900)"
+                ),
+                {"h": hour, "f": shape},
+            )
+        run(
+            text("INSERT INTO capturas (hora, estado) VALUES (:h, 'empty')"),
+            {"h": second + timedelta(hours=1)},
+        )
+        rows = [
+            (first, TALCA, companies["CGE"], AUGUST.first_day, 600, 2),
+            (first, 0, 0, AUGUST.first_day, 7, 1),
+            (second, TALCA, 1, None, 400, 1),
+            (second, COIHAIQUE, 1, None, 500, 2),
+        ]
+        for row in rows:
+            run(
+                text("INSERT INTO fact_observaciones VALUES (:h, :g, :e, :d, :c, :n, 0)"),
+                dict(zip("hgedcn", row, strict=True)),
+            )
+        events = [
+            ("00000000-0000-0000-0000-0000000000aa", "detailed", TALCA, companies["CGE"], first, 600, False),
+            ("00000000-0000-0000-0000-0000000000bb", "detailed", 0, 0, first, 7, False),
+            ("00000000-0000-0000-0000-0000000000cc", "aggregated", COIHAIQUE, 1, second, 500, True),
+        ]
+        for event_id, shape, place, company, start, customers, capped in events:
+            run(
+                text(
+                    "INSERT INTO fact_interrupciones (hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin,"
+                    " clientes_afectados, clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones,"
+                    " topado, primera_hora, ultima_hora) SELECT :id, :f, :g, :e, id_tiempo, inicio,"
+                    " inicio + interval '1 hour', :c, :c, inicio, :c, 1, :t, inicio, inicio"
+                    " FROM dim_tiempo WHERE inicio = :i"
+                ),
+                {"id": event_id, "f": shape, "g": place, "e": company, "c": customers, "t": capped, "i": start},
+            )
+        run(
+            text(
+                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, periodo_star, capturado_en)"
+                " VALUES ('2024-08-01', '07', 3000, '052019', now()), ('2024-08-01', '11', 500, '052019', now())"
+            )
+        )
+        run(
+            text(
+                "INSERT INTO calidad_imputacion VALUES ('2024-08-01', 'clientes', 0, 6), ('2024-08-01', 'geografia', 1,"
+                " 6), ('2024-08-01', 'empresa', 1, 6), ('2024-08-01', 'fecha', 0, 6), ('2024-08-01', 'tope', 1, 3)"
+            )
+        )
+    return database
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    report = build_gold(silver, settings, FixedClock())
+    assert report.events == 3
+    assert report.months_written == (AUGUST,)
+
+    events = pl.read_parquet(report.events_file)
+    assert events["hash_id"].to_list() == [f"00000000-0000-0000-0000-0000000000{end}" for end in ("bb", "aa", "cc")]
+    assert events.select("nombre_region", "nombre_comuna", "nombre_empresa", "codigo_comuna").rows() == [
+        ("UNKNOWN", "UNKNOWN", "UNKNOWN", ""),
+        ("MAULE", "TALCA", "CGE", "07101"),
+        ("AYSEN", "COIHAIQUE", "NO INFORMADA", "11101"),
+    ]
+    assert events["inicio"].dtype == pl.Datetime("us", "UTC")
+
+    found = pl.read_parquet(report.folder / "observaciones", hive_partitioning=True)
+    assert found.select("anho", "mes", "forma", "nombre_comuna", "clientes_afectados", "n_filas").rows() == [
+        (2024, 8, "detailed", "UNKNOWN", 7, 1),
+        (2024, 8, "detailed", "TALCA", 600, 2),
+        (2024, 8, "aggregated", "TALCA", 400, 1),
+        (2024, 8, "aggregated", "COIHAIQUE", 500, 2),
+    ]
+
+    payloads = {path.stem: json.loads(path.read_bytes()) for path in (report.folder / "dashboard_stats").iterdir()}
+    assert {(row["nombre_comuna"], row["instability_index"]) for row in payloads["market_map"]} == {
+        ("TALCA", 20.0),
+        ("COIHAIQUE", 100.0),
+        ("UNKNOWN", None),
+    }
+    assert [row["count"] for row in payloads["eda_quality_stats"]] == [0, 1, 1, 0, 1]
+    assert payloads["company_ranking"] == [
+        {"nombre_empresa": "CGE", "total_eventos": 1, "total_clientes_afectados": 600, "promedio_afectados": 600.0}
+    ]
+    (august,) = payloads["coverage"]
+    assert (august["capturadas"], august["vacias"], august["pendientes"]) == (2, 1, 741)
+    chile = next(row for row in payloads["reliability"] if row["nombre_region"] == "CHILE")
+    assert (chile["clientes"], chile["saifi"], chile["punta"]) == (3500, round(1107 / 3500, 6), round(900 / 3500, 6))
+
+    with silver.engine.connect() as connection:
+        stored = {row.id: row.data for row in connection.execute(text("SELECT id, data FROM dashboard_stats"))}
+    assert stored == payloads
+    assert report.payloads.keys() == payloads.keys()
+
+
+def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    build_gold(silver, settings, FixedClock())
+    before = contents(settings.gold_dir)
+    again = build_gold(silver, settings, FixedClock(NOW + timedelta(minutes=20)))
+    after = contents(settings.gold_dir)
+    assert again.months_written == ()
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {"dashboard_stats/meta.json"}
+    with silver.engine.connect() as connection:
+        moved = connection.execute(
+            text("SELECT id FROM dashboard_stats WHERE updated_at > :before"), {"before": NOW + timedelta(minutes=1)}
+        )
+        assert moved.scalars().all() == ["meta"]
+
+
+def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    report = build_gold(silver, settings, FixedClock())
+    path = report.folder / "observaciones" / "anho=2024" / "mes=08" / "observaciones.parquet"
+    digest = parquet.metadata(path)["digest"]
+    with silver.engine.begin() as connection:
+        connection.execute(text("UPDATE fact_observaciones SET clientes_afectados = 8 WHERE id_geografia = 0"))
+        connection.execute(text("UPDATE cargas SET clientes = clientes"))
+    assert build_gold(silver, settings, FixedClock()).months_written == (AUGUST,)
+    assert parquet.metadata(path)["digest"] != digest
+    assert 8 in pl.read_parquet(path)["clientes_afectados"]
+
+
+def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: Callable[..., Settings]) -> None:
+    report = build_gold(database, make_settings(), FixedClock())
+    assert (report.events, report.months_written) == (0, ())
+    assert pl.read_parquet(report.events_file).columns == [column.name for column in parquet.EVENTS]
+    rows = {name: size.rows for name, size in report.payloads.items()}
+    assert rows.pop("meta") == 1
+    assert set(rows.values()) == {0}
