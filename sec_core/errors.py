@@ -58,11 +58,19 @@ class SourceError(SecError):
 
 
 class SourceUnavailable(SourceError):
-    """No answer, or a server error: timeouts, dropped connections, 5xx."""
+    """No answer, or a server error: timeouts, dropped connections, 5xx.
+
+    Attributes:
+        retry_after_s: Seconds that the source asked to wait, or None when it named none.
+    """
 
     code = "source_unavailable"
     transient = True
     default_next_step = "Run the same command again later; what was captured is kept."
+
+    def __init__(self, message: str, *, next_step: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.retry_after_s = retry_after_s
 
 
 class SourceRefused(SourceError):
@@ -108,8 +116,8 @@ class UnexpectedBody(SourceError):
         "The body is in quarantine: see `sec status`, teach the code the new shape, then `sec reprocess`."
     )
 
-    def __init__(self, message: str, *, body: bytes | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, next_step: str | None = None, body: bytes | None = None) -> None:
+        super().__init__(message, next_step=next_step)
         self.body = body
 
 

@@ -1,0 +1,255 @@
+"""Asking for hours and keeping what comes: concurrent within the shared limits, recorded as answers come in."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from loguru import logger
+
+from sec_core.bronze.ledger_rules import SUSPECT_REACH, Result, looks_corrupt
+from sec_core.bronze.record import Finding
+from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
+from sec_core.hours import HOUR, Month
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from sec_core.bronze.ledger import Ledger
+    from sec_core.bronze.model import HourState
+    from sec_core.bronze.record import Recorded
+    from sec_core.clock import Clock
+    from sec_core.source.client import SourceClient
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReport:
+    """What asking for some hours came to; reports of parts add up with `+`.
+
+    Attributes:
+        asked: Hours that were asked for.
+        captured: Hours whose answer has a known shape and was kept, as their first or as a new revision.
+        unchanged: Hours whose answer was held already.
+        empty: Hours for which the source says that it has no data.
+        failed: Hours without a usable answer after all attempts.
+        quarantined: Hours whose answer fits no known shape.
+        revisions: Captured hours that had another value before.
+        suspect: Hours that look like a corrupt cycle, asked for twice.
+        requests: Requests that left, repetitions included.
+    """
+
+    asked: int = 0
+    captured: int = 0
+    unchanged: int = 0
+    empty: int = 0
+    failed: int = 0
+    quarantined: int = 0
+    revisions: int = 0
+    suspect: int = 0
+    requests: int = 0
+
+    def __add__(self, other: CaptureReport) -> CaptureReport:
+        """Both reports together."""
+        return CaptureReport(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    @classmethod
+    def of(cls, entries: Sequence[Recorded], requests: int) -> Self:
+        """Count what was recorded."""
+        results = [entry.outcome.result for entry in entries]
+        captured = [entry for entry in entries if entry.outcome.result is Result.CAPTURED]
+        kept = [entry for entry in captured if entry.kept]
+        return cls(
+            asked=len({entry.outcome.hour for entry in entries}),
+            captured=len(kept),
+            unchanged=len(captured) - len(kept),
+            empty=results.count(Result.EMPTY),
+            failed=results.count(Result.FAILED),
+            quarantined=results.count(Result.QUARANTINED),
+            revisions=sum(entry.before.value is not None for entry in kept),
+            suspect=sum(entry.outcome.suspect for entry in entries),
+            requests=requests,
+        )
+
+
+async def capture_hours(
+    hours: Iterable[datetime],
+    *,
+    client: SourceClient,
+    ledger: Ledger,
+    clock: Clock,
+    on_hour: Callable[[datetime, HourState], None] | None = None,
+) -> CaptureReport:
+    """Ask for hours and keep what comes.
+
+    An hour without a usable answer after all attempts is `failed`, and the others go on. An answer that fits no known
+    shape and was not seen before ends the work fast. Answers that look like a corrupt cycle are asked for once more.
+
+    Args:
+        hours: Hours to ask for, UTC instants, in the order of asking.
+        client: The API, behind the shared limits.
+        ledger: The ledger with its store.
+        clock: Tells the time.
+        on_hour: Told each hour and its state once it is written down.
+
+    Returns:
+        What it came to.
+
+    Raises:
+        CircuitOpen: The source is left alone; hours answered before are kept.
+        UnexpectedBody: The source's answers have changed; the body is in quarantine.
+        SourceError: The source refuses these requests for good (a wrong address).
+        StorageError: Bronze can't be written.
+        DatabaseUnavailable: The ledger can't be written.
+    """
+    wanted = list(dict.fromkeys(hours))
+    for month in sorted({Month.of(hour) for hour in wanted}):
+        await asyncio.to_thread(ledger.repair, month)
+    sent_before = client.requests
+    entries = await _Round(client, ledger, clock, on_hour).run(wanted)
+    around, cut_short = await asyncio.to_thread(_cut_short, ledger, entries)
+    if cut_short:
+        logger.bind(stage="capture", code="corrupt_cycle").warning(
+            "{} hours have under a tenth of their neighbours' rows; they are asked for again", len(cut_short)
+        )
+        entries += await _Round(client, ledger, clock, None, second_look_among=around).run(cut_short)
+    return CaptureReport.of(entries, client.requests - sent_before)
+
+
+def _cut_short(ledger: Ledger, entries: Sequence[Recorded]) -> tuple[dict[datetime, int], list[datetime]]:
+    """Row counts around what was captured, and those captured hours that look like a corrupt cycle."""
+    captured = {entry.outcome.hour: entry.after for entry in entries if entry.outcome.result is Result.CAPTURED}
+    reach = int(SUSPECT_REACH / HOUR)
+    near = {hour + HOUR * step for hour in captured for step in range(-reach, reach + 1)}
+    rows = ledger.rows(sorted(near))
+    counts = {hour: row.value.rows for hour, row in rows.items() if row.value is not None}
+    return counts, sorted(hour for hour in captured if looks_corrupt(hour, counts))
+
+
+class _Round:
+    """One pass over some hours: workers that ask, and a writer that records what they bring in batches."""
+
+    def __init__(
+        self,
+        client: SourceClient,
+        ledger: Ledger,
+        clock: Clock,
+        on_hour: Callable[[datetime, HourState], None] | None,
+        *,
+        second_look_among: dict[datetime, int] | None = None,
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._clock = clock
+        self._on_hour = on_hour
+        self._around = second_look_among
+        self._findings: asyncio.Queue[Finding | None] = asyncio.Queue()
+        self._attempted: dict[datetime, SourceError] = {}
+        self._changed: asyncio.Future[UnexpectedBody] = asyncio.get_running_loop().create_future()
+
+    async def run(self, hours: Sequence[datetime]) -> list[Recorded]:
+        """Ask for all hours; what was answered is written down before anything that ended the work is raised."""
+        waiting = iter(hours)
+        writer = asyncio.create_task(self._write())
+        # Some more than may be in flight: those that wait between attempts leave no place idle.
+        workers = [
+            asyncio.create_task(self._ask(waiting)) for _ in range(min(2 * self._client.max_concurrency, len(hours)))
+        ]
+        ended: SourceError | None = None
+        try:
+            ended = await self._until_ended(workers, writer)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            for hour, error in self._attempted.items():
+                self._findings.put_nowait(self._failed(hour, error))
+            self._findings.put_nowait(None)
+            recorded = await writer
+            self._changed.cancel()
+        if ended is not None:
+            raise ended
+        return recorded
+
+    async def _until_ended(
+        self, workers: list[asyncio.Task[None]], writer: asyncio.Task[list[Recorded]]
+    ) -> SourceError | None:
+        """Wait for the workers; give back what ends the work early, if anything does."""
+        pending = set(workers)
+        while pending:
+            anything: set[asyncio.Future[Any]] = {*pending, writer, self._changed}
+            done, _ = await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
+            if self._changed in done:
+                return self._changed.result()
+            if writer in done:
+                return None  # it can only have failed; awaiting it says how
+            for worker in pending & done:
+                error = worker.exception()
+                if isinstance(error, SourceError):
+                    return error
+                if error is not None:
+                    raise error
+            pending -= done
+        # The last answers may still be on their way to the disk.
+        self._findings.put_nowait(None)
+        await asyncio.wait({writer})
+        return self._changed.result() if self._changed.done() else None
+
+    async def _ask(self, waiting: Iterator[datetime]) -> None:
+        for hour in waiting:
+            try:
+                found = await self._client.hour(hour, on_failure=partial(self._note, hour))
+            except CircuitOpen:
+                raise
+            except SourceError as error:
+                self._attempted.pop(hour, None)
+                self._findings.put_nowait(self._failed(hour, error))
+                if not isinstance(error, SourceUnavailable | SourceRefused | UnexpectedBody):
+                    raise
+            else:
+                self._attempted.pop(hour, None)
+                suspect = self._stays_cut_short(hour, found.verdict.rows)
+                finding = Finding(hour, found.answer.received_at, found.answer.body, found.verdict, suspect=suspect)
+                self._findings.put_nowait(finding)
+
+    def _note(self, hour: datetime, error: SourceError) -> None:
+        self._attempted[hour] = error
+
+    def _failed(self, hour: datetime, error: SourceError) -> Finding:
+        # A second look that fails leaves the doubt.
+        return Finding(hour, self._clock.now(), code=error.code, error=error.message, suspect=self._around is not None)
+
+    def _stays_cut_short(self, hour: datetime, rows: int) -> bool:
+        return self._around is not None and looks_corrupt(hour, {**self._around, hour: rows})
+
+    async def _write(self) -> list[Recorded]:
+        recorded: list[Recorded] = []
+        more = True
+        while more:
+            batch = [await self._findings.get()]
+            while not self._findings.empty():
+                batch.append(self._findings.get_nowait())
+            more = None not in batch
+            findings = [finding for finding in batch if finding is not None]
+            if findings:
+                # In a thread: neither the disk nor the database keeps the requests waiting.
+                entries = await asyncio.to_thread(self._ledger.record, findings)
+                recorded += entries
+                self._tell(entries)
+        return recorded
+
+    def _tell(self, entries: Sequence[Recorded]) -> None:
+        for entry in entries:
+            outcome = entry.outcome
+            if self._on_hour is not None:
+                self._on_hour(outcome.hour, entry.after.state)
+            log = logger.bind(stage="capture", code=outcome.code, hour=outcome.hour.isoformat())
+            if outcome.result is Result.FAILED:
+                log.warning("hour failed: {reason}", reason=outcome.error)
+            elif outcome.result is Result.QUARANTINED:
+                log.error("answer in quarantine: {reason}", reason=outcome.error)
+                # One that was seen before is known trouble of this hour alone, and keeps nobody from the others.
+                if entry.kept and not self._changed.done():
+                    self._changed.set_result(UnexpectedBody(f"The source's answers have changed: {outcome.error}."))

@@ -1,0 +1,275 @@
+"""The ledger of hours: which are captured, empty, failed or in quarantine, and which capture counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sec_core.bronze import ledger_table as table
+from sec_core.bronze import record as recording
+from sec_core.bronze import repair as repairing
+from sec_core.bronze.journal import Journal
+from sec_core.bronze.ledger_rules import LedgerRow, Outcome, Result, fold
+from sec_core.bronze.model import Capture, HourState, Origin, Shape
+from sec_core.errors import ConfigError
+from sec_core.hours import HOUR, Month, closed_hours
+from sec_core.source.shapes import classify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sec_core.bronze.store import BronzeStore
+    from sec_core.db.database import Database
+
+_VALUES = """
+    select distinct on (c.hora) c.hora, r.capturado_en, r.forma, r.origen, r.clave, r.sha256, r.n_filas, r.clientes
+    from capturas c
+    join revisiones r
+        on r.hora = c.hora and r.capturado_en = c.capturado_en and r.forma = c.forma and r.sha256 = c.sha256
+    where c.hora >= %s and c.hora < %s and c.estado = 'captured'
+    order by c.hora, r.origen
+"""
+_SUMMARY = """
+    select
+        count(*) filter (where estado = 'captured') as captured, count(*) filter (where estado = 'empty') as empty,
+        count(*) filter (where estado = 'failed') as failed,
+        count(*) filter (where estado = 'quarantined') as quarantined,
+        count(*) filter (where sospechosa) as suspect,
+        count(*) filter (where diferencia_nacional <> 0) as differing,
+        max(ultima_consulta) as last_asked, coalesce(sum(n_revisiones), 0)::bigint as revisions
+    from capturas where hora >= %s and hora < %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSummary:
+    """How far a month is captured, in hours.
+
+    Attributes:
+        month: The month.
+        expected: Hours that have closed.
+        captured: Hours with a value.
+        empty: Hours for which the source says that it has no data.
+        failed: Hours that were asked for and never answered.
+        quarantined: Hours whose answers fit no known shape.
+        pending: Hours never asked for.
+        suspect: Captured hours that look like a corrupt cycle.
+        differing: Captured hours whose sum differs from the national series.
+        revisions: Bodies kept.
+        last_asked: When an hour of it was asked for last.
+    """
+
+    month: Month
+    expected: int
+    captured: int
+    empty: int
+    failed: int
+    quarantined: int
+    pending: int
+    suspect: int
+    differing: int
+    revisions: int
+    last_asked: datetime | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every closed hour is captured or known to be empty."""
+        return self.captured + self.empty == self.expected
+
+
+class Ledger:
+    """States, values and revisions of hours.
+
+    Safe to use from several threads and processes. Reading needs the database alone; writing needs the store too.
+
+    Args:
+        database: Where the tables are.
+        store: Where bodies and journal are; None for a reader.
+    """
+
+    def __init__(self, database: Database, store: BronzeStore | None = None) -> None:
+        self._database = database
+        self._store = store
+        self._repaired: set[Month] = set()
+
+    # --- reading ---
+
+    def values(self, first: datetime, last: datetime) -> list[Capture]:
+        """The capture that counts of each captured hour in [first, last), ordered by hour."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute(_VALUES, (first, last))
+            return [
+                Capture(
+                    hour=row["hora"].astimezone(UTC),
+                    captured_at=row["capturado_en"].astimezone(UTC),
+                    shape=Shape(row["forma"]),
+                    origin=Origin(row["origen"]),
+                    key=row["clave"],
+                    sha256=row["sha256"],
+                    rows=row["n_filas"],
+                    customers=row["clientes"],
+                )
+                for row in cursor
+            ]
+
+    def rows(self, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
+        """Ledger rows of some hours; pending hours are absent."""
+        with table.transaction(self._database) as cursor:
+            return table.read_rows(cursor, hours)
+
+    def states(self, month: Month) -> dict[datetime, HourState]:
+        """State of every hour that the source can have in a month, in order; not yet closed ones are pending too."""
+        states = dict.fromkeys(month.hours(), HourState.PENDING)
+        with table.transaction(self._database) as cursor:
+            cursor.execute("select hora, estado from capturas where hora >= %s and hora < %s", (month.start, month.end))
+            states.update((row["hora"].astimezone(UTC), HourState(row["estado"])) for row in cursor)
+        return states
+
+    def revisions(self, hour: datetime) -> list[table.Revision]:
+        """All kept bodies of an hour, oldest first."""
+        with table.transaction(self._database) as cursor:
+            return table.read_revisions(cursor, [hour]).get(hour, [])
+
+    def quarantine(self, first: datetime, last: datetime) -> list[table.Revision]:
+        """Bodies in quarantine of hours in [first, last), oldest first."""
+        with table.transaction(self._database) as cursor:
+            return table.read_quarantine(cursor, first, last)
+
+    def month_summary(self, months: Sequence[Month], now: datetime) -> list[MonthSummary]:
+        """How far months are captured, in the order given.
+
+        Args:
+            months: The months.
+            now: The present instant; hours that it has not seen close are not expected.
+        """
+        with table.transaction(self._database) as cursor:
+            return [_summary(cursor, month, now) for month in months]
+
+    def newest_hour(self) -> datetime | None:
+        """The newest captured hour of the whole history, whatever its shape."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute("select max(hora) as hora from capturas where estado = 'captured'")
+            row = cursor.fetchone()
+        return row["hora"].astimezone(UTC) if row and row["hora"] else None
+
+    def months(self) -> list[Month]:
+        """Months that the ledger knows anything of, in order."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute("select distinct date_trunc('month', hora, 'America/Santiago') as mes from capturas")
+            return sorted(Month.of(row["mes"]) for row in cursor)
+
+    # --- writing ---
+
+    def record(self, findings: Sequence[recording.Finding]) -> list[recording.Recorded]:
+        """Write down what asking came to: body, journal, ledger.
+
+        Raises:
+            StorageError: The disk refused something.
+            DatabaseUnavailable: The ledger can't be written; what was kept is adopted by the next run.
+        """
+        store, journal = self._files()
+        try:
+            return recording.record(self._database, store, journal, findings)
+        except BaseException:
+            # The journal may be ahead of the tables now.
+            self._repaired.clear()
+            raise
+
+    def repair(self, month: Month) -> int:
+        """Bring a month up to its files, once for each month and ledger object; cheap when nothing was left behind.
+
+        Returns:
+            Number of hours that were behind.
+        """
+        if month in self._repaired:
+            return 0
+        store, journal = self._files()
+        changed = repairing.repair(self._database, store, journal, month)
+        self._repaired.add(month)
+        return changed
+
+    def rebuild(self) -> dict[Month, int]:
+        """Make the whole ledger anew from the files; hours of each month."""
+        store, journal = self._files()
+        return repairing.rebuild(self._database, store, journal)
+
+    def record_national(self, totals: Mapping[datetime, int], at: datetime) -> dict[datetime, int]:
+        """Note national totals for hours that the ledger knows.
+
+        Args:
+            totals: Customers affected in the whole country, by hour.
+            at: When they were received.
+
+        Returns:
+            Captured hours whose rows sum to something else, with the difference (national less captured).
+        """
+        _, journal = self._files()
+        differing: dict[datetime, int] = {}
+        for month in sorted({Month.of(hour) for hour in totals}):
+            with table.transaction(self._database) as cursor:
+                table.lock_month(cursor, month)
+                held = table.read_rows(cursor, [hour for hour in totals if Month.of(hour) == month])
+                lines = [
+                    Outcome(hour, at, Result.NATIONAL, asked=False, national_total=totals[hour])
+                    for hour, row in sorted(held.items())
+                    if row.national_total != totals[hour]
+                ]
+                journal.append(month, lines)
+                held |= {line.hour: fold(held[line.hour], line) for line in lines}
+                table.write_rows(cursor, [held[line.hour] for line in lines])
+            differing |= {hour: row.national_difference for hour, row in held.items() if row.national_difference}
+        return dict(sorted(differing.items()))
+
+    def relearn(self, first: datetime, last: datetime) -> int:
+        """Take bodies out of quarantine whose shape the code knows by now, asking the source nothing.
+
+        Args:
+            first: First hour.
+            last: End of the range, not included.
+
+        Returns:
+            Number of bodies that were taken in.
+        """
+        store, journal = self._files()
+        count = 0
+        for revision in self.quarantine(first, last):
+            verdict = classify(store.read(revision.body.key))
+            if not verdict.usable:
+                continue
+            body = replace(revision.body, rows=verdict.rows, customers=verdict.customers, shape=verdict.shape)
+            outcome = recording.describe(revision.hour, body.captured_at, verdict, asked=False)
+            outcome = replace(outcome, body=body, relearned=True)
+            month = Month.of(revision.hour)
+            with table.transaction(self._database) as cursor:
+                table.lock_month(cursor, month)
+                row = table.read_rows(cursor, [revision.hour]).get(revision.hour) or LedgerRow(revision.hour)
+                journal.append(month, [outcome])
+                table.write_revisions(cursor, [table.Revision(revision.hour, outcome.result, body, None)])
+                table.write_rows(cursor, [fold(row, outcome)])
+            count += 1
+        return count
+
+    def _files(self) -> tuple[BronzeStore, Journal]:
+        if self._store is None:
+            raise ConfigError("This ledger was opened for reading only.", next_step="Open it with a Bronze store.")
+        return self._store, Journal(self._store.blobs)
+
+
+def _summary(cursor: table.Cursor, month: Month, now: datetime) -> MonthSummary:
+    closed = closed_hours(month, now)
+    cursor.execute(
+        _SUMMARY,
+        (month.start, min(month.end, closed[-1] + HOUR) if closed else month.start),
+    )
+    row = cursor.fetchone()
+    assert row is not None  # noqa: S101  (an aggregate always has a row)
+    known = row["captured"] + row["empty"] + row["failed"] + row["quarantined"]
+    last_asked = row.pop("last_asked")
+    return MonthSummary(
+        month=month,
+        expected=len(closed),
+        pending=len(closed) - known,
+        last_asked=None if last_asked is None else last_asked.astimezone(UTC),
+        **row,
+    )

@@ -1,0 +1,243 @@
+"""How an hour's state follows from what was asked and answered: a pure fold over the lines of the journal.
+
+The ledger row of an hour is `fold` applied to its outcomes in the order in which they were written down. The
+database keeps the running result, the journal keeps the lines, and both give the same row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from sec_core.bronze.model import HourState, Origin, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+SUSPECT_SHARE: Final = 0.1
+SUSPECT_NEIGHBOUR_ROWS: Final = 20
+SUSPECT_REACH: Final = timedelta(hours=3)
+"""How far away the captured hour may lie that a row count is compared with."""
+
+
+class Result(StrEnum):
+    """What asking for an hour came to."""
+
+    CAPTURED = "captured"
+    EMPTY = "empty"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"
+    NATIONAL = "national"
+    """Not an answer of the hour: the `Get` series told its national total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body kept in Bronze, as the ledger describes it.
+
+    Attributes:
+        captured_at: When the answer was received, UTC.
+        origin: Where it came from.
+        key: Its name in the Bronze store.
+        sha256: Hex digest of the bytes as received.
+        size: Number of bytes as received.
+        rows: Number of rows (0 for `[]` and for quarantined bodies).
+        customers: Sum of the valid customer counts.
+        shape: Its shape; None for `[]` and for quarantined bodies.
+    """
+
+    captured_at: datetime
+    origin: Origin
+    key: str
+    sha256: str
+    size: int
+    rows: int
+    customers: int
+    shape: Shape | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One line of the journal.
+
+    Attributes:
+        hour: The hour asked for, UTC instant of its beginning.
+        at: When the outcome was known, UTC.
+        result: What it came to.
+        body: The body that was kept; None when nothing new was kept (a failure, or an answer held already).
+        asked: Whether the source was asked (an import of older captures is no asking).
+        code: Stable name of the error, for failures.
+        error: One line about the failure, or why the body is in quarantine.
+        suspect: Whether the answer still looks like a corrupt cycle after it was asked for again.
+        national_total: Customers of the whole country by the `Get` series (`Result.NATIONAL` only).
+        relearned: The body came out of quarantine because the code has learned its shape; it is no new revision.
+    """
+
+    hour: datetime
+    at: datetime
+    result: Result
+    body: Body | None = None
+    asked: bool = True
+    code: str | None = None
+    error: str | None = None
+    suspect: bool = False
+    national_total: int | None = None
+    relearned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What the ledger knows of an hour: a row of `capturas`.
+
+    Attributes:
+        hour: The hour, UTC instant of its beginning.
+        state: `captured` once any capture has a known shape; else what the newest answer was; `failed` when there was
+            never one.
+        value: The capture that counts: the newest detailed one, else the newest aggregated one.
+        revisions: Number of bodies kept, `[]` and quarantined ones included.
+        asked: How often the source was asked.
+        first_asked: When it was asked first; None for an hour known from an import or the national series alone.
+        last_asked: When it was asked last.
+        empty_since: First of the `[]` answers that nothing else has interrupted; None for a captured hour.
+        failures: Failures in a row since the last answer.
+        code: Name of the last error, None after a usable answer.
+        error: The last error, None after a usable answer.
+        suspect: Whether the newest answer looks like a corrupt cycle.
+        national_total: Customers of the whole country by the `Get` series, where it covered the hour.
+    """
+
+    hour: datetime
+    state: HourState = HourState.PENDING
+    value: Body | None = None
+    revisions: int = 0
+    asked: int = 0
+    first_asked: datetime | None = None
+    last_asked: datetime | None = None
+    empty_since: datetime | None = None
+    failures: int = 0
+    code: str | None = None
+    error: str | None = None
+    suspect: bool = False
+    national_total: int | None = None
+
+    @property
+    def national_difference(self) -> int | None:
+        """National total less the sum of the captured rows; None where either is unknown."""
+        if self.national_total is None or self.value is None:
+            return None
+        return self.national_total - self.value.customers
+
+
+def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
+    """Add an outcome to an hour's row.
+
+    Args:
+        row: What was known before; `LedgerRow(hour)` for an hour never heard of.
+        outcome: What happened next.
+
+    Returns:
+        What is known after it.
+    """
+    if outcome.result is Result.NATIONAL:
+        return replace(row, national_total=outcome.national_total)
+    if outcome.asked:
+        row = replace(
+            row,
+            asked=row.asked + 1,
+            first_asked=outcome.at if row.first_asked is None else min(row.first_asked, outcome.at),
+            last_asked=outcome.at if row.last_asked is None else max(row.last_asked, outcome.at),
+        )
+    if outcome.result is Result.FAILED:
+        state = HourState.FAILED if row.state is HourState.PENDING else row.state
+        return replace(
+            row,
+            state=state,
+            failures=row.failures + 1,
+            code=outcome.code,
+            error=outcome.error,
+            suspect=row.suspect or (outcome.suspect and row.value is not None),
+        )
+    return _fold_answer(row, outcome)
+
+
+def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
+    value = row.value
+    if outcome.body is not None:
+        row = replace(row, revisions=row.revisions + (not outcome.relearned))
+        value = better_value(value, outcome.body)
+    answered = HourState(outcome.result.value)
+    state = HourState.CAPTURED if value is not None else answered
+    empty_since = None
+    if state is HourState.EMPTY:
+        empty_since = row.empty_since or outcome.at
+    quarantined = outcome.result is Result.QUARANTINED
+    return replace(
+        row,
+        state=state,
+        value=value,
+        empty_since=empty_since,
+        failures=0 if outcome.asked else row.failures,
+        code=outcome.code if quarantined else None,
+        error=outcome.error if quarantined else None,
+        suspect=outcome.suspect if outcome.result is Result.CAPTURED else row.suspect,
+    )
+
+
+def better_value(held: Body | None, new: Body) -> Body | None:
+    """Which of two bodies is an hour's value: detailed before aggregated, then the newer one.
+
+    Bodies without a known shape (`[]`, quarantined) never are a value.
+    """
+    if new.shape is None:
+        return held
+    if held is None:
+        return new
+    return max(held, new, key=_value_rank)
+
+
+def _value_rank(body: Body) -> tuple[bool, datetime, str, str]:
+    # Origin and hash only break ties of the clock, so that the order of arrival never decides.
+    return (body.shape is Shape.DETAILED, body.captured_at, body.origin.value, body.sha256)
+
+
+def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
+    """Ledger rows from journal lines in the order of the file.
+
+    A body that two lines name counts once: its second line is skipped (a line written again after a kill).
+    """
+    rows: dict[datetime, LedgerRow] = {}
+    keys: set[str] = set()
+    for outcome in outcomes:
+        if outcome.body is not None:
+            if outcome.body.key in keys and not outcome.relearned:
+                continue
+            keys.add(outcome.body.key)
+        rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome)
+    return rows
+
+
+def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timedelta = SUSPECT_REACH) -> bool:
+    """Whether an hour's answer looks like a corrupt cycle of the source.
+
+    It does when it has under a tenth of the rows of the nearest captured hours on either side, and these had 20 or more
+    (about 300 comunas fell to 2 for one cycle on 2026-07-17).
+
+    Args:
+        hour: The hour in question.
+        rows_of: Row counts of captured hours.
+        reach: How far away a neighbour may lie.
+
+    Returns:
+        True when every neighbour within reach (one at least) says so.
+    """
+    if hour not in rows_of:
+        return False
+    before = max((other for other in rows_of if hour - reach <= other < hour), default=None)
+    after = min((other for other in rows_of if hour < other <= hour + reach), default=None)
+    neighbours = [rows_of[other] for other in (before, after) if other is not None]
+    return bool(neighbours) and all(
+        count >= SUSPECT_NEIGHBOUR_ROWS and rows_of[hour] < SUSPECT_SHARE * count for count in neighbours
+    )

@@ -1,0 +1,214 @@
+"""The ledger's tables `capturas` and `revisiones`: reading and writing their rows, no rules."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg.rows import dict_row
+from sqlalchemy import exc
+
+from sec_core.bronze.ledger_rules import Body, LedgerRow, Result, better_value
+from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.errors import DatabaseError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sec_core.db.database import Database
+    from sec_core.hours import Month
+
+Cursor = psycopg.Cursor[dict[str, Any]]
+
+_MONTH_LOCK: Final = 0x5EC1
+"""First key of the advisory locks that let one writer at a time add to a month's journal."""
+
+_BODY_COLUMNS = "hora, capturado_en, resultado, forma, origen, clave, sha256, bytes, n_filas, clientes, motivo"
+_ROW_COLUMNS = (
+    "hora", "estado", "forma", "capturado_en", "sha256", "bytes", "n_filas", "clientes", "n_revisiones", "intentos",
+    "primera_consulta", "ultima_consulta", "vacio_desde", "fallos_seguidos", "codigo_error", "ultimo_error",
+    "sospechosa", "total_nacional", "diferencia_nacional",
+)  # fmt: skip
+_UPSERT_ROW = (
+    f"insert into capturas ({', '.join(_ROW_COLUMNS)}) values ({', '.join(['%s'] * len(_ROW_COLUMNS))}) "
+    f"on conflict (hora) do update set {', '.join(f'{name} = excluded.{name}' for name in _ROW_COLUMNS[1:])}"
+)
+
+
+class Revision:
+    """A kept body with what it was taken for (a row of `revisiones`).
+
+    Args:
+        hour: The hour asked for.
+        result: `captured`, `empty` or `quarantined`.
+        body: The body.
+        reason: Why it is in quarantine.
+    """
+
+    __slots__ = ("body", "hour", "reason", "result")
+
+    def __init__(self, hour: datetime, result: Result, body: Body, reason: str | None) -> None:
+        self.hour = hour
+        self.result = result
+        self.body = body
+        self.reason = reason
+
+
+@contextmanager
+def transaction(database: Database) -> Iterator[Cursor]:
+    """A transaction on the ledger: committed on a clean exit, rolled back on any error.
+
+    Raises:
+        DatabaseUnavailable: The server can't be reached or went away.
+        DatabaseError: It refused a statement.
+    """
+    try:
+        with database.engine.begin() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)  # noqa: S101  (the engine is made with psycopg)
+            with driver.cursor(row_factory=dict_row) as cursor:
+                yield cursor
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        # No SQLSTATE, or one of connections (08) and shutdowns (57): the server went away. Others: it refused.
+        if error.sqlstate is None or error.sqlstate[:2] in {"08", "57"}:
+            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {_first_line(error)}.") from error
+        raise DatabaseError(f"PostgreSQL refused the ledger's write: {_first_line(error)}.") from error
+    except (exc.DBAPIError, psycopg.Error) as error:
+        raise DatabaseError(f"PostgreSQL refused the ledger's write: {_first_line(error)}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def lock_month(cursor: Cursor, month: Month) -> None:
+    """Wait until nobody else writes to this month's journal and rows; held to the end of the transaction."""
+    cursor.execute("select pg_advisory_xact_lock(%s, %s)", (_MONTH_LOCK, month.year * 100 + month.month))
+
+
+def read_revisions(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, list[Revision]]:
+    """All revisions of some hours, oldest first."""
+    cursor.execute(
+        f"select {_BODY_COLUMNS} from revisiones where hora = any(%s) order by hora, capturado_en, origen",
+        (list(hours),),
+    )
+    found: dict[datetime, list[Revision]] = {}
+    for row in cursor:
+        revision = to_revision(row)
+        found.setdefault(revision.hour, []).append(revision)
+    return found
+
+
+def read_quarantine(cursor: Cursor, first: datetime, last: datetime) -> list[Revision]:
+    """Quarantined revisions of hours in [first, last), oldest first."""
+    cursor.execute(
+        f"select {_BODY_COLUMNS} from revisiones where resultado = 'quarantined' and hora >= %s and hora < %s "
+        "order by hora, capturado_en, origen",
+        (first, last),
+    )
+    return [to_revision(row) for row in cursor]
+
+
+def to_revision(row: dict[str, Any]) -> Revision:
+    """A row of `revisiones` as a value."""
+    body = Body(
+        captured_at=row["capturado_en"].astimezone(UTC),
+        origin=Origin(row["origen"]),
+        key=row["clave"],
+        sha256=row["sha256"],
+        size=row["bytes"],
+        rows=row["n_filas"],
+        customers=row["clientes"],
+        shape=Shape(row["forma"]) if row["forma"] else None,
+    )
+    return Revision(row["hora"].astimezone(UTC), Result(row["resultado"]), body, row["motivo"])
+
+
+def read_rows(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
+    """Ledger rows of some hours; hours without a row are absent."""
+    revisions = read_revisions(cursor, hours)
+    cursor.execute(f"select {', '.join(_ROW_COLUMNS)} from capturas where hora = any(%s)", (list(hours),))
+    found = {}
+    for row in cursor:
+        hour = row["hora"].astimezone(UTC)
+        value: Body | None = None
+        for revision in revisions.get(hour, []):
+            value = better_value(value, revision.body)
+        found[hour] = LedgerRow(
+            hour=hour,
+            state=HourState(row["estado"]),
+            value=value,
+            revisions=row["n_revisiones"],
+            asked=row["intentos"],
+            first_asked=_utc(row["primera_consulta"]),
+            last_asked=_utc(row["ultima_consulta"]),
+            empty_since=_utc(row["vacio_desde"]),
+            failures=row["fallos_seguidos"],
+            code=row["codigo_error"],
+            error=row["ultimo_error"],
+            suspect=row["sospechosa"],
+            national_total=row["total_nacional"],
+        )
+    return found
+
+
+def _utc(instant: datetime | None) -> datetime | None:
+    return None if instant is None else instant.astimezone(UTC)
+
+
+def write_rows(cursor: Cursor, rows: Iterable[LedgerRow]) -> None:
+    """Insert or replace ledger rows. Hours that were neither asked nor imported have none (they are pending)."""
+    parameters = [_parameters(row) for row in rows if row.state is not HourState.PENDING]
+    if parameters:
+        cursor.executemany(_UPSERT_ROW, parameters)
+
+
+def _parameters(row: LedgerRow) -> tuple[object, ...]:
+    value = row.value
+    described = (None,) * 6
+    if value is not None and value.shape is not None:
+        described = (value.shape.value, value.captured_at, value.sha256, value.size, value.rows, value.customers)  # type: ignore[assignment]
+    return (
+        row.hour, row.state.value, *described, row.revisions, row.asked, row.first_asked, row.last_asked,
+        row.empty_since, row.failures, row.code, row.error, row.suspect, row.national_total, row.national_difference,
+    )  # fmt: skip
+
+
+def write_revisions(cursor: Cursor, revisions: Iterable[Revision]) -> None:
+    """Insert revisions; of one that is there already, what it is taken for is brought up to date."""
+    parameters = [
+        (
+            item.hour, item.body.captured_at, item.result.value, item.body.shape.value if item.body.shape else None,
+            item.body.origin.value, item.body.key, item.body.sha256, item.body.size, item.body.rows,
+            item.body.customers, item.reason,
+        )
+        for item in revisions
+    ]  # fmt: skip
+    if parameters:
+        marks = ", ".join(["%s"] * 11)
+        cursor.executemany(
+            f"insert into revisiones ({_BODY_COLUMNS}) values ({marks}) "
+            "on conflict (hora, capturado_en, origen) do update "
+            "set resultado = excluded.resultado, forma = excluded.forma, n_filas = excluded.n_filas, "
+            "clientes = excluded.clientes, motivo = excluded.motivo",
+            parameters,
+        )
+
+
+def delete_month(cursor: Cursor, first: datetime, last: datetime) -> None:
+    """Forget the ledger rows of hours in [first, last)."""
+    for table in ("revisiones", "capturas"):
+        cursor.execute(f"delete from {table} where hora >= %s and hora < %s", (first, last))
+
+
+def delete_other_months(cursor: Cursor, months: Sequence[Month]) -> None:
+    """Forget the ledger rows of hours outside these months."""
+    starts, ends = [month.start for month in months], [month.end for month in months]
+    for table in ("revisiones", "capturas"):
+        cursor.execute(
+            f"delete from {table} where not exists (select from unnest(%s::timestamptz[], %s::timestamptz[]) "
+            "as mes(desde, hasta) where hora >= desde and hora < hasta)",
+            (starts, ends),
+        )

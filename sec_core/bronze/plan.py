@@ -1,0 +1,118 @@
+"""Which hours are to be asked for now: a pure rule over the ledger.
+
+A held and settled hour is never asked for again, an hour that does not exist or has not closed never at all.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from sec_core.bronze.model import HourState
+from sec_core.hours import HOUR, is_source_hour, open_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from sec_core.bronze.ledger_rules import LedgerRow
+
+RECHECK: Final = timedelta(hours=72)
+"""How long after its close a captured hour is asked for again."""
+
+SETTLE: Final = timedelta(days=7)
+"""How long an empty answer must have lasted, or a suspect one must have stayed, to be believed."""
+
+NATIONAL_WINDOW: Final = timedelta(days=8)
+"""How far back the national series reaches, with a day to spare."""
+
+
+class Reason(IntEnum):
+    """Why an hour is asked for; the order is the order of asking."""
+
+    PENDING = 0
+    FAILED = 1
+    EMPTY = 2
+    SUSPECT = 3
+    DIFFERS = 4
+    RECENT = 5
+    FORCED = 6
+    # Last, so that a body that stays odd can't keep a run from everything else.
+    QUARANTINED = 7
+
+
+def reason_to_ask(row: LedgerRow | None, now: datetime, hour: datetime) -> Reason | None:  # noqa: PLR0911
+    """Why an existing, closed hour is to be asked for now.
+
+    Args:
+        row: What the ledger knows of it; None if nothing.
+        now: The present instant.
+        hour: The hour.
+
+    Returns:
+        The reason; None if the hour is settled.
+    """
+    if row is None or row.asked == 0:
+        # An hour known from an import alone is held; only its freshness is not known.
+        return Reason.PENDING if row is None or row.state is not HourState.CAPTURED else None
+    if row.state is HourState.FAILED:
+        return Reason.FAILED
+    if row.state is HourState.QUARANTINED:
+        return Reason.QUARANTINED
+    last = row.last_asked or now
+    if row.state is HourState.EMPTY:
+        settled = row.empty_since is not None and last - row.empty_since >= SETTLE and row.failures == 0
+        return None if settled else Reason.EMPTY
+    if row.suspect and row.value is not None and last - row.value.captured_at < SETTLE:
+        return Reason.SUSPECT
+    age = now - (hour + HOUR)
+    if row.national_difference and age < NATIONAL_WINDOW:
+        return Reason.DIFFERS
+    # What was seen of an hour while it was open is not its value, however long ago that was.
+    if age < RECHECK or last < hour + HOUR:
+        return Reason.RECENT
+    return None
+
+
+def hours_to_ask(
+    hours: Iterable[datetime],
+    rows: Mapping[datetime, LedgerRow],
+    now: datetime,
+    *,
+    force: bool = False,
+    asked_since: datetime | None = None,
+    not_within: timedelta = timedelta(0),
+) -> list[datetime]:
+    """Which of some hours are to be asked for now.
+
+    Args:
+        hours: Candidates, for example all hours of a month.
+        rows: The ledger's rows of them; an hour without a row is pending.
+        now: The present instant.
+        force: Ask for settled hours too.
+        asked_since: Start of this run: what was answered since then is not asked for again (failures are).
+        not_within: Least time between two answers of an hour that has one.
+
+    Returns:
+        The hours, those never asked for first, those in quarantine last; within a reason in time order.
+    """
+    under_way = open_hour(now)
+    chosen: list[tuple[Reason, datetime]] = []
+    for hour in hours:
+        if hour >= under_way or not is_source_hour(hour):
+            continue
+        row = rows.get(hour)
+        reason = reason_to_ask(row, now, hour)
+        if reason is None and force:
+            reason = Reason.FORCED
+        if reason is None or (row is not None and _answered_lately(row, now, asked_since, not_within)):
+            continue
+        chosen.append((reason, hour))
+    return [hour for _, hour in sorted(chosen)]
+
+
+def _answered_lately(row: LedgerRow, now: datetime, asked_since: datetime | None, not_within: timedelta) -> bool:
+    if row.last_asked is None or row.failures:
+        return False
+    return now - row.last_asked < not_within or (asked_since is not None and row.last_asked >= asked_since)

@@ -1,0 +1,183 @@
+"""Writing down what asking for hours came to: body, journal, ledger, in this order, one writer a month at a time.
+
+A kill between any two steps loses nothing that was kept: a body without a journal line is adopted by the next
+`repair`, a journal line that the tables lack is folded in then.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sec_core.bronze import ledger_table as table
+from sec_core.bronze.ledger_rules import Body, LedgerRow, Outcome, Result, fold
+from sec_core.bronze.model import Origin
+from sec_core.bronze.store import BodyName, digest
+from sec_core.hours import Month
+from sec_core.source.shapes import BodyKind, Classified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sec_core.bronze.journal import Journal
+    from sec_core.bronze.store import BronzeStore
+    from sec_core.db.database import Database
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of asking for an hour (or of importing it), before it is written down.
+
+    Attributes:
+        hour: The hour, UTC instant of its beginning.
+        at: When the answer was received or the failure was certain, UTC.
+        body: The bytes as received; None for a failure.
+        verdict: What the body is; None for a failure.
+        origin: Where the body came from.
+        code: Name of the failure.
+        error: The failure in one line.
+        suspect: Whether the answer still looks like a corrupt cycle after it was asked for again.
+    """
+
+    hour: datetime
+    at: datetime
+    body: bytes | None = None
+    verdict: Classified | None = None
+    origin: Origin = Origin.SEC
+    code: str | None = None
+    error: str | None = None
+    suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a finding.
+
+    Attributes:
+        outcome: The journal line.
+        before: The hour's ledger row before it.
+        after: The hour's ledger row now.
+    """
+
+    outcome: Outcome
+    before: LedgerRow
+    after: LedgerRow
+
+    @property
+    def kept(self) -> bool:
+        """Whether the body was new and is kept."""
+        return self.outcome.body is not None
+
+
+def record(database: Database, store: BronzeStore, journal: Journal, findings: Sequence[Finding]) -> list[Recorded]:
+    """Write findings down; see the module's text for the order of steps.
+
+    A body is kept unless it equals the newest revision of its hour and origin. An imported body that is
+    held already leaves no trace.
+
+    Args:
+        database: Where the ledger is.
+        store: Where bodies go.
+        journal: The journal beside them.
+        findings: In the order in which they happened.
+
+    Returns:
+        What became of each, month by month.
+
+    Raises:
+        StorageError: The disk refused something; what precedes it is kept.
+        DatabaseUnavailable: The ledger can't be written; bodies that were kept are adopted later.
+    """
+    by_month: dict[Month, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_month[Month.of(finding.hour)].append(finding)
+    recorded: list[Recorded] = []
+    for month, items in sorted(by_month.items()):
+        with table.transaction(database) as cursor:
+            table.lock_month(cursor, month)
+            hours = sorted({item.hour for item in items})
+            book = _Book(store, table.read_rows(cursor, hours), table.read_revisions(cursor, hours))
+            done = [entry for item in items if (entry := book.enter(item)) is not None]
+            journal.append(month, [entry.outcome for entry in done])
+            table.write_revisions(cursor, book.new_revisions)
+            table.write_rows(cursor, {entry.outcome.hour: entry.after for entry in done}.values())
+        recorded += done
+    return recorded
+
+
+class _Book:
+    """Ledger rows and revisions of some hours while findings are entered one after the other."""
+
+    def __init__(
+        self, store: BronzeStore, rows: dict[datetime, LedgerRow], revisions: dict[datetime, list[table.Revision]]
+    ) -> None:
+        self._store = store
+        self._rows = rows
+        self._revisions = revisions
+        self.new_revisions: list[table.Revision] = []
+
+    def enter(self, finding: Finding) -> Recorded | None:
+        outcome = self._outcome(finding)
+        if outcome is None:
+            return None
+        before = self._rows.get(finding.hour) or LedgerRow(finding.hour)
+        after = self._rows[finding.hour] = fold(before, outcome)
+        if outcome.body is not None:
+            revision = table.Revision(finding.hour, outcome.result, outcome.body, outcome.error)
+            self._revisions.setdefault(finding.hour, []).append(revision)
+            self.new_revisions.append(revision)
+        return Recorded(outcome, before, after)
+
+    def _outcome(self, finding: Finding) -> Outcome | None:
+        asked = finding.origin is Origin.SEC
+        if finding.body is None or finding.verdict is None:
+            code, error = clean(finding.code), clean(finding.error)
+            return Outcome(finding.hour, finding.at, Result.FAILED, asked=asked, code=code, error=error)
+        outcome = describe(finding.hour, finding.at, finding.verdict, asked=asked, suspect=finding.suspect)
+        sha256 = digest(finding.body)
+        held = [item for item in self._revisions.get(finding.hour, []) if item.body.origin is finding.origin]
+        newest = max(held, key=lambda item: item.body.captured_at, default=None)
+        if not asked and any(item.body.sha256 == sha256 for item in held):
+            return None
+        if newest is not None and newest.body.sha256 == sha256:
+            return outcome
+        name = BodyName(finding.hour, finding.at, finding.origin)
+        while any(item.body.captured_at == name.captured_at for item in held):
+            name = replace(name, captured_at=name.captured_at + _TICK)
+        self._store.put(name, finding.body)
+        return replace(outcome, body=body_of(name, finding.body, finding.verdict))
+
+
+def describe(
+    hour: datetime, at: datetime, verdict: Classified, *, asked: bool = True, suspect: bool = False
+) -> Outcome:
+    """The journal line of an answer, without its body."""
+    if verdict.kind is BodyKind.EMPTY:
+        return Outcome(hour, at, Result.EMPTY, asked=asked)
+    if verdict.shape is None:
+        reason = clean(verdict.reason)
+        return Outcome(hour, at, Result.QUARANTINED, asked=asked, code="unexpected_body", error=reason)
+    return Outcome(hour, at, Result.CAPTURED, asked=asked, suspect=suspect)
+
+
+def body_of(name: BodyName, body: bytes, verdict: Classified) -> Body:
+    """How the ledger describes a kept body."""
+    return Body(
+        captured_at=name.captured_at,
+        origin=name.origin,
+        key=name.key,
+        sha256=digest(body),
+        size=len(body),
+        rows=verdict.rows,
+        customers=verdict.customers,
+        shape=verdict.shape,
+    )
+
+
+def clean(text: str | None) -> str | None:
+    """A text that PostgreSQL takes and a person can read in a table."""
+    return None if text is None else text.replace("\x00", "\\x00")[:1000]

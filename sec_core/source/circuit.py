@@ -1,0 +1,153 @@
+"""When the source is left alone: the circuit breaker's rules, as pure transitions of one shared state.
+
+closed -- enough failures in a row --> open -- cooldown over, one probe leaves --> half-open -- success --> closed
+                                        ^------------------ the probe fails -----------|
+
+A probe holds a lease: if its process dies, another probe may leave when the lease has run out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+PROBE_LEASE: Final = timedelta(seconds=50)
+"""How long a probe may be out before another one may leave: under the minute that a dead process may cost."""
+
+LONG_REST: Final = timedelta(seconds=120)
+"""A Retry-After above this opens the circuit at once, for that long: no run sits and waits for it."""
+
+
+class CircuitStatus(StrEnum):
+    """States of the circuit (column `estado`)."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitRules:
+    """Settings of the circuit.
+
+    Attributes:
+        failures: Failures in a row that open it.
+        cooldown: How long it stays open.
+    """
+
+    failures: int
+    cooldown: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """The shared state, a row of `circuito_fuente`.
+
+    Attributes:
+        status: closed, open or half-open.
+        failures: Failures in a row.
+        opened_at: When it was opened last.
+        reopens_at: From when a probe may leave.
+        probe_until: Until when the probe that is out holds its lease.
+        probe: Which probe is out.
+        code: Code of the last failure; None after a success.
+        error: The last failure in words; None after a success.
+    """
+
+    status: CircuitStatus = CircuitStatus.CLOSED
+    failures: int = 0
+    opened_at: datetime | None = None
+    reopens_at: datetime | None = None
+    probe_until: datetime | None = None
+    probe: UUID | None = None
+    code: str | None = None
+    error: str | None = None
+
+
+class Leave(StrEnum):
+    """What a request that wants to leave is told."""
+
+    GO = "go"
+    """Leave."""
+    PROBE = "probe"
+    """Leave, as the one probe."""
+    WAIT = "wait"
+    """A probe is out: its outcome is known within its lease."""
+    REFUSED = "refused"
+    """The circuit is open."""
+
+
+def ask_leave(circuit: Circuit, now: datetime, probe: UUID) -> tuple[Leave, Circuit]:
+    """Whether a request may leave.
+
+    Args:
+        circuit: The shared state.
+        now: The present instant.
+        probe: Name under which this request would be the probe.
+
+    Returns:
+        The verdict and the state after it.
+    """
+    if circuit.status is CircuitStatus.CLOSED:
+        return Leave.GO, circuit
+    if circuit.status is CircuitStatus.OPEN and circuit.reopens_at is not None and now < circuit.reopens_at:
+        return Leave.REFUSED, circuit
+    if circuit.status is CircuitStatus.HALF_OPEN and circuit.probe_until is not None and now < circuit.probe_until:
+        return Leave.WAIT, circuit
+    return Leave.PROBE, replace(circuit, status=CircuitStatus.HALF_OPEN, probe=probe, probe_until=now + PROBE_LEASE)
+
+
+def after_success(circuit: Circuit, probe: UUID | None) -> Circuit:
+    """The state after a usable answer.
+
+    Args:
+        circuit: The shared state.
+        probe: The request's name if it was a probe; answers to requests that left before the circuit opened change
+            nothing.
+    """
+    if circuit.status is CircuitStatus.CLOSED or (probe is not None and circuit.probe == probe):
+        return Circuit(opened_at=circuit.opened_at)
+    return circuit
+
+
+def after_failure(
+    circuit: Circuit,
+    now: datetime,
+    rules: CircuitRules,
+    *,
+    probe: UUID | None,
+    code: str,
+    error: str,
+    rest: timedelta = timedelta(0),
+) -> Circuit:
+    """The state after a failure.
+
+    Args:
+        circuit: The shared state.
+        now: The present instant.
+        rules: How many failures open it, and for how long.
+        probe: The request's name if it was a probe.
+        code: Code of the failure.
+        error: The failure in words.
+        rest: How long the source asked to be left alone (Retry-After).
+    """
+    failures = circuit.failures + 1
+    opened = Circuit(
+        status=CircuitStatus.OPEN,
+        failures=failures,
+        opened_at=now,
+        reopens_at=now + max(rules.cooldown, rest),
+        code=code,
+        error=error,
+    )
+    if circuit.status is CircuitStatus.CLOSED:
+        opens = failures >= rules.failures or rest > LONG_REST
+        return opened if opens else replace(circuit, failures=failures, code=code, error=error)
+    if circuit.status is CircuitStatus.HALF_OPEN and probe is not None and circuit.probe == probe:
+        return opened
+    return circuit
