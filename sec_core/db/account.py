@@ -19,7 +19,7 @@ class Runner:
     """A way to run PostgreSQL's programs.
 
     Attributes:
-        way: `direct`, or one of the launcher's `account`, `capability` and `namespace`.
+        way: `direct`, or one of the launcher's ways.
         uid: User that the server runs as (in a namespace: what root is called inside); None is this user.
         gid: The user's group.
     """
@@ -104,13 +104,18 @@ def _candidates(data_dir: Path) -> list[Runner]:
     import pwd  # noqa: PLC0415 - POSIX only
 
     accounts = [entry for name in _ACCOUNTS for entry in pwd.getpwall() if entry.pw_name == name and entry.pw_uid]
-    owners = [(entry.pw_uid, entry.pw_gid) for entry in accounts]
-    inside = owners[:1] if sys.platform == "linux" else []
+    owners = [(entry.pw_uid, entry.pw_gid) for entry in accounts[:1]]
+    in_namespace = owners
     if data_dir.exists():
         found = data_dir.stat()
         if found.st_uid == 0:
             owners = []
         else:
-            owners, inside = [(found.st_uid, found.st_gid)], []
-    ways = ("account", "capability") if sys.platform == "linux" else ("account",)
-    return [Runner(way, *owner) for owner in owners for way in ways] + [Runner("namespace", *each) for each in inside]
+            owners, in_namespace = [(found.st_uid, found.st_gid)], []
+    if sys.platform != "linux":
+        return [Runner("account", *owner) for owner in owners]
+    return [
+        *(Runner(way, *owner) for owner in owners for way in ("account", "capability")),
+        *(Runner("namespace", *inside) for inside in in_namespace),
+        *(Runner("override", *owner) for owner in owners),
+    ]

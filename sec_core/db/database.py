@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import psycopg
 import sqlalchemy
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OLDEST_SERVER = 15
 _CONNECT_TIMEOUT_S = 10
+_LOST = "The connection to PostgreSQL was lost: {}."
 _SQLALCHEMY_PREFIX = "postgresql+psycopg://"
 
 
@@ -50,10 +51,14 @@ class Database:
         self._parameters = _parameters(self.url)
         self._engine: Engine | None = None
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         """The address without its password."""
         known = self._parameters
-        return f"Database({known.get('dbname', '')} at {known.get('host', '')}:{known.get('port', '5432')})"
+        return f"{known.get('dbname', '')} at {known.get('host', '')}:{known.get('port', '5432')}"
+
+    def __repr__(self) -> str:
+        """The same, safe to log."""
+        return f"Database({self})"
 
     @property
     def engine(self) -> Engine:
@@ -74,19 +79,25 @@ class Database:
         Raises:
             DatabaseUnavailable: The server can't be reached.
         """
-        from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - costs 100 ms, and few commands move frames
+        # Costs 100 ms, and few commands move frames.
+        from adbc_driver_manager import AdbcStatusCode  # noqa: PLC0415
+        from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
         try:
             connection = dbapi.connect(conninfo.make_conninfo("", **self._parameters), autocommit=False)
         except dbapi.Error as error:
             raise self._unavailable(str(error)) from error
-        with connection:
+        with closing(connection):
             try:
                 yield connection
-            except BaseException:
-                connection.rollback()
+                connection.commit()
+            except BaseException as error:
+                # Where the server is gone there is nothing to roll back.
+                with suppress(dbapi.Error):
+                    connection.rollback()
+                if isinstance(error, dbapi.Error) and error.status_code == AdbcStatusCode.IO:
+                    raise DatabaseUnavailable(_LOST.format(_one_line(str(error)))) from error
                 raise
-            connection.commit()
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; of several processes at once one does it and the others wait.
@@ -123,7 +134,7 @@ class Database:
             raise self._unavailable(str(error)) from error
 
     def _unavailable(self, reason: str) -> DatabaseUnavailable:
-        return DatabaseUnavailable(f"{self} can't be reached: {_one_line(reason)}.")
+        return DatabaseUnavailable(f"PostgreSQL ({self}) can't be reached: {_one_line(reason)}.")
 
 
 def open_database(settings: Settings) -> Database:
@@ -178,7 +189,10 @@ def _parameters(url: str) -> dict[str, str]:
 def _translate(context: ExceptionContext) -> None:
     """Turn what is not the code's fault into the project's errors."""
     original = context.original_exception
-    if not isinstance(original, psycopg.OperationalError):
+    # A pooled connection found dead before its use is replaced by the pool.
+    if context.is_pre_ping or not isinstance(original, psycopg.OperationalError):
+        return
+    if isinstance(original, psycopg.errors.QueryCanceled):
         return
     if isinstance(original, psycopg.errors.DiskFull):
         raise DatabaseError(
@@ -186,13 +200,7 @@ def _translate(context: ExceptionContext) -> None:
             next_step="Make room, then run the command again.",
         ) from original
     if context.is_disconnect or original.sqlstate is None or original.sqlstate[:2] in {"08", "57"}:
-        _raise_lost(original)
-
-
-def _raise_lost(original: psycopg.OperationalError) -> NoReturn:
-    if isinstance(original, psycopg.errors.QueryCanceled):
-        raise original
-    raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {_one_line(str(original))}.") from original
+        raise DatabaseUnavailable(_LOST.format(_one_line(str(original)))) from original
 
 
 def _one_line(text: str) -> str:

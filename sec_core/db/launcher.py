@@ -1,13 +1,15 @@
 """Runs a command as an unprivileged account, without a new account and without loosening any folder's mode.
 
 PostgreSQL refuses to run as root. Started by root as `python launcher.py WAY UID:GID COMMAND...`, this program
-gives up root in one of three ways and then becomes the command:
+gives up root in one of these ways and then becomes the command:
 
 - `account`: plain setgid and setuid. Enough where the account can reach the binaries and the data.
 - `capability`: the same, keeping CAP_DAC_READ_SEARCH as an ambient capability, so that folders closed to the account
   (mode 0700, such as root's home) can be passed through. Linux only.
 - `namespace`: a user namespace in which root's files belong to an ordinary user. Needs no capability, where a
   container has taken them all. Linux only; the numbers are only the name that root has inside.
+- `override`: as `capability`, with CAP_DAC_OVERRIDE, for containers that leave root only this one. The server could
+  then write where its account may not, so it comes last.
 
 It is a program of its own and imports the standard library only: what it does is unsafe in a process with threads.
 With `--probe FILE...` in place of a command it says by its exit code whether these files can be read that way.
@@ -18,13 +20,19 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXIT_REFUSED = 125
 
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
+_CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CLONE_NEWUSER = 0x10000000
@@ -59,17 +67,17 @@ def _become(uid: int, gid: int) -> None:
     os.setuid(uid)
 
 
-def _become_with_search(uid: int, gid: int) -> None:
-    """Setuid that keeps the right to pass through and read what the account could not."""
+def _become_keeping(capability: int, uid: int, gid: int) -> None:
+    """Setuid that keeps one capability, also for the programs that are run from here."""
     libc = ctypes.CDLL(None, use_errno=True)
     _prctl(libc, _PR_SET_KEEPCAPS, 1)
     _become(uid, gid)
-    only = 1 << _CAP_DAC_READ_SEARCH
+    only = 1 << capability
     data = (_CapabilityData * 2)()
     data[0] = _CapabilityData(only, only, only)
     header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
     _checked(libc.capset(ctypes.byref(header), data), "capset")
-    _prctl(libc, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH)
+    _prctl(libc, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
 def _enter_namespace(uid: int, gid: int) -> None:
@@ -92,6 +100,14 @@ def _probe(files: list[str]) -> None:
                 stream.read(1)
 
 
+_WAYS: dict[str, Callable[[int, int], None]] = {
+    "account": _become,
+    "capability": partial(_become_keeping, _CAP_DAC_READ_SEARCH),
+    "namespace": _enter_namespace,
+    "override": partial(_become_keeping, _CAP_DAC_OVERRIDE),
+}
+
+
 def main(arguments: list[str]) -> None:
     """Give up root in the named way, then run the command or the probe.
 
@@ -100,9 +116,8 @@ def main(arguments: list[str]) -> None:
     """
     way, account, *command = arguments
     uid, gid = (int(number) for number in account.split(":"))
-    give_up_root = {"account": _become, "capability": _become_with_search, "namespace": _enter_namespace}[way]
     try:
-        give_up_root(uid, gid)
+        _WAYS[way](uid, gid)
         if command[0] == "--probe":
             _probe(command[1:])
             return

@@ -144,7 +144,8 @@ def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_
             arguments = [str(installation.program("pg_ctl")), "start", "-w", "-t", str(_START_TIMEOUT_S)]
             arguments += ["-D", str(data_dir), "-l", str(first_words), "-o", options]
             try:
-                run(runner.command(arguments), "PostgreSQL did not start", _START_TIMEOUT_S + 30, inherit=inherited)
+                command = runner.command(arguments)
+                run(command, "PostgreSQL did not start", _START_TIMEOUT_S + 30, inherit=inherited, detached=True)
             except DatabaseUnavailable:
                 if attempt < 2 and not _is_free(port):
                     continue  # somebody took the port in between
@@ -176,9 +177,15 @@ def stop(running: Running, data_dir: Path, installation: Installation) -> None:
 
 
 def run(
-    command: list[str], failure: str, timeout_s: float = 120, *, given: str = "", inherit: tuple[int, ...] = ()
+    command: list[str],
+    failure: str,
+    timeout_s: float = 120,
+    *,
+    given: str = "",
+    inherit: tuple[int, ...] = (),
+    detached: bool = False,
 ) -> None:
-    """Run one of PostgreSQL's programs in a session of its own, out of reach of this terminal's Ctrl-C.
+    """Run one of PostgreSQL's programs and wait for its end.
 
     Args:
         command: The command line.
@@ -186,6 +193,7 @@ def run(
         timeout_s: Seconds that it may take.
         given: What it reads from its standard input.
         inherit: File descriptors that it and its children keep.
+        detached: Whether it gets a session of its own, out of reach of this terminal's Ctrl-C.
 
     Raises:
         DatabaseUnavailable: It fails; the message ends with the last line it wrote.
@@ -202,7 +210,7 @@ def run(
                 cwd=Path(command[0]).anchor,
                 env=environment,
                 timeout=timeout_s,
-                start_new_session=True,
+                start_new_session=detached,
                 pass_fds=inherit,
                 check=False,
             )

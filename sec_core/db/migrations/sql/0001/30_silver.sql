@@ -76,15 +76,19 @@ create table tramos (
     id_geografia    smallint not null,
     id_empresa      smallint not null,
     fecha_inicio    date,
-    primera_hora    timestamptz not null,
-    ultima_hora     timestamptz not null,
-    hora_maximo     timestamptz not null,
-    maximo          bigint not null,
-    cliente_horas   bigint not null,
-    n_observaciones integer not null,
-    imputaciones    smallint not null default 0
+    primera_hora    timestamptz,
+    ultima_hora     timestamptz,
+    hora_maximo     timestamptz,
+    maximo          bigint,
+    cliente_horas   bigint,
+    n_observaciones integer,
+    imputaciones    smallint,
+    previo_cliente_horas   bigint not null default 0,
+    previo_n_observaciones integer not null default 0,
+    previo_imputaciones    smallint not null default 0,
+    unique nulls not distinct (mes, forma, id_geografia, id_empresa, fecha_inicio, primera_hora),
+    check (num_nulls(primera_hora, ultima_hora, hora_maximo, maximo, cliente_horas, n_observaciones, imputaciones) in (0, 7))
 );
-create index tramos_mes on tramos (mes, forma);
 create index tramos_lugar on tramos (id_geografia, id_empresa, fecha_inicio);
 comment on table tramos is 'Stretches: the part of an event that lies inside one Chilean month, with sums that can be merged. Events are derived from these alone.';
 comment on column tramos.mes is 'First day of the month, wall clock of America/Santiago.';
@@ -92,13 +96,28 @@ comment on column tramos.forma is 'Which rule made it: detailed or aggregated.';
 comment on column tramos.id_geografia is 'Place, see dim_geografia.';
 comment on column tramos.id_empresa is 'Company, see dim_empresa; always 1 (NO INFORMADA) for aggregated.';
 comment on column tramos.fecha_inicio is 'Start day given by the source (detailed); null for aggregated.';
-comment on column tramos.primera_hora is 'First hour of the event within the month, instant.';
+comment on column tramos.primera_hora is 'First hour of the event within the month, instant. Null in a row that only carries previo_ figures.';
 comment on column tramos.ultima_hora is 'Last hour of the event within the month, instant.';
 comment on column tramos.hora_maximo is 'First hour that reached maximo, instant.';
 comment on column tramos.maximo is 'Customers affected at the highest hour.';
 comment on column tramos.cliente_horas is 'Customer-hours: sum of the hourly values.';
 comment on column tramos.n_observaciones is 'Captured hours that list it.';
 comment on column tramos.imputaciones is 'Union of the imputation bits of its observations.';
+comment on column tramos.previo_cliente_horas is 'Aggregated: customer-hours listed below the threshold between the stretch before and this one; of the event only if both stretches are. A row without hours carries what is listed after the month''s last stretch. 0 where it can belong to no event.';
+comment on column tramos.previo_n_observaciones is 'Aggregated: captured hours that list it, in the same span as previo_cliente_horas.';
+comment on column tramos.previo_imputaciones is 'Aggregated: union of imputation bits, in the same span as previo_cliente_horas.';
+
+create table reglas (
+    unica           boolean primary key default true check (unica),
+    umbral          integer not null,
+    horas_cierre    integer not null,
+    horas_sin_datos integer not null
+);
+comment on table reglas is 'The settings with which aggregated events were derived, one row. A load with other settings derives all of them again.';
+comment on column reglas.unica is 'Always true: there is one row.';
+comment on column reglas.umbral is 'SEC_EVENT_THRESHOLD, customers.';
+comment on column reglas.horas_cierre is 'SEC_EVENT_CLOSE_HOURS, captured hours.';
+comment on column reglas.horas_sin_datos is 'SEC_EVENT_MAX_GAP_HOURS, hours.';
 
 create table fact_interrupciones (
     hash_id                 uuid primary key,
@@ -122,6 +141,7 @@ create table fact_interrupciones (
 create index fact_interrupciones_inicio on fact_interrupciones (inicio);
 create index fact_interrupciones_lugar on fact_interrupciones (id_geografia, id_empresa);
 create index fact_interrupciones_fin on fact_interrupciones (fin);
+create index fact_interrupciones_ultima on fact_interrupciones (ultima_hora);
 comment on table fact_interrupciones is 'Events: outages as one row each, always derived from observations.';
 comment on column fact_interrupciones.hash_id is 'MD5 of codigo_comuna|nombre_empresa|inicio, inicio written YYYYMMDD (detailed) or YYYYMMDDTHH (aggregated), wall clock of America/Santiago; codigo_comuna is empty for UNKNOWN.';
 comment on column fact_interrupciones.forma is 'Which rule made the event: detailed (comuna, company, start date) or aggregated (a comuna''s run of hours at or above the threshold).';

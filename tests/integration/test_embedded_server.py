@@ -1,0 +1,358 @@
+"""The embedded PostgreSQL as its users meet it: racing processes, kills, restarts, other users' folders."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import psycopg
+import pytest
+
+from sec_core.db import embedded, launcher, server
+from sec_core.db.account import is_root
+from sec_core.db.installation import installations
+from sec_core.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+if sys.platform != "win32":
+    import pwd
+
+PROJECT_DIR = Path(__file__).resolve().parents[2]
+CLIENT = """
+import sys, time
+from pathlib import Path
+from sec_core.db import embedded
+print(embedded.ensure_running(Path(sys.argv[1])), flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+_DAC_READ_SEARCH_ONLY = 1 << 2
+_CAPABILITIES = {"chown": 0, "dac_override": 1, "setgid": 6, "setuid": 7, "setpcap": 8, "setfcap": 31}
+# Root with the capabilities whose numbers are given; says whether namespaces work there, then the URL or the error.
+POOR_ROOT = """
+import ctypes, subprocess, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from sec_core.db import embedded, launcher
+from sec_core.errors import DatabaseUnavailable
+libc = ctypes.CDLL(None, use_errno=True)
+kept = {int(number) for number in sys.argv[3:]}
+for number in range(64):
+    if number not in kept:
+        libc.prctl(24, number, 0, 0, 0)
+mask = sum(1 << number for number in kept)
+data = (launcher._CapabilityData * 2)()
+data[0] = launcher._CapabilityData(mask, mask, 0)
+header = launcher._CapabilityHeader(launcher._CAPABILITY_VERSION_3, 0)
+launcher._checked(libc.capset(ctypes.byref(header), data), "capset")
+probe = [sys.executable, "-I", launcher.__file__, "namespace", "65534:65534", "--probe", sys.argv[2]]
+print(subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0)
+try:
+    print(embedded.ensure_running(Path(sys.argv[1])))
+except DatabaseUnavailable as error:
+    print(error)
+"""
+needs_root = pytest.mark.skipif(not is_root(), reason="is about running as root")
+needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="is about POSIX signals and accounts")
+
+
+@pytest.fixture
+def parent_dir() -> Iterator[Path]:
+    """A folder of mode 0700 that belongs to this user; servers left in it are ended, at once and not in good order."""
+    folder = Path(tempfile.mkdtemp(prefix="sec-test-"))
+    yield folder
+    for cluster in folder.glob("**/postmaster.pid"):
+        left = server.find(cluster.parent, ready=False)
+        if left is not None:
+            process = psutil.Process(left.pid)
+            process.send_signal(signal.SIGQUIT if sys.platform != "win32" else signal.SIGTERM)
+            process.wait(timeout=30)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_dir(parent_dir: Path) -> Path:
+    return parent_dir / "data" / "postgres"
+
+
+def start_client(postgres_dir: Path, *, stay_s: float = 0, prefix: list[str] | None = None) -> subprocess.Popen[str]:
+    """A client process in a session of its own that prints the URL and stays for a while."""
+    command = [*(prefix or []), sys.executable, "-c", CLIENT, str(postgres_dir), str(stay_s)]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT_DIR), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(sys.executable).anchor,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def printed_url(client: subprocess.Popen[str]) -> str:
+    output, errors = client.communicate(timeout=120)
+    assert client.returncode == 0, errors
+    return output.strip()
+
+
+def starts(postgres_dir: Path) -> int:
+    text = "".join(path.read_text() for path in (postgres_dir / "log").iterdir())
+    return text.count("database system is ready to accept connections")
+
+
+def rows(url: str) -> list[int]:
+    with psycopg.connect(url) as connection:
+        return [row[0] for row in connection.execute("select n from kept order by n").fetchall()]
+
+
+def keep(url: str, number: int) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("create table if not exists kept (n integer)")
+        connection.execute("insert into kept values (%s)", (number,))
+
+
+def modes(path: Path) -> dict[Path, int]:
+    return {each: stat.S_IMODE(each.stat().st_mode) for each in (path, *path.parents)}
+
+
+def test_of_racing_processes_one_starts_and_all_attach(postgres_dir: Path) -> None:
+    clients = [start_client(postgres_dir) for _ in range(4)]
+    urls = {printed_url(client) for client in clients}
+    assert len(urls) == 1
+    assert starts(postgres_dir) == 1
+    with psycopg.connect(urls.pop()) as connection:
+        assert connection.execute("select current_database()").fetchone() == ("sec",)
+
+
+def test_stopping_keeps_data_and_port(postgres_dir: Path) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    keep(url, 1)
+    assert embedded.stop(postgres_dir)
+    stopped = embedded.status(postgres_dir)
+    assert (stopped.exists, stopped.running) == (True, False)
+    assert not embedded.stop(postgres_dir)
+    assert embedded.ensure_running(postgres_dir) == url
+    assert embedded.status(postgres_dir).running
+    assert rows(url) == [1]
+
+
+def test_another_port_is_taken_when_the_last_one_is_in_use(postgres_dir: Path) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    keep(url, 1)
+    port = embedded.status(postgres_dir).port
+    embedded.stop(postgres_dir)
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", port or 0))
+        squatter.listen()
+        other = embedded.ensure_running(postgres_dir)
+    assert other != url
+    assert rows(other) == [1]
+
+
+@needs_posix
+def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_dir: Path) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    open_transaction = psycopg.connect(url)
+    open_transaction.execute("create table never_committed (n integer)")
+    keep(url, 1)
+    first = embedded.status(postgres_dir)
+    process = psutil.Process(first.pid)
+    process.kill()
+    process.wait(timeout=30)
+    assert embedded.ensure_running(postgres_dir) == url
+    open_transaction.close()
+    second = embedded.status(postgres_dir)
+    assert second.running
+    assert second.pid != first.pid
+    assert rows(url) == [1]
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select to_regclass('never_committed')").fetchone() == (None,)
+
+
+@needs_posix
+def test_a_process_number_used_again_by_another_program_does_not_hinder_the_start(postgres_dir: Path) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    keep(url, 1)
+    pid_file = postgres_dir / "data" / "postmaster.pid"
+    left_behind = pid_file.read_text()
+    embedded.stop(postgres_dir)
+    _, rest = left_behind.split("\n", 1)
+    pid_file.write_text(f"{os.getpid()}\n{rest}")
+    assert not embedded.status(postgres_dir).running
+    assert rows(embedded.ensure_running(postgres_dir)) == [1]
+
+
+@needs_posix
+@pytest.mark.parametrize("killer", [signal.SIGKILL, signal.SIGINT])
+def test_the_server_outlives_the_client_that_started_it(postgres_dir: Path, killer: signal.Signals) -> None:
+    client = start_client(postgres_dir, stay_s=600)
+    assert client.stdout is not None
+    url = client.stdout.readline().strip()
+    keep(url, 1)
+    os.killpg(client.pid, killer)  # what Ctrl-C in a terminal does, and worse
+    client.communicate(timeout=60)
+    assert rows(url) == [1]
+    assert embedded.ensure_running(postgres_dir) == url
+
+
+@needs_posix
+def test_a_first_start_that_is_killed_leaves_nothing_in_the_way(postgres_dir: Path) -> None:
+    client = start_client(postgres_dir)
+    while client.poll() is None and not list(postgres_dir.glob("data.new-*/base")):
+        pass  # until initdb is at work
+    os.killpg(client.pid, signal.SIGKILL)
+    client.communicate(timeout=60)
+    url = embedded.ensure_running(postgres_dir)
+    keep(url, 1)
+    assert rows(url) == [1]
+    assert list(postgres_dir.glob("data.new-*")) == []
+
+
+def test_only_the_password_opens_it_and_there_is_no_other_door(postgres_dir: Path) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    password = (postgres_dir / "password").read_text()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url.replace(password, "x" * len(password)))
+    with psycopg.connect(url) as connection:
+        methods = connection.execute("select distinct auth_method from pg_hba_file_rules").fetchall()
+        doors = connection.execute(
+            "select current_setting('listen_addresses'), current_setting('unix_socket_directories')"
+        ).fetchone()
+    assert methods == [("scram-sha-256",)]
+    assert doors == ("127.0.0.1", "")
+    if sys.platform != "win32":
+        assert stat.S_IMODE((postgres_dir / "password").stat().st_mode) == 0o600
+        assert stat.S_IMODE((postgres_dir / "data").stat().st_mode) == 0o700
+
+
+def test_prefects_database_is_made_once_with_its_extension(postgres_dir: Path) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    second = embedded.ensure_database(url, "prefect")
+    assert embedded.ensure_database(url, "prefect") == second
+    with psycopg.connect(second) as connection:
+        connection.execute("create extension pg_trgm")
+        assert connection.execute("select current_database(), similarity('a', 'a')").fetchone() == ("prefect", 1.0)
+
+
+@needs_posix
+def test_no_mode_of_an_existing_folder_changes(parent_dir: Path, postgres_dir: Path) -> None:
+    (parent_dir / "data").mkdir(mode=0o700)
+    bin_dir = installations()[0].bin_dir
+    before = (modes(parent_dir / "data"), modes(bin_dir))
+    embedded.ensure_running(postgres_dir)
+    assert (modes(parent_dir / "data"), modes(bin_dir)) == before
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o700, 0o711])
+def test_as_root_it_runs_as_another_user_with_no_more_rights_than_it_needs(
+    parent_dir: Path, postgres_dir: Path, mode: int
+) -> None:
+    parent_dir.chmod(mode)
+    url = embedded.ensure_running(postgres_dir)
+    keep(url, 1)
+    process = psutil.Process(embedded.status(postgres_dir).pid)
+    assert 0 not in process.uids()
+    assert (postgres_dir / "data").stat().st_uid == process.uids().effective
+    assert (postgres_dir.stat().st_uid, parent_dir.stat().st_uid) == (0, 0)
+    rights = int(
+        next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "CapEff" in line).split()[
+            1
+        ],
+        16,
+    )
+    reachable = mode == 0o711 and all(
+        stat.S_IMODE(p.stat().st_mode) & 0o001 for p in installations()[0].bin_dir.parents
+    )
+    assert rights == (0 if reachable else _DAC_READ_SEARCH_ONLY)
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "kept", ["chown dac_override setgid setuid setfcap setpcap", "chown setgid setuid setpcap", ""]
+)
+def test_as_root_of_a_container_with_few_capabilities_it_runs_or_says_why_not(postgres_dir: Path, kept: str) -> None:
+    numbers = [str(_CAPABILITIES[name]) for name in kept.split()]
+    answer = subprocess.run(
+        [sys.executable, "-c", POOR_ROOT, str(postgres_dir), str(PROJECT_DIR), *numbers],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    ).stdout.splitlines()
+    namespaces_work, outcome = answer
+    if "dac_override" in kept or namespaces_work == "True":
+        keep(outcome, 1)
+        assert 0 not in psutil.Process(embedded.status(postgres_dir).pid).uids() or namespaces_work == "True"
+        assert embedded.stop(postgres_dir)
+        assert rows(embedded.ensure_running(postgres_dir)) == [1]
+    else:
+        assert "no unprivileged way works here (account: " in outcome
+        assert "Run as an ordinary user" in outcome
+        assert not (postgres_dir / "data").exists()
+
+
+@needs_root
+def test_an_ordinary_user_runs_it_as_themselves(parent_dir: Path) -> None:
+    user = pwd.getpwnam("nobody")
+    home = parent_dir / "home"
+    home.mkdir(mode=0o700)
+    os.chown(home, user.pw_uid, user.pw_gid)
+    # The right to read is for this checkout's own folders, which may be closed to that user.
+    prefix = [sys.executable, "-I", launcher.__file__, "capability", f"{user.pw_uid}:{user.pw_gid}"]
+    url = printed_url(start_client(home / "postgres", prefix=prefix))
+    keep(url, 1)
+    process = psutil.Process(embedded.status(home / "postgres").pid)
+    assert set(process.uids()) == {user.pw_uid}
+    assert (home / "postgres" / "data").stat().st_uid == user.pw_uid
+    # Root can take over what a user made, and the server stays that user's.
+    assert embedded.stop(home / "postgres")
+    assert rows(embedded.ensure_running(home / "postgres")) == [1]
+    assert set(psutil.Process(embedded.status(home / "postgres").pid).uids()) == {user.pw_uid}
+
+
+@needs_root
+def test_a_folder_of_another_user_is_refused_with_one_line(postgres_dir: Path, parent_dir: Path) -> None:
+    parent_dir.chmod(0o711)
+    embedded.ensure_running(postgres_dir)
+    prefix = [sys.executable, "-I", launcher.__file__, "account", "65534:65534"]
+    client = start_client(postgres_dir, prefix=prefix)
+    _, errors = client.communicate(timeout=60)
+    assert client.returncode != 0
+    assert "DatabaseUnavailable" in errors.splitlines()[-1]
+
+
+def test_a_cluster_of_an_unknown_version_is_left_alone(postgres_dir: Path) -> None:
+    (postgres_dir / "data").mkdir(parents=True)
+    (postgres_dir / "data" / "PG_VERSION").write_text("9\n")
+    with pytest.raises(DatabaseUnavailable, match="made by PostgreSQL 9"):
+        embedded.ensure_running(postgres_dir)
+    assert [path.name for path in (postgres_dir / "data").iterdir()] == ["PG_VERSION"]
+
+
+@needs_posix
+def test_a_cluster_that_runs_elsewhere_is_not_started_twice(
+    postgres_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = embedded.ensure_running(postgres_dir)
+    pid_file = postgres_dir / "data" / "postmaster.pid"
+    text = pid_file.read_text()
+    # As seen from another container: the process number means nothing here.
+    pid_file.write_text(text.replace(text.split("\n", 1)[0], "4194000", 1))
+    monkeypatch.setattr(server, "_ORPHAN_TIMEOUT_S", 0.5)
+    with pytest.raises(DatabaseUnavailable, match="in use by another container"):
+        embedded.ensure_running(postgres_dir)
+    pid_file.write_text(text)
+    assert embedded.ensure_running(postgres_dir) == url
