@@ -116,7 +116,8 @@ class SimulatorApp:
         try:
             await _Exchange(self, scope, send, request).run(endpoint, payload)
         finally:
-            self.log.end(request, time.monotonic())
+            if request.ended is None:
+                self.log.end(request, time.monotonic())
 
     def connection(self, scope: Scope) -> Connection | None:
         """The connection of a request; None once it is closed."""
@@ -233,6 +234,8 @@ class _Exchange:
             return
         self._request.status = status
         self._request.sent = len(body)
+        # Before the bytes go out: a client that has its answer finds the request ended and its place free.
+        self._app.log.end(self._request, time.monotonic())
         await _send(self._send, status, body, kind, headers)
 
     async def _start(self, status: int, kind: bytes, *, length: int | None) -> None:

@@ -41,7 +41,11 @@ BLANK_ENDED = frozenset({"Arauco", "Castro", "Contulmo"})
 
 # Companies of a comuna where it is known better than from its region.
 COMUNA_COMPANIES = {
+    "07401": (("LUZLINARES", 50), ("CGE", 50)),
+    "07404": (("LUZPARRAL", 70), ("CGE", 30)),
     "08301": (("CGE", 50), ("FRONTEL", 30), ("COOPELAN", 20)),
+    "09105": (("FRONTEL", 60), ("CODINER", 40)),
+    "10401": (("EDELAYSEN", 1),),
     "13101": (("ENEL", 1),),
     "13201": (("EEPA", 60), ("CGE", 40)),
     "13301": (("EEC", 40), ("ENEL", 60)),
