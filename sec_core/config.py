@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sec_core.errors import ConfigError
@@ -51,6 +50,11 @@ class Settings(BaseSettings):
     event_max_gap_hours: int = Field(default=6, ge=0)
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
     supabase_key: SecretStr | None = Field(default=None, validation_alias="SUPABASE_KEY")
+
+    @field_validator("database_url", "contact", "supabase_url", "supabase_key", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
 
     @property
     def root(self) -> Path:
@@ -99,12 +103,6 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{_env_name(str(item['loc'][0]))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"Bad settings: {problems}.") from None
-
-
-@lru_cache(maxsize=1)
-def settings() -> Settings:
-    """The settings of this process, read once."""
-    return load_settings()
 
 
 def _env_name(field: str) -> str:

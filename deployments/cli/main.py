@@ -10,32 +10,20 @@ import sys
 
 import typer
 
+from deployments.cli import demo, runs, simulate, stack, status
+from deployments.cli.app import app
 from sec_core.errors import SecError
 
-app = typer.Typer(
-    name="sec",
-    help="Chile's power-outage data: captured politely, kept byte for byte, published honestly.",
-    invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
+__all__ = ["demo", "main", "run", "runs", "simulate", "stack", "status"]
 
 
-@app.callback()
-def sec(context: typer.Context) -> None:
-    """Chile's power-outage data: captured politely, kept byte for byte, published honestly."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-
-
-def run(arguments: list[str] | None = None) -> None:
-    """Entry point of the console script: runs a command and turns errors into one line and exit code 1."""
-    sys.exit(main(arguments))
+def run() -> None:
+    """Entry point of the console script."""
+    sys.exit(main())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command.
+    """Run a command and turn its errors into one line and an exit code.
 
     Args:
         arguments: Words of the command line; None for those of the process.
@@ -43,8 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    from deployments.cli import commands  # noqa: F401, PLC0415 - registers the commands
-
     try:
         result = app(args=arguments, standalone_mode=False)
     except typer.TyperException as error:

@@ -1,0 +1,21 @@
+"""The Typer application that the modules beside this one add their commands to."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="sec",
+    help="Chile's power-outage data: captured politely, kept byte for byte, published honestly.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def sec(context: typer.Context) -> None:
+    """Chile's power-outage data: captured politely, kept byte for byte, published honestly."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

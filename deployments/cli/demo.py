@@ -1,0 +1,88 @@
+"""`sec demo`: a simulated storm month through the whole pipeline, offline, in a folder and database of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli.app import app
+from deployments.cli.runs import run_month
+from sec_core.errors import InputError
+from sec_core.hours import Month
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from flows.report import SyncReport
+
+DEMO_MONTH = "2025-08"
+_MARKER = ".sec-demo"
+_UNSET = ("SEC_DATABASE_URL", "SUPABASE_URL", "SUPABASE_KEY")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="The demo's own data folder, made anew each time.")] = Path(
+        "demo-data"
+    ),
+) -> None:
+    """A simulated storm month through the whole pipeline: offline, nothing of yours is touched."""
+    from sec_core.db import embedded  # noqa: PLC0415
+    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415
+    from sec_core.simulator.server import Simulator  # noqa: PLC0415
+
+    place = folder.absolute()
+    _clear(place)
+    month = Month.parse(DEMO_MONTH)
+    typer.echo(f"A simulated SEC serves {month}, a month with a great storm. None of its figures are real.")
+    try:
+        with Simulator(world=WorldOptions.storm_month(month)) as source:
+            _point_settings_at(place, source.url)
+            run_month(DEMO_MONTH, _sync)
+    finally:
+        embedded.stop(place / "postgres")
+    gold = folder / "gold"
+    typer.echo("Look at:")
+    typer.echo(f"  {gold / 'dashboard_stats'}  the dashboard's payloads, one JSON file each")
+    typer.echo(f"  {gold / 'golden_interrupciones.parquet'}  every event, for research")
+    typer.echo(f"  {folder / 'bronze'}  what the source said, byte for byte")
+    typer.echo(f"  SEC_DATA_DIR={folder} sec status --month {DEMO_MONTH}  the month as a calendar of hours")
+
+
+def _sync() -> Coroutine[Any, Any, SyncReport]:
+    from flows.monthly_sync import monthly_sync  # noqa: PLC0415
+
+    return monthly_sync(month=DEMO_MONTH, wait_for_circuit=False)
+
+
+def _clear(place: Path) -> None:
+    """Remove an earlier demo; refuse any other folder that holds something."""
+    from sec_core.db import embedded  # noqa: PLC0415
+
+    if place.exists():
+        if not (place / _MARKER).is_file() and any(place.iterdir()):
+            raise InputError(f"{place} holds something that is not a demo.", next_step="Name another --folder.")
+        embedded.stop(place / "postgres")
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    (place / _MARKER).touch()
+
+
+def _point_settings_at(place: Path, url: str) -> None:
+    """Let this process and its children see the demo's own settings, whatever the environment and `.env` say."""
+    os.environ.pop("PREFECT_API_URL", None)
+    os.environ |= {
+        # Empty counts as not set, and wins over .env.
+        **dict.fromkeys(_UNSET, ""),
+        "SEC_DATA_DIR": str(place),
+        "SEC_BASE_URL": url,
+        # The simulator is ours and patient.
+        "SEC_MAX_CONCURRENCY": "16",
+        "SEC_MAX_RATE": "1000",
+        "PREFECT_HOME": str(place / "prefect"),
+    }

@@ -1,0 +1,106 @@
+"""`sec status`: what is known of every hour."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli.app import app
+from sec_core.config import load_settings
+from sec_core.hours import CHILE, Month, hours_of_day
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from rich.console import RenderableType
+
+    from sec_core.bronze.ledger import MonthSummary
+
+_MARKS = {
+    "captured": ("●", "green"),
+    "empty": ("○", "yellow"),
+    "failed": ("✕", "red"),
+    "quarantined": ("!", "magenta"),
+    "pending": ("·", "dim"),
+}
+
+
+@app.command()
+def status(
+    month: Annotated[str | None, typer.Option("--month", metavar="YYYY-MM", help="Show the month's hours.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Hours expected, captured, empty, failed and in quarantine: all months, or the hours of one."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from sec_core.bronze.ledger import Ledger  # noqa: PLC0415
+    from sec_core.clock import SystemClock  # noqa: PLC0415
+    from sec_core.db.database import open_database  # noqa: PLC0415
+
+    chosen = Month.parse(month) if month else None
+    database = open_database(load_settings())
+    try:
+        ledger = Ledger(database)
+        months = [chosen] if chosen else ledger.months()
+        summaries = ledger.month_summary(months, SystemClock().now())
+        states = {hour: state.value for hour, state in ledger.states(chosen).items()} if chosen else {}
+    finally:
+        database.dispose()
+    if json:
+        answer: dict[str, object] = {"months": [_as_json(summary) for summary in summaries]}
+        if chosen:
+            answer["hours"] = {hour.isoformat(): state for hour, state in states.items()}
+        sys.stdout.write(jsonlib.dumps(answer, indent=2) + "\n")
+        return
+    console = Console()
+    console.print(_months_table(summaries))
+    if chosen:
+        console.print(_calendar(chosen, states))
+    elif not summaries:
+        console.print("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
+
+
+def _as_json(summary: MonthSummary) -> dict[str, object]:
+    fields = asdict(summary) | {"month": str(summary.month), "complete": summary.complete}
+    fields["last_asked"] = summary.last_asked.isoformat() if summary.last_asked else None
+    return fields
+
+
+def _months_table(summaries: list[MonthSummary]) -> RenderableType:
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title="Months", title_justify="left")
+    table.add_column("month")
+    names = ("expected", "captured", "empty", "failed", "quarantined", "pending", "suspect", "differing", "revisions")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("last asked (UTC)")
+    for summary in summaries:
+        asked = f"{summary.last_asked:%Y-%m-%d %H:%M}" if summary.last_asked else ""
+        figures = (f"{getattr(summary, name):,}" for name in names)
+        table.add_row(str(summary.month), *figures, asked, style="" if summary.complete else "bold")
+    return table
+
+
+def _calendar(month: Month, states: dict[datetime, str]) -> RenderableType:
+    """A line a day, a column for each hour of the Chile wall clock."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(title=f"Hours of {month}, Chile wall clock", title_justify="left", box=None, padding=(0, 0, 0, 1))
+    table.add_column("day")
+    for hour in range(24):
+        table.add_column(f"{hour:02d}")
+    for day in month.days():
+        cells = [Text(" ")] * 24
+        for instant in hours_of_day(day):
+            mark, style = _MARKS[states[instant]]
+            cells[instant.astimezone(CHILE).hour] = Text(mark, style=style)
+        table.add_row(f"{day:%a %d}", *cells)
+    legend = "   ".join(f"{mark} {name}" for name, (mark, _) in _MARKS.items())
+    table.caption = legend
+    return table

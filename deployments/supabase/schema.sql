@@ -1,0 +1,114 @@
+-- The Supabase side of the publication: run it in the SQL editor of the project (or with psql as its owner).
+-- Everybody may read, nobody but the service key may write. Applied again it changes nothing.
+-- The roles anon, authenticated and service_role are Supabase's own.
+
+-- Payloads of the dashboard -----------------------------------------------------------------------------------------
+
+create table if not exists public.dashboard_stats (
+    id         text primary key,
+    data       jsonb not null,
+    updated_at timestamptz not null default now()
+);
+comment on table public.dashboard_stats is
+    'Payloads of the dashboard. All rows of a publication are written by one statement and carry the same updated_at.';
+comment on column public.dashboard_stats.id is 'Name of the payload, for example market_map.';
+comment on column public.dashboard_stats.data is 'A JSON list of objects; keys and types in payloads.schema.json.';
+comment on column public.dashboard_stats.updated_at is 'When it was published.';
+
+-- Events of the last 30 days ----------------------------------------------------------------------------------------
+
+create table if not exists public.interrupciones_recientes (
+    hash_id            uuid primary key,
+    forma              text not null check (forma in ('detailed', 'aggregated')),
+    codigo_region      text not null,
+    nombre_region      text not null,
+    codigo_comuna      text not null,
+    nombre_comuna      text not null,
+    nombre_empresa     text not null,
+    inicio             timestamptz not null,
+    fin                timestamptz,
+    clientes_afectados bigint not null check (clientes_afectados >= 0),
+    cliente_horas      bigint not null check (cliente_horas >= 0),
+    hora_maximo        timestamptz not null,
+    primera_hora       timestamptz not null,
+    ultima_hora        timestamptz not null,
+    n_observaciones    integer not null,
+    imputaciones       smallint not null,
+    topado             boolean not null
+);
+create index if not exists interrupciones_recientes_ultima_hora
+    on public.interrupciones_recientes (ultima_hora);
+comment on table public.interrupciones_recientes is
+    'Outage events seen in the 30 days that end with the newest loaded hour; computed from hourly snapshots of the SEC.';
+comment on column public.interrupciones_recientes.hash_id is 'Identity of the event.';
+comment on column public.interrupciones_recientes.forma is 'Rule that made it: detailed (company and start date) or aggregated.';
+comment on column public.interrupciones_recientes.inicio is 'Beginning; detailed events have a start date but no start hour.';
+comment on column public.interrupciones_recientes.fin is 'The hour after the last observation; null while it lasts.';
+comment on column public.interrupciones_recientes.clientes_afectados is 'Customers affected: high-water mark.';
+comment on column public.interrupciones_recientes.cliente_horas is 'Customer-hours over the captured hours.';
+comment on column public.interrupciones_recientes.hora_maximo is 'First hour that reached the high-water mark.';
+comment on column public.interrupciones_recientes.primera_hora is 'First hour observed.';
+comment on column public.interrupciones_recientes.ultima_hora is 'Last hour observed.';
+comment on column public.interrupciones_recientes.imputaciones is 'Bits of the imputation rules that touched it; 0 for none.';
+
+-- Views for live analysis; they read with the rights of whoever asks ------------------------------------------------
+
+create or replace view public.v_recientes_por_region with (security_invoker = true) as
+select
+    codigo_region,
+    nombre_region,
+    count(*)                                       as eventos,
+    count(*) filter (where fin is null)            as eventos_abiertos,
+    sum(clientes_afectados)::bigint                as clientes_afectados,
+    max(clientes_afectados)                        as mayor_evento,
+    sum(cliente_horas)::bigint                     as cliente_horas,
+    max(ultima_hora)                               as ultima_hora
+from public.interrupciones_recientes
+group by codigo_region, nombre_region;
+comment on view public.v_recientes_por_region is 'Events of the last 30 days by region.';
+
+create or replace view public.v_recientes_por_hora with (security_invoker = true) as
+select
+    h.hora,
+    e.codigo_region,
+    e.nombre_region,
+    count(*)                                       as eventos_vivos,
+    count(*) filter (where e.primera_hora = h.hora) as eventos_nuevos,
+    sum(e.clientes_afectados)::bigint              as clientes_maximos
+from public.interrupciones_recientes e
+cross join lateral generate_series(
+    greatest(e.primera_hora, (select max(ultima_hora) - interval '30 days' from public.interrupciones_recientes)),
+    e.ultima_hora,
+    interval '1 hour'
+) as h (hora)
+group by h.hora, e.codigo_region, e.nombre_region;
+comment on view public.v_recientes_por_hora is
+    'Events alive in each hour of the last 30 days by region; clientes_maximos sums their high-water marks, an upper bound of the customers out in that hour.';
+
+-- Rights: public read, no public write ------------------------------------------------------------------------------
+
+alter table public.dashboard_stats enable row level security;
+alter table public.interrupciones_recientes enable row level security;
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['dashboard_stats', 'interrupciones_recientes'] loop
+        if not exists (
+            select from pg_policies where schemaname = 'public' and tablename = name and policyname = 'public read'
+        ) then
+            execute format('create policy "public read" on public.%I for select to anon, authenticated using (true)', name);
+        end if;
+    end loop;
+    foreach name in array array[
+        'dashboard_stats', 'interrupciones_recientes', 'v_recientes_por_region', 'v_recientes_por_hora'
+    ] loop
+        execute format('revoke all on public.%I from public, anon, authenticated', name);
+        execute format('grant select on public.%I to anon, authenticated', name);
+        execute format('grant select, insert, update, delete on public.%I to service_role', name);
+    end loop;
+end
+$$;
+
+notify pgrst, 'reload schema';

@@ -1,0 +1,85 @@
+"""The parts of the main job, each as a flow of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from flows.artifacts import show_month
+from flows.parameters import MonthText, month_or_last, month_run_name
+from flows.report import MonthIncomplete, SyncReport
+from flows.steps import capture_month, describe_month
+from sec_core.config import load_settings
+from sec_core.gold.build import GoldReport
+from tasks.gold import build_gold_task
+from tasks.load import load_month_task
+from tasks.run_log import ensure_logging
+from tasks.runtime import open_runtime
+
+
+@flow(name="capture", flow_run_name=month_run_name, persist_result=False)
+async def capture(
+    month: MonthText | None = None,
+    wait_for_circuit: Annotated[bool, Field(title="Wait for the source")] = True,
+    force: Annotated[bool, Field(title="Ask for settled hours too")] = False,
+) -> SyncReport:
+    """Ask the source for the hours of a month that are not settled, and keep what it says.
+
+    Args:
+        month: The month as YYYY-MM. Without one, the month before the present one in Chile.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        force: Ask for every hour of the month again; what differs is kept as a new revision.
+
+    Returns:
+        Figures of the month.
+
+    Raises:
+        MonthIncomplete: Some hours could not be had.
+        SecError: Something else that a person should know; what was captured stays.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    async with open_runtime(settings) as run:
+        chosen = month_or_last(month, run.clock)
+        captured = await capture_month(run, chosen, wait_for_circuit=wait_for_circuit, force=force)
+        report = await asyncio.to_thread(describe_month, run, chosen, captured, None, None)
+        await show_month(report)
+    if report.missing:
+        raise MonthIncomplete(report)
+    return report
+
+
+@flow(name="load", flow_run_name=month_run_name, persist_result=False)
+async def load(month: MonthText | None = None) -> SyncReport:
+    """Bring PostgreSQL up to what Bronze holds of a month; the source is asked nothing.
+
+    Args:
+        month: The month as YYYY-MM. Without one, the month before the present one in Chile.
+
+    Returns:
+        Figures of the month.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    async with open_runtime(settings) as run:
+        chosen = month_or_last(month, run.clock)
+        loaded = await load_month_task(str(chosen))
+        report = await asyncio.to_thread(describe_month, run, chosen, [], loaded, None)
+        await show_month(report)
+    return report
+
+
+@flow(name="gold", flow_run_name="gold", persist_result=False)
+async def gold() -> GoldReport:
+    """Make all of Gold from what PostgreSQL holds, and publish it locally.
+
+    Returns:
+        Files, counts and sizes.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    async with open_runtime(settings):
+        return await build_gold_task()

@@ -1,0 +1,47 @@
+"""Capture of one day: the unit that Prefect sees, retries and limits. Its hours are asked for inside, politely."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.model import HourState
+from tasks.progress import Step, report
+from tasks.retry import worth_another_try
+from tasks.runtime import runtime
+
+
+@task(
+    name="capture-day",
+    task_run_name="capture {day}",
+    retries=2,
+    retry_delay_seconds=[20, 120],
+    retry_condition_fn=worth_another_try,
+    # The ledger knows better than a cache which hours are settled.
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
+    """Ask the source for hours of one day and keep what it says.
+
+    Args:
+        day: Calendar day in Chile, for the name of the run.
+        hours: The hours to ask for, UTC instants of their beginnings.
+
+    Returns:
+        What became of each hour.
+
+    Raises:
+        CircuitOpen: The source is left alone for now; hours asked before are kept.
+        UnexpectedBody: The source's answers have changed.
+    """
+    run = runtime()
+    month = f"{day:%Y-%m}"
+
+    def tell(_hour: datetime, state: HourState) -> None:
+        report(Step(stage="capture", month=month, done=1, label=state.value))
+
+    return await capture_hours(hours, client=run.client, ledger=run.ledger, clock=run.clock, on_hour=tell)
