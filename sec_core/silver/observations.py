@@ -26,7 +26,7 @@ from sec_core.silver.imputation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sec_core.reference.names import Names
@@ -120,11 +120,11 @@ class Observed:
         )
 
 
-def observe(bodies: Sequence[Body], names: Names) -> Observed:
+def observe(bodies: Iterable[Body], names: Names) -> Observed:
     """Decode, impute and sum bodies, at most one for each hour.
 
     Args:
-        bodies: The value of each hour.
+        bodies: The value of each hour; they are read as they are needed.
         names: Resolver of comunas and companies.
 
     Returns:
@@ -136,19 +136,17 @@ def observe(bodies: Sequence[Body], names: Names) -> Observed:
     return Observed.concat([_observe(batch, names) for batch in _batches(bodies)])
 
 
-def _batches(bodies: Sequence[Body]) -> Iterator[list[Body]]:
+def _batches(bodies: Iterable[Body]) -> Iterator[list[Body]]:
     """Runs of one shape and bounded size, so that memory does not grow with the size of a month."""
-    for shape in Shape:
-        batch: list[Body] = []
-        size = 0
-        for body in (body for body in bodies if body.shape is shape):
-            if batch and size + len(body.data) > BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-            batch.append(body)
-            size += len(body.data)
-        if batch:
-            yield batch
+    waiting: dict[Shape, list[Body]] = {shape: [] for shape in Shape}
+    sizes = dict.fromkeys(Shape, 0)
+    for body in bodies:
+        waiting[body.shape].append(body)
+        sizes[body.shape] += len(body.data)
+        if sizes[body.shape] >= BATCH_BYTES:
+            yield waiting[body.shape]
+            waiting[body.shape], sizes[body.shape] = [], 0
+    yield from (batch for batch in waiting.values() if batch)
 
 
 def _observe(bodies: list[Body], names: Names) -> Observed:

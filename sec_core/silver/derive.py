@@ -1,0 +1,270 @@
+"""Which events a month's stretches can touch, and what of `fact_interrupciones` follows from them.
+
+Detailed: the keys whose stretches changed. Aggregated: the month's stretches with everything in earlier and later
+months that can belong to the same events, found by going from month to month for as long as a stretch lies within
+reach of the border. So the cost follows the month and its neighbours, never the length of the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE, HOUR, Month, day_start
+from sec_core.silver import aggregated, detailed
+from sec_core.silver.events import EVENT_SCHEMA, finish, identities
+from sec_core.silver.observations import HORA
+from sec_core.silver.stretches import no_stretches
+from sec_core.silver.timeline import usable_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date, datetime
+
+    from sec_core.silver.rules import EventRules
+    from sec_core.silver.store import SilverStore
+
+_SLACK = timedelta(days=2)
+"""Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What happened to events.
+
+    Attributes:
+        new: Events that did not exist.
+        changed: Events of which anything changed.
+        removed: Events that no longer exist.
+        months: First days of the months of `inicio` of all these.
+    """
+
+    new: int
+    changed: int
+    removed: int
+    months: frozenset[date]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What events depend on besides stretches.
+
+    Attributes:
+        rules: Closing rules.
+        newest: The newest loaded hour of the whole history, None when nothing is loaded.
+        newest_before: The same before this load.
+        universe: Customers by region and month.
+    """
+
+    rules: EventRules
+    newest: datetime | None
+    newest_before: datetime | None
+    universe: pl.DataFrame
+
+    @property
+    def reach(self) -> timedelta:
+        """The rules' reach as a span of time, a little wider."""
+        return self.rules.reach * HOUR + _SLACK
+
+
+def derive_month(
+    store: SilverStore, month: Month, before: pl.DataFrame, after: pl.DataFrame, situation: Situation, *, covered: bool
+) -> Derived:
+    """Bring the events that a month can touch up to date.
+
+    Args:
+        store: The tables, with the month's new stretches and loads written.
+        month: The month.
+        before: Its stretches before.
+        after: Its stretches now.
+        situation: Rules, newest hour, customers.
+        covered: Whether the month's loaded hours or their shapes changed.
+
+    Returns:
+        What happened to events.
+    """
+    is_detailed = pl.col("forma") == Shape.DETAILED.value
+    touched, derived = _detailed(store, month, before.filter(is_detailed), after.filter(is_detailed), situation)
+    old, new = before.filter(~is_detailed), after.filter(~is_detailed)
+    if covered or not old.equals(new):
+        around = _around(store, month, situation.reach)
+        touched = pl.concat([touched, _first_hits(old), _first_hits(new), _first_hits(around)])
+        derived = pl.concat([derived, _aggregated(store, pl.concat([new, around]), situation)])
+    changes = _write(store, touched, derived)
+    reopened = reopen(store, situation)
+    return Derived(changes.new, changes.changed + reopened, changes.removed, changes.months)
+
+
+def derive_all_aggregated(store: SilverStore, situation: Situation) -> Derived:
+    """Derive every aggregated event of the history again, from all its stretches."""
+    rows = store.all_aggregated()
+    old = store.query(
+        f"select {', '.join(EVENT_SCHEMA)} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA
+    )
+    derived = _aggregated(store, rows, situation)
+    return _replace(store, old, derived)
+
+
+def reopen(store: SilverStore, situation: Situation) -> int:
+    """Open and close events near the newest loaded hour; returns how many changed."""
+    known = [hour for hour in (situation.newest, situation.newest_before) if hour is not None]
+    if situation.newest is None or not known:
+        return 0
+    events = store.events_near_end(min(known) - situation.reach)
+    is_open = _is_open(store, events, situation)
+    wrong = events.filter(pl.col("fin").is_null() != is_open)
+    store.toggle_end(wrong["hash_id"])
+    return wrong.height
+
+
+def _detailed(
+    store: SilverStore, month: Month, before: pl.DataFrame, after: pl.DataFrame, situation: Situation
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    columns = before.columns
+    differing = pl.concat(
+        [
+            before.join(after, on=columns, how="anti", nulls_equal=True),
+            after.join(before, on=columns, how="anti", nulls_equal=True),
+        ]
+    )
+    keys = differing.select(detailed.KEY).unique()
+    if keys.is_empty():
+        return _first_hits(no_stretches()), pl.DataFrame(schema=EVENT_SCHEMA)
+    here = after.join(keys, on=detailed.KEY, how="semi")
+    parts = detailed.events(pl.concat([here, store.detailed_elsewhere(keys, month.first_day)]))
+    is_open = parts["ultima_hora"] == situation.newest
+    return identities(differing).select("hash_id").unique(), finish(parts, is_open, situation.universe)
+
+
+def _first_hits(rows: pl.DataFrame) -> pl.DataFrame:
+    """Identities that events would have if each of these stretches were the first of one."""
+    return identities(rows.filter(pl.col("primera_hora").is_not_null())).select("hash_id")
+
+
+def _around(store: SilverStore, month: Month, reach: timedelta) -> pl.DataFrame:
+    """Aggregated stretches outside the month that can belong to events that touch it, with their whole events."""
+    parts = [no_stretches()]
+    for step in (-1, 1):
+        frontier = _Frontier(month.start if step < 0 else month.end, {})
+        other = month.shift(step)
+        while frontier.reaches:
+            rows = _within(store, other, frontier, reach, step)
+            parts.append(rows)
+            frontier = _beyond(rows, frontier, other, reach, step)
+            other = other.shift(step)
+    return pl.concat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frontier:
+    """From which hour the reach counts: for comunas with a stretch so far its outermost hour, else the border.
+
+    Attributes:
+        border: For all other comunas; None where the reach ends before the next month.
+        own: For comunas whose stretch may go on.
+    """
+
+    border: datetime | None
+    own: dict[int, datetime]
+
+    @property
+    def reaches(self) -> bool:
+        return self.border is not None or bool(self.own)
+
+
+def _within(store: SilverStore, other: Month, frontier: _Frontier, reach: timedelta, step: int) -> pl.DataFrame:
+    """Stretches of a month within reach of the frontier."""
+    hours = list(frontier.own.values()) + ([] if frontier.border is None else [frontier.border])
+    rows = store.aggregated_near(
+        other.first_day,
+        None if frontier.border is not None else sorted(frontier.own),
+        since=min(hours) - reach if step < 0 else None,
+        until=max(hours) + reach if step > 0 else None,
+    )
+    own = pl.DataFrame(list(frontier.own.items()), schema={"id_geografia": pl.Int16, "desde": HORA}, orient="row")
+    start = pl.col("desde").fill_null(pl.lit(frontier.border, HORA))
+    near = pl.col("ultima_hora") >= start - reach if step < 0 else pl.col("primera_hora") <= start + reach
+    return rows.join(own, on="id_geografia", how="left").filter(pl.col("primera_hora").is_null() | near).drop("desde")
+
+
+def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timedelta, step: int) -> _Frontier:
+    """The frontier after a month: what still reaches over its far border."""
+    outermost = pl.col("primera_hora").min() if step < 0 else pl.col("ultima_hora").max()
+    reached = rows.drop_nulls("primera_hora").group_by("id_geografia").agg(hora=outermost)
+    own = frontier.own | dict(reached.iter_rows())
+
+    def crosses(hour: datetime) -> bool:
+        return hour - reach < other.start if step < 0 else hour + reach > other.end
+
+    border = frontier.border if frontier.border is not None and crosses(frontier.border) else None
+    return _Frontier(border, {place: hour for place, hour in own.items() if crosses(hour)})
+
+
+def _aggregated(store: SilverStore, rows: pl.DataFrame, situation: Situation) -> pl.DataFrame:
+    borders = {Month(day.year, day.month).start for day in rows["mes"].unique()}
+    borders |= {Month(day.year, day.month).end for day in rows["mes"].unique()}
+    usable = _usable(store, [(border - situation.reach, border + situation.reach) for border in borders], situation)
+    parts = aggregated.events(rows, usable, situation.rules)
+    return finish(parts, _is_open(store, parts, situation), situation.universe)
+
+
+def _is_open(store: SilverStore, events: pl.DataFrame, situation: Situation) -> pl.Series:
+    """Which events are open, by the rule of their shape."""
+    if situation.newest is None:
+        return pl.repeat(value=False, n=events.height, dtype=pl.Boolean, eager=True)
+    near = [(situation.newest - situation.reach, situation.newest + HOUR)]
+    usable = _usable(store, near, situation)
+    by_run = aggregated.is_open(events["ultima_hora"], usable, situation.rules, situation.newest)
+    return events.select(
+        pl.when(pl.col("forma") == Shape.DETAILED.value)
+        .then(pl.col("ultima_hora") == situation.newest)
+        .otherwise(by_run)
+    ).to_series()
+
+
+def _usable(store: SilverStore, spans: Iterable[tuple[datetime, datetime]], situation: Situation) -> pl.DataFrame:
+    return usable_hours(store.coverage(whole_days(spans)), situation.rules)
+
+
+def whole_days(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Spans widened to whole days in Chile, in order, with those that touch made one."""
+    merged: list[tuple[datetime, datetime]] = []
+    for first, last in sorted(spans):
+        start = day_start(_chile_day(first))
+        end = day_start(_chile_day(last) + timedelta(days=1))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _chile_day(hour: datetime) -> date:
+    return hour.astimezone(CHILE).date()
+
+
+def _write(store: SilverStore, touched: pl.DataFrame, derived: pl.DataFrame) -> Derived:
+    hashes = pl.concat([touched["hash_id"], derived["hash_id"]]).unique()
+    return _replace(store, store.events(hashes), derived)
+
+
+def _replace(store: SilverStore, old: pl.DataFrame, new: pl.DataFrame) -> Derived:
+    """Write what differs, leave the rest alone."""
+    stale = old.join(new, on=new.columns, how="anti", nulls_equal=True)
+    fresh = new.join(old, on=new.columns, how="anti", nulls_equal=True)
+    store.delete_events(stale["hash_id"])
+    if fresh.height:
+        store.insert_events(fresh)
+    changed = fresh.join(stale, on="hash_id", how="semi").height
+    return Derived(fresh.height - changed, changed, stale.height - changed, _months(stale["inicio"], fresh["inicio"]))
+
+
+def _months(*beginnings: pl.Series) -> frozenset[date]:
+    days: Sequence[date] = (
+        pl.concat(beginnings).dt.convert_time_zone("America/Santiago").dt.date().dt.month_start().unique().to_list()
+    )
+    return frozenset(days)

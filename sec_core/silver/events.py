@@ -1,0 +1,122 @@
+"""What both shapes' events have in common: identity, beginning, end, cap. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE, HOUR, day_start, id_tiempo
+from sec_core.reference import tables
+from sec_core.silver.cap import cap
+from sec_core.silver.observations import HORA
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+EVENT_SCHEMA: dict[str, pl.DataType] = {
+    "hash_id": pl.Binary(),
+    "forma": pl.String(),
+    "id_geografia": pl.Int16(),
+    "id_empresa": pl.Int16(),
+    "id_tiempo": pl.Int32(),
+    "inicio": HORA,
+    "fin": HORA,
+    "clientes_afectados": pl.Int64(),
+    "clientes_afectados_crudo": pl.Int64(),
+    "hora_maximo": HORA,
+    "cliente_horas": pl.Int64(),
+    "n_observaciones": pl.Int32(),
+    "imputaciones": pl.Int16(),
+    "topado": pl.Boolean(),
+    "primera_hora": HORA,
+    "ultima_hora": HORA,
+    "meses_denominador": pl.Int16(),
+}
+"""Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes."""
+
+
+@cache
+def _codes() -> dict[int, str]:
+    return {comuna.id_geografia: comuna.codigo for comuna in (tables.UNKNOWN_COMUNA, *tables.comunas())}
+
+
+@cache
+def _companies() -> dict[int, str]:
+    return {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
+
+
+def hash_id(id_geografia: int, id_empresa: int, beginning: str) -> bytes:
+    """Identity of an event.
+
+    Args:
+        id_geografia: Its place.
+        id_empresa: Its company.
+        beginning: `YYYYMMDD` (detailed) or `YYYYMMDDTHH` (aggregated), Chile wall clock.
+
+    Returns:
+        MD5 of `codigo_comuna|nombre_empresa|beginning`, 16 bytes.
+    """
+    text = f"{_codes()[id_geografia]}|{_companies()[id_empresa]}|{beginning}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
+
+
+def detailed_beginning(day: date) -> str:
+    """`YYYYMMDD` of a start date, whatever its year."""
+    return f"{day.year:04d}{day.month:02d}{day.day:02d}"
+
+
+def aggregated_beginning(hour: datetime) -> str:
+    """`YYYYMMDDTHH` of an hour on the Chile wall clock."""
+    return f"{hour.astimezone(CHILE):%Y%m%dT%H}"
+
+
+def identities(parts: pl.DataFrame) -> pl.DataFrame:
+    """Beginning and identity of events, or of stretches, were each the first of its event.
+
+    Args:
+        parts: With `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
+
+    Returns:
+        The rows in their order with `inicio`, `id_tiempo` and `hash_id`.
+    """
+    # Few different dates and hours stand for many rows: the calendar is asked once for each.
+    keys = parts.select("forma", "fecha_inicio", hora=_own_hour()).unique()
+    found = []
+    for forma, day, hour in keys.iter_rows():
+        start = day_start(day) if forma == Shape.DETAILED.value else hour
+        text = detailed_beginning(day) if forma == Shape.DETAILED.value else aggregated_beginning(hour)
+        found.append((forma, day, hour, start, id_tiempo(start), text))
+    schema = {**keys.schema, "inicio": HORA, "id_tiempo": pl.Int32(), "texto": pl.String()}
+    beginnings = pl.DataFrame(found, schema=schema, orient="row")
+    known = parts.with_columns(hora=_own_hour()).join(
+        beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"
+    )
+    hashes = [hash_id(*key) for key in known.select("id_geografia", "id_empresa", "texto").iter_rows()]
+    return known.with_columns(pl.Series("hash_id", hashes, dtype=pl.Binary)).drop("hora", "texto")
+
+
+def _own_hour() -> pl.Expr:
+    """The hour that makes the identity of an aggregated event; null for a detailed one."""
+    return pl.when(pl.col("forma") == Shape.AGGREGATED.value).then("primera_hora")
+
+
+def finish(parts: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
+    """Give merged events their identity, end and cap.
+
+    Args:
+        parts: Merged events, by `stretches.EVENT_PARTS`.
+        is_open: Which of them are open, in their order.
+        universe: Customers by region and month, by `cap.UNIVERSE_SCHEMA`.
+
+    Returns:
+        Rows of `fact_interrupciones`, by `EVENT_SCHEMA`.
+    """
+    known = identities(parts).rename({"maximo": "clientes_afectados_crudo"})
+    ended = known.with_columns(
+        fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)
+    )
+    return cap(ended, universe).select(pl.col(name).cast(kind) for name, kind in EVENT_SCHEMA.items())

@@ -1,0 +1,315 @@
+"""Loading: the value of each hour from Bronze into Silver, a month at a time.
+
+Bodies are read, decoded and summed outside any transaction. Then, in one transaction under one lock: the hours' rows
+are replaced, the month's stretches made anew, and the events that these can touch derived again. A reader sees the
+month as it was or as it is, never a part of it; a killed load leaves it as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import Month
+from sec_core.reference.names import default_names
+from sec_core.silver import aggregated, detailed
+from sec_core.silver.derive import Derived, Situation, derive_all_aggregated, derive_month
+from sec_core.silver.imputation import Regla
+from sec_core.silver.observations import HORA, Body, Observed, observe
+from sec_core.silver.rules import EventRules
+from sec_core.silver.store import LOADED_SCHEMA, SilverStore
+from sec_core.silver.timeline import usable_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from sec_core.bronze.model import Capture
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.reference.names import Names
+
+    BodyReader = Callable[[Capture], bytes]
+    """Gives the bytes of a kept body."""
+
+
+class HourValues(Protocol):
+    """Knows which capture is the value of each hour; the ledger does."""
+
+    def values(self, first: datetime, last: datetime) -> list[Capture]:
+        """The value of each captured hour in [first, last), ordered by hour."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a month holds after a load, and what the load did.
+
+    Attributes:
+        month: The month.
+        hours_loaded: Hours whose rows were replaced or added.
+        hours_removed: Hours that lost their value.
+        hours: Loaded hours of the month.
+        rows: Source rows of the month.
+        observations: Observations that they became.
+        customers: Sum of customers over these.
+        events: Events with an hour in the month.
+        events_new: Events that this load made.
+        events_changed: Events that it changed.
+        events_removed: Events that it removed.
+        imputed: Source rows imputed, by rule.
+        unresolved: Different spellings in the month that resolve to nothing.
+    """
+
+    month: Month
+    hours_loaded: int = 0
+    hours_removed: int = 0
+    hours: int = 0
+    rows: int = 0
+    observations: int = 0
+    customers: int = 0
+    events: int = 0
+    events_new: int = 0
+    events_changed: int = 0
+    events_removed: int = 0
+    imputed: dict[str, int] = field(default_factory=dict)
+    unresolved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Hours to load, each with its value, and hours to take out."""
+
+    load: dict[datetime, Capture]
+    remove: list[datetime]
+
+    @property
+    def empty(self) -> bool:
+        return not self.load and not self.remove
+
+
+def load_month(
+    database: Database,
+    bodies: BodyReader,
+    month: Month,
+    settings: Settings,
+    *,
+    values: HourValues | None = None,
+    names: Names | None = None,
+    force: bool = False,
+    only: Collection[datetime] | None = None,
+) -> LoadReport:
+    """Bring a month of Silver up to date with Bronze. Doing it again changes nothing.
+
+    Args:
+        database: The database.
+        bodies: Reads a body from Bronze.
+        month: The month.
+        settings: For the rules of aggregated events; other rules than before derive all of these again.
+        values: Which capture counts for each hour; the ledger unless given.
+        names: Resolver of names; that of the reference files unless given.
+        force: Load all hours again, for instance after an alias was added.
+        only: Consider these hours alone.
+
+    Returns:
+        What the month holds and what was done.
+
+    Raises:
+        StorageError: A body is missing, damaged or not a list of rows.
+        DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
+    """
+    values = _ledger(database) if values is None else values
+    names = default_names() if names is None else names
+    rules = EventRules.of(settings)
+    while True:
+        with database.adbc() as connection:
+            store = SilverStore(connection)
+            plan = _plan(store, values, month, only, force=force)
+            if plan.empty and store.rules() == rules:
+                return _report(store, month, plan, None)
+        observed = observe(_bodies(plan, bodies), names)
+        with database.adbc() as connection:
+            store = SilverStore(connection)
+            store.lock()
+            # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
+            if _stale(plan, values, month):
+                continue
+            derived = _write(store, month, plan, observed, rules)
+            return _report(store, month, plan, derived)
+
+
+def load_hours(
+    database: Database,
+    bodies: BodyReader,
+    hours: Sequence[datetime],
+    settings: Settings,
+    *,
+    values: HourValues | None = None,
+) -> list[LoadReport]:
+    """Bring single hours up to date, for the monitor.
+
+    Args:
+        database: The database.
+        bodies: Reads a body from Bronze.
+        hours: Instants of hours, in any order.
+        settings: For the rules of aggregated events.
+        values: Which capture counts for each hour; the ledger unless given.
+
+    Returns:
+        A report for each month among the hours, in order.
+
+    Raises:
+        StorageError: A body is missing, damaged or not a list of rows.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    months = sorted({Month.of(hour) for hour in hours})
+    return [load_month(database, bodies, month, settings, values=values, only=set(hours)) for month in months]
+
+
+def reprocess(
+    database: Database,
+    bodies: BodyReader,
+    months: Iterable[Month],
+    settings: Settings,
+    *,
+    values: HourValues | None = None,
+) -> Iterator[LoadReport]:
+    """Load months again from Bronze, all their hours, one month after the other.
+
+    Args:
+        database: The database.
+        bodies: Reads a body from Bronze.
+        months: The months.
+        settings: For the rules of aggregated events.
+        values: Which capture counts for each hour; the ledger unless given.
+
+    Yields:
+        The report of each month, once it is committed.
+
+    Raises:
+        StorageError: A body is missing, damaged or not a list of rows.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    for month in months:
+        yield load_month(database, bodies, month, settings, values=values, force=True)
+
+
+def _ledger(database: Database) -> HourValues:
+    from sec_core.bronze.ledger import Ledger  # noqa: PLC0415 - only where no other source of values is given
+
+    return Ledger(database)
+
+
+def _plan(
+    store: SilverStore, values: HourValues, month: Month, only: Collection[datetime] | None, *, force: bool
+) -> _Plan:
+    wanted = {value.hour: value for value in values.values(month.start, month.end)}
+    held = {
+        hour: (shape, captured_at, sha256)
+        for hour, shape, captured_at, sha256 in store.loaded(month.start, month.end)
+        .select("hora", "forma", "capturado_en", "sha256")
+        .iter_rows()
+    }
+    load = {
+        hour: value
+        for hour, value in wanted.items()
+        if (only is None or hour in only)
+        and (force or held.get(hour) != (value.shape.value, value.captured_at, value.sha256))
+    }
+    return _Plan(load, [hour for hour in held if hour not in wanted and (only is None or hour in only)])
+
+
+def _bodies(plan: _Plan, bodies: BodyReader) -> Iterator[Body]:
+    return (Body(hour, value.shape, bodies(value)) for hour, value in plan.load.items())
+
+
+def _stale(plan: _Plan, values: HourValues, month: Month) -> bool:
+    now = {value.hour: value for value in values.values(month.start, month.end)}
+    return any(now.get(hour) != value for hour, value in plan.load.items()) or any(hour in now for hour in plan.remove)
+
+
+def _write(store: SilverStore, month: Month, plan: _Plan, observed: Observed, rules: EventRules) -> Derived:
+    """Everything that a load writes, in its order; the lock is held."""
+    newest_before = store.newest()
+    held = store.loaded(month.start, month.end)
+    stretches_before = store.stretches(month.first_day)
+    _replace_hours(store, month, plan, observed, held)
+    now = store.loaded(month.start, month.end)
+    complete = now["hora"].is_in(list(plan.load)).all()
+    observations = observed.observations if complete else store.observations(month)
+    stretches = _stretches(observations, now, rules, month)
+    if not stretches.equals(stretches_before):
+        store.replace_stretches(month.first_day, stretches)
+    situation = Situation(rules, store.newest(), newest_before, store.universe())
+    covered = not held.select("hora", "forma").equals(now.select("hora", "forma"))
+    derived = derive_month(store, month, stretches_before, stretches, situation, covered=covered)
+    months = derived.months
+    if store.rules() != rules:
+        months |= _apply_rules(store, situation).months
+    store.refresh_quality(month, sorted(months))
+    return derived
+
+
+def _replace_hours(store: SilverStore, month: Month, plan: _Plan, observed: Observed, held: pl.DataFrame) -> None:
+    out = set(plan.load) | set(plan.remove)
+    store.remove_hours([hour for hour in held["hora"] if hour in out])
+    if not plan.load:
+        return
+    captures = pl.DataFrame(
+        [(hour, value.captured_at, value.sha256) for hour, value in plan.load.items()],
+        schema={"hora": HORA, "capturado_en": HORA, "sha256": pl.String},
+        orient="row",
+    )
+    store.ensure_partition(month)
+    store.append("fact_observaciones", observed.observations)
+    store.append("cargas", observed.quality.join(captures, on="hora").select(list(LOADED_SCHEMA)))
+    store.append("nombres_no_resueltos", observed.unresolved)
+
+
+def _stretches(observations: pl.DataFrame, loaded: pl.DataFrame, rules: EventRules, month: Month) -> pl.DataFrame:
+    """Stretches of both shapes. A detailed observation has a start date, an aggregated one has none."""
+    has_start = pl.col("fecha_inicio").is_not_null()
+    usable = usable_hours(loaded.select("hora", "forma"), rules)
+    return pl.concat(
+        [
+            aggregated.stretches(observations.filter(~has_start), usable, rules, month.first_day),
+            detailed.stretches(observations.filter(has_start), month.first_day),
+        ]
+    )
+
+
+def _apply_rules(store: SilverStore, situation: Situation) -> Derived:
+    """Derive all aggregated events by other rules than those before."""
+    known = store.rules()
+    store.write_rules(situation.rules)
+    if known is None:
+        return Derived(0, 0, 0, frozenset())
+    for month in store.months_loaded(Shape.AGGREGATED):
+        loaded = store.loaded(month.start, month.end)
+        rows = _stretches(store.observations(month), loaded, situation.rules, month)
+        store.replace_stretches(month.first_day, rows)
+    return derive_all_aggregated(store, situation)
+
+
+def _report(store: SilverStore, month: Month, plan: _Plan, derived: Derived | None) -> LoadReport:
+    loaded = store.loaded(month.start, month.end)
+    sums = loaded.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
+    rules = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
+    return LoadReport(
+        month=month,
+        hours_loaded=len(plan.load),
+        hours_removed=len(plan.remove),
+        hours=loaded.height,
+        rows=sums["n_filas"],
+        observations=sums["n_observaciones"],
+        customers=sums["clientes"],
+        events=store.count_events(month),
+        events_new=derived.new if derived else 0,
+        events_changed=derived.changed if derived else 0,
+        events_removed=derived.removed if derived else 0,
+        imputed={rule.value: sums[f"filas_{rule.value}"] for rule in rules},
+        unresolved=store.count_unresolved(month),
+    )
