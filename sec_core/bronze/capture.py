@@ -13,6 +13,8 @@ from sec_core.bronze.ledger_rules import SUSPECT_REACH, Result, looks_corrupt
 from sec_core.bronze.record import Finding
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month
+from sec_core.source.client import OddBody
+from sec_core.source.shapes import BodyKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -165,10 +167,12 @@ class _Round:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
             for hour, error in self._attempted.items():
-                self._findings.put_nowait(self._failed(hour, error))
+                self._findings.put_nowait(self._interrupted(hour, error))
             self._findings.put_nowait(None)
             recorded = await writer
-            self._changed.cancel()
+        # Where nothing but odd bodies opened the circuit, the change of the source is what a person must hear of.
+        if self._changed.done() and (not isinstance(ended, CircuitOpen) or all(map(_is_odd, self._attempted.values()))):
+            raise self._changed.result()
         if ended is not None:
             raise ended
         return recorded
@@ -181,10 +185,9 @@ class _Round:
         while pending:
             anything: set[asyncio.Future[Any]] = {*pending, writer, self._changed}
             done, _ = await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
-            if self._changed in done:
-                return self._changed.result()
-            if writer in done:
-                return None  # it can only have failed; awaiting it says how
+            if self._changed in done or writer in done:
+                # The writer can only have ended by an error: awaiting it says which.
+                return None
             for worker in pending & done:
                 error = worker.exception()
                 if isinstance(error, SourceError):
@@ -192,10 +195,7 @@ class _Round:
                 if error is not None:
                     raise error
             pending -= done
-        # The last answers may still be on their way to the disk.
-        self._findings.put_nowait(None)
-        await asyncio.wait({writer})
-        return self._changed.result() if self._changed.done() else None
+        return None
 
     async def _ask(self, waiting: Iterator[datetime]) -> None:
         for hour in waiting:
@@ -220,6 +220,13 @@ class _Round:
     def _failed(self, hour: datetime, error: SourceError) -> Finding:
         # A second look that fails leaves the doubt.
         return Finding(hour, self._clock.now(), code=error.code, error=error.message, suspect=self._around is not None)
+
+    def _interrupted(self, hour: datetime, error: SourceError) -> Finding:
+        """What is known of an hour whose attempts were cut off by the end of the work."""
+        if isinstance(error, OddBody) and _is_odd(error):
+            answer = error.answer.answer
+            return Finding(hour, answer.received_at, answer.body, error.answer.verdict)
+        return self._failed(hour, error)
 
     def _stays_cut_short(self, hour: datetime, rows: int) -> bool:
         return self._around is not None and looks_corrupt(hour, {**self._around, hour: rows})
@@ -253,3 +260,8 @@ class _Round:
                 # One that was seen before is known trouble of this hour alone, and keeps nobody from the others.
                 if entry.kept and not self._changed.done():
                     self._changed.set_result(UnexpectedBody(f"The source's answers have changed: {outcome.error}."))
+
+
+def _is_odd(error: SourceError) -> bool:
+    """Whether the source gave JSON of another shape (a page in HTML is an outage, not a change)."""
+    return isinstance(error, OddBody) and error.answer.verdict.kind is BodyKind.UNKNOWN_SHAPE

@@ -18,7 +18,7 @@ from sec_core.clock import Clock, SystemClock
 from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import CHILE, from_wall
 from sec_core.source.circuit import LONG_REST
-from sec_core.source.shapes import BodyKind, Classified, classify
+from sec_core.source.shapes import Classified, classify
 from sec_core.source.transport import Reply, Transport
 from sec_core.source.turn import Failure
 
@@ -168,8 +168,8 @@ class SourceClient:
             on_failure: Told of each attempt that failed, for callers that may be interrupted.
 
         Returns:
-            The answer and what it is. A body that is not JSON is asked for again like any failure; if it stays so, it
-            is given back like one of an unknown shape.
+            The answer and what it is. A body that is not JSON or fits no shape is asked for again like any failure; if
+            it stays so, the last one is given back.
 
         Raises:
             SourceUnavailable: No answer after all attempts.
@@ -183,12 +183,12 @@ class SourceClient:
         def read(answer: Answer) -> HourAnswer:
             verdict = classify(answer.body)
             if not verdict.usable:
-                raise _OddBody(HourAnswer(answer, verdict))
+                raise OddBody(HourAnswer(answer, verdict))
             return HourAnswer(answer, verdict)
 
         try:
             return await self._ask("GetPorFecha", fields, read, on_failure)
-        except _OddBody as odd:
+        except OddBody as odd:
             return odd.answer
 
     async def national_series(self) -> NationalSeries:
@@ -251,13 +251,12 @@ class SourceClient:
         while True:
             try:
                 return await self._attempt(endpoint, fields, read)
-            except (SourceUnavailable, SourceRefused, _OddBody) as failure:
+            except (SourceUnavailable, SourceRefused, OddBody) as failure:
                 if on_failure is not None:
                     on_failure(failure)
                 wait_s = self._jitter(min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**attempt))
                 rest_s = failure.retry_after_s if isinstance(failure, SourceRefused | SourceUnavailable) else None
-                last = attempt >= self._retries or (rest_s or 0) > LONG_REST.total_seconds()
-                if last or (isinstance(failure, _OddBody) and not failure.worth_retrying):
+                if attempt >= self._retries or (rest_s or 0) > LONG_REST.total_seconds():
                     raise
                 wait_s = max(wait_s, rest_s or 0)
                 logger.bind(stage="capture", code=failure.code).debug(
@@ -282,14 +281,18 @@ class SourceClient:
             return result
 
 
-class _OddBody(UnexpectedBody):
-    """Carries an odd answer of `GetPorFecha` through the retries."""
+class OddBody(UnexpectedBody):
+    """An answer of `GetPorFecha` that is not JSON or fits no shape.
+
+    It is asked for again like any failure: one odd cycle passes, a change of the source stays.
+
+    Attributes:
+        answer: The answer and its verdict.
+    """
 
     def __init__(self, answer: HourAnswer) -> None:
         super().__init__(f"GetPorFecha answered with {answer.verdict.reason}.", body=answer.answer.body)
         self.answer = answer
-        # An HTML page in place of data goes away like a 503; another shape is a decision of the source.
-        self.worth_retrying = answer.verdict.kind is BodyKind.NOT_JSON
 
 
 def user_agent(contact: str | None) -> str:
