@@ -102,9 +102,10 @@ class WorldAnswers:
         index = hour_index(hour)
         if hour >= under_way or Random(f"revised {self.world.options.seed} {index}").random() >= rules.share:  # noqa: S311
             return 0
-        by_asks = rules.after_asks is not None and served >= rules.after_asks
-        by_clock = rules.after_hours is not None and now >= hour + HOUR + timedelta(hours=rules.after_hours)
-        return 1 if by_asks or by_clock else 0
+        by_asks = served // rules.after_asks if rules.after_asks else 0
+        age = (now - hour - HOUR).total_seconds() / 3600
+        by_clock = int(age / rules.after_hours) if rules.after_hours else 0
+        return min(rules.most, max(by_asks, by_clock))
 
     def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:
         """The body for an hour; `[]` for one that has no data or lies in the future."""

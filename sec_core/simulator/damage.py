@@ -43,8 +43,8 @@ def _collapsed(body: bytes, _rule: FaultRule) -> bytes:
     rows: list[dict[str, Any]] = orjson.loads(body)
     if len(rows) <= 10:
         return orjson.dumps(rows[:1])
-    comunas = list(dict.fromkeys(row["NOMBRE_COMUNA"] for row in rows))[:2]
-    left = [row for row in rows if row["NOMBRE_COMUNA"] in comunas]
+    comunas = list(dict.fromkeys(row.get("NOMBRE_COMUNA") for row in rows))[:2]
+    left = [row for row in rows if row.get("NOMBRE_COMUNA") in comunas]
     return orjson.dumps(left[: max(1, (len(rows) - 1) // 10)])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -145,24 +144,19 @@ class WorldOptions(_Options):
         return cls.model_validate({**small, **changes})
 
 
-class ShapeOption(StrEnum):
-    """Shape in which `GetPorFecha` answers."""
-
-    DETAILED = "detailed"
-    AGGREGATED = "aggregated"
-
-
 class Revisions(_Options):
     """Hours that are corrected after they closed.
 
     Attributes:
         share: Share of the hours that are corrected, 0 to 1.
-        after_asks: The correction is seen from the ask after so many on; None: by the clock alone.
-        after_hours: The correction is seen so many hours after the hour has closed; None: by asks alone.
+        after_asks: An hour is corrected whenever it was answered so many times; None: by the clock alone.
+        after_hours: An hour is corrected whenever so many hours have passed since it closed; None: by asks alone.
+        most: Most corrections of an hour.
         open_hour_moves: Whether the open hour changes each quarter of an hour until it closes.
     """
 
     share: float = Field(default=0, ge=0, le=1)
     after_asks: int | None = Field(default=None, ge=1)
-    after_hours: float | None = Field(default=None, ge=0)
+    after_hours: float | None = Field(default=None, gt=0)
+    most: int = Field(default=1, ge=1)
     open_hour_moves: bool = True

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
@@ -12,7 +15,7 @@ from sec_core.simulator.app import Connection
 
 if TYPE_CHECKING:
     import socket
-    import threading
+    from collections.abc import Iterator
 
 
 def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio.Protocol]:
@@ -33,7 +36,7 @@ def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio
 
 
 class WaitableServer(uvicorn.Server):
-    """A server that says when it serves.
+    """A server that says when it serves, and for which a signal is a wish to end and no error.
 
     Attributes:
         serving: Set once connections are answered.
@@ -46,6 +49,19 @@ class WaitableServer(uvicorn.Server):
         await super().startup(sockets)
         if self.serving is not None:
             self.serving.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End on SIGINT and SIGTERM (in the main thread only), and leave the handlers as they were."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:

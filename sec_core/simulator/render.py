@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Until then the comunas of Ñuble belonged to the Biobío.
 _NUBLE_SINCE = hour_index(parse_wall_hour("2018-09-06T00"))
+# Until then CGE went by other names in the north.
+_CGE_SINCE = hour_index(parse_wall_hour("2018-01-01T00"))
+_BEFORE_CGE = {"15": "EMELARI", "01": "ELIQSA", "02": "ELECDA", "03": "EMELAT", "04": "CONAFE"}
 _NO_SUCH_PLACE = ("Maule", "Comuna Fantasma")
 _NO_SUCH_COMPANY = "ELECTRICA FANTASMA"
 _BAD_COUNTS = ("null", '""', '"s/i"', "-3")
@@ -47,6 +50,8 @@ def detailed_body(world: World, hour: datetime, rows: Iterable[Row], revision: i
             known = dates[row.day] = _date_texts(row.day.day, row.day.month, row.day.year)
         head, tail = _wrong_date(at, hour) if row.wrong & BAD_DATE else known
         company = _NO_SUCH_COMPANY if row.wrong & BAD_COMPANY else row.company
+        if index < _CGE_SINCE and company == "CGE" and row.place >= 0:
+            company = _BEFORE_CGE.get(world.places[row.place].region_code, company)
         count = _BAD_COUNTS[at % len(_BAD_COUNTS)] if row.wrong & BAD_COUNT else str(row.customers)
         parts.append(
             f'{head}"HORA":0,"DIA":0,"MES":0,"ANHO":0,{names[row.place]}"NOMBRE_EMPRESA":"{company}",'

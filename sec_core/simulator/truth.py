@@ -6,6 +6,7 @@ Places are official codes (`""` for UNKNOWN), companies canonical names.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,6 +102,7 @@ class Truth:
         self.world = world
         self._revision_of = revision_of
         self._shape_of = shape_of
+        self._codes = [place.code for place in world.places]
 
     def hours_with_data(self, hours: Iterable[datetime]) -> list[datetime]:
         """Those of `hours` for which the source has data, in order."""
@@ -118,7 +120,7 @@ class Truth:
         """Customers by comuna code in an hour; `""` holds blank and unknown names."""
         values: dict[str, int] = defaultdict(int)
         for row in self._rows(hour):
-            values[self._code(row)] += _customers(row)
+            values[self._codes[row.place] if row.place >= 0 else ""] += _customers(row)
         return dict(values)
 
     def region_values(self, hour: datetime) -> dict[str, int]:
@@ -145,13 +147,17 @@ class Truth:
                 for code, customers in self.comuna_values(hour).items()
             }
         found: dict[Group, list[int]] = {}
+        today = chile_date(hour_index(hour))
         for row in self._rows(hour):
-            day = chile_date(hour_index(hour)) if row.wrong & BAD_DATE else row.day
-            sums = found.setdefault((self._code(row), _company(row), day), [0, 0, 0, 0])
-            sums[0] += _customers(row)
+            wrong = row.wrong
+            place = self._codes[row.place] if row.place >= 0 else ""
+            company = UNKNOWN if wrong & BAD_COMPANY or not row.company else row.company
+            sums = found.setdefault((place, company, today if wrong & BAD_DATE else row.day), [0, 0, 0, 0])
+            sums[0] += 0 if wrong & BAD_COUNT else row.customers
             sums[1] += 1
-            sums[2] += bool(row.wrong & BAD_COUNT)
-            sums[3] += bool(row.wrong & BAD_DATE)
+            if wrong:
+                sums[2] += bool(wrong & BAD_COUNT)
+                sums[3] += bool(wrong & BAD_DATE)
         return {group: Listed(*sums) for group, sums in found.items()}
 
     def detailed_events(self, hours: Iterable[datetime], *, newest: datetime | None = None) -> list[TrueEvent]:
@@ -197,7 +203,7 @@ class Truth:
         events = []
         for code in reached:
             for first, last, closed in _runs(captured, values, code, threshold, close_hours, max_gap_hours):
-                inside = [hour for hour in captured if first <= hour <= last]
+                inside = captured[bisect_left(captured, first) : bisect_right(captured, last)]
                 by_hour = {hour: values[hour].get(code, 0) for hour in inside}
                 listing = [hour for hour in inside if code in values[hour]]
                 ends = last + HOUR if closed else None
@@ -225,16 +231,9 @@ class Truth:
     def _rows(self, hour: datetime) -> list[Row]:
         return self.world.rows(hour, self._revision_of(hour))
 
-    def _code(self, row: Row) -> str:
-        return self.world.places[row.place].code if row.place >= 0 else ""
-
 
 def _customers(row: Row) -> int:
     return 0 if row.wrong & BAD_COUNT else row.customers
-
-
-def _company(row: Row) -> str:
-    return UNKNOWN if row.wrong & BAD_COMPANY or not row.company else row.company
 
 
 def _event(

@@ -73,6 +73,8 @@ class World:
 
     def has_data(self, hour: datetime) -> bool:
         """Whether the source has any data for an hour (future hours are not this method's matter)."""
+        if self.options.stale_rows:
+            return not self._is_hole(hour_index(hour))
         return bool(self.rows(hour))
 
     def rows(self, hour: datetime, revision: int = 0) -> list[Row]:
@@ -117,7 +119,7 @@ class World:
         return sum(row.customers for row in self.rows(hour, revision) if not row.wrong & BAD_COUNT)
 
     def _make_rows(self, index: int, revision: int) -> list[Row]:
-        if index < self._begin or any(first <= index <= last for first, last in self._holes):
+        if self._is_hole(index):
             return []
         courses = list(self._written_rows(index))
         courses.extend(Row(c.place, c.company, c.day, c.customers(index)) for c in self._courses(index))
@@ -127,6 +129,9 @@ class World:
         rng.shuffle(courses)
         rows = self._spoil(courses, rng)
         return self._revise(rows, index, revision) if revision else rows
+
+    def _is_hole(self, index: int) -> bool:
+        return index < self._begin or any(first <= index <= last for first, last in self._holes)
 
     def _courses(self, index: int) -> list[Course]:
         found: list[Course] = []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 # 2026-09-30 10:36 in Chile.
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
+HOUR_ASKED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 TINY = WorldOptions.tiny()
 CUT = (httpx.NetworkError, httpx.RemoteProtocolError)
 
@@ -142,6 +146,14 @@ def test_hours_are_revised_by_asks_or_by_the_clock_and_the_truth_follows() -> No
         assert ask(sim, other).content != early
 
 
+def test_an_hour_is_revised_as_often_as_asked_for() -> None:
+    with Simulator(world=TINY, now=NOW, revisions=Revisions(share=1, after_asks=1, most=2)) as sim:
+        bodies = [ask(sim, HOUR_ASKED).content for _ in range(4)]
+        assert len({*bodies[:3]}) == 3
+        assert bodies[2] == bodies[3]
+        assert [request.revision for request in sim.requests] == [0, 1, 2, 2]
+
+
 def test_the_open_hour_moves_each_quarter_until_it_closes() -> None:
     clock = [NOW]
     with Simulator(world=TINY, clock=lambda: clock[0]) as sim:
@@ -155,8 +167,6 @@ def test_the_open_hour_moves_each_quarter_until_it_closes() -> None:
 
 
 # --- faults -------------------------------------------------------------------------------------------------
-
-HOUR_ASKED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 
 
 def test_statuses_come_with_retry_after_and_heal(sim: Simulator) -> None:
@@ -321,3 +331,24 @@ def test_replay_answers_the_newest_capture_and_nothing_for_other_hours(captures_
 def test_a_folder_without_captures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no captures"):
         Simulator(captures=tmp_path)
+
+
+def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    log = tmp_path / "requests.jsonl"
+    code = (
+        "import sys, pathlib\n"
+        "from sec_core.simulator.options import WorldOptions\n"
+        "from sec_core.simulator.server import SimulatorOptions, serve\n"
+        "options = SimulatorOptions(world=WorldOptions.tiny(), log_path=pathlib.Path(sys.argv[1]))\n"
+        "serve('127.0.0.1', 0, options, on_ready=lambda url: (sys.stdout.write(url + '\\n'), sys.stdout.flush()))\n"
+    )
+    command = [sys.executable, "-c", code, str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert httpx.post(f"{url}GetHoraServer", json={}).status_code == 200
+        assert [orjson.loads(line)["endpoint"] for line in log.read_bytes().splitlines()] == ["GetHoraServer"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""

@@ -1,0 +1,42 @@
+"""The simulator's own table of names and the pipeline's reference, written apart, agree."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import orjson
+
+from sec_core.hours import from_wall
+from sec_core.reference.names import default_names
+from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.places import REGIONS
+from sec_core.simulator.render import detailed_body
+from sec_core.simulator.world import Row, World
+
+
+def test_every_simulated_name_resolves_to_its_official_code_and_company() -> None:
+    names = default_names()
+    world = World(WorldOptions())
+    # In 2017 Ñuble is still the Biobío, and CGE has other names in the north.
+    for text in ("2017-01-01T00", "2026-01-01T00"):
+        wall = datetime.fromisoformat(text)
+        hour = from_wall(wall.date(), wall.hour)
+        assert hour is not None
+        rows = [Row(i, place.companies[0][0], wall.date(), 1) for i, place in enumerate(world.places)]
+        for place, row in zip(world.places, orjson.loads(detailed_body(world, hour, rows)), strict=True):
+            assert names.id_geografia(row["NOMBRE_REGION"], row["NOMBRE_COMUNA"]) == int(place.code)
+            assert names.id_empresa(row["NOMBRE_EMPRESA"]) == names.id_empresa(place.companies[0][0])
+        assert ("ELECDA" in {row["NOMBRE_EMPRESA"] for row in orjson.loads(detailed_body(world, hour, rows))}) is (
+            wall.year == 2017
+        )
+
+
+def test_every_simulated_company_and_region_is_known() -> None:
+    names = default_names()
+    companies = {company for region in REGIONS for company, _ in region.companies}
+    assert {names.id_empresa(company) for company in companies}.isdisjoint({UNKNOWN_COMPANY, NO_COMPANY})
+    assert len({names.id_empresa(company) for company in companies}) == len(companies)
+    for region in REGIONS:
+        assert names.codigo_region(region.name) == region.code
+        assert names.codigo_region(region.full_name) == region.code
