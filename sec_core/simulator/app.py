@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from sec_core.errors import InputError
-from sec_core.hours import Month, from_wall
 from sec_core.simulator import render
-from sec_core.simulator.calendar import parse_wall_hour
+from sec_core.simulator.asking import hour_of, payload_of, read_body, truth_body
 from sec_core.simulator.damage import damaged
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRequest, FaultRule
 from sec_core.simulator.log import Request, RequestLog, as_json
@@ -33,7 +31,6 @@ JSON = b"application/json; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
 _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
 _PIECE = 65_536
-_LARGEST_BODY = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 
 
@@ -94,11 +91,11 @@ class SimulatorApp:
         if endpoint is None or scope["method"] != "POST":
             await _send(send, 404 if endpoint is None else 405, _page(404 if endpoint is None else 405), HTML)
             return
-        raw = await _read(receive)
+        raw = await read_body(receive)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         is_json = headers.get(b"content-type", b"").split(b";")[0].strip().lower() == b"application/json"
-        payload = _payload(raw) if is_json else {}
-        hour = _hour(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None
+        payload = payload_of(raw) if is_json else {}
+        hour = hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None
         request = self.log.begin(
             Request(
                 number=0,
@@ -165,7 +162,7 @@ class SimulatorApp:
             await _send(send, 200, f"[{','.join(lines)}]".encode(), JSON)
         elif name == "truth" and self._truth is not None:
             try:
-                body = await asyncio.to_thread(_truth_body, self._truth, query, self._now())
+                body = await asyncio.to_thread(truth_body, self._truth, query, self._now())
             except InputError as error:
                 await _send(send, 400, orjson.dumps({"error": str(error)}), JSON)
             else:
@@ -275,64 +272,5 @@ async def _send(
     await send({"type": "http.response.body", "body": body})
 
 
-async def _read(receive: Receive) -> bytes:
-    body = b""
-    while len(body) < _LARGEST_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            break
-    return body
-
-
-def _payload(raw: bytes) -> dict[str, Any] | None:
-    """The object of a JSON body; nothing given counts as an empty one, and None is what is no object at all."""
-    if not raw.strip():
-        return {}
-    try:
-        payload = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return None
-    return payload if isinstance(payload, dict) else None
-
-
-def _hour(payload: dict[str, Any]) -> datetime | None:
-    """Hour asked for; without `hora` it is hour 0. None for what no calendar or no Chilean clock has."""
-    try:
-        day = date(*(int(payload.get(key) or 0) for key in ("anho", "mes", "dia")))
-        number = int(payload.get("hora") or 0)
-    except (TypeError, ValueError):
-        return None
-    return from_wall(day, number) if 0 <= number <= 23 and 2000 <= day.year <= 2999 else None
-
-
 def _page(status: int) -> bytes:
     return _ERROR_PAGE.format(status=status).encode()
-
-
-def _truth_body(truth: Truth, query: dict[str, str], now: datetime) -> bytes:
-    """Truth of a month (`month`) or of a span (`from`, `to`: Chile hours, both included) as JSON."""
-    if "month" in query:
-        hours = [hour for hour in Month.parse(query["month"]).hours() if hour <= now]
-    elif "from" in query and "to" in query:
-        first, last = parse_wall_hour(query["from"]), parse_wall_hour(query["to"])
-        months = [Month.of(first)]
-        while months[-1] < Month.of(last):
-            months.append(months[-1].shift(1))
-        hours = [hour for month in months for hour in month.hours() if first <= hour <= min(last, now)]
-    else:
-        raise InputError("No span is given.", next_step="Add ?month=YYYY-MM, or ?from= and &to= as YYYY-MM-DDTHH.")
-    rules = {
-        key: int(query[key]) for key in ("threshold", "close_hours", "max_gap_hours") if query.get(key, "").isdigit()
-    }
-    with_data = truth.hours_with_data(hours)
-    events = truth.events(hours, **rules) if with_data else []
-    return orjson.dumps(
-        {
-            "hours": len(hours),
-            "hours_with_data": len(with_data),
-            "rows": sum(truth.row_count(hour) for hour in with_data),
-            "customers": sum(truth.national(hour) for hour in with_data),
-            "events": [{"identity": event.identity, **dataclasses.asdict(event)} for event in events],
-        }
-    )
