@@ -74,9 +74,8 @@ def parent_dir() -> Iterator[Path]:
     for cluster in folder.glob("**/postmaster.pid"):
         left = server.find(cluster.parent, ready=False)
         if left is not None:
-            process = psutil.Process(left.pid)
-            process.send_signal(signal.SIGQUIT if sys.platform != "win32" else signal.SIGTERM)
-            process.wait(timeout=30)
+            psutil.Process(left.pid).send_signal(signal.SIGQUIT if sys.platform != "win32" else signal.SIGTERM)
+            server.wait_for_end(left, cluster.parent)
     shutil.rmtree(folder)
 
 
@@ -167,15 +166,15 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_d
     open_transaction = psycopg.connect(url)
     open_transaction.execute("create table never_committed (n integer)")
     keep(url, 1)
-    first = embedded.status(postgres_dir)
-    process = psutil.Process(first.pid)
-    process.kill()
-    process.wait(timeout=30)
+    killed = server.find(postgres_dir / "data")
+    assert killed is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    server.wait_for_end(killed, postgres_dir / "data")
     assert embedded.ensure_running(postgres_dir) == url
     open_transaction.close()
     second = embedded.status(postgres_dir)
     assert second.running
-    assert second.pid != first.pid
+    assert second.pid != killed.pid
     assert rows(url) == [1]
     with psycopg.connect(url) as connection:
         assert connection.execute("select to_regclass('never_committed')").fetchone() == (None,)

@@ -1,0 +1,187 @@
+"""Connections: what moves through ADBC, and what a person reads when the database is not there."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+import psycopg
+import pytest
+import sqlalchemy
+
+from sec_core.db.database import Database, open_database
+from sec_core.errors import ConfigError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sec_core.config import Settings
+
+HOUR = datetime(2024, 8, 3, 4, tzinfo=UTC)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never answers, like a host behind a dropping firewall."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def end_other_sessions(database: Database) -> None:
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+
+def test_adbc_appends_to_a_partition_in_its_own_types(database: Database) -> None:
+    frame = pl.DataFrame(
+        {
+            "hora": [HOUR, HOUR],
+            "id_geografia": [1101, 13101],
+            "id_empresa": [1, 15],
+            "fecha_inicio": [None, date(2024, 8, 1)],
+            "clientes_afectados": [5, 2**40],
+            "n_filas": [1, 2],
+            "imputaciones": [0, 8],
+        },
+        schema={
+            "hora": pl.Datetime("us", "UTC"),
+            "id_geografia": pl.Int16,
+            "id_empresa": pl.Int16,
+            "fecha_inicio": pl.Date,
+            "clientes_afectados": pl.Int64,
+            "n_filas": pl.Int32,
+            "imputaciones": pl.Int16,
+        },
+    )
+    with database.engine.begin() as connection:
+        connection.execute(sqlalchemy.text("select asegurar_particion('2024-08-01')"))
+    with database.adbc() as connection, connection.cursor() as cursor:
+        cursor.adbc_ingest("fact_observaciones_202408", frame.to_arrow(), mode="append")
+    with database.adbc() as connection:
+        back = pl.read_database("select * from fact_observaciones order by id_geografia", connection)
+    assert back.equals(frame)
+    assert back.schema == frame.schema
+
+
+def test_adbc_takes_sixteen_bytes_into_uuid_through_a_temporary_table(database: Database) -> None:
+    keys = [uuid.UUID(int=7), uuid.uuid4()]
+    frame = pl.DataFrame({"hash_id": [key.bytes for key in keys], "n": [1, 2]}, schema_overrides={"n": pl.Int16})
+    with database.adbc() as connection, connection.cursor() as cursor:
+        cursor.execute("create temporary table nuevos (hash_id uuid, n smallint) on commit drop")
+        cursor.adbc_ingest("nuevos", frame.to_arrow(), mode="append", temporary=True)
+        cursor.execute("select hash_id::text from nuevos order by n")
+        assert cursor.fetchall() == [(str(key),) for key in keys]
+
+
+def test_an_error_inside_adbc_rolls_back(database: Database) -> None:
+    def write_and_fail() -> None:
+        with database.adbc() as connection, connection.cursor() as cursor:
+            cursor.execute("insert into dashboard_stats (id, data) values ('x', '[]')")
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        write_and_fail()
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from dashboard_stats").scalar() == 0
+
+
+def test_sessions_speak_utc(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("show timezone").scalar() == "UTC"
+    with database.adbc() as connection, connection.cursor() as cursor:
+        cursor.execute("select current_setting('timezone')")
+        assert cursor.fetchone() == ("UTC",)
+
+
+def test_a_named_database_replaces_the_embedded_one(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    settings = make_settings()
+    opened = open_database(settings)
+    with opened.engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from dim_geografia").scalar() == 347
+    opened.dispose()
+    assert not (tmp_path / "data" / "postgres").exists()
+
+
+def test_a_database_that_is_down_is_one_clear_line_without_the_password(make_settings: Callable[..., Settings]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        settings = make_settings(database_url=f"postgresql://sec:s3cret@127.0.0.1:{port}/sec")
+        with pytest.raises(DatabaseUnavailable, match="Connection refused") as caught:
+            open_database(settings)
+        down = Database(settings.database_url.get_secret_value() if settings.database_url else "")
+        with pytest.raises(DatabaseUnavailable, match="Connection refused") as by_adbc, down.adbc():
+            pass
+    for text in (str(caught.value), str(by_adbc.value), repr(down)):
+        assert f"sec at 127.0.0.1:{port}" in text
+        assert "\n" not in text
+        assert "s3cret" not in text
+
+
+def test_a_host_that_never_answers_does_not_hang(silent_port: int) -> None:
+    silent = Database(f"postgresql://sec@127.0.0.1:{silent_port}/sec?connect_timeout=2")
+    with pytest.raises(DatabaseUnavailable, match="timeout"):
+        silent.check()
+    with pytest.raises(DatabaseUnavailable, match="timeout"), silent.adbc():
+        pass
+
+
+def test_waiting_is_bounded_without_being_asked(database: Database) -> None:
+    assert Database(database.url)._parameters["connect_timeout"] == "10"
+
+
+def test_a_connection_lost_in_a_transaction_is_unavailability(database: Database) -> None:
+    def lose_by_engine() -> None:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("select 1")
+            end_other_sessions(database)
+            connection.exec_driver_sql("select 1")
+
+    def lose_by_adbc() -> None:
+        with database.adbc() as connection, connection.cursor() as cursor:
+            cursor.execute("select 1")
+            end_other_sessions(database)
+            cursor.execute("select 1")
+
+    for lose in (lose_by_engine, lose_by_adbc):
+        with pytest.raises(DatabaseUnavailable, match="lost"):
+            lose()
+
+
+def test_a_pooled_connection_lost_between_transactions_is_replaced(database: Database) -> None:
+    database.check()
+    end_other_sessions(database)
+    database.check()
+
+
+def test_faults_of_a_statement_keep_their_own_error(database: Database) -> None:
+    with pytest.raises(sqlalchemy.exc.IntegrityError), database.engine.begin() as connection:
+        connection.exec_driver_sql("insert into dim_empresa values (0, 'AGAIN')")
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("set statement_timeout = 1")
+        with pytest.raises(sqlalchemy.exc.OperationalError):
+            connection.exec_driver_sql("select pg_sleep(10)")
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "sec.db", "", "postgresql://sec:p%@x/"])
+def test_what_is_no_address_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="SEC_DATABASE_URL") as caught:
+        Database(url)
+    assert not url or url not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_the_usual_schemes_are_understood(database: Database, scheme: str) -> None:
+    other = Database(database.url.replace("postgresql", scheme, 1))
+    other.check()
+    other.dispose()
+    assert other.url == database.url
