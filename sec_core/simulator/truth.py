@@ -184,7 +184,13 @@ class Truth:
         return sorted(events, key=lambda event: event.identity)
 
     def aggregated_events(
-        self, hours: Iterable[datetime], *, threshold: int = 100, close_hours: int = 2, max_gap_hours: int = 6
+        self,
+        hours: Iterable[datetime],
+        *,
+        threshold: int = 100,
+        close_hours: int = 2,
+        max_gap_hours: int = 6,
+        newest: datetime | None = None,
     ) -> list[TrueEvent]:
         """Events of the aggregated shape: runs of a comuna's hours at or above a threshold.
 
@@ -192,7 +198,8 @@ class Truth:
             hours: Captured hours.
             threshold: Customers from which an hour belongs to a run.
             close_hours: Captured hours below it, one after the other, that close a run.
-            max_gap_hours: A run outlives so many hours without data in a row between two captured ones.
+            max_gap_hours: A run outlives so many hours without data in a row, up to the newest captured hour.
+            newest: Newest captured hour of all, detailed ones included; by default the newest of `hours`.
 
         Returns:
             Ordered by identity.
@@ -202,7 +209,9 @@ class Truth:
         reached = sorted({code for listed in values.values() for code, n in listed.items() if n >= threshold})
         events = []
         for code in reached:
-            for first, last, closed in _runs(captured, values, code, threshold, close_hours, max_gap_hours):
+            line = [(hour, values[hour].get(code, 0)) for hour in captured]
+            after = newest or captured[-1]
+            for first, last, closed in _runs(line, threshold, close_hours, max_gap_hours, after):
                 inside = captured[bisect_left(captured, first) : bisect_right(captured, last)]
                 by_hour = {hour: values[hour].get(code, 0) for hour in inside}
                 listing = [hour for hour in inside if code in values[hour]]
@@ -224,7 +233,11 @@ class Truth:
         events = self.detailed_events(detailed, newest=captured[-1]) if detailed else []
         if others:
             events += self.aggregated_events(
-                others, threshold=threshold, close_hours=close_hours, max_gap_hours=max_gap_hours
+                others,
+                threshold=threshold,
+                close_hours=close_hours,
+                max_gap_hours=max_gap_hours,
+                newest=captured[-1],
             )
         return sorted(events, key=lambda event: event.identity)
 
@@ -262,23 +275,18 @@ def _event(
 
 
 def _runs(
-    captured: list[datetime],
-    values: dict[datetime, dict[str, int]],
-    code: str,
-    threshold: int,
-    close_hours: int,
-    max_gap_hours: int,
+    line: list[tuple[datetime, int]], threshold: int, close_hours: int, max_gap_hours: int, newest: datetime
 ) -> list[tuple[datetime, datetime, bool]]:
     """First hour, last hour at or above the threshold, and whether it is closed, of each run of a comuna."""
     runs: list[tuple[datetime, datetime, bool]] = []
     first: datetime | None = None
-    last = previous = captured[0]
+    last = previous = line[0][0]
     below = 0
-    for hour in captured:
+    for hour, customers in line:
         if first is not None and _source_hours_between(previous, hour) > max_gap_hours:
             runs.append((first, last, True))
             first = None
-        if values[hour].get(code, 0) >= threshold:
+        if customers >= threshold:
             first = hour if first is None else first
             last, below = hour, 0
         elif first is not None:
@@ -288,7 +296,8 @@ def _runs(
                 first = None
         previous = hour
     if first is not None:
-        runs.append((first, last, False))
+        # Hours after the last usable one exist only where later days are detailed; the newest is one of them.
+        runs.append((first, last, _source_hours_between(previous, newest + HOUR) > max_gap_hours))
     return runs
 
 

@@ -112,6 +112,12 @@ def test_a_day_with_a_detailed_hour_is_a_detailed_day() -> None:
     assert [e.ends for e in events] == [START + 10 * HOUR, None]
 
 
+@pytest.mark.parametrize(("later", "ends"), [(6, None), (7, START + HOUR)])
+def test_detailed_hours_after_a_run_are_hours_without_data(later: int, ends: datetime | None) -> None:
+    truth = Truth(made(Outage("13101", "ENEL", START, (150,) * 20)))
+    assert [e.ends for e in truth.aggregated_events([START], newest=START + later * HOUR)] == [ends]
+
+
 def test_blank_names_and_companies_are_unknown() -> None:
     truth = Truth(made(Outage("", "", START, (4,)), Outage("", "CGE", START, (3,))))
     assert set(truth.observations(START)) == {("", UNKNOWN, date(2025, 6, 10)), ("", "CGE", date(2025, 6, 10))}
