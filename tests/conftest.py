@@ -72,7 +72,10 @@ def database(server_url: str) -> Iterator[Database]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
+            # Ten times faster than the default where nothing is synced.
+            sql.SQL("create database {} template {} strategy file_copy").format(
+                sql.Identifier(name), sql.Identifier(_TEMPLATE)
+            )
         )
     fresh = Database(f"{server_url.rpartition('/')[0]}/{name}")
     yield fresh

@@ -23,7 +23,8 @@ _HEAD = """# Data dictionary
 Made from the comments in the database by `python -m sec_core.db.dictionary`; edit the comments in
 `sec_core/db/migrations/sql`, not this page.
 
-- Instants are `timestamp with time zone` and name the beginning of an hour unless said otherwise. Days, months and `id_tiempo` are those of the wall clock of America/Santiago.
+- Instants are `timestamp with time zone` and name the beginning of an hour unless said otherwise. Days,
+  months and `id_tiempo` are those of the wall clock of America/Santiago.
 - Counts of customers are customers without supply, not people. A missing row is not a zero: see `capturas`.
 """
 # A partition is its table again.
