@@ -1,0 +1,68 @@
+"""What capture needs, opened for a test: gate, client, store and ledger on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.store import BronzeStore
+from sec_core.clock import Clock, SystemClock
+from sec_core.db.database import Database
+from sec_core.source.client import SourceClient
+from sec_core.source.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from datetime import datetime
+
+    from sec_core.config import Settings
+
+
+class HastyClock(SystemClock):
+    """The machine's clock, with waits of at most a hundredth of a second; notes the waits asked for."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(min(seconds, 0.01))
+
+
+@dataclass(frozen=True, slots=True)
+class Capturing:
+    """Adapters for capture."""
+
+    settings: Settings
+    database: Database
+    gate: Gate
+    client: SourceClient
+    store: BronzeStore
+    ledger: Ledger
+    clock: Clock
+
+    async def run(self, hours: Iterable[datetime], now: datetime, *, force: bool = False) -> CaptureReport:
+        """Ask for those of the hours that are not settled."""
+        wanted = list(hours)
+        rows = self.ledger.rows(wanted)
+        todo = hours_to_ask(wanted, rows, now, force=force)
+        return await capture_hours(todo, client=self.client, ledger=self.ledger, clock=self.clock)
+
+
+@asynccontextmanager
+async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Capturing]:
+    """Open everything; requests leave as fast as the settings let them, but backoff takes no time."""
+    clock = clock or HastyClock()
+    assert settings.database_url is not None
+    database = Database(settings.database_url.get_secret_value())
+    store = BronzeStore(settings.bronze_dir)
+    try:
+        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+            yield Capturing(settings, database, gate, client, store, Ledger(database, store), clock)
+    finally:
+        database.dispose()
