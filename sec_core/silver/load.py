@@ -124,21 +124,20 @@ def load_month(
     values = _ledger(database) if values is None else values
     names = default_names() if names is None else names
     rules = EventRules.of(settings)
-    while True:
-        with database.adbc() as connection:
-            store = SilverStore(connection)
+    with database.adbc() as connection:
+        store = SilverStore(connection)
+        while True:
             plan = _plan(store, values, month, only, force=force)
             if plan.empty and store.rules() == rules:
                 return _report(store, month, plan, None)
-        observed = observe(_bodies(plan, bodies), names)
-        with database.adbc() as connection:
-            store = SilverStore(connection)
+            connection.rollback()  # no transaction stays open while bodies are read
+            observed = observe(_bodies(plan, bodies), names)
             store.lock()
             # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
-            if _stale(plan, values, month):
-                continue
-            derived = _write(store, month, plan, observed, rules)
-            return _report(store, month, plan, derived)
+            if not _stale(plan, values, month):
+                derived = _write(store, month, plan, observed, rules)
+                return _report(store, month, plan, derived)
+            connection.rollback()
 
 
 def load_hours(

@@ -16,7 +16,10 @@ _LOADED = text("""
         coalesce(sum(clientes), 0) as customers
     from cargas where hora >= :first and hora < :last
 """)
-_EVENTS = text("select count(*) from fact_interrupciones where inicio >= :first and inicio < :last")
+_EVENTS = text("""
+    select count(*) as listed, count(*) filter (where inicio >= :first and inicio < :last) as begun
+    from fact_interrupciones where primera_hora < :last and ultima_hora >= :first
+""")
 _IMPUTED = text("select regla, filas from calidad_imputacion where mes = :month order by regla")
 _UNRESOLVED = text("""
     select coalesce(sum(n_filas), 0) from nombres_no_resueltos
@@ -33,7 +36,8 @@ class MonthFigures:
         rows: Rows of their captures.
         observations: Observations that these became.
         customers: Sum of customers over the rows.
-        events: Events that begin in the month.
+        events: Events with an hour in the month.
+        events_begun: Those of them that begin in it, which Gold counts under this month.
         imputed: Rows (events for the cap) touched by each rule, by the rule's name.
         unresolved: Rows with a name, which is not blank, that did not resolve.
     """
@@ -43,6 +47,7 @@ class MonthFigures:
     observations: int
     customers: int
     events: int
+    events_begun: int
     imputed: dict[str, int]
     unresolved: int
 
@@ -56,12 +61,14 @@ def month_figures(database: Database, month: Month) -> MonthFigures:
     window = {"first": month.start, "last": month.end}
     with database.engine.connect() as connection:
         loaded = connection.execute(_LOADED, window).one()
+        events = connection.execute(_EVENTS, window).one()
         return MonthFigures(
             hours=loaded.hours,
             rows=int(loaded.rows),
             observations=int(loaded.observations),
             customers=int(loaded.customers),
-            events=connection.execute(_EVENTS, window).scalar_one(),
+            events=events.listed,
+            events_begun=events.begun,
             imputed={row.regla: row.filas for row in connection.execute(_IMPUTED, {"month": month.first_day})},
             unresolved=int(connection.execute(_UNRESOLVED, window).scalar_one()),
         )

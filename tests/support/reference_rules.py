@@ -1,4 +1,4 @@
-"""The contract's rules once more, in plain Python over lists, slow and without tricks, to compare the fast code with."""
+"""The contract's rules once more, in plain Python over lists, without tricks: what the fast code must equal."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def values_of_hour(draw: st.DrawFn, hour: datetime, shape: str) -> Hour:
             shape, [Listed(geo, 1, None, draw(st.sampled_from([0, 3, 9, 10, 11, 25])), _bits(geo)) for geo in places]
         )
     today = chile_day(hour)
-    starts = [today, today - timedelta(days=1), date(2024, 2, 19), date(1999, 12, 31)]
+    starts = [today, today - timedelta(days=1), date(2019, 2, 19), date(1999, 12, 31)]
     keys = draw(
         st.lists(
             st.tuples(st.sampled_from(GEOGRAPHIES), st.sampled_from(COMPANIES), st.sampled_from(starts)),

@@ -1,0 +1,123 @@
+"""A small Bronze in memory and an ordered export of Silver, for tests of loading."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from sec_core.bronze.model import Capture, Origin, Shape
+from sec_core.hours import CHILE, from_wall
+from sec_core.reference import tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sec_core.db.database import Database
+    from support.reference_rules import Hour, Listed
+
+EXPORT = {
+    "cargas": "hora",
+    "fact_observaciones": "hora, id_geografia, id_empresa, fecha_inicio",
+    "tramos": "mes, forma, id_geografia, id_empresa, fecha_inicio, primera_hora",
+    "fact_interrupciones": "hash_id",
+    "calidad_imputacion": "mes, regla",
+    "nombres_no_resueltos": "hora, tipo, nombre_region, nombre",
+}
+"""Tables of Silver that a load writes, and the order of their export."""
+
+
+@dataclass
+class MemoryBronze:
+    """Bodies by key and the value of each hour: what loading needs of Bronze and its ledger."""
+
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    held: dict[datetime, Capture] = field(default_factory=dict)
+    revision: int = 0
+
+    def put(self, hour: datetime, shape: Shape, body: bytes) -> Capture:
+        """Make a body the value of an hour."""
+        rows = orjson.loads(body)
+        self.revision += 1
+        sha256 = hashlib.sha256(body).hexdigest()
+        capture = Capture(
+            hour=hour,
+            captured_at=datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.revision),
+            shape=shape,
+            origin=Origin.SEC,
+            key=sha256,
+            sha256=sha256,
+            rows=len(rows),
+            customers=0,
+        )
+        self.bodies[sha256] = body
+        self.held[hour] = capture
+        return capture
+
+    def put_file(self, path: Path) -> Capture:
+        """Make a captured file, named by its Chile wall-clock hour, the value of that hour."""
+        day = datetime.strptime(path.name[:10], "%Y-%m-%d").replace(tzinfo=CHILE).date()
+        hour = from_wall(day, int(path.name[11:13]))
+        assert hour is not None
+        return self.put(hour, Shape(path.parent.name), path.read_bytes())
+
+    def values(self, first: datetime, last: datetime) -> list[Capture]:
+        """The value of each hour in [first, last), as the ledger gives them."""
+        return [self.held[hour] for hour in sorted(self.held) if first <= hour < last]
+
+    def read(self, capture: Capture) -> bytes:
+        """A body's bytes."""
+        return self.bodies[capture.key]
+
+
+def body_of(hour: Hour) -> bytes:
+    """The body that shows an hour's rows, one source row each."""
+    return orjson.dumps([_row(row, hour.shape) for row in hour.rows])
+
+
+def _row(row: Listed, shape: str) -> dict[str, Any]:
+    place = _PLACES.get(row.geo, ("", ""))
+    base: dict[str, Any] = {
+        "NOMBRE_REGION": place[0],
+        "NOMBRE_COMUNA": place[1],
+        "CLIENTES_AFECTADOS": row.customers,
+    }
+    if shape == "aggregated":
+        return base
+    assert row.start is not None
+    day = row.start
+    return {
+        "DIA_INT": day.day,
+        "MES_INT": day.month,
+        "ANHO_INT": day.year,
+        "HORA": 0,
+        "DIA": 0,
+        "MES": 0,
+        "ANHO": 0,
+        "NOMBRE_EMPRESA": _COMPANIES[row.company] if row.company else "",
+        "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ",
+        "FECHA_INT_STR": f"{day.day}/{day.month}/{day.year}",
+        **base,
+    }
+
+
+_PLACES = {comuna.id_geografia: (comuna.nombre_region, comuna.nombre_oficial) for comuna in tables.comunas()}
+_COMPANIES = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
+
+
+def export(database: Database) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of Silver, in a fixed order."""
+    with database.engine.connect() as connection:
+        return {
+            table: [tuple(row) for row in connection.exec_driver_sql(f"select * from {table} order by {order}")]
+            for table, order in EXPORT.items()
+        }
+
+
+def clear(database: Database) -> None:
+    """Empty Silver, dimensions aside."""
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"truncate {', '.join(EXPORT)}, reglas, clientes_regionales")
