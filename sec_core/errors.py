@@ -151,6 +151,14 @@ class PublicationError(SecError):
     code = "publication"
 
 
+class PublicationUnavailable(PublicationError):
+    """The place of publication did not answer, or only with a server error."""
+
+    code = "publication_unavailable"
+    transient = True
+    default_next_step = "Run `sec publish` again later; what was published before stays whole."
+
+
 class IncompleteError(SecError):
     """The work ended in good order but not all that was asked for could be done."""
 

@@ -92,7 +92,8 @@ alter table public.interrupciones_recientes enable row level security;
 
 do $$
 declare
-    name text;
+    name   text;
+    reader text;
 begin
     foreach name in array array['dashboard_stats', 'interrupciones_recientes'] loop
         if not exists (
@@ -104,8 +105,15 @@ begin
     foreach name in array array[
         'dashboard_stats', 'interrupciones_recientes', 'v_recientes_por_region', 'v_recientes_por_hora'
     ] loop
-        execute format('revoke all on public.%I from public, anon, authenticated', name);
-        execute format('grant select on public.%I to anon, authenticated', name);
+        -- A new Supabase table comes with all rights for everybody.
+        foreach reader in array array['anon', 'authenticated'] loop
+            if has_table_privilege(reader, 'public.' || name, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
+                or not has_table_privilege(reader, 'public.' || name, 'SELECT')
+            then
+                execute format('revoke all on public.%I from public, %I', name, reader);
+                execute format('grant select on public.%I to %I', name, reader);
+            end if;
+        end loop;
         execute format('grant select, insert, update, delete on public.%I to service_role', name);
     end loop;
 end

@@ -1,0 +1,170 @@
+"""Publication to Supabase: validate everything, compare, one upsert, read back. A failure leaves what was published."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from loguru import logger
+from pydantic import TypeAdapter, ValidationError
+
+from sec_core.errors import PublicationError
+from sec_core.gold import guard, recent
+from sec_core.gold.build import EVENTS_FILE
+from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.supabase import SupabaseStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sec_core.clock import Clock
+    from sec_core.config import Settings
+
+NOT_CONFIGURED = "There are no Supabase settings (SUPABASE_URL, SUPABASE_KEY): Gold is published locally only."
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What a publication did.
+
+    Attributes:
+        published: Whether anything was sent; False where there are no Supabase settings.
+        payloads: Rows of each payload.
+        forced: What was lost against the earlier publication, by permission.
+        events: Rows of `interrupciones_recientes`.
+        events_written: Rows of it that were new or differed.
+        events_deleted: Rows of it that were deleted.
+        events_unarchived: Rows of it that slid out of the window but stay, since the archive lacks them.
+    """
+
+    published: bool
+    payloads: dict[str, int] = field(default_factory=dict)
+    forced: tuple[str, ...] = ()
+    events: int = 0
+    events_written: int = 0
+    events_deleted: int = 0
+    events_unarchived: int = 0
+
+    def line(self) -> str:
+        """The report as one line for a person."""
+        if not self.published:
+            return NOT_CONFIGURED
+        return (
+            f"Published {len(self.payloads)} payloads and {self.events} events of the last 30 days"
+            f" ({self.events_written} written, {self.events_deleted} deleted)."
+        )
+
+
+def publish(
+    settings: Settings, clock: Clock, *, force: bool = False, sleep: Callable[[float], None] = time.sleep
+) -> PublishReport:
+    """Publish what `gold/` holds.
+
+    Args:
+        settings: `gold_dir` and the Supabase project; without a project nothing is sent and nothing fails.
+        clock: Gives the time of publication.
+        force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+        sleep: Waits between attempts.
+
+    Returns:
+        What was published.
+
+    Raises:
+        PublicationError: Gold is missing or invalid, would lose what is published, or Supabase refused it.
+        PublicationUnavailable: Supabase did not answer, however often it was asked.
+    """
+    if settings.supabase_url is None or settings.supabase_key is None:
+        logger.bind(stage="publish").info(NOT_CONFIGURED)
+        return PublishReport(published=False)
+    payloads = read_payloads(settings.gold_dir / "dashboard_stats")
+    with closing(SupabaseStore(settings, sleep=sleep)) as store:
+        before = store.payloads()
+        events_before = store.events(recent.COLUMNS)
+        newest = payloads["meta"][0]["ultima_hora"]
+        lost = [*guard.losses(before, payloads), *_lost_events(events_before, newest)]
+        if lost and not force:
+            raise PublicationError(
+                f"Nothing was published: {' '.join(lost)}",
+                next_step="Check `sec status`; if this is meant, publish with --force.",
+            )
+        _publish_payloads(store, payloads, clock)
+        changes = recent.RecentPlan([], [], 0, 0)
+        if newest is not None:
+            changes = recent.plan(settings.gold_dir / EVENTS_FILE, _instant(newest), events_before)
+            _publish_events(store, changes)
+    report = PublishReport(
+        published=True,
+        payloads={name: len(rows) for name, rows in payloads.items()},
+        forced=tuple(lost),
+        events=changes.rows,
+        events_written=len(changes.write),
+        events_deleted=len(changes.delete),
+        events_unarchived=changes.unarchived,
+    )
+    logger.bind(stage="publish").info(report.line())
+    return report
+
+
+def read_payloads(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """All payloads of the registry from their files, each row validated.
+
+    Raises:
+        PublicationError: A file is missing, is no JSON, or holds what its model refuses.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for spec in PAYLOADS:
+        path = folder / f"{spec.id}.json"
+        try:
+            found[spec.id] = orjson.loads(path.read_bytes())
+            TypeAdapter(list[spec.row]).validate_python(found[spec.id])  # type: ignore[name-defined]
+        except OSError:
+            raise PublicationError(f"There is no {path.name}.", next_step="Run `sec gold` first.") from None
+        except (orjson.JSONDecodeError, ValidationError) as error:
+            first = str(error).splitlines()[0]
+            raise PublicationError(f"{path.name} is not valid: {first}.", next_step="Run `sec gold` again.") from error
+    if len(found["meta"]) != 1:
+        raise PublicationError("meta.json must hold one object.", next_step="Run `sec gold` again.")
+    return found
+
+
+def _publish_payloads(store: SupabaseStore, payloads: dict[str, list[dict[str, Any]]], clock: Clock) -> None:
+    stamp = clock.now().isoformat()
+    store.upsert_payloads([{"id": name, "data": rows, "updated_at": stamp} for name, rows in payloads.items()])
+    after = store.payloads()
+    different = [name for name, rows in payloads.items() if after.get(name) != rows]
+    if different:
+        raise PublicationError(
+            f"What Supabase holds is not what was sent: {', '.join(sorted(different))}.",
+            next_step="Another publication may have come between; run `sec publish` again.",
+        )
+
+
+def _publish_events(store: SupabaseStore, changes: recent.RecentPlan) -> None:
+    try:
+        store.upsert_events(changes.write)
+        store.delete_events(changes.delete)
+    except PublicationError as error:
+        raise type(error)(
+            f"The payloads are published, the recent events are not: {error.message}", next_step=error.next_step
+        ) from None
+    if changes.unarchived:
+        logger.bind(stage="publish").warning(
+            "{} events slid out of the 30-day window but are not in the archive; they stay published.",
+            changes.unarchived,
+        )
+
+
+def _lost_events(published: list[dict[str, Any]], newest: str | None) -> list[str]:
+    last = recent.newest_published(published)
+    if last > (newest or ""):
+        return [f"interrupciones_recientes reaches {last}, but the newest loaded hour is {newest or 'none'}."]
+    return []
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

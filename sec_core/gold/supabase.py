@@ -1,0 +1,191 @@
+"""The Supabase project as an adapter: reads and writes through its REST API, with bounded retries and clear errors.
+
+Nothing here puts the key, or an answer's headers, into a message, a log line or an exception chain.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+from loguru import logger
+
+from sec_core.errors import PublicationError, PublicationUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from supabase import Client
+
+    from sec_core.config import Settings
+
+T = TypeVar("T")
+
+PAGE = 1000
+"""Rows asked for at once: Supabase answers at most this many by default."""
+
+BATCH = 2000
+"""Events sent at once."""
+
+_EVENTS = "interrupciones_recientes"
+SCHEMA_FILE = "deployments/supabase/schema.sql"
+_WRONG_KEY = "Set SUPABASE_KEY to the project's service key (service_role), and SUPABASE_URL to the same project."
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
+_MISSING = frozenset({"42P01", "PGRST205", "PGRST204", "42703"})
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 30.0
+
+
+@dataclass(slots=True)
+class _LastAnswer:
+    """Status of the newest answer: the client's errors don't carry it."""
+
+    status: int = 0
+
+    def note(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+
+
+class SupabaseStore:
+    """Tables `dashboard_stats` and `interrupciones_recientes` of one Supabase project.
+
+    Every call is repeated after a transient failure, at most `retries` times; all of them can be repeated safely.
+    """
+
+    def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Make the client; connects only when it is used.
+
+        Args:
+            settings: supabase_url, supabase_key, timeout_s, retries.
+            sleep: Waits between attempts.
+
+        Raises:
+            PublicationError: The settings for Supabase are missing or are no address.
+        """
+        from supabase import create_client  # noqa: PLC0415 - costs a second, and most commands need no Supabase
+        from supabase.lib.client_options import SyncClientOptions  # noqa: PLC0415
+
+        if settings.supabase_url is None or settings.supabase_key is None:
+            raise PublicationError("There is no Supabase project to publish to.", next_step=_WRONG_KEY)
+        self._sleep = sleep
+        self._retries = settings.retries
+        self._answer = _LastAnswer()
+        self._http = httpx.Client(
+            timeout=settings.timeout_s,
+            event_hooks={"response": [self._answer.note]},
+            # HTTP/2 would bring a library that logs headers, the key among them, at debug level.
+            http2=False,
+            follow_redirects=False,
+        )
+        options = SyncClientOptions(
+            httpx_client=self._http, auto_refresh_token=False, persist_session=False, postgrest_client_retry=False
+        )
+        self._client: Client = create_client(
+            str(settings.supabase_url), settings.supabase_key.get_secret_value(), options
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def payloads(self) -> dict[str, list[Any]]:
+        """All published payloads, read in one statement: never a mix of two publications."""
+        query = self._table("dashboard_stats").select("id,data")
+        return {row["id"]: row["data"] for row in self._run("read dashboard_stats", query.execute)}
+
+    def upsert_payloads(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write payloads (id, data, updated_at) in one statement: all of them or none."""
+        query = self._table("dashboard_stats").upsert(list(rows), returning=_minimal())
+        self._run("write dashboard_stats", query.execute)
+
+    def events(self, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """All rows of `interrupciones_recientes`, a page at a time, by hash_id."""
+        found: list[dict[str, Any]] = []
+        while True:
+            query = self._table(_EVENTS).select(",".join(columns)).order("hash_id").limit(PAGE)
+            if found:
+                query = query.gt("hash_id", found[-1]["hash_id"])
+            page = self._run(f"read {_EVENTS}", query.execute)
+            found.extend(page)
+            if not page:
+                return found
+
+    def upsert_events(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Write events by hash_id, in batches."""
+        for batch in _batches(rows, BATCH):
+            query = self._table(_EVENTS).upsert(batch, returning=_minimal())
+            self._run(f"write {_EVENTS}", query.execute)
+
+    def delete_events(self, hash_ids: Sequence[str]) -> None:
+        """Delete events by hash_id, in batches that fit into an address."""
+        for batch in _batches(hash_ids, 100):
+            query = self._table(_EVENTS).delete(returning=_minimal()).in_("hash_id", batch)
+            self._run(f"delete from {_EVENTS}", query.execute)
+
+    def _table(self, name: str) -> Any:  # noqa: ANN401 - the client's builders are hardly typed
+        return self._client.table(name)
+
+    def _run(self, what: str, call: Callable[[], Any]) -> list[Any]:
+        """Do one call, again after a transient failure."""
+        for attempt in range(self._retries + 1):
+            try:
+                with self._clear_errors(what):
+                    rows: list[Any] = call().data
+                    return rows
+            except PublicationUnavailable as error:
+                if attempt == self._retries:
+                    raise
+                wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
+                logger.bind(stage="publish", code=error.code).warning("{} Next try in {:.0f} s.", error.message, wait)
+                self._sleep(wait)
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _clear_errors(self, what: str) -> Iterator[None]:
+        """Turn the client's errors into the project's.
+
+        The causes are cut off: they hold the request and with it the key.
+        """
+        from postgrest.exceptions import APIError  # noqa: PLC0415
+
+        self._answer.status = 0
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise PublicationUnavailable(f"Supabase did not answer ({what}): {type(error).__name__}.") from None
+        except APIError as error:
+            raise _explain(what, self._answer.status, str(error.code or ""), error.message or "") from None
+
+
+def _explain(what: str, status: int, code: str, message: str) -> PublicationError:
+    if status in _TRANSIENT_STATUS:
+        return PublicationUnavailable(f"Supabase answered {status} ({what}).")
+    if status == httpx.codes.UNAUTHORIZED and code != "42501":
+        return PublicationError("Supabase does not accept the key.", next_step=_WRONG_KEY)
+    if code in _MISSING or status == httpx.codes.NOT_FOUND:
+        return PublicationError(
+            f"A table or column is missing in Supabase ({what}).", next_step=f"Apply {SCHEMA_FILE} to the project."
+        )
+    if code == "42501" or status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return PublicationError(
+            f"Supabase's policies refuse this key ({what}).",
+            next_step=f"{_WRONG_KEY} If it is, apply {SCHEMA_FILE}.",
+        )
+    return PublicationError(
+        f"Supabase refused ({what}): {code or status} {message}".strip() + ".",
+        next_step=f"Compare the project with {SCHEMA_FILE}.",
+    )
+
+
+def _minimal() -> Any:  # noqa: ANN401
+    from postgrest.types import ReturnMethod  # noqa: PLC0415
+
+    return ReturnMethod.minimal
+
+
+def _batches(rows: Sequence[T], size: int) -> Iterator[list[T]]:
+    for start in range(0, len(rows), size):
+        yield list(rows[start : start + size])

@@ -1,0 +1,419 @@
+"""Publication against PostgREST itself, with JWT roles and row-level security, through supabase-py."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import psycopg
+import pytest
+from loguru import logger
+from postgrest.exceptions import APIError
+from supabase import Client, create_client
+from support.postgrest import SCHEMA, Project, executable, project, token
+
+from sec_core.errors import PublicationError, PublicationUnavailable
+from sec_core.gold import local, parquet
+from sec_core.gold.build import EVENTS_FILE
+from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.payloads.meta import MetaRow
+from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.payloads.time_series import TimeSeriesRow
+from sec_core.gold.publish import PublishReport, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sec_core.config import Settings
+    from sec_core.gold.model import PayloadRow
+
+NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
+NOW = NEWEST + timedelta(hours=3)
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"Publication waits otherwise ({seconds} s).")
+
+
+@pytest.fixture(scope="module")
+def supabase_project(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    executable()
+    with project(server_url, tmp_path_factory.mktemp("postgrest")) as running:
+        yield running
+
+
+@pytest.fixture
+def supabase(supabase_project: Project) -> Iterator[Project]:
+    """The project with empty tables."""
+    supabase_project.sql("truncate dashboard_stats, interrupciones_recientes")
+    supabase_project.requests.clear()
+    yield supabase_project
+    supabase_project.intercept = lambda _method, _path: None
+
+
+@pytest.fixture
+def gold_settings(supabase: Project, make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
+    def make(key: str | None = None) -> Settings:
+        return make_settings(
+            database_url=supabase.database_url,
+            supabase_url=supabase.url,
+            supabase_key=key or supabase.service_key,
+            retries=2,
+            timeout_s=30,
+        )
+
+    return make
+
+
+def no_wait(_seconds: float) -> None:
+    """Retries at once."""
+
+
+def send(settings: Settings, *, force: bool = False) -> PublishReport:
+    return publish(settings, FixedClock(), force=force, sleep=no_wait)
+
+
+def write_gold(
+    settings: Settings, *, months: int = 2, affected: int = 10, event_hours: tuple[int, ...] = (0, 5), rows: int = 1
+) -> None:
+    """A small Gold: `months` months in `time_series`, and events that end that many hours before the newest hour."""
+    series = [
+        TimeSeriesRow(mes=date(2024, month, 1), nombre_region=f"REGION {row}", afectados=affected)
+        for month in range(1, months + 1)
+        for row in range(rows)
+    ]
+    meta = MetaRow.model_validate(
+        {
+            "generado": NOW,
+            "primera_hora": NEWEST - timedelta(days=60),
+            "ultima_hora": NEWEST,
+            "formas": [],
+            "meses_con_empresa": [],
+            "umbrales": {"umbral_evento": 1, "horas_cierre": 1, "horas_sin_datos_max": 1, "cobertura_minima": 0.95},
+            "denominadores": [],
+            "totales": dict.fromkeys(
+                ("eventos", "eventos_abiertos", "clientes_afectados", "horas_cargadas", "filas", "observaciones"), 0
+            ),
+            "fuente": "SEC",
+            "fuente_url": "https://example.org",
+            "cita": "SEC",
+            "licencia": "none",
+        }
+    )
+    payloads: dict[str, list[PayloadRow]] = {spec.id: [] for spec in PAYLOADS}
+    payloads["time_series"] = [*series]
+    payloads["meta"] = [meta]
+    local.write_files(payloads, settings.gold_dir / "dashboard_stats")
+    parquet.write(make_events(event_hours), settings.gold_dir / EVENTS_FILE, parquet.EVENTS, "Events")
+
+
+def make_events(hours_before: tuple[int, ...]) -> pl.DataFrame:
+    last = [NEWEST - timedelta(hours=hours) for hours in hours_before]
+    count = len(last)
+    times = dict.fromkeys(("inicio", "hora_maximo", "primera_hora", "ultima_hora"), last)
+    numbers = {name: [7] * count for name in ("clientes_afectados", "clientes_afectados_crudo", "cliente_horas")}
+    texts = {
+        name: ["07"] * count
+        for name in ("codigo_region", "codigo_comuna", "nombre_region", "nombre_comuna", "nombre_empresa")
+    }
+    return pl.DataFrame(
+        {
+            "hash_id": [f"00000000-0000-0000-0000-{hours:012d}" for hours in hours_before],
+            "forma": ["detailed"] * count,
+            "id_tiempo": [2024083100] * count,
+            "fin": [hour + timedelta(hours=1) for hour in last],
+            "n_observaciones": [1] * count,
+            "imputaciones": [0] * count,
+            "topado": [False] * count,
+            "meses_denominador": [None] * count,
+            **times,
+            **numbers,
+            **texts,
+        },
+        schema_overrides={"meses_denominador": pl.Int16, "fin": UTC_TIME, **dict.fromkeys(times, UTC_TIME)},
+    )
+
+
+def client(supabase: Project, key: str) -> Client:
+    return create_client(supabase.url, key)
+
+
+def stored(supabase: Project) -> list[tuple[object, ...]]:
+    return supabase.sql("select id, data::text, updated_at from dashboard_stats order by id")
+
+
+def test_a_publication_is_one_upsert_that_anybody_can_read(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    write_gold(settings)
+    report = send(settings)
+    assert report.published
+    assert (report.payloads["time_series"], report.events, report.events_written) == (2, 2, 2)
+    assert [path.partition("?")[0] for method, path in supabase.requests if method == "POST"] == [
+        "/rest/v1/dashboard_stats",
+        "/rest/v1/interrupciones_recientes",
+    ]
+    anon = client(supabase, supabase.anon_key)
+    rows: list[Any] = anon.table("dashboard_stats").select("*").execute().data
+    assert {row["id"] for row in rows} == {spec.id for spec in PAYLOADS}
+    assert len({row["updated_at"] for row in rows}) == 1
+    assert next(row["data"] for row in rows if row["id"] == "time_series")[0] == {
+        "mes": "2024-01-01",
+        "nombre_region": "REGION 0",
+        "afectados": 10,
+    }
+    by_region: list[Any] = anon.table("v_recientes_por_region").select("*").execute().data
+    assert [(row["nombre_region"], row["eventos"], row["clientes_afectados"]) for row in by_region] == [("07", 2, 14)]
+    by_hour: list[Any] = anon.table("v_recientes_por_hora").select("*").order("hora").execute().data
+    assert [(row["hora"][:13], row["eventos_vivos"]) for row in by_hour] == [("2024-08-31T18", 1), ("2024-08-31T23", 1)]
+
+
+@pytest.mark.parametrize("table", ["dashboard_stats", "interrupciones_recientes"])
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_the_public_may_not_write(
+    supabase: Project, gold_settings: Callable[..., Settings], role: str, table: str
+) -> None:
+    settings = gold_settings()
+    write_gold(settings)
+    send(settings)
+    before = supabase.sql(f"select * from {table} order by 1")
+    outsider = client(supabase, token(role)).table(table)
+    key = "id" if table == "dashboard_stats" else "hash_id"
+    for attempt in (
+        outsider.upsert({"id": "x", "data": []} if key == "id" else {"hash_id": str(before[0][0])}),
+        outsider.update({"imputaciones": 1} if key == "hash_id" else {"data": []}).neq(key, str(before[0][0])),
+        outsider.delete().neq(key, "00000000-0000-0000-0000-00000000ffff"),
+    ):
+        with pytest.raises(APIError) as refused:
+            attempt.execute()
+        assert refused.value.code == "42501"
+    assert supabase.sql(f"select * from {table} order by 1") == before
+
+
+def test_a_second_publication_changes_only_what_differs(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    write_gold(settings)
+    send(settings)
+    write_gold(settings, event_hours=(0, 2))
+    report = send(settings)
+    # The event of five hours before is gone from Silver: a revision replaced it.
+    assert (report.events_written, report.events_deleted, report.events) == (1, 1, 2)
+    assert len(supabase.sql("select hash_id from interrupciones_recientes")) == 2
+
+
+def test_events_that_slid_out_stay_until_the_archive_has_them(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    write_gold(settings, event_hours=(0, 719, 720, 900))
+    assert send(settings).events == 2
+    old = make_events((900, 901))
+    for key, hour in old.select("hash_id", "ultima_hora").rows():
+        supabase.sql(
+            f"insert into interrupciones_recientes select '{key}', forma, codigo_region, nombre_region, codigo_comuna,"
+            f" nombre_comuna, nombre_empresa, '{hour}', '{hour}', 1, 1, '{hour}', '{hour}', '{hour}', 1, 0, false"
+            " from interrupciones_recientes limit 1"
+        )
+    report = send(settings)
+    assert (report.events_deleted, report.events_unarchived) == (1, 1)
+    kept = {str(row[0])[-4:] for row in supabase.sql("select hash_id from interrupciones_recientes")}
+    assert kept == {"0000", "0719", "0901"}
+
+
+def test_a_publication_that_loses_rows_stops_unless_forced(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    write_gold(settings, months=5)
+    send(settings)
+    before = stored(supabase)
+    write_gold(settings, months=3)
+    with pytest.raises(PublicationError, match=r"time_series would fall from 5 rows to 3.*newest month 2024-05"):
+        send(settings)
+    assert stored(supabase) == before
+    report = send(settings, force=True)
+    assert len(report.forced) == 2
+    assert stored(supabase) != before
+
+
+def test_gold_that_is_invalid_or_missing_is_not_published(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    with pytest.raises(PublicationError, match=r"sec gold"):
+        send(settings)
+    write_gold(settings)
+    path = settings.gold_dir / "dashboard_stats" / "time_series.json"
+    path.write_bytes(b'[{"mes": "2024-01-01", "nombre_region": "MAULE", "afectados": -1}]')
+    with pytest.raises(PublicationError, match=r"time_series\.json is not valid"):
+        send(settings)
+    assert supabase.requests == []
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (token("service_role", secret="another-secret-0123456789-0123456789"), "does not accept the key"),
+        ("no.jwt.at-all", "does not accept the key"),
+        (token("nobody"), "refuse"),
+        (token("anon"), "policies refuse this key"),
+    ],
+)
+def test_a_wrong_key_is_a_clear_error(
+    supabase: Project, gold_settings: Callable[..., Settings], key: str, message: str
+) -> None:
+    settings = gold_settings(key)
+    write_gold(settings)
+    with pytest.raises(PublicationError, match=message) as refused:
+        send(settings)
+    assert not refused.value.transient
+    assert "SUPABASE_KEY" in refused.value.next_step or "schema.sql" in refused.value.next_step
+    assert stored(supabase) == []
+
+
+def test_a_missing_table_is_a_clear_error(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
+    settings = gold_settings()
+    write_gold(settings)
+    supabase.sql("alter table dashboard_stats rename to hidden")
+    try:
+        with pytest.raises(PublicationError, match=r"missing in Supabase.*schema\.sql"):
+            send(settings)
+    finally:
+        supabase.sql("alter table hidden rename to dashboard_stats")
+
+
+def test_a_server_that_recovers_is_asked_again(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
+    settings = gold_settings()
+    write_gold(settings)
+    answers = iter([503, 502])
+    supabase.intercept = lambda method, _path: next(answers, None) if method == "POST" else None
+    assert send(settings).published
+    posts = [path for method, path in supabase.requests if method == "POST" and "dashboard_stats" in path]
+    assert len(posts) == 3
+
+
+def test_a_server_that_dies_in_the_middle_leaves_the_earlier_publication(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    write_gold(settings, affected=1)
+    send(settings)
+    before = stored(supabase)
+    write_gold(settings, affected=2)
+
+    def die(method: str, _path: str) -> int | None:
+        if method == "POST":
+            supabase.stop_server()
+        return None
+
+    supabase.intercept = die
+    with pytest.raises(PublicationUnavailable, match="did not answer") as failed:
+        send(settings)
+    assert failed.value.transient
+    assert stored(supabase) == before
+    supabase.intercept = lambda _method, _path: None
+    supabase.start_server()
+    assert send(settings).published
+    assert stored(supabase) != before
+
+
+def test_a_large_payload_goes_through_whole(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
+    settings = gold_settings()
+    write_gold(settings, months=10, rows=5000)
+    assert send(settings).payloads["time_series"] == 50_000
+    assert supabase.sql("select jsonb_array_length(data) from dashboard_stats where id = 'time_series'") == [(50_000,)]
+
+
+def test_readers_never_see_a_mixed_publication(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
+    settings = gold_settings()
+    write_gold(settings, affected=0)
+    send(settings)
+    mixed: list[object] = []
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        anon = client(supabase, supabase.anon_key)
+        while not done.is_set():
+            rows: list[Any] = anon.table("dashboard_stats").select("id,data,updated_at").execute().data
+            if len({row["updated_at"] for row in rows}) != 1:
+                mixed.append(rows)
+            seen.add(next(row["data"] for row in rows if row["id"] == "time_series")[0]["afectados"])
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+
+    class MovingClock(FixedClock):
+        def __init__(self, minutes: int) -> None:
+            self._minutes = minutes
+
+        def now(self) -> datetime:
+            return NOW + timedelta(minutes=self._minutes)
+
+    for turn in range(1, 4):
+        write_gold(settings, affected=turn)
+        publish(settings, MovingClock(turn), sleep=no_wait)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert mixed == []
+    assert len(seen) > 1
+
+
+def test_the_key_reaches_no_log_and_no_error(
+    supabase: Project, gold_settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture
+) -> None:
+    key = supabase.service_key
+    written = io.StringIO()
+    sink = logger.add(written, level=0, backtrace=True, diagnose=True)
+    caplog.set_level(logging.DEBUG)
+    try:
+        settings = gold_settings(key)
+        write_gold(settings)
+        report = send(settings)
+        supabase.intercept = lambda _method, _path: 500
+        with pytest.raises(PublicationUnavailable) as failed:
+            send(settings)
+    finally:
+        logger.remove(sink)
+    chain = [failed.value, failed.value.__cause__, failed.value.__context__]
+    texts = [written.getvalue(), caplog.text, repr(settings), repr(report), *map(repr, chain), *map(str, chain)]
+    assert "Next try" in written.getvalue()
+    assert all(key not in text for text in texts)
+
+
+def test_without_settings_nothing_is_published_and_one_line_says_so(make_settings: Callable[..., Settings]) -> None:
+    report = publish(make_settings(database_url="postgresql://unused/x"), FixedClock())
+    assert not report.published
+    assert "locally only" in report.line()
+    assert "\n" not in report.line()
+
+
+def test_the_schema_applied_again_changes_nothing(supabase: Project) -> None:
+    catalogue = """
+        select 'relation', c.relname, c.oid::text, c.relacl::text, c.relrowsecurity::text, c.reloptions::text
+        from pg_class c where c.relnamespace = 'public'::regnamespace
+        union all select 'policy', polname, oid::text, polroles::text, polcmd::text, polrelid::text from pg_policy
+        union all select 'comment', description, objoid::text, objsubid::text, '', '' from pg_description
+        where classoid = 'pg_class'::regclass
+        union all select 'column', attname, attrelid::text, atttypid::text, attnotnull::text, '' from pg_attribute
+        where attnum > 0 order by 1, 2, 3, 4
+    """
+    before = supabase.sql(catalogue)
+    with psycopg.connect(supabase.database_url, autocommit=True) as connection:
+        connection.execute(SCHEMA.read_bytes())
+    assert supabase.sql(catalogue) == before
