@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _PARTIAL = ".partial-"
 
 
+class BlobMissing(StorageError):
+    """There is no blob of this name."""
+
+
 class Blobs(Protocol):
     """Bytes under names such as `por_fecha/2024/08/x.zst`."""
 
@@ -28,7 +32,7 @@ class Blobs(Protocol):
         ...
 
     def read(self, key: str) -> bytes:
-        """The bytes of a blob; raises StorageError if there is none."""
+        """The bytes of a blob; raises BlobMissing if there is none."""
         ...
 
     def exists(self, key: str) -> bool:
@@ -91,10 +95,13 @@ class LocalBlobs:
         """The bytes of a blob.
 
         Raises:
-            StorageError: There is none, or it can't be read.
+            BlobMissing: There is none.
+            StorageError: It can't be read.
         """
         try:
             return self._path(key).read_bytes()
+        except FileNotFoundError as error:
+            raise BlobMissing(f"{self._path(key)} is missing.") from error
         except OSError as error:
             raise StorageError(f"{self._path(key)} can't be read: {error}.") from error
 

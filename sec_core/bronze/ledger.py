@@ -30,6 +30,15 @@ _VALUES = """
     where c.hora >= %s and c.hora < %s and c.estado = 'captured'
     order by c.hora, r.origen
 """
+_BOTH_SHAPES = """
+    with newest as (
+        select distinct on (hora, forma) hora, forma, clientes from revisiones where forma is not null
+        order by hora, forma, capturado_en desc, origen desc
+    )
+    select d.hora, d.clientes as detailed, a.clientes as aggregated
+    from newest d join newest a on a.hora = d.hora and a.forma = 'aggregated'
+    where d.forma = 'detailed' order by d.hora
+"""
 _SUMMARY = """
     select
         count(*) filter (where estado = 'captured') as captured, count(*) filter (where estado = 'empty') as empty,
@@ -130,6 +139,26 @@ class Ledger:
         """All kept bodies of an hour, oldest first."""
         with table.transaction(self._database) as cursor:
             return table.read_revisions(cursor, [hour]).get(hour, [])
+
+    def hashes(self, month: Month) -> dict[str, str]:
+        """Hex SHA-256 of every kept body of a month, by its name in the store."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute(
+                "select clave, sha256 from revisiones where hora >= %s and hora < %s", (month.start, month.end)
+            )
+            return {row["clave"]: row["sha256"] for row in cursor}
+
+    def totals_of_both_shapes(self) -> dict[datetime, tuple[int, int]]:
+        """Customers by the newest detailed and the newest aggregated capture, of each hour that has both."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute(_BOTH_SHAPES)
+            return {row["hora"].astimezone(UTC): (row["detailed"], row["aggregated"]) for row in cursor}
+
+    def imported(self) -> set[tuple[datetime, datetime]]:
+        """Hour and time of capture of every body from the older dataset."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute("select hora, capturado_en from revisiones where origen = 'legacy'")
+            return {(row["hora"].astimezone(UTC), row["capturado_en"].astimezone(UTC)) for row in cursor}
 
     def quarantine(self, first: datetime, last: datetime) -> list[table.Revision]:
         """Bodies in quarantine of hours in [first, last), oldest first."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import zstandard
 
-from sec_core.bronze.blobs import Blobs, LocalBlobs
+from sec_core.bronze.blobs import BlobMissing, Blobs, LocalBlobs
 from sec_core.bronze.model import Origin
+from sec_core.bronze.sealed import SealedMonths
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall
 
@@ -86,6 +87,7 @@ class BronzeStore:
 
     def __init__(self, root: Path | Blobs) -> None:
         self.blobs: Blobs = LocalBlobs(root) if isinstance(root, Path) else root
+        self.sealed = SealedMonths(self.blobs)
 
     def put(self, name: BodyName, body: bytes) -> None:
         """Keep a body.
@@ -114,24 +116,43 @@ class BronzeStore:
         return key
 
     def read(self, key: str) -> bytes:
-        """The bytes of a body as they were received.
+        """The bytes of a body as they were received, from its loose file or from its sealed month.
 
         Raises:
             StorageError: It is missing or damaged.
         """
-        return decompress(self.blobs.read(key), key)
+        try:
+            return decompress(self.blobs.read(key), key)
+        except BlobMissing:
+            name = BodyName.parse(key)
+            sealed = None if name is None else self.sealed.month(Month.of(name.hour))
+            if sealed is None or key not in sealed:
+                raise
+            return sealed.read(key)
 
-    def bodies(self, month: Month) -> Iterator[BodyName]:
-        """Names of a month's loose bodies, in order."""
+    def loose(self, month: Month) -> Iterator[BodyName]:
+        """Names of a month's bodies that have a file of their own, in order."""
         for key in self.blobs.list(month_prefix(month)):
             name = BodyName.parse(key)
             if name is not None:
                 yield name
 
+    def bodies(self, month: Month) -> Iterator[BodyName]:
+        """Names of a month's bodies, loose and sealed, in order."""
+        names = set(self.loose(month))
+        sealed = self.sealed.month(month)
+        if sealed is not None:
+            names.update(name for key in sealed.names() if (name := BodyName.parse(key)))
+        yield from sorted(names)
+
     def months(self) -> list[Month]:
-        """Months that hold loose bodies, in order."""
+        """Months that hold bodies, in order."""
         found = {Month.of(name.hour) for key in self.blobs.list("por_fecha/") if (name := BodyName.parse(key))}
-        return sorted(found)
+        return sorted(found.union(month for month, _, _ in self.sealed.files()))
+
+    def stored_size(self, key: str) -> int:
+        """Bytes that a blob takes in the store."""
+        return len(self.blobs.read(key))
 
 
 def compress(body: bytes) -> bytes:

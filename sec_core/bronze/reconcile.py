@@ -1,0 +1,86 @@
+"""Captured hours against the source's own national series (`Get`), which must equal the sum of their rows."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.hours import open_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sec_core.bronze.ledger import Ledger
+    from sec_core.bronze.model import HourState
+    from sec_core.bronze.store import BronzeStore
+    from sec_core.clock import Clock
+    from sec_core.source.client import SourceClient
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileReport:
+    """What comparing with the national series came to.
+
+    Attributes:
+        compared: Captured, closed hours that the series covers.
+        asked_again: Hours that differed and were asked for again.
+        differing: Hours that still differ: customers of the series less those of the rows.
+        capture: What asking again came to.
+    """
+
+    compared: int
+    asked_again: int
+    differing: dict[datetime, int]
+    capture: CaptureReport
+
+
+async def reconcile(
+    *,
+    client: SourceClient,
+    store: BronzeStore,
+    ledger: Ledger,
+    clock: Clock,
+    on_hour: Callable[[datetime, HourState], None] | None = None,
+) -> ReconcileReport:
+    """Compare the captured hours of the last week with the national series, and ask again for those that differ.
+
+    Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`). The open hour is left out: it moves.
+
+    Args:
+        client: The API, behind the shared limits.
+        store: Where the raw series is kept.
+        ledger: The ledger with its store.
+        clock: Tells the time.
+        on_hour: Told each hour that is asked for again.
+
+    Raises:
+        SourceError: As `capture_hours` does.
+        StorageError: Bronze can't be written.
+        DatabaseUnavailable: The ledger can't be written.
+    """
+    series = await client.national_series()
+    at = series.answer.received_at
+    await asyncio.to_thread(store.put_answer, "Get", at, series.answer.body)
+    under_way = open_hour(clock.now())
+    totals = {hour: total for hour, total in series.totals.items() if hour < under_way}
+    rows = await asyncio.to_thread(ledger.rows, sorted(totals))
+    compared = sum(row.value is not None for row in rows.values())
+    differing = await asyncio.to_thread(ledger.record_national, totals, at)
+    capture = CaptureReport()
+    if differing:
+        logger.bind(stage="capture", code="national_difference").warning(
+            "{count} hours differ from the national series; they are asked for again", count=len(differing)
+        )
+        capture = await capture_hours(differing, client=client, ledger=ledger, clock=clock, on_hour=on_hour)
+        rows = await asyncio.to_thread(ledger.rows, sorted(differing))
+    still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}
+    for hour, difference in still.items():
+        logger.bind(stage="capture", code="national_difference", hour=hour.isoformat()).warning(
+            "the national series has {difference:+d} customers against the hour's rows", difference=difference
+        )
+    return ReconcileReport(compared, len(differing), still, capture)

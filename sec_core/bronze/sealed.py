@@ -1,0 +1,176 @@
+"""Sealed months: all bodies of a month in one Parquet file, and how they are read back."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from io import BytesIO
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from sec_core.errors import StorageError
+from sec_core.hours import Month
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sec_core.bronze.blobs import Blobs
+
+FOLDER: Final = "sellado/"
+_NAME: Final = re.compile(rf"{FOLDER}(?P<month>[0-9]{{4}}-[0-9]{{2}})\.(?P<number>[0-9]+)\.parquet")
+_GROUP_BYTES: Final = 8 * 1024 * 1024
+_LEVEL: Final = 12
+_OPEN_MONTHS: Final = 4
+
+
+def seal_key(month: Month, number: int) -> str:
+    """Name of a sealed file; a higher number replaces those below."""
+    return f"{FOLDER}{month}.{number}.parquet"
+
+
+def parse_seal_key(key: str) -> tuple[Month, int] | None:
+    """Month and number of a sealed file's name; None for any other name."""
+    found = _NAME.fullmatch(key)
+    return None if found is None else (Month.parse(found["month"]), int(found["number"]))
+
+
+def pack(bodies: Iterable[tuple[str, str, bytes]]) -> bytes:
+    """Make a sealed file.
+
+    Bodies of neighbouring hours are compressed together, which the loose files can't be.
+
+    Args:
+        bodies: Key, hex SHA-256 and bytes of each body, in order.
+
+    Returns:
+        The Parquet file.
+    """
+    import pyarrow as pa  # noqa: PLC0415  (heavy, and only old months need it)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    schema = pa.schema([("clave", pa.string()), ("sha256", pa.string()), ("cuerpo", pa.large_binary())])
+
+    def table(group: list[tuple[str, str, bytes]]) -> pa.Table:
+        columns = zip(zip(*group, strict=True), schema, strict=True)
+        return pa.table([pa.array(column, kind.type) for column, kind in columns], schema)
+
+    out = BytesIO()
+    with pq.ParquetWriter(
+        out,
+        schema,
+        compression="zstd",
+        compression_level=_LEVEL,
+        use_dictionary=False,
+        write_statistics=["clave"],
+        data_page_size=2 * _GROUP_BYTES,
+        write_batch_size=64,
+    ) as writer:
+        group: list[tuple[str, str, bytes]] = []
+        size = 0
+        for body in bodies:
+            group.append(body)
+            size += len(body[2])
+            if size >= _GROUP_BYTES:
+                writer.write_table(table(group))
+                group, size = [], 0
+        if group:
+            writer.write_table(table(group))
+    return out.getvalue()
+
+
+class SealedMonth:
+    """Reads the bodies of a sealed file; only one group of bodies is unpacked at a time.
+
+    Args:
+        data: The Parquet file.
+        name: Its name, for messages.
+
+    Raises:
+        StorageError: It is damaged.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        self._name = name
+        self._errors = (pa.ArrowException, OSError)
+        self._lock = Lock()
+        self._group: tuple[int, list[bytes]] = (-1, [])
+        self._places: dict[str, tuple[int, int]] = {}
+        self._hashes: dict[str, str] = {}
+        try:
+            self._file = pq.ParquetFile(pa.BufferReader(data))
+            for group in range(self._file.num_row_groups):
+                table = self._file.read_row_group(group, columns=["clave", "sha256"])
+                for row, (key, sha256) in enumerate(zip(*(column.to_pylist() for column in table), strict=True)):
+                    self._places[key] = (group, row)
+                    self._hashes[key] = sha256
+        except self._errors as error:
+            raise self._damaged(error) from error
+
+    def names(self) -> list[str]:
+        """Names of all bodies, in order."""
+        return list(self._places)
+
+    def hashes(self) -> dict[str, str]:
+        """Hex SHA-256 of each body as it was noted when the file was made."""
+        return self._hashes
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a body."""
+        group, row = self._places[key]
+        with self._lock:
+            if self._group[0] != group:
+                try:
+                    column = self._file.read_row_group(group, columns=["cuerpo"]).column("cuerpo")
+                except self._errors as error:
+                    raise self._damaged(error) from error
+                self._group = (group, column.to_pylist())
+            return self._group[1][row]
+
+    def _damaged(self, error: Exception) -> StorageError:
+        return StorageError(f"{self._name} is damaged: {error}.", next_step="Restore it from a backup of Bronze.")
+
+
+class SealedMonths:
+    """The sealed files of a store, the last few of them open.
+
+    Args:
+        blobs: Where they are.
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._open: OrderedDict[str, SealedMonth] = OrderedDict()
+        self._lock = Lock()
+
+    def files(self) -> Iterator[tuple[Month, int, str]]:
+        """Month, number and name of every sealed file, in order."""
+        for key in self._blobs.list(FOLDER):
+            parsed = parse_seal_key(key)
+            if parsed is not None:
+                yield (*parsed, key)
+
+    def newest(self, month: Month) -> str | None:
+        """Name of a month's sealed file; None if it is not sealed."""
+        found = [(number, key) for at, number, key in self.files() if at == month]
+        return max(found)[1] if found else None
+
+    def month(self, month: Month) -> SealedMonth | None:
+        """A month's sealed file; None if it is not sealed."""
+        key = self.newest(month)
+        return None if key is None else self.open(key)
+
+    def open(self, key: str) -> SealedMonth:
+        """A sealed file by its name, kept open for a while."""
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = SealedMonth(self._blobs.read(key), key)
+                while len(self._open) > _OPEN_MONTHS:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(key)
+            return self._open[key]
