@@ -122,6 +122,15 @@ class Database:
                 f"PostgreSQL {version // 10_000} is too old.", next_step=f"Use version {OLDEST_SERVER} or later."
             )
 
+    def libpq_environment(self) -> dict[str, str]:
+        """The connection as `PG...` variables, for PostgreSQL's programs: a command line would show the password."""
+        known = {option.keyword.decode(): option.envvar for option in psycopg.pq.Conninfo.get_defaults()}
+        return {
+            variable.decode(): value
+            for key, value in self._parameters.items()
+            if (variable := known.get(key)) is not None
+        }
+
     def dispose(self) -> None:
         """Close all pooled connections; the object stays usable."""
         if self._engine is not None:

@@ -28,6 +28,7 @@ from psycopg import conninfo, sql
 from sec_core.db import server
 from sec_core.db.account import choose_runner
 from sec_core.db.installation import installations
+from sec_core.db.programs import run, write_private
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -177,19 +178,19 @@ def _start(postgres_dir: Path, extra_settings: Mapping[str, str]) -> server.Runn
 def _make_cluster(installation: Installation, runner: Runner, scratch_dir: Path, postgres_dir: Path) -> None:
     """Initialise a whole cluster with its database in `scratch_dir`; only a finished one gets its final name."""
     password = secrets.token_hex(24)
-    server.write_private(postgres_dir / "password", password)
+    write_private(postgres_dir / "password", password)
     handed = postgres_dir / "password.new"
-    server.write_private(handed, password)
+    write_private(handed, password)
     try:
         runner.own(handed)
         arguments = [str(installation.program("initdb")), "-D", str(scratch_dir), "-U", SUPERUSER]
         # The C locale sorts the same on every machine.
         arguments += ["-A", "scram-sha-256", f"--pwfile={handed}", "-E", "UTF8", "--locale=C", "--no-instructions"]
-        server.run(runner.command(arguments), "PostgreSQL could not make its folder", timeout_s=300)
+        run(runner.command(arguments), "PostgreSQL could not make its folder", timeout_s=300)
     finally:
         handed.unlink(missing_ok=True)
     single = [str(installation.program("postgres")), "--single", "-D", str(scratch_dir), "template1"]
-    server.run(runner.command(single), "PostgreSQL could not make its database", given=f"create database {DATABASE}\n")
+    run(runner.command(single), "PostgreSQL could not make its database", given=f"create database {DATABASE}\n")
 
 
 def _installation_for(data_dir: Path) -> Installation:

@@ -6,9 +6,7 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from sec_core.db.programs import run, write_private
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -146,10 +145,13 @@ def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_
             try:
                 command = runner.command(arguments)
                 run(command, "PostgreSQL did not start", _START_TIMEOUT_S + 30, inherit=inherited, detached=True)
-            except DatabaseUnavailable:
+            except DatabaseUnavailable as error:
                 if attempt < 2 and not _is_free(port):
                     continue  # somebody took the port in between
-                raise
+                raise DatabaseUnavailable(
+                    f"PostgreSQL did not start: {_last_complaint(log_dir) or error.message}",
+                    next_step=f"Its log is in {log_dir}.",
+                ) from error
             break
     running = find(data_dir)
     if running is None:
@@ -164,7 +166,8 @@ def stop(running: Running, data_dir: Path, installation: Installation) -> None:
         DatabaseUnavailable: It did not end within a minute.
     """
     if sys.platform == "win32":
-        run([str(installation.program("pg_ctl")), "stop", "-D", str(data_dir), "-m", "fast", "-w"], "No stop")
+        command = [str(installation.program("pg_ctl")), "stop", "-D", str(data_dir), "-m", "fast", "-w"]
+        run(command, "PostgreSQL did not stop")
         return
     try:
         psutil.Process(running.pid).send_signal(signal.SIGINT)
@@ -186,66 +189,6 @@ def wait_for_end(running: Running, data_dir: Path) -> None:
         time.sleep(0.02)
 
 
-def run(
-    command: list[str],
-    failure: str,
-    timeout_s: float = 120,
-    *,
-    given: str = "",
-    inherit: tuple[int, ...] = (),
-    detached: bool = False,
-) -> None:
-    """Run one of PostgreSQL's programs and wait for its end.
-
-    Args:
-        command: The command line.
-        failure: First words of the error.
-        timeout_s: Seconds that it may take.
-        given: What it reads from its standard input.
-        inherit: File descriptors that it and its children keep.
-        detached: Whether it gets a session of its own, out of reach of this terminal's Ctrl-C.
-
-    Raises:
-        DatabaseUnavailable: It fails; the message ends with the last line it wrote.
-    """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
-    # A file and not a pipe: a server that inherits a pipe keeps its reader waiting for ever.
-    with tempfile.TemporaryFile() as output:
-        try:
-            done = subprocess.run(  # noqa: S603 - PostgreSQL's programs, our arguments
-                command,
-                input=given.encode(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=Path(command[0]).anchor,
-                env=environment,
-                timeout=timeout_s,
-                start_new_session=detached,
-                pass_fds=inherit,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise DatabaseUnavailable(f"{failure}: {error}.") from error
-        output.seek(0)
-        said = output.read().decode(errors="replace").strip()
-    if done.returncode != 0:
-        last = said.splitlines()[-1] if said else f"exit code {done.returncode}"
-        raise DatabaseUnavailable(
-            f"{failure}: {last}.", next_step="Its log is in the folder `postgres/log` under SEC_DATA_DIR."
-        )
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user may read, whole or not at all."""
-    scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(path)
-
-
 def _is_server(pid: int, data_dir: Path) -> bool:
     try:
         process = psutil.Process(pid)
@@ -256,6 +199,13 @@ def _is_server(pid: int, data_dir: Path) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def _last_complaint(log_dir: Path) -> str | None:
+    """The newest line of the server's log that says why it gave up."""
+    files = sorted(log_dir.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    lines = [line for path in files for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if "FATAL:" in line or "PANIC:" in line), None)
 
 
 def _choose_port(remembered: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,7 @@ def test_without_the_wheel_the_systems_is_found(tmp_path: Path, monkeypatch: pyt
         installations.cache_clear()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="makes programs of shell scripts")
 def test_a_version_that_is_too_old_or_broken_is_passed_over(tmp_path: Path) -> None:
     for name in ("postgres", "initdb", "pg_ctl"):
         program = tmp_path / name
@@ -85,7 +87,8 @@ def test_a_server_that_does_not_start_says_where_to_look(folder: Path) -> None:
     postgres_dir = folder / "postgres"
     with pytest.raises(DatabaseUnavailable, match="did not start") as caught:
         embedded.ensure_running(postgres_dir, extra_settings={"shared_buffers": "nonsense"})
-    assert "postgres/log" in str(caught.value)
+    assert "shared_buffers" in str(caught.value)
+    assert str(postgres_dir / "log") in str(caught.value)
     assert "\n" not in str(caught.value)
     with psycopg.connect(embedded.ensure_running(postgres_dir)) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
