@@ -23,7 +23,8 @@ class SyncReport(BaseModel):
         rows: Rows of the month's captures that Silver holds.
         observations: Observations that they became.
         customers: Sum of customers over the month's rows.
-        events: Events that begin in the month.
+        events: Events with an hour in the month.
+        events_begun: Those of them that begin in it, which Gold counts under this month.
         imputed: Rows (events for the cap) touched by each imputation rule.
         unresolved: Rows whose place or company did not resolve.
         loaded_hours: Hours that this run wrote to Silver.
@@ -44,6 +45,7 @@ class SyncReport(BaseModel):
     observations: int = 0
     customers: int = 0
     events: int = 0
+    events_begun: int = 0
     imputed: dict[str, int] = Field(default_factory=dict)
     unresolved: int = 0
     loaded_hours: int = 0

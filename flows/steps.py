@@ -129,6 +129,7 @@ def describe_month(
         observations=figures.observations,
         customers=figures.customers,
         events=figures.events,
+        events_begun=figures.events_begun,
         imputed=figures.imputed,
         unresolved=figures.unresolved,
         loaded_hours=loaded.hours_loaded if loaded else 0,

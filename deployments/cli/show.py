@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -31,6 +33,15 @@ STAGE_TEXT = {
     "load": "loading into PostgreSQL",
     "gold": "building Gold",
     "publish": "publishing",
+}
+
+
+IMPUTATION_TEXT = {
+    "clientes": "rows imputed: customers to 0",
+    "geografia": "rows imputed: place to UNKNOWN",
+    "empresa": "rows imputed: company to UNKNOWN",
+    "fecha": "rows imputed: start date to the hour's",
+    "tope": "events capped at the region's customers",
 }
 
 
@@ -92,11 +103,17 @@ def result_table(report: SyncReport) -> Table:
     table.add_row("rows", f"{report.rows:,}")
     table.add_row("observations", f"{report.observations:,}")
     table.add_row("customers in those rows", f"{report.customers:,}")
-    table.add_row("events that begin in it", f"{report.events:,}")
-    for rule, count in report.imputed.items():
-        table.add_row(f"  {rule}", f"{count:,}")
+    table.add_row("events", f"{report.events:,}, of which {report.events_begun:,} begin in this month")
+    for rule, text in IMPUTATION_TEXT.items():
+        table.add_row(f"  {text}", f"{report.imputed.get(rule, 0):,}")
     for name, place in report.outputs.items():
-        table.add_row(name, place)
+        table.add_row(name, _near(place))
     for note in report.notes:
         table.add_row("note", note)
     return table
+
+
+def _near(place: str) -> str:
+    """A path as seen from here, where that is shorter."""
+    here = f"{Path.cwd()}{os.sep}"
+    return place.removeprefix(here)

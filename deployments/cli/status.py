@@ -71,16 +71,25 @@ def _as_json(summary: MonthSummary) -> dict[str, object]:
 
 
 def _months_table(summaries: list[MonthSummary]) -> RenderableType:
+    from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(title="Months", title_justify="left")
-    table.add_column("month")
-    names = ("expected", "captured", "empty", "failed", "quarantined", "pending", "suspect", "differing", "revisions")
-    for name in names:
-        table.add_column(name, justify="right")
-    table.add_column("last asked (UTC)")
+    table = Table(
+        title="Months (last asked: UTC)",
+        title_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("month", no_wrap=True)
+    names = ("expected", "captured", "empty", "failed", "quarantined", "pending", "suspect", "differing")
+    heads = ("hours", "captured", "empty", "failed", "quar.", "pend.", "susp.", "differ")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("last asked", no_wrap=True)
     for summary in summaries:
-        asked = f"{summary.last_asked:%Y-%m-%d %H:%M}" if summary.last_asked else ""
+        asked = f"{summary.last_asked:%Y-%m-%d}" if summary.last_asked else ""
         figures = (f"{getattr(summary, name):,}" for name in names)
         table.add_row(str(summary.month), *figures, asked, style="" if summary.complete else "bold")
     return table

@@ -1,0 +1,55 @@
+"""Fixtures for flows: one Prefect server for the run of tests, and an environment that points at a test's own data."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect.logging.handlers import APILogWorker
+
+from deployments.prefect_server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
+from sec_core.config import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sec_core.db.database import Database
+
+
+@pytest.fixture(scope="session")
+def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """API of a real Prefect server on PostgreSQL, started with the locked dependencies as the pipeline starts it."""
+    folder = tmp_path_factory.mktemp("prefect")
+    settings = load_settings(_env_file=None, data_dir=folder)
+    prepare_environment(settings)
+    log = folder / "server.log"
+    process, url = start_server(settings, history_url(settings, server_url), log)
+    try:
+        wait_until_ready(process, url, log)
+        os.environ["PREFECT_API_URL"] = url
+        yield url
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        APILogWorker.drain_all(timeout=10)
+        stop_process(process)
+
+
+@pytest.fixture
+def pipeline(prefect_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a test's own data folder and database, which flows and commands find in the environment."""
+    monkeypatch.chdir(tmp_path)
+    values = {
+        "SEC_DATA_DIR": str(tmp_path / "data"),
+        "SEC_DATABASE_URL": database.url,
+        "SEC_MAX_CONCURRENCY": "16",
+        "SEC_MAX_RATE": "2000",
+        "SEC_RETRIES": "0",
+        "SUPABASE_URL": "",
+        "SUPABASE_KEY": "",
+        "PREFECT_API_URL": prefect_url,
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(_env_file=None)

@@ -1,0 +1,160 @@
+"""The main job on the real captures and on the simulated world, through the `sec` command and Prefect."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import polars as pl
+import pytest
+from prefect.logging.handlers import APILogWorker
+from sqlalchemy import text
+
+from deployments.cli.main import main
+from sec_core.bronze.model import Shape
+from sec_core.hours import Month
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+EXPORT = "select string_agg(t::text, '|' order by t::text) from {name} t"
+TABLES = (
+    "fact_observaciones",
+    "fact_interrupciones",
+    "cargas",
+    "tramos",
+    "calidad_imputacion",
+    "nombres_no_resueltos",
+    "revisiones",
+)
+
+
+def sync(month: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Run `sec sync --json` and give its report."""
+    assert main(["sync", "--month", month, "--json"]) == 0
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+def contents(database: Database) -> dict[str, str]:
+    """Every table as an ordered export."""
+    with database.engine.connect() as connection:
+        return {
+            name: str(
+                connection.execute(text(f"select string_agg(t::text, '|' order by t::text) from {name} t")).scalar()
+            )
+            for name in TABLES
+        }
+
+
+@pytest.fixture
+def replay(captures_dir: Path, pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A simulated SEC that replays the real captures."""
+    assert pipeline.database_url
+    with Simulator(captures=captures_dir) as source:
+        monkeypatch.setenv("SEC_BASE_URL", source.url)
+        yield source
+
+
+def test_real_captures_give_their_known_figures_and_nothing_changes_when_run_again(
+    replay: Simulator, database: Database, pipeline: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = {
+        "2026-08": {"captured": 56, "empty": 688, "rows": 12_111, "customers": 1_348_157, "unresolved": 0},
+        "2024-08": {"captured": 1, "empty": 743, "rows": 299, "customers": 1_176_268},
+        "2025-01": {"captured": 1, "rows": 604, "observations": 267, "events": 267, "customers": 21_759},
+        "2025-02": {"captured": 1, "rows": 831, "customers": 5_482},
+    }
+    for month, figures in expected.items():
+        report = sync(month, capsys)
+        assert {name: report[name] for name in figures} == figures
+    assert report["requests"] == 28 * 24
+    with database.engine.connect() as connection:
+        metropolitana = connection.execute(
+            text(
+                "select sum(clientes_afectados) from fact_observaciones join dim_geografia using (id_geografia) "
+                "where hora = '2024-08-02T16:00Z' and nombre_region = 'METROPOLITANA'"
+            )
+        ).scalar()
+    assert metropolitana == 716_423
+    quality = json.loads((pipeline.gold_dir / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
+    assert [row["category"] for row in quality][1] == "Geography = UNKNOWN (Imputed)"
+    assert quality[1]["count"] == 1
+
+    before = contents(database)
+    asked = len(replay.hours_asked())
+    again = {month: sync(month, capsys) for month in expected}
+    assert contents(database) == before
+    # Captured hours are settled; the empty ones are asked for until they have been empty for a week.
+    assert len(replay.hours_asked()) - asked == sum(report["empty"] for report in again.values())
+    assert all(report["loaded_hours"] == 0 for report in again.values())
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+def test_events_are_the_simulated_truth(
+    shape: Shape,
+    pipeline: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    month = Month(2025, 4)
+    with Simulator(world=WorldOptions.tiny(seed=7, stale_rows=2), shape=shape) as source:
+        monkeypatch.setenv("SEC_BASE_URL", source.url)
+        report = sync(str(month), capsys)
+        truth = source.truth
+        hours = truth.hours_with_data(month.hours())
+        events = truth.events(hours) if shape is Shape.DETAILED else truth.aggregated_events(hours, threshold=100)
+        rows = sum(truth.row_count(hour) for hour in hours)
+    assert report["rows"] == rows
+    assert report["events"] == len(events) > 50
+    assert pl.read_parquet(pipeline.gold_dir / "golden_interrupciones.parquet").height == len(events)
+    with database.engine.connect() as connection:
+        facts = connection.execute(
+            text(
+                "select codigo_comuna, nombre_empresa, inicio, fin, clientes_afectados_crudo, hora_maximo, "
+                "primera_hora, ultima_hora, cliente_horas, n_observaciones "
+                "from fact_interrupciones join dim_geografia using (id_geografia) join dim_empresa using (id_empresa)"
+            )
+        )
+        got = {tuple(fact) for fact in facts}
+    assert got == {
+        (
+            event.comuna,
+            event.company,
+            event.begins,
+            event.ends,
+            event.peak,
+            event.peak_hour,
+            event.first_hour,
+            event.last_hour,
+            event.customer_hours,
+            event.hours_listed,
+        )
+        for event in events
+    }
+
+
+def test_runs_tasks_and_logs_are_visible_in_prefects_api(
+    replay: Simulator, prefect_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sync("2025-02", capsys)
+    assert replay.requests
+    query = {"flow_runs": {"name": {"any_": ["monthly-sync 2025-02"]}}, "sort": "START_TIME_DESC"}
+    runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
+    assert runs[0]["state_type"] == "COMPLETED"
+    flow_run = {"flow_run_id": {"any_": [runs[0]["id"]]}}
+    APILogWorker.drain_all(timeout=10)
+    logs = httpx.post(f"{prefect_url}/logs/filter", json={"logs": flow_run}).raise_for_status().json()
+    assert any("[capture] 672 hours to ask for" in line["message"] for line in logs)
+    tasks = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}).json()
+    assert {"capture 2025-02-26", "load 2025-02", "build Gold"} <= {task["name"] for task in tasks}
