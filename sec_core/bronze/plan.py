@@ -115,4 +115,6 @@ def hours_to_ask(
 def _answered_lately(row: LedgerRow, now: datetime, asked_since: datetime | None, not_within: timedelta) -> bool:
     if row.last_asked is None or row.failures:
         return False
-    return now - row.last_asked < not_within or (asked_since is not None and row.last_asked >= asked_since)
+    if asked_since is not None and row.last_asked >= asked_since:
+        return True
+    return now < row.last_asked + not_within

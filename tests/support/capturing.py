@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
@@ -18,16 +19,19 @@ from sec_core.source.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from datetime import datetime
 
     from sec_core.config import Settings
 
 
 class HastyClock(SystemClock):
-    """The machine's clock, with waits of at most a hundredth of a second; notes the waits asked for."""
+    """A clock that can be set, with waits of at most a hundredth of a second; notes the waits asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: datetime | None = None) -> None:
         self.waits: list[float] = []
+        self.ahead = timedelta(0) if start is None else start - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -46,11 +50,11 @@ class Capturing:
     ledger: Ledger
     clock: Clock
 
-    async def run(self, hours: Iterable[datetime], now: datetime, *, force: bool = False) -> CaptureReport:
+    async def run(self, hours: Iterable[datetime], *, force: bool = False) -> CaptureReport:
         """Ask for those of the hours that are not settled."""
         wanted = list(hours)
         rows = self.ledger.rows(wanted)
-        todo = hours_to_ask(wanted, rows, now, force=force)
+        todo = hours_to_ask(wanted, rows, self.clock.now(), force=force)
         return await capture_hours(todo, client=self.client, ledger=self.ledger, clock=self.clock)
 
 

@@ -1,0 +1,285 @@
+"""Months captured from the simulated SEC: every hour accounted for, whatever goes wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from support.capturing import Capturing, HastyClock
+from support.capturing import capturing as opened
+
+from sec_core.bronze.capture import capture_hours
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.model import HourState, Shape
+from sec_core.bronze.reconcile import reconcile
+from sec_core.errors import CircuitOpen, DatabaseUnavailable, StorageError, UnexpectedBody
+from sec_core.hours import HOUR, Month
+from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule
+from sec_core.simulator.options import Revisions, WorldOptions
+from sec_core.simulator.server import Simulator
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from conftest import MakeSettings
+
+    from sec_core.config import Settings
+
+MONTH = Month(2026, 8)
+NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
+WORLD = WorldOptions.tiny(holes=(("2026-08-03T03", "2026-08-03T07"),))
+DAY = MONTH.hours()[24:48]
+
+
+def capturing(settings: Settings, now: datetime = NOW) -> AbstractAsyncContextManager[Capturing]:
+    return opened(settings, HastyClock(now))
+
+
+def fast(make_settings: MakeSettings, sim: Simulator, **changes: object) -> Settings:
+    given = {"max_rate": 5000, "max_concurrency": 8, "circuit_failures": 1000, "retries": 4, **changes}
+    return make_settings(base_url=sim.url, **given)
+
+
+def counts(capture: Capturing, month: Month = MONTH) -> Counter[HourState]:
+    return Counter(capture.ledger.states(month).values())
+
+
+def assert_rebuilt_equal(capture: Capturing) -> None:
+    hours = MONTH.hours()
+    before = capture.ledger.rows(hours), capture.ledger.values(MONTH.start, MONTH.end), capture.ledger.hashes(MONTH)
+    capture.ledger.rebuild()
+    after = capture.ledger.rows(hours), capture.ledger.values(MONTH.start, MONTH.end), capture.ledger.hashes(MONTH)
+    assert after == before
+
+
+async def test_a_month_is_complete_and_asked_for_once(make_settings: MakeSettings) -> None:
+    with Simulator(world=WORLD, now=NOW) as sim:
+        async with capturing(fast(make_settings, sim)) as capture:
+            report = await capture.run(MONTH.hours())
+            assert (report.captured, report.empty, report.requests) == (739, 5, 744)
+            assert counts(capture) == {HourState.CAPTURED: 739, HourState.EMPTY: 5}
+            values = capture.ledger.values(MONTH.start, MONTH.end)
+            assert [value.hour for value in values] == sorted(value.hour for value in values)
+            for value in values[::50]:
+                assert value.customers == sim.truth.national(value.hour)
+                assert value.rows == sim.truth.row_count(value.hour)
+            asked = len(sim.requests)
+            again = await capture.run(MONTH.hours())
+            assert (again.asked, again.empty) == (5, 5)
+            assert len(sim.requests) == asked + 5
+            assert_rebuilt_equal(capture)
+            raw = sum(row.value.size for row in capture.ledger.rows(MONTH.hours()).values() if row.value)
+            assert raw > 0
+
+
+KINDS = [kind for kind in FaultKind if kind not in {FaultKind.SLOW, FaultKind.OVERSIZE, FaultKind.ENDLESS}]
+
+
+def some(kind: FaultKind, share: float, attempts: tuple[int, int] | None = (1, 2)) -> FaultRule:
+    return FaultRule(kind=kind, rate=share, attempts=attempts, delay_s=0.01, size=40_000_000)
+
+
+async def test_faults_of_every_kind_together(make_settings: MakeSettings) -> None:
+    rules = (some(FaultKind.SLOW, 0.05), *(some(kind, 0.05) for kind in KINDS if kind is not FaultKind.COLLAPSED))
+    with Simulator(world=WORLD, now=NOW, faults=FaultOptions(rules=rules)) as sim:
+        async with capturing(fast(make_settings, sim)) as capture:
+            await capture.run(MONTH.hours())
+            fooled = {item.hour for item in sim.requests if item.fault is FaultKind.EMPTY}
+            states = capture.ledger.states(MONTH)
+            assert HourState.PENDING not in states.values()
+            for hour, state in states.items():
+                wrong = hour in fooled or not sim.truth.row_count(hour)
+                assert state is (HourState.EMPTY if wrong else HourState.CAPTURED)
+            assert_rebuilt_equal(capture)
+            sim.set_faults(FaultOptions())
+            await capture.run(MONTH.hours())
+            assert counts(capture) == {HourState.CAPTURED: 739, HourState.EMPTY: 5}
+            assert_rebuilt_equal(capture)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, FaultKind.OVERSIZE, FaultKind.ENDLESS])
+async def test_each_fault_alone_until_it_heals(make_settings: MakeSettings, kind: FaultKind) -> None:
+    with Simulator(world=WORLD, now=NOW, faults=FaultOptions(rules=(some(kind, 0.2, (1, 9)),))) as sim:
+        async with capturing(fast(make_settings, sim, retries=1, timeout_s=1)) as capture:
+            try:
+                await capture.run(DAY)
+            except UnexpectedBody:
+                assert kind not in {FaultKind.STATUS, FaultKind.DROP, FaultKind.EMPTY, FaultKind.COLLAPSED}
+            met = {item.hour for item in sim.requests if item.hour and item.fault is kind}
+            rows = capture.ledger.rows(DAY)
+            assert met
+            for hour in met & set(rows):
+                assert (rows[hour].state is HourState.CAPTURED) == (kind is FaultKind.COLLAPSED)
+            assert_rebuilt_equal(capture)
+            sim.set_faults(FaultOptions())
+            await capture.run(DAY)
+            assert {row.state for row in capture.ledger.rows(DAY).values()} == {HourState.CAPTURED}
+            assert not any(row.suspect for row in capture.ledger.rows(DAY).values())
+
+
+async def test_another_shape_is_quarantined_and_ends_the_run_fast(make_settings: MakeSettings) -> None:
+    odd = FaultOptions(rules=(FaultRule(kind=FaultKind.RENAMED_KEY, key="NOMBRE_COMUNA"),))
+    with Simulator(world=WORLD, now=NOW, faults=odd) as sim:
+        async with capturing(fast(make_settings, sim, circuit_failures=5)) as capture:
+            with pytest.raises(UnexpectedBody, match=r"missing keys NOMBRE_COMUNA; new keys NOMBRE_COMUNA_2"):
+                await capture.run(MONTH.hours())
+            assert len(sim.requests) <= 5 + 8
+            bodies = capture.ledger.quarantine(MONTH.start, MONTH.end)
+            assert bodies
+            assert all("NOMBRE_COMUNA_2" in (body.reason or "") for body in bodies)
+            assert b"NOMBRE_COMUNA_2" in capture.store.read(bodies[0].body.key)
+            assert capture.ledger.values(MONTH.start, MONTH.end) == []
+            assert_rebuilt_equal(capture)
+
+
+async def test_known_trouble_of_one_hour_keeps_nobody_from_the_others(make_settings: MakeSettings) -> None:
+    odd = FaultOptions(rules=(FaultRule(kind=FaultKind.NEW_KEY, hours=("2026-08-02T05", "2026-08-02T05")),))
+    with Simulator(world=WORLD, now=NOW, faults=odd) as sim:
+        async with capturing(fast(make_settings, sim, retries=0)) as capture:
+            with pytest.raises(UnexpectedBody):
+                await capture.run(DAY)
+            report = await capture.run(DAY)
+            assert report.quarantined == 1
+            assert Counter(row.state for row in capture.ledger.rows(DAY).values()) == {
+                HourState.CAPTURED: 23,
+                HourState.QUARANTINED: 1,
+            }
+
+
+async def test_bodies_whose_shape_was_learned_are_taken_in_without_asking(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sec_core.source import shapes  # noqa: PLC0415
+
+    odd = FaultOptions(rules=(FaultRule(kind=FaultKind.NEW_KEY, hours=("2026-08-02T05", "2026-08-02T05")),))
+    with Simulator(world=WORLD, now=NOW, faults=odd, shape=Shape.AGGREGATED) as sim:
+        async with capturing(fast(make_settings, sim, retries=0)) as capture:
+            with pytest.raises(UnexpectedBody):
+                await capture.run(DAY)
+            await capture.run(DAY)
+            asked = len(sim.requests)
+            assert capture.ledger.relearn(MONTH.start, MONTH.end) == 0
+            learned = {**shapes.KEYS, Shape.AGGREGATED: shapes.KEYS[Shape.AGGREGATED] | {"NOMBRE_ALIMENTADOR"}}
+            monkeypatch.setattr(shapes, "KEYS", learned)
+            monkeypatch.setitem(shapes._TYPES, "NOMBRE_ALIMENTADOR", frozenset({str, int, type(None)}))
+            assert capture.ledger.relearn(MONTH.start, MONTH.end) == 1
+            assert len(sim.requests) == asked
+            assert {row.state for row in capture.ledger.rows(DAY).values()} == {HourState.CAPTURED}
+            assert capture.ledger.quarantine(MONTH.start, MONTH.end) == []
+            assert_rebuilt_equal(capture)
+
+
+async def test_corrupt_cycles_are_asked_again_and_marked_if_they_stay(make_settings: MakeSettings) -> None:
+    def collapsed(attempts: tuple[int, int] | None) -> FaultOptions:
+        hours = ("2026-08-02T05", "2026-08-02T05")
+        return FaultOptions(rules=(FaultRule(kind=FaultKind.COLLAPSED, hours=hours, attempts=attempts),))
+
+    world = WorldOptions.tiny(rows_per_hour=120)
+    with Simulator(world=world, now=NOW, faults=collapsed((1, 1))) as sim:
+        async with capturing(fast(make_settings, sim)) as capture:
+            report = await capture.run(DAY)
+            assert (report.asked, report.requests, report.revisions, report.suspect) == (24, 25, 1, 0)
+            cut = DAY[5]
+            row = capture.ledger.rows([cut])[cut]
+            assert (row.suspect, row.revisions) == (False, 2)
+            sim.set_faults(collapsed(None))
+            report = await capture.run([cut], force=True)
+            assert (report.requests, report.suspect) == (2, 1)
+            assert capture.ledger.rows([cut])[cut].suspect
+            assert capture.ledger.month_summary([MONTH], NOW)[0].suspect == 1
+            assert_rebuilt_equal(capture)
+            sim.set_faults(FaultOptions())
+            assert (await capture.run(DAY)).asked == 1, "a suspect hour is not settled"
+            assert not capture.ledger.rows([cut])[cut].suspect
+
+
+async def test_revisions_are_kept_beside_what_they_revise(make_settings: MakeSettings) -> None:
+    revised = Revisions(share=1, after_asks=1, most=1)
+    with Simulator(world=WORLD, now=NOW, revisions=revised) as sim:
+        async with capturing(fast(make_settings, sim), DAY[-1] + 2 * HOUR) as capture:
+            first = await capture.run(DAY)
+            second = await capture.run(DAY)
+            third = await capture.run(DAY)
+            assert (first.captured, first.revisions) == (24, 0)
+            assert (second.captured, second.revisions, second.unchanged) == (24, 24, 0)
+            assert (third.captured, third.unchanged) == (0, 24)
+            kept = capture.ledger.revisions(DAY[3])
+            assert len({body.body.sha256 for body in kept}) == len(kept) == 2
+            value = capture.ledger.values(DAY[3], DAY[4])[0]
+            assert value.captured_at == kept[1].body.captured_at
+            assert all(capture.store.read(body.body.key) for body in kept)
+            assert_rebuilt_equal(capture)
+
+
+async def test_hours_that_differ_from_the_national_series_are_asked_again(make_settings: MakeSettings) -> None:
+    cut = ("2026-09-28T05", "2026-09-28T05")
+    faults = FaultOptions(rules=(FaultRule(kind=FaultKind.COLLAPSED, hours=cut, attempts=(1, 1)),))
+    hours = [hour for hour in Month(2026, 9).hours() if NOW - timedelta(days=3) < hour < NOW - HOUR]
+    # Too few rows for the neighbours to betray the cut hour.
+    world = WorldOptions.tiny(rows_per_hour=8, stale_rows=1)
+    with Simulator(world=world, now=NOW, faults=faults) as sim:
+        async with capturing(fast(make_settings, sim)) as capture:
+            await capture.run(hours)
+            assert any(item.fault is FaultKind.COLLAPSED for item in sim.requests)
+            report = await reconcile(
+                client=capture.client, store=capture.store, ledger=capture.ledger, clock=capture.clock
+            )
+            assert (report.asked_again, report.differing) == (1, {})
+            assert report.compared == len(hours)
+            rows = capture.ledger.rows(hours)
+            assert all(row.national_difference == 0 for row in rows.values())
+
+
+async def test_an_open_circuit_stops_the_work_and_what_came_is_kept(make_settings: MakeSettings) -> None:
+    down = FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, requests=(11, 1_000_000)),))
+    with Simulator(world=WORLD, now=NOW, faults=down) as sim:
+        async with capturing(fast(make_settings, sim, circuit_failures=5, max_concurrency=2)) as capture:
+            with pytest.raises(CircuitOpen) as raised:
+                await capture.run(DAY)
+            assert raised.value.reopens_at > NOW + timedelta(minutes=29)
+            states = Counter(row.state for row in capture.ledger.rows(DAY).values())
+            assert states[HourState.CAPTURED] == 10
+            assert states[HourState.FAILED] >= 1
+            asked = len(sim.requests)
+            assert 15 <= asked <= 16
+            with pytest.raises(CircuitOpen):
+                await capture.run(DAY)
+            assert len(sim.requests) == asked
+            assert_rebuilt_equal(capture)
+
+
+async def test_a_lost_database_loses_no_body(make_settings: MakeSettings) -> None:
+    with Simulator(world=WORLD, now=NOW) as sim:
+        async with capturing(fast(make_settings, sim)) as capture:
+            await capture.run(DAY[:4])
+            with capture.database.engine.begin() as connection:
+                connection.exec_driver_sql("alter table capturas rename to capturas_gone")
+            with pytest.raises(Exception, match="capturas"):
+                await capture_hours(DAY[4:8], client=capture.client, ledger=capture.ledger, clock=capture.clock)
+            with capture.database.engine.begin() as connection:
+                connection.exec_driver_sql("alter table capturas_gone rename to capturas")
+            (capture.settings.bronze_dir / "journal" / f"{MONTH}.jsonl").unlink()
+            found = {name.hour for name in capture.store.bodies(MONTH)}
+            fresh = Ledger(capture.database, capture.store)
+            fresh.repair(MONTH)
+            assert {hour for hour, row in fresh.rows(DAY).items() if row.state is HourState.CAPTURED} == found
+            assert fresh.repair(MONTH) == 0
+
+
+async def test_an_empty_data_folder_does_not_wipe_the_ledger(make_settings: MakeSettings) -> None:
+    with Simulator(world=WORLD, now=NOW) as sim:
+        async with capturing(fast(make_settings, sim)) as capture:
+            with pytest.raises(StorageError, match="SEC_DATA_DIR"):
+                capture.ledger.rebuild()
+
+
+async def test_an_unreachable_database_is_one_clear_error(make_settings: MakeSettings) -> None:
+    with Simulator(world=WORLD, now=NOW) as sim:
+        settings = fast(make_settings, sim, database_url="postgresql://nobody@127.0.0.1:9/none")
+        async with capturing(settings) as capture:
+            with pytest.raises(DatabaseUnavailable):
+                await capture.client.hour(DAY[0])
+            with pytest.raises(DatabaseUnavailable):
+                capture.ledger.states(MONTH)
