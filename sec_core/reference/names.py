@@ -108,6 +108,10 @@ class Names:
         forms = (folded, after, after.removeprefix("DE"), after.removeprefix("DEL"), before) if word else (folded,)
         return next((code for form in forms if (code := self._regiones.get(form)) is not None), None)
 
+    def region_codes(self) -> frozenset[str]:
+        """Codes of all regions."""
+        return frozenset(self._regiones.values())
+
     def known_comunas(self) -> dict[str, tuple[Comuna, ...]]:
         """All folded spellings that resolve, with the comunas that they may mean."""
         return dict(self._comunas)

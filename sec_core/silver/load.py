@@ -16,11 +16,13 @@ from sec_core.bronze.model import Shape
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver import aggregated, detailed
+from sec_core.silver.archive import Archive
 from sec_core.silver.derive import Derived, Situation, derive_all_aggregated, derive_month
+from sec_core.silver.hour_tables import LOADED_SCHEMA
 from sec_core.silver.imputation import Regla
 from sec_core.silver.observations import HORA, Body, Observed, observe
 from sec_core.silver.rules import EventRules
-from sec_core.silver.store import LOADED_SCHEMA, SilverStore
+from sec_core.silver.store import SilverStore
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def load_month(
     names = default_names() if names is None else names
     rules = EventRules.of(settings)
     with database.adbc() as connection:
-        store = SilverStore(connection)
+        store = SilverStore(connection, Archive(settings.archive_dir))
         while True:
             plan = _plan(store, values, month, only, force=force)
             if plan.empty and store.rules() == rules:
@@ -232,6 +234,7 @@ def _stale(plan: _Plan, values: HourValues, month: Month) -> bool:
 
 def _write(store: SilverStore, month: Month, plan: _Plan, observed: Observed, rules: EventRules) -> Derived:
     """Everything that a load writes, in its order; the lock is held."""
+    store.restore_month(month)
     newest_before = store.newest()
     held = store.loaded(month.start, month.end)
     stretches_before = store.stretches(month.first_day)

@@ -161,6 +161,22 @@ comment on column fact_interrupciones.primera_hora is 'First hour of the event, 
 comment on column fact_interrupciones.ultima_hora is 'Last hour of the event, instant (aggregated: at or above the threshold).';
 comment on column fact_interrupciones.meses_denominador is 'Months from the month of the customer figure used for the cap to that of hora_maximo; negative when the figure is the later one. Null where none was known.';
 
+create table archivo (
+    mes             date primary key check (extract(day from mes) = 1),
+    clave           text not null,
+    n_observaciones bigint not null,
+    clientes        bigint not null,
+    n_filas         bigint not null,
+    sha256          text not null
+);
+comment on table archivo is 'Months whose observations are no longer in fact_observaciones but in a verified Parquet file below the archive''s folder.';
+comment on column archivo.mes is 'First day of the month, wall clock of America/Santiago.';
+comment on column archivo.clave is 'Path of the file below the archive''s folder.';
+comment on column archivo.n_observaciones is 'Observations in the file.';
+comment on column archivo.clientes is 'Customers affected, sum over these.';
+comment on column archivo.n_filas is 'Source rows represented by these.';
+comment on column archivo.sha256 is 'SHA-256 of the file, hexadecimal.';
+
 create table clientes_regionales (
     mes                date not null check (extract(day from mes) = 1),
     codigo_region      text not null,

@@ -1,0 +1,114 @@
+"""The archive: observations of old months as verified Parquet files, in place of their partitions.
+
+A month's observations are either in the database or in the archive, and table `archivo` says which: it is written in
+the same transaction that drops the partition, or that fills it again. A file without a row there means nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.errors import StorageError
+from sec_core.silver.observations import OBSERVATION_KEY, OBSERVATION_SCHEMA
+
+if TYPE_CHECKING:
+    from sec_core.hours import Month
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMonth:
+    """A file of the archive as table `archivo` describes it.
+
+    Attributes:
+        key: Path below the archive's folder.
+        rows: Observations in it.
+        customers: Sum of `clientes_afectados`.
+        source_rows: Sum of `n_filas`.
+        sha256: Hex digest of the file.
+    """
+
+    key: str
+    rows: int
+    customers: int
+    source_rows: int
+    sha256: str
+
+
+class Archive:
+    """Files below one folder, hive-partitioned by year and month."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write(self, month: Month, observations: pl.DataFrame) -> ArchivedMonth:
+        """Write a month and read it back.
+
+        Args:
+            month: The month.
+            observations: All its observations, by `OBSERVATION_SCHEMA`.
+
+        Returns:
+            The file's description.
+
+        Raises:
+            StorageError: The disk refused it, or what was read back is not what was written.
+        """
+        ordered = observations.sort(OBSERVATION_KEY, nulls_last=True)
+        key = f"observaciones/anho={month.year:04d}/mes={month.month:02d}/observaciones.parquet"
+        path = self._root / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    ordered.write_parquet(file, compression="zstd", compression_level=9, statistics=True)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(path)
+            finally:
+                Path(name).unlink(missing_ok=True)
+            body = path.read_bytes()
+        except OSError as error:
+            raise StorageError(f"The archive can't be written: {error}.") from error
+        described = _describe(key, ordered, hashlib.sha256(body).hexdigest())
+        back = self.read(described)
+        if not back.equals(ordered):
+            raise StorageError(f"The archive's file {key} is not what was written.")
+        return described
+
+    def read(self, described: ArchivedMonth) -> pl.DataFrame:
+        """A month's observations, checked against their description.
+
+        Args:
+            described: What `archivo` says of the file.
+
+        Returns:
+            Rows by `OBSERVATION_SCHEMA`, sorted by key.
+
+        Raises:
+            StorageError: The file is missing, unreadable or not the one described.
+        """
+        path = self._root / described.key
+        try:
+            body = path.read_bytes()
+            frame = pl.read_parquet(body).cast(dict(OBSERVATION_SCHEMA))  # type: ignore[arg-type]
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise StorageError(f"The archive's file {described.key} can't be read: {error}.") from error
+        if _describe(described.key, frame, hashlib.sha256(body).hexdigest()) != described:
+            raise StorageError(
+                f"The archive's file {described.key} is not the one that was verified.",
+                next_step="Restore it from a backup, or run `sec reprocess` for the month.",
+            )
+        return frame
+
+
+def _describe(key: str, frame: pl.DataFrame, sha256: str) -> ArchivedMonth:
+    sums = frame.select(pl.col("clientes_afectados", "n_filas").cast(pl.Int64).sum()).row(0)
+    return ArchivedMonth(key, frame.height, sums[0], sums[1], sha256)

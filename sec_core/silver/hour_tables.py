@@ -1,0 +1,218 @@
+"""Tables by hour: loads, observations and their archive, unresolved names, counts of imputations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.errors import StorageError
+from sec_core.hours import Month
+from sec_core.silver.archive import ArchivedMonth
+from sec_core.silver.imputation import Regla
+from sec_core.silver.observations import HORA, OBSERVATION_SCHEMA, QUALITY_SCHEMA
+from sec_core.silver.session import Session, array, columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date, datetime
+
+    from adbc_driver_postgresql.dbapi import Connection
+
+    from sec_core.bronze.model import Shape
+    from sec_core.silver.archive import Archive
+
+LOADED_SCHEMA: dict[str, pl.DataType] = {
+    "hora": HORA,
+    "forma": pl.String(),
+    "capturado_en": HORA,
+    "sha256": pl.String(),
+    **{name: kind for name, kind in QUALITY_SCHEMA.items() if name not in {"hora", "forma"}},
+}
+"""Columns of `cargas`."""
+
+_QUALITY_OF_ROWS = {
+    Regla.CLIENTES: "filas_clientes",
+    Regla.GEOGRAFIA: "filas_geografia",
+    Regla.EMPRESA: "filas_empresa",
+    Regla.FECHA: "filas_fecha",
+}
+
+
+class HourTables(Session):
+    """`cargas`, `fact_observaciones`, `archivo`, `nombres_no_resueltos`, `calidad_imputacion`."""
+
+    def __init__(self, connection: Connection, archive: Archive | None = None) -> None:
+        """Make the object.
+
+        Args:
+            connection: The connection.
+            archive: Where months are that are not in the database; needed only once there are any.
+        """
+        super().__init__(connection)
+        self._archive = archive
+
+    def loaded(self, first: datetime, last: datetime) -> pl.DataFrame:
+        """Rows of `cargas` of [first, last), by `LOADED_SCHEMA`, in order."""
+        sql = f"select {columns(LOADED_SCHEMA)} from cargas where hora >= $1 and hora < $2 order by hora"
+        return self.query(sql, LOADED_SCHEMA, first, last)
+
+    def coverage(self, spans: Sequence[tuple[datetime, datetime]]) -> pl.DataFrame:
+        """`hora` and `forma` of the loaded hours in disjoint spans [first, last)."""
+        schema = {"hora": HORA, "forma": pl.String()}
+        sql = "select hora, forma from cargas where hora >= $1 and hora < $2"
+        return pl.concat([pl.DataFrame(schema=schema), *(self.query(sql, schema, *span) for span in spans)])
+
+    def newest(self) -> datetime | None:
+        """The newest loaded hour of the whole history."""
+        newest: datetime | None = self.query("select max(hora) as hora from cargas", {"hora": HORA})["hora"][0]
+        return newest
+
+    def months_loaded(self, shape: Shape) -> list[Month]:
+        """Months with loaded hours of a shape, in order."""
+        sql = """
+            select distinct date_trunc('month', hora at time zone 'America/Santiago')::date as mes
+            from cargas where forma = $1 order by mes
+        """
+        return [Month(day.year, day.month) for day in self.query(sql, {"mes": pl.Date()}, shape.value)["mes"]]
+
+    def count_unresolved(self, month: Month) -> int:
+        """Different spellings of the month that resolve to nothing."""
+        sql = """
+            select count(distinct (tipo, nombre_region, nombre)) as n from nombres_no_resueltos
+            where hora >= $1 and hora < $2
+        """
+        return int(self.query(sql, {"n": pl.Int64()}, month.start, month.end).item())
+
+    def remove_hours(self, hours: Sequence[datetime]) -> None:
+        """Take hours out of observations, loads and unresolved names."""
+        if hours:
+            listed = array(hour.isoformat() for hour in hours)
+            for table in ("fact_observaciones", "nombres_no_resueltos", "cargas"):
+                # The bounds let PostgreSQL look into one partition only.
+                self.execute(
+                    f"delete from {table} where hora >= $2 and hora <= $3 and hora = any($1::text::timestamptz[])",
+                    listed,
+                    min(hours),
+                    max(hours),
+                )
+
+    def ensure_partition(self, month: Month) -> None:
+        """Make the month's partition of the observations."""
+        self.execute("select 1 from (select asegurar_particion($1::date)) as made", month.first_day)
+
+    def observations(self, month: Month) -> pl.DataFrame:
+        """The month's observations, by `OBSERVATION_SCHEMA`, from the database or the archive.
+
+        Raises:
+            StorageError: The archive's file is missing or damaged.
+        """
+        archived = self.archived(month)
+        if archived is not None:
+            return self._open_archive().read(archived)
+        sql = f"select {columns(OBSERVATION_SCHEMA)} from fact_observaciones where hora >= $1 and hora < $2"
+        return self.query(sql, OBSERVATION_SCHEMA, month.start, month.end)
+
+    # --- the archive ---
+
+    def archived(self, month: Month) -> ArchivedMonth | None:
+        """Where the month's observations are in the archive; None when they are not there."""
+        schema = {
+            "clave": pl.String(),
+            "n_observaciones": pl.Int64(),
+            "clientes": pl.Int64(),
+            "n_filas": pl.Int64(),
+            "sha256": pl.String(),
+        }
+        found = self.query(f"select {columns(schema)} from archivo where mes = $1", schema, month.first_day)
+        return ArchivedMonth(*found.row(0)) if found.height else None
+
+    def partitions(self) -> list[Month]:
+        """Months whose observations are in the database, in order."""
+        sql = """
+            select to_date(right(relname, 6), 'YYYYMM') as mes
+            from pg_inherits join pg_class on pg_class.oid = inhrelid
+            where inhparent = 'public.fact_observaciones'::regclass order by mes
+        """
+        return [Month(day.year, day.month) for day in self.query(sql, {"mes": pl.Date()})["mes"]]
+
+    def archive_month(self, month: Month) -> int:
+        """Move a month from the database to the archive; returns how many observations moved.
+
+        Raises:
+            StorageError: The file could not be written or verified; the partition stays.
+        """
+        rows = self.observations(month)
+        described = self._open_archive().write(month, rows)
+        self.execute(
+            """
+            insert into archivo (mes, clave, n_observaciones, clientes, n_filas, sha256)
+            values ($1, $2, $3, $4, $5, $6)
+            """,
+            month.first_day,
+            described.key,
+            described.rows,
+            described.customers,
+            described.source_rows,
+            described.sha256,
+        )
+        # Readers come first: the drop waits for them no longer than this, and can be asked for again.
+        self.execute("set local lock_timeout = '10s'")
+        self.execute(f"drop table fact_observaciones_{month.year:04d}{month.month:02d}")
+        return rows.height
+
+    def restore_month(self, month: Month) -> None:
+        """Bring an archived month back into the database, before hours of it are replaced.
+
+        Raises:
+            StorageError: The archive's file is missing or damaged.
+        """
+        if self.archived(month) is not None:
+            rows = self.observations(month)
+            self.ensure_partition(month)
+            self.append("fact_observaciones", rows)
+            self.execute("delete from archivo where mes = $1", month.first_day)
+
+    def _open_archive(self) -> Archive:
+        if self._archive is None:
+            raise StorageError("Observations of this month are archived, and no archive is configured.")
+        return self._archive
+
+    # --- counts of imputations ---
+
+    def refresh_quality(self, month: Month, event_months: Sequence[date]) -> None:
+        """Count imputations again: of rows in `month`, of capped events in `event_months` (months of `inicio`)."""
+        self.execute("delete from calidad_imputacion where mes = $1 and regla <> 'tope'", month.first_day)
+        values = ", ".join(f"('{rule}', sum({column}))" for rule, column in _QUALITY_OF_ROWS.items())
+        self.execute(
+            f"""
+            insert into calidad_imputacion (mes, regla, filas, total)
+            select $1::date, r.regla, r.filas, c.total
+            from (select sum(n_filas) as total, {", ".join(f"sum({c}) as {c}" for c in _QUALITY_OF_ROWS.values())}
+                  from cargas where hora >= $2 and hora < $3) as c
+            cross join lateral (values {values.replace("sum(", "(c.")}) as r(regla, filas)
+            where c.total is not null
+            """,
+            month.first_day,
+            month.start,
+            month.end,
+        )
+        self.refresh_caps(event_months)
+
+    def refresh_caps(self, event_months: Iterable[date]) -> None:
+        """Count capped events again in months of `inicio`."""
+        listed = sorted(set(event_months))
+        if listed:
+            months = array(listed)
+            self.execute("delete from calidad_imputacion where regla = 'tope' and mes = any($1::text::date[])", months)
+            self.execute(
+                """
+                insert into calidad_imputacion (mes, regla, filas, total)
+                select m, 'tope', count(*) filter (where topado), count(*)
+                from unnest($1::text::date[]) as m
+                join fact_interrupciones e on e.inicio >= m::timestamp at time zone 'America/Santiago'
+                    and e.inicio < (m + interval '1 month')::timestamp at time zone 'America/Santiago'
+                group by m
+                """,
+                months,
+            )

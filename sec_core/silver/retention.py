@@ -1,0 +1,96 @@
+"""Retention: observations of months older than a number of days move from the database to the archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sec_core.errors import ConfigError
+from sec_core.silver.archive import Archive
+from sec_core.silver.store import SilverStore
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.hours import Month
+
+SHORTEST_DAYS = 30
+"""The live views look back this far, so no shorter retention makes sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionReport:
+    """What moved.
+
+    Attributes:
+        months: Months whose observations are now in the archive only, by this run.
+        rows: Observations moved.
+        kept_days: The retention asked for, None when everything is kept.
+    """
+
+    months: tuple[Month, ...]
+    rows: int
+    kept_days: int | None
+
+
+def apply_retention(database: Database, settings: Settings, *, keep_days: int | None = None) -> RetentionReport:
+    """Move months that ended more than `keep_days` before the newest loaded hour to the archive.
+
+    Each month in a transaction of its own: written, read back, compared, and only then dropped. A failed check drops
+    nothing, and months moved before it stay moved.
+
+    Args:
+        database: The database.
+        settings: `archive_dir`, and `retention_days` where `keep_days` is not given.
+        keep_days: Days to keep; None means the setting, whose None keeps everything.
+
+    Returns:
+        What moved.
+
+    Raises:
+        ConfigError: Fewer than 30 days.
+        StorageError: A file could not be written or verified.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    days = settings.retention_days if keep_days is None else keep_days
+    if days is None:
+        return RetentionReport((), 0, None)
+    if days < SHORTEST_DAYS:
+        raise ConfigError(f"Retention of {days} days is too short.", next_step="Keep 30 days or more.")
+    archive = Archive(settings.archive_dir)
+    moved: list[Month] = []
+    rows = 0
+    with database.adbc() as connection:
+        store = SilverStore(connection, archive)
+        newest = store.newest()
+        months = store.partitions() if newest is not None else []
+        connection.rollback()
+        for month in months:
+            if newest is not None and month.end <= newest - timedelta(days=days):
+                store.lock()
+                rows += store.archive_month(month)
+                connection.commit()
+                moved.append(month)
+    return RetentionReport(tuple(moved), rows, days)
+
+
+def month_observations(database: Database, settings: Settings, month: Month) -> pl.DataFrame:
+    """A month's observations, from wherever they are.
+
+    Args:
+        database: The database.
+        settings: `archive_dir`.
+        month: The month.
+
+    Returns:
+        Rows by `observations.OBSERVATION_SCHEMA`.
+
+    Raises:
+        StorageError: The archive's file is missing or damaged.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    with database.adbc() as connection:
+        return SilverStore(connection, Archive(settings.archive_dir)).observations(month)

@@ -1,0 +1,93 @@
+"""One connection's means: statements as frames, bulk appends, the load lock, errors in the project's words."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import adbc_driver_manager
+import polars as pl
+
+from sec_core.errors import DatabaseError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date, datetime
+
+    from adbc_driver_postgresql.dbapi import Connection
+
+    Parameter = str | int | date | datetime
+
+LOAD_LOCK = 7_301_946_023
+"""One load writes at a time, in any process: it is held for a fraction of a second, and decoding is done before."""
+_LOST = ("08", "57")
+"""Classes of SQLSTATE that mean a lost or refused connection."""
+
+
+class Session:
+    """Statements on one connection; the connection's owner commits."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def query(self, sql: str, schema: Mapping[str, pl.DataType], *parameters: Parameter) -> pl.DataFrame:
+        """Rows of a statement, with exactly the columns and types of `schema`.
+
+        Raises:
+            DatabaseUnavailable: The connection was lost.
+            DatabaseError: PostgreSQL refused the statement.
+        """
+        with _translated(), self.connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            frame = pl.DataFrame(cursor.fetch_arrow_table())
+        return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+    def execute(self, sql: str, *parameters: Parameter) -> None:
+        """Run a statement for its effect; raises as `query` does."""
+        with _translated(), self.connection.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+
+    def append(self, table: str, frame: pl.DataFrame, *, temporary: bool = False) -> None:
+        """Add rows to a table whose columns the frame names, types as they are there; raises as `query` does.
+
+        Args:
+            table: The table.
+            frame: The rows.
+            temporary: Make it, as a table of this session.
+        """
+        if frame.height or temporary:
+            mode = "create" if temporary else "append"
+            rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+            with _translated(), self.connection.cursor() as cursor:
+                cursor.adbc_ingest(table, rows, mode=mode, temporary=temporary)
+
+    def lock(self) -> None:
+        """Wait until no other load is writing; held until the transaction ends."""
+        self.execute(f"select 1 from (select pg_advisory_xact_lock({LOAD_LOCK})) as held")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except adbc_driver_manager.Error as error:
+        reason = " ".join(str(error).split())
+        state = error.sqlstate or ""
+        if state.startswith(_LOST) or not state:
+            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {reason}.") from error
+        raise DatabaseError(f"PostgreSQL refused a statement: {reason}.") from error
+
+
+def columns(names: Iterable[str], alias: str = "") -> str:
+    """Column names as a list in SQL."""
+    return ", ".join(f"{alias}{name}" for name in names)
+
+
+def array(values: Iterable[object]) -> str:
+    """A PostgreSQL array literal of numbers, dates or instants, which need no escapes."""
+    return "{" + ",".join(f'"{value}"' for value in values) + "}"
+
+
+def uuids(hashes: pl.Series) -> str:
+    """An array literal of identities given as 16 bytes each."""
+    return array(hashes.bin.encode("hex"))
