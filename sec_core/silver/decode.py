@@ -68,7 +68,7 @@ def _fast(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame | None:
         return _empty(shape)
     try:
         frame = pl.read_ndjson(b"\n".join(lines), schema=SCHEMAS[shape])
-    except pl.exceptions.ComputeError:
+    except pl.exceptions.PolarsError:
         return None
     if frame.height != sum(counts):
         return None
