@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,7 +14,7 @@ from sec_core.hours import CHILE, Month, open_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from datetime import date
 
     from adbc_driver_postgresql.dbapi import Connection
 
@@ -51,6 +52,12 @@ class GoldFrames:
     hourly: pl.LazyFrame
     thresholds: Mapping[str, float]
     now: datetime
+
+    @property
+    def newest_day(self) -> date | None:
+        """Day in Chile of the newest loaded hour; None before anything is loaded."""
+        newest = self.loads["hora"].max()
+        return newest.astimezone(CHILE).date() if isinstance(newest, datetime) else None
 
 
 @contextmanager

@@ -188,4 +188,7 @@ def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: 
     assert pl.read_parquet(report.events_file).columns == [column.name for column in parquet.EVENTS]
     rows = {name: size.rows for name, size in report.payloads.items()}
     assert rows.pop("meta") == 1
+    validation = json.loads((report.folder / "dashboard_stats" / "investment_validation.json").read_bytes())
+    assert {row["type"] for row in validation} == {"insufficient data"}
+    assert rows.pop("investment_validation") == len(validation)
     assert set(rows.values()) == {0}

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from sec_core.gold.payloads.company_ranking import CompanyRankingRow, company_ranking
 from sec_core.gold.payloads.coverage import CoverageRow, coverage
+from sec_core.gold.payloads.eda_projects_dist import ProjectDistributionRow, eda_projects_dist
 from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
+from sec_core.gold.payloads.investment_roi import InvestmentRoiRow, investment_roi
+from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
 from sec_core.gold.payloads.market_map import MarketMapRow, market_map
 from sec_core.gold.payloads.meta import MetaRow, meta
 from sec_core.gold.payloads.reliability import ReliabilityRow, reliability
 from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
+from sec_core.gold.seia.works import works
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +43,14 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec("market_map", MarketMapRow, lambda f: market_map(f.events, f.customers)),
     PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events)),
     PayloadSpec("company_ranking", CompanyRankingRow, lambda f: company_ranking(f.events)),
+    PayloadSpec("investment_roi", InvestmentRoiRow, lambda f: investment_roi(f.events, f.projects, f.newest_day)),
+    PayloadSpec(
+        "investment_validation",
+        ValidationRow,
+        lambda f: investment_validation(f.events, f.calendar, f.customers, works()),
+    ),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
+    PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
     PayloadSpec("reliability", ReliabilityRow, lambda f: reliability(f.events, f.calendar, f.hourly, f.customers)),
     PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
     PayloadSpec("meta", MetaRow, lambda f: meta(f.events, f.loads, f.customers, f.thresholds, f.now)),

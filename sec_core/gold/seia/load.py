@@ -1,0 +1,77 @@
+"""Takes an export of the SEIA into `proyectos_seia`; the newest file replaces what was there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from loguru import logger
+from sqlalchemy import text
+
+from sec_core.errors import InputError
+from sec_core.gold.seia.projects import Rejected, sort_rows
+from sec_core.gold.seia.reader import read_export
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sec_core.db.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class SeiaReport:
+    """What an export held.
+
+    Attributes:
+        projects: Electricity projects.
+        spanning: Those of them that span regions: they count in each, with their investment split evenly.
+        without_investment: Those of them without an amount.
+        rejected: Rows that were left out, with the reason.
+    """
+
+    projects: int
+    spanning: int
+    without_investment: int
+    rejected: tuple[Rejected, ...]
+
+
+def load_seia(database: Database, path: Path) -> SeiaReport:
+    """Replace `proyectos_seia` by what an export holds, in one transaction.
+
+    Args:
+        database: Where the table is.
+        path: The export, see `reader.read_export`.
+
+    Returns:
+        Counts and rejected rows.
+
+    Raises:
+        InputError: The file is no export, or holds no electricity project at all; the table stays as it was.
+    """
+    found = sort_rows(read_export(path))
+    if not found.projects:
+        raise InputError(
+            f"{path.name} holds no electricity project.",
+            next_step=found.rejected[0].reason if found.rejected else "Check that it is the right file.",
+        )
+    rows = [asdict(project) for project in found.projects]
+    columns = list(rows[0])
+    insert = text(f"INSERT INTO proyectos_seia ({', '.join(columns)}) VALUES ({', '.join(f':{c}' for c in columns)})")
+    with database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM proyectos_seia"))
+        connection.execute(insert, rows)
+    whole = {project.id_proyecto: project for project in found.projects}.values()
+    report = SeiaReport(
+        projects=len(whole),
+        spanning=sum(project.n_regiones > 1 for project in whole),
+        without_investment=sum(project.inversion_total_mmu is None for project in whole),
+        rejected=tuple(found.rejected),
+    )
+    logger.bind(stage="seia").info(
+        "{} holds {} electricity projects, {} of them in several regions; {} rows were left out.",
+        path.name,
+        report.projects,
+        report.spanning,
+        len(report.rejected),
+    )
+    return report

@@ -1,0 +1,212 @@
+"""From rows of an export to electricity projects by region. Pure; what is left out is listed with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from sec_core.reference.names import Names, default_names, fold
+from sec_core.reference.tables import regiones
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sec_core.gold.seia.reader import RawTable
+
+CATEGORIES = {"b1": "transmission", "b2": "transmission", "c": "generation"}
+"""Letter of article 3 of the SEIA's regulation to what it is: b1 lines, b2 substations, c power plants."""
+
+_SEPARATOR = re.compile(r"\s*(?:[,;/|()\n]+|\s+(?:y|e|-|\u2013)\s+)\s*", re.IGNORECASE)
+_LEAD = re.compile(r"^\s*(?:interregional|regiones)\b[\s:(\u2013-]*(?:del?\b)?\s*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{3})+")
+_DATES = (
+    re.compile(r"(?P<d>[0-9]{1,2})[/-](?P<m>[0-9]{1,2})[/-](?P<y>[0-9]{4})"),
+    re.compile(r"(?P<y>[0-9]{4})-(?P<m>[0-9]{1,2})-(?P<d>[0-9]{1,2})"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project in one of its regions: a row of `proyectos_seia`, see the comments there."""
+
+    id_proyecto: str
+    codigo_region: str
+    nombre_region: str
+    nombre: str
+    tipo_proyecto: str
+    categoria: str
+    titular: str | None
+    inversion_mmu: float | None
+    inversion_total_mmu: float | None
+    n_regiones: int
+    fecha_presentacion: date | None
+    fecha_calificacion: date | None
+    estado: str | None
+    sector: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that is left out.
+
+    Attributes:
+        row: Its number in the file, counted from 1.
+        name: The project's name.
+        reason: Why.
+    """
+
+    row: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """All rows of an export: each is in exactly one of the two lists (a project once for each of its regions)."""
+
+    projects: list[Project]
+    rejected: list[Rejected]
+
+
+def sort_rows(table: RawTable, names: Names | None = None) -> Sorted:
+    """Tell projects from rows that are none.
+
+    Args:
+        table: See `reader.read_export`.
+        names: Resolves regions; by default the project's own.
+    """
+    resolver = names or default_names()
+    comma = any("," in row.get("inversion", "") for row in table.rows)
+    projects: dict[str, list[Project]] = {}
+    rejected: list[Rejected] = []
+    for number, row in enumerate(table.rows, table.first_row):
+        if not any(row.values()):
+            continue
+        found = _project(row, resolver, decimal_comma=comma)
+        reason = found if isinstance(found, str) else None
+        if not isinstance(found, str):
+            key = found[0].id_proyecto
+            reason = "It is listed before." if key in projects else None
+            projects.setdefault(key, found)
+        if reason:
+            rejected.append(Rejected(number, row.get("nombre", ""), reason))
+    return Sorted([project for each in projects.values() for project in each], rejected)
+
+
+def type_code(text: str) -> str:
+    """The regulation's letter in a type: `b1` in `b1`, `b.1`, `B1)` and `DS95/DS40-b1`; lower case."""
+    last = re.split(r"[-/\s]+", text.strip())[-1]
+    return re.sub(r"[^a-z0-9]", "", last.lower())
+
+
+def region_codes(text: str, names: Names) -> tuple[list[str], str]:
+    """All regions that a text names, in words or numbers.
+
+    Args:
+        text: For example `Décima`, `RM`, `Región de Los Ríos y Región de Los Lagos`, `Arica y Parinacota, Tarapacá`.
+        names: The resolver.
+
+    Returns:
+        Codes without repetition in their order, and the first part that names no region (empty if there is none).
+    """
+    rest = _LEAD.sub("", text).strip()
+    cuts = [(0, 0), *((cut.start(), cut.end()) for cut in _SEPARATOR.finditer(rest)), (len(rest), len(rest))]
+    codes: list[str] = []
+    at = 0
+    while at < len(cuts) - 1:
+        # The longest run of parts that is one name: "Arica y Parinacota" holds a separator.
+        for end in range(len(cuts) - 1, at, -1):
+            part = rest[cuts[at][1] : cuts[end][0]]
+            code = names.codigo_region(part)
+            if code is not None:
+                codes.append(code)
+                break
+        else:
+            end = at + 1
+            part = rest[cuts[at][1] : cuts[end][0]].strip()
+            if part:
+                return [], part
+        at = end
+    return list(dict.fromkeys(codes)), ""
+
+
+def amount(text: str, *, decimal_comma: bool) -> float | None:
+    """An amount, or None where there is none.
+
+    Args:
+        text: `30,4000`, `1.234,56`, `30.4`.
+        decimal_comma: Whether the column writes decimals with a comma: then a point parts thousands.
+    """
+    bare = text.replace(" ", "").replace("$", "")
+    if decimal_comma:
+        bare = bare.replace(".", "") if "," in bare or _THOUSANDS.fullmatch(bare) else bare
+        bare = bare.replace(",", ".")
+    try:
+        value = float(bare)
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def day(text: str) -> date | None:
+    """A date written `09/03/2021`, `9-3-2021` or `2021-03-09 00:00:00`; None where there is none."""
+    for form in _DATES:
+        found = form.match(text.strip())
+        if found:
+            try:
+                return date(int(found["y"]), int(found["m"]), int(found["d"]))
+            except ValueError:
+                return None
+    return None
+
+
+def _project(row: dict[str, str], names: Names, *, decimal_comma: bool) -> list[Project] | str:
+    """The project of a row, once for each region, or the reason why it is none."""
+    sector, name = row.get("sector", ""), row.get("nombre", "")
+    if not name:
+        return "It has no name."
+    if sector and "ENERG" not in fold(sector):
+        return f"Its sector is {sector}, not Energy."
+    category = CATEGORIES.get(type_code(row.get("tipo", "")))
+    if category is None:
+        return (
+            f"Its type {row.get('tipo') or '(blank)'} is neither transmission (b1), substation (b2) nor generation (c)."
+        )
+    codes, strange = region_codes(row.get("region", ""), names)
+    if strange:
+        return f"Its region {strange!r} is not known."
+    if not codes:
+        return (
+            "It names no region: it spans several that the file does not tell."
+            if row.get("region")
+            else "It names no region."
+        )
+    return _by_region(row, category, codes, amount(row.get("inversion", ""), decimal_comma=decimal_comma))
+
+
+def _by_region(row: dict[str, str], category: str, codes: Sequence[str], total: float | None) -> list[Project]:
+    submitted = day(row.get("presentacion", ""))
+    identity = "|".join((fold(row["nombre"]), fold(row.get("titular", "")), submitted.isoformat() if submitted else ""))
+    short = {region.codigo: region.nombre for region in regiones()}
+    return [
+        Project(
+            id_proyecto=row.get("expediente") or hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
+            codigo_region=code,
+            nombre_region=short[code],
+            nombre=row["nombre"],
+            tipo_proyecto=row["tipo"],
+            categoria=category,
+            titular=row.get("titular") or None,
+            inversion_mmu=None if total is None else total / len(codes),
+            inversion_total_mmu=total,
+            n_regiones=len(codes),
+            fecha_presentacion=submitted,
+            fecha_calificacion=day(row.get("calificacion", "")),
+            estado=row.get("estado") or None,
+            sector=row.get("sector") or None,
+        )
+        for code in codes
+    ]

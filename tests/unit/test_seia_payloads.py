@@ -1,0 +1,222 @@
+"""The payloads on investment against values computed by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from statistics import mean, stdev
+
+import polars as pl
+import pytest
+
+from sec_core.gold.frames import UTC_TIME, hour_calendar
+from sec_core.gold.model import as_json
+from sec_core.gold.payloads.eda_projects_dist import eda_projects_dist
+from sec_core.gold.payloads.investment_roi import investment_roi, note
+from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
+from sec_core.gold.seia.works import Work, works
+from sec_core.gold.universe import CUSTOMERS_SCHEMA
+from sec_core.hours import Month, month_range
+from sec_core.reference.tables import comunas, regiones
+
+NEWEST = date(2025, 6, 30)
+
+
+def make_projects(*rows: tuple[str, float | None, date | None, str]) -> pl.DataFrame:
+    """Projects from (region, investment, approval, state)."""
+    return pl.DataFrame(
+        rows,
+        schema={
+            "nombre_region": pl.String,
+            "inversion_mmu": pl.Float64,
+            "fecha_calificacion": pl.Date,
+            "estado": pl.String,
+        },
+        orient="row",
+    )
+
+
+PROJECTS = make_projects(
+    ("MAULE", 10.0, date(2022, 6, 30), "Aprobado"),
+    ("MAULE", 30.0, date(2023, 6, 30), "Aprobado"),
+    ("MAULE", 10.0, date(2023, 7, 1), "Aprobado"),
+    ("MAULE", 50.0, None, "En Calificación"),
+    ("MAULE", 999.0, date(2021, 1, 1), "Rechazado"),
+    ("MAULE", 999.0, None, "Desistido"),
+    ("AYSEN", None, None, "En Calificación"),
+    ("BIOBIO", 4.0, date(2020, 1, 1), "Aprobado"),
+)
+
+
+def make_affected(*rows: tuple[str, int]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["nombre_region", "clientes_afectados"], orient="row")
+
+
+def test_projects_by_region_descending() -> None:
+    assert as_json(eda_projects_dist(PROJECTS)) == [
+        {"nombre_region": "MAULE", "count": 6},
+        {"nombre_region": "AYSEN", "count": 1},
+        {"nombre_region": "BIOBIO", "count": 1},
+    ]
+    assert eda_projects_dist(make_projects()) == []
+
+
+def test_customers_affected_for_each_million() -> None:
+    affected = make_affected(("MAULE", 5000), ("MAULE", 1000), ("AYSEN", 7), ("UNKNOWN", 3))
+    assert as_json(investment_roi(affected, PROJECTS, NEWEST)) == [
+        {
+            "nombre_region": "MAULE",
+            "clientes_afectados": 6000,
+            "total_inversión_mmu": 100.0,
+            "efficiency_ratio": 60.0,
+            "maturity_note": "Investment: 50% not approved yet, 30% approved 2 to 3 years ago (effect arriving), "
+            "10% approved less than 2 years ago (too early for an effect), "
+            "10% approved 3 or more years ago (effect expected by now).",
+        },
+        {
+            "nombre_region": "BIOBIO",
+            "clientes_afectados": 0,
+            "total_inversión_mmu": 4.0,
+            "efficiency_ratio": 0.0,
+            "maturity_note": "Investment: 100% approved 3 or more years ago (effect expected by now).",
+        },
+        {
+            "nombre_region": "AYSEN",
+            "clientes_afectados": 7,
+            "total_inversión_mmu": 0.0,
+            "efficiency_ratio": None,
+            "maturity_note": "No investment stated.",
+        },
+    ]
+
+
+def test_no_ratio_before_anything_is_loaded() -> None:
+    assert investment_roi(make_affected(), PROJECTS, None) == []
+
+
+def test_a_note_names_only_what_there_is() -> None:
+    assert note({"mature": 0, "arriving": 0, "early": 0, "pending": 2.0}) == "Investment: 100% not approved yet."
+
+
+# --- validation ---------------------------------------------------------------------------------------------
+
+WORK = Work("Línea", ("MAULE",), (), Month(2019, 6), Month(2019, 6))
+BEFORE = month_range(Month(2017, 6), Month(2019, 5))
+YEARS = [month_range(Month(2019 + i, 7), Month(2020 + i, 6)) for i in range(3)]
+CUSTOMERS = pl.DataFrame([(date(2019, 5, 1), "07", "MAULE", 2000, None, None)], schema=CUSTOMERS_SCHEMA, orient="row")
+
+
+def make_calendar(months: list[Month], shape: str = "detailed", every: int = 6) -> pl.DataFrame:
+    hours = [hour for month in months for hour in month.hours()[::every]]
+    ledger = pl.DataFrame(
+        {"hora": hours, "estado": "captured", "forma": shape, "n_filas": 1}, schema_overrides={"hora": UTC_TIME}
+    )
+    return hour_calendar(ledger, ledger.select("hora"), datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def make_rates(months: list[Month], customers: int, spread: int = 2) -> list[tuple[date, str, str, int]]:
+    """Events that affect `customers` a month, one more or less in turn."""
+    return [
+        (month.first_day, "MAULE", "TALCA", customers + (spread if month.month % 2 else -spread)) for month in months
+    ]
+
+
+def validate(
+    rows: list[tuple[date, str, str, int]],
+    calendar: pl.DataFrame,
+    work: Work = WORK,
+    customers: pl.DataFrame = CUSTOMERS,
+) -> ValidationRow:
+    schema = {
+        "mes": pl.Date,
+        "nombre_region": pl.String,
+        "nombre_comuna": pl.String,
+        "clientes_afectados": pl.Int64,
+    }
+    (row,) = investment_validation(pl.DataFrame(rows, schema=schema, orient="row"), calendar, customers, [work])
+    return row
+
+
+ALL = [*BEFORE, *(month for year in YEARS for month in year)]
+
+
+def test_an_immediate_improvement() -> None:
+    rows = make_rates(BEFORE, 200) + [row for year in YEARS for row in make_rates(year, 120, 10)]
+    row = validate(rows, make_calendar(ALL))
+    assert (row.type, row.delta, row.year, row.project) == ("Immediate", -40.0, 2019, "Línea")
+    # Differences by calendar month, per 1 000 of 2 000 customers: -36 in odd months, -44 in even ones.
+    differences = [-36.0] * 6 + [-44.0] * 6
+    half = 2.201 * stdev(differences) / 12**0.5
+    low, high = mean(differences) - half, mean(differences) + half
+    assert "From 100.0 to 60.0 affected" in row.context
+    assert f"{low:+.1f}% to {high:+.1f}%" in row.context
+    assert "24 of 24 months before and 36 of 36 after" in row.context
+
+
+def test_an_improvement_of_later_years_only_is_a_lag() -> None:
+    rows = (
+        make_rates(BEFORE, 200) + make_rates(YEARS[0], 230) + make_rates(YEARS[1], 210) + make_rates(YEARS[2], 150, 9)
+    )
+    row = validate(rows, make_calendar(ALL))
+    assert (row.type, row.delta) == ("Lag", -25.0)
+    assert row.context.endswith("The first improvement is in year 3 after.")
+
+
+def test_no_improvement() -> None:
+    rows = make_rates(BEFORE, 200, 50) + [row for year in YEARS for row in make_rates(year, 210, -40)]
+    row = validate(rows, make_calendar(ALL))
+    assert (row.type, row.delta) == ("No improvement", 5.0)
+
+
+def test_months_without_data_are_not_months_without_outages() -> None:
+    rows = make_rates(BEFORE, 200) + make_rates(YEARS[0], 120, 10)
+    row = validate(rows, make_calendar([*BEFORE, *YEARS[0]]))
+    assert (row.type, row.delta) == ("Immediate", -40.0)
+    assert "12 of 36 after" in row.context
+
+
+@pytest.mark.parametrize(
+    "calendar",
+    [
+        make_calendar(BEFORE),
+        make_calendar([*BEFORE[:8], *YEARS[0]]),
+        make_calendar(ALL, every=24),
+        pl.concat([make_calendar(BEFORE), make_calendar(YEARS[0], "aggregated")]),
+        pl.concat([make_calendar(BEFORE), make_calendar(YEARS[0], every=1)]),
+        make_calendar([]),
+    ],
+    ids=[
+        "no after",
+        "too few calendar months",
+        "looked at once a day",
+        "another shape",
+        "looked at more often",
+        "none",
+    ],
+)
+def test_insufficient_data_says_so(calendar: pl.DataFrame) -> None:
+    rows = make_rates(BEFORE, 200) + make_rates(YEARS[0], 120)
+    row = validate(rows, calendar)
+    assert (row.type, row.delta) == ("insufficient data", None)
+
+
+def test_without_customers_there_is_no_rate() -> None:
+    row = validate(make_rates(ALL, 200), make_calendar(ALL), customers=pl.DataFrame(schema=CUSTOMERS_SCHEMA))
+    assert row.type == "insufficient data"
+
+
+def test_only_the_works_comunas_count() -> None:
+    elsewhere = [(month.first_day, "MAULE", "CURICO", 999) for month in YEARS[0]]
+    rows = make_rates(BEFORE, 200) + make_rates(YEARS[0], 120, 10) + elsewhere
+    calendar = make_calendar([*BEFORE, *YEARS[0]])
+    assert validate(rows, calendar).type == "No improvement"
+    assert validate(rows, calendar, Work("L", ("MAULE",), ("TALCA",), Month(2019, 6), Month(2019, 6))).delta == -40.0
+
+
+def test_the_reviewed_list_names_known_places() -> None:
+    known = {region.nombre for region in regiones()}
+    towns = {comuna.nombre for comuna in comunas()}
+    found = {work.name.partition(" (")[0]: work for work in works()}
+    assert found.keys() == {"Cardones - Polpaico", "Lo Aguirre - Cerro Navia", "Pichirropulli", "REDENOR"}
+    assert all(set(work.regions) <= known and set(work.comunas) <= towns and work.regions for work in works())
+    assert found["Cardones - Polpaico"].first == Month(2019, 6)
+    assert (found["REDENOR"].first, found["REDENOR"].last) == (Month(2023, 1), Month(2023, 12))

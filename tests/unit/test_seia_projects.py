@@ -1,0 +1,226 @@
+"""What an export of the SEIA holds: columns, types, regions, amounts, dates, and what is left out."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import date
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+import pytest
+
+from sec_core.errors import InputError
+from sec_core.gold.seia.projects import Project, amount, day, region_codes, sort_rows, type_code
+from sec_core.gold.seia.reader import RawTable, read_export
+from sec_core.reference.names import default_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADINGS = [
+    "Nombre del Proyecto",
+    "Región",
+    "Tipo de Proyecto",
+    "Titular",
+    "Inversión (MMU$)",
+    "Fecha Presentación",
+    "Fecha Calificación",
+    "Estado del Proyecto",
+    "Sector Productivo",
+]
+
+
+def write_workbook(path: Path, rows: list[list[str | float]]) -> Path:
+    """A minimal workbook of text and numbers."""
+
+    def cell(value: str | float) -> str:
+        if isinstance(value, str):
+            return f'<c t="inlineStr"><is><t>{escape(value)}</t></is></c>'
+        return f"<c><v>{value}</v></c>"
+
+    space = "http://schemas.openxmlformats.org"
+    lines = "".join(f"<row>{''.join(map(cell, row))}</row>" for row in rows)
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{space}/package/2006/content-types">'
+        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        '<Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.'
+        'spreadsheetml.sheet.main+xml"/><Override PartName="/xl/worksheets/sheet1.xml" ContentType="application/'
+        'vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{space}/package/2006/relationships"><Relationship Id="r1" '
+        f'Type="{space}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{space}/spreadsheetml/2006/main" xmlns:r="{space}/officeDocument/2006/'
+        'relationships"><sheets><sheet name="Hoja1" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{space}/package/2006/relationships"><Relationship '
+        f'Id="r1" Type="{space}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>'
+        "</Relationships>",
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{space}/spreadsheetml/2006/main"><sheetData>{lines}'
+        "</sheetData></worksheet>",
+    }
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, text in parts.items():
+            packed.writestr(name, text)
+    return path
+
+
+LINE = ["Línea Norte", "Arica y Parinacota, Tarapacá", "DS95/DS40-b1", "Transelec", "30,4000", "09/03/2021"]
+
+
+def test_a_workbook_of_the_site(tmp_path: Path) -> None:
+    path = write_workbook(
+        tmp_path / "export.xlsx",
+        [
+            ["Listado de proyectos"],
+            list(HEADINGS),
+            [*LINE, "10/05/2022", "Aprobado", "Energía"],
+            ["Mina", "Segunda", "i1", "Minera", "900,0", "01/01/2021", "", "En Calificación", "Minería"],
+        ],
+    )
+    found = sort_rows(read_export(path))
+    assert [(p.nombre_region, p.inversion_mmu, p.inversion_total_mmu, p.n_regiones) for p in found.projects] == [
+        ("ARICA Y PARINACOTA", 15.2, 30.4, 2),
+        ("TARAPACA", 15.2, 30.4, 2),
+    ]
+    first = found.projects[0]
+    assert first.id_proyecto == found.projects[1].id_proyecto
+    assert (first.categoria, first.tipo_proyecto, first.estado) == ("transmission", "DS95/DS40-b1", "Aprobado")
+    assert (first.fecha_presentacion, first.fecha_calificacion) == (date(2021, 3, 9), date(2022, 5, 10))
+    assert [(r.row, r.name, r.reason) for r in found.rejected] == [(4, "Mina", "Its sector is Minería, not Energy.")]
+
+
+def test_numbers_of_a_workbook_are_numbers(tmp_path: Path) -> None:
+    path = write_workbook(tmp_path / "export.xlsx", [[*HEADINGS[:5]], ["Planta", 10, "c", "Enel", 1.234]])
+    (project,) = sort_rows(read_export(path)).projects
+    assert (project.nombre_region, project.inversion_mmu) == ("LOS LAGOS", 1.234)
+
+
+def test_columns_may_be_missing_or_in_another_order(tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text("Región;TIPOLOGIA;nombre\nRM;b2;Subestación\n;;\n", encoding="latin-1")
+    (project,) = sort_rows(read_export(path)).projects
+    assert (project.codigo_region, project.categoria, project.inversion_mmu, project.titular) == (
+        "13",
+        "transmission",
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a;b\n1;2\n", "is no export"),
+        ("Nombre;Región\nx;RM\n", "has no column Tipo de Proyecto"),
+        ("", "is no export"),
+    ],
+)
+def test_another_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_export(path)
+
+
+def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "export.xlsx"
+    path.write_bytes(b"PK no workbook")
+    with pytest.raises(InputError, match="can be read"):
+        read_export(path)
+    with pytest.raises(InputError, match="can't be read"):
+        read_export(tmp_path / "absent.csv")
+
+
+def sort_one(**cells: str) -> tuple[list[Project], list[str]]:
+    row = {"nombre": "Planta", "region": "RM", "tipo": "c", **cells}
+    found = sort_rows(RawTable([row], 2))
+    return found.projects, [rejected.reason for rejected in found.rejected]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"nombre": ""}, "It has no name."),
+        ({"tipo": "h1"}, "Its type h1 is neither transmission (b1), substation (b2) nor generation (c)."),
+        ({"tipo": "DS95-b3"}, "Its type DS95-b3 is neither transmission (b1), substation (b2) nor generation (c)."),
+        ({"region": "Interregional"}, "It names no region: it spans several that the file does not tell."),
+        ({"region": ""}, "It names no region."),
+        ({"region": "Atlántida"}, "Its region 'Atlántida' is not known."),
+        ({"region": "Maule, Atlántida"}, "Its region 'Atlántida' is not known."),
+        ({"sector": "Saneamiento Ambiental"}, "Its sector is Saneamiento Ambiental, not Energy."),
+    ],
+)
+def test_what_is_left_out_has_a_reason(cells: dict[str, str], reason: str) -> None:
+    assert sort_one(**cells) == ([], [reason])
+
+
+def test_a_project_listed_twice_counts_once() -> None:
+    row = {"nombre": "Planta", "region": "RM", "tipo": "c", "titular": "Enel"}
+    found = sort_rows(RawTable([row, {**row, "nombre": "PLANTA "}, {**row, "titular": "Otra"}], 2))
+    assert len(found.projects) == 2
+    assert [(r.row, r.reason) for r in found.rejected] == [(3, "It is listed before.")]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("b1", "b1"), ("B.2)", "b2"), ("DS95/DS40-b1", "b1"), ("DS30 - c", "c"), (" c ", "c"), ("", "")],
+)
+def test_type_codes(text: str, code: str) -> None:
+    assert type_code(text) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("Décima", ["10"]),
+        ("Décimosexta", ["16"]),
+        ("Decimoquinta", ["15"]),
+        ("Duodécima", ["12"]),
+        ("Undécima", ["11"]),
+        ("RM", ["13"]),
+        ("XIV", ["14"]),
+        ("5", ["05"]),
+        ("Región de Arica y Parinacota", ["15"]),
+        ("Región del Libertador General Bernardo O'Higgins", ["06"]),
+        ("Arica y Parinacota y Tarapacá", ["15", "01"]),
+        ("Región de Los Ríos y Región de Los Lagos", ["14", "10"]),
+        ("Valparaíso, Metropolitana, Valparaíso", ["05", "13"]),
+        ("Interregional (Coquimbo / Atacama)", ["04", "03"]),
+        ("Regiones de Ñuble y Biobío", ["16", "08"]),
+        ("Segunda - Tercera", ["02", "03"]),
+    ],
+)
+def test_regions_in_words_and_numbers(text: str, codes: list[str]) -> None:
+    assert region_codes(text, default_names()) == (codes, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "comma", "value"),
+    [
+        ("30,4000", True, 30.4),
+        ("1.234,5", True, 1234.5),
+        ("1.234", True, 1234.0),
+        ("1.234", False, 1.234),
+        ("2.5", True, 2.5),
+        ("US$ 7", True, None),
+        ("$ 7", True, 7.0),
+        ("-3", True, None),
+        ("", True, None),
+        ("nan", False, None),
+        ("inf", False, None),
+    ],
+)
+def test_amounts(text: str, comma: bool, value: float | None) -> None:
+    assert amount(text, decimal_comma=comma) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("09/03/2021", date(2021, 3, 9)),
+        ("9-3-2021", date(2021, 3, 9)),
+        ("2021-03-09 00:00:00", date(2021, 3, 9)),
+        ("31/02/2021", None),
+        ("marzo", None),
+    ],
+)
+def test_days(text: str, value: date | None) -> None:
+    assert day(text) == value
