@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
 from prefect import flow
-from pydantic import Field
 
 from flows.artifacts import show_month
-from flows.parameters import MonthText, month_or_last, month_run_name
+from flows.parameters import ALL_PARTS, MonthText, WaitForSource, month_or_last, month_run_name
 from flows.report import MonthIncomplete, SyncReport
-from flows.steps import capture_month, describe_month
+from flows.steps import describe_month, work_on_month
 from sec_core.config import load_settings
-from tasks.gold import build_gold_task
-from tasks.load import load_month_task
 from tasks.run_log import ensure_logging
 from tasks.runtime import open_runtime
 
 
 @flow(name="monthly-sync", flow_run_name=month_run_name, persist_result=False)
-async def monthly_sync(
-    month: MonthText | None = None,
-    wait_for_circuit: Annotated[bool, Field(title="Wait for the source")] = True,
-) -> SyncReport:
+async def monthly_sync(month: MonthText | None = None, wait_for_circuit: WaitForSource = True) -> SyncReport:
     """Capture a month, load it, build Gold and publish it.
 
     Only hours that are not settled are asked for, so running it again is cheap and mends what failed.
@@ -43,10 +36,8 @@ async def monthly_sync(
     ensure_logging(settings)
     async with open_runtime(settings) as run:
         chosen = month_or_last(month, run.clock)
-        captured = await capture_month(run, chosen, wait_for_circuit=wait_for_circuit)
-        loaded = await load_month_task(str(chosen))
-        gold = await build_gold_task()
-        report = await asyncio.to_thread(describe_month, run, chosen, captured, loaded, gold)
+        work = await work_on_month(run, chosen, ALL_PARTS, wait_for_circuit=wait_for_circuit)
+        report = await asyncio.to_thread(describe_month, run, chosen, work)
         await show_month(report)
     if report.missing:
         raise MonthIncomplete(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import prefect.runtime
@@ -16,6 +17,27 @@ if TYPE_CHECKING:
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 
 MonthText = Annotated[str, Field(pattern=MONTH_PATTERN, examples=["2024-08"], title="Month (YYYY-MM)")]
+
+WaitForSource = Annotated[bool, Field(title="Wait for the source")]
+
+
+class Part(StrEnum):
+    """A part of the work on a month, as the form lists it."""
+
+    CAPTURE = "missing hours"
+    LOAD = "load"
+    GOLD = "gold"
+    PUBLISH = "publish"
+
+
+ALL_PARTS = list(Part)
+
+
+class Order(StrEnum):
+    """In which order months are worked through."""
+
+    NEWEST_FIRST = "newest first"
+    OLDEST_FIRST = "oldest first"
 
 
 def month_or_last(month: str | None, clock: Clock) -> Month:

@@ -9,21 +9,24 @@ from prefect import flow
 from pydantic import Field
 
 from flows.artifacts import show_month
-from flows.parameters import MonthText, month_or_last, month_run_name
+from flows.parameters import MonthText, Part, WaitForSource, month_or_last, month_run_name
 from flows.report import MonthIncomplete, SyncReport
-from flows.steps import capture_month, describe_month
+from flows.steps import describe_month, work_on_month
 from sec_core.config import load_settings
 from sec_core.gold.build import GoldReport
+from sec_core.gold.publish import PublishReport
+from sec_core.silver.universe import UniverseReport
 from tasks.gold import build_gold_task
-from tasks.load import load_month_task
+from tasks.publish import publish_task
 from tasks.run_log import ensure_logging
 from tasks.runtime import open_runtime
+from tasks.universe import capture_universe
 
 
 @flow(name="capture", flow_run_name=month_run_name, persist_result=False)
 async def capture(
     month: MonthText | None = None,
-    wait_for_circuit: Annotated[bool, Field(title="Wait for the source")] = True,
+    wait_for_circuit: WaitForSource = True,
     force: Annotated[bool, Field(title="Ask for settled hours too")] = False,
 ) -> SyncReport:
     """Ask the source for the hours of a month that are not settled, and keep what it says.
@@ -44,8 +47,8 @@ async def capture(
     ensure_logging(settings)
     async with open_runtime(settings) as run:
         chosen = month_or_last(month, run.clock)
-        captured = await capture_month(run, chosen, wait_for_circuit=wait_for_circuit, force=force)
-        report = await asyncio.to_thread(describe_month, run, chosen, captured, None, None)
+        work = await work_on_month(run, chosen, [Part.CAPTURE], wait_for_circuit=wait_for_circuit, force=force)
+        report = await asyncio.to_thread(describe_month, run, chosen, work)
         await show_month(report)
     if report.missing:
         raise MonthIncomplete(report)
@@ -66,8 +69,8 @@ async def load(month: MonthText | None = None) -> SyncReport:
     ensure_logging(settings)
     async with open_runtime(settings) as run:
         chosen = month_or_last(month, run.clock)
-        loaded = await load_month_task(str(chosen))
-        report = await asyncio.to_thread(describe_month, run, chosen, [], loaded, None)
+        work = await work_on_month(run, chosen, [Part.LOAD], wait_for_circuit=False)
+        report = await asyncio.to_thread(describe_month, run, chosen, work)
         await show_month(report)
     return report
 
@@ -83,3 +86,35 @@ async def gold() -> GoldReport:
     ensure_logging(settings)
     async with open_runtime(settings):
         return await build_gold_task()
+
+
+@flow(name="publish", flow_run_name="publish", persist_result=False)
+async def publish(force: Annotated[bool, Field(title="Publish although much would be lost")] = False) -> PublishReport:
+    """Send what Gold holds to Supabase, whole or not at all.
+
+    Args:
+        force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+
+    Returns:
+        What was published.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    async with open_runtime(settings):
+        return await publish_task(force=force)
+
+
+@flow(name="regional-customers", flow_run_name="regional-customers", persist_result=False)
+async def regional_customers() -> UniverseReport:
+    """Ask for the customers of each region and of the country, the denominators of every index.
+
+    Returns:
+        What was kept, and how many events are capped differently now.
+
+    Raises:
+        SourceError: The source did not answer all; nothing of this month is stored.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    async with open_runtime(settings):
+        return await capture_universe()

@@ -68,3 +68,21 @@ class MonthIncomplete(IncompleteError):
             next_step=f"Run `sec sync --month {report.month}` again: only these hours are asked for.",
         )
         self.report = report
+
+
+class MonthsIncomplete(IncompleteError):
+    """A run over several months ended in good order without every hour; carries the reports."""
+
+    def __init__(self, reports: list[SyncReport]) -> None:
+        missing = [report for report in reports if report.missing]
+        hours = sum(report.missing for report in missing)
+        super().__init__(
+            f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(_few(missing))}.",
+            next_step="Run the same again: only these hours are asked for.",
+        )
+        self.reports = reports
+
+
+def _few(reports: list[SyncReport]) -> list[str]:
+    names = [report.month for report in reports[:6]]
+    return names if len(reports) <= len(names) else [*names, "..."]

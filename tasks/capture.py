@@ -9,6 +9,9 @@ from prefect.cache_policies import NO_CACHE
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.model import HourState
+from sec_core.bronze.plan import NATIONAL_WINDOW
+from sec_core.bronze.reconcile import ReconcileReport, reconcile
+from sec_core.hours import Month
 from tasks.progress import Step, report
 from tasks.retry import worth_another_try
 from tasks.runtime import runtime
@@ -45,3 +48,30 @@ async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
         report(Step(stage="capture", month=month, done=1, label=state.value))
 
     return await capture_hours(hours, client=run.client, ledger=run.ledger, clock=run.clock, on_hour=tell)
+
+
+@task(
+    name="reconcile",
+    task_run_name="reconcile with the national series",
+    retries=1,
+    retry_delay_seconds=60,
+    retry_condition_fn=worth_another_try,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def reconcile_week(month: str) -> ReconcileReport | None:
+    """Compare the captured hours of the last week with the source's national totals, if the month reaches into it.
+
+    Args:
+        month: The month at work as `YYYY-MM`; one that ended before the series begins needs no question.
+
+    Returns:
+        What differs; None if the series does not cover the month.
+
+    Raises:
+        SourceError: The source did not answer.
+    """
+    run = runtime()
+    if Month.parse(month).end < run.clock.now() - NATIONAL_WINDOW:
+        return None
+    return await reconcile(client=run.client, store=run.store, ledger=run.ledger, clock=run.clock)

@@ -23,11 +23,12 @@ from tasks.runtime import runtime
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def load_month_task(month: str) -> LoadReport:
+async def load_month_task(month: str, force: bool = False) -> LoadReport:
     """Bring Silver up to what Bronze holds of a month.
 
     Args:
         month: The month as `YYYY-MM`.
+        force: Load all its hours again, for instance after an alias was added.
 
     Returns:
         What was loaded and what it changed.
@@ -39,7 +40,7 @@ async def load_month_task(month: str) -> LoadReport:
     run = runtime()
     report(Step(stage="load", month=month, total=1))
     loaded = await asyncio.to_thread(
-        load_month, run.database, run.body, Month.parse(month), run.settings, values=run.ledger
+        load_month, run.database, run.body, Month.parse(month), run.settings, values=run.ledger, force=force
     )
     report(Step(stage="load", month=month, done=1))
     return loaded

@@ -80,6 +80,23 @@ def gold() -> None:
     typer.echo(f"Gold holds {report.events:,} events; {len(report.payloads)} payloads lie in {report.folder}.")
 
 
+@app.command()
+def publish(
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
+    ] = False,
+) -> None:
+    """Send Gold to Supabase, whole or not at all."""
+    from deployments.cli.running import run_flow  # noqa: PLC0415
+
+    def make() -> Coroutine[Any, Any, Any]:
+        from flows.parts import publish as flow  # noqa: PLC0415
+
+        return flow(force=force)
+
+    typer.echo(run_flow(load_settings(), make).line())
+
+
 def run_month(
     month: str | None, make: Callable[[], Coroutine[Any, Any, SyncReport]], *, json: bool = False
 ) -> SyncReport:

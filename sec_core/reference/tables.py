@@ -22,12 +22,14 @@ class Region:
         codigo: Official code, two digits.
         nombre: The dashboard's short form, upper case without accents.
         nombre_oficial: Official name with accents, without the words "Región de".
+        nombre_sec: Full name by which `GetClientesRegional` knows it.
         alias: Other spellings.
     """
 
     codigo: str
     nombre: str
     nombre_oficial: str
+    nombre_sec: str
     alias: tuple[str, ...]
 
 
@@ -87,7 +89,13 @@ class Alias:
 def regiones() -> tuple[Region, ...]:
     """The 16 regions by code."""
     return tuple(
-        Region(row["codigo"], row["nombre"], row["nombre_oficial"], tuple(filter(None, row["alias"].split("|"))))
+        Region(
+            row["codigo"],
+            row["nombre"],
+            row["nombre_oficial"],
+            row["nombre_sec"],
+            tuple(filter(None, row["alias"].split("|"))),
+        )
         for row in _rows("regiones.csv")
     )
 

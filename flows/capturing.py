@@ -1,0 +1,91 @@
+"""Asking the source for a month: which hours, in day-sized tasks, waiting where the circuit is open."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from sec_core.bronze.capture import CaptureReport
+from sec_core.bronze.plan import hours_to_ask
+from sec_core.errors import CircuitOpen, UnexpectedBody
+from sec_core.hours import CHILE, Month
+from tasks.capture import capture_day
+from tasks.progress import Step, report
+
+if TYPE_CHECKING:
+    from tasks.runtime import Runtime
+
+_MARGIN = timedelta(seconds=1)
+
+
+async def capture_month(run: Runtime, month: Month, *, wait_for_circuit: bool, force: bool = False) -> CaptureReport:
+    """Ask for all hours of a month that are not settled, a task a day.
+
+    Args:
+        run: Adapters of the run.
+        month: The month.
+        wait_for_circuit: Whether to wait until an open circuit lets a probe out and then go on; else the run ends.
+        force: Ask for settled hours too.
+
+    Returns:
+        What asking came to.
+
+    Raises:
+        CircuitOpen: The circuit is open and `wait_for_circuit` is off; what was captured is kept.
+        UnexpectedBody: The source's answers have changed.
+    """
+    total = CaptureReport()
+    began, sent_before = run.clock.now(), run.client.requests
+    await asyncio.to_thread(run.ledger.repair, month)
+    while True:
+        candidates = month.hours()
+        rows = await asyncio.to_thread(run.ledger.rows, candidates)
+        hours = hours_to_ask(candidates, rows, run.clock.now(), force=force, asked_since=began)
+        report(Step(stage="capture", month=str(month), total=len(hours)))
+        logger.bind(stage="capture", month=str(month)).info("{count} hours to ask for", count=len(hours))
+        try:
+            total += await _capture_days(hours, run.settings.max_concurrency)
+        except CircuitOpen as error:
+            if not wait_for_circuit:
+                raise
+            pause = max(error.reopens_at - run.clock.now(), timedelta()) + _MARGIN
+            logger.bind(stage="capture", code=error.code, month=str(month)).warning(
+                "the source is left alone; this run goes on by itself at {at:%Y-%m-%d %H:%M:%S} UTC",
+                at=error.reopens_at,
+            )
+            await run.clock.sleep(pause.total_seconds())
+        else:
+            # The days' own counts overlap: they share one client.
+            return replace(total, requests=run.client.requests - sent_before)
+
+
+async def _capture_days(hours: list[datetime], max_concurrency: int) -> CaptureReport:
+    """Run the day tasks; enough of them at once that the last hours of one day leave no request slot idle."""
+    days: dict[date, list[datetime]] = defaultdict(list)
+    for hour in hours:
+        days[hour.astimezone(CHILE).date()].append(hour)
+    at_once = asyncio.Semaphore(1 + math.ceil(max_concurrency / 12))
+
+    async def one(day: date) -> CaptureReport:
+        async with at_once:
+            return await capture_day(day, days[day])
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            runs = [group.create_task(one(day)) for day in days]
+    except BaseExceptionGroup as failures:
+        # One reason is enough for a person; the other days' hours are asked for in the next run.
+        raise _first(failures) from None
+    return sum((run.result() for run in runs), CaptureReport())
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first failure of a group, those that say most first: a changed source, then anything but an open circuit."""
+    found = [_first(each) if isinstance(each, BaseExceptionGroup) else each for each in failures.exceptions]
+    return min(found, key=lambda error: (not isinstance(error, UnexpectedBody), isinstance(error, CircuitOpen)))

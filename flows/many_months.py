@@ -1,0 +1,156 @@
+"""Flows over several months: backfill, rerun of failed months, and reprocessing without asking the source."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from loguru import logger
+from prefect import flow
+from pydantic import Field
+
+from flows.artifacts import show_month, show_months
+from flows.parameters import ALL_PARTS, MonthText, Order, Part, WaitForSource
+from flows.report import MonthsIncomplete, SyncReport
+from flows.steps import Work, describe_month, finish, work_on_month
+from sec_core.config import load_settings
+from sec_core.hours import Month, month_range
+from tasks.load import load_month_task
+from tasks.progress import Step, report
+from tasks.run_log import ensure_logging
+from tasks.runtime import open_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.runtime import Runtime
+
+ALL_FAILED: Literal["all failed"] = "all failed"
+
+
+@flow(name="backfill", flow_run_name="backfill {first} to {last}", persist_result=False)
+async def backfill(
+    first: MonthText,
+    last: MonthText,
+    order: Order = Order.NEWEST_FIRST,
+    wait_for_circuit: WaitForSource = True,
+) -> list[SyncReport]:
+    """Capture and load many months, one after the other, then build and publish Gold once.
+
+    It can be stopped at any time: run again, it asks only for what is missing.
+
+    Args:
+        first: The earliest month as YYYY-MM.
+        last: The latest month as YYYY-MM.
+        order: Whether to begin with the newest month or the oldest.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+
+    Returns:
+        Figures of each month, in the order of work.
+
+    Raises:
+        MonthsIncomplete: Some hours could not be had; everything else was done.
+        SecError: Something else that a person should know; what was captured stays.
+    """
+    months = month_range(Month.parse(first), Month.parse(last))
+    if order is Order.NEWEST_FIRST:
+        months.reverse()
+    return await _work_through(months, ALL_PARTS, wait_for_circuit=wait_for_circuit)
+
+
+@flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
+async def rerun_month(
+    months: Annotated[list[MonthText], Field(min_length=1)] | MonthText | Literal["all failed"],
+    redo: Annotated[list[Part], Field(min_length=1)] = ALL_PARTS,
+    wait_for_circuit: WaitForSource = True,
+) -> list[SyncReport]:
+    """Mend months: ask only for what is missing or unsettled, load, build and publish again.
+
+    Args:
+        months: A month as YYYY-MM, a list of months, or "all failed" for every month that misses hours.
+        redo: What to do again.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+
+    Returns:
+        Figures of each month.
+
+    Raises:
+        MonthsIncomplete: Some hours could not be had; everything else was done.
+        SecError: Something else that a person should know; what was captured stays.
+    """
+    if months == ALL_FAILED:
+        chosen = None
+    else:
+        chosen = sorted({Month.parse(text) for text in ([months] if isinstance(months, str) else months)})
+    return await _work_through(chosen, redo, wait_for_circuit=wait_for_circuit)
+
+
+@flow(name="reprocess", flow_run_name="reprocess {first} to {last}", persist_result=False)
+async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
+    """Make Silver and Gold again from Bronze, asking the source nothing.
+
+    Bodies in quarantine whose shape the code knows by now are taken in.
+
+    Args:
+        first: The earliest month as YYYY-MM.
+        last: The latest month as YYYY-MM.
+
+    Returns:
+        Figures of each month.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    reports: list[SyncReport] = []
+    months = month_range(Month.parse(first), Month.parse(last))
+    async with open_runtime(settings) as run:
+        for month in months:
+            learned = await asyncio.to_thread(run.ledger.relearn, month.start, month.end)
+            work = Work(loaded=await load_month_task(str(month), force=True))
+            if learned:
+                work.notes.append(f"{learned} bodies came out of quarantine.")
+            reports.append(await asyncio.to_thread(describe_month, run, month, work))
+        await finish(Work(), [Part.GOLD, Part.PUBLISH])
+        await show_months(reports)
+    return reports
+
+
+async def _work_through(
+    months: Sequence[Month] | None, parts: Sequence[Part], *, wait_for_circuit: bool
+) -> list[SyncReport]:
+    """Work on months in turn (None: those that miss hours), finish once, and fail at the end if hours are missing."""
+    settings = load_settings()
+    ensure_logging(settings)
+    reports: list[SyncReport] = []
+    async with open_runtime(settings) as run:
+        chosen = await asyncio.to_thread(_incomplete, run) if months is None else months
+        report(Step(stage="months", total=len(chosen)))
+        each = [part for part in parts if part in {Part.CAPTURE, Part.LOAD}]
+        began = time.monotonic()
+        for number, month in enumerate(chosen, start=1):
+            work = await work_on_month(run, month, each, wait_for_circuit=wait_for_circuit)
+            described = await asyncio.to_thread(describe_month, run, month, work)
+            await show_month(described)
+            reports.append(described)
+            report(Step(stage="months", done=1))
+            left_s = (time.monotonic() - began) / number * (len(chosen) - number)
+            logger.bind(stage="run", month=str(month)).info(
+                "month {number} of {total} is done; about {minutes:.0f} minutes left",
+                number=number,
+                total=len(chosen),
+                minutes=left_s / 60,
+            )
+        await finish(Work(), parts)
+        await show_months(reports)
+    if any(described.missing for described in reports) and Part.CAPTURE in parts:
+        raise MonthsIncomplete(reports)
+    return reports
+
+
+def _incomplete(run: Runtime) -> list[Month]:
+    """Months that the ledger knows and that miss hours, newest first."""
+    summaries = run.ledger.month_summary(run.ledger.months(), run.clock.now())
+    months = [summary.month for summary in summaries if not summary.complete]
+    if not months:
+        logger.bind(stage="run").info("no month misses an hour")
+    return sorted(months, reverse=True)
