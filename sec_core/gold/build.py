@@ -12,6 +12,7 @@ from loguru import logger
 from sec_core.gold import frames, local, observations, parquet
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.silver.archive import Archive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,12 +112,13 @@ def read_frames(
 ) -> tuple[frames.GoldFrames, observations.ExportReport]:
     """Read one snapshot of Silver, bringing `gold/observaciones/` up to date from the same snapshot."""
     root = settings.gold_dir / "observaciones"
+    archive = Archive(settings.archive_dir)
     now = clock.now()
     with frames.snapshot(database) as connection:
         loads = frames.read_loads(connection)
         names = frames.read_names(connection)
         wanted = observations.digests(loads, names)
-        exported = observations.export(root, wanted, observations.database_reader(connection, loads, names))
+        exported = observations.export(root, wanted, observations.silver_reader(connection, archive, loads, names))
         collected = frames.GoldFrames(
             events=frames.read_events(connection, names),
             loads=loads,

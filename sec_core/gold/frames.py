@@ -11,6 +11,7 @@ import polars as pl
 
 from sec_core.gold.universe import COUNTRY_CODE, CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
+from sec_core.silver.session import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,8 +71,13 @@ def snapshot(database: Database) -> Iterator[Connection]:
 
 
 def query(connection: Connection, sql: str) -> pl.DataFrame:
-    """The rows of a query, types as PostgreSQL has them."""
-    with connection.cursor() as cursor:
+    """The rows of a query, types as PostgreSQL has them.
+
+    Raises:
+        DatabaseUnavailable: The connection was lost.
+        DatabaseError: PostgreSQL refused the query.
+    """
+    with translated(), connection.cursor() as cursor:
         cursor.execute(sql)
         frame = pl.from_arrow(cursor.fetch_arrow_table())
     if not isinstance(frame, pl.DataFrame):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.frames import UTC_TIME, query
+from sec_core.gold.frames import UTC_TIME
 from sec_core.hours import Month
+from sec_core.silver.store import SilverStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
     from sec_core.gold.frames import Names
+    from sec_core.silver.archive import Archive
 
     ObservationReader = Callable[[Month], pl.DataFrame]
 
@@ -97,16 +100,25 @@ def export(root: Path, wanted: dict[Month, str], read: ObservationReader) -> Exp
     return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=len(stale))
 
 
-def database_reader(connection: Connection, loads: pl.DataFrame, names: Names) -> ObservationReader:
-    """Read months from `fact_observaciones`."""
+def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame, names: Names) -> ObservationReader:
+    """Read months from Silver, wherever they are: in the database or in the archive.
+
+    Args:
+        connection: The snapshot from which `loads` was read.
+        archive: Where archived months are.
+        loads: `cargas` with mes.
+        names: The dimensions.
+    """
+    store = SilverStore(connection, archive)
     shapes = loads.lazy().select("hora", "forma")
+    expected = dict(loads.group_by("mes").agg(pl.col("n_observaciones").sum()).iter_rows())
 
     def read(month: Month) -> pl.DataFrame:
-        rows = query(
-            connection,
-            "SELECT hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados, n_filas, imputaciones"
-            f" FROM fact_observaciones WHERE hora >= '{month.start.isoformat()}' AND hora < '{month.end.isoformat()}'",
-        )
+        rows = store.observations(month)
+        if rows.height != expected.get(month.first_day, 0):
+            raise DatabaseUnavailable(
+                f"The observations of {month} were moved while they were read.", next_step="Run `sec gold` again."
+            )
         ordered = rows.sort("hora", "id_geografia", "id_empresa", "fecha_inicio").lazy()
         return names.add(ordered.join(shapes, on="hora", how="left", maintain_order="left")).collect()
 

@@ -37,14 +37,14 @@ class Session:
             DatabaseUnavailable: The connection was lost.
             DatabaseError: PostgreSQL refused the statement.
         """
-        with _translated(), self.connection.cursor() as cursor:
+        with translated(), self.connection.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             frame = pl.DataFrame(cursor.fetch_arrow_table())
         return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
 
     def execute(self, sql: str, *parameters: Parameter) -> None:
         """Run a statement for its effect; raises as `query` does."""
-        with _translated(), self.connection.cursor() as cursor:
+        with translated(), self.connection.cursor() as cursor:
             cursor.execute(sql, parameters or None)
 
     def append(self, table: str, frame: pl.DataFrame, *, temporary: bool = False) -> None:
@@ -58,7 +58,7 @@ class Session:
         if frame.height or temporary:
             mode = "create" if temporary else "append"
             rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-            with _translated(), self.connection.cursor() as cursor:
+            with translated(), self.connection.cursor() as cursor:
                 cursor.adbc_ingest(table, rows, mode=mode, temporary=temporary)
 
     def lock(self) -> None:
@@ -67,7 +67,8 @@ class Session:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise what ADBC says in the project's words: DatabaseUnavailable for a lost connection, else DatabaseError."""
     try:
         yield
     except adbc_driver_manager.Error as error:

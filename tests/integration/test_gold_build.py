@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 
+from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month, hours_of_day
+from sec_core.silver.archive import Archive
+from sec_core.silver.store import SilverStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,6 +184,28 @@ def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: 
     assert build_gold(silver, settings, FixedClock()).months_written == (AUGUST,)
     assert parquet.metadata(path)["digest"] != digest
     assert 8 in pl.read_parquet(path)["clientes_afectados"]
+
+
+def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    build_gold(silver, settings, FixedClock())
+    before = contents(settings.gold_dir)
+    with silver.adbc() as connection:
+        SilverStore(connection, Archive(settings.archive_dir)).archive_month(AUGUST)
+    shutil.rmtree(settings.gold_dir)
+    build_gold(silver, settings, FixedClock())
+    assert contents(settings.gold_dir) == before
+
+
+def test_a_month_that_is_moved_meanwhile_is_not_written_short(
+    silver: Database, make_settings: Callable[..., Settings]
+) -> None:
+    with silver.engine.begin() as connection:
+        connection.execute(text("DELETE FROM fact_observaciones WHERE id_geografia = 0"))
+    settings = make_settings()
+    with pytest.raises(DatabaseUnavailable, match="2024-08 were moved"):
+        build_gold(silver, settings, FixedClock())
+    assert contents(settings.root) == {}
 
 
 def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: Callable[..., Settings]) -> None:
