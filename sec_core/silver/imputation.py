@@ -19,8 +19,8 @@ import polars as pl
 
 from sec_core.reference.tables import UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
 
-MAX_CUSTOMERS = 10**12
-"""Above this a value is no count of customers. It keeps every sum of a month's rows inside a bigint."""
+MAX_CUSTOMERS = 10**15
+"""Above this a value is no count of customers; the bound keeps sums of many such values inside a bigint."""
 
 
 class Imputacion(IntFlag):

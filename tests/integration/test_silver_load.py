@@ -1,0 +1,390 @@
+"""Loading into a real database: the figures of the real captures, revisions, caps, the archive, names, other rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from support.reference_rules import Hour, Listed, utc
+from support.silver_world import MemoryBronze, body_of, clear, export
+
+from sec_core.bronze.model import Shape
+from sec_core.errors import ConfigError, StorageError
+from sec_core.hours import HOUR, Month
+from sec_core.reference import tables
+from sec_core.reference.names import Names, default_names
+from sec_core.reference.tables import Alias
+from sec_core.silver.load import load_hours, load_month, reprocess
+from sec_core.silver.names_report import unresolved_names
+from sec_core.silver.retention import apply_retention, month_observations
+from sec_core.silver.universe import recap, store_universe
+from sec_core.source.client import RegionCustomers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sec_core.bronze.model import Capture
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+    MakeSettings = Callable[..., Settings]
+
+NUNOA = 13120
+
+
+def rows_of(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    with database.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+@pytest.fixture
+def real(captures_dir: Path) -> MemoryBronze:
+    """All real captures but the three revisions of one hour, in the order of their names."""
+    bronze = MemoryBronze()
+    bronze.put_file(captures_dir / "por_fecha" / "detailed" / "2025-01-29T12.json")
+    for path in sorted((captures_dir / "por_fecha" / "aggregated").glob("*.json")):
+        bronze.put_file(path)
+    return bronze
+
+
+def test_figures_of_the_real_captures(database: Database, make_settings: MakeSettings, real: MemoryBronze) -> None:
+    settings = make_settings()
+    reports = {
+        month: load_month(database, real.read, Month.parse(month), settings, values=real)
+        for month in ("2026-08", "2025-01", "2024-08")
+    }
+    winter = reports["2026-08"]
+    assert (winter.hours, winter.rows, winter.customers, winter.unresolved) == (56, 12_111, 1_348_157, 0)
+    assert winter.imputed == {"clientes": 0, "geografia": 0, "empresa": 0, "fecha": 0}
+    summer = reports["2025-01"]
+    assert (summer.rows, summer.observations, summer.events, summer.customers) == (604, 267, 267, 21_759)
+    storm = reports["2024-08"]
+    assert (storm.hours, storm.rows, storm.customers, storm.unresolved) == (1, 299, 1_176_268, 1)
+    assert storm.imputed["geografia"] == 1
+    assert rows_of(
+        database,
+        """
+        select sum(clientes_afectados)::int from fact_observaciones join dim_geografia using (id_geografia)
+        where nombre_region = 'METROPOLITANA' and hora < '2024-09-01'
+        """,
+    ) == [(716_423,)]
+    assert rows_of(
+        database, "select regla, filas, total from calidad_imputacion where mes = '2024-08-01' order by 1"
+    ) == [
+        ("clientes", 0, 299),
+        ("empresa", 0, 299),
+        ("fecha", 0, 299),
+        ("geografia", 1, 299),
+        ("tope", 0, 244),
+    ]
+    # Years-old outages are listed too, with the calendar's row that their beginning needs.
+    assert rows_of(database, "select count(*) from fact_interrupciones where inicio < '2024-08-01'") == [(2,)]
+    before = export(database)
+    for month in ("2024-08", "2025-01", "2026-08"):
+        again = load_month(database, real.read, Month.parse(month), settings, values=real)
+        assert (again.hours_loaded, again.events_new, again.events_changed) == (0, 0, 0)
+        assert again.rows == reports[month].rows
+    for _ in reprocess(database, real.read, [Month.parse(month) for month in reports], settings, values=real):
+        pass
+    assert export(database) == before
+
+
+def test_events_follow_the_newest_revision(database: Database, make_settings: MakeSettings, captures_dir: Path) -> None:
+    bronze = MemoryBronze()
+    month = Month.parse("2025-02")
+    sums = []
+    for path in sorted((captures_dir / "por_fecha" / "detailed").glob("2025-02-26T23*.json")):
+        bronze.put_file(path)
+        report = load_month(database, bronze.read, month, make_settings(), values=bronze)
+        total = rows_of(database, "select sum(clientes_afectados_crudo)::int, count(*) from fact_interrupciones")
+        assert total == [(report.customers, report.events)]
+        sums.append((report.customers, report.rows))
+    assert sums == [(5_348, 837), (5_516, 834), (5_482, 831)]
+
+
+def world() -> MemoryBronze:
+    """Three months of one comuna, with an event over each border and a detailed day."""
+    bronze = MemoryBronze()
+    hour = utc(2025, 5, 30, 4)
+    while hour < utc(2025, 7, 3, 4):
+        value = 400 if hour.day in {30, 31, 1, 15} else 20
+        bronze.put(hour, Shape.AGGREGATED, body_of(Hour("aggregated", [Listed(NUNOA, 1, None, value)])))
+        hour += HOUR
+    day = Hour("detailed", [Listed(NUNOA, 15, date(2025, 6, 14), 300), Listed(NUNOA, 0, date(2025, 6, 1), 50)])
+    bronze.put(utc(2025, 6, 15, 16), Shape.DETAILED, body_of(day))
+    return bronze
+
+
+MONTHS = [Month(2025, 5), Month(2025, 6), Month(2025, 7)]
+
+
+def load_all(database: Database, bronze: MemoryBronze, settings: Settings, months: list[Month] | None = None) -> None:
+    for month in months or MONTHS:
+        load_month(database, bronze.read, month, settings, values=bronze)
+
+
+def test_an_hour_that_loses_its_value_leaves_silver(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), world()
+    lost = utc(2025, 6, 15, 16)
+    detailed = bronze.held.pop(lost)
+    load_all(database, bronze, settings)
+    without = export(database)
+    bronze.held[lost] = detailed
+    load_all(database, bronze, settings)
+    assert export(database) != without
+    del bronze.held[lost]
+    report = load_month(database, bronze.read, Month(2025, 6), settings, values=bronze)
+    assert report.hours_removed == 1
+    assert export(database) == without
+
+
+def test_one_hour_at_a_time_equals_a_month_at_once(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), world()
+    load_all(database, bronze, settings)
+    at_once = export(database)
+    clear(database)
+    hours = [hour for hour in sorted(bronze.held) if hour.day in {30, 31, 1, 2} or hour.hour == 12]
+    for hour in hours[::7]:
+        load_hours(database, bronze.read, [hour], settings, values=bronze)
+    load_hours(database, bronze.read, list(bronze.held), settings, values=bronze)
+    assert export(database) == at_once
+
+
+def test_other_rules_derive_all_aggregated_events_again(database: Database, make_settings: MakeSettings) -> None:
+    bronze = world()
+    strict = make_settings(event_threshold=10, event_close_hours=1, event_max_gap_hours=0)
+    load_all(database, bronze, strict)
+    expected = export(database)
+    clear(database)
+    load_all(database, bronze, make_settings())
+    assert export(database)["fact_interrupciones"] != expected["fact_interrupciones"]
+    # One month is loaded with the new rules; nothing in Bronze has changed.
+    load_month(database, bronze.read, Month(2025, 7), strict, values=bronze)
+    assert export(database) == expected
+
+
+def regions(factor: int = 1) -> list[RegionCustomers]:
+    return [
+        RegionCustomers(str(int(region.codigo)), f"Region de {region.nombre_oficial}", "052019", 100 * factor)
+        for region in tables.regiones()
+    ]
+
+
+def test_the_universe_caps_events_and_its_history_is_kept(database: Database, make_settings: MakeSettings) -> None:
+    bronze = world()
+    load_all(database, bronze, make_settings())
+    report = store_universe(database, regions(2), 6_400, utc(2025, 6, 20))
+    assert (report.regions, report.customers, report.national) == (16, 3_200, 6_400)
+    assert report.events_changed > 0
+    assert rows_of(
+        database,
+        """
+        select clientes, clientes_estimados, periodo_star from clientes_regionales
+        where codigo_region in ('00', '13') order by clientes
+        """,
+    ) == [(200, 400, "052019"), (6_400, 6_400, None)]
+    capped = rows_of(
+        database,
+        """
+        select forma, clientes_afectados, clientes_afectados_crudo, topado, meses_denominador, imputaciones
+        from fact_interrupciones order by inicio, id_empresa
+        """,
+    )
+    assert {row[0] for row in capped} == {"aggregated", "detailed"}
+    for _, affected, reported, is_capped, months, _ in capped:
+        assert affected == min(reported, 200)
+        assert is_capped == (reported > 200)
+        assert months in {-1, 0, 1}
+    # A later figure for July re-caps what is nearest to it, and the order of storing does not matter.
+    store_universe(database, regions(5), None, utc(2025, 7, 20))
+    loaded_first = export(database)
+    assert recap(database) == 0
+    clear(database)
+    store_universe(database, regions(5), None, utc(2025, 7, 20))
+    store_universe(database, regions(2), 6_400, utc(2025, 6, 20))
+    store_universe(database, regions(1), None, utc(2025, 6, 19))
+    load_all(database, bronze, make_settings(), MONTHS[::-1])
+    assert export(database) == loaded_first
+
+
+def test_archived_months_are_reprocessed_and_read_like_others(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), world()
+    load_all(database, bronze, settings)
+    before = export(database)
+    assert apply_retention(database, settings).months == ()
+    report = apply_retention(database, settings, keep_days=30)
+    assert report.months == (Month(2025, 5),)
+    assert report.rows == rows_of(database, "select n_observaciones from archivo")[0][0] > 0
+    assert rows_of(database, "select count(*) from fact_observaciones where hora < '2025-06-01 04:00+00'") == [(0,)]
+    assert month_observations(database, settings, Month(2025, 5)).height == report.rows
+    assert export(database)["fact_interrupciones"] == before["fact_interrupciones"]
+    # Loading the next month needs nothing of the archive; a revision of an archived hour brings its month back.
+    hour = utc(2025, 5, 31, 20)
+    old = bronze.held[hour]
+    bronze.put(hour, Shape.AGGREGATED, body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 5_000)])))
+    load_month(database, bronze.read, Month(2025, 5), settings, values=bronze)
+    assert rows_of(database, "select max(clientes_afectados_crudo) from fact_interrupciones") == [(5_000,)]
+    bronze.held[hour] = old
+    load_month(database, bronze.read, Month(2025, 5), settings, values=bronze)
+    assert export(database) == before
+    assert rows_of(database, "select count(*) from archivo") == [(0,)]
+
+
+def test_other_rules_reach_archived_months(database: Database, make_settings: MakeSettings) -> None:
+    bronze, strict = world(), make_settings(event_threshold=10)
+    load_all(database, bronze, strict)
+    expected = export(database)["fact_interrupciones"]
+    clear(database)
+    load_all(database, bronze, make_settings())
+    apply_retention(database, make_settings(), keep_days=30)
+    load_month(database, bronze.read, Month(2025, 7), strict, values=bronze)
+    assert export(database)["fact_interrupciones"] == expected
+
+
+def test_a_damaged_archive_drops_nothing_and_is_refused(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), world()
+    load_all(database, bronze, settings)
+    before = export(database)
+    settings.archive_dir.parent.mkdir(parents=True, exist_ok=True)
+    settings.archive_dir.write_text("a file where the folder should be")
+    with pytest.raises(StorageError):
+        apply_retention(database, settings, keep_days=30)
+    assert export(database) == before
+    settings.archive_dir.unlink()
+    apply_retention(database, settings, keep_days=30)
+    path = next(settings.archive_dir.rglob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(StorageError):
+        month_observations(database, settings, Month(2025, 5))
+    with pytest.raises(ConfigError):
+        apply_retention(database, settings, keep_days=29)
+
+
+def test_an_alias_and_a_reprocess_mend_history(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), MemoryBronze()
+    hour = utc(2025, 6, 10, 12)
+    body = [{"NOMBRE_REGION": "Metropolitana", "NOMBRE_COMUNA": "Nunioa", "CLIENTES_AFECTADOS": 300}]
+    for step in range(3):
+        bronze.put(hour + step * HOUR, Shape.AGGREGATED, orjson.dumps(body))
+    load_month(database, bronze.read, Month(2025, 6), settings, values=bronze)
+    (found,) = unresolved_names(database)
+    assert (found.kind, found.name, found.rows, found.hours) == ("comuna", "Nunioa", 3, 3)
+    assert (found.suggestion, found.example) == ("NUNOA", hour)
+    assert unresolved_names(database, first=Month(2025, 7)) == []
+    names = Names(
+        tables.comunas(), tables.regiones(), tables.empresas(), [Alias("Nunioa", str(NUNOA), "a misspelling")]
+    )
+    assert rows_of(database, "select id_geografia from fact_interrupciones") == [(0,)]
+    load_month(database, bronze.read, Month(2025, 6), settings, values=bronze, names=names, force=True)
+    assert rows_of(database, "select id_geografia from fact_interrupciones") == [(NUNOA,)]
+    assert unresolved_names(database) == []
+    assert default_names().id_geografia("", "Nunioa") == 0
+
+
+def test_a_blank_name_has_no_suggestion(database: Database, make_settings: MakeSettings) -> None:
+    bronze = MemoryBronze()
+    rows = [{"NOMBRE_REGION": "", "NOMBRE_COMUNA": "", "CLIENTES_AFECTADOS": 1}]
+    bronze.put(utc(2025, 6, 10, 12), Shape.AGGREGATED, orjson.dumps(rows))
+    load_month(database, bronze.read, Month(2025, 6), make_settings(), values=bronze)
+    (found,) = unresolved_names(database)
+    assert (found.suggestion, found.similarity) == (None, 0.0)
+
+
+def test_bad_input_of_each_kind_is_imputed_and_counted(database: Database, make_settings: MakeSettings) -> None:
+    bronze = MemoryBronze()
+    good = {
+        "DIA_INT": 9,
+        "MES_INT": 6,
+        "ANHO_INT": 2025,
+        "HORA": 0,
+        "DIA": 0,
+        "MES": 0,
+        "ANHO": 0,
+        "NOMBRE_REGION": "Metropolitana",
+        "NOMBRE_COMUNA": "Ñuñoa",
+        "NOMBRE_EMPRESA": "ENEL",
+        "CLIENTES_AFECTADOS": 5,
+        "ACTUALIZADO_HACE": "",
+        "FECHA_INT_STR": "9/6/2025",
+    }
+    bad: list[dict[str, Any]] = [
+        {"CLIENTES_AFECTADOS": 2**40},
+        {"CLIENTES_AFECTADOS": 2**70},
+        {"CLIENTES_AFECTADOS": "many"},
+        {"ANHO_INT": 0, "FECHA_INT_STR": "9/6/0000"},
+        {"ANHO_INT": 9999},
+        {"ANHO_INT": 1},
+        {"NOMBRE_COMUNA": "x" * 10_000},
+        {"NOMBRE_COMUNA": "'); drop table fact_interrupciones; --"},
+        {"NOMBRE_EMPRESA": "\x00"},
+    ]
+    body = json.dumps([good, *(good | change for change in bad)]).encode()
+    bronze.put(utc(2025, 6, 10, 12), Shape.DETAILED, body.replace(b"1180591620717411303424", b"1e30"))
+    report = load_month(database, bronze.read, Month(2025, 6), make_settings(), values=bronze)
+    assert report.rows == 10
+    assert report.imputed == {"clientes": 2, "geografia": 2, "empresa": 1, "fecha": 2}
+    assert report.customers == 5 * 7 + 2**40
+    assert rows_of(database, "select sum(n_filas)::int, sum(clientes_afectados)::bigint from fact_observaciones") == [
+        (10, report.customers)
+    ]
+    assert rows_of(database, "select min(id_tiempo), count(*) from fact_interrupciones") == [(1060900, report.events)]
+
+
+def test_a_value_that_changes_while_bodies_are_read_is_not_overwritten(
+    database: Database, make_settings: MakeSettings
+) -> None:
+    settings, bronze = make_settings(), world()
+    load_all(database, bronze, settings)
+    hour = utc(2025, 6, 20, 12)
+    stale = bronze.put(hour, Shape.AGGREGATED, body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 1_000)])))
+    newer = body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 2_000)]))
+
+    def read(capture: Capture) -> bytes:
+        if capture == stale:  # another worker captures and loads a newer revision just now
+            bronze.put(hour, Shape.AGGREGATED, newer)
+            load_month(database, bronze.read, Month(2025, 6), settings, values=bronze)
+        return bronze.read(capture)
+
+    load_month(database, read, Month(2025, 6), settings, values=bronze)
+    where = f"hora = '{hour.isoformat()}'"
+    assert rows_of(database, f"select clientes_afectados from fact_observaciones where {where}") == [(2_000,)]
+    assert rows_of(database, f"select sha256 from cargas where {where}") == [(bronze.held[hour].sha256,)]
+
+
+def test_what_is_missing_after_the_newest_hour_closes_nothing(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), MemoryBronze()
+    listed = body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 400)]))
+    start = utc(2025, 6, 30, 20)
+    bronze.put(start, Shape.AGGREGATED, listed)
+    load_all(database, bronze, settings)
+    ends = "select fin from fact_interrupciones order by inicio"
+    assert rows_of(database, ends) == [(None,)]
+    # Seven hours without data, over the month's end, then a captured hour: the event ended at its last hit.
+    bronze.put(start + timedelta(hours=8), Shape.AGGREGATED, b"[]")
+    load_all(database, bronze, settings)
+    assert rows_of(database, ends) == [(start + HOUR,)]
+    # An hour in between that comes later bridges the gap: open again.
+    bronze.put(start + timedelta(hours=4), Shape.AGGREGATED, listed)
+    load_all(database, bronze, settings)
+    assert rows_of(database, ends) == [(None,)]
+    # A detailed hour far away in the future is the newest hour of the history: closed.
+    later = Hour("detailed", [Listed(NUNOA, 15, date(2025, 7, 20), 3)])
+    bronze.put(utc(2025, 7, 20, 12), Shape.DETAILED, body_of(later))
+    load_all(database, bronze, settings)
+    assert rows_of(database, ends) == [(start + timedelta(hours=5),), (None,)]
+
+
+def test_reports_of_single_hours_come_by_month(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), world()
+    asked = [utc(2025, 5, 31, 12), utc(2025, 6, 2, 12)]
+    reports = load_hours(database, bronze.read, asked, settings, values=bronze)
+    assert [(report.month, report.hours_loaded, report.hours) for report in reports] == [
+        (Month(2025, 5), 1, 1),
+        (Month(2025, 6), 1, 1),
+    ]
+    assert dataclasses.asdict(reports[0])["rows"] == 1
