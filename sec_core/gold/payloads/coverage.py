@@ -23,8 +23,8 @@ class CoverageRow(PayloadRow):
 
     Attributes:
         mes: Month, `YYYY-MM-01`, Chile wall clock.
-        horas_esperadas: Hours that the source can have and that have ended (743 and 745 hours a month at clock
-            changes are real: see `sec_core.hours`).
+        horas_esperadas: Hours that the source can have and that have ended; the month of the September change has one
+            less, since an hour is skipped (see `sec_core.hours`).
         capturadas: Hours with data.
         vacias: Hours for which the source says that it has no data.
         fallidas: Hours that could not be had.

@@ -1,0 +1,73 @@
+"""The payloads' keys are the dashboard's, and the generated contract is current."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from sec_core.gold.contract import SCHEMA_FILE, TYPES_FILE, json_schema, typescript
+
+FOLDER = Path(__file__).resolve().parents[2] / "deployments" / "supabase"
+MENDING = "Run `python -m sec_core.gold.contract` and commit what it writes."
+
+DASHBOARD = {
+    "market_map": [
+        "nombre_region",
+        "nombre_comuna",
+        "nombre_empresa",
+        "total_afectados",
+        "frecuencia",
+        "instability_index",
+    ],
+    "time_series": ["mes", "nombre_region", "afectados"],
+    "company_ranking": ["nombre_empresa", "total_eventos", "total_clientes_afectados", "promedio_afectados"],
+    "investment_roi": [
+        "nombre_region",
+        "clientes_afectados",
+        "total_inversión_mmu",
+        "efficiency_ratio",
+        "maturity_note",
+    ],
+    "investment_validation": ["project", "year", "type", "delta", "context"],
+    "eda_quality_stats": ["category", "count", "percentage"],
+    "eda_projects_dist": ["nombre_region", "count"],
+}
+
+
+@pytest.mark.parametrize("payload", DASHBOARD)
+def test_the_keys_are_the_dashboards(payload: str) -> None:
+    schema = json_schema()
+    name = schema["properties"][payload]["items"]["$ref"].rpartition("/")[2]
+    row = schema["$defs"][name]
+    assert list(row["properties"]) == DASHBOARD[payload]
+    assert sorted(row["required"]) == sorted(DASHBOARD[payload])
+    assert row["additionalProperties"] is False
+
+
+def test_every_payload_and_key_is_described() -> None:
+    schema = json_schema()
+    assert {"reliability", "coverage", "meta", *DASHBOARD} == schema["properties"].keys()
+    rows = {entry["items"]["$ref"].rpartition("/")[2] for entry in schema["properties"].values()}
+    silent = [
+        f"{name}.{key}"
+        for name in rows
+        for key, field in schema["$defs"][name]["properties"].items()
+        if not field.get("description")
+    ]
+    assert silent == []
+
+
+def test_the_generated_files_are_current() -> None:
+    assert orjson.loads((FOLDER / SCHEMA_FILE).read_bytes()) == json_schema(), MENDING
+    assert (FOLDER / TYPES_FILE).read_text(encoding="utf-8") == typescript(), MENDING
+
+
+def test_typescript_spells_types_and_odd_keys() -> None:
+    text = typescript()
+    assert '  "total_inversión_mmu": number;' in text
+    assert "  instability_index: number | null;" in text
+    assert '  type: "Immediate" | "Lag" | "No improvement" | "insufficient data";' in text
+    assert "  market_map: MarketMapRow[];" in text
+    assert "  formas: ShapeMonth[];" in text
