@@ -78,7 +78,8 @@ KINDS = [kind for kind in FaultKind if kind not in {FaultKind.SLOW, FaultKind.OV
 
 
 def some(kind: FaultKind, share: float, attempts: tuple[int, int] | None = (1, 2)) -> FaultRule:
-    return FaultRule(kind=kind, rate=share, attempts=attempts, delay_s=0.01, size=40_000_000)
+    size = 40_000_000 if kind is FaultKind.OVERSIZE else None
+    return FaultRule(kind=kind, rate=share, attempts=attempts, delay_s=0.01, size=size)
 
 
 async def test_faults_of_every_kind_together(make_settings: MakeSettings) -> None:
