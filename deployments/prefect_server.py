@@ -12,13 +12,15 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 from loguru import logger
 
+from deployments.stack_settings import load_stack_settings
+from deployments.stack_state import RunFolder
 from sec_core.db import embedded
 from sec_core.errors import DatabaseError, SecError
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 DATABASE = "prefect"
 _READY_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 20
+_RESTART_TIMEOUT_S = 20
 _DRAIN_TIMEOUT_S = 15
 _DRAIN_STEP_S = 0.5
 _UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
@@ -47,6 +50,9 @@ def prepare_environment(settings: Settings) -> None:
 
     Args:
         settings: Gives the folder for Prefect's own files.
+
+    Raises:
+        ConfigError: A setting of the stack is malformed.
     """
     defaults = {
         "PREFECT_HOME": str(settings.prefect_dir),
@@ -55,7 +61,13 @@ def prepare_environment(settings: Settings) -> None:
         # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "100000",
+        # A run that falls silent is marked Crashed: see deployments/automations.py.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }
+    auth = load_stack_settings().prefect_auth
+    if auth is not None:
+        # What the server asks for, and what clients answer.
+        defaults["PREFECT_SERVER_API_AUTH_STRING"] = defaults["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
@@ -79,12 +91,37 @@ def prefect_api(settings: Settings, database_url: str) -> Iterator[str]:
     if configured:
         yield configured
         return
-    with _own_server(settings, database_url) as url:
+    running = running_api(settings)
+    with nullcontext(running) if running else _own_server(settings, database_url) as url:
         os.environ["PREFECT_API_URL"] = url
         try:
             yield url
         finally:
             del os.environ["PREFECT_API_URL"]
+
+
+def running_api(settings: Settings) -> str | None:
+    """Address of the Prefect API of the stack that runs for this data folder; None if none runs or none answers."""
+    state = RunFolder(settings.run_dir).running()
+    if state is None:
+        return None
+    deadline = time.monotonic() + _RESTART_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if answers(state.api):
+            return state.api
+        time.sleep(0.5)
+    logger.bind(stage="run", code=PrefectServerError.code).warning(
+        "the Prefect server at {url} does not answer; this run gets a server of its own", url=state.ui
+    )
+    return None
+
+
+def answers(url: str, timeout_s: float = 5) -> bool:
+    """Whether a Prefect API answers."""
+    try:
+        return httpx.get(f"{url}/health", timeout=timeout_s).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
 
 @contextmanager
@@ -119,20 +156,21 @@ def history_url(settings: Settings, database_url: str) -> str | None:
 
 
 def start_server(
-    settings: Settings, history: str | None, log: Path, *, port: int | None = None
+    settings: Settings, history: str | None, log: Path, *, port: int | None = None, host: str = "127.0.0.1"
 ) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a Prefect server on loopback.
+    """Start a Prefect server.
 
     Args:
         settings: Gives Prefect's folder.
         history: SQLAlchemy address of its database; None for SQLite.
         log: Where its output goes.
         port: TCP port; None for a free one.
+        host: Address to listen on. Anything but loopback is for containers, whose ports are published on loopback.
 
     Returns:
         The process and the address of its API.
     """
-    port = port or _free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = dict(os.environ) | {
         "PREFECT_API_URL": url,
@@ -143,12 +181,29 @@ def start_server(
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = history
     log.parent.mkdir(parents=True, exist_ok=True)
     settings.prefect_dir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    return start_process(command, environment, log), url
+
+
+def start_process(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process that a Ctrl-C in this terminal does not reach: whoever started it ends it.
+
+    Args:
+        command: Our own interpreter and constants.
+        environment: Its whole environment.
+        log: Where its output goes, added at the end.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and constants
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and constants
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-    return process, url
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
@@ -163,9 +218,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> N
             raise PrefectServerError(
                 f"The Prefect server ended with exit code {process.returncode}.", next_step=f"Its log is {log}."
             )
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/health", timeout=2).status_code == httpx.codes.OK:
-                return
+        if answers(url, timeout_s=2):
+            return
         time.sleep(0.1)
     raise PrefectServerError("The Prefect server did not answer in two minutes.", next_step=f"Its log is {log}.")
 
@@ -205,11 +259,14 @@ def _drain(url: str, since: datetime) -> None:
 
 
 def _count(url: str, task_runs: dict[str, object]) -> int:
-    answer = httpx.post(f"{url}/task_runs/count", json={"task_runs": task_runs}, timeout=5)
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    auth = (user, password) if user else None
+    answer = httpx.post(f"{url}/task_runs/count", json={"task_runs": task_runs}, auth=auth, timeout=5)
     return int(answer.raise_for_status().json())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
         return self.root / "logs"
 
     @property
+    def run_dir(self) -> Path:
+        """What is known of the services that run now."""
+        return self.root / "run"
+
+    @property
     def prefect_dir(self) -> Path:
         """Prefect's home when no other is configured."""
         return self.root / "prefect"

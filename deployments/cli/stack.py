@@ -1,18 +1,98 @@
-"""Commands for the services on this machine."""
+"""Commands for the services on this machine: the local stack, and the parts of it that containers run."""
 
 from __future__ import annotations
+
+import os
+from typing import Annotated
 
 import typer
 
 from deployments.cli.app import app
 from sec_core.config import load_settings
+from sec_core.errors import ConfigError
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Run in the background, and come back when all is up.")
+    ] = False,
+) -> None:
+    """The local stack with the Prefect UI: PostgreSQL, Prefect, deployments, a worker. Ctrl-C or `sec down` ends it."""
+    from deployments import stack  # noqa: PLC0415
+    from deployments.stack_settings import load_stack_settings  # noqa: PLC0415
+    from sec_core.log import setup_logging  # noqa: PLC0415
+
+    settings, options = load_settings(), load_stack_settings()
+    if detach:
+        _say_ready(stack.up_detached(settings).ui)
+        return
+    setup_logging(settings.logs_dir)
+    if not stack.up(settings, options, _say_ready):
+        typer.echo("It was up already.")
+
+
+def _say_ready(ui: str) -> None:
+    typer.echo(f"The Prefect UI: {ui}")
 
 
 @app.command()
 def down() -> None:
     """Stop what runs in the background for this data folder; data and history stay."""
-    from sec_core.db import embedded  # noqa: PLC0415
+    from deployments import stack  # noqa: PLC0415
+
+    stopped = stack.down(load_settings())
+    typer.echo("Everything is stopped." if stopped else "Nothing was running.")
+
+
+@app.command()
+def deploy() -> None:
+    """Bring the Prefect server of PREFECT_API_URL, or of `sec up`, to what the project says."""
+    from deployments.prefect_server import prepare_environment, running_api  # noqa: PLC0415
+    from deployments.stack_apply import apply  # noqa: PLC0415
+    from deployments.stack_settings import load_stack_settings  # noqa: PLC0415
 
     settings = load_settings()
-    stopped = embedded.stop(settings.postgres_dir)
-    typer.echo("PostgreSQL is stopped." if stopped else "Nothing was running.")
+    prepare_environment(settings)
+    api = os.environ.get("PREFECT_API_URL") or running_api(settings)
+    if api is None:
+        raise ConfigError("There is no Prefect server.", next_step="Run `sec up`, or set PREFECT_API_URL.")
+    os.environ["PREFECT_API_URL"] = api
+    apply(settings, load_stack_settings())
+    typer.echo(f"Work pool, deployments and automations at {api} are as the project says.")
+
+
+@app.command()
+def worker() -> None:
+    """A worker alone, for the Prefect server of PREFECT_API_URL; started again when it dies."""
+    from deployments.stack_settings import load_stack_settings  # noqa: PLC0415
+    from deployments.worker import run_worker  # noqa: PLC0415
+    from sec_core.log import setup_logging  # noqa: PLC0415
+
+    settings = load_settings()
+    setup_logging(settings.logs_dir)
+    run_worker(settings, load_stack_settings())
+
+
+@app.command(hidden=True)
+def alive() -> None:
+    """Health check of a container: exit code 1 if its worker does not poll."""
+    from deployments.worker import worker_is_alive  # noqa: PLC0415
+
+    if not worker_is_alive(load_settings()):
+        typer.echo("The worker does not poll for runs.")
+        raise typer.Exit(1)
+
+
+@app.command()
+def server(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; in a container 0.0.0.0.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="TCP port.")] = 4200,
+) -> None:
+    """A Prefect server alone, with its history in PostgreSQL; `sec up` brings one by itself."""
+    from deployments.stack_server import run_server  # noqa: PLC0415
+    from sec_core.log import setup_logging  # noqa: PLC0415
+
+    settings = load_settings()
+    setup_logging(settings.logs_dir)
+    run_server(settings, host=host, port=port)

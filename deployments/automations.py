@@ -1,0 +1,163 @@
+"""Prefect automations as code: what happens without anybody looking.
+
+- A run whose process or machine died is marked Crashed, since its heartbeat stops. It can then be retried as it is.
+- A run that fails or crashes, and a pipeline whose health is no longer looked at, is told to a webhook
+  (`SEC_NOTIFY_URL`), at most once an hour for each flow.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from prefect.blocks.webhook import Webhook
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import CallWebhook, ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.types import SecretDict
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import PrefectClient
+    from pydantic import SecretStr
+
+HEARTBEAT_S = 30
+"""How often a run says that it lives (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`)."""
+
+CRASHED_AFTER = timedelta(seconds=90)
+"""Silence after which a run counts as dead: three heartbeats."""
+
+HEALTH_OVERDUE = timedelta(hours=3)
+TOLD_ONCE_IN = timedelta(hours=1)
+WEBHOOK = "sec-notify"
+
+DEAD_PROCESSES = "Mark runs crashed whose process died"
+FAILED_RUNS = "Tell of failed runs"
+HEALTH_STANDS_STILL = "Tell when nobody looks at health"
+
+# The receiver may be Slack, Mattermost or a program of one's own: all read `text`.
+_FAILED_RUN = """{
+  "text": {{ ("sec: " ~ flow_run.name ~ " " ~ flow_run.state.name ~ ". " ~ (flow_run.state.message or "")) | tojson }},
+  "flow": {{ flow.name | tojson }},
+  "run": {{ flow_run.name | tojson }},
+  "state": {{ flow_run.state.name | tojson }},
+  "message": {{ (flow_run.state.message or "") | tojson }},
+  "url": {{ (flow_run | ui_url or "") | tojson }}
+}"""
+_NO_HEALTH = """{
+  "text": "sec: the pipeline's health was not looked at for three hours. Is a worker running? See `sec doctor`.",
+  "flow": "health",
+  "run": "",
+  "state": "Overdue",
+  "message": "No run of the deployment health ended in three hours.",
+  "url": ""
+}"""
+
+
+def crash_detection() -> AutomationCore:
+    """Marks a run Crashed that sent a heartbeat and then fell silent without ending."""
+    ended = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
+    # A run that waits for a person or for its next attempt sends none either.
+    waiting = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "AwaitingRetry", "Scheduled")}
+    return AutomationCore(
+        name=DEAD_PROCESSES,
+        description="A run says every half a minute that it lives. After 90 silent seconds its process or machine is dead.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *ended, *waiting},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=CRASHED_AFTER,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                name=None,
+                state=StateType.CRASHED,
+                message="The process or machine of this run died: it sent no sign of life for 90 seconds. "
+                "Nothing that was captured is lost; press Retry, or run the same month again.",
+            )
+        ],
+    )
+
+
+def failure_notice(webhook: UUID) -> AutomationCore:
+    """Tells the webhook of a run that failed or crashed, at most once an hour for each flow."""
+    return AutomationCore(
+        name=FAILED_RUNS,
+        description="Calls the webhook of SEC_NOTIFY_URL, at most once an hour for each flow. "
+        "A bad verdict of health is a failed run.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"related:flow:prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=TOLD_ONCE_IN,
+        ),
+        actions=[CallWebhook(block_document_id=webhook, payload=_FAILED_RUN)],
+    )
+
+
+def overdue_notice(webhook: UUID) -> AutomationCore:
+    """Tells the webhook when health has not ended for hours: nobody would notice a pipeline that stands still."""
+    return AutomationCore(
+        name=HEALTH_STANDS_STILL,
+        description="Calls the webhook of SEC_NOTIFY_URL when no health run ended for three hours.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Completed", "prefect.flow-run.Failed"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "health"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=HEALTH_OVERDUE,
+        ),
+        actions=[CallWebhook(block_document_id=webhook, payload=_NO_HEALTH)],
+    )
+
+
+async def ensure_automations(client: PrefectClient, notify_url: SecretStr | None) -> None:
+    """Bring the automations to what is written here; without a webhook there are no notices.
+
+    Args:
+        client: The Prefect API.
+        notify_url: The webhook.
+    """
+    await _ensure(client, crash_detection())
+    if notify_url is None:
+        for name in (FAILED_RUNS, HEALTH_STANDS_STILL):
+            await _remove(client, name)
+        return
+    webhook = await _ensure_webhook(notify_url)
+    await _ensure(client, failure_notice(webhook))
+    await _ensure(client, overdue_notice(webhook))
+
+
+async def _ensure_webhook(url: SecretStr) -> UUID:
+    """The webhook as a Prefect block: its address is kept encrypted and is not shown."""
+    block = Webhook(method="POST", url=url, headers=SecretDict({"Content-Type": "application/json"}))
+    return await block.asave(WEBHOOK, overwrite=True)
+
+
+async def _ensure(client: PrefectClient, wanted: AutomationCore) -> None:
+    found = await client.read_automations_by_name(wanted.name)
+    if not found:
+        await client.create_automation(wanted)
+        return
+    for extra in found[1:]:
+        await client.delete_automation(extra.id)
+    # A changed automation begins to count anew: leave an unchanged one alone.
+    if _essence(found[0]) != _essence(wanted):
+        await client.update_automation(found[0].id, wanted)
+
+
+async def _remove(client: PrefectClient, name: str) -> None:
+    for found in await client.read_automations_by_name(name):
+        await client.delete_automation(found.id)
+
+
+def _essence(automation: AutomationCore) -> object:
+    """What an automation does, comparable: as JSON without what the server adds."""
+    return AutomationCore.model_validate(automation.model_dump(exclude={"id"})).model_dump(mode="json")

@@ -1,0 +1,317 @@
+"""`sec up`: PostgreSQL, the Prefect server with its UI, everything that the project wants in it, and a worker.
+
+One supervisor process starts the parts, watches them, starts again what dies, and ends them all. What it knows is in
+`SEC_DATA_DIR/run`, so that other commands use the same server and `sec down` can end it from anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+from loguru import logger
+
+from deployments.prefect_server import (
+    PrefectServerError,
+    answers,
+    free_port,
+    history_url,
+    prepare_environment,
+    start_process,
+    start_server,
+    wait_until_ready,
+)
+from deployments.stack_processes import Part
+from deployments.stack_settings import load_stack_settings
+from deployments.stack_state import ProcessId, RunFolder, StackState, end, end_leftovers
+from deployments.worker import TICK_S, start_worker, until_told_to_end, worker_name
+from sec_core.config import load_settings
+from sec_core.db import embedded
+from sec_core.db.database import open_database
+from sec_core.errors import DatabaseUnavailable, SecError
+from sec_core.log import setup_logging
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from deployments.stack_settings import StackSettings
+    from sec_core.config import Settings
+
+_READY_TIMEOUT_S = 300
+_STOP_TIMEOUT_S = 90
+_LOOK_AT_POSTGRES_S = 5
+
+
+class StackError(SecError):
+    """The local stack did not start or stop."""
+
+    code = "stack"
+
+
+class Stack:
+    """The parts of the local stack, started in order and kept alive.
+
+    Args:
+        settings: Where data and databases are.
+        options: Ports, authentication, limits.
+        ended: Set when the stack is to stop.
+    """
+
+    def __init__(self, settings: Settings, options: StackSettings, ended: threading.Event) -> None:
+        self._settings = settings
+        self._options = options
+        self._ended = ended
+        self._folder = RunFolder(settings.run_dir)
+        self._log = logger.bind(stage="stack")
+        self._parts: list[Part] = []
+        self._ui = ""
+        self._ready = False
+        self._postgres_looked_at = 0.0
+
+    def run(self, on_ready: Callable[[str], None]) -> None:
+        """Start everything, keep it alive until told to stop, and stop it.
+
+        Args:
+            on_ready: Told the UI's address once all is up.
+
+        Raises:
+            SecError: A part did not start; what was started is stopped again.
+        """
+        try:
+            self._start()
+            if not self._stop_asked():
+                on_ready(self._ui)
+            while not self._stop_asked():
+                self._watch()
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        left = self._folder.read()
+        if left is not None and (names := end_leftovers(left)):
+            self._log.warning("ended what a killed `sec up` had left: {names}", names=", ".join(names))
+        self._folder.clear()
+        prepare_environment(self._settings)
+        database = open_database(self._settings)
+        url = database.url
+        database.dispose()
+        self._log.info("PostgreSQL is ready: {database}", database=str(database))
+        port = _port(self._options.ui_port)
+        self._ui = f"http://127.0.0.1:{port}"
+        self._start_server(history_url(self._settings, url), port)
+        self._apply()
+        self._start_worker()
+        self._ready = True
+        self._write()
+
+    def _start_server(self, history: str | None, port: int) -> None:
+        log, api = self._settings.logs_dir / "prefect-server.log", f"{self._ui}/api"
+        server = Part(
+            "The Prefect server",
+            lambda: start_server(self._settings, history, log, port=port)[0],
+            log,
+            answers=lambda: answers(api),
+        )
+        self._parts.append(server)
+        process = server.start()
+        self._write()
+        wait_until_ready(process, api, log)
+        self._log.info("the Prefect server is ready: {ui}", ui=self._ui)
+
+    def _apply(self) -> None:
+        environment = dict(os.environ) | {
+            "PREFECT_API_URL": f"{self._ui}/api",
+            "SEC_DATA_DIR": str(self._settings.root),
+        }
+        log = self._settings.logs_dir / "prefect-apply.log"
+        log.unlink(missing_ok=True)
+        applying = start_process([sys.executable, "-m", "deployments.stack_apply"], environment, log)
+        code = _wait(applying, self._ended)
+        if code != 0:
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no reason given"]
+            raise PrefectServerError(f"The deployments were not applied: {lines[-1]}", next_step=f"The log is {log}.")
+        self._log.info("work pool, deployments and automations are as the project says")
+
+    def _start_worker(self) -> None:
+        log, api = self._settings.logs_dir / "prefect-worker.log", f"{self._ui}/api"
+        worker = Part(
+            "The worker",
+            lambda: start_worker(self._settings, self._options, api, log, name=worker_name()),
+            log,
+        )
+        self._parts.append(worker)
+        worker.start()
+        self._log.info("the worker {name} runs", name=worker_name())
+
+    def _watch(self) -> None:
+        started_again = [part.watch() for part in self._parts]
+        if any(started_again):
+            self._write()
+        if self._settings.database_url is None and time.monotonic() - self._postgres_looked_at > _LOOK_AT_POSTGRES_S:
+            self._postgres_looked_at = time.monotonic()
+            self._keep_postgres()
+
+    def _keep_postgres(self) -> None:
+        if embedded.status(self._settings.postgres_dir).running:
+            return
+        try:
+            embedded.ensure_running(self._settings.postgres_dir)
+        except DatabaseUnavailable as error:
+            self._log.bind(code=error.code).error("PostgreSQL has stopped and does not start: {error}", error=error)
+        else:
+            self._log.bind(code="part_died").error("PostgreSQL had stopped; it runs again")
+
+    def _stop_asked(self) -> bool:
+        return self._ended.wait(TICK_S) or self._folder.stop_asked()
+
+    def _stop(self) -> None:
+        self._log.info("stopping")
+        for part in reversed(self._parts):
+            part.stop()
+        if self._settings.database_url is None:
+            embedded.stop(self._settings.postgres_dir)
+        self._folder.clear()
+        self._log.info("everything has stopped")
+
+    def _write(self) -> None:
+        parts = {part.name: known for part in self._parts if (known := part.id) is not None}
+        self._folder.write(
+            StackState(supervisor=ProcessId.of(os.getpid()), ui=self._ui, ready=self._ready, parts=parts)
+        )
+
+
+def up(settings: Settings, options: StackSettings, on_ready: Callable[[str], None]) -> bool:
+    """Run the stack in the foreground, unless it runs already.
+
+    Args:
+        settings: Where data and databases are.
+        options: Ports, authentication, limits.
+        on_ready: Told the UI's address once all is up, or at once if it was up before.
+
+    Returns:
+        Whether this call ran it (and it has stopped now); False if it runs elsewhere.
+
+    Raises:
+        SecError: A part did not start.
+    """
+    folder = RunFolder(settings.run_dir)
+    folder.make()
+    try:
+        with FileLock(folder.lock, timeout=0):
+            Stack(settings, options, until_told_to_end()).run(on_ready)
+            return True
+    except Timeout:
+        on_ready(wait_for_stack(settings).ui)
+        return False
+
+
+def up_detached(settings: Settings) -> StackState:
+    """Start the stack in the background, unless it runs already, and wait until it is up.
+
+    Raises:
+        StackError: It did not come up; the message names its log.
+    """
+    log = settings.logs_dir / "stack.log"
+    environment = dict(os.environ) | {"SEC_DATA_DIR": str(settings.root)}
+    supervisor = start_process([sys.executable, "-m", "deployments.stack"], environment, log)
+    return wait_for_stack(settings, supervisor, log)
+
+
+def wait_for_stack(
+    settings: Settings, supervisor: subprocess.Popen[bytes] | None = None, log: Path | None = None
+) -> StackState:
+    """Wait until the stack of this data folder is up.
+
+    Args:
+        settings: Names the data folder.
+        supervisor: The process that was started for it, if this one started it.
+        log: Its log.
+
+    Raises:
+        StackError: It is not up in five minutes, or its process has ended.
+    """
+    folder = RunFolder(settings.run_dir)
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        state = folder.running()
+        if state is not None and state.ready:
+            return state
+        if supervisor is not None and supervisor.poll() not in {None, 0}:
+            break
+        time.sleep(TICK_S)
+    place = log or settings.logs_dir
+    raise StackError("The local stack did not come up.", next_step=f"See {place}.")
+
+
+def down(settings: Settings) -> bool:
+    """Stop everything that runs for a data folder; data and history stay.
+
+    Returns:
+        Whether anything was running.
+
+    Raises:
+        DatabaseUnavailable: The embedded PostgreSQL did not stop.
+    """
+    folder = RunFolder(settings.run_dir)
+    state = folder.read()
+    found = False
+    if state is not None:
+        supervisor = state.supervisor.process()
+        if supervisor is not None:
+            found = True
+            folder.ask_to_stop()
+            deadline = time.monotonic() + _STOP_TIMEOUT_S
+            while state.supervisor.process() is not None and time.monotonic() < deadline:
+                time.sleep(TICK_S / 5)
+            if state.supervisor.process() is not None:
+                end([supervisor], grace_s=5)
+        found = bool(end_leftovers(state)) or found
+        folder.clear()
+    return embedded.stop(settings.postgres_dir) or found
+
+
+def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
+    while True:
+        try:
+            return process.wait(TICK_S)
+        except subprocess.TimeoutExpired:
+            if ended.is_set():
+                process.kill()
+
+
+def _port(wanted: int) -> int:
+    """The port asked for, or a free one where somebody listens on it."""
+    with socket.socket() as probe:
+        if os.name == "posix":
+            # Connections of an earlier run that are still closing don't keep the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            port = free_port()
+            logger.bind(stage="stack").warning("port {wanted} is in use; taking {port}", wanted=wanted, port=port)
+            return port
+    return wanted
+
+
+def main() -> int:
+    """Entry point of `python -m deployments.stack`, the stack in the background."""
+    try:
+        settings = load_settings()
+        setup_logging(settings.logs_dir)
+        up(settings, load_stack_settings(), lambda ui: logger.bind(stage="stack").info("up: {ui}", ui=ui))
+    except SecError as error:
+        logger.bind(stage="stack", code=error.code).error("{error}", error=error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Settings of the services on this machine; the pipeline's own are in `sec_core.config`."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sec_core.errors import ConfigError
+
+
+class StackSettings(BaseSettings):
+    """Settings of the local stack. The environment name of a field is `SEC_` and the field's name in capitals.
+
+    Attributes:
+        ui_port: TCP port of the Prefect UI and API on 127.0.0.1; another free one is taken where it is in use.
+        prefect_auth: `user:password` that the Prefect API and UI ask for; None lets every local user in.
+        notify_url: Webhook that is told of failed runs and of a stale pipeline; None tells nobody.
+        worker_limit: Flow runs at once on one worker.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SEC_", env_file=".env", env_file_encoding="utf-8", extra="ignore")
+
+    ui_port: int = Field(default=4200, ge=1, le=65_535)
+    prefect_auth: SecretStr | None = None
+    notify_url: SecretStr | None = None
+    worker_limit: int = Field(default=6, ge=1, le=100)
+
+    @field_validator("prefect_auth", "notify_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("prefect_auth")
+    @classmethod
+    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            user, colon, password = value.get_secret_value().partition(":")
+            if not (user and colon and password):
+                raise ValueError("write it as user:password")
+        return value
+
+    @field_validator("notify_url")
+    @classmethod
+    def _web_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("write it as https://...")
+        return value
+
+
+def load_stack_settings(**overrides: object) -> StackSettings:
+    """Read the settings, with overrides by field name.
+
+    Raises:
+        ConfigError: A setting is malformed; the message names its environment variable.
+    """
+    try:
+        return StackSettings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(f"SEC_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"Bad settings: {problems}.") from None
