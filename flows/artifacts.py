@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+
+from sec_core.bronze.calendar import calendar_text
+from sec_core.hours import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from flows.report import SyncReport
+    from sec_core.bronze.model import HourState
 
 
-async def show_month(report: SyncReport) -> None:
-    """A table with the figures of a month's run."""
+async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
+    """A table with the figures of a month's run, and the month as a calendar of hours.
+
+    Args:
+        report: The figures.
+        states: State of each hour of the month.
+    """
     figures = report.model_dump(exclude={"imputed", "outputs", "notes"})
     figures |= {f"imputed: {rule}": count for rule, count in report.imputed.items()}
     figures |= report.outputs
@@ -21,6 +31,11 @@ async def show_month(report: SyncReport) -> None:
         key=f"month-{report.month}",
         table=[{"what": name, "figure": value} for name, value in figures.items()],
         description=f"# Month {report.month}\n\n" + "\n".join(f"- {note}" for note in report.notes),
+    )
+    await acreate_markdown_artifact(
+        key=f"hours-{report.month}",
+        markdown=f"```\n{calendar_text(Month.parse(report.month), states)}\n```",
+        description=f"Hours of {report.month}, Chile wall clock",
     )
 
 

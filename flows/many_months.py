@@ -130,7 +130,7 @@ async def _work_through(
         for number, month in enumerate(chosen, start=1):
             work = await work_on_month(run, month, each, wait_for_circuit=wait_for_circuit)
             described = await asyncio.to_thread(describe_month, run, month, work)
-            await show_month(described)
+            await show_month(described, await asyncio.to_thread(run.ledger.states, month))
             reports.append(described)
             report(Step(stage="months", done=1))
             left_s = (time.monotonic() - began) / number * (len(chosen) - number)

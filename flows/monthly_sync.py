@@ -38,7 +38,7 @@ async def monthly_sync(month: MonthText | None = None, wait_for_circuit: WaitFor
         chosen = month_or_last(month, run.clock)
         work = await work_on_month(run, chosen, ALL_PARTS, wait_for_circuit=wait_for_circuit)
         report = await asyncio.to_thread(describe_month, run, chosen, work)
-        await show_month(report)
+        await show_month(report, await asyncio.to_thread(run.ledger.states, chosen))
     if report.missing:
         raise MonthIncomplete(report)
     return report

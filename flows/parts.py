@@ -49,7 +49,7 @@ async def capture(
         chosen = month_or_last(month, run.clock)
         work = await work_on_month(run, chosen, [Part.CAPTURE], wait_for_circuit=wait_for_circuit, force=force)
         report = await asyncio.to_thread(describe_month, run, chosen, work)
-        await show_month(report)
+        await show_month(report, await asyncio.to_thread(run.ledger.states, chosen))
     if report.missing:
         raise MonthIncomplete(report)
     return report
@@ -71,7 +71,7 @@ async def load(month: MonthText | None = None) -> SyncReport:
         chosen = month_or_last(month, run.clock)
         work = await work_on_month(run, chosen, [Part.LOAD], wait_for_circuit=False)
         report = await asyncio.to_thread(describe_month, run, chosen, work)
-        await show_month(report)
+        await show_month(report, await asyncio.to_thread(run.ledger.states, chosen))
     return report
 
 

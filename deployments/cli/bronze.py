@@ -135,9 +135,7 @@ def names() -> None:
         shown = (each.kind, each.region or "(blank)", each.name or "(blank)", f"{each.rows:,}", f"{each.hours:,}")
         table.add_row(*shown, seen, nearest)
     Console().print(table)
-    typer.echo(
-        "Suggestions are never applied by themselves: add an alias in sec_core/reference, then `sec reprocess` the months."
-    )
+    typer.echo("Suggestions are never applied by themselves: add an alias in sec_core/reference, then `sec reprocess`.")
 
 
 @contextmanager

@@ -11,22 +11,18 @@ import typer
 
 from deployments.cli.app import app
 from sec_core.config import load_settings
-from sec_core.hours import CHILE, Month, hours_of_day
+from sec_core.hours import Month
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from rich.console import RenderableType
 
     from sec_core.bronze.ledger import MonthSummary
+    from sec_core.bronze.model import HourState
 
-_MARKS = {
-    "captured": ("●", "green"),
-    "empty": ("○", "yellow"),
-    "failed": ("✕", "red"),
-    "quarantined": ("!", "magenta"),
-    "pending": ("·", "dim"),
-}
+_STYLES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
 
 
 @app.command()
@@ -47,13 +43,13 @@ def status(
         ledger = Ledger(database)
         months = [chosen] if chosen else ledger.months()
         summaries = ledger.month_summary(months, SystemClock().now())
-        states = {hour: state.value for hour, state in ledger.states(chosen).items()} if chosen else {}
+        states = ledger.states(chosen) if chosen else {}
     finally:
         database.dispose()
     if json:
         answer: dict[str, object] = {"months": [_as_json(summary) for summary in summaries]}
         if chosen:
-            answer["hours"] = {hour.isoformat(): state for hour, state in states.items()}
+            answer["hours"] = {hour.isoformat(): state.value for hour, state in states.items()}
         sys.stdout.write(jsonlib.dumps(answer, indent=2) + "\n")
         return
     console = Console()
@@ -95,21 +91,20 @@ def _months_table(summaries: list[MonthSummary]) -> RenderableType:
     return table
 
 
-def _calendar(month: Month, states: dict[datetime, str]) -> RenderableType:
+def _calendar(month: Month, states: Mapping[datetime, HourState]) -> RenderableType:
     """A line a day, a column for each hour of the Chile wall clock."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(title=f"Hours of {month}, Chile wall clock", title_justify="left", box=None, padding=(0, 0, 0, 1))
+    from sec_core.bronze.calendar import LEGEND, MARKS, calendar_of  # noqa: PLC0415
+
+    title = f"Hours of {month}, Chile wall clock"
+    table = Table(title=title, caption=LEGEND, title_justify="left", box=None, padding=(0, 0, 0, 1))
     table.add_column("day")
     for hour in range(24):
         table.add_column(f"{hour:02d}")
-    for day in month.days():
-        cells = [Text(" ")] * 24
-        for instant in hours_of_day(day):
-            mark, style = _MARKS[states[instant]]
-            cells[instant.astimezone(CHILE).hour] = Text(mark, style=style)
-        table.add_row(f"{day:%a %d}", *cells)
-    legend = "   ".join(f"{mark} {name}" for name, (mark, _) in _MARKS.items())
-    table.caption = legend
+    for day, line in calendar_of(month, states):
+        table.add_row(
+            f"{day:%a %d}", *(Text(MARKS[state], style=_STYLES[state]) if state else Text(" ") for state in line)
+        )
     return table

@@ -1,0 +1,54 @@
+"""A month as a calendar of hours: a line for each day, a mark for each hour of the Chile wall clock. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sec_core.bronze.model import HourState
+from sec_core.hours import CHILE, hours_of_day
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date, datetime
+
+    from sec_core.hours import Month
+
+MARKS: Final[Mapping[HourState, str]] = {
+    HourState.CAPTURED: "●",
+    HourState.EMPTY: "○",
+    HourState.FAILED: "✕",
+    HourState.QUARANTINED: "!",
+    HourState.PENDING: "·",
+}
+"""A mark for each state; they differ in form, so that nobody depends on colours."""
+
+LEGEND: Final = "   ".join(f"{mark} {state.value}" for state, mark in MARKS.items())
+
+
+def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tuple[date, list[HourState | None]]]:
+    """Arrange the states of a month's hours by day and wall-clock hour.
+
+    Args:
+        month: The month.
+        states: State of each hour that the source can have, by UTC instant.
+
+    Returns:
+        Each day with 24 states; None for the hour that the September change skips.
+    """
+    lines: list[tuple[date, list[HourState | None]]] = []
+    for day in month.days():
+        line: list[HourState | None] = [None] * 24
+        for instant in hours_of_day(day):
+            line[instant.astimezone(CHILE).hour] = states[instant]
+        lines.append((day, line))
+    return lines
+
+
+def calendar_text(month: Month, states: Mapping[datetime, HourState]) -> str:
+    """The calendar as plain text of fixed width, with a head line and a legend."""
+    head = "day  " + " ".join(f"{hour:02d}" for hour in range(24))
+    lines = [
+        f"{day:%d}   " + " ".join(f"{MARKS[state] if state else ' '} " for state in line)
+        for day, line in calendar_of(month, states)
+    ]
+    return "\n".join([head, *(line.rstrip() for line in lines), "", LEGEND])

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from sec_core.bronze.calendar import LEGEND, calendar_of, calendar_text
+from sec_core.bronze.model import HourState
+from sec_core.hours import Month
+
+
+def test_the_skipped_hour_of_september_is_a_gap_and_april_has_24_hours_a_day() -> None:
+    september = Month(2024, 9)
+    lines = dict(calendar_of(september, dict.fromkeys(september.hours(), HourState.EMPTY)))
+    gaps = [(day.day, hour) for day, line in lines.items() for hour, state in enumerate(line) if state is None]
+    assert gaps == [(8, 0)]
+    april = Month(2024, 4)
+    assert all(None not in line for _, line in calendar_of(april, dict.fromkeys(april.hours(), HourState.EMPTY)))
+
+
+def test_the_text_shows_each_state_with_a_mark_of_its_own() -> None:
+    month = Month(2025, 2)
+    states = dict.fromkeys(month.hours(), HourState.CAPTURED)
+    for hour, state in zip(month.hours()[24:28], list(HourState)[:4], strict=True):
+        states[hour] = state
+    text = calendar_text(month, states).splitlines()
+    assert text[0].startswith("day  00 01 02")
+    assert text[1].split() == ["01", *"●" * 24]
+    assert text[2].split()[:6] == ["02", "·", "●", "○", "✕", "●"]
+    assert len(text) == 1 + 28 + 2
+    assert text[-1] == LEGEND

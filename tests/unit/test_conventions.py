@@ -1,0 +1,72 @@
+"""The conventions of CONTRIBUTING.md, and the claims of README.md that can go stale."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from deployments.cli.app import app
+from sec_core.config import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("sec_core", "tasks", "flows", "deployments")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_modules_stay_small() -> None:
+    large = {str(path.relative_to(ROOT)): lines_of(path) for path in MODULES if lines_of(path) > 400}
+    assert not large, f"Modules over 400 lines: {large}. Split them by what they are about."
+
+
+def test_no_module_is_a_drawer() -> None:
+    drawers = [str(path.relative_to(ROOT)) for path in MODULES if path.stem in {"utils", "helpers", "common", "misc"}]
+    assert not drawers, f"{drawers}: name a module after what it is about."
+
+
+def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme() -> None:
+
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    named = set(re.findall(r"`?sec ([a-z-]+)", README.replace("`sec`", "")))
+    assert commands - named == set(), "Name these commands in README.md."
+    assert named - commands == set(), "README.md names commands that do not exist."
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    names = {name.upper() if name.startswith("supabase") else f"SEC_{name.upper()}" for name in Settings.model_fields}
+    missing = {name for name in names if f"`{name}`" not in README}
+    assert not missing, f"README.md does not explain {missing}."
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text(encoding="utf-8"))
+    broken = [target for target in targets if not (page.parent / target).exists()]
+    assert not broken, f"{page.name} links to what does not exist."
+
+
+def test_files_named_in_the_architecture_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:sec_core|tasks|flows|deployments)/[\w/.-]+)`", page)
+    assert len(paths) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_locked_requirements_have_hashes_and_no_addresses() -> None:
+    pins: dict[str, set[str]] = {}
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "://" not in text
+        assert "index" not in text.replace("indexes", "")
+        blocks = re.split(r"\n(?=[a-z0-9])", text.strip())
+        assert all("--hash=sha256:" in block for block in blocks)
+        pins[name] = set(re.findall(r"^([a-z0-9][\w.-]*==\S+)", text, flags=re.MULTILINE))
+    assert pins["requirements.txt"] <= pins["requirements-dev.txt"]
