@@ -43,7 +43,7 @@ class Regla(StrEnum):
     TOPE = "tope"
 
 
-_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
+_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
 _DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.ASCII)
 _INT64 = 2**63
 
@@ -52,7 +52,8 @@ def whole_number(value: object) -> int | None:
     """The whole number that a JSON value stands for.
 
     Args:
-        value: Any JSON value. A string of digits is a number; a boolean or a fraction is none.
+        value: Any JSON value. A text of digits is a number; a text with a point or comma is
+            none, since that may stand for thousands or decimals; neither is a boolean or a fraction.
 
     Returns:
         The number, or None when there is none within 64 bits.

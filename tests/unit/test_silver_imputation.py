@@ -56,7 +56,7 @@ def observed(*rows: dict[str, Any], shape: Shape = Shape.DETAILED) -> Observed:
         (3_000_000_000, 3_000_000_000),
         ("12", 12),
         (" 12 ", 12),
-        ("12.0", 12),
+        ("12.0", None),
         (12.0, 12),
         (MAX_CUSTOMERS, MAX_CUSTOMERS),
         (MAX_CUSTOMERS + 1, None),
