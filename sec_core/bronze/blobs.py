@@ -48,7 +48,11 @@ class Blobs(Protocol):
         ...
 
     def append(self, key: str, data: bytes) -> None:
-        """Add to the end of a blob in one write, making it if needed."""
+        """Add to the end of a blob in one write, making it if needed; flushes what was put before."""
+        ...
+
+    def flush(self) -> None:
+        """Make all that was put survive a power cut."""
         ...
 
 
@@ -62,6 +66,7 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self._made: set[Path] = set()
+        self._unsynced: set[Path] = set()
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken.
@@ -84,7 +89,7 @@ class LocalBlobs:
                 return False
             finally:
                 partial.unlink()
-            _sync_folder(path.parent)
+            self._unsynced.add(path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -129,12 +134,13 @@ class LocalBlobs:
             raise StorageError(f"{self._path(key)} can't be deleted: {error}.") from error
 
     def append(self, key: str, data: bytes) -> None:
-        """Add to the end of a blob in one write, making it if needed.
+        """Add to the end of a blob in one write, making it if needed; flushes what was put before.
 
         Raises:
             StorageError: The disk refused it, or took only a part (the next reader passes over a torn line).
         """
         path = self._path(key)
+        self.flush()
         try:
             self._folder(path.parent)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -147,6 +153,19 @@ class LocalBlobs:
             raise StorageError(f"{path} can't be written: {error}.") from error
         if written != len(data):
             raise StorageError(f"{path} took {written} of {len(data)} bytes.")
+
+    def flush(self) -> None:
+        """Make the names of all that was put survive a power cut; their bytes do already.
+
+        Raises:
+            StorageError: The disk refused it.
+        """
+        while self._unsynced:
+            folder = self._unsynced.pop()
+            try:
+                _sync_folder(folder)
+            except OSError as error:
+                raise StorageError(f"{folder} can't be written: {error}.") from error
 
     def sweep(self, prefix: str) -> int:
         """Delete partial files that killed writers left below a folder; call it when nobody writes there."""

@@ -149,7 +149,7 @@ class _Book:
         while any(item.body.captured_at == name.captured_at for item in held):
             name = replace(name, captured_at=name.captured_at + _TICK)
         self._store.put(name, finding.body)
-        return replace(outcome, body=body_of(name, finding.body, finding.verdict))
+        return replace(outcome, body=body_of(name, finding.body, finding.verdict, sha256))
 
 
 def describe(
@@ -164,13 +164,13 @@ def describe(
     return Outcome(hour, at, Result.CAPTURED, asked=asked, suspect=suspect)
 
 
-def body_of(name: BodyName, body: bytes, verdict: Classified) -> Body:
+def body_of(name: BodyName, body: bytes, verdict: Classified, sha256: str | None = None) -> Body:
     """How the ledger describes a kept body."""
     return Body(
         captured_at=name.captured_at,
         origin=name.origin,
         key=name.key,
-        sha256=digest(body),
+        sha256=sha256 or digest(body),
         size=len(body),
         rows=verdict.rows,
         customers=verdict.customers,

@@ -84,6 +84,7 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
         number = (parse_seal_key(sealed_before) or (month, 0))[1] + 1 if sealed_before else 1
         key = seal_key(month, number)
         store.blobs.put_new(key, pack(_bodies(store, names, hashes)))
+        store.blobs.flush()
     assert key is not None  # noqa: S101  (set above if it was not before)
     raw_bytes = _verify(store, key, names, hashes)
     # Only now that every body was read back do the other copies go.

@@ -20,8 +20,8 @@ from sec_core.hours import CHILE, Month, from_wall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LEVEL: Final = 9
-"""Of zstd: 2.5 to 3.3% of a detailed body in about 2 ms; higher levels gain a tenth and cost ten times the time."""
+LEVEL: Final = 3
+"""Of zstd: 3.7% of a detailed body in 0.15 ms. The next level takes ten times the time for 3.0%."""
 
 MAX_CONTENT_BYTES: Final = 64 * 1024 * 1024
 _HOUR = "%Y-%m-%dT%H"
@@ -90,7 +90,7 @@ class BronzeStore:
         self.sealed = SealedMonths(self.blobs)
 
     def put(self, name: BodyName, body: bytes) -> None:
-        """Keep a body.
+        """Keep a body; it survives a power cut after the next `flush` or `append` of the blobs.
 
         Raises:
             StorageError: Another body is held under this name, or the place refused it.
@@ -113,6 +113,7 @@ class BronzeStore:
         at = received_at.astimezone(UTC)
         key = f"respuestas/{endpoint}/{at:%Y/%m}/{at:{_INSTANT}}{'.' + subject if subject else ''}.json.zst"
         self.blobs.put_new(key, compress(body))
+        self.blobs.flush()
         return key
 
     def read(self, key: str) -> bytes:
