@@ -34,10 +34,25 @@ class EventTables(Session):
         sql = "select count(*) as n from tramos where mes = $1 and primera_hora is not null"
         return int(self.query(sql, {"n": pl.Int64()}, month.first_day).item())
 
-    def replace_stretches(self, month: date, rows: pl.DataFrame) -> None:
-        """Make `rows` the month's stretches."""
-        self.execute("delete from tramos where mes = $1", month)
-        self.append("tramos", rows)
+    def replace_stretches(self, month: date, before: pl.DataFrame, after: pl.DataFrame) -> None:
+        """Turn the month's stretches from `before` into `after`, place by place: few hours change few places."""
+        place = ["forma", "id_geografia"]
+        differing = pl.concat(
+            [
+                before.join(after, on=before.columns, how="anti", nulls_equal=True),
+                after.join(before, on=before.columns, how="anti", nulls_equal=True),
+            ]
+        )
+        places = differing.select(place).unique()
+        if before.height:
+            for (shape,), rows in places.partition_by("forma", as_dict=True).items():
+                self.execute(
+                    "delete from tramos where mes = $1 and forma = $2 and id_geografia = any($3::text::smallint[])",
+                    month,
+                    shape,
+                    array(rows["id_geografia"]),
+                )
+        self.append("tramos", after.join(places, on=place, how="semi"))
 
     def detailed_elsewhere(self, keys: pl.DataFrame, month: date) -> pl.DataFrame:
         """Detailed stretches in other months of keys (`id_geografia`, `id_empresa`, `fecha_inicio`)."""

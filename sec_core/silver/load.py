@@ -243,8 +243,7 @@ def _write(store: SilverStore, month: Month, plan: _Plan, observed: Observed, ru
     complete = now["hora"].is_in(list(plan.load)).all()
     observations = observed.observations if complete else store.observations(month)
     stretches = _stretches(observations, now, rules, month)
-    if not stretches.equals(stretches_before):
-        store.replace_stretches(month.first_day, stretches)
+    store.replace_stretches(month.first_day, stretches_before, stretches)
     situation = Situation(rules, store.newest(), newest_before, store.universe())
     covered = not held.select("hora", "forma").equals(now.select("hora", "forma"))
     derived = derive_month(store, month, stretches_before, stretches, situation, covered=covered)
@@ -292,7 +291,7 @@ def _apply_rules(store: SilverStore, situation: Situation) -> Derived:
     for month in store.months_loaded(Shape.AGGREGATED):
         loaded = store.loaded(month.start, month.end)
         rows = _stretches(store.observations(month), loaded, situation.rules, month)
-        store.replace_stretches(month.first_day, rows)
+        store.replace_stretches(month.first_day, store.stretches(month.first_day), rows)
     return derive_all_aggregated(store, situation)
 
 

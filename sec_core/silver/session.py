@@ -73,8 +73,7 @@ def translated() -> Iterator[None]:
         yield
     except adbc_driver_manager.Error as error:
         reason = " ".join(str(error).split())
-        state = error.sqlstate or ""
-        if state.startswith(_LOST) or not state:
+        if error.status_code == adbc_driver_manager.AdbcStatusCode.IO or (error.sqlstate or "").startswith(_LOST):
             raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {reason}.") from error
         raise DatabaseError(f"PostgreSQL refused a statement: {reason}.") from error
 

@@ -13,7 +13,7 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 
 from sec_core.bronze.model import Shape
-from sec_core.errors import ConfigError, StorageError
+from sec_core.errors import ConfigError, DatabaseUnavailable, StorageError
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
 from sec_core.reference.names import Names, default_names
@@ -388,3 +388,35 @@ def test_reports_of_single_hours_come_by_month(database: Database, make_settings
         (Month(2025, 6), 1, 1),
     ]
     assert dataclasses.asdict(reports[0])["rows"] == 1
+
+
+def test_a_lost_connection_is_named_and_changes_nothing(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), world()
+    load_month(database, bronze.read, Month(2025, 5), settings, values=bronze)
+    before = export(database)
+
+    def read(capture: Capture) -> bytes:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        return bronze.read(capture)
+
+    with pytest.raises(DatabaseUnavailable):
+        load_month(database, read, Month(2025, 6), settings, values=bronze)
+    assert export(database) == before
+
+
+def test_every_event_has_its_place_company_and_hour(
+    database: Database, make_settings: MakeSettings, real: MemoryBronze
+) -> None:
+    for month in ("2025-01", "2024-08", "2026-08", "2026-09"):
+        load_month(database, real.read, Month.parse(month), make_settings(), values=real)
+    events = rows_of(database, "select count(*) from fact_interrupciones")[0][0]
+    joined = """
+        select count(*) from fact_interrupciones e
+        join dim_geografia using (id_geografia) join dim_empresa using (id_empresa)
+        join dim_tiempo t on t.id_tiempo = e.id_tiempo and t.inicio = e.inicio
+    """
+    assert rows_of(database, joined) == [(events,)]
