@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from sec_core.bronze.model import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """Largest answer that is read at all."""
@@ -122,7 +124,8 @@ def classify(body: bytes) -> Classified:
     """
     if len(body) > MAX_BODY_BYTES:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"{len(body)} bytes, more than {MAX_BODY_BYTES} are refused")
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+    # A shorter body can't hold so many, and counting takes as long as decoding.
+    if len(body) > MAX_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"more than {MAX_VALUES} values in one answer")
     try:
         decoded = orjson.loads(body)
@@ -138,22 +141,38 @@ def classify(body: bytes) -> Classified:
 
 def _classify_rows(rows: list[Any]) -> Classified:
     shape = _nearest_shape(rows[0]) if isinstance(rows[0], dict) else Shape.AGGREGATED
-    if not _all_fit(rows, KEYS[shape]):
-        number = next(i for i, row in enumerate(rows) if not _all_fit([row], KEYS[shape]))
+    counts = _counts_if_all_fit(rows, KEYS[shape])
+    if counts is None:
+        number = next(i for i, row in enumerate(rows) if _counts_if_all_fit([row], KEYS[shape]) is None)
         reason = _describe_misfit(rows[number], number, len(rows), shape)
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=reason)
-    total = sum(map(_valid_count, map(itemgetter("CLIENTES_AFECTADOS"), rows)))
+    total = sum(map(_valid_count, counts))
     # The sum is kept in a 64-bit column; a body whose counts overflow it can't be a count of customers.
     if total > _INT64_MAX:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason="the customers of all rows don't fit 64 bits")
     return Classified(BodyKind(shape.value), rows=len(rows), customers=total)
 
 
-def _all_fit(rows: list[Any], keys: frozenset[str]) -> bool:
-    """Whether all rows have exactly these keys, and types that the rules can deal with: by key, which is fast."""
-    if set(map(type, rows)) != {dict} or any(row.keys() != keys for row in rows):
-        return False
-    return all(_TYPES.get(key, _DATE_PART).issuperset(map(type, map(itemgetter(key), rows))) for key in keys)
+def _counts_if_all_fit(rows: list[Any], keys: frozenset[str]) -> Sequence[object] | None:
+    """Customer counts, if all rows have exactly these keys and types that the rules can deal with; else None.
+
+    Rows that list their keys in the same order, as the source's do, are looked at by column, which takes a fifth of
+    the time.
+    """
+    if set(map(type, rows)) != {dict}:
+        return None
+    orders = set(map(tuple, rows))
+    if any(len(order) != len(keys) or not keys.issuperset(order) for order in orders):
+        return None
+    order = orders.pop()
+    columns = zip(*map(dict.values, rows), strict=True) if not orders else ([row[key] for row in rows] for key in order)
+    counts: Sequence[object] | None = None
+    for key, column in zip(order, columns, strict=True):
+        if not _TYPES.get(key, _DATE_PART).issuperset(map(type, column)):
+            return None
+        if key == "CLIENTES_AFECTADOS":
+            counts = column
+    return counts
 
 
 def _valid_count(value: object) -> int:
