@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
 from deployments.prefect_server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
@@ -28,11 +28,11 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     process, url = start_server(settings, history_url(settings, server_url), log)
     try:
         wait_until_ready(process, url, log)
-        os.environ["PREFECT_API_URL"] = url
-        yield url
+        # Test modules may have imported Prefect, and with it its settings, before the server was there.
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+            yield url
+            APILogWorker.drain_all(timeout=10)
     finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        APILogWorker.drain_all(timeout=10)
         stop_process(process)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,15 @@ def test_the_locked_requirements_have_hashes_and_no_addresses() -> None:
         assert all("--hash=sha256:" in block for block in blocks)
         pins[name] = set(re.findall(r"^([a-z0-9][\w.-]*==\S+)", text, flags=re.MULTILINE))
     assert pins["requirements.txt"] <= pins["requirements-dev.txt"]
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys, deployments.cli.main as m\n"
+        "m.main(['--help'])\n"
+        "heavy = {'prefect', 'polars', 'pyarrow', 'sqlalchemy', 'supabase', 'altair', 'httpx'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "sync" in done.stdout

@@ -1,0 +1,94 @@
+"""Runs that mend themselves: the circuit, failed months, a changed shape that was learned, and backfill."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deployments.cli.main import main
+from sec_core.bronze.ledger import Ledger
+from sec_core.hours import Month
+from sec_core.simulator.faults import FaultOptions, FaultRule
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+MONTHS = [Month(2025, 1), Month(2025, 2)]
+COOLDOWN_S = 3.0
+
+
+@pytest.fixture
+def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A small simulated SEC that the settings point at."""
+    with Simulator(world=WorldOptions.tiny(seed=5)) as simulator:
+        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
+        assert pipeline.retries == 0
+        yield simulator
+
+
+def test_a_month_stopped_by_the_circuit_finishes_by_itself(
+    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", str(COOLDOWN_S))
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", "4")
+    source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,requests=60..68"),)))
+    assert main(["sync", "--month", "2025-02", "--wait"]) == 0
+    assert Ledger(database).month_summary([MONTHS[1]], source.now())[0].complete
+
+    hours = [request for request in source.requests if request.endpoint == "GetPorFecha"]
+    pauses = [later.arrived - earlier.arrived for earlier, later in pairwise(hours)]
+    # Of the nine failures five or a few more opened it; each pause ends with one probe, until a probe succeeds.
+    waits = [index for index, pause in enumerate(pauses) if pause > COOLDOWN_S - 0.5]
+    assert waits
+    for index in waits[:-1]:
+        assert pauses[index + 1] > COOLDOWN_S - 0.5, "a failed probe must be alone"
+
+
+def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
+    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1000")
+    rule = FaultRule.parse("status,status=500,hours=2025-01-31T22..2025-02-01T01")
+    source.set_faults(FaultOptions(rules=(rule,)))
+    assert main(["backfill", "--from", "2025-01", "--to", "2025-02"]) == 1
+    captured = capsys.readouterr()
+    assert "2 of 2 months miss 4 hours: 2025-02, 2025-01." in captured.err
+    months = [Month.of(hour) for hour in source.hours_asked()]
+    assert months == sorted(months, reverse=True), "newest first"
+
+    source.set_faults(FaultOptions())
+    asked = len(source.hours_asked())
+    assert main(["rerun"]) == 0
+    holes = 5  # 2025-01-03, 03h to 07h, empty at the source and not settled yet
+    assert len(source.hours_asked()) - asked == 4 + holes
+    assert all(summary.complete for summary in Ledger(database).month_summary(MONTHS, source.now()))
+    capsys.readouterr()
+    assert main(["status", "--json"]) == 0
+    assert all(month["complete"] for month in json.loads(capsys.readouterr().out)["months"])
+
+
+def test_a_bad_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backfill", "--from", "2025-02", "--to", "2025-01"]) == 1
+    assert "earlier month first" in capsys.readouterr().err
+
+
+def test_reprocess_gives_the_same_facts_and_asks_nothing(source: Simulator, database: Database) -> None:
+    assert main(["sync", "--month", "2025-02"]) == 0
+    query = "select md5(string_agg(f::text, '|' order by hash_id)) from fact_interrupciones f"
+    with database.engine.connect() as connection:
+        before = connection.exec_driver_sql(query).scalar()
+    asked = len(source.requests)
+    assert main(["reprocess", "--from", "2025-02", "--to", "2025-02"]) == 0
+    assert len(source.requests) == asked
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql(query).scalar() == before
