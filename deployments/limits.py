@@ -41,7 +41,7 @@ QUEUES = (
     Queue(
         "light", 1, None, "Small and punctual: the monitor, health, maintenance, and a backfill that hands out months."
     ),
-    Queue("months", 10, 2, "Whole months and all of Gold: up to two at once, each takes up to 1 GB of memory."),
+    Queue("months", 10, 4, "Whole months and all of Gold: a few at once, each takes up to 1 GB of memory."),
 )
 
 

@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from deployments.cli import bronze, demo, months, runs, simulate, stack, status
+from deployments.cli import bronze, demo, doctor, months, runs, simulate, stack, status
 from deployments.cli.app import app
 from sec_core.errors import SecError
 
-__all__ = ["bronze", "demo", "main", "months", "run", "runs", "simulate", "stack", "status"]
+__all__ = ["bronze", "demo", "doctor", "main", "months", "run", "runs", "simulate", "stack", "status"]
 
 
 def run() -> None:

@@ -1,0 +1,63 @@
+"""`sec doctor`: what is well, what is not, and what to do next."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deployments.cli.app import app
+from sec_core.config import load_settings
+
+if TYPE_CHECKING:
+    from sec_core.health import Verdict
+
+_STYLES = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "bold red")}
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
+    """Look at source, circuit, database, disk, captures, names, quarantine, publication; exit code 1 if any is bad."""
+    from deployments.stack_health import look_at_services  # noqa: PLC0415
+    from sec_core.clock import SystemClock  # noqa: PLC0415
+    from sec_core.health import judge  # noqa: PLC0415
+    from sec_core.health_facts import find_facts  # noqa: PLC0415
+    from sec_core.log import setup_logging  # noqa: PLC0415
+
+    settings = load_settings()
+    setup_logging(settings.logs_dir, level="WARNING")
+    services = look_at_services(settings)
+    facts = asyncio.run(find_facts(settings, SystemClock(), monitored=services.monitored, services=services.checks))
+    verdict = judge(facts)
+    if json:
+        sys.stdout.write(jsonlib.dumps(_as_json(verdict), indent=2) + "\n")
+    else:
+        _show(verdict)
+    if verdict.troubles:
+        names = ", ".join(check.name for check in verdict.troubles)
+        typer.echo(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
+        raise typer.Exit(1)
+
+
+def _as_json(verdict: Verdict) -> dict[str, object]:
+    checks = [asdict(check) for check in verdict.checks]
+    return {"at": verdict.at.isoformat(), "verdict": verdict.level.value, "checks": checks}
+
+
+def _show(verdict: Verdict) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for check in verdict.checks:
+        mark, style = _STYLES[check.level.value]
+        found = Text(check.text)
+        if check.next_step and check.level.value != "good":
+            found.append(f"\n{check.next_step}", style="dim")
+        table.add_row(Text(mark, style=style), check.name, found)
+    Console().print(table)

@@ -1,0 +1,70 @@
+"""Checks of the services on this machine, for `sec doctor`: the Prefect server, its workers, the monitor's schedule."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from deployments.prefect_server import prepare_environment
+from deployments.stack_state import RunFolder
+from deployments.worker import WORK_POOL
+from sec_core.health import Check, Level
+
+if TYPE_CHECKING:
+    from sec_core.config import Settings
+
+_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What is known of the services.
+
+    Attributes:
+        checks: The checks; none where no Prefect server is meant to run.
+        monitored: Whether the monitor is meant to run.
+    """
+
+    checks: tuple[Check, ...] = ()
+    monitored: bool = False
+
+
+def look_at_services(settings: Settings) -> Services:
+    """Look at the Prefect server that is configured, or that `sec up` runs."""
+    prepare_environment(settings)
+    state = RunFolder(settings.run_dir).running()
+    api = os.environ.get("PREFECT_API_URL") or (state.api if state else None)
+    if api is None:
+        return Services((Check("services", Level.GOOD, "No `sec up` runs; commands work without it."),))
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    with httpx.Client(base_url=api, auth=(user, password) if user else None, timeout=_TIMEOUT_S) as client:
+        try:
+            online = _online_workers(client)
+            monitored = _monitor_is_scheduled(client)
+        except (httpx.HTTPError, ValueError) as error:
+            step = "Run `sec up`; its logs are under SEC_DATA_DIR/logs."
+            text = f"The Prefect server at {api} does not answer as it should: {type(error).__name__}."
+            return Services((Check("services", Level.BAD, text, step),))
+    if not online:
+        text = f"No worker of the pool {WORK_POOL} is online: scheduled runs wait."
+        return Services((Check("services", Level.BAD, text, "Run `sec up`, or `sec worker`."),), monitored)
+    text = f"The Prefect server answers at {api}; online: {', '.join(online)}."
+    return Services((Check("services", Level.GOOD, text),), monitored)
+
+
+def _online_workers(client: httpx.Client) -> list[str]:
+    answer = client.post(f"/work_pools/{WORK_POOL}/workers/filter", json={})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return []
+    return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
+
+
+def _monitor_is_scheduled(client: httpx.Client) -> bool:
+    answer = client.get("/deployments/name/monitor/monitor")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return False
+    deployment = answer.raise_for_status().json()
+    return not deployment["paused"] and any(schedule["active"] for schedule in deployment["schedules"])

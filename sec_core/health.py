@@ -1,0 +1,293 @@
+"""The verdict on the pipeline's health: pure rules over facts. `sec_core.health_facts` finds the facts out.
+
+Each check is `good`, `warn` (somebody should look when there is time) or `bad` (something is wrong now, and the next
+step says what to do). The verdict is that of the worst check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from sec_core.hours import CHILE, HOUR, Month
+
+if TYPE_CHECKING:
+    from sec_core.source.circuit import Circuit
+
+SCHEDULE_DAY: Final = 2
+SCHEDULE_HOUR: Final = 3
+"""When the monthly run begins, Chile wall clock: the 2nd at 03:00 (`prefect.yaml`)."""
+
+SCHEDULE_GRACE: Final = timedelta(hours=36)
+"""How long after it the month before may still be incomplete: a day for the run, and half a day for a person."""
+
+MONITOR_LATE: Final = timedelta(hours=2)
+"""Age of the newest captured hour's beginning from which a running monitor is late."""
+
+DISK_BAD: Final = 2 * 1024**3
+DISK_WARN: Final = 10 * 1024**3
+CLOCK_OFF: Final = timedelta(minutes=3)
+"""The source tells its time in whole minutes."""
+
+
+class Level(StrEnum):
+    """How a check came out."""
+
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at.
+
+    Attributes:
+        name: What was looked at.
+        level: How it came out.
+        text: What was found, in one sentence.
+        next_step: What to do; empty if nothing.
+    """
+
+    name: str
+    level: Level
+    text: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All checks of one look.
+
+    Attributes:
+        at: When it was looked at, UTC.
+        checks: The checks, in a fixed order.
+    """
+
+    at: datetime
+    checks: tuple[Check, ...]
+
+    @property
+    def level(self) -> Level:
+        """That of the worst check."""
+        levels = [check.level for check in self.checks]
+        return max(levels, key=list(Level).index, default=Level.GOOD)
+
+    @property
+    def troubles(self) -> list[Check]:
+        """Checks that are bad."""
+        return [check for check in self.checks if check.level is Level.BAD]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What asking the source for its time came to.
+
+    Attributes:
+        answered: Whether it answered.
+        at_rest: Whether it was left alone because the circuit is open.
+        error: Why it did not answer, in one sentence.
+        seconds: How long the answer took.
+        clock_offset: The source's clock less ours.
+    """
+
+    answered: bool
+    at_rest: bool = False
+    error: str = ""
+    seconds: float = 0.0
+    clock_offset: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What the database tells.
+
+    Attributes:
+        circuit: The shared circuit.
+        newest_hour: The newest captured hour; None if nothing is captured.
+        first_hour: The oldest hour that was ever asked for or imported.
+        due_expected: Hours of the month that must be complete by now, see `due_month`.
+        due_missing: Hours of it that are neither captured nor known to be empty.
+        quarantined: Hours whose only answers fit no known shape.
+        quarantined_lately: Those of them asked for in the last week.
+        unresolved: Spellings of the last 30 days that resolve to nothing, with their rows, most frequent first.
+        published_at: When Gold was published last; None if never.
+        loaded_at: When the newest of the loaded bodies was received; None if nothing is loaded.
+    """
+
+    circuit: Circuit
+    newest_hour: datetime | None = None
+    first_hour: datetime | None = None
+    due_expected: int = 0
+    due_missing: int = 0
+    quarantined: int = 0
+    quarantined_lately: int = 0
+    unresolved: tuple[tuple[str, int], ...] = ()
+    published_at: datetime | None = None
+    loaded_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that a verdict rests on.
+
+    Attributes:
+        now: The present instant, UTC.
+        disk_free: Free bytes on the disk of the data folder.
+        disk_total: All bytes of it.
+        source: What the source said; None if it could not be asked.
+        data: What the database told; None if it can't be reached.
+        database_error: Why it can't.
+        monitored: Whether the monitor is meant to run, so that the newest hour must be young.
+        services: Checks of the services on this machine, made elsewhere.
+    """
+
+    now: datetime
+    disk_free: int
+    disk_total: int
+    source: SourceFacts | None
+    data: DataFacts | None
+    database_error: str = ""
+    monitored: bool = False
+    services: tuple[Check, ...] = field(default=())
+
+
+def due_month(now: datetime) -> Month:
+    """The newest month that must be complete by now: the one before, once its scheduled run had time enough."""
+    present = Month.of(now)
+    first = present.first_day
+    begins = datetime(first.year, first.month, SCHEDULE_DAY, SCHEDULE_HOUR, tzinfo=CHILE)
+    return present.shift(-1) if now >= begins + SCHEDULE_GRACE else present.shift(-2)
+
+
+def judge(facts: Facts) -> Verdict:
+    """The verdict on some facts."""
+    checks = [_database(facts), _disk(facts), _source(facts.source)]
+    if facts.data is not None:
+        data = facts.data
+        checks += [
+            _circuit(data.circuit, facts.now),
+            _schedule(data, facts.now),
+            _newest(data, facts),
+            _quarantine(data),
+            _names(data),
+            _publication(data, facts.now),
+        ]
+    return Verdict(facts.now, (*checks, *facts.services))
+
+
+def _database(facts: Facts) -> Check:
+    if facts.data is None:
+        return Check("database", Level.BAD, facts.database_error, "Check SEC_DATABASE_URL, or run `sec up`.")
+    return Check("database", Level.GOOD, "PostgreSQL answers and its schema is the newest.")
+
+
+def _disk(facts: Facts) -> Check:
+    free = f"{facts.disk_free / 1024**3:.1f} GB of {facts.disk_total / 1024**3:.0f} GB are free."
+    step = "Run `sec retention` and `sec seal`, or make room on the disk of SEC_DATA_DIR."
+    if facts.disk_free < DISK_BAD:
+        return Check("disk", Level.BAD, free, step)
+    return Check("disk", Level.WARN, free, step) if facts.disk_free < DISK_WARN else Check("disk", Level.GOOD, free)
+
+
+def _source(source: SourceFacts | None) -> Check:
+    if source is None:
+        return Check("source", Level.WARN, "The source was not asked: its shared limits are in the database.")
+    if source.at_rest:
+        return Check("source", Level.WARN, f"The source was not asked. {source.error}")
+    if not source.answered:
+        step = "Check this machine's network: the SEC drops addresses that are not residential Chilean ones."
+        return Check("source", Level.BAD, source.error, step)
+    text = f"The source answered in {source.seconds:.1f} s."
+    if abs(source.clock_offset) > CLOCK_OFF:
+        minutes = source.clock_offset.total_seconds() / 60
+        return Check(
+            "source", Level.WARN, f"{text} Its clock is {minutes:+.0f} minutes off ours.", "Set this machine's clock."
+        )
+    return Check("source", Level.GOOD, text)
+
+
+def _circuit(circuit: Circuit, now: datetime) -> Check:
+    if circuit.status == "closed":
+        count = f" {circuit.failures} failures in a row so far: {circuit.error}." if circuit.failures else ""
+        return Check("circuit", Level.GOOD, f"The circuit is closed.{count}")
+    since = f" since {circuit.opened_at.astimezone(CHILE):%Y-%m-%d %H:%M}" if circuit.opened_at else ""
+    text = (
+        f"The circuit is {circuit.status.replace('_', '-')}{since} after {circuit.failures} failures: {circuit.error}."
+    )
+    if circuit.reopens_at is not None and circuit.reopens_at > now:
+        return Check(
+            "circuit",
+            Level.BAD,
+            text,
+            f"A probe may leave at {circuit.reopens_at.astimezone(CHILE):%H:%M} in Chile; runs that wait then go on.",
+        )
+    return Check("circuit", Level.WARN, text, "The next request is the probe: run `sec doctor` again.")
+
+
+def _schedule(data: DataFacts, now: datetime) -> Check:
+    month = due_month(now)
+    if data.newest_hour is None:
+        return Check("schedule", Level.WARN, "Nothing is captured yet.", f"Run `sec sync --month {month}`.")
+    if data.first_hour is not None and data.first_hour >= month.end:
+        return Check("schedule", Level.WARN, f"The history begins after {month}.", f"Run `sec sync --month {month}`.")
+    if data.due_missing:
+        text = f"{month} should be complete; {data.due_missing} of its {data.due_expected} hours are missing."
+        return Check("schedule", Level.BAD, text, f"Run `sec sync --month {month}`, or rerun-month in the UI.")
+    return Check("schedule", Level.GOOD, f"{month}, the newest month that is due, is complete.")
+
+
+def _newest(data: DataFacts, facts: Facts) -> Check:
+    if data.newest_hour is None:
+        return Check("newest capture", Level.WARN, "There is none yet.")
+    age = facts.now - data.newest_hour
+    text = f"The newest captured hour is {data.newest_hour.astimezone(CHILE):%Y-%m-%d %Hh}, {_age(age)} ago."
+    if facts.monitored and age > MONITOR_LATE:
+        step = "See the last runs of `monitor` in the UI."
+        return Check("newest capture", Level.BAD, f"{text} The monitor is late.", step)
+    return Check("newest capture", Level.GOOD, text)
+
+
+def _quarantine(data: DataFacts) -> Check:
+    if not data.quarantined:
+        return Check("quarantine", Level.GOOD, "No hour is in quarantine.")
+    level = Level.BAD if data.quarantined_lately else Level.WARN
+    text = (
+        f"{data.quarantined} hours have only answers of an unknown shape, {data.quarantined_lately} of the last week."
+    )
+    return Check("quarantine", level, text, "The source may have changed: see docs/runbook.md, “A changed API”.")
+
+
+def _names(data: DataFacts) -> Check:
+    if not data.unresolved:
+        return Check("names", Level.GOOD, "All names of the last 30 days are known.")
+    shown = ", ".join(f"{name} ({rows})" for name, rows in data.unresolved[:5])
+    more = f" and {len(data.unresolved) - 5} more" if len(data.unresolved) > 5 else ""
+    return Check(
+        "names",
+        Level.WARN,
+        f"Unknown spellings in the last 30 days, with their rows: {shown}{more}.",
+        "Add aliases under sec_core/reference, then `sec reprocess`.",
+    )
+
+
+def _publication(data: DataFacts, now: datetime) -> Check:
+    if data.loaded_at is None:
+        return Check("publication", Level.GOOD, "There is nothing to publish yet.")
+    if data.published_at is None:
+        return Check("publication", Level.WARN, "Gold was never published.", "Run `sec gold`.")
+    text = f"Gold was published {_age(now - data.published_at)} ago."
+    overdue = now - data.published_at > timedelta(days=31) + SCHEDULE_GRACE
+    if overdue and data.loaded_at > data.published_at:
+        return Check("publication", Level.BAD, f"{text} There is newer data.", "Run `sec gold` and `sec publish`.")
+    return Check("publication", Level.GOOD, text)
+
+
+def _age(age: timedelta) -> str:
+    if age >= timedelta(days=2):
+        return f"{age.days} days"
+    if age >= 2 * HOUR:
+        return f"{age // HOUR} hours"
+    return f"{max(age, timedelta(0)) // timedelta(minutes=1)} minutes"

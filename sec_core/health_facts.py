@@ -1,0 +1,127 @@
+"""Finding out the facts that the verdict on the pipeline's health rests on: database, disk, and the source."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from sec_core.bronze.ledger import Ledger
+from sec_core.db.database import open_database
+from sec_core.errors import CircuitOpen, DatabaseError, SourceError
+from sec_core.health import DataFacts, Facts, SourceFacts, due_month
+from sec_core.source.client import SourceClient
+from sec_core.source.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from sec_core.clock import Clock
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.health import Check
+    from sec_core.source.circuit import Circuit
+
+_LATELY = timedelta(days=7)
+_NAMES_WINDOW = timedelta(days=30)
+_UNRESOLVED = text("""
+    select case when nombre <> '' then nombre else nombre_region end as name, sum(n_filas)::bigint as rows
+    from nombres_no_resueltos
+    where hora >= :since and (nombre <> '' or nombre_region <> '')
+    group by 1 order by 2 desc, 1
+""")
+_QUARANTINED = text("""
+    select count(*) as everything, count(*) filter (where ultima_consulta >= :since) as lately
+    from capturas where estado = 'quarantined'
+""")
+_PUBLISHED = text("select max(updated_at) from dashboard_stats")
+_LOADED = text("select max(capturado_en) from cargas")
+
+
+async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, services: tuple[Check, ...] = ()) -> Facts:
+    """Look at everything once. Sends one request to the source, through the shared limits and the circuit.
+
+    Args:
+        settings: Where everything is.
+        clock: Tells the time.
+        monitored: Whether the monitor is meant to run.
+        services: Checks of the services on this machine.
+
+    Returns:
+        The facts; what can't be reached is a fact too.
+    """
+    disk = shutil.disk_usage(next(_existing(settings.root)))
+    source: SourceFacts | None = None
+    data: DataFacts | None = None
+    problem = ""
+    try:
+        database = open_database(settings)
+    except DatabaseError as error:
+        problem = str(error)
+    else:
+        try:
+            async with Gate.open(database, settings, clock) as gate:
+                source = await _ask_source(settings, gate, clock)
+                data = _read(database, await gate.circuit(), clock.now())
+        except DatabaseError as error:
+            problem = str(error)
+        finally:
+            database.dispose()
+    return Facts(
+        now=clock.now(),
+        disk_free=disk.free,
+        disk_total=disk.total,
+        source=source,
+        data=data,
+        database_error=problem,
+        monitored=monitored,
+        services=services,
+    )
+
+
+def _existing(folder: Path) -> Iterator[Path]:
+    return (place for place in (folder, *folder.parents) if place.exists())
+
+
+async def _ask_source(settings: Settings, gate: Gate, clock: Clock) -> SourceFacts:
+    began = time.monotonic()
+    # One attempt says enough, and a look at the health should not take minutes.
+    once = settings.model_copy(update={"retries": 0})
+    try:
+        async with SourceClient(once, gate, clock) as client:
+            told = await client.server_time()
+    except CircuitOpen as error:
+        return SourceFacts(answered=False, at_rest=True, error=str(error))
+    except SourceError as error:
+        return SourceFacts(answered=False, error=error.message)
+    # The source cuts its seconds off: half a minute is the best guess.
+    offset = told + timedelta(seconds=30) - clock.now()
+    return SourceFacts(answered=True, seconds=time.monotonic() - began, clock_offset=offset)
+
+
+def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
+    ledger = Ledger(database)
+    due = ledger.month_summary([due_month(now)], now)[0]
+    with database.engine.connect() as connection:
+        first = connection.execute(text("select min(hora) from capturas")).scalar()
+        newest_load = connection.execute(text("select max(hora) from cargas")).scalar() or now
+        unresolved = connection.execute(_UNRESOLVED, {"since": newest_load - _NAMES_WINDOW}).all()
+        quarantined = connection.execute(_QUARANTINED, {"since": now - _LATELY}).one()
+        published, loaded = connection.execute(_PUBLISHED).scalar(), connection.execute(_LOADED).scalar()
+    return DataFacts(
+        circuit=circuit,
+        newest_hour=ledger.newest_hour(),
+        first_hour=first.astimezone(UTC) if first else None,
+        due_expected=due.expected,
+        due_missing=due.expected - due.captured - due.empty,
+        quarantined=quarantined.everything,
+        quarantined_lately=quarantined.lately,
+        unresolved=tuple((row.name, int(row.rows)) for row in unresolved),
+        published_at=published.astimezone(UTC) if published else None,
+        loaded_at=loaded.astimezone(UTC) if loaded else None,
+    )
