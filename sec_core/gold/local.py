@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 
+from sec_core.errors import PublicationError
 from sec_core.gold.files import replace_bytes
 from sec_core.gold.model import as_json, dump
+from sec_core.gold.payloads.registry import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,3 +55,25 @@ def write_table(payloads: Payloads, database: Database, now: datetime) -> None:
     ]
     with database.engine.begin() as connection:
         connection.execute(_UPSERT, rows)
+
+
+def read_payloads(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """All payloads of the registry from their files, each row validated.
+
+    Raises:
+        PublicationError: A file is missing, is no JSON, or holds what its model refuses.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for spec in PAYLOADS:
+        path = folder / f"{spec.id}.json"
+        try:
+            found[spec.id] = orjson.loads(path.read_bytes())
+            TypeAdapter(list[spec.row]).validate_python(found[spec.id])  # type: ignore[name-defined]
+        except OSError:
+            raise PublicationError(f"There is no {path.name}.", next_step="Run `sec gold` first.") from None
+        except (orjson.JSONDecodeError, ValidationError) as error:
+            first = str(error).splitlines()[0]
+            raise PublicationError(f"{path.name} is not valid: {first}.", next_step="Run `sec gold` again.") from error
+    if len(found["meta"]) != 1:
+        raise PublicationError("meta.json must hold one object.", next_step="Run `sec gold` again.")
+    return found

@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from loguru import logger
-from pydantic import TypeAdapter, ValidationError
 
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.build import EVENTS_FILE
-from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.local import read_payloads
 from sec_core.gold.supabase import SupabaseStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sec_core.clock import Clock
     from sec_core.config import Settings
@@ -108,28 +105,6 @@ def publish(
     )
     logger.bind(stage="publish").info(report.line())
     return report
-
-
-def read_payloads(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """All payloads of the registry from their files, each row validated.
-
-    Raises:
-        PublicationError: A file is missing, is no JSON, or holds what its model refuses.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for spec in PAYLOADS:
-        path = folder / f"{spec.id}.json"
-        try:
-            found[spec.id] = orjson.loads(path.read_bytes())
-            TypeAdapter(list[spec.row]).validate_python(found[spec.id])  # type: ignore[name-defined]
-        except OSError:
-            raise PublicationError(f"There is no {path.name}.", next_step="Run `sec gold` first.") from None
-        except (orjson.JSONDecodeError, ValidationError) as error:
-            first = str(error).splitlines()[0]
-            raise PublicationError(f"{path.name} is not valid: {first}.", next_step="Run `sec gold` again.") from error
-    if len(found["meta"]) != 1:
-        raise PublicationError("meta.json must hold one object.", next_step="Run `sec gold` again.")
-    return found
 
 
 def _publish_payloads(store: SupabaseStore, payloads: dict[str, list[dict[str, Any]]], clock: Clock) -> None:

@@ -1,0 +1,168 @@
+"""Make the report from Gold: `gold/report/index.html` and the same figures as PNG in `gold/figures/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from sec_core.gold.build import read_frames
+from sec_core.gold.files import replace_bytes
+from sec_core.gold.local import read_payloads
+from sec_core.gold.report import charts
+from sec_core.gold.report.data import ReportData, Rows, recent_saidi, report_data
+from sec_core.gold.report.page import Figure, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sec_core.clock import Clock
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+PICTURE_WIDTH = 860
+PICTURE_SCALE = 2
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+_PICTURE_CONFIG = {"background": "white", "font": "sans-serif", "view": {"stroke": None}}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """What was made.
+
+    Attributes:
+        page: `gold/report/index.html`.
+        pictures: One PNG for each figure that has something to draw.
+    """
+
+    page: Path
+    pictures: tuple[Path, ...]
+
+
+def build_report(database: Database, settings: Settings, clock: Clock) -> ReportFiles:
+    """Draw what Gold holds.
+
+    Args:
+        database: Silver, for the daily figures that no payload has.
+        settings: `gold_dir`, with the payloads of the last `build_gold`.
+        clock: Tells which hours have ended.
+
+    Returns:
+        The files.
+
+    Raises:
+        PublicationError: There are no valid payloads yet.
+        StorageError: A file can't be written.
+        DatabaseError: Silver can't be read.
+    """
+    import vl_convert  # noqa: PLC0415 - only the report draws
+
+    payloads = read_payloads(settings.gold_dir / "dashboard_stats")
+    collected, _ = read_frames(database, settings, clock)
+    drawn = figures(payloads, report_data(collected))
+    page = settings.gold_dir / "report" / "index.html"
+    text = render(drawn, payloads["meta"][0], payloads["coverage"], vl_convert.javascript_bundle(_SNIPPET))
+    replace_bytes(page, text.encode())
+    pictures = []
+    for figure in drawn:
+        path = settings.gold_dir / "figures" / f"{figure.id}.png"
+        if figure.spec is None:
+            path.unlink(missing_ok=True)
+            continue
+        spec = {**figure.spec, "width": PICTURE_WIDTH, "title": figure.title, "config": _PICTURE_CONFIG}
+        replace_bytes(path, vl_convert.vegalite_to_png(spec, scale=PICTURE_SCALE))
+        pictures.append(path)
+    logger.bind(stage="gold").info("The report is {}.", page)
+    return ReportFiles(page=page, pictures=tuple(pictures))
+
+
+def figures(payloads: Mapping[str, list[dict[str, Any]]], data: ReportData) -> list[Figure]:
+    """All figures, in the page's order.
+
+    Args:
+        payloads: The payloads by id.
+        data: What no payload has.
+    """
+    saidi = recent_saidi(payloads["reliability"])
+    ranking, quality, projects = (
+        payloads[name] for name in ("company_ranking", "eda_quality_stats", "eda_projects_dist")
+    )
+    known_days = [row for row in data.daily if row["clientes"] is not None]
+    return [
+        Figure(
+            "national",
+            "Customers out at once in the country, by day",
+            "Each day's highest hour; the largest storms carry their date. A gap is a day without data.",
+            charts.national_series(data.daily, data.storms) if known_days else None,
+            data.storms,
+            ("affected", "coverage"),
+        ),
+        Figure(
+            "monthly",
+            "Affected customers by month and region",
+            "Events belong to the month in which they begin. Grey: no hour of the month was captured.",
+            charts.monthly_by_region(data.monthly) if data.monthly else None,
+            [],
+            ("affected", "event"),
+        ),
+        Figure(
+            "instability",
+            "Regions by instability",
+            "Customers affected in an average month, in percent of the region's customers, north at the top.",
+            charts.tile_map(data.instability) if data.instability else None,
+            data.instability,
+            ("monthly-instability", "universe"),
+        ),
+        Figure(
+            "companies",
+            "Companies by affected customers",
+            f"Only months whose snapshots name companies: {len(payloads['meta'][0]['meses_con_empresa'])} of them.",
+            charts.company_bars(ranking) if ranking else None,
+            ranking,
+            ("ranking",),
+        ),
+        Figure(
+            "saidi",
+            "SAIDI by region, with and without major event days",
+            _saidi_caption(saidi),
+            charts.saidi_bars(saidi) if saidi else None,
+            saidi,
+            ("saidi", "med"),
+        ),
+        Figure(
+            "quality",
+            "Data quality: what had to be imputed",
+            "0 is the ideal: no row needed mending. Nothing is dropped; a mended row stays, marked.",
+            charts.quality_bars(quality) if quality else None,
+            quality,
+            ("quality",),
+        ),
+        Figure(
+            "projects",
+            "Electricity projects in environmental assessment (SEIA)",
+            "Lines, substations and power plants; a project that spans regions counts in each.",
+            charts.project_bars(projects) if projects else None,
+            projects,
+            ("projects", "roi", "validation"),
+        ),
+        Figure(
+            "coverage",
+            "Which hours are there",
+            "A tile for each day. Missing hours are not hours without outages.",
+            charts.coverage_calendar(data.days) if data.days else None,
+            payloads["coverage"],
+            ("coverage",),
+        ),
+    ]
+
+
+def _saidi_caption(saidi: Rows) -> str:
+    text = "Hours without supply for each customer over the newest months, computed from hourly snapshots."
+    if not saidi:
+        return text
+    months = max(row["meses"] for row in saidi)
+    least = min(row["cobertura"] for row in saidi)
+    mark = " Below 95%: these sums are too low." if least < 0.95 else ""
+    return f"{text} {months} months; the least covered has {least:.0%} of its hours.{mark}"
