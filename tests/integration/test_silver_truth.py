@@ -1,0 +1,114 @@
+"""The simulator's world, which shares nothing with the rules of Silver, comes back exactly from its bodies."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from support.silver_world import MemoryBronze
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import CHILE, Month, hours_of_day
+from sec_core.silver.load import load_hours, load_month
+from sec_core.simulator.options import Dirt, Storm, WorldOptions
+from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.truth import Truth
+from sec_core.simulator.world import World
+
+if TYPE_CHECKING:
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+ShapeOf = Callable[[datetime], Shape]
+
+
+def days_from(first: date, count: int) -> list[datetime]:
+    return [hour for step in range(count) for hour in hours_of_day(first + timedelta(days=step))]
+
+
+def switched(hour: datetime) -> Shape:
+    """The source's switch of shape in the middle of a month."""
+    return Shape.DETAILED if hour.astimezone(CHILE).day in {28, 29, 30, 31, 1, 2, 3} else Shape.AGGREGATED
+
+
+def legacy(hour: datetime) -> Shape:
+    """Legacy detailed hours at 0, 6, 12 and 18 of some days, beside hourly aggregated ones."""
+    wall = hour.astimezone(CHILE)
+    return Shape.DETAILED if wall.day % 4 == 0 and wall.hour % 6 == 0 else Shape.AGGREGATED
+
+
+SCHEMES: dict[str, ShapeOf] = {
+    "detailed": lambda _: Shape.DETAILED,
+    "aggregated": lambda _: Shape.AGGREGATED,
+    "switched": switched,
+    "legacy": legacy,
+}
+
+
+def made(hours: list[datetime], shape_of: ShapeOf, first: date) -> tuple[MemoryBronze, Truth, list[datetime]]:
+    """Bodies of a small stormy world with holes and wrong values, and its truth."""
+    hole = (f"{first + timedelta(days=2)}T03", f"{first + timedelta(days=2)}T12")
+    short = (f"{first + timedelta(days=5)}T01", f"{first + timedelta(days=5)}T04")
+    world = World(
+        WorldOptions.tiny(
+            seed=first.year,
+            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
+            holes=(hole, short),
+            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
+        )
+    )
+    truth = Truth(world, shape_of=shape_of)
+    captured = truth.hours_with_data(hours)
+    bronze = MemoryBronze()
+    for hour in captured:
+        shape, rows = shape_of(hour), world.rows(hour)
+        body = detailed_body(world, hour, rows) if shape is Shape.DETAILED else aggregated_body(world, hour, rows)
+        bronze.put(hour, shape, body)
+    return bronze, truth, captured
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("first", [date(2025, 3, 28), date(2025, 8, 30)], ids=["April", "September"])
+def test_the_truth_comes_back(
+    scheme: str, first: date, database: Database, make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings()
+    bronze, truth, captured = made(days_from(first, 11), SCHEMES[scheme], first)
+    months = sorted({Month.of(hour) for hour in captured}, reverse=True)
+    # As life has it: some hours first, then the later month, then the earlier one.
+    load_hours(database, bronze.read, captured[40:300:11], settings, values=bronze)
+    reports = [load_month(database, bronze.read, month, settings, values=bronze) for month in months]
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            """
+            select hash_id, forma, codigo_comuna, nombre_empresa, inicio, fin, clientes_afectados_crudo, hora_maximo,
+                primera_hora, ultima_hora, cliente_horas, n_observaciones
+            from v_interrupciones
+            """
+        ).all()
+    expected = {
+        (
+            uuid.UUID(bytes=hashlib.md5(event.identity.encode(), usedforsecurity=False).digest()),
+            event.shape.value,
+            event.comuna,
+            event.company,
+            event.begins,
+            event.ends,
+            event.peak,
+            event.peak_hour,
+            event.first_hour,
+            event.last_hour,
+            event.customer_hours,
+            event.hours_listed,
+        )
+        for event in truth.events(captured)
+    }
+    assert {tuple(row) for row in found} == expected
+    assert len(found) == len(expected) > 20
+    assert sum(report.hours for report in reports) == len(captured)
+    assert sum(report.rows for report in reports) == sum(truth.row_count(hour) for hour in captured)
+    assert sum(report.customers for report in reports) == sum(truth.national(hour) for hour in captured)
