@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.reference_rules import Event, History, all_events
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.worlds import histories, rules, values_of_hour
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
     from sec_core.silver.rules import EventRules
-
-EXAMPLES = int(os.environ.get("SEC_PROPERTY_EXAMPLES", "40"))
-"""In CI few, since each is several loads; the pure rules are held against the same reference with many more."""
 
 
 def bronze_of(history: History) -> MemoryBronze:
@@ -61,7 +58,8 @@ def changes(draw: st.DrawFn, history: History) -> list[tuple[str, list[object]]]
 
 
 @settings(
-    max_examples=EXAMPLES,
+    # Few, since each is several loads; the pure rules are held against the same reference with many more.
+    max_examples=examples(20),
     deadline=None,
     # Each example is several loads: shrinking would take minutes; the pure rules' test shrinks.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 from hypothesis import given, settings
+from support.examples import examples
 from support.reference_rules import Event, History, aggregated_events, detailed_events
 from support.worlds import histories, observation_frame, rules
 
@@ -40,7 +41,7 @@ def coverage(history: History) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"hora": HORA, "forma": pl.String}, orient="row")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(130), deadline=None)
 @given(history=histories(), rules=rules)
 def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRules) -> None:
     parts = [
@@ -74,7 +75,7 @@ def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRu
     assert found == sorted(aggregated_events(history, rules), key=lambda event: (event.geo, event.start))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(history=histories())
 def test_detailed_events_equal_plain_grouping(history: History) -> None:
     parts = [
