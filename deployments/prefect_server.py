@@ -116,6 +116,12 @@ def running_api(settings: Settings) -> str | None:
     return None
 
 
+def api_client(url: str, timeout_s: float = 10) -> httpx.Client:
+    """A client for questions that need no Prefect library; it shows the password that the API asks for."""
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return httpx.Client(base_url=url, auth=(user, password) if user else None, timeout=timeout_s)
+
+
 def answers(url: str, timeout_s: float = 5) -> bool:
     """Whether a Prefect API answers."""
     try:
@@ -259,9 +265,8 @@ def _drain(url: str, since: datetime) -> None:
 
 
 def _count(url: str, task_runs: dict[str, object]) -> int:
-    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    auth = (user, password) if user else None
-    answer = httpx.post(f"{url}/task_runs/count", json={"task_runs": task_runs}, auth=auth, timeout=5)
+    with api_client(url, timeout_s=5) as client:
+        answer = client.post("/task_runs/count", json={"task_runs": task_runs})
     return int(answer.raise_for_status().json())
 
 

@@ -19,6 +19,7 @@ from loguru import logger
 from deployments.prefect_server import (
     PrefectServerError,
     answers,
+    api_client,
     free_port,
     history_url,
     prepare_environment,
@@ -29,7 +30,7 @@ from deployments.prefect_server import (
 from deployments.stack_processes import Part
 from deployments.stack_settings import load_stack_settings
 from deployments.stack_state import ProcessId, RunFolder, StackState, end, end_leftovers
-from deployments.worker import TICK_S, start_worker, until_told_to_end, worker_name
+from deployments.worker import TICK_S, online_workers, start_worker, until_told_to_end, worker_name
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.database import open_database
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _READY_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 90
+_WORKER_TIMEOUT_S = 120
 _LOOK_AT_POSTGRES_S = 5
 
 
@@ -99,6 +101,9 @@ class Stack:
             self._log.warning("ended what a killed `sec up` had left: {names}", names=", ".join(names))
         self._folder.clear()
         prepare_environment(self._settings)
+        for private in (self._settings.logs_dir, self._settings.prefect_dir):
+            private.mkdir(parents=True, exist_ok=True)
+            private.chmod(0o700)
         database = open_database(self._settings)
         url = database.url
         database.dispose()
@@ -148,7 +153,14 @@ class Stack:
         )
         self._parts.append(worker)
         worker.start()
-        self._log.info("the worker {name} runs", name=worker_name())
+        self._write()
+        deadline = time.monotonic() + _WORKER_TIMEOUT_S
+        with api_client(api) as client:
+            while worker_name() not in online_workers(client) and not self._stop_asked():
+                worker.watch()
+                if time.monotonic() > deadline:
+                    raise StackError("The worker did not come up in two minutes.", next_step=f"Its log is {log}.")
+        self._log.info("the worker {name} is online", name=worker_name())
 
     def _watch(self) -> None:
         started_again = [part.watch() for part in self._parts]

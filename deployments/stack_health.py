@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from deployments.prefect_server import prepare_environment
+from deployments.prefect_server import api_client, prepare_environment
 from deployments.stack_state import RunFolder
-from deployments.worker import WORK_POOL
+from deployments.worker import WORK_POOL, online_workers
 from sec_core.health import Check, Level
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
-
-_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,9 @@ def look_at_services(settings: Settings) -> Services:
     api = os.environ.get("PREFECT_API_URL") or (state.api if state else None)
     if api is None:
         return Services((Check("services", Level.GOOD, "No `sec up` runs; commands work without it."),))
-    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    with httpx.Client(base_url=api, auth=(user, password) if user else None, timeout=_TIMEOUT_S) as client:
+    with api_client(api) as client:
         try:
-            online = _online_workers(client)
+            online = online_workers(client)
             monitored = _monitor_is_scheduled(client)
         except (httpx.HTTPError, ValueError) as error:
             step = "Run `sec up`; its logs are under SEC_DATA_DIR/logs."
@@ -53,13 +50,6 @@ def look_at_services(settings: Settings) -> Services:
         return Services((Check("services", Level.BAD, text, "Run `sec up`, or `sec worker`."),), monitored)
     text = f"The Prefect server answers at {api}; online: {', '.join(online)}."
     return Services((Check("services", Level.GOOD, text),), monitored)
-
-
-def _online_workers(client: httpx.Client) -> list[str]:
-    answer = client.post(f"/work_pools/{WORK_POOL}/workers/filter", json={})
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return []
-    return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
 
 
 def _monitor_is_scheduled(client: httpx.Client) -> bool:

@@ -133,6 +133,18 @@ def worker_is_alive(settings: Settings) -> bool:
         return False
 
 
+def online_workers(client: httpx.Client) -> list[str]:
+    """Names of the pool's workers that have told of themselves lately.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    answer = client.post(f"/work_pools/{WORK_POOL}/workers/filter", json={})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return []
+    return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
+
+
 def until_told_to_end() -> threading.Event:
     """An event that is set when this process is told to end, or its terminal closes."""
     ended = threading.Event()
