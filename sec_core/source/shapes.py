@@ -25,6 +25,9 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 MAX_VALUES: Final = 3_000_000
 """Most values in an answer that is decoded: far above any storm, low enough to bound the memory of decoding."""
 
+MAX_CUSTOMERS: Final = 10**15
+"""Above this a value is no count of customers (the bound of `sec_core.silver.imputation`)."""
+
 AGGREGATED_KEYS: Final = ("NOMBRE_REGION", "NOMBRE_COMUNA", "CLIENTES_AFECTADOS")
 DETAILED_KEYS: Final = (
     "DIA_INT", "MES_INT", "ANHO_INT", "HORA", "DIA", "MES", "ANHO", "NOMBRE_REGION", "NOMBRE_COMUNA",
@@ -47,7 +50,7 @@ _TYPE_NAMES: Final = {
     list: "a list", dict: "an object", type(None): "null",
 }  # fmt: skip
 _INT64_MAX: Final = 2**63 - 1
-_INTEGER_TEXT: Final = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
+_INTEGER_TEXT: Final = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
 _EXAMPLE_CHARS: Final = 40
 _LISTED_KEYS: Final = 6
 
@@ -96,9 +99,9 @@ def customer_count(value: object) -> int | None:
         value: A decoded JSON scalar.
 
     Returns:
-        The count; None where it is null, empty, negative, or not a whole number that fits 64 bits (such a value
+        The count; None where it is null, empty, negative, not a whole number, or above `MAX_CUSTOMERS` (such a value
         counts as 0). Texts count when they are written as an integer: a point or comma in a text is ambiguous
-        (thousands or decimals) and makes it not a number.
+        (thousands or decimals) and makes it not a number. `sec_core.silver.imputation.customers` reads alike.
     """
     if isinstance(value, bool):
         return None
@@ -106,9 +109,9 @@ def customer_count(value: object) -> int | None:
         # Integral floats below 2**63 convert exactly.
         value = int(value) if value.is_integer() and abs(value) < 2.0**63 else None
     elif isinstance(value, str):
-        text = value.strip()
-        value = int(text) if _INTEGER_TEXT.fullmatch(text) else None
-    return value if isinstance(value, int) and 0 <= value <= _INT64_MAX else None
+        found = _INTEGER_TEXT.fullmatch(value)
+        value = int(found[1]) if found else None
+    return value if isinstance(value, int) and 0 <= value <= MAX_CUSTOMERS else None
 
 
 def classify(body: bytes) -> Classified:
@@ -176,7 +179,7 @@ def _counts_if_all_fit(rows: list[Any], keys: frozenset[str]) -> Sequence[object
 
 
 def _valid_count(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= _INT64_MAX else (customer_count(value) or 0)
+    return value if type(value) is int and 0 <= value <= MAX_CUSTOMERS else (customer_count(value) or 0)
 
 
 def _nearest_shape(row: dict[str, object]) -> Shape:
