@@ -62,7 +62,7 @@ def crash_detection() -> AutomationCore:
     waiting = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "AwaitingRetry", "Scheduled")}
     return AutomationCore(
         name=DEAD_PROCESSES,
-        description="A run says every 30 seconds that it lives. After 90 silent seconds its process or machine is dead.",
+        description="A run says every 30 seconds that it lives. After 90 silent seconds its process is dead.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.heartbeat", *ended, *waiting},
