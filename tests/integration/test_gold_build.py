@@ -149,7 +149,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     (august,) = payloads["coverage"]
     assert (august["capturadas"], august["vacias"], august["pendientes"]) == (2, 1, 741)
     chile = next(row for row in payloads["reliability"] if row["nombre_region"] == "CHILE")
-    assert (chile["clientes"], chile["saifi"], chile["punta"]) == (3500, round(1107 / 3500, 6), round(900 / 3500, 6))
+    assert (chile["clientes"], chile["saifi"], chile["punta"]) == (3500, round(1107 / 3500, 8), round(900 / 3500, 8))
 
     with silver.engine.connect() as connection:
         stored = {row.id: row.data for row in connection.execute(text("SELECT id, data FROM dashboard_stats"))}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-PICTURE_WIDTH = 860
 PICTURE_SCALE = 2
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _PICTURE_CONFIG = {"background": "white", "font": "sans-serif", "view": {"stroke": None}}
@@ -71,7 +70,7 @@ def build_report(database: Database, settings: Settings, clock: Clock) -> Report
         if figure.spec is None:
             path.unlink(missing_ok=True)
             continue
-        spec = {**figure.spec, "width": PICTURE_WIDTH, "title": figure.title, "config": _PICTURE_CONFIG}
+        spec = {**figure.spec, "width": figure.width, "title": figure.title, "config": _PICTURE_CONFIG}
         replace_bytes(path, vl_convert.vegalite_to_png(spec, scale=PICTURE_SCALE))
         pictures.append(path)
     logger.bind(stage="gold").info("The report is {}.", page)
@@ -114,11 +113,12 @@ def figures(payloads: Mapping[str, list[dict[str, Any]]], data: ReportData) -> l
             charts.tile_map(data.instability) if data.instability else None,
             data.instability,
             ("monthly-instability", "universe"),
+            width=400,
         ),
         Figure(
             "companies",
             "Companies by affected customers",
-            f"Only months whose snapshots name companies: {len(payloads['meta'][0]['meses_con_empresa'])} of them.",
+            f"Only months whose snapshots name companies; there are {len(payloads['meta'][0]['meses_con_empresa'])}.",
             charts.company_bars(ranking) if ranking else None,
             ranking,
             ("ranking",),
@@ -165,4 +165,4 @@ def _saidi_caption(saidi: Rows) -> str:
     months = max(row["meses"] for row in saidi)
     least = min(row["cobertura"] for row in saidi)
     mark = " Below 95%: these sums are too low." if least < 0.95 else ""
-    return f"{text} {months} months; the least covered has {least:.0%} of its hours.{mark}"
+    return f"{text} Months: {months}; the least covered has {least:.0%} of its hours.{mark}"

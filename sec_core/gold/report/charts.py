@@ -23,6 +23,9 @@ COVERAGE_COLOURS = {
     "failed": "#b5432a",
     "not asked yet": "#c9ccd2",
 }
+MANY_DAYS = 120
+"""From so many days on, months and years label the time axis."""
+
 TILES = {
     "ARICA Y PARINACOTA": (1, 0, "Arica"),
     "TARAPACA": (1, 1, "Tarapacá"),
@@ -46,20 +49,27 @@ TILES = {
 
 def national_series(daily: Rows, storms: Rows) -> Spec:
     """Daily peak of customers out in the country; the largest storms named by their date."""
-    date = alt.X("utcyearmonthdate(dia):T", title=None, scale=alt.Scale(type="utc"))
+    days = alt.Axis(format="%d %b" if len(daily) < MANY_DAYS else "%b %Y", labelAngle=0, labelOverlap=True, tickCount=8)
+    date = alt.X("utcyearmonthdate(dia):T", title=None, scale=alt.Scale(type="utc"), axis=days)
     peak = alt.Y("clientes:Q", title="customers out at once", axis=alt.Axis(format="~s"))
-    tips = [alt.Tooltip("dia:N", title="day"), alt.Tooltip("clientes:Q", title="customers out", format=",")]
-    base = alt.Chart(_rows(daily))
+    tips = [alt.Tooltip("texto:N", title="day"), alt.Tooltip("clientes:Q", title="customers out", format=",")]
+    base = alt.Chart(_rows([{**row, "texto": row["dia"]} for row in daily]))
     line = base.mark_line(color=BLUE, strokeWidth=1.3, interpolate="linear", invalid="break-paths-show-path-domains")
     points = base.mark_point(color=BLUE, filled=True, size=14, opacity=0.55)
-    named = alt.Chart(_rows(storms))
+    middle = daily[len(daily) // 2]["dia"] if daily else ""
+    named = alt.Chart(_rows([{**row, "texto": row["dia"], "tarde": row["dia"] > middle} for row in storms]))
+    text: Spec = {"dy": -4, "fontWeight": "bold", "color": ORANGE}
     layers = [
         line.encode(x=date, y=peak),
         points.encode(x=date, y=peak, tooltip=tips),
         named.mark_point(color=ORANGE, filled=True, size=60).encode(x=date, y=peak, tooltip=tips),
-        named.mark_text(align="left", dx=7, dy=-4, fontWeight="bold", color=ORANGE).encode(
-            x=date, y=peak, text="dia:N"
-        ),
+        # Labels grow towards the middle, so that none is cut off at an edge.
+        named.transform_filter("!datum.tarde")
+        .mark_text(align="left", dx=7, **text)
+        .encode(x=date, y=peak, text="texto:N"),
+        named.transform_filter("datum.tarde")
+        .mark_text(align="right", dx=-7, **text)
+        .encode(x=date, y=peak, text="texto:N"),
     ]
     return _spec(alt.layer(*layers), height=260)
 
@@ -79,7 +89,7 @@ def monthly_by_region(monthly: Rows) -> Spec:
     colour = alt.Color(
         "afectados:Q",
         scale=alt.Scale(scheme="blues", type="symlog"),
-        legend=alt.Legend(title="affected customers", orient="top", format="~s", gradientLength=180),
+        legend=alt.Legend(title="affected customers", orient="top", format=".2~s", gradientLength=180),
     )
     base = alt.Chart(_rows(monthly))
     known = (
@@ -108,7 +118,7 @@ def tile_map(instability: Rows) -> Spec:
     colour = alt.Color(
         "indice:Q",
         scale=alt.Scale(scheme="blues", domainMin=0),
-        legend=alt.Legend(title="% of customers affected a month", orient="top", gradientLength=180),
+        legend=alt.Legend(title="% of customers affected a month", titleLimit=0, orient="top", gradientLength=180),
     )
     base = alt.Chart(_rows(rows))
     tiles = base.mark_rect(cornerRadius=4, stroke=GREY, strokeWidth=0.5).encode(
@@ -156,8 +166,18 @@ def quality_bars(quality: Rows) -> Spec:
     tips = [alt.Tooltip("category:N", title="rule"), alt.Tooltip("texto:N", title="rows")]
     order = [row["category"] for row in rows]
     base = alt.Chart(_rows(rows)).encode(
-        y=alt.Y("category:N", sort=order, title=None, axis=alt.Axis(labelLimit=190)),
-        x=alt.X("count:Q", title="rows mended (0 is the ideal)", axis=alt.Axis(format="~s", tickMinStep=1)),
+        y=alt.Y(
+            "category:N",
+            sort=order,
+            title=None,
+            axis=alt.Axis(labelExpr="replace(datum.label, ' (Imputed)', '')", labelLimit=240),
+        ),
+        x=alt.X(
+            "count:Q",
+            title="rows mended",
+            axis=alt.Axis(format="~s", tickMinStep=1),
+            scale=_with_room([row["count"] for row in rows], 1.9),
+        ),
         tooltip=tips,
     )
     bars = base.mark_bar(color=BLUE, minBandSize=2)
@@ -178,7 +198,7 @@ def saidi_bars(saidi: Rows) -> Spec:
             color=alt.Color(
                 "serie:N",
                 scale=alt.Scale(domain=series, range=[BLUE, ORANGE]),
-                legend=alt.Legend(title=None, orient="top"),
+                legend=alt.Legend(title=None, orient="top", direction="vertical"),
             ),
             tooltip=[
                 alt.Tooltip("nombre_region:N", title="region"),
@@ -204,7 +224,7 @@ def coverage_calendar(days: Rows) -> Spec:
             color=alt.Color(
                 "estado:N",
                 scale=alt.Scale(domain=states, range=list(COVERAGE_COLOURS.values())),
-                legend=alt.Legend(title=None, orient="top", columns=3),
+                legend=alt.Legend(title=None, orient="top", columns=2),
             ),
             tooltip=[
                 alt.Tooltip("dia:N", title="day"),
@@ -229,13 +249,23 @@ def _rows(rows: Rows) -> alt.InlineData:
     return alt.InlineData(values=rows)
 
 
+def _with_room(values: Sequence[float], factor: float) -> alt.Scale:
+    """A scale from 0 that leaves room for the labels behind the bars, on a phone too."""
+    return alt.Scale(domain=[0, max([*values, 1]) * factor], nice=False)
+
+
 def _bars(
     rows: Rows, name: str, value: str, title: str, tips: Sequence[alt.Tooltip], colour: alt.Color | None = None
 ) -> Spec:
     order = [row[name] for row in rows]
     base = alt.Chart(_rows(rows)).encode(
         y=alt.Y(f"{name}:N", sort=order, title=None),
-        x=alt.X(f"{value}:Q", title=title, axis=alt.Axis(format="~s", tickMinStep=1)),
+        x=alt.X(
+            f"{value}:Q",
+            title=title,
+            axis=alt.Axis(format="~s", tickMinStep=1),
+            scale=_with_room([row[value] for row in rows], 1.25),
+        ),
         tooltip=list(tips),
     )
     bars = base.mark_bar(color=BLUE) if colour is None else base.mark_bar().encode(color=colour)

@@ -39,6 +39,8 @@ NORTH_TO_SOUTH = (
 
 STORMS = 5
 STORM_GAP = timedelta(days=10)
+STORM_FACTOR = 3
+"""A day is a storm if its peak is so many times the median day's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +117,9 @@ def daily_peaks(hourly: pl.LazyFrame, days: pl.DataFrame) -> pl.DataFrame:
 
 
 def largest_storms(daily: pl.DataFrame) -> pl.DataFrame:
-    """The highest days that lie ten days or more apart, at most five, the highest first."""
+    """The highest days that stand out from the others, ten days or more apart, at most five, the highest first."""
     chosen: list[tuple[date, int]] = []
-    known = daily.drop_nulls("clientes").filter(pl.col("clientes") > 0)
+    known = daily.drop_nulls("clientes").filter(pl.col("clientes") >= STORM_FACTOR * pl.col("clientes").median())
     for row in known.sort("clientes", "dia", descending=[True, False]).iter_rows(named=True):
         if all(abs(row["dia"] - other) >= STORM_GAP for other, _ in chosen):
             chosen.append((row["dia"], row["clientes"]))

@@ -32,6 +32,7 @@ class Figure:
         spec: The chart; None where there is nothing to draw yet.
         table: Rows behind it that are few enough to be read; empty for none.
         definitions: Anchors of the definitions it rests on.
+        width: Width of its picture in pixels, before scaling.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Figure:
     spec: Spec | None
     table: Rows
     definitions: tuple[str, ...]
+    width: int = 860
 
 
 def render(figures: Sequence[Figure], meta: Mapping[str, Any], coverage: Rows, bundle: str) -> str:
@@ -98,7 +100,7 @@ def _remark(meta: Mapping[str, Any]) -> str:
     ages = [row["antiguedad_meses"] for row in meta["denominadores"] if row["antiguedad_meses"] is not None]
     named = meta["meses_con_empresa"]
     companies = (
-        f"The source names companies in {len(named)} months, the last of them {named[-1][:7]}."
+        f"Months in which the source names companies: {len(named)}, the newest is {named[-1][:7]}."
         if named
         else "In no month loaded does the source name companies."
     )
