@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LATE_S: Final = 0.02
+LATE_S: Final = 0.03
 """A request that would leave later than this after its time takes another time, so that lateness bunches nothing."""
 
 _LATE_TRIES: Final = 5

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PLACES: Final = 0x5EC2
 """First key of the advisory locks that are the places in flight."""
 
-SPARE: Final = 1.02
+SPARE: Final = 1.03
 """Times are handed out this much further apart than the rate asks: jitter on the way must not add up to a breach."""
 
 # The session ends soon after its host is lost without a word (a power cut): the server's own probes, not ours.
