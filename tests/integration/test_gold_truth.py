@@ -1,0 +1,118 @@
+"""Payloads of a simulated world against its truth, which is computed by plain loops and shares nothing with them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.gold_world import CUSTOMERS, FixedClock, load_world
+
+from sec_core.bronze.model import Shape
+from sec_core.gold.build import build_gold
+from sec_core.hours import CHILE, Month
+from sec_core.reference.tables import comunas, regiones
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+REGIONS = {region.codigo: region.nombre for region in regiones()} | {"": "UNKNOWN"}
+COMUNAS = {comuna.codigo: comuna.nombre for comuna in comunas()} | {"": "UNKNOWN"}
+
+
+def month_of(instant: datetime) -> str:
+    return f"{instant.astimezone(CHILE):%Y-%m}-01"
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+def test_payloads_equal_the_truth(shape: Shape, database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    world = load_world(database, settings, shape)
+    report = build_gold(database, settings, FixedClock())
+    events = world.truth.events(world.captured)
+    assert report.events == len(events) > 20
+    found: dict[str, list[dict[str, Any]]] = {
+        name: json.loads((report.folder / "dashboard_stats" / f"{name}.json").read_bytes()) for name in report.payloads
+    }
+
+    series: dict[tuple[str, str], int] = defaultdict(int)
+    places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    companies: dict[str, list[int]] = defaultdict(list)
+    hours: dict[tuple[str, str], int] = defaultdict(int)
+    for event in events:
+        region = REGIONS[event.comuna[:2]]
+        series[month_of(event.begins), region] += event.peak
+        hours[month_of(event.begins), region] += event.customer_hours
+        places[region, COMUNAS[event.comuna], event.company].append(event.peak)
+        companies[event.company].append(event.peak)
+
+    assert {(row["mes"], row["nombre_region"]): row["afectados"] for row in found["time_series"]} == series
+    by_name = {name: CUSTOMERS[code] for code, name in REGIONS.items() if code}
+    assert {
+        (row["nombre_region"], row["nombre_comuna"], row["nombre_empresa"]): (
+            row["total_afectados"],
+            row["frecuencia"],
+            row["instability_index"],
+        )
+        for row in found["market_map"]
+    } == {
+        key: (
+            sum(peaks),
+            len(peaks),
+            pytest.approx(100 * sum(peaks) / by_name[key[0]], abs=1e-6) if key[0] in by_name else None,
+        )
+        for key, peaks in places.items()
+    }
+    known = {name: peaks for name, peaks in companies.items() if name not in {"UNKNOWN", "NO INFORMADA"}}
+    ranked = sorted(known, key=lambda name: (-sum(known[name]), -len(known[name]), name))[:15]
+    assert [row["nombre_empresa"] for row in found["company_ranking"]] == ranked
+    assert [row["total_clientes_afectados"] for row in found["company_ranking"]] == [
+        sum(known[name]) for name in ranked
+    ]
+    assert bool(ranked) == (shape is Shape.DETAILED)
+
+    rows = sum(world.truth.row_count(hour) for hour in world.captured)
+    assert sum(row["filas"] for row in found["coverage"]) == rows
+    assert sum(row["capturadas"] for row in found["coverage"]) == len(world.captured)
+    assert sum(row["vacias"] for row in found["coverage"]) == 10
+    assert found["meta"][0]["totales"]["filas"] == rows
+
+    indices = {(row["mes"], row["nombre_region"]): row for row in found["reliability"]}
+    for (month, region), customer_hours in hours.items():
+        if region != "UNKNOWN":
+            assert indices[month, region]["saidi"] == pytest.approx(customer_hours / by_name[region], abs=1e-8)
+            assert indices[month, region]["saifi"] == pytest.approx(series[month, region] / by_name[region], abs=1e-8)
+    for loaded in {Month.of(hour) for hour in world.captured}:
+        inside = [hour for hour in world.captured if Month.of(hour) == loaded]
+        peak = max(world.truth.national(hour) for hour in inside)
+        chile = indices[f"{loaded}-01", "CHILE"]
+        assert chile["punta"] == pytest.approx(peak / sum(CUSTOMERS.values()), abs=1e-8)
+        assert chile["cobertura"] == pytest.approx(len(inside) / expected_hours(loaded), abs=1e-6)
+
+
+def expected_hours(month: Month) -> int:
+    return sum(hour < FixedClock().now().replace(minute=0) for hour in month.hours())
+
+
+def test_quality_equals_the_truth(database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    world = load_world(database, settings)
+    report = build_gold(database, settings, FixedClock())
+    counts = [0, 0, 0, 0]
+    rows = 0
+    for hour in world.captured:
+        for (place, company, _), listed in world.truth.observations(hour).items():
+            rows += listed.rows
+            counts[0] += listed.bad_counts
+            counts[1] += listed.rows if place == "" else 0
+            counts[2] += listed.rows if company == "UNKNOWN" else 0
+            counts[3] += listed.bad_dates
+    found = json.loads((report.folder / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
+    assert all(counts)
+    assert [row["count"] for row in found] == [*counts, 0]
+    assert [row["percentage"] for row in found] == [*(count / rows for count in counts), 0.0]

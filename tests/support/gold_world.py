@@ -1,0 +1,94 @@
+"""A small simulated world in Silver, with its truth, for tests of Gold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from sec_core.bronze.model import Shape
+from sec_core.hours import Month, hours_of_day
+from sec_core.reference.tables import regiones
+from sec_core.silver.load import load_month
+from sec_core.simulator.options import Dirt, Storm, WorldOptions
+from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.truth import Truth
+from sec_core.simulator.world import World
+from support.silver_world import MemoryBronze
+
+if TYPE_CHECKING:
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+FIRST = date(2025, 8, 24)
+DAYS = 12
+NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)
+CUSTOMERS = {region.codigo: 400_000 + 1000 * int(region.codigo) for region in regiones()}
+"""Customers of each region: so many that nothing is capped."""
+
+
+@dataclass(frozen=True)
+class GoldWorld:
+    """What was loaded.
+
+    Attributes:
+        truth: The world's truth.
+        captured: Hours in Silver.
+        shape: Their shape.
+    """
+
+    truth: Truth
+    captured: list[datetime]
+    shape: Shape
+
+
+class FixedClock:
+    """A clock that stands still, after the world's last hour."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"Gold does not wait ({seconds} s).")
+
+
+def load_world(database: Database, settings: Settings, shape: Shape = Shape.DETAILED) -> GoldWorld:
+    """Load twelve stormy days with a hole, wrong values and years-old outages, of one shape."""
+    hours = [hour for step in range(DAYS) for hour in hours_of_day(FIRST + timedelta(days=step))]
+    hole = (f"{FIRST + timedelta(days=2)}T03", f"{FIRST + timedelta(days=2)}T12")
+    world = World(
+        WorldOptions.tiny(
+            seed=7,
+            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
+            holes=(hole,),
+            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
+        )
+    )
+    truth = Truth(world, shape_of=lambda _hour: shape)
+    captured = truth.hours_with_data(hours)
+    bronze = MemoryBronze()
+    for hour in captured:
+        rows = world.rows(hour)
+        body = detailed_body(world, hour, rows) if shape is Shape.DETAILED else aggregated_body(world, hour, rows)
+        bronze.put(hour, shape, body)
+    for month in sorted({Month.of(hour) for hour in captured}):
+        load_month(database, bronze.read, month, settings, values=bronze)
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO capturas (hora, estado, forma, n_filas)"
+                " SELECT hora, 'captured', forma, n_filas FROM cargas"
+            )
+        )
+        for hour in sorted(set(hours) - set(captured)):
+            connection.execute(text("INSERT INTO capturas (hora, estado) VALUES (:hour, 'empty')"), {"hour": hour})
+        connection.execute(
+            text(
+                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
+                " VALUES ('2025-08-01', :code, :customers, now())"
+            ),
+            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
+        )
+    return GoldWorld(truth, captured, shape)
