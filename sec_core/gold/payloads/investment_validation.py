@@ -88,13 +88,18 @@ def investment_validation(
     """All works of the list, in its order.
 
     Args:
-        events: mes, nombre_region, nombre_comuna, clientes_afectados, forma.
+        events: mes, nombre_region, nombre_comuna, clientes_afectados.
         calendar: see `sec_core.gold.frames.hour_calendar`.
         customers: see `universe.CUSTOMERS_SCHEMA`.
         works: The reviewed list.
     """
     sampled = _sampled(calendar)
-    return [_validate(work, events, sampled, customers) for work in works]
+    sums = (
+        events.group_by("mes", "nombre_region", "nombre_comuna")
+        .agg(pl.col("clientes_afectados").sum())
+        .with_columns(pl.col("nombre_region", "nombre_comuna").cast(pl.String))
+    )
+    return [_validate(work, sums, sampled, customers) for work in works]
 
 
 def _validate(work: Work, events: pl.DataFrame, sampled: pl.DataFrame, customers: pl.DataFrame) -> ValidationRow:
@@ -178,9 +183,9 @@ def _rates(
         return pl.DataFrame(schema={"mes": pl.Date, "tasa": pl.Float64, "horas": pl.Float64})
     shapes = wanted.group_by("forma").len().sort("len", "forma", descending=[True, True])
     wanted = wanted.filter(pl.col("forma") == shapes["forma"][0])
-    places = pl.col("nombre_region").cast(pl.String).is_in(work.regions)
+    places = pl.col("nombre_region").is_in(work.regions)
     if work.comunas:
-        places &= pl.col("nombre_comuna").cast(pl.String).is_in(work.comunas)
+        places &= pl.col("nombre_comuna").is_in(work.comunas)
     affected = events.filter(places).group_by("mes").agg(pl.col("clientes_afectados").sum())
     served = (
         nearest(wanted.select("mes").join(pl.DataFrame({"nombre_region": list(work.regions)}), how="cross"), customers)
