@@ -13,7 +13,7 @@ from loguru import logger
 
 from sec_core.bronze.capture import CaptureReport
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.errors import CircuitOpen, UnexpectedBody
+from sec_core.errors import CircuitOpen, SecError, UnexpectedBody
 from sec_core.hours import CHILE, Month
 from tasks.capture import capture_day
 from tasks.progress import Step, report
@@ -72,20 +72,27 @@ async def _capture_days(hours: list[datetime], max_concurrency: int) -> CaptureR
         days[hour.astimezone(CHILE).date()].append(hour)
     at_once = asyncio.Semaphore(1 + math.ceil(max_concurrency / 12))
 
+    failures: list[SecError] = []
+
     async def one(day: date) -> CaptureReport:
         async with at_once:
-            return await capture_day(day, days[day])
+            if failures:
+                return CaptureReport()
+            try:
+                return await capture_day(day, days[day])
+            except SecError as error:
+                failures.append(error)
+                return CaptureReport()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            runs = [group.create_task(one(day)) for day in days]
-    except BaseExceptionGroup as failures:
-        # One reason is enough for a person; the other days' hours are asked for in the next run.
-        raise _first(failures) from None
-    return sum((run.result() for run in runs), CaptureReport())
+    # Days under way end by themselves; those that wait don't begin after a failure. Their hours are for the next run.
+    reports = await asyncio.gather(*(one(day) for day in days))
+    if failures:
+        raise min(failures, key=_rank)
+    return sum(reports, CaptureReport())
 
 
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first failure of a group, those that say most first: a changed source, then anything but an open circuit."""
-    found = [_first(each) if isinstance(each, BaseExceptionGroup) else each for each in failures.exceptions]
-    return min(found, key=lambda error: (not isinstance(error, UnexpectedBody), isinstance(error, CircuitOpen)))
+def _rank(failure: SecError) -> int:
+    """Which of several failures to tell: a changed source first, an open circuit, which follows from others, last."""
+    if isinstance(failure, UnexpectedBody):
+        return 0
+    return 2 if isinstance(failure, CircuitOpen) else 1
