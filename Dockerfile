@@ -5,9 +5,10 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv /opt/venv
-# The locked packages change rarely: a layer of their own. Wheels only, so that nothing is compiled.
+# The locked packages change rarely: a layer of their own. Wheels only, so that nothing is compiled. The lock is complete.
 COPY requirements.txt ./
-RUN /opt/venv/bin/pip install --require-hashes --only-binary :all: -r requirements.txt
+RUN /opt/venv/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements.txt \
+    && /opt/venv/bin/pip check
 COPY pyproject.toml README.md ./
 COPY sec_core sec_core
 COPY tasks tasks

@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo up test lint format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,17 +20,21 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# The lock is complete: without --no-deps, older pips look for extras past its pins and then miss their hashes.
 $(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/.python
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/.run ## a simulated storm month through the whole pipeline, offline
 	$(BIN)/sec demo
+
+up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
+	$(BIN)/sec up
 
 test: $(VENV)/.dev ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
