@@ -1,0 +1,109 @@
+"""`prefect.yaml`: every deployment points at a flow, runs when it should, and refuses bad parameters."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # no stubs are installed
+from prefect.flows import load_flow_from_entrypoint
+from prefect.server.schemas.schedules import CronSchedule
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools import validate
+
+from deployments.limits import QUEUES, WORK_POOL
+from deployments.worker import WORK_POOL as WORKERS_POOL
+from sec_core.hours import CHILE
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+pytestmark = pytest.mark.xdist_group("prefect")
+
+FILE = Path(__file__).resolve().parents[2] / "prefect.yaml"
+DEPLOYMENTS: dict[str, dict[str, Any]] = {
+    deployment["name"]: deployment for deployment in yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+}
+CONTRACT = {"monthly-sync", "rerun-month", "backfill", "monitor", "regional-customers", "maintenance", "health", "gold"}
+
+
+def test_the_contracts_deployments_are_there() -> None:
+    assert set(DEPLOYMENTS) >= CONTRACT
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
+def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
+    deployment = DEPLOYMENTS[name]
+    flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
+    assert flow.name == name
+    assert len(deployment["description"]) > 60
+    assert "sec" in deployment["tags"]
+    schema = parameter_schema(flow).model_dump()
+    assert all(field.get("description") for field in schema["properties"].values())
+    pool = deployment["work_pool"]
+    assert pool["name"] == WORK_POOL == WORKERS_POOL
+    assert pool["work_queue_name"] in {queue.name for queue in QUEUES}
+    assert pool["job_variables"] == {"working_dir": "."}, "no folder of this machine"
+    assert ("scheduled" in deployment["tags"]) == bool(deployment.get("schedules"))
+    # Two at once would ask the source twice; rerun-month alone is shared by workers.
+    limit = deployment["concurrency_limit"]
+    assert limit["limit"] == (4 if name == "rerun-month" else 1)
+    assert limit["collision_strategy"] in {"CANCEL_NEW", "ENQUEUE"}
+
+
+async def next_runs(name: str, start: str, count: int) -> list[str]:
+    (schedule,) = DEPLOYMENTS[name]["schedules"]
+    clock = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+    begin = datetime.fromisoformat(start).replace(tzinfo=CHILE)
+    return [f"{run.astimezone(CHILE):%Y-%m-%dT%H:%M}" for run in await clock.get_dates(count, begin)]
+
+
+async def test_schedules_keep_to_the_wall_clock_of_chile_across_its_changes() -> None:
+    assert await next_runs("monthly-sync", "2026-03-15T00:00", 3) == [
+        "2026-04-02T03:00",
+        "2026-05-02T03:00",
+        "2026-06-02T03:00",
+    ]
+    # 2026-04-04 24h is 23h again; 2026-09-06 00h is 01h.
+    assert await next_runs("maintenance", "2026-04-04T12:00", 2) == ["2026-04-05T04:30", "2026-04-06T04:30"]
+    assert await next_runs("maintenance", "2026-09-05T12:00", 2) == ["2026-09-06T04:30", "2026-09-07T04:30"]
+    assert await next_runs("regional-customers", "2026-08-20T00:00", 2) == ["2026-09-01T02:00", "2026-10-01T02:00"]
+    assert await next_runs("monitor", "2026-11-21T10:05", 3) == [
+        "2026-11-21T10:10",
+        "2026-11-21T10:20",
+        "2026-11-21T10:30",
+    ]
+    assert await next_runs("health", "2026-11-21T10:05", 2) == ["2026-11-21T10:07", "2026-11-21T11:07"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "fits"),
+    [
+        ("monthly-sync", {}, True),
+        ("monthly-sync", {"month": "2024-08"}, True),
+        ("monthly-sync", {"month": None}, True),
+        ("monthly-sync", {"month": "2024-13"}, False),
+        ("monthly-sync", {"month": "August"}, False),
+        ("rerun-month", {}, False),
+        ("rerun-month", {"months": "2024-08"}, True),
+        ("rerun-month", {"months": ["2024-08", "2024-09"]}, True),
+        ("rerun-month", {"months": "all failed"}, True),
+        ("rerun-month", {"months": ["2024-08", "yesterday"]}, False),
+        ("rerun-month", {"months": []}, False),
+        ("rerun-month", {"months": "2024-08", "redo": ["gold"]}, True),
+        ("rerun-month", {"months": "2024-08", "redo": ["everything"]}, False),
+        ("backfill", {"first": "2017-01", "last": "2025-12"}, True),
+        ("backfill", {"first": "2017-01"}, False),
+        ("monitor", {"closed_hours": 169}, False),
+        ("monitor", {"closed_hours": -1}, False),
+        ("monitor", {"closed_hours": 3}, True),
+    ],
+)
+def test_bad_parameters_are_refused_before_a_run_starts(name: str, parameters: dict[str, Any], fits: bool) -> None:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
+    schema = parameter_schema(flow).model_dump_for_openapi()
+    # What the server does with `enforce_parameter_schema`.
+    errors = validate(parameters, schema, raise_on_error=False, preprocess=True, ignore_required=False)
+    assert (errors == []) is fits

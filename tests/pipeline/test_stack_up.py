@@ -1,0 +1,247 @@
+"""`sec up` for real: an embedded PostgreSQL, a Prefect server with a password, a worker, and what happens when they die.
+
+The tests share one stack and follow each other in the order of this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psutil
+import pytest
+
+from deployments.stack_state import RunFolder, StackState
+from sec_core.db import embedded
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.xdist_group("prefect"), pytest.mark.timeout(600)]
+
+PATIENCE_S = 240
+MONTH = "2025-04"
+
+
+@dataclass
+class Stack:
+    """A running `sec up` and what a test needs to talk to it."""
+
+    folder: Path
+    environment: dict[str, str]
+    source: Simulator
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+    def sec(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a `sec` command as a person would, in a process of its own."""
+        command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400, check=False
+        )
+
+    def up(self) -> StackState:
+        done = self.sec("up", "--detach")
+        log = self.folder / "data" / "logs" / "stack.log"
+        assert done.returncode == 0, f"{done.stderr}\n{log.read_text() if log.exists() else ''}"
+        state = self.state
+        assert f"The Prefect UI: {state.ui}" in done.stdout
+        return state
+
+    @property
+    def state(self) -> StackState:
+        state = RunFolder(self.folder / "data" / "run").running()
+        assert state is not None
+        return state
+
+    def api(self, method: str, path: str, body: object = None) -> httpx.Response:
+        return httpx.request(method, f"{self.state.api}{path}", json=body, auth=("team", "open-sesame"), timeout=30)
+
+    def deployment(self, name: str) -> str:
+        return str(self.api("GET", f"/deployments/name/{name}/{name}").raise_for_status().json()["id"])
+
+    def trigger(self, name: str, **body: object) -> str:
+        answer = self.api("POST", f"/deployments/{self.deployment(name)}/create_flow_run", body)
+        return str(answer.raise_for_status().json()["id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api("GET", f"/flow_runs/{run_id}").raise_for_status().json()
+        return answer
+
+    def wait_for(self, run_id: str, *states: str) -> dict[str, Any]:
+        return eventually(lambda: found if (found := self.run(run_id))["state_type"] in states else None)
+
+
+def eventually(look: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it looks for
+    """What `look` finds, once it finds anything."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            found = look()
+        except httpx.TransportError:
+            found = None
+        if found:
+            return found
+        time.sleep(0.5)
+    raise AssertionError("it never came")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack against a simulated SEC, with a receiver of notices; stopped and looked after at the end."""
+    folder = tmp_path_factory.mktemp("stack")
+    told: list[dict[str, Any]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to the terminal."""
+
+    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    with Simulator(world=WorldOptions.tiny(seed=3)) as source:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SEC_"))}
+        environment |= {
+            "SEC_BASE_URL": source.url,
+            "SEC_DATA_DIR": "data",
+            "SEC_MAX_RATE": "500",
+            "SEC_RETRIES": "0",
+            "SEC_PREFECT_AUTH": "team:open-sesame",
+            "SEC_NOTIFY_URL": f"http://127.0.0.1:{receiver.server_port}/",
+            "SUPABASE_URL": "",
+            "SUPABASE_KEY": "",
+        }
+        made = Stack(folder, environment, source, told)
+        try:
+            made.up()
+            yield made
+        finally:
+            made.sec("down")
+            embedded.stop(folder / "data" / "postgres")
+            receiver.shutdown()
+
+
+def test_up_brings_the_deployments_with_their_schedules(stack: Stack) -> None:
+    found = stack.api("POST", "/deployments/filter", {}).raise_for_status().json()
+    assert {deployment["name"] for deployment in found} >= {"monthly-sync", "rerun-month", "monitor", "health"}
+    assert str(stack.folder) not in json.dumps(found), "a deployment names no folder of this machine"
+    assert os.getcwd() not in json.dumps(found)  # noqa: PTH109 - as text
+    monthly = stack.deployment("monthly-sync")
+    query = {"deployments": {"id": {"any_": [monthly]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    # The server's scheduler has made the next runs out of the schedule: the 2nd at 03:00 in Chile.
+    runs = eventually(lambda: stack.api("POST", "/flow_runs/filter", query).raise_for_status().json())
+    assert {run["expected_start_time"][8:16] for run in runs} <= {"02T06:00", "02T07:00"}
+
+
+def test_the_api_asks_for_its_password_and_listens_on_loopback_alone(stack: Stack) -> None:
+    assert httpx.post(f"{stack.state.api}/flows/filter", json={}).status_code == 401
+    server = stack.state.parts["The Prefect server"].process()
+    assert server is not None
+    listening = [each.laddr.ip for each in server.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_a_second_up_finds_the_first(stack: Stack) -> None:
+    before = stack.state
+    assert stack.up() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("monthly-sync", {"month": "2024-13"}),
+        ("rerun-month", {"months": ["2024-08", "yesterday"]}),
+        ("monitor", {"closed_hours": 1000}),
+    ],
+)
+def test_bad_parameters_are_refused_by_the_server(stack: Stack, name: str, parameters: dict[str, Any]) -> None:
+    body = {"parameters": parameters}
+    answer = stack.api("POST", f"/deployments/{stack.deployment(name)}/create_flow_run", body)
+    assert answer.status_code in {409, 422}
+
+
+def test_the_worker_runs_the_monitor_and_other_commands_use_the_same_server(stack: Stack) -> None:
+    run = stack.wait_for(stack.trigger("monitor", parameters={"closed_hours": 2}), "COMPLETED", "FAILED", "CRASHED")
+    assert run["state_type"] == "COMPLETED", run["state"]
+    status = json.loads(stack.sec("status", "--json").stdout)
+    assert sum(month["captured"] for month in status["months"]) >= 2
+    health = json.loads(stack.sec("doctor", "--json").stdout)
+    checks = {check["name"]: check["level"] for check in health["checks"]}
+    assert checks["services"] == checks["source"] == checks["newest capture"] == "good"
+    assert stack.sec("load", "--month", MONTH).returncode == 0
+    query = {"flow_runs": {"name": {"any_": [f"load {MONTH}"]}}}
+    assert len(stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()) == 1
+
+
+def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
+    slow = {"env": {"SEC_MAX_RATE": "4"}}
+    run_id = stack.trigger("monthly-sync", parameters={"month": MONTH}, job_variables=slow)
+    asked = len(stack.source.hours_asked())
+    eventually(lambda: len(stack.source.hours_asked()) > asked + 20)
+    worker = stack.state.parts["The worker"].process()
+    assert worker is not None
+    for process in [worker, *worker.children(recursive=True)]:
+        process.kill()
+    assert stack.run(run_id)["state_type"] == "RUNNING"
+    # The supervisor brings a new worker, and the silence is noticed.
+    eventually(lambda: stack.state.parts["The worker"].pid != worker.pid)
+    crashed = stack.wait_for(run_id, "CRASHED")
+    assert "Retry" in crashed["state"]["message"]
+    notice = eventually(lambda: next((each for each in stack.told if each["flow"] == "monthly-sync"), None))
+    assert (notice["run"], notice["state"]) == (f"monthly-sync {MONTH}", "Crashed")
+    assert notice["message"] in notice["text"]
+    # What the button Retry does; the month goes on where it was.
+    retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    stack.api("PATCH", f"/flow_runs/{run_id}", {"job_variables": {}})
+    stack.api("POST", f"/flow_runs/{run_id}/set_state", retry).raise_for_status()
+    done = stack.wait_for(run_id, "COMPLETED", "FAILED")
+    assert done["state_type"] == "COMPLETED", done["state"]
+    month = json.loads(stack.sec("status", "--month", MONTH, "--json").stdout)["months"][0]
+    assert (month["captured"], month["complete"]) == (720, True)
+
+
+def test_a_server_and_a_postgresql_that_die_are_started_again(stack: Stack) -> None:
+    before = stack.state.parts["The Prefect server"]
+    server = before.process()
+    postgres = embedded.status(stack.folder / "data" / "postgres")
+    assert server is not None
+    assert postgres.pid is not None
+    server.kill()
+    psutil.Process(postgres.pid).kill()
+    eventually(lambda: stack.state.parts["The Prefect server"] != before)
+    eventually(lambda: stack.api("POST", "/flow_runs/count", {}).is_success)
+    assert embedded.status(stack.folder / "data" / "postgres").port == postgres.port
+
+
+def test_down_ends_everything_and_the_next_up_finds_its_history(stack: Stack) -> None:
+    count = stack.api("POST", "/flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}).json()
+    state = stack.state
+    assert stack.sec("down").returncode == 0
+    assert [known for known in (state.supervisor, *state.parts.values()) if known.process() is not None] == []
+    assert not embedded.status(stack.folder / "data" / "postgres").running
+    assert stack.sec("down").stdout.strip() == "Nothing was running."
+    # The supervisor itself is killed: the next `up` clears away what it left.
+    killed = stack.up()
+    supervisor = killed.supervisor.process()
+    assert supervisor is not None
+    supervisor.kill()
+    supervisor.wait(10)
+    again = stack.up()
+    assert again.supervisor != killed.supervisor
+    assert [known for known in killed.parts.values() if known.process() is not None] == []
+    found = stack.api("POST", "/flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}).json()
+    assert found >= count >= 3

@@ -1,0 +1,142 @@
+"""What keeps the stack's processes alive, and what is written down of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from deployments.stack_processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, restart_pause
+from deployments.stack_settings import load_stack_settings
+from deployments.stack_state import ProcessId, RunFolder, StackState, end_leftovers
+from sec_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    """A real process that does nothing for a minute."""
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_pauses_before_a_restart_grow_to_a_minute() -> None:
+    pauses = [restart_pause(deaths) for deaths in range(1, 40)]
+    assert pauses[0] == FIRST_PAUSE_S
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE_S
+
+
+def test_a_part_that_dies_is_started_again_after_its_pause(tmp_path: Path) -> None:
+    clock = Hands()
+    part = Part("The part", sleeper, tmp_path / "log", clock=clock)
+    first = part.start()
+    assert not part.watch()
+    first.kill()
+    first.wait()
+    assert not part.watch(), "its pause has not passed"
+    clock.now += FIRST_PAUSE_S
+    assert part.watch()
+    assert part.process is not None
+    assert part.process.pid != first.pid
+    assert part.id is not None
+    second = part.process
+    part.stop()
+    assert second.poll() is not None
+
+
+def test_deaths_in_a_row_are_forgotten_when_a_part_ran_steadily(tmp_path: Path) -> None:
+    clock = Hands()
+    part = Part("The part", sleeper, tmp_path / "log", clock=clock)
+    for expected in (1, 2, 1):
+        process = part.start()
+        clock.now += STEADY_S if expected == 1 and part.deaths else 1
+        process.kill()
+        process.wait()
+        part.watch()
+        assert part.deaths == expected
+
+
+def test_a_part_that_does_not_answer_is_replaced(tmp_path: Path) -> None:
+    clock = Hands()
+    part = Part("The part", sleeper, tmp_path / "log", answers=lambda: False, clock=clock)
+    stuck = part.start()
+    for _ in range(100):
+        clock.now += 5
+        if part.watch():
+            break
+    assert stuck.poll() is not None
+    assert part.process is not None
+    part.stop()
+
+
+def test_state_is_read_back_and_is_nobody_elses_business(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.read() is None
+    folder.make()
+    state = StackState(supervisor=ProcessId.of(os.getpid()), ui="http://127.0.0.1:4200", ready=True)
+    folder.write(state)
+    assert folder.running() == state
+    assert state.api == "http://127.0.0.1:4200/api"
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder.path / "stack.json").stat().st_mode) == 0o600
+    folder.ask_to_stop()
+    assert folder.stop_asked()
+    folder.clear()
+    assert folder.read() is None
+    assert not folder.stop_asked()
+
+
+def test_a_number_used_again_is_not_the_same_process(tmp_path: Path) -> None:
+    mine = ProcessId.of(os.getpid())
+    assert mine.process() is not None
+    other = ProcessId(pid=mine.pid, created=mine.created - 3600)
+    assert other.process() is None
+    folder = RunFolder(tmp_path)
+    folder.write(StackState(supervisor=other, ui="http://127.0.0.1:1"))
+    assert folder.read() is not None
+    assert folder.running() is None
+
+
+def test_what_a_killed_supervisor_left_is_ended() -> None:
+    left = sleeper()
+    state = StackState(supervisor=ProcessId(pid=1, created=0), ui="", parts={"The worker": ProcessId.of(left.pid)})
+    assert end_leftovers(state) == ["The worker"]
+    assert not psutil.pid_exists(left.pid)
+    left.wait()
+    assert end_leftovers(state) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEC_UI_PORT", "70000"),
+        ("SEC_PREFECT_AUTH", "no-colon"),
+        ("SEC_NOTIFY_URL", "mailto:someone"),
+        ("SEC_WORKER_LIMIT", "0"),
+    ],
+)
+def test_malformed_settings_are_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        load_stack_settings(_env_file=None)
+
+
+def test_passwords_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEC_PREFECT_AUTH", "team:open-sesame")
+    assert "open-sesame" not in repr(load_stack_settings(_env_file=None))
