@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 
 from sec_core.bronze.calendar import calendar_text
 from sec_core.hours import Month
@@ -12,6 +12,7 @@ from sec_core.hours import Month
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from flows.report import SyncReport
     from sec_core.bronze.model import HourState
@@ -47,3 +48,8 @@ async def show_months(reports: Sequence[SyncReport]) -> None:
         table=[{name: getattr(report, name) for name in columns} for report in reports],
         description=f"# {len(reports)} months",
     )
+
+
+async def show_report(page: Path) -> None:
+    """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    await acreate_link_artifact(key="report", link=page.as_uri(), link_text=str(page), description="The report page")

@@ -14,8 +14,9 @@ from flows.artifacts import show_month, show_months
 from flows.parameters import ALL_PARTS, MonthText, Order, Part, WaitForSource
 from flows.report import MonthsIncomplete, SyncReport
 from flows.steps import Work, describe_month, finish, work_on_month
+from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.hours import Month, month_range
+from sec_core.hours import Month, month_range, past_or_present
 from tasks.load import load_month_task
 from tasks.progress import Step, report
 from tasks.run_log import ensure_logging
@@ -53,7 +54,7 @@ async def backfill(
         MonthsIncomplete: Some hours could not be had; everything else was done.
         SecError: Something else that a person should know; what was captured stays.
     """
-    months = month_range(Month.parse(first), Month.parse(last))
+    months = _months(first, last)
     if order is Order.NEWEST_FIRST:
         months.reverse()
     return await _work_through(months, ALL_PARTS, wait_for_circuit=wait_for_circuit)
@@ -82,7 +83,9 @@ async def rerun_month(
     if months == ALL_FAILED:
         chosen = None
     else:
-        chosen = sorted({Month.parse(text) for text in ([months] if isinstance(months, str) else months)})
+        now = SystemClock().now()
+        named = [months] if isinstance(months, str) else months
+        chosen = sorted({past_or_present(Month.parse(text), now) for text in named})
     return await _work_through(chosen, redo, wait_for_circuit=wait_for_circuit)
 
 
@@ -102,7 +105,7 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     settings = load_settings()
     ensure_logging(settings)
     reports: list[SyncReport] = []
-    months = month_range(Month.parse(first), Month.parse(last))
+    months = _months(first, last)
     async with open_runtime(settings) as run:
         for month in months:
             learned = await asyncio.to_thread(run.ledger.relearn, month.start, month.end)
@@ -145,6 +148,12 @@ async def _work_through(
     if any(described.missing for described in reports) and Part.CAPTURE in parts:
         raise MonthsIncomplete(reports)
     return reports
+
+
+def _months(first: str, last: str) -> list[Month]:
+    """The months of a range, each of which the source can have data for."""
+    now = SystemClock().now()
+    return month_range(past_or_present(Month.parse(first), now), past_or_present(Month.parse(last), now))
 
 
 def _incomplete(run: Runtime) -> list[Month]:

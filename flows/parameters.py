@@ -9,7 +9,7 @@ import prefect.runtime
 from pydantic import Field
 
 from sec_core.clock import SystemClock
-from sec_core.hours import Month
+from sec_core.hours import Month, past_or_present
 
 if TYPE_CHECKING:
     from sec_core.clock import Clock
@@ -41,8 +41,13 @@ class Order(StrEnum):
 
 
 def month_or_last(month: str | None, clock: Clock) -> Month:
-    """The month asked for, else the one before the present month in Chile."""
-    return Month.parse(month) if month else Month.of(clock.now()).shift(-1)
+    """The month asked for, else the one before the present month in Chile.
+
+    Raises:
+        InputError: The source can have nothing of that month.
+    """
+    now = clock.now()
+    return past_or_present(Month.parse(month), now) if month else Month.of(now).shift(-1)
 
 
 def month_run_name() -> str:

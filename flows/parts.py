@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
+from loguru import logger
 from prefect import flow
 from pydantic import Field
 
-from flows.artifacts import show_month
+from flows.artifacts import show_month, show_report
 from flows.parameters import MonthText, Part, WaitForSource, month_or_last, month_run_name
 from flows.report import MonthIncomplete, SyncReport
 from flows.steps import describe_month, work_on_month
 from sec_core.config import load_settings
 from sec_core.gold.build import GoldReport
 from sec_core.gold.publish import PublishReport
+from sec_core.gold.seia.load import load_seia
 from sec_core.silver.universe import UniverseReport
-from tasks.gold import build_gold_task
+from tasks.gold import build_gold_task, build_report_task
 from tasks.publish import publish_task
 from tasks.run_log import ensure_logging
 from tasks.runtime import open_runtime
@@ -77,7 +80,7 @@ async def load(month: MonthText | None = None) -> SyncReport:
 
 @flow(name="gold", flow_run_name="gold", persist_result=False)
 async def gold() -> GoldReport:
-    """Make all of Gold from what PostgreSQL holds, and publish it locally.
+    """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the report.
 
     Returns:
         Files, counts and sizes.
@@ -85,7 +88,10 @@ async def gold() -> GoldReport:
     settings = load_settings()
     ensure_logging(settings)
     async with open_runtime(settings):
-        return await build_gold_task()
+        built = await build_gold_task()
+        drawn = await build_report_task()
+        await show_report(drawn.page)
+    return built
 
 
 @flow(name="publish", flow_run_name="publish", persist_result=False)
@@ -118,3 +124,28 @@ async def regional_customers() -> UniverseReport:
     ensure_logging(settings)
     async with open_runtime(settings):
         return await capture_universe()
+
+
+@flow(name="seia", flow_run_name="seia {file}", persist_result=False)
+async def seia(file: Annotated[str, Field(title="File", examples=["seia.xlsx"])]) -> int:
+    """Take in an export of the SEIA project list, and make Gold again with it.
+
+    Args:
+        file: The Excel export of the SEIA site, or its older CSV, as a path on the worker's machine.
+
+    Returns:
+        Number of electricity projects.
+
+    Raises:
+        InputError: The file is no export, or holds no electricity project; what was held stays.
+    """
+    settings = load_settings()
+    ensure_logging(settings)
+    async with open_runtime(settings) as run:
+        report = await asyncio.to_thread(load_seia, run.database, Path(file))
+        for row in report.rejected:
+            logger.bind(stage="gold", code="rejected_row").warning("SEIA row left out: {row}", row=row)
+        await build_gold_task()
+        drawn = await build_report_task()
+        await show_report(drawn.page)
+    return report.projects

@@ -100,7 +100,8 @@ class CircuitOpen(SourceError):
     transient = True
 
     def __init__(self, message: str, *, reopens_at: datetime) -> None:
-        super().__init__(message, next_step=f"Run the same again after {reopens_at:%Y-%m-%d %H:%M:%S} UTC: then one probe may go out.")
+        after = f"{reopens_at:%Y-%m-%d %H:%M:%S} UTC"
+        super().__init__(message, next_step=f"Run the same again after {after}: then one probe may go out.")
         self.reopens_at = reopens_at
 
 

@@ -18,7 +18,6 @@ from sec_core.errors import InputError
 
 CHILE = ZoneInfo("America/Santiago")
 HOUR = timedelta(hours=1)
-FIRST_MONTH_TEXT = "2017-01"
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -92,6 +91,23 @@ class Month:
     def end(self) -> datetime:
         """First instant after the month in Chile, UTC."""
         return self.shift(1).start
+
+
+FIRST_MONTH = Month(2017, 1)
+"""The source has nothing older."""
+
+
+def past_or_present(month: Month, now: datetime) -> Month:
+    """A month for which the source can have data.
+
+    Raises:
+        InputError: It lies before the source's first month, or has not begun.
+    """
+    if month < FIRST_MONTH:
+        raise InputError(f"The source has nothing before {FIRST_MONTH}.", next_step="Name a later month.")
+    if month > Month.of(now):
+        raise InputError(f"{month} has not begun.", next_step="Name an earlier month.")
+    return month
 
 
 def month_range(first: Month, last: Month) -> list[Month]:

@@ -7,14 +7,14 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from filelock import FileLock
 from psycopg import sql
 
-from sec_core.config import Settings, load_settings
+from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
@@ -22,17 +22,15 @@ from sec_core.db.seed import seed_dimensions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support.fixtures import MakeSettings
+
+    from sec_core.config import Settings
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 _SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"
 _TEMPLATE = "sec_template"
 # A test's data is thrown away: it need not survive a power cut.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
-
-
-class MakeSettings(Protocol):
-    """Makes settings for a test; any field can be given by name."""
-
-    def __call__(self, **overrides: object) -> Settings: ...
 
 
 def pytest_configure(config: pytest.Config) -> None:

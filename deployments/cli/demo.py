@@ -48,6 +48,7 @@ def demo(
         embedded.stop(place / "postgres")
     gold = folder / "gold"
     typer.echo("Look at:")
+    typer.echo(f"  {gold / 'report' / 'index.html'}  the figures, drawn: open it in a browser")
     typer.echo(f"  {gold / 'dashboard_stats'}  the dashboard's payloads, one JSON file each")
     typer.echo(f"  {gold / 'golden_interrupciones.parquet'}  every event, for research")
     typer.echo(f"  {folder / 'bronze'}  what the source said, byte for byte")

@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from deployments.cli import bronze, demo, doctor, months, runs, simulate, stack, status
+from deployments.cli import bronze, demo, doctor, gold, months, runs, simulate, stack, status
 from deployments.cli.app import app
 from sec_core.errors import SecError
 
-__all__ = ["bronze", "demo", "doctor", "main", "months", "run", "runs", "simulate", "stack", "status"]
+__all__ = ["bronze", "demo", "doctor", "gold", "main", "months", "run", "runs", "simulate", "stack", "status"]
 
 
 def run() -> None:
@@ -38,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except SecError as error:
         _say(str(error))
+        return 1
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        _say(f"{error.strerror or error}{place}. Check SEC_DATA_DIR and the files named.")
         return 1
     except (typer.Abort, KeyboardInterrupt):
         _say("Stopped. What was captured is kept; run the same command again to go on.")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.app import app
+from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.hours import Month
+from sec_core.hours import Month, past_or_present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -117,7 +118,7 @@ def run_month(
     from deployments.cli.running import run_flow  # noqa: PLC0415
 
     if month is not None:
-        Month.parse(month)
+        past_or_present(Month.parse(month), SystemClock().now())
     try:
         report = run_flow(load_settings(), make)
     except Exception as error:

@@ -32,6 +32,8 @@ STAGE_TEXT = {
     "capture": "asking the source",
     "load": "loading into PostgreSQL",
     "gold": "building Gold",
+    "report": "drawing the report",
+    "months": "months",
     "publish": "publishing",
 }
 

@@ -23,7 +23,7 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from conftest import MakeSettings
+    from support.fixtures import MakeSettings
 
     from sec_core.bronze.model import HourState
     from sec_core.db.database import Database

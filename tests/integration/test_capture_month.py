@@ -23,7 +23,7 @@ from sec_core.simulator.server import Simulator
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from conftest import MakeSettings
+    from support.fixtures import MakeSettings
 
     from sec_core.config import Settings
 

@@ -24,7 +24,7 @@ from sec_core.source.shapes import MAX_BODY_BYTES, BodyKind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from conftest import MakeSettings
+    from support.fixtures import MakeSettings
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 HOUR = datetime(2026, 9, 29, 3, tzinfo=UTC)  # midnight in Chile
