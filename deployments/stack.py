@@ -256,10 +256,16 @@ def wait_for_stack(
         if state is not None and state.ready:
             return state
         if supervisor is not None and supervisor.poll() not in {None, 0}:
-            break
+            break  # 0: another one runs already
         time.sleep(TICK_S)
-    place = log or settings.logs_dir
-    raise StackError("The local stack did not come up.", next_step=f"See {place}.")
+    last = _last_error(log) if log is not None else ""
+    raise StackError(f"The local stack did not come up. {last}".strip(), next_step=f"See {log or settings.logs_dir}.")
+
+
+def _last_error(log: Path) -> str:
+    """What the supervisor said last of what went wrong."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if " ERROR " in line]
+    return lines[-1].partition(" stack ")[2].strip() if lines else ""
 
 
 def down(settings: Settings) -> bool:

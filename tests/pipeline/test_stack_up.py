@@ -1,4 +1,4 @@
-"""`sec up` for real: an embedded PostgreSQL, a Prefect server with a password, a worker, and what happens when they die.
+"""`sec up` for real: embedded PostgreSQL, a Prefect server with a password, a worker, and what happens when they die.
 
 The tests share one stack and follow each other in the order of this file.
 """
@@ -79,7 +79,10 @@ class Stack:
         return answer
 
     def wait_for(self, run_id: str, *states: str) -> dict[str, Any]:
-        return eventually(lambda: found if (found := self.run(run_id))["state_type"] in states else None)
+        ended: dict[str, Any] = eventually(
+            lambda: found if (found := self.run(run_id))["state_type"] in states else None
+        )
+        return ended
 
 
 def eventually(look: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it looks for
