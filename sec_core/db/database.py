@@ -190,7 +190,13 @@ def _parameters(url: str) -> dict[str, str]:
         raise ConfigError(
             "SEC_DATABASE_URL is malformed.", next_step="Percent-encode special characters in it."
         ) from None
-    usual = {"connect_timeout": str(_CONNECT_TIMEOUT_S), "application_name": "sec", "keepalives_idle": "30"}
+    usual = {
+        "connect_timeout": str(_CONNECT_TIMEOUT_S),
+        "application_name": "sec",
+        "keepalives_idle": "30",
+        # Where a database was made with the encoding SQL_ASCII, texts would come as bytes.
+        "client_encoding": "UTF8",
+    }
     options = f"{given.get('options', '')} -c timezone=UTC".strip()
     return {**usual, **given, "options": options}
 

@@ -32,6 +32,7 @@ SPARE: Final = 1.03
 # The session ends soon after its host is lost without a word (a power cut): the server's own probes, not ours.
 _SESSION = {
     "application_name": "sec-gate",
+    "client_encoding": "UTF8",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
