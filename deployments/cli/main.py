@@ -14,7 +14,7 @@ from deployments.cli import bronze, demo, doctor, gold, months, runs, simulate, 
 from deployments.cli.app import app
 from sec_core.errors import SecError
 
-__all__ = ["bronze", "demo", "doctor", "gold", "main", "months", "run", "runs", "simulate", "stack", "status"]
+__all__ = ["app", "bronze", "demo", "doctor", "gold", "main", "months", "run", "runs", "simulate", "stack", "status"]
 
 
 def run() -> None:
