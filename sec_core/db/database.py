@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -11,6 +11,7 @@ from psycopg import conninfo
 from sqlalchemy import event
 
 from sec_core.db import embedded, migrate
+from sec_core.db.reuse import IdleConnection
 from sec_core.errors import ConfigError, DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Database:
         self.url = _libpq_url(url)
         self._parameters = _parameters(self.url)
         self._engine: Engine | None = None
+        self._idle = IdleConnection()
 
     def __str__(self) -> str:
         """The address without its password."""
@@ -74,7 +76,7 @@ class Database:
         """An ADBC connection, for reading and writing whole Arrow tables.
 
         Autocommit is off: a clean exit commits, an error rolls back. Types must match the columns, ADBC casts nothing:
-        16-byte binary is taken into `uuid`.
+        16-byte binary is taken into `uuid`. One connection is kept for the next use: leave no session state behind.
 
         Raises:
             DatabaseUnavailable: The server can't be reached.
@@ -83,21 +85,24 @@ class Database:
         from adbc_driver_manager import AdbcStatusCode  # noqa: PLC0415
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-        try:
-            connection = dbapi.connect(conninfo.make_conninfo("", **self._parameters), autocommit=False)
-        except dbapi.Error as error:
-            raise self._unavailable(str(error)) from error
-        with closing(connection):
+        connection = self._idle.take()
+        if connection is None:
             try:
-                yield connection
-                connection.commit()
-            except BaseException as error:
-                # Where the server is gone there is nothing to roll back.
-                with suppress(dbapi.Error):
-                    connection.rollback()
-                if isinstance(error, dbapi.Error) and error.status_code == AdbcStatusCode.IO:
-                    raise DatabaseUnavailable(_LOST.format(_one_line(str(error)))) from error
-                raise
+                connection = dbapi.connect(conninfo.make_conninfo("", **self._parameters), autocommit=False)
+            except dbapi.Error as error:
+                raise self._unavailable(str(error)) from error
+        try:
+            yield connection
+            self._idle.keep(connection)
+        except BaseException as error:
+            # Where the server is gone there is nothing to roll back; after an error the session is not used again.
+            with suppress(dbapi.Error):
+                connection.rollback()
+            with suppress(dbapi.Error):
+                connection.close()
+            if isinstance(error, dbapi.Error) and error.status_code == AdbcStatusCode.IO:
+                raise DatabaseUnavailable(_LOST.format(_one_line(str(error)))) from error
+            raise
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; of several processes at once one does it and the others wait.
@@ -133,6 +138,7 @@ class Database:
 
     def dispose(self) -> None:
         """Close all pooled connections; the object stays usable."""
+        self._idle.close()
         if self._engine is not None:
             self._engine.dispose()
 
