@@ -56,7 +56,7 @@ _NO_HEALTH = """{
 
 
 def crash_detection() -> AutomationCore:
-    """Marks a run Crashed that sent a heartbeat and then fell silent without ending."""
+    """Marks a run Crashed that began and then fell silent without ending."""
     ended = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
     # A run that waits for a person or for its next attempt sends none either.
     waiting = {f"prefect.flow-run.{name}" for name in ("Paused", "Suspended", "AwaitingRetry", "Scheduled")}
@@ -64,8 +64,9 @@ def crash_detection() -> AutomationCore:
         name=DEAD_PROCESSES,
         description="A run says every 30 seconds that it lives. After 90 silent seconds its process is dead.",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *ended, *waiting},
+            # A process may die before its first heartbeat, or before it says that it runs.
+            after={f"prefect.flow-run.{name}" for name in ("Pending", "Running", "heartbeat")},
+            expect={"prefect.flow-run.Running", "prefect.flow-run.heartbeat", *ended, *waiting},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
