@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -22,8 +22,9 @@ from sec_core.source.circuit import (
     after_success,
     ask_leave,
 )
-from sec_core.source.politeness import SharedPace, Ticket
+from sec_core.source.politeness import SharedPace
 from sec_core.source.turn import Failure, Turn
+from sec_core.source.turns import FRESH_S, TurnQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.source.politeness import Place
+    from sec_core.source.turns import Ticket
 
 T = TypeVar("T")
 
@@ -38,7 +41,6 @@ LATE_S: Final = 0.03
 """A request that would leave later than this after its time takes another time, so that lateness bunches nothing."""
 
 _LATE_TRIES: Final = 5
-_PLACE_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 
 
@@ -49,16 +51,13 @@ class Gate:
         pace: This process's session in the shared limits.
         rules: Settings of the circuit.
         clock: Tells the time and waits.
-        max_concurrency: Requests in flight, over all processes.
     """
 
-    def __init__(self, pace: SharedPace, rules: CircuitRules, clock: Clock, *, max_concurrency: int) -> None:
+    def __init__(self, pace: SharedPace, rules: CircuitRules, clock: Clock) -> None:
         self._pace = pace
         self._rules = rules
         self._clock = clock
-        self._local = asyncio.Semaphore(max_concurrency)
-        self._turnstile = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sec-gate")
+        self._queue = TurnQueue(pace)
 
     @classmethod
     @asynccontextmanager
@@ -72,7 +71,7 @@ class Gate:
         """
         pace = SharedPace(database.url, max_concurrency=settings.max_concurrency, max_rate=settings.max_rate)
         rules = CircuitRules(settings.circuit_failures, timedelta(seconds=settings.circuit_cooldown_s))
-        gate = cls(pace, rules, clock, max_concurrency=settings.max_concurrency)
+        gate = cls(pace, rules, clock)
         try:
             yield gate
         finally:
@@ -80,8 +79,7 @@ class Gate:
 
     async def close(self) -> None:
         """Free everything this process holds."""
-        await self._call(self._pace.close)
-        self._thread.shutdown(wait=False)
+        await self._queue.close()
 
     async def circuit(self) -> Circuit:
         """The circuit's present state, for people to see."""
@@ -98,59 +96,54 @@ class Gate:
             CircuitOpen: The circuit is open; no request may leave now.
             DatabaseUnavailable: The shared limits can't be reached.
         """
-        async with self._local:
-            turn, place = await self._leave_granted()
-            try:
-                yield turn
-            finally:
+        turn, place = await self._leave_granted()
+        try:
+            yield turn
+        finally:
+            succeeded = turn.answered and turn.failure is None and turn.probe is None
+            if not (succeeded and self._queue.hand_over(place)):
                 # Even a cancelled request gives its place back.
                 await asyncio.shield(self._finish(turn, place))
 
-    async def _leave_granted(self) -> tuple[Turn, int]:
+    async def _leave_granted(self) -> tuple[Turn, Place]:
         while True:
-            place, wait_s, clean = await self._take_place()
+            ticket = await self._queue.take()
             granted = False
             try:
-                # The circuit may open while a request waits for its time: the last look comes right before it leaves.
-                leave, probe = (Leave.GO, None) if clean else await self._ask_circuit()
-                if leave is not Leave.WAIT and wait_s > 0:
-                    await self._wait_for_time(wait_s)
-                    if leave is Leave.GO:
+                leave, probe, seen = Leave.GO, None, ticket.seen
+                if not ticket.clean:
+                    leave, probe = await self._ask_circuit()
+                    seen = time.monotonic()
+                if leave is not Leave.WAIT:
+                    first, ticket = ticket, await self._wait_for_time(ticket)
+                    if ticket is not first:
+                        seen = ticket.seen if ticket.clean else float("-inf")
+                    # The circuit may open while a request waits for its time: the last look comes right before it
+                    # leaves.
+                    if leave is Leave.GO and time.monotonic() - seen > FRESH_S:
                         leave, probe = await self._ask_circuit()
                 if leave is not Leave.WAIT:
                     granted = True
-                    return Turn(probe), place
+                    return Turn(probe), ticket.place
             finally:
                 if not granted:
-                    await asyncio.shield(self._call(self._pace.give_back, place))
+                    await asyncio.shield(self._queue.give_back(ticket.place))
             await self._clock.sleep(_PROBE_POLL_S)
 
-    async def _take_place(self) -> tuple[int, float, bool]:
-        async with self._turnstile:
-            while True:
-                taking = asyncio.ensure_future(self._call(self._pace.take))
-                try:
-                    ticket = await asyncio.shield(taking)
-                except asyncio.CancelledError:
-                    taking.add_done_callback(self._drop)
-                    raise
-                if ticket.place is not None:
-                    return ticket.place, ticket.wait_s, ticket.clean
-                await asyncio.sleep(_PLACE_POLL_S)
-
-    def _drop(self, taking: asyncio.Future[Ticket]) -> None:
-        """Give back what a cancelled request was given after all."""
-        if not taking.cancelled() and taking.exception() is None and (place := taking.result().place) is not None:
-            self._thread.submit(self._pace.give_back, place)
-
-    async def _wait_for_time(self, wait_s: float) -> None:
-        loop = asyncio.get_running_loop()
+    async def _wait_for_time(self, ticket: Ticket) -> Ticket:
+        """Wait until the ticket's time; with another time if that was missed, or falls into a pause begun since."""
         for _ in range(_LATE_TRIES):
-            due = loop.time() + wait_s
-            await self._clock.sleep(wait_s)
-            if loop.time() - due <= LATE_S:
-                return
-            wait_s = await self._call(self._pace.next_time)
+            wait_s = ticket.due - time.monotonic()
+            if wait_s > 0:
+                await self._clock.sleep(wait_s)
+            late = time.monotonic() - ticket.due > LATE_S
+            if not late and (wait_s <= FRESH_S or not await self._paused_beyond(ticket.due)):
+                return ticket
+            ticket = await self._queue.take(ticket.place)
+        return ticket
+
+    async def _paused_beyond(self, due: float) -> bool:
+        return time.monotonic() + await self._call(self._pace.pause_left) > due + LATE_S
 
     async def _ask_circuit(self) -> tuple[Leave, uuid.UUID | None]:
         name = uuid.uuid4()
@@ -173,11 +166,11 @@ class Gate:
             )
         return verdict, after.probe if verdict is Leave.PROBE else None
 
-    async def _finish(self, turn: Turn, place: int) -> None:
+    async def _finish(self, turn: Turn, place: Place) -> None:
         if turn.failure is not None:
             # Before the place is free: nobody may leave on a place whose failure is not yet known.
             await self._count(turn.failure, turn.probe)
-        clean = await self._call(self._pace.give_back, place)
+        clean = await self._queue.give_back(place)
         if turn.answered and turn.failure is None and not clean:
             await self._change(lambda circuit: after_success(circuit, turn.probe))
 
@@ -194,12 +187,14 @@ class Gate:
 
     async def _change(self, rule: Callable[[Circuit], Circuit]) -> tuple[Circuit, Circuit]:
         before, after = await self._call(self._pace.change_circuit, rule)
+        if after.failures:
+            self._queue.forget()
         if before.status is not after.status:
             _log_transition(before, after)
         return before, after
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+        return await self._queue.call(function, *arguments)
 
 
 def _log_transition(before: Circuit, after: Circuit) -> None:

@@ -1,0 +1,79 @@
+"""What a benchmark gives out: a table on the terminal and a JSON file beside it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER: Final = Path("bench-results")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a benchmark.
+
+    Attributes:
+        name: Stable name, the key in the JSON file.
+        label: The same for people.
+        value: The median of the runs.
+        unit: Unit of `value`; empty for a ratio.
+        target: What it should be, in words; empty without a target.
+        met: Whether it is; None without a target.
+        runs: The value of each run.
+    """
+
+    name: str
+    label: str
+    value: float
+    unit: str = ""
+    target: str = ""
+    met: bool | None = None
+    runs: tuple[float, ...] = ()
+
+
+def give_out(benchmark: str, title: str, figures: Sequence[Figure], *, folder: Path = FOLDER) -> Path:
+    """Print figures as a table and write them to `<folder>/<benchmark>.json`.
+
+    Args:
+        benchmark: Name of the benchmark, which names the file.
+        title: Headline of the table.
+        figures: In the order of showing.
+        folder: Where the file goes; made if needed.
+
+    Returns:
+        The file.
+    """
+    table = Table(title=title, title_justify="left")
+    for column in ("figure", "median", "target", "runs"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for figure in figures:
+        mark = "" if figure.met is None else ("[green]met[/]" if figure.met else "[red]missed[/]")
+        table.add_row(
+            figure.label,
+            f"{figure.value:,.3g} {figure.unit}".strip(),
+            f"{figure.target} {mark}".strip(),
+            " ".join(f"{value:,.3g}" for value in figure.runs),
+        )
+    Console().print(table)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{benchmark}.json"
+    content = {
+        "benchmark": benchmark,
+        "at": datetime.now(UTC),
+        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "python": platform.python_version(),
+        "figures": {figure.name: figure for figure in figures},
+    }
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    return path

@@ -1,0 +1,75 @@
+"""The simulated SEC as a process of its own, so that its work is not counted with the client's.
+
+`python -m benchmarks.simulated_source '<options as JSON>'` renders all bodies, then prints its address and serves until
+it is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sec_core.errors import SourceUnavailable
+from sec_core.hours import Month
+from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@contextmanager
+def simulated_source(months: Sequence[Month], *, now: datetime, latency_s: float) -> Iterator[str]:
+    """Run it for the length of a block.
+
+    Args:
+        months: Months that will be asked for; their bodies are rendered beforehand.
+        now: The source's clock stands still here.
+        latency_s: Wait before every answer.
+
+    Yields:
+        The API's base address.
+    """
+    options = {"months": [str(month) for month in months], "now": now.isoformat(), "latency_s": latency_s}
+    process = subprocess.Popen(  # noqa: S603  (ourselves)
+        [sys.executable, "-m", "benchmarks.simulated_source", json.dumps(options)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
+        url = process.stdout.readline().strip()
+        if not url:
+            raise SourceUnavailable("The simulated SEC did not start.", next_step="See what it printed above.")
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def main(options: dict[str, Any]) -> None:
+    """Render, tell the address, serve."""
+    faults = FaultOptions(latency_s=options["latency_s"])
+    # Without holes, so that every hour has an answer of the usual size.
+    simulator = Simulator(
+        world=WorldOptions(holes=()),
+        now=datetime.fromisoformat(options["now"]),
+        faults=faults,
+        cache_bytes=2_000_000_000,
+    )
+    simulator.prepare([hour for month in options["months"] for hour in Month.parse(month).hours()])
+    simulator.serve(on_ready=_tell)
+
+
+def _tell(url: str) -> None:
+    sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,269 @@
+"""This process's queue for the shared limits: who waits, which places it holds, and which times it may use.
+
+A place that is given back goes to the next one who waits here, without asking the database, unless another process
+has none. Times are taken for all who wait at once, and at high rates for those who will come within a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sec_core.errors import SecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sec_core.source.politeness import Place, SharedPace, Times
+
+T = TypeVar("T")
+
+FRESH_S: Final = 0.02
+"""How long what was seen of the circuit counts as seen now."""
+
+_AHEAD_S: Final = 0.01
+"""Times are taken ahead for so long at most: what is not used is lost to other processes."""
+
+_PLACE_POLL_S: Final = 0.02
+_SHARE_EVERY_S: Final = 0.5
+"""How often a process that keeps its places looks whether another one has none."""
+
+_STAY_OUT_S: Final = 5 * _PLACE_POLL_S
+"""How long it then takes none, so that the other one finds what was given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A place and a time to leave.
+
+    Attributes:
+        place: The place.
+        due: When to leave, in seconds of `time.monotonic`.
+        seen: When the circuit was seen.
+        clean: Whether it was closed then, without any failure counted.
+    """
+
+    place: Place
+    due: float
+    seen: float
+    clean: bool
+
+
+@dataclass(slots=True)
+class _Waiter:
+    ticket: asyncio.Future[Ticket]
+    place: Place | None
+
+
+class TurnQueue:
+    """The queue of one process and event loop. All calls of the shared session go through its one thread.
+
+    Args:
+        pace: This process's session in the shared limits.
+    """
+
+    def __init__(self, pace: SharedPace) -> None:
+        self._pace = pace
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sec-gate")
+        self._waiting: deque[_Waiter] = deque()
+        self._returned: list[tuple[Place, asyncio.Future[bool]]] = []
+        self._times: deque[float] = deque()
+        self._seen = float("-inf")
+        self._unhurried = False
+        self._share_at = 0.0
+        self._out_until = 0.0
+        self._work = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def call(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run something on the shared session."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    async def take(self, place: Place | None = None) -> Ticket:
+        """Wait for a time to leave, and for a place unless one is held already.
+
+        Raises:
+            DatabaseUnavailable: The shared limits can't be reached.
+        """
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), place)
+        self._waiting.append(waiter)
+        self._wake()
+        try:
+            return await waiter.ticket
+        except asyncio.CancelledError:
+            done = waiter.ticket.done() and not waiter.ticket.cancelled() and waiter.ticket.exception() is None
+            if done and place is None:
+                self._return(waiter.ticket.result().place)
+            raise
+
+    def hand_over(self, place: Place) -> bool:
+        """Give a place to the next one who waits here, if that needs nothing of the database.
+
+        Returns:
+            Whether it was done. Then the circuit is closed and counts no failures, as seen a moment ago.
+        """
+        now = time.monotonic()
+        # While the queue is at work it decides.
+        if self._work.is_set() or now >= self._share_at or not self._pace.holds(place) or not self._usable(now):
+            return False
+        waiter = self._next_waiter()
+        if waiter is None:
+            return False
+        if waiter.place is not None:
+            self._waiting.appendleft(waiter)
+            return False
+        waiter.ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=True))
+        return True
+
+    async def give_back(self, place: Place) -> bool:
+        """Free a place, for the next one who waits here or for everybody.
+
+        Returns:
+            Whether the circuit is closed and counts no failures.
+
+        Raises:
+            DatabaseUnavailable: The shared limits can't be reached.
+        """
+        return await self._return(place)
+
+    def forget(self) -> None:
+        """Use nothing that was seen before now: a failure was counted."""
+        self._times.clear()
+
+    async def close(self) -> None:
+        """Free everything that this process holds."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        await self.call(self._pace.close)
+        self._thread.shutdown(wait=False)
+
+    def _return(self, place: Place) -> asyncio.Future[bool]:
+        returned: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._returned.append((place, returned))
+        self._wake()
+        return returned
+
+    def _wake(self) -> None:
+        self._work.set()
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._run(), name="sec-gate-queue")
+
+    async def _run(self) -> None:
+        """Serve until nobody waits and nothing is given back."""
+        try:
+            while self._waiting or self._returned or self._pace.asking:
+                self._work.clear()
+                if not self._waiting and not self._returned:
+                    await self.call(self._pace.ask_no_more)
+                    continue
+                await self._serve()
+                if self._waiting and not self._work.is_set():
+                    await self._wait_for_work()
+        except SecError as error:
+            self._fail(error)
+
+    async def _wait_for_work(self) -> None:
+        if self._pace.holds_all:
+            await self._work.wait()
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._work.wait(), _PLACE_POLL_S)
+
+    async def _serve(self) -> None:
+        """One exchange with the database: give back what is too much, take what is needed, hand it out."""
+        returned, self._returned = self._returned, []
+        try:
+            now = time.monotonic()
+            need = sum(waiter.place is None and not waiter.ticket.done() for waiter in self._waiting)
+            held = sum(waiter.place is not None and not waiter.ticket.done() for waiter in self._waiting)
+            spare = [place for place, _ in returned if self._pace.holds(place)]
+            keep, give = spare[:need], spare[need:]
+            share = bool(keep) and now >= self._share_at
+            if now >= self._share_at:
+                self._share_at = now + _SHARE_EVERY_S
+            want = need - len(keep) if now >= self._out_until else 0
+            ready = len(self._times) if self._usable(now) else 0
+            places, times, clean = await self.call(self._exchange, keep, give, want, held, ready, share)
+        except BaseException:
+            # What was given back has a listener too.
+            self._returned += returned
+            raise
+        if share and len(places) < len(keep):
+            self._out_until = time.monotonic() + _STAY_OUT_S
+        if times is not None:
+            self._take_in(times)
+        for _, listener in returned:
+            if not listener.done():
+                listener.set_result(clean)
+        self._hand_out(places, clean=clean)
+
+    def _exchange(
+        self, keep: list[Place], give: list[Place], want: int, held: int, ready: int, share: bool
+    ) -> tuple[list[Place], Times | None, bool]:
+        """The blocking part, in the session's thread: places now free for those who wait, times, the circuit."""
+        clean = ready > 0
+        if share and self._pace.others_ask():
+            keep, give = keep[1:], [*give, keep[0]]
+            want = 0
+        if give or not (keep or want or held):
+            clean = self._pace.give_back(give)
+        taken = self._pace.take_places(want) if want > 0 and not self._pace.holds_all else []
+        places = keep + taken
+        users = len(places) + held
+        if users <= ready:
+            return places, None, clean
+        ahead = int(_AHEAD_S / self._pace.step) if self._unhurried else 0
+        times = self._pace.take_times(max(users - ready, ahead))
+        return places, times, times.clean
+
+    def _take_in(self, times: Times) -> None:
+        self._times.extend(times.first + times.step * number for number in range(times.count))
+        self._seen = times.seen
+        # Where times are scarce, others need those that would be taken ahead.
+        self._unhurried = times.clean and times.first - times.seen < times.step
+
+    def _hand_out(self, places: list[Place], *, clean: bool) -> None:
+        for waiter in list(self._waiting):
+            if not self._times:
+                break
+            if waiter.ticket.done():
+                continue
+            place = waiter.place or (places.pop() if places else None)
+            if place is not None:
+                waiter.ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=clean))
+        self._waiting = deque(waiter for waiter in self._waiting if not waiter.ticket.done())
+        if not clean:
+            self._times.clear()
+        for place in places:
+            # Taken for one who was cancelled meanwhile.
+            self._return(place)
+
+    def _fail(self, error: SecError) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        returned, self._returned = self._returned, []
+        self._times.clear()
+        for waiter in waiting:
+            if not waiter.ticket.done():
+                waiter.ticket.set_exception(error)
+        for _, listener in returned:
+            if not listener.done():
+                listener.set_exception(error)
+
+    def _usable(self, now: float) -> bool:
+        """Whether there is a time to leave that was taken ahead a moment ago, with the circuit closed."""
+        if now - self._seen > FRESH_S:
+            self._times.clear()
+        return bool(self._times)
+
+    def _next_waiter(self) -> _Waiter | None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.ticket.done():
+                return waiter
+        return None
