@@ -30,7 +30,7 @@ from deployments.prefect_server import (
 from deployments.stack_processes import Part
 from deployments.stack_settings import load_stack_settings
 from deployments.stack_state import ProcessId, RunFolder, StackState, end, end_leftovers
-from deployments.worker import TICK_S, online_workers, start_worker, until_told_to_end, worker_name
+from deployments.worker import TICK_S, online_workers, start_worker, stop_worker, until_told_to_end, worker_name
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.database import open_database
@@ -73,6 +73,7 @@ class Stack:
         self._folder = RunFolder(settings.run_dir)
         self._log = logger.bind(stage="stack")
         self._parts: list[Part] = []
+        self._worker: Part | None = None
         self._ui = ""
         self._ready = False
         self._postgres_looked_at = 0.0
@@ -152,6 +153,7 @@ class Stack:
             log,
         )
         self._parts.append(worker)
+        self._worker = worker
         worker.start()
         self._write()
         deadline = time.monotonic() + _WORKER_TIMEOUT_S
@@ -185,6 +187,8 @@ class Stack:
 
     def _stop(self) -> None:
         self._log.info("stopping")
+        if self._worker is not None:
+            stop_worker(self._worker, f"{self._ui}/api")
         for part in reversed(self._parts):
             part.stop()
         if self._settings.database_url is None:

@@ -96,19 +96,26 @@ class Part:
         logger.bind(stage="stack").info("{name} is started again", name=self.name)
         return True
 
-    def stop(self) -> None:
-        """End it, and whatever it started."""
+    def stop(self) -> list[int]:
+        """End it, and whatever it started.
+
+        Returns:
+            Numbers of the processes that it had started.
+        """
         if self.process is None:
-            return
+            return []
+        below: list[psutil.Process] = []
         try:
             head = psutil.Process(self.process.pid)
         except psutil.NoSuchProcess:
             head = None
         if head is not None:
-            # All at once: a worker would wait for its runs, and a run told to end says so to the server by itself.
-            end([head, *children(head)], _GRACE_S)
+            # All at once: a worker would wait for its runs.
+            below = children(head)
+            end([head, *below], _GRACE_S)
         self.process.wait()
         self.process = None
+        return [process.pid for process in below]
 
     def _note_death(self, how: str) -> None:
         steady = self._clock() - self._began >= STEADY_S

@@ -15,7 +15,14 @@ import psutil
 from loguru import logger
 from pydantic import BaseModel, ValidationError
 
-from deployments.prefect_server import answers, free_port, prepare_environment, running_api, start_process
+from deployments.prefect_server import (
+    answers,
+    api_client,
+    free_port,
+    prepare_environment,
+    running_api,
+    start_process,
+)
 from deployments.stack_processes import Part
 from deployments.stack_state import ProcessId, RunFolder
 from sec_core.errors import ConfigError
@@ -113,9 +120,30 @@ def run_worker(settings: Settings, options: StackSettings) -> None:
         while not ended.wait(TICK_S):
             worker.watch()
     finally:
-        worker.stop()
+        stop_worker(worker, api)
         _state_file(settings).unlink(missing_ok=True)
         logger.bind(stage="stack").info("the worker has stopped")
+
+
+def stop_worker(worker: Part, api: str) -> None:
+    """End a worker and its runs, and write down of these that they were cut off: they can be retried as they are."""
+    ended = [str(pid) for pid in worker.stop()]
+    if not ended:
+        return
+    cut_off = {
+        "type": "CRASHED",
+        "name": "Crashed",
+        "message": "The worker was stopped while this ran. Nothing that was captured is lost; press Retry.",
+    }
+    under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
+    try:
+        with api_client(api) as client:
+            for run in client.post("/flow_runs/filter", json=under_way).raise_for_status().json():
+                if str(run["infrastructure_pid"] or "") in ended:
+                    client.post(f"/flow_runs/{run['id']}/set_state", json={"state": cut_off}).raise_for_status()
+    except httpx.HTTPError as error:
+        # Where the server is gone too, the silence of these runs says the same a little later.
+        logger.bind(stage="stack").warning("the server was not told of runs cut off: {error}", error=repr(error))
 
 
 def worker_is_alive(settings: Settings) -> bool:
