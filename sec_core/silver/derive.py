@@ -16,9 +16,9 @@ import polars as pl
 from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
-from sec_core.silver.events import EVENT_SCHEMA, finish, identities
+from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.observations import HORA
-from sec_core.silver.stretches import no_stretches
+from sec_core.silver.stretches import no_stretches, rows_only_in
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sec_core.silver.rules import EventRules
     from sec_core.silver.store import SilverStore
+    from sec_core.silver.stretches import StretchChanges
 
 _SLACK = timedelta(days=2)
 """Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it."""
@@ -56,13 +57,11 @@ class Situation:
     Attributes:
         rules: Closing rules.
         newest: The newest loaded hour of the whole history, None when nothing is loaded.
-        newest_before: The same before this load.
         universe: Customers by region and month.
     """
 
     rules: EventRules
     newest: datetime | None
-    newest_before: datetime | None
     universe: pl.DataFrame
 
     @property
@@ -72,31 +71,30 @@ class Situation:
 
 
 def derive_month(
-    store: SilverStore, month: Month, before: pl.DataFrame, after: pl.DataFrame, situation: Situation, *, covered: bool
+    store: SilverStore, month: Month, changes: StretchChanges, situation: Situation, *, covered: bool
 ) -> Derived:
     """Bring the events that a month can touch up to date.
 
     Args:
         store: The tables, with the month's new stretches and loads written.
         month: The month.
-        before: Its stretches before.
-        after: Its stretches now.
+        changes: What became of its stretches.
         situation: Rules, newest hour, customers.
         covered: Whether the month's loaded hours or their shapes changed.
 
     Returns:
         What happened to events.
     """
-    is_detailed = pl.col("forma") == Shape.DETAILED.value
-    touched, derived = _detailed(store, month, before.filter(is_detailed), after.filter(is_detailed), situation)
-    old, new = before.filter(~is_detailed), after.filter(~is_detailed)
-    if covered or not old.equals(new):
+    touched, derived = _detailed(store, month, changes.of_shape(Shape.DETAILED), situation)
+    runs = changes.of_shape(Shape.AGGREGATED)
+    if covered or runs.gone.height or runs.made.height:
         around = _around(store, month, situation.reach)
-        touched = pl.concat([touched, _first_hits(old), _first_hits(new), _first_hits(around)])
-        derived = pl.concat([derived, _aggregated(store, pl.concat([new, around]), situation)])
-    changes = _write(store, touched, derived)
+        touched = pl.concat([touched, _first_hits(pl.concat([runs.before, around]))])
+        derived = pl.concat([derived, _aggregated(store, pl.concat([runs.after, around]), situation)])
+    # Every event begins with a stretch: what none began before is new.
+    done = _replace(store, store.events(touched["hash_id"].unique()), derived)
     reopened = reopen(store, situation)
-    return Derived(changes.new, changes.changed + reopened, changes.removed, changes.months)
+    return Derived(done.new, done.changed + reopened, done.removed, done.months)
 
 
 def derive_all_aggregated(store: SilverStore, situation: Situation) -> Derived:
@@ -111,10 +109,9 @@ def derive_all_aggregated(store: SilverStore, situation: Situation) -> Derived:
 
 def reopen(store: SilverStore, situation: Situation) -> int:
     """Open and close events near the newest loaded hour; returns how many changed."""
-    known = [hour for hour in (situation.newest, situation.newest_before) if hour is not None]
-    if situation.newest is None or not known:
+    if situation.newest is None:
         return 0
-    events = store.events_near_end(min(known) - situation.reach)
+    events = store.events_near_end(situation.newest - situation.reach)
     is_open = _is_open(store, events, situation)
     wrong = events.filter(pl.col("fin").is_null() != is_open)
     store.toggle_end(wrong["hash_id"])
@@ -122,26 +119,23 @@ def reopen(store: SilverStore, situation: Situation) -> int:
 
 
 def _detailed(
-    store: SilverStore, month: Month, before: pl.DataFrame, after: pl.DataFrame, situation: Situation
+    store: SilverStore, month: Month, changes: StretchChanges, situation: Situation
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    columns = before.columns
-    differing = pl.concat(
-        [
-            before.join(after, on=columns, how="anti", nulls_equal=True),
-            after.join(before, on=columns, how="anti", nulls_equal=True),
-        ]
-    )
-    keys = differing.select(detailed.KEY).unique()
+    """Identities of the events that exist for the keys whose stretches changed, and these keys' events now."""
+    keys = pl.concat([changes.gone, changes.made]).select(detailed.KEY).unique()
     if keys.is_empty():
-        return _first_hits(no_stretches()), pl.DataFrame(schema=EVENT_SCHEMA)
-    here = after.join(keys, on=detailed.KEY, how="semi")
-    parts = detailed.events(pl.concat([here, store.detailed_elsewhere(keys, month.first_day)]))
+        return _first_hits(no_stretches()), no_events()
+    elsewhere = store.detailed_elsewhere(keys, month.first_day)
+    before, here = (frame.join(keys, on=detailed.KEY, how="semi") for frame in (changes.before, changes.after))
+    parts = detailed.events(pl.concat([here, elsewhere]))
     is_open = parts["ultima_hora"] == situation.newest
-    return identities(differing).select("hash_id").unique(), finish(parts, is_open, situation.universe)
+    return _first_hits(pl.concat([before, elsewhere])), finish(parts, is_open, situation.universe)
 
 
 def _first_hits(rows: pl.DataFrame) -> pl.DataFrame:
     """Identities that events would have if each of these stretches were the first of one."""
+    if rows.is_empty():
+        return pl.DataFrame(schema={"hash_id": pl.Binary})
     return identities(rows.filter(pl.col("primera_hora").is_not_null())).select("hash_id")
 
 
@@ -205,6 +199,8 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
 
 
 def _aggregated(store: SilverStore, rows: pl.DataFrame, situation: Situation) -> pl.DataFrame:
+    if rows.is_empty():
+        return no_events()
     borders = {Month(day.year, day.month).start for day in rows["mes"].unique()}
     borders |= {Month(day.year, day.month).end for day in rows["mes"].unique()}
     usable = _usable(store, [(border - situation.reach, border + situation.reach) for border in borders], situation)
@@ -216,14 +212,13 @@ def _is_open(store: SilverStore, events: pl.DataFrame, situation: Situation) -> 
     """Which events are open, by the rule of their shape."""
     if situation.newest is None:
         return pl.repeat(value=False, n=events.height, dtype=pl.Boolean, eager=True)
+    in_newest = pl.col("ultima_hora") == situation.newest
+    if (events["forma"] == Shape.DETAILED.value).all():
+        return events.select(in_newest).to_series()
     near = [(situation.newest - situation.reach, situation.newest + HOUR)]
     usable = _usable(store, near, situation)
     by_run = aggregated.is_open(events["ultima_hora"], usable, situation.rules, situation.newest)
-    return events.select(
-        pl.when(pl.col("forma") == Shape.DETAILED.value)
-        .then(pl.col("ultima_hora") == situation.newest)
-        .otherwise(by_run)
-    ).to_series()
+    return events.select(pl.when(pl.col("forma") == Shape.DETAILED.value).then(in_newest).otherwise(by_run)).to_series()
 
 
 def _usable(store: SilverStore, spans: Iterable[tuple[datetime, datetime]], situation: Situation) -> pl.DataFrame:
@@ -247,15 +242,9 @@ def _chile_day(hour: datetime) -> date:
     return hour.astimezone(CHILE).date()
 
 
-def _write(store: SilverStore, touched: pl.DataFrame, derived: pl.DataFrame) -> Derived:
-    hashes = pl.concat([touched["hash_id"], derived["hash_id"]]).unique()
-    return _replace(store, store.events(hashes), derived)
-
-
 def _replace(store: SilverStore, old: pl.DataFrame, new: pl.DataFrame) -> Derived:
     """Write what differs, leave the rest alone."""
-    stale = old.join(new, on=new.columns, how="anti", nulls_equal=True)
-    fresh = new.join(old, on=new.columns, how="anti", nulls_equal=True)
+    stale, fresh = rows_only_in(old, new), rows_only_in(new, old)
     store.delete_events(stale["hash_id"])
     if fresh.height:
         store.insert_events(fresh)

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.rules import EventRules
-from sec_core.silver.session import Session, array, columns, uuids
-from sec_core.silver.stretches import STRETCH_KEY, STRETCH_SCHEMA
+from sec_core.silver.session import Session, columns, uuids
+from sec_core.silver.stretches import STRETCH_KEY, STRETCH_SCHEMA, no_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
-    from sec_core.hours import Month
+    from sec_core.silver.rules import EventRules
     from sec_core.silver.session import Parameter
+    from sec_core.silver.stretches import StretchChanges
+
+_KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 
 
 class EventTables(Session):
@@ -29,42 +31,44 @@ class EventTables(Session):
         sql = f"select {columns(STRETCH_SCHEMA)} from tramos where mes = $1"
         return self.query(sql, STRETCH_SCHEMA, month).sort(STRETCH_KEY, nulls_last=True)
 
-    def count_events(self, month: Month) -> int:
-        """Events with an hour in the month: stretches of one month always are of different events."""
-        sql = "select count(*) as n from tramos where mes = $1 and primera_hora is not null"
-        return int(self.query(sql, {"n": pl.Int64()}, month.first_day).item())
-
-    def replace_stretches(self, month: date, before: pl.DataFrame, after: pl.DataFrame) -> None:
-        """Turn the month's stretches from `before` into `after`, place by place: few hours change few places."""
+    def replace_stretches(self, month: date, changes: StretchChanges) -> None:
+        """Turn the month's stretches into what they are now, place by place: few hours change few places."""
         place = ["forma", "id_geografia"]
-        differing = pl.concat(
-            [
-                before.join(after, on=before.columns, how="anti", nulls_equal=True),
-                after.join(before, on=before.columns, how="anti", nulls_equal=True),
-            ]
-        )
-        places = differing.select(place).unique()
-        if before.height:
+        places = pl.concat([changes.gone, changes.made]).select(place).unique()
+        if changes.before.height:
             for (shape,), rows in places.partition_by("forma", as_dict=True).items():
                 self.execute(
-                    "delete from tramos where mes = $1 and forma = $2 and id_geografia = any($3::text::smallint[])",
+                    "delete from tramos where mes = $1 and forma = $2 and id_geografia = any($3::smallint[])",
                     month,
                     shape,
-                    array(rows["id_geografia"]),
+                    rows["id_geografia"],
                 )
-        self.append("tramos", after.join(places, on=place, how="semi"))
+        self.append("tramos", changes.after.join(places, on=place, how="semi", maintain_order="left"))
 
     def detailed_elsewhere(self, keys: pl.DataFrame, month: date) -> pl.DataFrame:
         """Detailed stretches in other months of keys (`id_geografia`, `id_empresa`, `fecha_inicio`)."""
-        sql = f"""
-            select {columns(STRETCH_SCHEMA, "t.")}
-            from unnest($1::text::smallint[], $2::text::smallint[], $3::text::date[])
-                as k(id_geografia, id_empresa, fecha_inicio)
-            join tramos t using (id_geografia, id_empresa, fecha_inicio)
-            where t.forma = 'detailed' and t.mes <> $4
-        """
-        arrays = [array(keys[name]) for name in ("id_geografia", "id_empresa", "fecha_inicio")]
-        return self.query(sql, STRETCH_SCHEMA, *arrays, month)
+        # Almost all outages begin in the month that lists them, and few of these are listed in another one: these are
+        # found by their start dates. Older ones are few, and looked for one by one.
+        own = keys.filter(pl.col("fecha_inicio") >= month)
+        older = keys.filter(pl.col("fecha_inicio") < month)
+        parts = [no_stretches()]
+        if own.height:
+            sql = f"""
+                select {columns(STRETCH_SCHEMA)} from tramos
+                where fecha_inicio between $1 and $2 and forma = 'detailed' and mes <> $3
+            """
+            days = own["fecha_inicio"].sort()
+            near = self.query(sql, STRETCH_SCHEMA, days[0], days[-1], month)
+            parts.append(near.join(own, on=_KEY, how="semi"))
+        if older.height:
+            sql = f"""
+                select {columns(STRETCH_SCHEMA, "t.")}
+                from unnest($1::smallint[], $2::smallint[], $3::date[]) as k(id_geografia, id_empresa, fecha_inicio)
+                join tramos t using (id_geografia, id_empresa, fecha_inicio)
+                where t.forma = 'detailed' and t.mes <> $4
+            """
+            parts.append(self.query(sql, STRETCH_SCHEMA, *(older[name] for name in _KEY), month))
+        return pl.concat(parts)
 
     def aggregated_near(
         self, month: date, places: Sequence[int] | None, *, since: datetime | None = None, until: datetime | None = None
@@ -76,7 +80,7 @@ class EventTables(Session):
         parts = ["mes = $1", "forma = 'aggregated'"]
         values: list[Parameter] = [month]
         for condition, value in (
-            ("id_geografia = any($N::text::smallint[])", None if places is None else array(places)),
+            ("id_geografia = any($N::smallint[])", None if places is None else pl.Series(places, dtype=pl.Int16)),
             ("(primera_hora is null or ultima_hora >= $N)", since),
             ("(primera_hora is null or primera_hora <= $N)", until),
         ):
@@ -94,7 +98,9 @@ class EventTables(Session):
 
     def events(self, hashes: pl.Series) -> pl.DataFrame:
         """Events by identity, by `EVENT_SCHEMA`."""
-        sql = f"select {columns(EVENT_SCHEMA)} from fact_interrupciones where hash_id = any($1::text::uuid[])"
+        if hashes.is_empty():
+            return pl.DataFrame(schema=EVENT_SCHEMA)
+        sql = f"select {columns(EVENT_SCHEMA)} from fact_interrupciones where hash_id = any($1::text[]::uuid[])"
         return self.query(sql, EVENT_SCHEMA, uuids(hashes))
 
     def events_near_end(self, since: datetime) -> pl.DataFrame:
@@ -109,7 +115,7 @@ class EventTables(Session):
             self.execute(
                 """
                 update fact_interrupciones set fin = case when fin is null then ultima_hora + interval '1 hour' end
-                where hash_id = any($1::text::uuid[])
+                where hash_id = any($1::text[]::uuid[])
                 """,
                 uuids(hashes),
             )
@@ -117,19 +123,19 @@ class EventTables(Session):
     def delete_events(self, hashes: pl.Series) -> None:
         """Remove events by identity."""
         if hashes.len():
-            self.execute("delete from fact_interrupciones where hash_id = any($1::text::uuid[])", uuids(hashes))
+            self.execute("delete from fact_interrupciones where hash_id = any($1::text[]::uuid[])", uuids(hashes))
 
     def insert_events(self, events: pl.DataFrame) -> None:
         """Add events, and the hours of the calendar that they begin in."""
-        months = sorted({value // 10_000 for value in events["id_tiempo"].unique()})
+        months = (events["id_tiempo"] // 10_000).unique().sort()
         self.execute(
             """
             select asegurar_tiempo(m) from (
-                select make_date(n / 100, n % 100, 1) as m, n from unnest($1::text::integer[]) as n
+                select make_date(n / 100, n % 100, 1) as m, n from unnest($1::integer[]) as n
             ) as meses
             where not exists (select from dim_tiempo t where t.id_tiempo = n * 10000 + 112)
             """,
-            array(months),
+            months,
         )
         self.append("fact_interrupciones", events)
 
@@ -173,12 +179,6 @@ class EventTables(Session):
         )
 
     # --- rules and quality ---
-
-    def rules(self) -> EventRules | None:
-        """The rules by which aggregated events were derived."""
-        schema = {name: pl.Int64() for name in ("umbral", "horas_cierre", "horas_sin_datos")}
-        found = self.query("select umbral, horas_cierre, horas_sin_datos from reglas", schema)
-        return EventRules(*found.row(0)) if found.height else None
 
     def write_rules(self, rules: EventRules) -> None:
         """Note by which rules aggregated events are derived from now on."""

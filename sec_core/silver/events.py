@@ -38,6 +38,8 @@ EVENT_SCHEMA: dict[str, pl.DataType] = {
 }
 """Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes."""
 
+_MD5 = hashlib.md5
+
 
 @cache
 def _codes() -> dict[int, str]:
@@ -47,6 +49,11 @@ def _codes() -> dict[int, str]:
 @cache
 def _companies() -> dict[int, str]:
     return {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
+
+
+def no_events() -> pl.DataFrame:
+    """A frame of events without rows."""
+    return pl.DataFrame(schema=EVENT_SCHEMA)
 
 
 def hash_id(id_geografia: int, id_empresa: int, beginning: str) -> bytes:
@@ -61,7 +68,7 @@ def hash_id(id_geografia: int, id_empresa: int, beginning: str) -> bytes:
         MD5 of `codigo_comuna|nombre_empresa|beginning`, 16 bytes.
     """
     text = f"{_codes()[id_geografia]}|{_companies()[id_empresa]}|{beginning}"
-    return hashlib.md5(text.encode(), usedforsecurity=False).digest()
+    return _MD5(text.encode(), usedforsecurity=False).digest()
 
 
 def detailed_beginning(day: date) -> str:
@@ -95,7 +102,15 @@ def identities(parts: pl.DataFrame) -> pl.DataFrame:
     known = parts.with_columns(hora=_own_hour()).join(
         beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"
     )
-    hashes = [hash_id(*key) for key in known.select("id_geografia", "id_empresa", "texto").iter_rows()]
+    texts = known.select(
+        pl.concat_str(
+            pl.col("id_geografia").replace_strict(_codes(), return_dtype=pl.String),
+            pl.col("id_empresa").replace_strict(_companies(), return_dtype=pl.String),
+            "texto",
+            separator="|",
+        ).cast(pl.Binary)
+    ).to_series()
+    hashes = [_MD5(text, usedforsecurity=False).digest() for text in texts]
     return known.with_columns(pl.Series("hash_id", hashes, dtype=pl.Binary)).drop("hora", "texto")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -11,7 +12,8 @@ from sec_core.hours import Month
 from sec_core.silver.archive import ArchivedMonth
 from sec_core.silver.imputation import Regla
 from sec_core.silver.observations import HORA, OBSERVATION_SCHEMA, QUALITY_SCHEMA
-from sec_core.silver.session import Session, array, columns
+from sec_core.silver.rules import EventRules
+from sec_core.silver.session import Session, columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +41,21 @@ _QUALITY_OF_ROWS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the whole history says to a load of one month.
+
+    Attributes:
+        newest: The newest loaded hour.
+        archived: Whether the month's observations are in the archive.
+        rules: The rules by which aggregated events were derived, None before the first load.
+    """
+
+    newest: datetime | None
+    archived: bool
+    rules: EventRules | None
+
+
 class HourTables(Session):
     """`cargas`, `fact_observaciones`, `archivo`, `nombres_no_resueltos`, `calidad_imputacion`."""
 
@@ -62,6 +79,21 @@ class HourTables(Session):
         schema = {"hora": HORA, "forma": pl.String()}
         sql = "select hora, forma from cargas where hora >= $1 and hora < $2"
         return pl.concat([pl.DataFrame(schema=schema), *(self.query(sql, schema, *span) for span in spans)])
+
+    def standing(self, month: Month) -> Standing:
+        """What a load of a month has to know before it writes; needs the lock."""
+        schema = {
+            "newest": HORA,
+            "archived": pl.Boolean(),
+            **{name: pl.Int64() for name in ("umbral", "horas_cierre", "horas_sin_datos")},
+        }
+        sql = """
+            select (select max(hora) from cargas) as newest,
+                exists (select from archivo where mes = $1) as archived, umbral, horas_cierre, horas_sin_datos
+            from (select) as una left join reglas on true
+        """
+        newest, archived, *rules = self.query(sql, schema, month.first_day).row(0)
+        return Standing(newest, archived, None if rules[0] is None else EventRules(*rules))
 
     def newest(self) -> datetime | None:
         """The newest loaded hour of the whole history."""
@@ -87,19 +119,24 @@ class HourTables(Session):
     def remove_hours(self, hours: Sequence[datetime]) -> None:
         """Take hours out of observations, loads and unresolved names."""
         if hours:
-            listed = array(hour.isoformat() for hour in hours)
+            listed = pl.Series(hours, dtype=HORA)
             for table in ("fact_observaciones", "nombres_no_resueltos", "cargas"):
                 # The bounds let PostgreSQL look into one partition only.
                 self.execute(
-                    f"delete from {table} where hora >= $2 and hora <= $3 and hora = any($1::text::timestamptz[])",
+                    f"delete from {table} where hora >= $2 and hora <= $3 and hora = any($1::timestamptz[])",
                     listed,
                     min(hours),
                     max(hours),
                 )
 
-    def ensure_partition(self, month: Month) -> None:
-        """Make the month's partition of the observations."""
-        self.execute("select 1 from (select asegurar_particion($1::date)) as made", month.first_day)
+    def append_observations(self, month: Month, rows: pl.DataFrame) -> None:
+        """Add observations of a month, making its partition where there is none."""
+        made = self.query(
+            "select preparar_particion($1::date) as nueva", {"nueva": pl.Boolean()}, month.first_day
+        ).item()
+        self.append(f"fact_observaciones_{month.year:04d}{month.month:02d}", rows)
+        if made:
+            self.execute("select 1 from (select unir_particion($1::date)) as hecha", month.first_day)
 
     def observations(self, month: Month) -> pl.DataFrame:
         """The month's observations, by `OBSERVATION_SCHEMA`, from the database or the archive.
@@ -162,16 +199,14 @@ class HourTables(Session):
         return rows.height
 
     def restore_month(self, month: Month) -> None:
-        """Bring an archived month back into the database, before hours of it are replaced.
+        """Bring a month that is in the archive back into the database, before hours of it are replaced.
 
         Raises:
             StorageError: The archive's file is missing or damaged.
         """
-        if self.archived(month) is not None:
-            rows = self.observations(month)
-            self.ensure_partition(month)
-            self.append("fact_observaciones", rows)
-            self.execute("delete from archivo where mes = $1", month.first_day)
+        rows = self.observations(month)
+        self.append_observations(month, rows)
+        self.execute("delete from archivo where mes = $1", month.first_day)
 
     def _open_archive(self) -> Archive:
         if self._archive is None:
@@ -203,13 +238,13 @@ class HourTables(Session):
         """Count capped events again in months of `inicio`."""
         listed = sorted(set(event_months))
         if listed:
-            months = array(listed)
-            self.execute("delete from calidad_imputacion where regla = 'tope' and mes = any($1::text::date[])", months)
+            months = pl.Series(listed, dtype=pl.Date)
+            self.execute("delete from calidad_imputacion where regla = 'tope' and mes = any($1::date[])", months)
             self.execute(
                 """
                 insert into calidad_imputacion (mes, regla, filas, total)
                 select m, 'tope', count(*) filter (where topado), count(*)
-                from unnest($1::text::date[]) as m
+                from unnest($1::date[]) as m
                 join fact_interrupciones e on e.inicio >= m::timestamp at time zone 'America/Santiago'
                     and e.inicio < (m + interval '1 month')::timestamp at time zone 'America/Santiago'
                 group by m

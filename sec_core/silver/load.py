@@ -7,6 +7,7 @@ month as it was or as it is, never a part of it; a killed load leaves it as it w
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +24,7 @@ from sec_core.silver.imputation import Regla
 from sec_core.silver.observations import HORA, Body, Observed, observe
 from sec_core.silver.rules import EventRules
 from sec_core.silver.store import SilverStore
+from sec_core.silver.stretches import StretchChanges
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
+    from sec_core.silver.hour_tables import Standing
 
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body."""
@@ -93,6 +96,17 @@ class _Plan:
         return not self.load and not self.remove
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a month holds after its load."""
+
+    month: Month
+    plan: _Plan
+    hours: pl.DataFrame
+    stretches: pl.DataFrame
+    derived: Derived | None = None
+
+
 def load_month(
     database: Database,
     bodies: BodyReader,
@@ -129,16 +143,16 @@ def load_month(
     with database.adbc() as connection:
         store = SilverStore(connection, Archive(settings.archive_dir))
         while True:
-            plan = _plan(store, values, month, only, force=force)
-            if plan.empty and store.rules() == rules:
-                return _report(store, month, plan, None)
+            held = store.loaded(month.start, month.end)
+            plan = _plan(held, values, month, only, force=force)
+            if plan.empty and store.standing(month).rules == rules:
+                return _report(store, _Loaded(month, plan, held, store.stretches(month.first_day)))
             connection.rollback()  # no transaction stays open while bodies are read
             observed = observe(_bodies(plan, bodies), names)
             store.lock()
             # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
             if not _stale(plan, values, month):
-                derived = _write(store, month, plan, observed, rules)
-                return _report(store, month, plan, derived)
+                return _report(store, _write(store, month, plan, observed, rules))
             connection.rollback()
 
 
@@ -205,14 +219,12 @@ def _ledger(database: Database) -> HourValues:
 
 
 def _plan(
-    store: SilverStore, values: HourValues, month: Month, only: Collection[datetime] | None, *, force: bool
+    loaded: pl.DataFrame, values: HourValues, month: Month, only: Collection[datetime] | None, *, force: bool
 ) -> _Plan:
     wanted = {value.hour: value for value in values.values(month.start, month.end)}
     held = {
         hour: (shape, captured_at, sha256)
-        for hour, shape, captured_at, sha256 in store.loaded(month.start, month.end)
-        .select("hora", "forma", "capturado_en", "sha256")
-        .iter_rows()
+        for hour, shape, captured_at, sha256 in loaded.select("hora", "forma", "capturado_en", "sha256").iter_rows()
     }
     load = {
         hour: value
@@ -232,42 +244,68 @@ def _stale(plan: _Plan, values: HourValues, month: Month) -> bool:
     return any(now.get(hour) != value for hour, value in plan.load.items()) or any(hour in now for hour in plan.remove)
 
 
-def _write(store: SilverStore, month: Month, plan: _Plan, observed: Observed, rules: EventRules) -> Derived:
+def _write(store: SilverStore, month: Month, plan: _Plan, observed: Observed, rules: EventRules) -> _Loaded:
     """Everything that a load writes, in its order; the lock is held."""
-    store.restore_month(month)
-    newest_before = store.newest()
+    standing = store.standing(month)
+    if standing.archived:
+        store.restore_month(month)
     held = store.loaded(month.start, month.end)
-    stretches_before = store.stretches(month.first_day)
-    _replace_hours(store, month, plan, observed, held)
-    now = store.loaded(month.start, month.end)
+    before = store.stretches(month.first_day)
+    now = _hours_now(held, plan, observed)
+    _replace_hours(store, plan, observed, held, now)
     complete = now["hora"].is_in(list(plan.load)).all()
-    observations = observed.observations if complete else store.observations(month)
-    stretches = _stretches(observations, now, rules, month)
-    store.replace_stretches(month.first_day, stretches_before, stretches)
-    situation = Situation(rules, store.newest(), newest_before, store.universe())
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # PostgreSQL takes the rows while the rules are applied to them: each has a core of its own.
+        appended = beside.submit(_append, store, month, observed)
+        if not complete:
+            appended.result()
+        observations = observed.observations if complete else store.observations(month)
+        changes = StretchChanges.between(before, _stretches(observations, now, rules, month))
+        appended.result()
+    store.replace_stretches(month.first_day, changes)
+    situation = Situation(rules, _newest(store, standing, month, now), store.universe())
     covered = not held.select("hora", "forma").equals(now.select("hora", "forma"))
-    derived = derive_month(store, month, stretches_before, stretches, situation, covered=covered)
+    derived = derive_month(store, month, changes, situation, covered=covered)
     months = derived.months
-    if store.rules() != rules:
-        months |= _apply_rules(store, situation).months
+    if standing.rules != rules:
+        months |= _apply_rules(store, standing.rules, situation).months
     store.refresh_quality(month, sorted(months))
-    return derived
+    return _Loaded(month, plan, now, changes.after, derived)
 
 
-def _replace_hours(store: SilverStore, month: Month, plan: _Plan, observed: Observed, held: pl.DataFrame) -> None:
-    out = set(plan.load) | set(plan.remove)
-    store.remove_hours([hour for hour in held["hora"] if hour in out])
-    if not plan.load:
-        return
+def _hours_now(held: pl.DataFrame, plan: _Plan, observed: Observed) -> pl.DataFrame:
+    """Rows of `cargas` of the month as they will be."""
     captures = pl.DataFrame(
         [(hour, value.captured_at, value.sha256) for hour, value in plan.load.items()],
         schema={"hora": HORA, "capturado_en": HORA, "sha256": pl.String},
         orient="row",
     )
-    store.ensure_partition(month)
-    store.append("fact_observaciones", observed.observations)
-    store.append("cargas", observed.quality.join(captures, on="hora").select(list(LOADED_SCHEMA)))
+    stay = held.filter(~pl.col("hora").is_in([*plan.load, *plan.remove]))
+    new = observed.quality.join(captures, on="hora").select(pl.col(n).cast(kind) for n, kind in LOADED_SCHEMA.items())
+    return pl.concat([stay, new]).sort("hora")
+
+
+def _replace_hours(store: SilverStore, plan: _Plan, observed: Observed, held: pl.DataFrame, now: pl.DataFrame) -> None:
+    out = set(plan.load) | set(plan.remove)
+    store.remove_hours([hour for hour in held["hora"] if hour in out])
+    store.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
     store.append("nombres_no_resueltos", observed.unresolved)
+
+
+def _append(store: SilverStore, month: Month, observed: Observed) -> None:
+    if observed.quality.height:
+        store.append_observations(month, observed.observations)
+
+
+def _newest(store: SilverStore, standing: Standing, month: Month, now: pl.DataFrame) -> datetime | None:
+    """The newest loaded hour of the whole history, as it is now."""
+    here: datetime | None = now["hora"][-1] if now.height else None
+    before = standing.newest
+    if before is None or before < month.start:
+        return here if here is not None else before
+    if before >= month.end:
+        return before
+    return here if here is not None else store.newest()
 
 
 def _stretches(observations: pl.DataFrame, loaded: pl.DataFrame, rules: EventRules, month: Month) -> pl.DataFrame:
@@ -282,35 +320,35 @@ def _stretches(observations: pl.DataFrame, loaded: pl.DataFrame, rules: EventRul
     )
 
 
-def _apply_rules(store: SilverStore, situation: Situation) -> Derived:
+def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situation) -> Derived:
     """Derive all aggregated events by other rules than those before."""
-    known = store.rules()
     store.write_rules(situation.rules)
     if known is None:
         return Derived(0, 0, 0, frozenset())
     for month in store.months_loaded(Shape.AGGREGATED):
         loaded = store.loaded(month.start, month.end)
         rows = _stretches(store.observations(month), loaded, situation.rules, month)
-        store.replace_stretches(month.first_day, store.stretches(month.first_day), rows)
+        store.replace_stretches(month.first_day, StretchChanges.between(store.stretches(month.first_day), rows))
     return derive_all_aggregated(store, situation)
 
 
-def _report(store: SilverStore, month: Month, plan: _Plan, derived: Derived | None) -> LoadReport:
-    loaded = store.loaded(month.start, month.end)
-    sums = loaded.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
+def _report(store: SilverStore, loaded: _Loaded) -> LoadReport:
+    sums = loaded.hours.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
     rules = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
+    derived = loaded.derived
     return LoadReport(
-        month=month,
-        hours_loaded=len(plan.load),
-        hours_removed=len(plan.remove),
-        hours=loaded.height,
+        month=loaded.month,
+        hours_loaded=len(loaded.plan.load),
+        hours_removed=len(loaded.plan.remove),
+        hours=loaded.hours.height,
         rows=sums["n_filas"],
         observations=sums["n_observaciones"],
         customers=sums["clientes"],
-        events=store.count_events(month),
+        # Stretches of one month always are of different events.
+        events=loaded.stretches["primera_hora"].count(),
         events_new=derived.new if derived else 0,
         events_changed=derived.changed if derived else 0,
         events_removed=derived.removed if derived else 0,
         imputed={rule.value: sums[f"filas_{rule.value}"] for rule in rules},
-        unresolved=store.count_unresolved(month),
+        unresolved=store.count_unresolved(loaded.month),
     )

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import adbc_driver_manager
 import polars as pl
+import pyarrow as pa
 
 from sec_core.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date, datetime
 
     from adbc_driver_postgresql.dbapi import Connection
 
-    Parameter = str | int | date | datetime
+    Parameter = str | int | date | datetime | pl.Series
+    """A series is an array in SQL."""
 
 LOAD_LOCK = 7_301_946_023
 """One load writes at a time, in any process: it is held for a fraction of a second, and decoding is done before."""
@@ -38,14 +40,16 @@ class Session:
             DatabaseError: PostgreSQL refused the statement.
         """
         with translated(), self.connection.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
+            cursor.execute(sql, _bound(parameters))
             frame = pl.DataFrame(cursor.fetch_arrow_table())
+        if frame.schema == schema:
+            return frame
         return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
 
     def execute(self, sql: str, *parameters: Parameter) -> None:
         """Run a statement for its effect; raises as `query` does."""
         with translated(), self.connection.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
+            cursor.execute(sql, _bound(parameters))
 
     def append(self, table: str, frame: pl.DataFrame, *, temporary: bool = False) -> None:
         """Add rows to a table whose columns the frame names, types as they are there; raises as `query` does.
@@ -83,11 +87,20 @@ def columns(names: Iterable[str], alias: str = "") -> str:
     return ", ".join(f"{alias}{name}" for name in names)
 
 
-def array(values: Iterable[object]) -> str:
-    """A PostgreSQL array literal of numbers, dates or instants, which need no escapes."""
-    return "{" + ",".join(f'"{value}"' for value in values) + "}"
+def uuids(hashes: pl.Series) -> pl.Series:
+    """Identities given as 16 bytes each, to be bound as `text[]`."""
+    return hashes.bin.encode("hex")
 
 
-def uuids(hashes: pl.Series) -> str:
-    """An array literal of identities given as 16 bytes each."""
-    return array(hashes.bin.encode("hex"))
+def _bound(parameters: Sequence[Parameter]) -> pa.RecordBatch | None:
+    """One row of parameters: in Arrow, arrays go over without being spelled out."""
+    if not parameters:
+        return None
+    return pa.record_batch([_column(value) for value in parameters], names=[f"p{n}" for n in range(len(parameters))])
+
+
+def _column(value: Parameter) -> pa.Array:
+    if not isinstance(value, pl.Series):
+        return pa.array([value])
+    items = value.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pa.ListArray.from_arrays(pa.array([0, len(items)], pa.int32()), items)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from sec_core.silver.observations import HORA
+
+if TYPE_CHECKING:
+    from sec_core.bronze.model import Shape
 
 STRETCH_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
@@ -44,6 +50,40 @@ EVENT_PARTS: dict[str, pl.DataType] = {
     "imputaciones": pl.Int16(),
 }
 """Columns of a merged event before its identity, end and cap are known."""
+
+
+@dataclass(frozen=True, slots=True)
+class StretchChanges:
+    """What became of a month's stretches.
+
+    Attributes:
+        before: As they were.
+        after: As they are now.
+        gone: Rows of `before` that are not in `after`.
+        made: Rows of `after` that were not in `before`.
+    """
+
+    before: pl.DataFrame
+    after: pl.DataFrame
+    gone: pl.DataFrame
+    made: pl.DataFrame
+
+    @classmethod
+    def between(cls, before: pl.DataFrame, after: pl.DataFrame) -> StretchChanges:
+        """Compare two states of a month."""
+        return cls(before, after, rows_only_in(before, after), rows_only_in(after, before))
+
+    def of_shape(self, shape: Shape) -> StretchChanges:
+        """The part of one shape."""
+        mine = pl.col("forma") == shape.value
+        return StretchChanges(*(frame.filter(mine) for frame in (self.before, self.after, self.gone, self.made)))
+
+
+def rows_only_in(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
+    """Rows of one frame that another with the same columns lacks, in any order."""
+    if left.is_empty() or right.is_empty():
+        return left
+    return left.join(right, on=left.columns, how="anti", nulls_equal=True)
 
 
 def no_stretches() -> pl.DataFrame:

@@ -45,27 +45,45 @@ comment on column fact_observaciones.clientes_afectados is 'Customers without su
 comment on column fact_observaciones.n_filas is 'Source rows summed here.';
 comment on column fact_observaciones.imputaciones is 'Union of the imputation bits of these rows; the bits are documented in sec_core/silver/imputation.py.';
 
--- A partition is made aside and then attached: readers of other months are not kept waiting.
-create function asegurar_particion(mes date) returns void language plpgsql as $$
+-- A partition is made aside and then attached: readers of other months are not kept waiting. Its index is made when it
+-- is attached: a load fills it before, which costs half of filling it with the index in place.
+create function preparar_particion(mes date) returns boolean language plpgsql as $$
 declare
     primero date := date_trunc('month', mes)::date;
     nombre  text := 'fact_observaciones_' || to_char(primero, 'YYYYMM');
-    desde   timestamptz := primero::timestamp at time zone 'America/Santiago';
-    hasta   timestamptz := (primero + interval '1 month')::timestamp at time zone 'America/Santiago';
-    columna record;
 begin
     if exists (select from pg_inherits where inhrelid = to_regclass('public.' || nombre)) then
-        return;
+        return false;
     end if;
     perform pg_advisory_xact_lock(hashtext('asegurar_particion'));
     if exists (select from pg_inherits where inhrelid = to_regclass('public.' || nombre)) then
-        return;
+        return false;
     end if;
-    execute format('create table public.%I (like public.fact_observaciones including all)', nombre);
+    execute format('create table public.%I (like public.fact_observaciones including all excluding indexes)', nombre);
     execute format('comment on table public.%I is %L', nombre,
         'Partition of fact_observaciones: the Chilean month ' || to_char(primero, 'YYYY-MM') || '.');
+    return true;
+end
+$$;
+comment on function preparar_particion(date) is 'Makes the table for the Chilean month of a date, without index and not yet part of fact_observaciones, and says whether it did: not where the partition exists. To be followed by unir_particion in the same transaction.';
+
+create function unir_particion(mes date) returns void language plpgsql as $$
+declare
+    primero date := date_trunc('month', mes)::date;
+begin
     execute format('alter table public.fact_observaciones attach partition public.%I for values from (%L) to (%L)',
-        nombre, desde, hasta);
+        'fact_observaciones_' || to_char(primero, 'YYYYMM'),
+        primero::timestamp at time zone 'America/Santiago',
+        (primero + interval '1 month')::timestamp at time zone 'America/Santiago');
+end
+$$;
+comment on function unir_particion(date) is 'Makes the table of preparar_particion a partition of fact_observaciones, with its index.';
+
+create function asegurar_particion(mes date) returns void language plpgsql as $$
+begin
+    if preparar_particion(mes) then
+        perform unir_particion(mes);
+    end if;
 end
 $$;
 comment on function asegurar_particion(date) is 'Makes the partition of fact_observaciones for the Chilean month of a date unless it exists; safe from several sessions at once.';
@@ -86,10 +104,12 @@ create table tramos (
     previo_cliente_horas   bigint not null default 0,
     previo_n_observaciones integer not null default 0,
     previo_imputaciones    smallint not null default 0,
-    unique nulls not distinct (mes, forma, id_geografia, id_empresa, fecha_inicio, primera_hora),
+    -- The shape needs no place in the key: only detailed stretches have a start date.
+    unique nulls not distinct (mes, id_geografia, id_empresa, fecha_inicio, primera_hora),
+    check ((forma = 'detailed') = (fecha_inicio is not null)),
     check (num_nulls(primera_hora, ultima_hora, hora_maximo, maximo, cliente_horas, n_observaciones, imputaciones) in (0, 7))
 );
-create index tramos_lugar on tramos (id_geografia, id_empresa, fecha_inicio);
+create index tramos_fecha on tramos (fecha_inicio, id_geografia, id_empresa) where fecha_inicio is not null;
 comment on table tramos is 'Stretches: the part of an event that lies inside one Chilean month, with sums that can be merged. Events are derived from these alone.';
 comment on column tramos.mes is 'First day of the month, wall clock of America/Santiago.';
 comment on column tramos.forma is 'Which rule made it: detailed or aggregated.';
