@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from loguru import logger
 from prefect import flow
+from prefect.deployments import arun_deployment
+from prefect.flow_runs import wait_for_flow_run
 from pydantic import Field
 
 from flows.artifacts import show_month, show_months
@@ -23,10 +25,13 @@ from tasks.run_log import ensure_logging
 from tasks.runtime import open_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
+
+    from prefect.client.schemas.objects import FlowRun
 
     from tasks.runtime import Runtime
 
+RERUN_MONTH = "rerun-month/rerun-month"
 ALL_FAILED: Literal["all failed"] = "all failed"
 
 
@@ -36,8 +41,9 @@ async def backfill(
     last: MonthText,
     order: Order = Order.NEWEST_FIRST,
     wait_for_circuit: WaitForSource = True,
+    share: Annotated[bool, Field(title="Share among workers")] = False,
 ) -> list[SyncReport]:
-    """Capture and load many months, one after the other, then build and publish Gold once.
+    """Capture and load many months, then build and publish Gold once.
 
     It can be stopped at any time: run again, it asks only for what is missing.
 
@@ -46,6 +52,8 @@ async def backfill(
         last: The latest month as YYYY-MM.
         order: Whether to begin with the newest month or the oldest.
         wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        share: Make a run of `rerun-month` of each month, which any number of workers can take; needs deployments.
+            Otherwise this run works through them one after the other.
 
     Returns:
         Figures of each month, in the order of work.
@@ -57,6 +65,8 @@ async def backfill(
     months = _months(first, last)
     if order is Order.NEWEST_FIRST:
         months.reverse()
+    if share:
+        return await _share_out(months, wait_for_circuit=wait_for_circuit)
     return await _work_through(months, ALL_PARTS, wait_for_circuit=wait_for_circuit)
 
 
@@ -146,6 +156,30 @@ async def _work_through(
         await finish(Work(), parts)
         await show_months(reports)
     if any(described.missing for described in reports) and Part.CAPTURE in parts:
+        raise MonthsIncomplete(reports)
+    return reports
+
+
+async def _share_out(months: Sequence[Month], *, wait_for_circuit: bool) -> list[SyncReport]:
+    """Hand each month to whichever worker is free, wait for all of them, and finish once."""
+    settings = load_settings()
+    ensure_logging(settings)
+    parameters = {"redo": [Part.CAPTURE.value, Part.LOAD.value], "wait_for_circuit": wait_for_circuit}
+    started = [
+        await arun_deployment(RERUN_MONTH, parameters={**parameters, "months": str(month)}, timeout=0)
+        for month in months
+    ]
+    logger.bind(stage="run").info("{count} months are handed to the workers", count=len(started))
+    for month, started_run in zip(months, started, strict=True):
+        ended = await cast("Awaitable[FlowRun]", wait_for_flow_run(started_run.id, timeout=None, poll_interval=2))
+        logger.bind(stage="run", month=str(month)).info(
+            "ended as {state}", state=ended.state.name if ended.state else "unknown"
+        )
+    async with open_runtime(settings) as run:
+        reports = [await asyncio.to_thread(describe_month, run, month, Work()) for month in months]
+        await finish(Work(), [Part.GOLD, Part.PUBLISH])
+        await show_months(reports)
+    if any(described.missing for described in reports):
         raise MonthsIncomplete(reports)
     return reports
 
