@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from loguru import logger
 
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from sec_core.bronze.record import Recorded
     from sec_core.clock import Clock
     from sec_core.source.client import SourceClient
+
+_GATHER_S: Final = 0.02
+"""How long answers are gathered before they are written down together."""
+
+_MOST_UNWRITTEN: Final = 2
+"""Answers that may wait to be written down, for each request that may be in flight; more are not asked for.
+
+It bounds the memory when the disk or the database is slow, and what a kill makes the next run ask for again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +157,8 @@ class _Round:
         self._on_hour = on_hour
         self._around = second_look_among
         self._findings: asyncio.Queue[Finding | None] = asyncio.Queue()
+        self._unwritten = 0
+        self._room = asyncio.Event()
         self._attempted: dict[datetime, SourceError] = {}
         self._changed: asyncio.Future[UnexpectedBody] = asyncio.get_running_loop().create_future()
 
@@ -167,7 +178,7 @@ class _Round:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
             for hour, error in self._attempted.items():
-                self._findings.put_nowait(self._interrupted(hour, error))
+                self._put(self._interrupted(hour, error))
             self._findings.put_nowait(None)
             recorded = await writer
         # Where nothing but odd bodies opened the circuit, the change of the source is what a person must hear of.
@@ -199,20 +210,27 @@ class _Round:
 
     async def _ask(self, waiting: Iterator[datetime]) -> None:
         for hour in waiting:
+            await self._room.wait()
             try:
                 found = await self._client.hour(hour, on_failure=partial(self._note, hour))
             except CircuitOpen:
                 raise
             except SourceError as error:
                 self._attempted.pop(hour, None)
-                self._findings.put_nowait(self._failed(hour, error))
+                self._put(self._failed(hour, error))
                 if not isinstance(error, SourceUnavailable | SourceRefused | UnexpectedBody):
                     raise
             else:
                 self._attempted.pop(hour, None)
                 suspect = self._stays_cut_short(hour, found.verdict.rows)
                 finding = Finding(hour, found.answer.received_at, found.answer.body, found.verdict, suspect=suspect)
-                self._findings.put_nowait(finding)
+                self._put(finding)
+
+    def _put(self, finding: Finding) -> None:
+        self._findings.put_nowait(finding)
+        self._unwritten += 1
+        if self._unwritten >= _MOST_UNWRITTEN * self._client.max_concurrency:
+            self._room.clear()
 
     def _note(self, hour: datetime, error: SourceError) -> None:
         self._attempted[hour] = error
@@ -233,9 +251,13 @@ class _Round:
 
     async def _write(self) -> list[Recorded]:
         recorded: list[Recorded] = []
+        self._room.set()
         more = True
         while more:
             batch = [await self._findings.get()]
+            if None not in batch:
+                # Writing down twenty hours takes little longer than one.
+                await asyncio.sleep(_GATHER_S)
             while not self._findings.empty():
                 batch.append(self._findings.get_nowait())
             more = None not in batch
@@ -245,6 +267,8 @@ class _Round:
                 entries = await asyncio.to_thread(self._ledger.record, findings)
                 recorded += entries
                 self._tell(entries)
+                self._unwritten -= len(findings)
+                self._room.set()
         return recorded
 
     def _tell(self, entries: Sequence[Recorded]) -> None:

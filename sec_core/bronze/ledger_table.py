@@ -15,7 +15,7 @@ from sec_core.bronze.model import HourState, Origin, Shape
 from sec_core.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sec_core.db.database import Database
     from sec_core.hours import Month
@@ -128,7 +128,13 @@ def to_revision(row: dict[str, Any]) -> Revision:
 
 def read_rows(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
     """Ledger rows of some hours; hours without a row are absent."""
-    revisions = read_revisions(cursor, hours)
+    return read_rows_of(cursor, hours, read_revisions(cursor, hours))
+
+
+def read_rows_of(
+    cursor: Cursor, hours: Sequence[datetime], revisions: Mapping[datetime, Sequence[Revision]]
+) -> dict[datetime, LedgerRow]:
+    """Ledger rows of some hours whose revisions are known; hours without a row are absent."""
     cursor.execute(f"select {', '.join(_ROW_COLUMNS)} from capturas where hora = any(%s)", (list(hours),))
     found = {}
     for row in cursor:

@@ -100,7 +100,8 @@ def record(database: Database, store: BronzeStore, journal: Journal, findings: S
         with table.transaction(database) as cursor:
             table.lock_month(cursor, month)
             hours = sorted({item.hour for item in items})
-            book = _Book(store, table.read_rows(cursor, hours), table.read_revisions(cursor, hours))
+            revisions = table.read_revisions(cursor, hours)
+            book = _Book(store, table.read_rows_of(cursor, hours, revisions), revisions)
             done = [entry for item in items if (entry := book.enter(item)) is not None]
             journal.append(month, [entry.outcome for entry in done])
             table.write_revisions(cursor, book.new_revisions)
@@ -148,8 +149,8 @@ class _Book:
         name = BodyName(finding.hour, finding.at, finding.origin)
         while any(item.body.captured_at == name.captured_at for item in held):
             name = replace(name, captured_at=name.captured_at + _TICK)
-        self._store.put(name, finding.body)
-        return replace(outcome, body=body_of(name, finding.body, finding.verdict, sha256))
+        key = self._store.put(name, finding.body)
+        return replace(outcome, body=body_of(name, finding.body, finding.verdict, sha256=sha256, key=key))
 
 
 def describe(
@@ -164,12 +165,14 @@ def describe(
     return Outcome(hour, at, Result.CAPTURED, asked=asked, suspect=suspect)
 
 
-def body_of(name: BodyName, body: bytes, verdict: Classified, sha256: str | None = None) -> Body:
-    """How the ledger describes a kept body."""
+def body_of(
+    name: BodyName, body: bytes, verdict: Classified, *, sha256: str | None = None, key: str | None = None
+) -> Body:
+    """How the ledger describes a kept body; hash and key are worked out where they are not known."""
     return Body(
         captured_at=name.captured_at,
         origin=name.origin,
-        key=name.key,
+        key=key or name.key,
         sha256=sha256 or digest(body),
         size=len(body),
         rows=verdict.rows,

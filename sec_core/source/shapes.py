@@ -149,7 +149,7 @@ def _classify_rows(rows: list[Any]) -> Classified:
         number = next(i for i, row in enumerate(rows) if _counts_if_all_fit([row], KEYS[shape]) is None)
         reason = _describe_misfit(rows[number], number, len(rows), shape)
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=reason)
-    total = sum(map(_valid_count, counts))
+    total = _sum_of_valid(counts)
     # The sum is kept in a 64-bit column; a body whose counts overflow it can't be a count of customers.
     if total > _INT64_MAX:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason="the customers of all rows don't fit 64 bits")
@@ -171,15 +171,18 @@ def _counts_if_all_fit(rows: list[Any], keys: frozenset[str]) -> Sequence[object
     columns = zip(*map(dict.values, rows), strict=True) if not orders else ([row[key] for row in rows] for key in order)
     counts: Sequence[object] | None = None
     for key, column in zip(order, columns, strict=True):
-        if not _TYPES.get(key, _DATE_PART).issuperset(map(type, column)):
+        if not set(map(type, column)) <= _TYPES.get(key, _DATE_PART):
             return None
         if key == "CLIENTES_AFECTADOS":
             counts = column
     return counts
 
 
-def _valid_count(value: object) -> int:
-    return value if type(value) is int and 0 <= value <= MAX_CUSTOMERS else (customer_count(value) or 0)
+def _sum_of_valid(counts: Sequence[object]) -> int:
+    plain = [value for value in counts if type(value) is int]
+    if len(plain) == len(counts) and min(plain) >= 0 and max(plain) <= MAX_CUSTOMERS:
+        return sum(plain)
+    return sum(customer_count(value) or 0 for value in counts)
 
 
 def _nearest_shape(row: dict[str, object]) -> Shape:

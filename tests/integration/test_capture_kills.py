@@ -84,7 +84,7 @@ def test_killed_at_random_instants(database: Database, make_settings: MakeSettin
     for hour, row in rows.items():
         assert row.revisions == 1
         assert (row.value.customers if row.value else 0) == customers[hour]
-    # Only what was in flight, not yet kept, or empty was asked for again.
-    assert asked_again <= (KILLS + 1) * (8 + 5 + 16)
+    # Only what was in flight or about to be (16), not yet written down (16), or empty (5) was asked for again.
+    assert asked_again <= (KILLS + 1) * (16 + 16 + 5)
     ledger.rebuild()
     assert ledger.rows(MONTH.hours()) == rows
