@@ -57,6 +57,8 @@ def prepare_environment(settings: Settings) -> None:
     defaults = {
         "PREFECT_HOME": str(settings.prefect_dir),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Runs are forgotten after 90 days, events sooner: Prefect's own tables stay small.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
