@@ -32,18 +32,21 @@ class EventTables(Session):
         return self.query(sql, STRETCH_SCHEMA, month).sort(STRETCH_KEY, nulls_last=True)
 
     def replace_stretches(self, month: date, changes: StretchChanges) -> None:
-        """Turn the month's stretches into what they are now, place by place: few hours change few places."""
-        place = ["forma", "id_geografia"]
-        places = pl.concat([changes.gone, changes.made]).select(place).unique()
-        if changes.before.height:
-            for (shape,), rows in places.partition_by("forma", as_dict=True).items():
-                self.execute(
-                    "delete from tramos where mes = $1 and forma = $2 and id_geografia = any($3::smallint[])",
-                    month,
-                    shape,
-                    rows["id_geografia"],
-                )
-        self.append("tramos", changes.after.join(places, on=place, how="semi", maintain_order="left"))
+        """Turn the month's stretches into what they are now: few hours change few of them."""
+        keys = changes.gone.select(_KEY).unique()
+        if keys.height:
+            self.execute(
+                """
+                delete from tramos t
+                using unnest($1::smallint[], $2::smallint[], $3::date[]) as k(id_geografia, id_empresa, fecha_inicio)
+                where t.mes = $4 and t.id_geografia = k.id_geografia and t.id_empresa = k.id_empresa
+                    and t.fecha_inicio is not distinct from k.fecha_inicio
+                """,
+                *(keys[name] for name in _KEY),
+                month,
+            )
+        kept = changes.after.join(keys, on=_KEY, how="semi", nulls_equal=True)
+        self.append("tramos", pl.concat([kept, changes.made]).unique().sort(STRETCH_KEY, nulls_last=True))
 
     def detailed_elsewhere(self, keys: pl.DataFrame, month: date) -> pl.DataFrame:
         """Detailed stretches in other months of keys (`id_geografia`, `id_empresa`, `fecha_inicio`)."""

@@ -33,6 +33,7 @@ LOADED_SCHEMA: dict[str, pl.DataType] = {
 }
 """Columns of `cargas`."""
 
+_KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 _QUALITY_OF_ROWS = {
     Regla.CLIENTES: "filas_clientes",
     Regla.GEOGRAFIA: "filas_geografia",
@@ -149,6 +150,27 @@ class HourTables(Session):
             return self._open_archive().read(archived)
         sql = f"select {columns(OBSERVATION_SCHEMA)} from fact_observaciones where hora >= $1 and hora < $2"
         return self.query(sql, OBSERVATION_SCHEMA, month.start, month.end)
+
+    def observations_of(self, month: Month, keys: pl.DataFrame) -> pl.DataFrame:
+        """The month's observations of some keys (`id_geografia`, `id_empresa`, `fecha_inicio`), from the database."""
+        sql = f"""
+            select {columns(OBSERVATION_SCHEMA, "o.")}
+            from unnest($1::smallint[], $2::smallint[], $3::date[]) as k(id_geografia, id_empresa, fecha_inicio)
+            join fact_observaciones o on o.id_geografia = k.id_geografia and o.id_empresa = k.id_empresa
+                and coalesce(o.fecha_inicio, '-infinity') = coalesce(k.fecha_inicio, '-infinity')
+            where o.hora >= $4 and o.hora < $5
+        """
+        return self.query(sql, OBSERVATION_SCHEMA, *(keys[name] for name in _KEY), month.start, month.end)
+
+    def observations_at(self, hours: Sequence[datetime]) -> pl.DataFrame:
+        """Observations of some hours, from the database."""
+        if not hours:
+            return pl.DataFrame(schema=OBSERVATION_SCHEMA)
+        sql = f"""
+            select {columns(OBSERVATION_SCHEMA)} from fact_observaciones
+            where hora >= $2 and hora <= $3 and hora = any($1::timestamptz[])
+        """
+        return self.query(sql, OBSERVATION_SCHEMA, pl.Series(hours, dtype=HORA), min(hours), max(hours))
 
     # --- the archive ---
 

@@ -16,15 +16,15 @@ import polars as pl
 from sec_core.bronze.model import Shape
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
-from sec_core.silver import aggregated, detailed
 from sec_core.silver.archive import Archive
 from sec_core.silver.derive import Derived, Situation, derive_all_aggregated, derive_month
 from sec_core.silver.hour_tables import LOADED_SCHEMA
 from sec_core.silver.imputation import Regla
+from sec_core.silver.month import KEY, keys_differing, keys_touched, month_stretches
 from sec_core.silver.observations import HORA, Body, Observed, observe
 from sec_core.silver.rules import EventRules
 from sec_core.silver.store import SilverStore
-from sec_core.silver.stretches import StretchChanges
+from sec_core.silver.stretches import StretchChanges, as_stretches
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
@@ -252,25 +252,43 @@ def _write(store: SilverStore, month: Month, plan: _Plan, observed: Observed, ru
     held = store.loaded(month.start, month.end)
     before = store.stretches(month.first_day)
     now = _hours_now(held, plan, observed)
-    _replace_hours(store, plan, observed, held, now)
+    usable_before, usable = usable_hours(held, rules), usable_hours(now, rules)
     complete = now["hora"].is_in(list(plan.load)).all()
+    touched = None
+    if not complete and standing.rules == rules:
+        differing = _differing(store, plan, observed, held, usable.join(usable_before, on="hora", how="anti"))
+        touched = keys_touched(before, differing, usable_before, usable)
+    _replace_hours(store, plan, observed, held, now)
     with ThreadPoolExecutor(max_workers=1) as beside:
         # PostgreSQL takes the rows while the rules are applied to them: each has a core of its own.
         appended = beside.submit(_append, store, month, observed)
-        if not complete:
-            appended.result()
-        observations = observed.observations if complete else store.observations(month)
-        changes = StretchChanges.between(before, _stretches(observations, now, rules, month))
+        if complete:
+            after = month_stretches(observed.observations, usable, rules, month.first_day)
         appended.result()
+    if touched is not None:
+        some = month_stretches(store.observations_of(month, touched), usable, rules, month.first_day)
+        after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
+    elif not complete:
+        after = month_stretches(store.observations(month), usable, rules, month.first_day)
+    changes = StretchChanges.between(before, after)
     store.replace_stretches(month.first_day, changes)
     situation = Situation(rules, _newest(store, standing, month, now), store.universe())
-    covered = not held.select("hora", "forma").equals(now.select("hora", "forma"))
-    derived = derive_month(store, month, changes, situation, covered=covered)
+    derived = derive_month(store, month, changes, situation, covered=not usable.equals(usable_before))
     months = derived.months
     if standing.rules != rules:
         months |= _apply_rules(store, standing.rules, situation).months
     store.refresh_quality(month, sorted(months))
     return _Loaded(month, plan, now, changes.after, derived)
+
+
+def _differing(
+    store: SilverStore, plan: _Plan, observed: Observed, held: pl.DataFrame, usable_since: pl.DataFrame
+) -> pl.DataFrame:
+    """Keys of which the load changes what is listed, or whether it counts, while the tables are as they were."""
+    replaced = store.observations_at([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
+    # Where a day loses its last detailed hour, aggregated ones that were loaded long ago begin to count.
+    awakened = store.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
+    return pl.concat([keys_differing(replaced, observed.observations), awakened.select(KEY)])
 
 
 def _hours_now(held: pl.DataFrame, plan: _Plan, observed: Observed) -> pl.DataFrame:
@@ -308,18 +326,6 @@ def _newest(store: SilverStore, standing: Standing, month: Month, now: pl.DataFr
     return here if here is not None else store.newest()
 
 
-def _stretches(observations: pl.DataFrame, loaded: pl.DataFrame, rules: EventRules, month: Month) -> pl.DataFrame:
-    """Stretches of both shapes. A detailed observation has a start date, an aggregated one has none."""
-    has_start = pl.col("fecha_inicio").is_not_null()
-    usable = usable_hours(loaded.select("hora", "forma"), rules)
-    return pl.concat(
-        [
-            aggregated.stretches(observations.filter(~has_start), usable, rules, month.first_day),
-            detailed.stretches(observations.filter(has_start), month.first_day),
-        ]
-    )
-
-
 def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situation) -> Derived:
     """Derive all aggregated events by other rules than those before."""
     store.write_rules(situation.rules)
@@ -327,7 +333,8 @@ def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situat
         return Derived(0, 0, 0, frozenset())
     for month in store.months_loaded(Shape.AGGREGATED):
         loaded = store.loaded(month.start, month.end)
-        rows = _stretches(store.observations(month), loaded, situation.rules, month)
+        usable = usable_hours(loaded, situation.rules)
+        rows = month_stretches(store.observations(month), usable, situation.rules, month.first_day)
         store.replace_stretches(month.first_day, StretchChanges.between(store.stretches(month.first_day), rows))
     return derive_all_aggregated(store, situation)
 
