@@ -1,0 +1,84 @@
+"""Bodies gone wrong through store, ledger and Silver: every one is kept, and every row counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from support.fuzz_bodies import body_from
+
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_rules import Result
+from sec_core.bronze.model import Capture, HourState
+from sec_core.bronze.record import Finding
+from sec_core.bronze.store import BronzeStore
+from sec_core.hours import Month
+from sec_core.silver.load import load_month
+from sec_core.source.shapes import BodyKind, classify
+
+if TYPE_CHECKING:
+    from support.fixtures import MakeSettings
+
+    from sec_core.db.database import Database
+
+MONTH = Month(2024, 8)
+LATER = datetime(2026, 9, 30, tzinfo=UTC)
+RESULTS = {BodyKind.EMPTY: Result.EMPTY, BodyKind.DETAILED: Result.CAPTURED, BodyKind.AGGREGATED: Result.CAPTURED}
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    # An example is a batch of bodies in one database that goes on: it would take too long to shrink.
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+)
+@given(data=st.data())
+def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, rounds: list[int]) -> None:
+    settings_ = make_settings()
+    store = BronzeStore(settings_.bronze_dir)
+    ledger = Ledger(database, store)
+    rounds.append(len(rounds))
+    at = LATER + timedelta(hours=rounds[-1])
+    hours = MONTH.hours()[:40]
+    bodies = {hour: body_from(data.draw(st.binary(max_size=48))) for hour in hours}
+    verdicts = {hour: classify(body) for hour, body in bodies.items()}
+    recorded = ledger.record([Finding(hour, at, body, verdicts[hour]) for hour, body in bodies.items()])
+    for entry in recorded:
+        outcome, body, verdict = entry.outcome, bodies[entry.outcome.hour], verdicts[entry.outcome.hour]
+        assert outcome.result is RESULTS.get(verdict.kind, Result.QUARANTINED)
+        if entry.kept:
+            assert outcome.body is not None
+            assert store.read(outcome.body.key) == body
+            assert (outcome.body.rows, outcome.body.customers) == (verdict.rows, verdict.customers)
+        if outcome.result is Result.QUARANTINED:
+            assert outcome.error
+    rows = ledger.rows(hours)
+    assert set(rows) == set(hours)
+    assert ledger.states(MONTH)[hours[0]] is not HourState.PENDING
+
+    def read(capture: Capture) -> bytes:
+        return store.read(capture.key)
+
+    # Nothing in quarantine is loaded, and of what is loaded every row is counted.
+    values = [row.value for row in rows.values() if row.value is not None]
+    report = load_month(database, read, MONTH, settings_)
+    assert report.hours == len(values)
+    assert report.rows == sum(value.rows for value in values)
+    assert report.customers == sum(value.customers for value in values)
+
+
+def test_bodies_gone_wrong_are_kept_and_counted(database: Database, make_settings: MakeSettings) -> None:
+    batch(database=database, make_settings=make_settings, rounds=[])
+    ledger = Ledger(database, BronzeStore(make_settings().bronze_dir))
+    hours = MONTH.hours()
+    before = ledger.rows(hours)
+    assert sum(row.revisions for row in before.values()) > 200
+    quarantined = ledger.quarantine(MONTH.start, MONTH.end)
+    assert len(quarantined) > 20
+    assert all(item.reason for item in quarantined)
+    ledger.rebuild()
+    assert ledger.rows(hours) == before
