@@ -1,6 +1,7 @@
 """A worker of its own: loads months of a made-up Bronze into a database, so that a test can kill it.
 
-Run as `python -m support.load_process URL DATA_DIR MONTH…`; it says `ready` when it begins and `done` at the end.
+Run as `python -m support.load_process URL DATA_DIR MONTH…`; it says `ready` when it could begin, begins when it reads a
+line, and says `done` at the end.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ from support.reference_rules import Hour, Listed
 from support.silver_world import MemoryBronze, body_of
 
 MONTHS = [Month(2025, 3), Month(2025, 4), Month(2025, 5)]
+STEP = 12
+"""Every so many hours of a month have a body."""
 
 
 def made_up_bronze() -> MemoryBronze:
-    """Three months of both shapes, a few thousand rows each; the same in every process."""
+    """Three months of both shapes, a few hundred rows each; the same in every process."""
     rng = random.Random(7)
     places = [comuna.id_geografia for comuna in tables.comunas()]
     bronze = MemoryBronze()
     for month in MONTHS:
-        for hour in month.hours()[::4]:
+        for hour in month.hours()[::STEP]:
             day = hour.astimezone(CHILE).date()
-            here = rng.sample(places, 60)
+            here = rng.sample(places, 20)
             if day.day <= 6:
                 rows = [Listed(place, 3, day - timedelta(days=rng.randrange(3)), rng.randrange(300)) for place in here]
                 rows.append(Listed(places[0], 15, date(2024, 2, 19), 5))
@@ -49,6 +52,7 @@ def main() -> None:
     bronze = made_up_bronze()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    sys.stdin.readline()
     for month in months:
         load_month(database, bronze.read, Month.parse(month), settings, values=bronze)
     sys.stdout.write("done\n")
