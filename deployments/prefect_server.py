@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
 from loguru import logger
 
 from deployments.stack_settings import load_stack_settings
@@ -36,6 +37,7 @@ _STOP_TIMEOUT_S = 20
 _RESTART_TIMEOUT_S = 20
 _DRAIN_TIMEOUT_S = 15
 _DRAIN_STEP_S = 0.5
+_TABLES_LOCK = 0x5EC3
 _UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 
 
@@ -160,7 +162,35 @@ def history_url(settings: Settings, database_url: str) -> str | None:
             error=error.message,
         )
         return None
-    return url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    history = url.replace("postgresql://", "postgresql+asyncpg://", 1)
+    _make_tables_once(url, history, settings.logs_dir / "prefect-server.log")
+    return history
+
+
+def _make_tables_once(url: str, history: str, log: Path) -> None:
+    """Make Prefect's tables in a new database: of several servers that start at once on one, each would try to.
+
+    Raises:
+        PrefectServerError: Prefect could not make them; the message names the log.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        # Held until the connection closes, also when this process dies. Nobody may wait for it inside a statement:
+        # Prefect builds indexes concurrently, which waits for all statements that have begun.
+        while connection.execute("select pg_try_advisory_lock(%s)", (_TABLES_LOCK,)).fetchone() != (True,):
+            time.sleep(_DRAIN_STEP_S)
+        row = connection.execute("select to_regclass('public.alembic_version')").fetchone()
+        if row is not None and row[0] is not None:
+            return
+        environment = dict(os.environ) | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": history}
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+        process = start_process(command, environment, log)
+        try:
+            failed = process.wait(_READY_TIMEOUT_S) != 0
+        except subprocess.TimeoutExpired:
+            stop_process(process)
+            failed = True
+    if failed:
+        raise PrefectServerError("Prefect could not make its tables.", next_step=f"Its log is {log}.")
 
 
 def start_server(
