@@ -100,6 +100,8 @@ outcomes = st.lists(
     ),
     min_size=1,
     max_size=30,
+    # The store never keeps two bodies of an hour under one instant.
+    unique_by=lambda outcome: outcome.at,
 )
 
 
