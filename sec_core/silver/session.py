@@ -80,6 +80,9 @@ def translated() -> Iterator[None]:
         if error.status_code == adbc_driver_manager.AdbcStatusCode.IO or (error.sqlstate or "").startswith(_LOST):
             raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {reason}.") from error
         raise DatabaseError(f"PostgreSQL refused a statement: {reason}.") from error
+    except OSError as error:
+        # What happens while rows stream in comes as Arrow reports it.
+        raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {' '.join(str(error).split())}.") from error
 
 
 def columns(names: Iterable[str], alias: str = "") -> str:

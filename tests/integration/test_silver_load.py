@@ -23,6 +23,7 @@ from sec_core.silver.names_report import unresolved_names
 from sec_core.silver.retention import apply_retention, month_observations
 from sec_core.silver.universe import recap, store_universe
 from sec_core.source.client import RegionCustomers
+from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -316,22 +317,42 @@ def test_bad_input_of_each_kind_is_imputed_and_counted(database: Database, make_
         {"CLIENTES_AFECTADOS": 2**40},
         {"CLIENTES_AFECTADOS": 2**70},
         {"CLIENTES_AFECTADOS": "many"},
+        {"CLIENTES_AFECTADOS": -1},
+        {"CLIENTES_AFECTADOS": 5.5},
+        {"CLIENTES_AFECTADOS": "NaN"},
+        {"CLIENTES_AFECTADOS": ""},
+        {"CLIENTES_AFECTADOS": None},
+        {"CLIENTES_AFECTADOS": True},
         {"ANHO_INT": 0, "FECHA_INT_STR": "9/6/0000"},
         {"ANHO_INT": 9999},
         {"ANHO_INT": 1},
+        {"DIA_INT": 31, "MES_INT": 2, "FECHA_INT_STR": "31/2/2025"},
+        {"DIA_INT": 2**40, "FECHA_INT_STR": None},
+        {"DIA_INT": "x", "FECHA_INT_STR": "x" * 10_000},
+        {"NOMBRE_COMUNA": "", "NOMBRE_REGION": "", "NOMBRE_EMPRESA": " "},
+        {"NOMBRE_COMUNA": None, "NOMBRE_REGION": None, "NOMBRE_EMPRESA": None},
+        {"NOMBRE_REGION": "y" * 10_000},
+        {"NOMBRE_EMPRESA": "z" * 10_000},
+        {"NOMBRE_COMUNA": "a\x00b"},
         {"NOMBRE_COMUNA": "x" * 10_000},
         {"NOMBRE_COMUNA": "'); drop table fact_interrupciones; --"},
         {"NOMBRE_EMPRESA": "\x00"},
     ]
     body = json.dumps([good, *(good | change for change in bad)]).encode()
-    bronze.put(utc(2025, 6, 10, 12), Shape.DETAILED, body.replace(b"1180591620717411303424", b"1e30"))
+    hour = utc(2025, 6, 10, 12)
+    bronze.put(hour, Shape.DETAILED, body)
     report = load_month(database, bronze.read, Month(2025, 6), make_settings(), values=bronze)
-    assert report.rows == 10
-    assert report.imputed == {"clientes": 2, "geografia": 2, "empresa": 1, "fecha": 2}
-    assert report.customers == 5 * 7 + 2**40
-    assert rows_of(database, "select sum(n_filas)::int, sum(clientes_afectados)::bigint from fact_observaciones") == [
-        (10, report.customers)
-    ]
+    assert report.rows == len(bad) + 1
+    assert report.imputed == {"clientes": 8, "geografia": 5, "empresa": 4, "fecha": 5}
+    assert report.customers == 5 * (len(bad) + 1 - 9) + 2**40
+    # What was captured and what was loaded are counted by code that shares nothing.
+    verdict = classify(bronze.bodies[bronze.held[hour].key])
+    assert (verdict.rows, verdict.customers) == (report.rows, report.customers)
+    assert rows_of(
+        database, "select sum(n_filas)::int, sum(clientes_afectados)::bigint, max(hora) from fact_observaciones"
+    ) == [(report.rows, report.customers, hour)]
+    counted = "select regla, filas, total from calidad_imputacion where regla <> 'tope' order by regla"
+    assert rows_of(database, counted) == sorted((rule, count, report.rows) for rule, count in report.imputed.items())
     assert rows_of(database, "select min(id_tiempo), count(*) from fact_interrupciones") == [(1060900, report.events)]
 
 

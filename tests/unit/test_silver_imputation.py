@@ -200,6 +200,21 @@ def test_a_body_that_is_no_list_of_rows_is_refused(body: bytes) -> None:
         decode([body], Shape.AGGREGATED)
 
 
+def test_of_a_key_twice_the_last_value_counts_as_everywhere() -> None:
+    row = b'{"NOMBRE_REGION":"Maule","NOMBRE_COMUNA":"Talca","CLIENTES_AFECTADOS":1,"CLIENTES_AFECTADOS":2}'
+    frame = decode([b"[" + row + b"]"], Shape.AGGREGATED)
+    assert frame["CLIENTES_AFECTADOS"].to_list() == [2]
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\\uDC00"])
+def test_half_a_character_is_refused_and_a_whole_one_is_read(half: bytes) -> None:
+    body = b'[{"NOMBRE_REGION":"Maule","NOMBRE_COMUNA":"%s","CLIENTES_AFECTADOS":1}]'
+    with pytest.raises(StorageError):
+        decode([body % half], Shape.AGGREGATED)
+    frame = decode([body % b"\\ud83d\\ude00"], Shape.AGGREGATED)
+    assert frame["NOMBRE_COMUNA"].cast(pl.String).to_list() == ["\U0001f600"]
+
+
 NAMES = st.one_of(
     st.sampled_from(["Arica", "Ñuñoa ", "", "},{", "a\nb", '"', "Sierra;rda"]), st.none(), st.text(max_size=4)
 )
