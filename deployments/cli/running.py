@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
@@ -36,6 +37,8 @@ def run_flow(settings: Settings, make: Callable[[], Coroutine[Any, Any, T]]) -> 
         SecError: As the flow raises it.
     """
     console = Console(stderr=True)
+    # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     prepare_environment(settings)
     database_url = (
         settings.database_url.get_secret_value()

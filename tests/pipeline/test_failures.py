@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +79,18 @@ def test_an_unreachable_source_keeps_what_was_captured(
     assert main(["sync", "--month", str(MONTH)]) == 1
     assert "probe" in last_line(capsys)
     assert Ledger(database).month_summary([MONTH], source.now())[0].captured == before.captured
+
+
+def test_a_person_sees_one_line_and_no_trace(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pipeline.retries == 0
+    monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:1/")
+    # The fixture's server has set it for this process.
+    monkeypatch.delenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", raising=False)
+    command = [sys.executable, "-c", "from deployments.cli.main import run; run()", "sync", "--month", str(MONTH)]
+    done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("sec: ")] == done.stderr.splitlines()[-1:]
 
 
 def test_hours_that_fail_alone_leave_the_rest_loaded_and_are_mended_by_the_next_run(
