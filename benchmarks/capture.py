@@ -41,6 +41,8 @@ from sec_core.source.gate import Gate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from benchmarks.simulated_source import Source
+
 LATENCY_S: Final = 0.15
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTHS: Final = (Month(2025, 3), Month(2025, 5))
@@ -56,27 +58,23 @@ class Run:
         wall_s: Seconds from its beginning to its end.
         client_s: Seconds of CPU of this process, all threads.
         database_s: Seconds of CPU of PostgreSQL.
+        source_s: Seconds of CPU of the simulated SEC, which shares the machine.
     """
 
     requests: int
     wall_s: float
     client_s: float
     database_s: float
+    source_s: float
 
     @property
     def rate(self) -> float:
         """Requests a second."""
         return self.requests / self.wall_s
 
-    @property
-    def client_ms(self) -> float:
-        """Milliseconds of CPU a request costs this process."""
-        return self.client_s / self.requests * 1000
-
-    @property
-    def database_ms(self) -> float:
-        """Milliseconds of CPU a request costs PostgreSQL."""
-        return self.database_s / self.requests * 1000
+    def cost_ms(self, cpu_s: float) -> float:
+        """Milliseconds of CPU a request."""
+        return cpu_s / self.requests * 1000
 
 
 def main(
@@ -84,14 +82,14 @@ def main(
     default_s: Annotated[int, typer.Option(min=0, help="Seconds at the default limits; 0 leaves it out.")] = 60,
 ) -> None:
     """Measure capture against the simulated SEC."""
-    with simulated_source(MONTHS, now=NOW, latency_s=LATENCY_S) as url, _scratch() as (folder, server):
-        lifted = [_measure(url, server, folder / f"lifted-{number}", LIFTED, _all_hours) for number in range(runs + 1)][
-            1:
-        ]  # the first one warms everything up
+    with simulated_source(MONTHS, now=NOW, latency_s=LATENCY_S) as source, _scratch() as (folder, server):
+        lifted = [
+            _measure(source, server, folder / f"lifted-{number}", LIFTED, _all_hours) for number in range(runs + 1)
+        ][1:]  # the first one warms everything up
         default = []
         if default_s:
             rate = Settings.model_fields["max_rate"].default
-            default = [_measure(url, server, folder / "default", {}, lambda: _all_hours()[: int(rate * default_s)])]
+            default = [_measure(source, server, folder / "default", {}, lambda: _all_hours()[: int(rate * default_s)])]
     figures = [
         *_figures("lifted", "50 in flight", lifted, ideal=LIFTED["max_concurrency"] / LATENCY_S, least=0.9),
         *(_figures("default", "default limits", default, ideal=rate, least=0.95) if default else ()),
@@ -101,8 +99,9 @@ def main(
 
 def _figures(name: str, label: str, runs: Sequence[Run], *, ideal: float, least: float) -> list[Figure]:
     rates = tuple(run.rate for run in runs)
-    client = tuple(run.client_ms for run in runs)
-    database = tuple(run.database_ms for run in runs)
+    client = tuple(run.cost_ms(run.client_s) for run in runs)
+    database = tuple(run.cost_ms(run.database_s) for run in runs)
+    source = tuple(run.cost_ms(run.source_s) for run in runs)
     ratio = median(rates) / ideal
     return [
         Figure(f"{name}_rate", f"{label}: requests a second", median(rates), "/s", runs=rates),
@@ -112,6 +111,7 @@ def _figures(name: str, label: str, runs: Sequence[Run], *, ideal: float, least:
         ),
         Figure(f"{name}_client_ms", f"{label}: CPU a request, capture", median(client), "ms", runs=client),
         Figure(f"{name}_database_ms", f"{label}: CPU a request, PostgreSQL", median(database), "ms", runs=database),
+        Figure(f"{name}_source_ms", f"{label}: CPU a request, simulated SEC", median(source), "ms", runs=source),
     ]  # fmt: skip
 
 
@@ -131,28 +131,35 @@ def _scratch() -> Iterator[tuple[Path, Path]]:
 
 
 def _measure(
-    url: str, server: Path, folder: Path, limits: dict[str, float], hours: Callable[[], list[datetime]]
+    source: Source, server: Path, folder: Path, limits: dict[str, float], hours: Callable[[], list[datetime]]
 ) -> Run:
     """One capture into an empty Bronze and an empty database."""
     address = embedded.ensure_database(embedded.ensure_running(server), folder.name.replace("-", "_"))
-    settings = load_settings(_env_file=None, base_url=url, data_dir=folder, database_url=address, **limits)
+    settings = load_settings(_env_file=None, base_url=source.url, data_dir=folder, database_url=address, **limits)
     database = open_database(settings)
     try:
-        return asyncio.run(_capture(settings, database, server, hours()))
+        return asyncio.run(_capture(settings, database, source, server, hours()))
     finally:
         database.dispose()
 
 
-async def _capture(settings: Settings, database: Database, server: Path, hours: list[datetime]) -> Run:
+async def _capture(settings: Settings, database: Database, source: Source, server: Path, hours: list[datetime]) -> Run:
     clock = SystemClock()
     ledger = Ledger(database, BronzeStore(settings.bronze_dir))
     database_before = _database_cpu_s(server)
+    source_before = source.cpu_s()
     client_before, begun = time.process_time(), time.perf_counter()
     async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
         report = await capture_hours(hours, client=client, ledger=ledger, clock=clock)
     wall_s, client_s = time.perf_counter() - begun, time.process_time() - client_before
     assert report.captured == len(hours)  # noqa: S101  (anything else measures nothing)
-    return Run(report.requests, wall_s, client_s, _database_cpu_s(server) - database_before)
+    return Run(
+        requests=report.requests,
+        wall_s=wall_s,
+        client_s=client_s,
+        database_s=_database_cpu_s(server) - database_before,
+        source_s=source.cpu_s() - source_before,
+    )
 
 
 def _database_cpu_s(server: Path) -> float:

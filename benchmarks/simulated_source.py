@@ -10,8 +10,11 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from sec_core.errors import SourceUnavailable
 from sec_core.hours import Month
@@ -23,8 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A running simulated SEC.
+
+    Attributes:
+        url: The API's base address.
+        process: Its process.
+    """
+
+    url: str
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that it used until now."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
 @contextmanager
-def simulated_source(months: Sequence[Month], *, now: datetime, latency_s: float) -> Iterator[str]:
+def simulated_source(months: Sequence[Month], *, now: datetime, latency_s: float) -> Iterator[Source]:
     """Run it for the length of a block.
 
     Args:
@@ -33,7 +54,7 @@ def simulated_source(months: Sequence[Month], *, now: datetime, latency_s: float
         latency_s: Wait before every answer.
 
     Yields:
-        The API's base address.
+        The running source.
     """
     options = {"months": [str(month) for month in months], "now": now.isoformat(), "latency_s": latency_s}
     process = subprocess.Popen(  # noqa: S603  (ourselves)
@@ -44,7 +65,7 @@ def simulated_source(months: Sequence[Month], *, now: datetime, latency_s: float
         url = process.stdout.readline().strip()
         if not url:
             raise SourceUnavailable("The simulated SEC did not start.", next_step="See what it printed above.")
-        yield url
+        yield Source(url, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait()

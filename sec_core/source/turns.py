@@ -54,10 +54,12 @@ class Ticket:
     clean: bool
 
 
-@dataclass(slots=True)
-class _Waiter:
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """One who has a place and missed the time."""
+
+    place: Place
     ticket: asyncio.Future[Ticket]
-    place: Place | None
 
 
 class TurnQueue:
@@ -70,7 +72,8 @@ class TurnQueue:
     def __init__(self, pace: SharedPace) -> None:
         self._pace = pace
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sec-gate")
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: deque[asyncio.Future[Ticket]] = deque()
+        self._late: deque[_Late] = deque()
         self._returned: list[tuple[Place, asyncio.Future[bool]]] = []
         self._times: deque[float] = deque()
         self._seen = float("-inf")
@@ -90,15 +93,17 @@ class TurnQueue:
         Raises:
             DatabaseUnavailable: The shared limits can't be reached.
         """
-        waiter = _Waiter(asyncio.get_running_loop().create_future(), place)
-        self._waiting.append(waiter)
+        ticket: asyncio.Future[Ticket] = asyncio.get_running_loop().create_future()
+        if place is None:
+            self._waiting.append(ticket)
+        else:
+            self._late.append(_Late(place, ticket))
         self._wake()
         try:
-            return await waiter.ticket
+            return await ticket
         except asyncio.CancelledError:
-            done = waiter.ticket.done() and not waiter.ticket.cancelled() and waiter.ticket.exception() is None
-            if done and place is None:
-                self._return(waiter.ticket.result().place)
+            if place is None and ticket.done() and not ticket.cancelled() and ticket.exception() is None:
+                self._return(ticket.result().place)
             raise
 
     def hand_over(self, place: Place) -> bool:
@@ -108,16 +113,12 @@ class TurnQueue:
             Whether it was done. Then the circuit is closed and counts no failures, as seen a moment ago.
         """
         now = time.monotonic()
-        # While the queue is at work it decides.
-        if self._work.is_set() or now >= self._share_at or not self._pace.holds(place) or not self._usable(now):
+        if now >= self._share_at or not self._pace.holds(place) or not self._usable(now):
             return False
-        waiter = self._next_waiter()
-        if waiter is None:
+        ticket = self._next_waiting()
+        if ticket is None:
             return False
-        if waiter.place is not None:
-            self._waiting.appendleft(waiter)
-            return False
-        waiter.ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=True))
+        ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=True))
         return True
 
     async def give_back(self, place: Place) -> bool:
@@ -157,13 +158,13 @@ class TurnQueue:
     async def _run(self) -> None:
         """Serve until nobody waits and nothing is given back."""
         try:
-            while self._waiting or self._returned or self._pace.asking:
+            while self._waiting or self._late or self._returned or self._pace.asking:
                 self._work.clear()
-                if not self._waiting and not self._returned:
+                if not self._waiting and not self._late and not self._returned:
                     await self.call(self._pace.ask_no_more)
                     continue
                 await self._serve()
-                if self._waiting and not self._work.is_set():
+                if self._waiting and not self._late and not self._work.is_set():
                     await self._wait_for_work()
         except SecError as error:
             self._fail(error)
@@ -180,8 +181,7 @@ class TurnQueue:
         returned, self._returned = self._returned, []
         try:
             now = time.monotonic()
-            need = sum(waiter.place is None and not waiter.ticket.done() for waiter in self._waiting)
-            held = sum(waiter.place is not None and not waiter.ticket.done() for waiter in self._waiting)
+            need, held = len(self._waiting), len(self._late)
             spare = [place for place, _ in returned if self._pace.holds(place)]
             keep, give = spare[:need], spare[need:]
             share = bool(keep) and now >= self._share_at
@@ -189,7 +189,9 @@ class TurnQueue:
                 self._share_at = now + _SHARE_EVERY_S
             want = need - len(keep) if now >= self._out_until else 0
             ready = len(self._times) if self._usable(now) else 0
-            places, times, clean = await self.call(self._exchange, keep, give, want, held, ready, share)
+            places, times, clean = keep, None, True
+            if give or share or want > 0 or not ready or len(keep) + held > ready:
+                places, times, clean = await self.call(self._exchange, keep, give, want, held, ready, share)
         except BaseException:
             # What was given back has a listener too.
             self._returned += returned
@@ -225,19 +227,16 @@ class TurnQueue:
     def _take_in(self, times: Times) -> None:
         self._times.extend(times.first + times.step * number for number in range(times.count))
         self._seen = times.seen
-        # Where times are scarce, others need those that would be taken ahead.
-        self._unhurried = times.clean and times.first - times.seen < times.step
+        # Where times are scarce (handed out for longer than what is taken ahead), others need all of them.
+        self._unhurried = times.clean and times.first - times.seen < 2 * _AHEAD_S
 
     def _hand_out(self, places: list[Place], *, clean: bool) -> None:
-        for waiter in list(self._waiting):
-            if not self._times:
-                break
-            if waiter.ticket.done():
-                continue
-            place = waiter.place or (places.pop() if places else None)
-            if place is not None:
-                waiter.ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=clean))
-        self._waiting = deque(waiter for waiter in self._waiting if not waiter.ticket.done())
+        while self._late and self._times:
+            late = self._late.popleft()
+            if not late.ticket.done():
+                late.ticket.set_result(Ticket(late.place, self._times.popleft(), self._seen, clean=clean))
+        while places and self._times and (ticket := self._next_waiting()) is not None:
+            ticket.set_result(Ticket(places.pop(), self._times.popleft(), self._seen, clean=clean))
         if not clean:
             self._times.clear()
         for place in places:
@@ -245,12 +244,14 @@ class TurnQueue:
             self._return(place)
 
     def _fail(self, error: SecError) -> None:
-        waiting, self._waiting = self._waiting, deque()
+        tickets = [*self._waiting, *(late.ticket for late in self._late)]
+        self._waiting.clear()
+        self._late.clear()
         returned, self._returned = self._returned, []
         self._times.clear()
-        for waiter in waiting:
-            if not waiter.ticket.done():
-                waiter.ticket.set_exception(error)
+        for ticket in tickets:
+            if not ticket.done():
+                ticket.set_exception(error)
         for _, listener in returned:
             if not listener.done():
                 listener.set_exception(error)
@@ -261,9 +262,10 @@ class TurnQueue:
             self._times.clear()
         return bool(self._times)
 
-    def _next_waiter(self) -> _Waiter | None:
+    def _next_waiting(self) -> asyncio.Future[Ticket] | None:
         while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.ticket.done():
-                return waiter
+            ticket = self._waiting.popleft()
+            # Cancelled ones stay in the queue until their turn.
+            if not ticket.done():
+                return ticket
         return None
