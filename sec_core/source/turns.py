@@ -26,8 +26,11 @@ T = TypeVar("T")
 FRESH_S: Final = 0.02
 """How long what was seen of the circuit counts as seen now."""
 
-_AHEAD_S: Final = 0.01
+_AHEAD_S: Final = 0.002
 """Times are taken ahead for so long at most: what is not used is lost to other processes."""
+
+_UNHURRIED_S: Final = 0.02
+"""None are taken ahead where the next one is further away than this: others need all of them."""
 
 _PLACE_POLL_S: Final = 0.02
 _SHARE_EVERY_S: Final = 0.5
@@ -78,6 +81,7 @@ class TurnQueue:
         self._times: deque[float] = deque()
         self._seen = float("-inf")
         self._unhurried = False
+        self._renew = False
         self._share_at = 0.0
         self._out_until = 0.0
         self._work = asyncio.Event()
@@ -98,7 +102,9 @@ class TurnQueue:
             self._waiting.append(ticket)
         else:
             self._late.append(_Late(place, ticket))
-        self._wake()
+        if place is not None or not self._pace.holds_all:
+            # Where all places are held here, one that is given back wakes the queue.
+            self._wake()
         try:
             return await ticket
         except asyncio.CancelledError:
@@ -119,6 +125,10 @@ class TurnQueue:
         if ticket is None:
             return False
         ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=True))
+        if now - self._seen > FRESH_S / 2 and not self._renew:
+            # The next ones find fresh times.
+            self._renew = True
+            self._wake()
         return True
 
     async def give_back(self, place: Place) -> bool:
@@ -187,11 +197,12 @@ class TurnQueue:
             share = bool(keep) and now >= self._share_at
             if now >= self._share_at:
                 self._share_at = now + _SHARE_EVERY_S
-            want = need - len(keep) if now >= self._out_until else 0
-            ready = len(self._times) if self._usable(now) else 0
+            want = need - len(keep) if now >= self._out_until and not self._pace.holds_all else 0
+            ready = len(self._times) if self._usable(now) and not self._renew else 0
+            renew, self._renew = self._renew and self._unhurried, False
             places, times, clean = keep, None, True
             if give or share or want > 0 or not ready or len(keep) + held > ready:
-                places, times, clean = await self.call(self._exchange, keep, give, want, held, ready, share)
+                places, times, clean = await self.call(self._exchange, keep, give, want, held, ready, share, renew)
         except BaseException:
             # What was given back has a listener too.
             self._returned += returned
@@ -206,29 +217,30 @@ class TurnQueue:
         self._hand_out(places, clean=clean)
 
     def _exchange(
-        self, keep: list[Place], give: list[Place], want: int, held: int, ready: int, share: bool
+        self, keep: list[Place], give: list[Place], want: int, held: int, ready: int, share: bool, renew: bool
     ) -> tuple[list[Place], Times | None, bool]:
         """The blocking part, in the session's thread: places now free for those who wait, times, the circuit."""
         clean = ready > 0
         if share and self._pace.others_ask():
             keep, give = keep[1:], [*give, keep[0]]
             want = 0
-        if give or not (keep or want or held):
+        if give or not (keep or want or held or renew):
             clean = self._pace.give_back(give)
-        taken = self._pace.take_places(want) if want > 0 and not self._pace.holds_all else []
+        taken = self._pace.take_places(want) if want > 0 else []
         places = keep + taken
         users = len(places) + held
-        if users <= ready:
+        if users <= ready and not renew:
             return places, None, clean
         ahead = int(_AHEAD_S / self._pace.step) if self._unhurried else 0
         times = self._pace.take_times(max(users - ready, ahead))
         return places, times, times.clean
 
     def _take_in(self, times: Times) -> None:
+        if self._times and self._times[0] < times.seen - FRESH_S:
+            self._times.clear()
         self._times.extend(times.first + times.step * number for number in range(times.count))
         self._seen = times.seen
-        # Where times are scarce (handed out for longer than what is taken ahead), others need all of them.
-        self._unhurried = times.clean and times.first - times.seen < 2 * _AHEAD_S
+        self._unhurried = times.clean and times.first - times.seen < _UNHURRIED_S
 
     def _hand_out(self, places: list[Place], *, clean: bool) -> None:
         while self._late and self._times:
