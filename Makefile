@@ -39,6 +39,9 @@ up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 test: $(VENV)/.dev ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
+bench: $(VENV)/.dev ## what capture costs, as a table and in bench-results/
+	$(BIN)/python -m benchmarks.capture
+
 lint: $(VENV)/.dev ## style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
