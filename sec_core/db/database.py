@@ -11,7 +11,7 @@ from psycopg import conninfo
 from sqlalchemy import event
 
 from sec_core.db import embedded, migrate
-from sec_core.db.reuse import IdleConnection
+from sec_core.db.reuse import IdleConnections
 from sec_core.errors import ConfigError, DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Database:
         self.url = _libpq_url(url)
         self._parameters = _parameters(self.url)
         self._engine: Engine | None = None
-        self._idle = IdleConnection()
+        self._idle = IdleConnections()
 
     def __str__(self) -> str:
         """The address without its password."""
@@ -76,7 +76,7 @@ class Database:
         """An ADBC connection, for reading and writing whole Arrow tables.
 
         Autocommit is off: a clean exit commits, an error rolls back. Types must match the columns, ADBC casts nothing:
-        16-byte binary is taken into `uuid`. One connection is kept for the next use: leave no session state behind.
+        16-byte binary is taken into `uuid`. Connections are kept for the next use: leave no session state behind.
 
         Raises:
             DatabaseUnavailable: The server can't be reached.

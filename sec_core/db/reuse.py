@@ -1,4 +1,4 @@
-"""One idle ADBC connection, kept for the next use: a new one costs 60 to 100 ms, most of it to read the catalog."""
+"""Idle ADBC connections, kept for the next use: a new one costs 60 to 100 ms, most of it to read the catalog."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
 
-class IdleConnection:
-    """Room for one connection between two uses; safe with threads, and never shared with a forked process.
+MOST = 2
+"""As many wait: one for a load, one for what is prepared beside it."""
 
-    While it waits it is in no transaction, so it holds no lock and no snapshot.
+
+class IdleConnections:
+    """Room for connections between two uses; safe with threads, and never shared with a forked process.
+
+    While one waits it is in no transaction, so it holds no lock and no snapshot.
     """
 
     def __init__(self) -> None:
@@ -25,7 +29,7 @@ class IdleConnection:
         weakref.finalize(self, _close_all, self._held, self._pid)
 
     def take(self) -> Connection | None:
-        """The waiting connection if it is alive, autocommit off again; None when there is none."""
+        """A waiting connection that is alive, autocommit off again; None when there is none."""
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415 - costs 100 ms, and few commands move frames
 
         if self._pid != os.getpid():
@@ -44,20 +48,20 @@ class IdleConnection:
         return connection
 
     def keep(self, connection: Connection) -> None:
-        """Commit, then keep the connection, or close it where one waits already.
+        """Commit, then keep the connection, or close it where enough are waiting.
 
         Raises:
             adbc_driver_manager.Error: The commit failed.
         """
         connection.adbc_connection.set_autocommit(enabled=True)  # ends the transaction, by COMMIT
         with self._lock:
-            if not self._held and self._pid == os.getpid():
+            if len(self._held) < MOST and self._pid == os.getpid():
                 self._held.append(connection)
                 return
         connection.close()
 
     def close(self) -> None:
-        """Close the waiting connection; the object stays usable."""
+        """Close what waits; the object stays usable."""
         with self._lock:
             _close_all(self._held, self._pid)
 

@@ -1,0 +1,183 @@
+"""What a load writes, in one transaction under the lock: hours, stretches, and the events that these can touch."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.bronze.model import Shape
+from sec_core.silver.derive import Derived, Situation, derive_all_aggregated, derive_month
+from sec_core.silver.hour_tables import LOADED_SCHEMA
+from sec_core.silver.month import KEY, keys_differing, keys_touched, month_stretches
+from sec_core.silver.observations import HORA
+from sec_core.silver.stretches import StretchChanges, as_stretches
+from sec_core.silver.timeline import usable_hours
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sec_core.bronze.model import Capture
+    from sec_core.hours import Month
+    from sec_core.silver.hour_tables import Standing
+    from sec_core.silver.observations import Observed
+    from sec_core.silver.rules import EventRules
+    from sec_core.silver.store import SilverStore
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do to a month.
+
+    Attributes:
+        load: Hours to load, each with its value.
+        remove: Hours to take out.
+    """
+
+    load: dict[datetime, Capture]
+    remove: list[datetime]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.load and not self.remove
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a load is about to write; made without a lock, so it may be stale.
+
+    Attributes:
+        plan: What to do.
+        observed: What the bodies to load became.
+    """
+
+    plan: Plan
+    observed: Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a month holds after its load.
+
+    Attributes:
+        month: The month.
+        plan: What was done.
+        hours: Its rows of `cargas`.
+        stretches: Its stretches.
+        derived: What happened to events, None when nothing was done.
+    """
+
+    month: Month
+    plan: Plan
+    hours: pl.DataFrame
+    stretches: pl.DataFrame
+    derived: Derived | None = None
+
+
+def write(store: SilverStore, month: Month, prepared: Prepared, rules: EventRules) -> Loaded:
+    """Everything that a load of a month writes, in its order, inside the caller's transaction.
+
+    Args:
+        store: The tables, with the lock held.
+        month: The month.
+        prepared: What to do, with the bodies read.
+        rules: Rules of aggregated events; other rules than before derive all of these again.
+
+    Returns:
+        What the month holds now.
+    """
+    plan, observed = prepared.plan, prepared.observed
+    standing = store.standing(month)
+    if standing.archived:
+        store.restore_month(month)
+    held = store.loaded(month.start, month.end)
+    before = store.stretches(month.first_day)
+    now = _hours_now(held, plan, observed)
+    usable_before, usable = usable_hours(held, rules), usable_hours(now, rules)
+    complete = now["hora"].is_in(list(plan.load)).all()
+    touched = None
+    if not complete and standing.rules == rules:
+        differing = _differing(store, plan, observed, held, usable.join(usable_before, on="hora", how="anti"))
+        touched = keys_touched(before, differing, usable_before, usable)
+    _replace_hours(store, plan, observed, held, now)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # PostgreSQL takes the rows while the rules are applied to them: each has a core of its own.
+        appended = beside.submit(_append, store, month, observed)
+        if complete:
+            after = month_stretches(observed.observations, usable, rules, month.first_day)
+        appended.result()
+    if touched is not None:
+        some = month_stretches(store.observations_of(month, touched), usable, rules, month.first_day)
+        after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
+    elif not complete:
+        after = month_stretches(store.observations(month), usable, rules, month.first_day)
+    changes = StretchChanges.between(before, after)
+    store.replace_stretches(month.first_day, changes)
+    situation = Situation(rules, _newest(store, standing, month, now), store.universe())
+    derived = derive_month(store, month, changes, situation, covered=not usable.equals(usable_before))
+    months = derived.months
+    if standing.rules != rules:
+        months |= _apply_rules(store, standing.rules, situation).months
+    store.refresh_quality(month, sorted(months))
+    return Loaded(month, plan, now, changes.after, derived)
+
+
+def _differing(
+    store: SilverStore, plan: Plan, observed: Observed, held: pl.DataFrame, usable_since: pl.DataFrame
+) -> pl.DataFrame:
+    """Keys of which the load changes what is listed, or whether it counts, while the tables are as they were."""
+    replaced = store.observations_at([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
+    # Where a day loses its last detailed hour, aggregated ones that were loaded long ago begin to count.
+    awakened = store.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
+    return pl.concat([keys_differing(replaced, observed.observations), awakened.select(KEY)])
+
+
+def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFrame:
+    """Rows of `cargas` of the month as they will be."""
+    captures = pl.DataFrame(
+        [(hour, value.captured_at, value.sha256) for hour, value in plan.load.items()],
+        schema={"hora": HORA, "capturado_en": HORA, "sha256": pl.String},
+        orient="row",
+    )
+    stay = held.filter(~pl.col("hora").is_in([*plan.load, *plan.remove]))
+    new = observed.quality.join(captures, on="hora").select(pl.col(n).cast(kind) for n, kind in LOADED_SCHEMA.items())
+    return pl.concat([stay, new]).sort("hora")
+
+
+def _replace_hours(store: SilverStore, plan: Plan, observed: Observed, held: pl.DataFrame, now: pl.DataFrame) -> None:
+    out = set(plan.load) | set(plan.remove)
+    store.remove_hours([hour for hour in held["hora"] if hour in out])
+    store.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
+    store.append("nombres_no_resueltos", observed.unresolved)
+
+
+def _append(store: SilverStore, month: Month, observed: Observed) -> None:
+    if observed.quality.height:
+        store.append_observations(month, observed.observations)
+
+
+def _newest(store: SilverStore, standing: Standing, month: Month, now: pl.DataFrame) -> datetime | None:
+    """The newest loaded hour of the whole history, as it is now."""
+    here: datetime | None = now["hora"][-1] if now.height else None
+    before = standing.newest
+    if before is None or before < month.start:
+        return here if here is not None else before
+    if before >= month.end:
+        return before
+    return here if here is not None else store.newest()
+
+
+def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situation) -> Derived:
+    """Derive all aggregated events by other rules than those before."""
+    store.write_rules(situation.rules)
+    if known is None:
+        return Derived(0, 0, 0, frozenset())
+    for month in store.months_loaded(Shape.AGGREGATED):
+        loaded = store.loaded(month.start, month.end)
+        usable = usable_hours(loaded, situation.rules)
+        rows = month_stretches(store.observations(month), usable, situation.rules, month.first_day)
+        store.replace_stretches(month.first_day, StretchChanges.between(store.stretches(month.first_day), rows))
+    return derive_all_aggregated(store, situation)
