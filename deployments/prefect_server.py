@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -37,7 +38,8 @@ _STOP_TIMEOUT_S = 20
 _RESTART_TIMEOUT_S = 20
 _DRAIN_TIMEOUT_S = 15
 _DRAIN_STEP_S = 0.5
-_TABLES_LOCK = 0x5EC3
+_STARTING = 0x5EC3
+"""Advisory lock of the database in which a server is starting."""
 _UNFINISHED = ["PENDING", "RUNNING", "CANCELLING"]
 
 
@@ -162,41 +164,13 @@ def history_url(settings: Settings, database_url: str) -> str | None:
             error=error.message,
         )
         return None
-    history = url.replace("postgresql://", "postgresql+asyncpg://", 1)
-    _make_tables_once(url, history, settings.logs_dir / "prefect-server.log")
-    return history
-
-
-def _make_tables_once(url: str, history: str, log: Path) -> None:
-    """Make Prefect's tables in a new database: of several servers that start at once on one, each would try to.
-
-    Raises:
-        PrefectServerError: Prefect could not make them; the message names the log.
-    """
-    with psycopg.connect(url, autocommit=True) as connection:
-        # Held until the connection closes, also when this process dies. Nobody may wait for it inside a statement:
-        # Prefect builds indexes concurrently, which waits for all statements that have begun.
-        while connection.execute("select pg_try_advisory_lock(%s)", (_TABLES_LOCK,)).fetchone() != (True,):
-            time.sleep(_DRAIN_STEP_S)
-        row = connection.execute("select to_regclass('public.alembic_version')").fetchone()
-        if row is not None and row[0] is not None:
-            return
-        environment = dict(os.environ) | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": history}
-        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-        process = start_process(command, environment, log)
-        try:
-            failed = process.wait(_READY_TIMEOUT_S) != 0
-        except subprocess.TimeoutExpired:
-            stop_process(process)
-            failed = True
-    if failed:
-        raise PrefectServerError("Prefect could not make its tables.", next_step=f"Its log is {log}.")
+    return url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
 def start_server(
     settings: Settings, history: str | None, log: Path, *, port: int | None = None, host: str = "127.0.0.1"
 ) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a Prefect server.
+    """Start a Prefect server; of several on one database, one after the other.
 
     Args:
         settings: Gives Prefect's folder.
@@ -220,7 +194,31 @@ def start_server(
     log.parent.mkdir(parents=True, exist_ok=True)
     settings.prefect_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    return start_process(command, environment, log), url
+    turn = _take_turn(history.replace("+asyncpg", "", 1)) if history is not None else None
+    process = start_process(command, environment, log)
+    if turn is not None:
+        # The turn ends when the server is ready or has failed, whoever waits for it.
+        threading.Thread(target=_end_turn, args=(turn, process, url), name="sec-prefect-turn", daemon=True).start()
+    return process, url
+
+
+def _take_turn(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    """Wait until no other server is starting on this database: Prefect's tables and block types are made at start.
+
+    The turn ends with the connection, also when this process dies. Nobody waits inside a statement: Prefect builds
+    indexes concurrently, which waits for all statements that have begun.
+    """
+    connection = psycopg.connect(url, autocommit=True)
+    while connection.execute("select pg_try_advisory_lock(%s)", (_STARTING,)).fetchone() != (True,):
+        time.sleep(_DRAIN_STEP_S)
+    return connection
+
+
+def _end_turn(turn: psycopg.Connection[tuple[object, ...]], process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None and not answers(url, timeout_s=2):
+        time.sleep(0.2)
+    turn.close()
 
 
 def start_process(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
