@@ -58,8 +58,8 @@ def changes(draw: st.DrawFn, history: History) -> list[tuple[str, list[object]]]
 
 
 @settings(
-    # Few, since each is several loads; the pure rules are held against the same reference with many more.
-    max_examples=examples(20),
+    # Each is a dozen loads; the pure rules are held against the same reference with many more.
+    max_examples=examples(30),
     deadline=None,
     # Each example is several loads: shrinking would take minutes; the pure rules' test shrinks.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
