@@ -37,7 +37,7 @@ up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 	$(BIN)/sec up
 
 test: $(VENV)/.dev ## all tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 bench: $(VENV)/.dev ## what capture costs, as a table and in bench-results/
 	$(BIN)/python -m benchmarks.capture

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 MONTH = Month(2025, 2)
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture
 def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 EXPORT = "select string_agg(t::text, '|' order by t::text) from {name} t"
 TABLES = (

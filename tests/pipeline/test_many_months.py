@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 MONTHS = [Month(2025, 1), Month(2025, 2)]
 COOLDOWN_S = 3.0

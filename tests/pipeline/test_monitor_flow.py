@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 OPEN = datetime(2026, 6, 10, 15, tzinfo=UTC)
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 FIRST, LAST = "2024-11", "2025-01"
 
@@ -66,6 +66,7 @@ def workers(pipeline: Settings, source: Simulator) -> Iterator[list[subprocess.P
 def test_two_workers_share_the_months_and_get_what_the_source_has(
     workers: list[subprocess.Popen[bytes]], source: Simulator, prefect_url: str, database: Database
 ) -> None:
+    began = datetime.now(UTC)
     reports = asyncio.run(backfill(first=FIRST, last=LAST, share=True))
     truth = source.truth
     months = month_range(Month.parse(FIRST), Month.parse(LAST))
@@ -77,6 +78,7 @@ def test_two_workers_share_the_months_and_get_what_the_source_has(
     assert sum(report.rows for report in reports) == rows
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("select count(*) from fact_interrupciones").scalar() == len(events)
-    query = {"flow_runs": {"name": {"like_": "rerun-month"}}}
+    names = [f"rerun-month {report.month}" for report in reports]
+    query = {"flow_runs": {"name": {"any_": names}, "start_time": {"after_": began.isoformat()}}}
     runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3

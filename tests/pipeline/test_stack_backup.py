@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from sec_core.config import Settings
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 MONTH = "2025-02"
 TABLES = ("capturas", "revisiones", "cargas", "fact_observaciones", "fact_interrupciones", "calidad_imputacion")

@@ -20,7 +20,6 @@ from sec_core.hours import CHILE
 if TYPE_CHECKING:
     from prefect import Flow
 
-pytestmark = pytest.mark.xdist_group("prefect")
 
 FILE = Path(__file__).resolve().parents[2] / "prefect.yaml"
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
