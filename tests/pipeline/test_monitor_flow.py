@@ -6,7 +6,6 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from sqlalchemy import text
 
 from flows.monitor import MonitorReport, monitor
@@ -19,6 +18,7 @@ from sec_core.simulator.server import Simulator
 from tasks.runtime import open_runtime
 
 if TYPE_CHECKING:
+    import pytest
     from prefect import State
 
     from sec_core.config import Settings

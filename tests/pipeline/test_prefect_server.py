@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psycopg
-import pytest
 
 from deployments.prefect_server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
 
 if TYPE_CHECKING:
+    import pytest
     from support.fixtures import MakeSettings
 
     from sec_core.db.database import Database
