@@ -202,15 +202,22 @@ def start_server(
     return process, url
 
 
-def _take_turn(url: str) -> psycopg.Connection[tuple[object, ...]]:
+def _take_turn(url: str) -> psycopg.Connection[tuple[object, ...]] | None:
     """Wait until no other server is starting on this database: Prefect's tables and block types are made at start.
 
     The turn ends with the connection, also when this process dies. Nobody waits inside a statement: Prefect builds
-    indexes concurrently, which waits for all statements that have begun.
+    indexes concurrently, which waits for all statements that have begun. Without a database there is no turn: the
+    server says so itself when it starts, and whoever supervises it starts it again.
     """
-    connection = psycopg.connect(url, autocommit=True)
-    while connection.execute("select pg_try_advisory_lock(%s)", (_STARTING,)).fetchone() != (True,):
-        time.sleep(_DRAIN_STEP_S)
+    try:
+        connection = psycopg.connect(url, autocommit=True)
+        while connection.execute("select pg_try_advisory_lock(%s)", (_STARTING,)).fetchone() != (True,):
+            time.sleep(_DRAIN_STEP_S)
+    except psycopg.OperationalError as error:
+        logger.bind(stage="stack", code=PrefectServerError.code).warning(
+            "the Prefect server is started without its database: {reason}", reason=str(error).splitlines()[0]
+        )
+        return None
     return connection
 
 
