@@ -53,9 +53,9 @@ format: $(VENV)/.dev ## put the code in order
 	$(BIN)/ruff check --fix .
 
 lock: ## resolve the locked requirements again (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--quiet --extra dev -o requirements-dev.txt pyproject.toml
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--quiet -c requirements-dev.txt -o requirements.txt pyproject.toml
 
 clean: ## remove what was built here (not data)
