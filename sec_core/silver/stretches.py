@@ -37,17 +37,7 @@ after the month's last stretch.
 """
 STRETCH_KEY = ["mes", "forma", "id_geografia", "id_empresa", "fecha_inicio", "primera_hora"]
 EVENT_PARTS: dict[str, pl.DataType] = {
-    "forma": pl.String(),
-    "id_geografia": pl.Int16(),
-    "id_empresa": pl.Int16(),
-    "fecha_inicio": pl.Date(),
-    "primera_hora": HORA,
-    "ultima_hora": HORA,
-    "hora_maximo": HORA,
-    "maximo": pl.Int64(),
-    "cliente_horas": pl.Int64(),
-    "n_observaciones": pl.Int32(),
-    "imputaciones": pl.Int16(),
+    name: kind for name, kind in STRETCH_SCHEMA.items() if name != "mes" and not name.startswith("previo_")
 }
 """Columns of a merged event before its identity, end and cap are known."""
 
