@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.hours import HOUR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -227,7 +228,7 @@ def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timede
 
     Args:
         hour: The hour in question.
-        rows_of: Row counts of captured hours.
+        rows_of: Row counts of captured hours, instants of their beginnings.
         reach: How far away a neighbour may lie.
 
     Returns:
@@ -235,9 +236,10 @@ def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timede
     """
     if hour not in rows_of:
         return False
-    before = max((other for other in rows_of if hour - reach <= other < hour), default=None)
-    after = min((other for other in rows_of if hour < other <= hour + reach), default=None)
-    neighbours = [rows_of[other] for other in (before, after) if other is not None]
+    steps = range(1, reach // HOUR + 1)
+    before = next((rows_of[hour - HOUR * step] for step in steps if hour - HOUR * step in rows_of), None)
+    after = next((rows_of[hour + HOUR * step] for step in steps if hour + HOUR * step in rows_of), None)
+    neighbours = [count for count in (before, after) if count is not None]
     return bool(neighbours) and all(
         count >= SUSPECT_NEIGHBOUR_ROWS and rows_of[hour] < SUSPECT_SHARE * count for count in neighbours
     )

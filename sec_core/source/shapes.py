@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 
+import msgspec
 import orjson
 
 from sec_core.bronze.model import Shape
@@ -35,10 +37,12 @@ DETAILED_KEYS: Final = (
 )  # fmt: skip
 KEYS: Final = {Shape.DETAILED: frozenset(DETAILED_KEYS), Shape.AGGREGATED: frozenset(AGGREGATED_KEYS)}
 
-_TEXT: Final = frozenset({str, type(None)})
-_DATE_PART: Final = frozenset({int, str, type(None)})
-_COUNT: Final = frozenset({int, float, str, bool, type(None)})
-_TYPES: Final = {
+_TEXT: Final = str | None
+_DATE_PART: Final = int | str | None
+# The general reader makes fractions of integers beyond 64 bits, which are no date part.
+_PLAIN_DATE_PART: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | str | None
+_COUNT: Final = int | float | str | bool | None
+_TYPES: Final[dict[str, Any]] = {
     "CLIENTES_AFECTADOS": _COUNT,
     "NOMBRE_REGION": _TEXT,
     "NOMBRE_COMUNA": _TEXT,
@@ -51,6 +55,9 @@ _TYPE_NAMES: Final = {
 }  # fmt: skip
 _INT64_MAX: Final = 2**63 - 1
 _INTEGER_TEXT: Final = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
+_HEAD_BYTES: Final = 600
+"""A first row and more: enough to tell which shape to try."""
+
 _EXAMPLE_CHARS: Final = 40
 _LISTED_KEYS: Final = 6
 
@@ -130,6 +137,29 @@ def classify(body: bytes) -> Classified:
     # A shorter body can't hold so many, and counting takes as long as decoding.
     if len(body) > MAX_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"more than {MAX_VALUES} values in one answer")
+    # A body as it should be, which nearly all are, is checked while it is decoded, in a third of the time.
+    return _classify_fitting(body) or _classify_any(body)
+
+
+def _classify_fitting(body: bytes) -> Classified | None:
+    """The verdict on a body all of whose rows have a known shape; None for any other."""
+    shape = Shape.DETAILED if b'"NOMBRE_EMPRESA"' in body[:_HEAD_BYTES] else Shape.AGGREGATED
+    try:
+        rows = _decoder(KEYS[shape]).decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return _counted(shape, [row.CLIENTES_AFECTADOS for row in rows]) if rows else None
+
+
+@cache
+def _decoder(keys: frozenset[str]) -> msgspec.json.Decoder[list[Any]]:
+    """Decodes a list of rows that have exactly these keys, and values of their types."""
+    fields = [(key, _TYPES.get(key, _PLAIN_DATE_PART)) for key in sorted(keys)]
+    # Rows hold no other objects, so the collector needn't look at them.
+    return msgspec.json.Decoder(list[msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)])  # type: ignore[misc]
+
+
+def _classify_any(body: bytes) -> Classified:
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -144,38 +174,28 @@ def classify(body: bytes) -> Classified:
 
 def _classify_rows(rows: list[Any]) -> Classified:
     shape = _nearest_shape(rows[0]) if isinstance(rows[0], dict) else Shape.AGGREGATED
-    counts = _counts_if_all_fit(rows, KEYS[shape])
-    if counts is None:
-        number = next(i for i, row in enumerate(rows) if _counts_if_all_fit([row], KEYS[shape]) is None)
-        reason = _describe_misfit(rows[number], number, len(rows), shape)
+    misfit = next((number for number, row in enumerate(rows) if not _fits(row, KEYS[shape])), None)
+    if misfit is not None:
+        reason = _describe_misfit(rows[misfit], misfit, len(rows), shape)
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=reason)
+    return _counted(shape, [row["CLIENTES_AFECTADOS"] for row in rows])
+
+
+def _counted(shape: Shape, counts: Sequence[object]) -> Classified:
     total = _sum_of_valid(counts)
     # The sum is kept in a 64-bit column; a body whose counts overflow it can't be a count of customers.
     if total > _INT64_MAX:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason="the customers of all rows don't fit 64 bits")
-    return Classified(BodyKind(shape.value), rows=len(rows), customers=total)
+    return Classified(BodyKind(shape.value), rows=len(counts), customers=total)
 
 
-def _counts_if_all_fit(rows: list[Any], keys: frozenset[str]) -> Sequence[object] | None:
-    """Customer counts, if all rows have exactly these keys and types that the rules can deal with; else None.
+def _fits(row: object, keys: frozenset[str]) -> bool:
+    """Whether a row has exactly these keys, and types that the rules can deal with."""
+    return isinstance(row, dict) and row.keys() == keys and all(_right_type(key, row[key]) for key in keys)
 
-    Rows that list their keys in the same order, as the source's do, are looked at by column, which takes a fifth of
-    the time.
-    """
-    if set(map(type, rows)) != {dict}:
-        return None
-    orders = set(map(tuple, rows))
-    if any(len(order) != len(keys) or not keys.issuperset(order) for order in orders):
-        return None
-    order = orders.pop()
-    columns = zip(*map(dict.values, rows), strict=True) if not orders else ([row[key] for row in rows] for key in order)
-    counts: Sequence[object] | None = None
-    for key, column in zip(order, columns, strict=True):
-        if not set(map(type, column)) <= _TYPES.get(key, _DATE_PART):
-            return None
-        if key == "CLIENTES_AFECTADOS":
-            counts = column
-    return counts
+
+def _right_type(key: str, value: object) -> bool:
+    return type(value) in get_args(_TYPES.get(key, _DATE_PART))
 
 
 def _sum_of_valid(counts: Sequence[object]) -> int:
@@ -203,7 +223,7 @@ def _describe_misfit(row: object, number: int, count: int, shape: Shape) -> str:
         found.append(f"missing keys {_listed(missing)}")
     if new := sorted(row.keys() - keys):
         found.append(f"new keys {_listed(new)}, for example {_label(new[0])} = {_example(row[new[0]])}")
-    other_type = [key for key in row if key in keys and type(row[key]) not in _TYPES.get(key, _DATE_PART)]
+    other_type = [key for key in row if key in keys and not _right_type(key, row[key])]
     if other_type:
         key = other_type[0]
         found.append(f"another type in {_listed(other_type)}, for example {key} = {_example(row[key])}")

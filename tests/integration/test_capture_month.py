@@ -164,7 +164,7 @@ async def test_bodies_whose_shape_was_learned_are_taken_in_without_asking(
             assert capture.ledger.relearn(MONTH.start, MONTH.end) == 0
             learned = {**shapes.KEYS, Shape.AGGREGATED: shapes.KEYS[Shape.AGGREGATED] | {"NOMBRE_ALIMENTADOR"}}
             monkeypatch.setattr(shapes, "KEYS", learned)
-            monkeypatch.setitem(shapes._TYPES, "NOMBRE_ALIMENTADOR", frozenset({str, int, type(None)}))
+            monkeypatch.setitem(shapes._TYPES, "NOMBRE_ALIMENTADOR", str | int | None)
             assert capture.ledger.relearn(MONTH.start, MONTH.end) == 1
             assert len(sim.requests) == asked
             assert {row.state for row in capture.ledger.rows(DAY).values()} == {HourState.CAPTURED}
