@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
@@ -57,9 +58,9 @@ def changes(draw: st.DrawFn, history: History) -> list[tuple[str, list[object]]]
     return [*steps, ("months", draw(st.permutations(months)))]
 
 
+@pytest.mark.timeout(1800)  # each of the cases is a dozen loads
 @settings(
-    # Each is a dozen loads; the pure rules are held against the same reference with many more.
-    max_examples=examples(30),
+    max_examples=examples(200),
     deadline=None,
     # Each example is several loads: shrinking would take minutes; the pure rules' test shrinks.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
