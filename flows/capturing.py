@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from flows.artifacts import progress_of_capture
 from sec_core.bronze.capture import CaptureReport
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.errors import CircuitOpen, SecError, UnexpectedBody
@@ -50,7 +51,8 @@ async def capture_month(run: Runtime, month: Month, *, wait_for_circuit: bool, f
         report(Step(stage="capture", month=str(month), total=len(hours)))
         logger.bind(stage="capture", month=str(month)).info("{count} hours to ask for", count=len(hours))
         try:
-            total += await _capture_days(hours, run.settings.max_concurrency)
+            async with progress_of_capture(str(month), len(hours)):
+                total += await _capture_days(hours, run.settings.max_concurrency)
         except CircuitOpen as error:
             if not wait_for_circuit:
                 raise

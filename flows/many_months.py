@@ -10,7 +10,7 @@ from loguru import logger
 from prefect import flow
 from prefect.deployments import arun_deployment
 from prefect.flow_runs import wait_for_flow_run
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from flows.artifacts import show_month, show_months
 from flows.parameters import ALL_PARTS, MonthText, Order, Part, WaitForSource
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 RERUN_MONTH = "rerun-month/rerun-month"
 ALL_FAILED: Literal["all failed"] = "all failed"
+# The form leaves a constant blank, and then refuses it as missing: a list of one choice can be chosen.
+AllFailed = Annotated[
+    Literal["all failed"], WithJsonSchema({"type": "string", "enum": ["all failed"], "title": "All that miss hours"})
+]
 
 
 @flow(name="backfill", flow_run_name="backfill {first} to {last}", persist_result=False)
@@ -72,7 +76,7 @@ async def backfill(
 
 @flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
 async def rerun_month(
-    months: Annotated[list[MonthText], Field(min_length=1)] | MonthText | Literal["all failed"],
+    months: MonthText | Annotated[list[MonthText], Field(min_length=1, title="Several months")] | AllFailed,
     redo: Annotated[list[Part], Field(min_length=1)] = ALL_PARTS,
     wait_for_circuit: WaitForSource = True,
 ) -> list[SyncReport]:

@@ -6,6 +6,15 @@ from pydantic import BaseModel, Field
 
 from sec_core.errors import IncompleteError
 
+IMPUTATION_TEXT = {
+    "clientes": "rows imputed: customers to 0",
+    "geografia": "rows imputed: place to UNKNOWN",
+    "empresa": "rows imputed: company to UNKNOWN",
+    "fecha": "rows imputed: start date to the hour's",
+    "tope": "events capped at the region's customers",
+}
+"""What a person reads for each rule of imputation; the cap counts events, the others rows."""
+
 
 class SyncReport(BaseModel):
     """Outcome of one month's run.

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from flows.report import IMPUTATION_TEXT
 from tasks.progress import Step, listening
 
 if TYPE_CHECKING:
@@ -35,15 +36,6 @@ STAGE_TEXT = {
     "report": "drawing the report",
     "months": "months",
     "publish": "publishing",
-}
-
-
-IMPUTATION_TEXT = {
-    "clientes": "rows imputed: customers to 0",
-    "geografia": "rows imputed: place to UNKNOWN",
-    "empresa": "rows imputed: company to UNKNOWN",
-    "fecha": "rows imputed: start date to the hour's",
-    "tope": "events capped at the region's customers",
 }
 
 

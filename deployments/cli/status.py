@@ -96,10 +96,10 @@ def _calendar(month: Month, states: Mapping[datetime, HourState]) -> RenderableT
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from sec_core.bronze.calendar import LEGEND, MARKS, calendar_of  # noqa: PLC0415
+    from sec_core.bronze.calendar import MARKS, calendar_of, legend  # noqa: PLC0415
 
     title = f"Hours of {month}, Chile wall clock"
-    table = Table(title=title, caption=LEGEND, title_justify="left", box=None, padding=(0, 0, 0, 1))
+    table = Table(title=title, caption=legend(), title_justify="left", box=None, padding=(0, 0, 0, 1))
     table.add_column("day")
     for hour in range(24):
         table.add_column(f"{hour:02d}")

@@ -22,7 +22,14 @@ MARKS: Final[Mapping[HourState, str]] = {
 }
 """A mark for each state; they differ in form, so that nobody depends on colours."""
 
-LEGEND: Final = "   ".join(f"{mark} {state.value}" for state, mark in MARKS.items())
+PLAIN_MARKS: Final[Mapping[HourState, str]] = {
+    HourState.CAPTURED: "#",
+    HourState.EMPTY: "o",
+    HourState.FAILED: "x",
+    HourState.QUARANTINED: "!",
+    HourState.PENDING: ".",
+}
+"""Marks that every font of fixed width has, for browsers: one of another font would shift what follows it."""
 
 
 def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tuple[date, list[HourState | None]]]:
@@ -44,11 +51,16 @@ def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tupl
     return lines
 
 
-def calendar_text(month: Month, states: Mapping[datetime, HourState]) -> str:
+def legend(marks: Mapping[HourState, str] = MARKS) -> str:
+    """What each mark means, in a line."""
+    return "   ".join(f"{mark} {state.value}" for state, mark in marks.items())
+
+
+def calendar_text(month: Month, states: Mapping[datetime, HourState], marks: Mapping[HourState, str] = MARKS) -> str:
     """The calendar as plain text of fixed width, with a head line and a legend."""
     head = "day  " + " ".join(f"{hour:02d}" for hour in range(24))
     lines = [
-        f"{day:%d}   " + " ".join(f"{MARKS[state] if state else ' '} " for state in line)
+        f"{day:%d}   " + " ".join(f"{marks[state] if state else ' '} " for state in line)
         for day, line in calendar_of(month, states)
     ]
-    return "\n".join([head, *(line.rstrip() for line in lines), "", LEGEND])
+    return "\n".join([head, *(line.rstrip() for line in lines), "", legend(marks)])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sec_core.bronze.calendar import LEGEND, calendar_of, calendar_text
+from sec_core.bronze.calendar import PLAIN_MARKS, calendar_of, calendar_text, legend
 from sec_core.bronze.model import HourState
 from sec_core.hours import Month
 
@@ -24,4 +24,7 @@ def test_the_text_shows_each_state_with_a_mark_of_its_own() -> None:
     assert text[1].split() == ["01", *"●" * 24]
     assert text[2].split()[:6] == ["02", "·", "●", "○", "✕", "●"]
     assert len(text) == 1 + 28 + 2
-    assert text[-1] == LEGEND
+    assert text[-1] == legend()
+    plain = calendar_text(month, states, PLAIN_MARKS)
+    assert plain.isascii()
+    assert plain.splitlines()[2].split()[:6] == ["02", ".", "#", "o", "x", "#"]
