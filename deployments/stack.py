@@ -1,7 +1,7 @@
 """`sec up`: PostgreSQL, the Prefect server with its UI, everything that the project wants in it, and a worker.
 
 One supervisor process starts the parts, watches them, starts again what dies, and ends them all. What it knows is in
-`SEC_DATA_DIR/run`, so that other commands use the same server and `sec down` can end it from anywhere.
+`SEC_STATE_DIR/run`, so that other commands use the same server and `sec down` can end it from anywhere.
 """
 
 from __future__ import annotations
@@ -132,10 +132,7 @@ class Stack:
         self._log.info("the Prefect server is ready: {ui}", ui=self._ui)
 
     def _apply(self) -> None:
-        environment = dict(os.environ) | {
-            "PREFECT_API_URL": f"{self._ui}/api",
-            "SEC_DATA_DIR": str(self._settings.root),
-        }
+        environment = dict(os.environ) | self._settings.environment | {"PREFECT_API_URL": f"{self._ui}/api"}
         log = self._settings.logs_dir / "prefect-apply.log"
         log.unlink(missing_ok=True)
         applying = start_process([sys.executable, "-m", "deployments.stack_apply"], environment, log)
@@ -235,7 +232,7 @@ def up_detached(settings: Settings) -> StackState:
         StackError: It did not come up; the message names its log.
     """
     log = settings.logs_dir / "stack.log"
-    environment = dict(os.environ) | {"SEC_DATA_DIR": str(settings.root)}
+    environment = dict(os.environ) | settings.environment
     supervisor = start_process([sys.executable, "-m", "deployments.stack"], environment, log)
     return wait_for_stack(settings, supervisor, log)
 

@@ -48,7 +48,7 @@ def worker_environment(settings: Settings, api: str) -> dict[str, str]:
     """Environment of a worker and of the runs that it starts: they see the settings of whoever started it."""
     prepare_environment(settings)
     # A run is started in the folder of the worker; a relative data folder stays the one that was meant.
-    return dict(os.environ) | {"PREFECT_API_URL": api, "SEC_DATA_DIR": str(settings.root)}
+    return dict(os.environ) | settings.environment | {"PREFECT_API_URL": api}
 
 
 def start_worker(

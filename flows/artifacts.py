@@ -25,10 +25,10 @@ from tasks.progress import Step, listening
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
     from uuid import UUID
 
     from flows.report import SyncReport
+    from sec_core.blobs.place import Place
     from sec_core.bronze.model import HourState
 
 _SHOW_EVERY_S = 5
@@ -80,7 +80,7 @@ async def show_months(reports: Sequence[SyncReport]) -> None:
     )
 
 
-async def show_report(page: Path) -> None:
+async def show_report(page: Place) -> None:
     """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
     await acreate_link_artifact(key="report", link=page.as_uri(), link_text=str(page), description="The report page")
 

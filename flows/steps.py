@@ -138,7 +138,7 @@ def describe_month(run: Runtime, month: Month, work: Work) -> SyncReport:
         imputed=figures.imputed,
         unresolved=figures.unresolved,
         loaded_hours=work.loaded.hours_loaded if work.loaded else 0,
-        outputs={"bronze": str(run.settings.bronze_dir), "silver": repr(run.database)},
+        outputs={"bronze": str(run.settings.bronze), "silver": repr(run.database)},
         notes=list(work.notes),
     )
     if work.gold:

@@ -7,7 +7,10 @@ from pathlib import Path
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sec_core.blobs.place import Place, StoreUrl, parse_place
 from sec_core.errors import ConfigError
+
+DEFAULT_DIR = Path("data")
 
 
 class Settings(BaseSettings):
@@ -15,8 +18,10 @@ class Settings(BaseSettings):
 
     Attributes:
         base_url: Base address of the API, any server that speaks it.
-        data_dir: Where Bronze, Gold, the archive, the embedded PostgreSQL and logs live.
-        database_url: Any PostgreSQL 15 or later; None means the embedded one under `data_dir`.
+        data_dir: Where Bronze, Gold and the archive live: a folder, or `s3://bucket/prefix` in an object store.
+        state_dir: Folder of what must be on this machine (embedded PostgreSQL, logs, Prefect's home, what runs now);
+            None means `data_dir` where that is a folder, else `data`.
+        database_url: Any PostgreSQL 15 or later; None means the embedded one under `state_dir`.
         max_concurrency: Requests in flight, for the whole machine.
         max_rate: Requests a second, for the whole machine.
         timeout_s: Seconds until a request counts as unanswered.
@@ -37,7 +42,8 @@ class Settings(BaseSettings):
     )
 
     base_url: HttpUrl = HttpUrl("https://apps.sec.cl/INTONLINEv1/ClientesAfectados/")
-    data_dir: Path = Path("data")
+    data_dir: Path | StoreUrl = DEFAULT_DIR
+    state_dir: Path | None = None
     database_url: SecretStr | None = None
     max_concurrency: int = Field(default=4, ge=1, le=200)
     max_rate: float = Field(default=4, gt=0, le=10_000)
@@ -53,50 +59,93 @@ class Settings(BaseSettings):
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
     supabase_key: SecretStr | None = Field(default=None, validation_alias="SUPABASE_KEY")
 
-    @field_validator("database_url", "contact", "supabase_url", "supabase_key", mode="before")
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _folder_or_address(cls, value: object) -> object:
+        return parse_place(value)
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _state_is_local(cls, value: object) -> object:
+        if isinstance(value, str) and "://" in value:
+            raise ValueError("this must be a folder of this machine")
+        return value
+
+    @field_validator("state_dir", "database_url", "contact", "supabase_url", "supabase_key", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
     @property
+    def data(self) -> Place:
+        """`data_dir`, as an absolute path if it is a folder."""
+        return self.data_dir if isinstance(self.data_dir, StoreUrl) else self.data_dir.expanduser().absolute()
+
+    @property
+    def bronze(self) -> Place:
+        """Bodies and journal, byte for byte."""
+        return self.data / "bronze"
+
+    @property
+    def gold(self) -> Place:
+        """Parquet, payloads and the report."""
+        return self.data / "gold"
+
+    @property
+    def archive(self) -> Place:
+        """Observations moved out of the database."""
+        return self.data / "archive"
+
+    @property
     def root(self) -> Path:
-        """`data_dir` as an absolute path."""
-        return self.data_dir.expanduser().absolute()
+        """`data` where it is a folder of this machine; raises ConfigError where it is not."""
+        return _folder(self.data)
 
     @property
     def bronze_dir(self) -> Path:
-        """Bodies and journal, byte for byte."""
-        return self.root / "bronze"
+        """`bronze` where it is a folder of this machine; raises ConfigError where it is not."""
+        return _folder(self.bronze)
 
     @property
     def gold_dir(self) -> Path:
-        """Parquet, payloads and the report."""
-        return self.root / "gold"
+        """`gold` where it is a folder of this machine; raises ConfigError where it is not."""
+        return _folder(self.gold)
 
     @property
     def archive_dir(self) -> Path:
-        """Observations moved out of the database."""
-        return self.root / "archive"
+        """`archive` where it is a folder of this machine; raises ConfigError where it is not."""
+        return _folder(self.archive)
+
+    @property
+    def state(self) -> Path:
+        """Folder of what must be on this machine, as an absolute path."""
+        chosen = self.state_dir or (DEFAULT_DIR if isinstance(self.data_dir, StoreUrl) else self.data_dir)
+        return chosen.expanduser().absolute()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Where data and state are, for processes that are started from another folder."""
+        return {"SEC_DATA_DIR": str(self.data), "SEC_STATE_DIR": str(self.state)}
 
     @property
     def postgres_dir(self) -> Path:
         """The embedded PostgreSQL."""
-        return self.root / "postgres"
+        return self.state / "postgres"
 
     @property
     def logs_dir(self) -> Path:
         """Structured logs, one JSON object a line."""
-        return self.root / "logs"
+        return self.state / "logs"
 
     @property
     def run_dir(self) -> Path:
         """What is known of the services that run now."""
-        return self.root / "run"
+        return self.state / "run"
 
     @property
     def prefect_dir(self) -> Path:
         """Prefect's home when no other is configured."""
-        return self.root / "prefect"
+        return self.state / "prefect"
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -110,6 +159,12 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{_env_name(str(item['loc'][0]))}: {item['msg']}" for item in error.errors())
         raise ConfigError(f"Bad settings: {problems}.") from None
+
+
+def _folder(place: Place) -> Path:
+    if isinstance(place, StoreUrl):
+        raise ConfigError(f"This needs a folder of this machine, and {place} is an object store.")
+    return place
 
 
 def _env_name(field: str) -> str:

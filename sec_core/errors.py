@@ -132,6 +132,16 @@ class StorageError(SecError):
     default_next_step = "Check the disk under SEC_DATA_DIR."
 
 
+class StorageUnavailable(StorageError):
+    """The object store did not answer, or only with a server error."""
+
+    code = "storage_unavailable"
+    transient = True
+    default_next_step = (
+        "Check the network and AWS_ENDPOINT_URL, then run the same command again; what was captured is kept."
+    )
+
+
 class DatabaseError(SecError):
     """PostgreSQL refused what was asked of it."""
 

@@ -55,7 +55,7 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
     Returns:
         The facts; what can't be reached is a fact too.
     """
-    disk = shutil.disk_usage(next(_existing(settings.root)))
+    disk = shutil.disk_usage(next(_existing(settings.state)))
     source: SourceFacts | None = None
     data: DataFacts | None = None
     problem = ""

@@ -80,7 +80,7 @@ async def open_runtime(settings: Settings, clock: Clock | None = None) -> AsyncI
     clock = clock or SystemClock()
     database = open_database(settings)
     try:
-        store = BronzeStore(settings.bronze_dir)
+        store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)
         async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
             opened = Runtime(settings, database, store, ledger, client, clock)

@@ -109,7 +109,7 @@ def retention(
     if report.kept_days is None:
         typer.echo("Everything is kept: SEC_RETENTION_DAYS is not set.")
     else:
-        typer.echo(f"{len(report.months)} months with {report.rows:,} observations moved to {settings.archive_dir}.")
+        typer.echo(f"{len(report.months)} months with {report.rows:,} observations moved to {settings.archive}.")
 
 
 @app.command()
@@ -148,7 +148,7 @@ def _bronze(settings: Settings) -> Iterator[tuple[Database, BronzeStore, Ledger]
     setup_logging(settings.logs_dir)
     database = open_database(settings)
     try:
-        store = BronzeStore(settings.bronze_dir)
+        store = BronzeStore(settings.bronze)
         yield database, store, Ledger(database, store)
     finally:
         database.dispose()

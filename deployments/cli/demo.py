@@ -81,6 +81,7 @@ def _point_settings_at(place: Path, url: str) -> None:
         # Empty counts as not set, and wins over .env.
         **dict.fromkeys(_UNSET, ""),
         "SEC_DATA_DIR": str(place),
+        "SEC_STATE_DIR": str(place),
         "SEC_BASE_URL": url,
         # The simulator is ours and patient.
         "SEC_MAX_CONCURRENCY": "16",

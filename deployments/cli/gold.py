@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from deployments.cli.app import app
+from sec_core.blobs.place import open_blobs
 from sec_core.config import load_settings
 from sec_core.errors import InputError
+
+REPORT_PAGE = "report/index.html"
 
 
 @app.command()
@@ -38,10 +41,17 @@ def seia(
 def report(
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Where the report page lies; drawn by `sec gold` and every `sec sync`."""
-    page = load_settings().gold_dir / "report" / "index.html"
-    if not page.is_file():
+    """Where the report page lies; drawn by `sec gold` and every `sec sync`. From an object store, --open fetches it."""
+    settings = load_settings()
+    gold = open_blobs(settings.gold)
+    if not gold.exists(REPORT_PAGE):
         raise InputError("There is no report yet.", next_step="`sec gold` draws it from what PostgreSQL holds.")
-    typer.echo(str(page))
+    typer.echo(str(settings.gold / REPORT_PAGE))
     if show:
+        page = gold.source(REPORT_PAGE)
+        if not isinstance(page, Path):
+            copy = settings.state / "report.html"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(page.read())
+            page = copy
         typer.launch(page.as_uri())

@@ -1,4 +1,6 @@
-"""The journal: one JSON line for each outcome of asking for an hour, a file a month, only ever added to.
+"""The journal: one JSON line for each outcome of asking for an hour, a log a month, only ever added to.
+
+In a folder a log is a file, `journal/2024-08.jsonl`; in an object store it is parts below `journal/2024-08/`.
 
 Lines *begin* with a line break, so that a line torn by a kill can't swallow the next one; a torn line is passed over
 when reading (its body, if it was kept, is found again among the files).
@@ -18,7 +20,7 @@ from sec_core.hours import Month
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sec_core.bronze.blobs import Blobs
+    from sec_core.blobs.model import Blobs
 
 _FOLDER: Final = "journal/"
 
@@ -49,15 +51,22 @@ class Journal:
         Raises:
             StorageError: The file can't be read.
         """
-        key = _key(month)
-        if not self._blobs.exists(key):
-            return []
-        decoded = (decode(line) for line in self._blobs.read(key).split(b"\n") if line)
+        decoded = (decode(line) for line in self._blobs.read_log(_key(month)).split(b"\n") if line)
         return [outcome for outcome in decoded if outcome is not None]
+
+    def compact(self, month: Month, most: int = 64) -> None:
+        """Bring a month's log into few blobs where it has more than `most`.
+
+        Raises:
+            StorageError: It can't be read or written; nothing is lost.
+        """
+        self._blobs.compact(_key(month), most)
 
     def months(self) -> list[Month]:
         """Months that have a journal, in order."""
-        names = (key.removeprefix(_FOLDER).removesuffix(".jsonl") for key in self._blobs.list(_FOLDER))
+        names = {
+            key.removeprefix(_FOLDER).partition("/")[0].removesuffix(".jsonl") for key in self._blobs.list(_FOLDER)
+        }
         return sorted(Month.parse(name) for name in names)
 
 

@@ -218,6 +218,15 @@ class Ledger:
         self._repaired.add(month)
         return changed
 
+    def compact(self, month: Month) -> None:
+        """Bring a month's journal into one blob, where the store keeps it in several.
+
+        Raises:
+            StorageError: The store refused something; nothing is lost.
+        """
+        _, journal = self._files()
+        journal.compact(month, most=1)
+
     def rebuild(self) -> dict[Month, int]:
         """Make the whole ledger anew from the files; hours of each month."""
         store, journal = self._files()

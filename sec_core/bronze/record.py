@@ -101,8 +101,9 @@ def record(database: Database, store: BronzeStore, journal: Journal, findings: S
             table.lock_month(cursor, month)
             hours = sorted({item.hour for item in items})
             revisions = table.read_revisions(cursor, hours)
-            book = _Book(store, table.read_rows_of(cursor, hours, revisions), revisions)
+            book = _Book(table.read_rows_of(cursor, hours, revisions), revisions)
             done = [entry for item in items if (entry := book.enter(item)) is not None]
+            store.put_all(book.new_bodies)
             journal.append(month, [entry.outcome for entry in done])
             table.write_revisions(cursor, book.new_revisions)
             table.write_rows(cursor, {entry.outcome.hour: entry.after for entry in done}.values())
@@ -113,13 +114,11 @@ def record(database: Database, store: BronzeStore, journal: Journal, findings: S
 class _Book:
     """Ledger rows and revisions of some hours while findings are entered one after the other."""
 
-    def __init__(
-        self, store: BronzeStore, rows: dict[datetime, LedgerRow], revisions: dict[datetime, list[table.Revision]]
-    ) -> None:
-        self._store = store
+    def __init__(self, rows: dict[datetime, LedgerRow], revisions: dict[datetime, list[table.Revision]]) -> None:
         self._rows = rows
         self._revisions = revisions
         self.new_revisions: list[table.Revision] = []
+        self.new_bodies: list[tuple[BodyName, bytes]] = []
 
     def enter(self, finding: Finding) -> Recorded | None:
         outcome = self._outcome(finding)
@@ -149,8 +148,8 @@ class _Book:
         name = BodyName(finding.hour, finding.at, finding.origin)
         while any(item.body.captured_at == name.captured_at for item in held):
             name = replace(name, captured_at=name.captured_at + _TICK)
-        key = self._store.put(name, finding.body)
-        return replace(outcome, body=body_of(name, finding.body, finding.verdict, sha256=sha256, key=key))
+        self.new_bodies.append((name, finding.body))
+        return replace(outcome, body=body_of(name, finding.body, finding.verdict, sha256=sha256))
 
 
 def describe(
@@ -165,14 +164,12 @@ def describe(
     return Outcome(hour, at, Result.CAPTURED, asked=asked, suspect=suspect)
 
 
-def body_of(
-    name: BodyName, body: bytes, verdict: Classified, *, sha256: str | None = None, key: str | None = None
-) -> Body:
-    """How the ledger describes a kept body; hash and key are worked out where they are not known."""
+def body_of(name: BodyName, body: bytes, verdict: Classified, *, sha256: str | None = None) -> Body:
+    """How the ledger describes a kept body; its hash is worked out where it is not known."""
     return Body(
         captured_at=name.captured_at,
         origin=name.origin,
-        key=key or name.key,
+        key=name.key,
         sha256=sha256 or digest(body),
         size=len(body),
         rows=verdict.rows,

@@ -39,6 +39,7 @@ def repair(database: Database, store: BronzeStore, journal: Journal, month: Mont
     """
     with table.transaction(database) as cursor:
         table.lock_month(cursor, month)
+        journal.compact(month)
         outcomes = _complete(store, journal, month)
         wanted = {hour: row for hour, row in fold_all(outcomes).items() if row.state is not HourState.PENDING}
         held = table.read_rows(cursor, sorted(wanted))

@@ -88,9 +88,9 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
     assert key is not None  # noqa: S101  (set above if it was not before)
     raw_bytes = _verify(store, key, names, hashes)
     # Only now that every body was read back do the other copies go.
-    loose_bytes = sum(store.stored_size(name.key) for name in loose)
-    for name in loose:
-        store.blobs.delete(name.key)
+    loose_bytes = sum(store.sizes([name.key for name in loose]))
+    store.delete_all([name.key for name in loose])
+    ledger.compact(month)
     if sealed_before is not None and sealed_before != key:
         store.blobs.delete(sealed_before)
     report = SealReport(month, key, len(names), raw_bytes, loose_bytes, store.stored_size(key))
@@ -102,8 +102,7 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
 
 
 def _bodies(store: BronzeStore, names: list[BodyName], hashes: dict[str, str]) -> Iterator[tuple[str, str, bytes]]:
-    for name in names:
-        body = store.read(name.key)
+    for name, body in zip(names, store.read_all([name.key for name in names]), strict=True):
         if digest(body) != hashes.get(name.key):
             raise StorageError(f"{name.key} is not what the ledger says it is.", next_step="Run `sec ledger rebuild`.")
         yield name.key, hashes[name.key], body

@@ -14,7 +14,7 @@ from sec_core.hours import Month
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sec_core.bronze.blobs import Blobs
+    from sec_core.blobs.model import Blobs
 
 FOLDER: Final = "sellado/"
 _NAME: Final = re.compile(rf"{FOLDER}(?P<month>[0-9]{{4}}-[0-9]{{2}})\.(?P<number>[0-9]+)\.parquet")
@@ -164,6 +164,11 @@ class SealedMonths:
         """A month's sealed file; None if it is not sealed."""
         key = self.newest(month)
         return None if key is None else self.open(key)
+
+    def holding(self, key: str) -> SealedMonth | None:
+        """The sealed file with this body, if it is open already."""
+        with self._lock:
+            return next((sealed for sealed in self._open.values() if key in sealed), None)
 
     def open(self, key: str) -> SealedMonth:
         """A sealed file by its name, kept open for a while."""

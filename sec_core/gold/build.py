@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from sec_core.blobs.place import open_blobs
 from sec_core.gold import frames, local, observations, parquet
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.silver.archive import Archive
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from sec_core.blobs.model import Blobs
+    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -39,7 +40,7 @@ class GoldReport:
     """What a build made.
 
     Attributes:
-        folder: `gold/` under the data folder.
+        folder: `gold/` under the place of data.
         events_file: `golden_interrupciones.parquet`.
         events: Events in it.
         events_bytes: Its size.
@@ -48,8 +49,8 @@ class GoldReport:
         seconds: Wall time of the build.
     """
 
-    folder: Path
-    events_file: Path
+    folder: Place
+    events_file: Place
     events: int
     events_bytes: int
     observations: observations.ExportReport
@@ -69,7 +70,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
 
     Args:
         database: Silver.
-        settings: `gold_dir` and the thresholds that `meta` repeats.
+        settings: `gold`, `archive` and the thresholds that `meta` repeats.
         clock: Tells which hours have ended.
 
     Returns:
@@ -80,17 +81,16 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         StorageError: A file can't be written.
     """
     began = time.monotonic()
-    folder = settings.gold_dir
-    collected, exported = read_frames(database, settings, clock)
-    events_file = folder / EVENTS_FILE
+    gold = open_blobs(settings.gold)
+    collected, exported = read_frames(database, gold, settings, clock)
     with ThreadPoolExecutor(max_workers=1) as writer:
-        size = writer.submit(parquet.write, collected.events, events_file, parquet.EVENTS, EVENTS_TITLE)
+        size = writer.submit(parquet.write, collected.events, gold, EVENTS_FILE, parquet.EVENTS, EVENTS_TITLE)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
-    sizes = local.write_files(payloads, folder / "dashboard_stats")
+    sizes = local.write_files(payloads, gold)
     local.write_table(payloads, database, collected.now)
     report = GoldReport(
-        folder=folder,
-        events_file=events_file,
+        folder=settings.gold,
+        events_file=settings.gold / EVENTS_FILE,
         events=collected.events.height,
         events_bytes=size.result(),
         observations=exported,
@@ -108,17 +108,16 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
 
 
 def read_frames(
-    database: Database, settings: Settings, clock: Clock
+    database: Database, gold: Blobs, settings: Settings, clock: Clock
 ) -> tuple[frames.GoldFrames, observations.ExportReport]:
     """Read one snapshot of Silver, bringing `gold/observaciones/` up to date from the same snapshot."""
-    root = settings.gold_dir / "observaciones"
-    archive = Archive(settings.archive_dir)
+    archive = Archive(settings.archive)
     now = clock.now()
     with frames.snapshot(database) as connection:
         loads = frames.read_loads(connection)
         names = frames.read_names(connection)
         wanted = observations.digests(loads, names)
-        exported = observations.export(root, wanted, observations.silver_reader(connection, archive, loads, names))
+        exported = observations.export(gold, wanted, observations.silver_reader(connection, archive, loads, names))
         collected = frames.GoldFrames(
             events=frames.read_events(connection, names),
             loads=loads,
@@ -127,7 +126,7 @@ def read_frames(
             imputation=frames.read_imputation(connection),
             regions=frames.read_regions(connection),
             projects=frames.read_projects(connection),
-            hourly=observations.hourly(root, sorted(wanted)),
+            hourly=observations.hourly(gold, sorted(wanted)),
             thresholds={
                 "umbral_evento": settings.event_threshold,
                 "horas_cierre": settings.event_close_hours,

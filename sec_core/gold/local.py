@@ -8,21 +8,22 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 
+from sec_core.blobs.model import BlobMissing
 from sec_core.errors import PublicationError
-from sec_core.gold.files import replace_bytes
 from sec_core.gold.model import as_json, dump
 from sec_core.gold.payloads.registry import PAYLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
+    from sec_core.blobs.model import Blobs
     from sec_core.db.database import Database
     from sec_core.gold.model import PayloadRow
 
     Payloads = Mapping[str, Sequence[PayloadRow]]
 
+FOLDER = "dashboard_stats/"
 _UPSERT = text(
     "INSERT INTO dashboard_stats (id, data, updated_at) VALUES (:id, CAST(:data AS jsonb), :now)"
     " ON CONFLICT (id) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at"
@@ -30,18 +31,20 @@ _UPSERT = text(
 )
 
 
-def write_files(payloads: Payloads, folder: Path) -> dict[str, int]:
-    """Write `<folder>/<id>.json`, each whole or not at all.
+def write_files(payloads: Payloads, gold: Blobs) -> dict[str, int]:
+    """Write `dashboard_stats/<id>.json`, each whole or not at all.
 
     Returns:
         Size of each file in bytes.
 
     Raises:
-        StorageError: The disk refused a file.
+        StorageError: The place refused a file.
     """
     sizes: dict[str, int] = {}
     for name, rows in payloads.items():
-        sizes[name] = replace_bytes(folder / f"{name}.json", dump(rows))
+        body = dump(rows)
+        gold.replace(f"{FOLDER}{name}.json", body, durable=False)
+        sizes[name] = len(body)
     return sizes
 
 
@@ -57,23 +60,24 @@ def write_table(payloads: Payloads, database: Database, now: datetime) -> None:
         connection.execute(_UPSERT, rows)
 
 
-def read_payloads(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def read_payloads(gold: Blobs) -> dict[str, list[dict[str, Any]]]:
     """All payloads of the registry from their files, each row validated.
 
     Raises:
         PublicationError: A file is missing, is no JSON, or holds what its model refuses.
+        StorageUnavailable: The place did not answer.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for spec in PAYLOADS:
-        path = folder / f"{spec.id}.json"
+        name = f"{spec.id}.json"
         try:
-            found[spec.id] = orjson.loads(path.read_bytes())
+            found[spec.id] = orjson.loads(gold.read(FOLDER + name))
             TypeAdapter(list[spec.row]).validate_python(found[spec.id])  # type: ignore[name-defined]
-        except OSError:
-            raise PublicationError(f"There is no {path.name}.", next_step="Run `sec gold` first.") from None
+        except BlobMissing:
+            raise PublicationError(f"There is no {name}.", next_step="Run `sec gold` first.") from None
         except (orjson.JSONDecodeError, ValidationError) as error:
             first = str(error).splitlines()[0]
-            raise PublicationError(f"{path.name} is not valid: {first}.", next_step="Run `sec gold` again.") from error
+            raise PublicationError(f"{name} is not valid: {first}.", next_step="Run `sec gold` again.") from error
     if len(found["meta"]) != 1:
         raise PublicationError("meta.json must hold one object.", next_step="Run `sec gold` again.")
     return found

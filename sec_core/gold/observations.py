@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.blobs.at_once import at_once
+from sec_core.blobs.place import width
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.frames import UTC_TIME
@@ -18,10 +19,10 @@ from sec_core.silver.store import SilverStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from adbc_driver_postgresql.dbapi import Connection
 
+    from sec_core.blobs.model import Blobs
     from sec_core.gold.frames import Names
     from sec_core.silver.archive import Archive
 
@@ -48,9 +49,17 @@ class ExportReport:
     removed: int
 
 
-def month_path(root: Path, month: Month) -> Path:
-    """The file of a month."""
-    return root / f"anho={month.year:04d}" / f"mes={month.month:02d}" / "observaciones.parquet"
+FOLDER = "observaciones/"
+
+
+def month_folder(month: Month) -> str:
+    """The folder of a month, below Gold's place."""
+    return f"{FOLDER}anho={month.year:04d}/mes={month.month:02d}/"
+
+
+def month_key(month: Month) -> str:
+    """The file of a month, below Gold's place."""
+    return f"{month_folder(month)}observaciones.parquet"
 
 
 def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
@@ -71,18 +80,20 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
     return found
 
 
-def export(root: Path, wanted: dict[Month, str], read: ObservationReader) -> ExportReport:
+def export(gold: Blobs, wanted: dict[Month, str], read: ObservationReader) -> ExportReport:
     """Bring the folder up to date.
 
     Args:
-        root: `gold/observaciones`.
+        gold: Gold's place.
         wanted: Digest of each month that Silver has.
         read: Gives a month's observations with names.
 
     Raises:
-        StorageError: The disk refused a file; months written before it stay.
+        StorageError: The place refused a file; months written before it stay.
     """
-    written = [month for month in sorted(wanted) if _digest_of(month_path(root, month)) != wanted[month]]
+    months = sorted(wanted)
+    found = at_once(width(gold.place), lambda month: parquet.metadata(gold, month_key(month)).get("digest"), months)
+    written = [month for month, digest in zip(months, found, strict=True) if digest != wanted[month]]
     with ThreadPoolExecutor(max_workers=1) as writer:
         # A month is written while the next one is read; at most one waits, so that memory stays bounded.
         waiting: Future[int] | None = None
@@ -90,13 +101,13 @@ def export(root: Path, wanted: dict[Month, str], read: ObservationReader) -> Exp
             frame = read(month)
             if waiting is not None:
                 waiting.result()
-            waiting = writer.submit(_write, frame, root, month, wanted[month])
+            waiting = writer.submit(_write, frame, gold, month, wanted[month])
         if waiting is not None:
             waiting.result()
-    current = {month_path(root, month).parent for month in wanted}
-    stale = [folder for folder in root.glob("anho=*/mes=*") if folder not in current]
-    for folder in stale:
-        shutil.rmtree(folder)
+    current = {month_folder(month) for month in wanted}
+    stale = {folder for key in gold.list(FOLDER) if (folder := f"{key.rpartition('/')[0]}/") not in current}
+    for folder in sorted(stale):
+        gold.delete_below(folder)
     return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=len(stale))
 
 
@@ -125,24 +136,24 @@ def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame,
     return read
 
 
-def _digest_of(path: Path) -> str | None:
-    return parquet.metadata(path).get("digest")
+def _write(frame: pl.DataFrame, gold: Blobs, month: Month, digest: str) -> int:
+    key, title = month_key(month), f"{TITLE}, {month}"
+    return parquet.write(frame, gold, key, parquet.OBSERVATIONS, title, {"digest": digest})
 
 
-def _write(frame: pl.DataFrame, root: Path, month: Month, digest: str) -> int:
-    return parquet.write(frame, month_path(root, month), parquet.OBSERVATIONS, f"{TITLE}, {month}", {"digest": digest})
-
-
-def hourly(root: Path, months: list[Month]) -> pl.LazyFrame:
+def hourly(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
     """Customers out by hour and region, lazily, from the exported files of these months.
+
+    Files of an object store are fetched at once, since Polars does not know how to ask for them.
 
     Returns:
         hora, nombre_region, clientes.
     """
     if not months:
         return pl.LazyFrame(schema={"hora": UTC_TIME, "nombre_region": pl.String, "clientes": pl.Int64})
+    files = list(at_once(width(gold.place), gold.source, map(month_key, months)))
     return (
-        pl.scan_parquet([month_path(root, month) for month in months], hive_partitioning=False)
+        pl.scan_parquet(files, hive_partitioning=False)  # type: ignore[arg-type]
         .group_by("hora", "nombre_region")
         .agg(pl.col("clientes_afectados").sum().alias("clientes"))
     )

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sec_core.gold.files import replacing
+from sec_core.blobs.model import BlobMissing
 from sec_core.gold.payloads.meta import CITATION, LICENCE, SOURCE, SOURCE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import polars as pl
+
+    from sec_core.blobs.model import Blobs
+
+_FOOTER_BYTES = 64 * 1024
+"""Enough for the footers written here; a longer one is read again."""
 
 UTC_US = pa.timestamp("us", tz="UTC")
 
@@ -126,13 +130,19 @@ def schema(columns: Sequence[Column], title: str, extra: Mapping[str, str] | Non
 
 
 def write(
-    frame: pl.DataFrame, path: Path, columns: Sequence[Column], title: str, extra: Mapping[str, str] | None = None
+    frame: pl.DataFrame,
+    gold: Blobs,
+    key: str,
+    columns: Sequence[Column],
+    title: str,
+    extra: Mapping[str, str] | None = None,
 ) -> int:
     """Write a frame whole or not at all. The same frame gives the same bytes.
 
     Args:
         frame: Already sorted; columns by name, further ones are left out.
-        path: The file; its folder is made.
+        gold: Where it is written.
+        key: Its name there.
         columns: Order, types and descriptions.
         title: What the file is.
         extra: Further metadata of the file.
@@ -141,25 +151,38 @@ def write(
         Size of the file in bytes.
 
     Raises:
-        StorageError: The disk refused it.
+        StorageError: The place refused it.
     """
     table = frame.select([column.name for column in columns]).to_arrow().cast(schema(columns, title, extra))
-    with replacing(path) as partial:
-        pq.write_table(
-            table,
-            partial,
-            compression="zstd",
-            compression_level=1,
-            row_group_size=131_072,
-            use_dictionary=[column.name for column in columns if column.repeats],
-        )
-    return path.stat().st_size
+    out = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        out,
+        compression="zstd",
+        compression_level=1,
+        row_group_size=131_072,
+        use_dictionary=[column.name for column in columns if column.repeats],
+    )
+    data = memoryview(out.getvalue())
+    gold.replace(key, data, durable=False)
+    return len(data)
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """The metadata of a file's footer; empty where there is no readable file."""
+def metadata(gold: Blobs, key: str) -> dict[str, str]:
+    """The metadata of a file's footer; empty where there is no readable file.
+
+    Raises:
+        StorageUnavailable: The place did not answer.
+    """
     try:
-        raw = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        raw = pq.read_schema(pa.BufferReader(_footer(gold, key))).metadata or {}
+    except (BlobMissing, OSError, pa.ArrowInvalid):
         return {}
     return {key.decode(): value.decode() for key, value in raw.items() if not key.startswith(b"ARROW")}
+
+
+def _footer(gold: Blobs, key: str) -> bytes:
+    """The end of a file, its whole footer in it: eight bytes before the end say how long that is."""
+    data = gold.tail(key, _FOOTER_BYTES)
+    needed = int.from_bytes(data[-8:-4], "little") + 8
+    return gold.tail(key, needed) if needed > len(data) == _FOOTER_BYTES else data

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from sec_core.blobs.place import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.build import EVENTS_FILE
@@ -63,7 +64,7 @@ def publish(
     """Publish what `gold/` holds.
 
     Args:
-        settings: `gold_dir` and the Supabase project; without a project nothing is sent and nothing fails.
+        settings: `gold` and the Supabase project; without a project nothing is sent and nothing fails.
         clock: Gives the time of publication.
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
         sleep: Waits between attempts.
@@ -78,7 +79,8 @@ def publish(
     if settings.supabase_url is None or settings.supabase_key is None:
         logger.bind(stage="publish").info(NOT_CONFIGURED)
         return PublishReport(published=False)
-    payloads = read_payloads(settings.gold_dir / "dashboard_stats")
+    gold = open_blobs(settings.gold)
+    payloads = read_payloads(gold)
     with closing(SupabaseStore(settings, sleep=sleep)) as store:
         before = store.payloads()
         events_before = store.events(recent.COLUMNS)
@@ -92,7 +94,7 @@ def publish(
         _publish_payloads(store, payloads, clock)
         changes = recent.RecentPlan([], [], 0, 0)
         if newest is not None:
-            changes = recent.plan(settings.gold_dir / EVENTS_FILE, _instant(newest), events_before)
+            changes = recent.plan(gold, EVENTS_FILE, _instant(newest), events_before)
             _publish_events(store, changes)
     report = PublishReport(
         published=True,

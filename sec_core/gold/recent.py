@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sec_core.blobs.model import BlobMissing
 from sec_core.errors import PublicationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from pathlib import Path
+
+    from sec_core.blobs.model import Blobs
 
 WINDOW = timedelta(days=30)
 
@@ -56,24 +58,24 @@ class RecentPlan:
     rows: int
 
 
-def plan(archive: Path, newest: datetime, published: Sequence[dict[str, Any]]) -> RecentPlan:
+def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[str, Any]]) -> RecentPlan:
     """Compare the window with what is published.
 
     Args:
-        archive: `golden_interrupciones.parquet`, read back from disk: an event is archived if it is in there, with the
+        gold: Gold's place.
+        archive: `golden_interrupciones.parquet`, as it was written: an event is archived if it is in there, with the
             same last hour or a later one.
         newest: Newest loaded hour; the window ends with it.
         published: All rows of the table, with `COLUMNS`.
 
     Raises:
         PublicationError: The archive can't be read.
+        StorageUnavailable: The place did not answer.
     """
     try:
-        events = pl.read_parquet(archive, columns=list(COLUMNS))
-    except (OSError, pl.exceptions.PolarsError):
-        raise PublicationError(
-            f"{archive.name} can't be read.", next_step="Run `sec gold`, then `sec publish`."
-        ) from None
+        events = pl.read_parquet(gold.source(archive), columns=list(COLUMNS))
+    except (BlobMissing, OSError, pl.exceptions.PolarsError):
+        raise PublicationError(f"{archive} can't be read.", next_step="Run `sec gold`, then `sec publish`.") from None
     start = newest - WINDOW + timedelta(hours=1)
     window = as_rows(events.filter(pl.col("fin").is_null() | (pl.col("fin") > start)))
     current = {row["hash_id"]: row for row in window}

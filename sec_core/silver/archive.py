@@ -7,18 +7,18 @@ the same transaction that drops the partition, or that fills it again. A file wi
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.blobs.place import open_blobs
 from sec_core.errors import StorageError
 from sec_core.silver.observations import OBSERVATION_KEY, OBSERVATION_SCHEMA
 
 if TYPE_CHECKING:
+    from sec_core.blobs.place import Place
     from sec_core.hours import Month
 
 
@@ -42,10 +42,10 @@ class ArchivedMonth:
 
 
 class Archive:
-    """Files below one folder, hive-partitioned by year and month."""
+    """Files at one place, hive-partitioned by year and month."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Place) -> None:
+        self._blobs = open_blobs(root)
 
     def write(self, month: Month, observations: pl.DataFrame) -> ArchivedMonth:
         """Write a month and read it back.
@@ -58,26 +58,15 @@ class Archive:
             The file's description.
 
         Raises:
-            StorageError: The disk refused it, or what was read back is not what was written.
+            StorageError: The place refused it, or what was read back is not what was written.
+            StorageUnavailable: The place did not answer.
         """
         ordered = observations.sort(OBSERVATION_KEY, nulls_last=True)
         key = f"observaciones/anho={month.year:04d}/mes={month.month:02d}/observaciones.parquet"
-        path = self._root / key
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    ordered.write_parquet(file, compression="zstd", compression_level=9, statistics=True)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(path)
-            finally:
-                Path(name).unlink(missing_ok=True)
-            body = path.read_bytes()
-        except OSError as error:
-            raise StorageError(f"The archive can't be written: {error}.") from error
-        described = _describe(key, ordered, hashlib.sha256(body).hexdigest())
+        file = BytesIO()
+        ordered.write_parquet(file, compression="zstd", compression_level=9, statistics=True)
+        self._blobs.replace(key, file.getbuffer())
+        described = _describe(key, ordered, hashlib.sha256(file.getbuffer()).hexdigest())
         back = self.read(described)
         if not back.equals(ordered):
             raise StorageError(f"The archive's file {key} is not what was written.")
@@ -94,12 +83,12 @@ class Archive:
 
         Raises:
             StorageError: The file is missing, unreadable or not the one described.
+            StorageUnavailable: The place did not answer.
         """
-        path = self._root / described.key
+        body = self._blobs.read(described.key)
         try:
-            body = path.read_bytes()
             frame = pl.read_parquet(body).cast(dict(OBSERVATION_SCHEMA))  # type: ignore[arg-type]
-        except (OSError, pl.exceptions.PolarsError) as error:
+        except pl.exceptions.PolarsError as error:
             raise StorageError(f"The archive's file {described.key} can't be read: {error}.") from error
         if _describe(described.key, frame, hashlib.sha256(body).hexdigest()) != described:
             raise StorageError(

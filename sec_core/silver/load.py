@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
+from sec_core.blobs.at_once import at_once
+from sec_core.blobs.place import width
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
@@ -128,7 +130,7 @@ class MonthLoad:
         """
         rules = EventRules.of(self.settings)
         with self.database.adbc() as connection:
-            store = SilverStore(connection, Archive(self.settings.archive_dir))
+            store = SilverStore(connection, Archive(self.settings.archive))
             while True:
                 if prepared is None or prepared.plan.empty:
                     held = store.loaded(self.month.start, self.month.end)
@@ -163,7 +165,8 @@ class MonthLoad:
         return self.only is None or hour in self.only
 
     def _read(self, plan: Plan) -> Prepared:
-        bodies = (Body(hour, value.shape, self.bodies(value)) for hour, value in plan.load.items())
+        read = at_once(width(self.settings.bronze), self.bodies, plan.load.values())
+        bodies = (Body(hour, value.shape, body) for (hour, value), body in zip(plan.load.items(), read, strict=True))
         return Prepared(plan, observe(bodies, self.names))
 
     def _stale(self, plan: Plan) -> bool:

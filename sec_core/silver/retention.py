@@ -44,7 +44,7 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
 
     Args:
         database: The database.
-        settings: `archive_dir`, and `retention_days` where `keep_days` is not given.
+        settings: `archive`, and `retention_days` where `keep_days` is not given.
         keep_days: Days to keep; None means the setting, whose None keeps everything.
 
     Returns:
@@ -60,7 +60,7 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
         return RetentionReport((), 0, None)
     if days < SHORTEST_DAYS:
         raise ConfigError(f"Retention of {days} days is too short.", next_step="Keep 30 days or more.")
-    archive = Archive(settings.archive_dir)
+    archive = Archive(settings.archive)
     moved: list[Month] = []
     rows = 0
     with database.adbc() as connection:
@@ -82,7 +82,7 @@ def month_observations(database: Database, settings: Settings, month: Month) -> 
 
     Args:
         database: The database.
-        settings: `archive_dir`.
+        settings: `archive`.
         month: The month.
 
     Returns:
@@ -93,4 +93,4 @@ def month_observations(database: Database, settings: Settings, month: Month) -> 
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     with database.adbc() as connection:
-        return SilverStore(connection, Archive(settings.archive_dir)).observations(month)
+        return SilverStore(connection, Archive(settings.archive)).observations(month)

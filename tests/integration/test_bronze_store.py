@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sec_core.bronze.blobs import LocalBlobs
+from sec_core.blobs.local import LocalBlobs
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import Outcome, Result
 from sec_core.bronze.model import Origin

@@ -56,14 +56,14 @@ def test_killed_at_random_instants(database: Database, make_settings: MakeSettin
         total = len(MONTH.hours())
         # Each run is killed some requests after its start: in the middle of asking, keeping or writing down.
         for _ in range(KILLS):
-            process = start(sim, database, settings.data_dir)
+            process = start(sim, database, settings.root)
             goal = len(sim.requests) + seed.randint(1, max(2, 2 * total // KILLS))
             while len(sim.requests) < goal and process.poll() is None:
                 time.sleep(0.001)
             time.sleep(seed.random() * 0.02)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        assert start(sim, database, settings.data_dir).wait(300) == 0
+        assert start(sim, database, settings.root).wait(300) == 0
         asked_again = len(sim.requests) - total
         truth = {hour: sim.truth.row_count(hour) for hour in MONTH.hours()}
         customers = {hour: sim.truth.national(hour) for hour in MONTH.hours()}

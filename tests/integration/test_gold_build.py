@@ -11,9 +11,11 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 
+from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.build import build_gold
+from sec_core.gold.build import EVENTS_FILE, build_gold
+from sec_core.gold.observations import month_key
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.archive import Archive
 from sec_core.silver.store import SilverStore
@@ -119,7 +121,8 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     assert report.events == 3
     assert report.months_written == (AUGUST,)
 
-    events = pl.read_parquet(report.events_file)
+    assert (report.folder, report.events_file) == (settings.gold_dir, settings.gold_dir / EVENTS_FILE)
+    events = pl.read_parquet(settings.gold_dir / EVENTS_FILE)
     assert events["hash_id"].to_list() == [f"00000000-0000-0000-0000-0000000000{end}" for end in ("bb", "aa", "cc")]
     assert events.select("nombre_region", "nombre_comuna", "nombre_empresa", "codigo_comuna").rows() == [
         ("UNKNOWN", "UNKNOWN", "UNKNOWN", ""),
@@ -128,7 +131,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     ]
     assert events["inicio"].dtype == pl.Datetime("us", "UTC")
 
-    found = pl.read_parquet(report.folder / "observaciones", hive_partitioning=True)
+    found = pl.read_parquet(settings.gold_dir / "observaciones", hive_partitioning=True)
     assert found.select("anho", "mes", "forma", "nombre_comuna", "clientes_afectados", "n_filas").rows() == [
         (2024, 8, "detailed", "UNKNOWN", 7, 1),
         (2024, 8, "detailed", "TALCA", 600, 2),
@@ -136,7 +139,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
         (2024, 8, "aggregated", "COIHAIQUE", 500, 2),
     ]
 
-    payloads = {path.stem: json.loads(path.read_bytes()) for path in (report.folder / "dashboard_stats").iterdir()}
+    payloads = {path.stem: json.loads(path.read_bytes()) for path in (settings.gold_dir / "dashboard_stats").iterdir()}
     assert {(row["nombre_comuna"], row["instability_index"]) for row in payloads["market_map"]} == {
         ("TALCA", 20.0),
         ("COIHAIQUE", 100.0),
@@ -175,15 +178,15 @@ def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: C
 
 def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
-    report = build_gold(silver, settings, FixedClock())
-    path = report.folder / "observaciones" / "anho=2024" / "mes=08" / "observaciones.parquet"
-    digest = parquet.metadata(path)["digest"]
+    build_gold(silver, settings, FixedClock())
+    key = month_key(AUGUST)
+    digest = parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"]
     with silver.engine.begin() as connection:
         connection.execute(text("UPDATE fact_observaciones SET clientes_afectados = 8 WHERE id_geografia = 0"))
         connection.execute(text("UPDATE cargas SET clientes = clientes"))
     assert build_gold(silver, settings, FixedClock()).months_written == (AUGUST,)
-    assert parquet.metadata(path)["digest"] != digest
-    assert 8 in pl.read_parquet(path)["clientes_afectados"]
+    assert parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"] != digest
+    assert 8 in pl.read_parquet(settings.gold_dir / key)["clientes_afectados"]
 
 
 def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:
@@ -209,12 +212,13 @@ def test_a_month_that_is_moved_meanwhile_is_not_written_short(
 
 
 def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: Callable[..., Settings]) -> None:
-    report = build_gold(database, make_settings(), FixedClock())
+    settings = make_settings()
+    report = build_gold(database, settings, FixedClock())
     assert (report.events, report.months_written) == (0, ())
-    assert pl.read_parquet(report.events_file).columns == [column.name for column in parquet.EVENTS]
+    assert pl.read_parquet(settings.gold_dir / EVENTS_FILE).columns == [column.name for column in parquet.EVENTS]
     rows = {name: size.rows for name, size in report.payloads.items()}
     assert rows.pop("meta") == 1
-    validation = json.loads((report.folder / "dashboard_stats" / "investment_validation.json").read_bytes())
+    validation = json.loads((settings.gold_dir / "dashboard_stats" / "investment_validation.json").read_bytes())
     assert {row["type"] for row in validation} == {"insufficient data"}
     assert rows.pop("investment_validation") == len(validation)
     assert set(rows.values()) == {0}

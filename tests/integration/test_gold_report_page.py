@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import text
 
 from sec_core.gold.build import build_gold
-from sec_core.gold.report.build import build_report
+from sec_core.gold.report.build import PAGE, build_report
 from sec_core.gold.seia.load import load_seia
 from sec_core.hours import Month
 
@@ -147,11 +147,15 @@ def test_the_page_draws_everything_and_asks_for_nothing(
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
     files = build_report(silver, settings, FixedClock())
-    assert {path.stem for path in files.pictures} == set(FIGURES)
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in files.pictures)
+    page = settings.gold_dir / PAGE
+    assert files.page == page
+    pictures = list((settings.gold_dir / "figures").iterdir())
+    assert set(files.pictures) == set(pictures)
+    assert {path.stem for path in pictures} == set(FIGURES)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
     for width in (390, 1280):
-        open_page(browser, files.page, width)
+        open_page(browser, page, width)
         assert {figure: count_marks(browser, figure) > 0 for figure in FIGURES} == dict.fromkeys(FIGURES, True)
         assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert count_marks(browser, "coverage") == 31
@@ -162,9 +166,9 @@ def test_the_page_draws_everything_and_asks_for_nothing(
     assert "2024-08-12" in browser.find_element(By.CSS_SELECTOR, "#national svg").text
     assert tooltip_of(browser, "#companies svg .mark-rect path") == "CGE"
 
-    asked = requested_by(browser, files.page.as_uri())
+    asked = requested_by(browser, page.as_uri())
     assert asked
-    assert {url for url in asked if not url.startswith("data:")} == {files.page.as_uri()}
+    assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
     severe = [entry["message"] for entry in logged(browser, "browser") if entry["level"] == "SEVERE"]
     assert severe == []
 
@@ -197,6 +201,6 @@ def test_an_empty_gold_gives_a_page_that_says_so(database: Database, make_settin
     build_gold(database, settings, FixedClock())
     files = build_report(database, settings, FixedClock())
     assert files.pictures == ()
-    page = files.page.read_text(encoding="utf-8")
+    page = (settings.gold_dir / PAGE).read_text(encoding="utf-8")
     assert page.count('<div class="empty">No data yet.</div>') == len(FIGURES)
     assert "Nothing is loaded yet." in page

@@ -16,6 +16,7 @@ from postgrest.exceptions import APIError
 from supabase import Client, create_client
 from support.postgrest import SCHEMA, Project, executable, project, token
 
+from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError, PublicationUnavailable
 from sec_core.gold import local, parquet
 from sec_core.gold.build import EVENTS_FILE
@@ -113,8 +114,9 @@ def write_gold(
     payloads: dict[str, list[PayloadRow]] = {spec.id: [] for spec in PAYLOADS}
     payloads["time_series"] = [*series]
     payloads["meta"] = [meta]
-    local.write_files(payloads, settings.gold_dir / "dashboard_stats")
-    parquet.write(make_events(event_hours), settings.gold_dir / EVENTS_FILE, parquet.EVENTS, "Events")
+    gold = LocalBlobs(settings.gold_dir)
+    local.write_files(payloads, gold)
+    parquet.write(make_events(event_hours), gold, EVENTS_FILE, parquet.EVENTS, "Events")
 
 
 def make_events(hours_before: tuple[int, ...]) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
+from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError
 from sec_core.gold import recent
 from sec_core.gold.guard import losses
@@ -57,13 +58,13 @@ def event(key: str, last: datetime, customers: int = 10, *, is_open: bool = Fals
     }
 
 
-def archive(folder: Path, *events: dict[str, Any]) -> Path:
+def archive(folder: Path, *events: dict[str, Any]) -> tuple[LocalBlobs, str]:
     path = folder / "golden.parquet"
     schema = {"fin": pl.Datetime("us", "UTC")}
     pl.DataFrame([event("unused", datetime(2017, 1, 1, tzinfo=UTC)), *events], schema_overrides=schema).write_parquet(
         path
     )
-    return path
+    return LocalBlobs(folder), path.name
 
 
 def published(*events: dict[str, Any]) -> list[dict[str, Any]]:
@@ -82,14 +83,14 @@ def test_the_window_holds_what_was_alive_in_its_720_hours(tmp_path: Path) -> Non
         event("old", first - timedelta(days=9), is_open=True),
     ]
     outside = event("c", first - timedelta(hours=1))
-    found = recent.plan(archive(tmp_path, *inside, outside), NEWEST, [])
+    found = recent.plan(*archive(tmp_path, *inside, outside), NEWEST, [])
     assert {row["hash_id"] for row in found.write} == {"a", "b", "old"}
     assert (found.rows, found.delete) == (3, [])
 
 
 def test_only_what_differs_is_written(tmp_path: Path) -> None:
     same, grown = event("a", NEWEST), event("b", NEWEST, 20)
-    found = recent.plan(archive(tmp_path, same, grown), NEWEST, published(same, event("b", NEWEST, 10)))
+    found = recent.plan(*archive(tmp_path, same, grown), NEWEST, published(same, event("b", NEWEST, 10)))
     assert [(row["hash_id"], row["clientes_afectados"]) for row in found.write] == [("b", 20)]
     assert found.delete == []
 
@@ -98,17 +99,17 @@ def test_what_slid_out_goes_only_if_the_archive_has_it(tmp_path: Path) -> None:
     long_ago = NEWEST - timedelta(days=40)
     archived, missing = event("a", long_ago), event("m", long_ago)
     longer = event("l", long_ago + timedelta(hours=5))
-    path = archive(tmp_path, archived, event("l", long_ago))
-    found = recent.plan(path, NEWEST, published(archived, missing, longer))
+    held = archive(tmp_path, archived, event("l", long_ago))
+    found = recent.plan(*held, NEWEST, published(archived, missing, longer))
     assert found.delete == ["a"]
     assert found.unarchived == 2
 
 
 def test_an_event_that_a_revision_replaced_is_deleted(tmp_path: Path) -> None:
-    found = recent.plan(archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
+    found = recent.plan(*archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
     assert (found.delete, found.unarchived) == (["gone"], 0)
 
 
 def test_without_an_archive_nothing_is_planned(tmp_path: Path) -> None:
     with pytest.raises(PublicationError, match="can't be read"):
-        recent.plan(tmp_path / "golden.parquet", NEWEST, [])
+        recent.plan(LocalBlobs(tmp_path), "golden.parquet", NEWEST, [])

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.frames import UTC_TIME, Names
@@ -42,7 +43,8 @@ def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
 
 def test_a_file_describes_itself(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "observaciones.parquet"
-    size = parquet.write(one_observation(AUGUST), path, parquet.OBSERVATIONS, "Title", {"digest": "abc"})
+    gold = LocalBlobs(path.parent)
+    size = parquet.write(one_observation(AUGUST), gold, path.name, parquet.OBSERVATIONS, "Title", {"digest": "abc"})
     assert size == path.stat().st_size
     schema = pq.read_schema(path)
     for column in parquet.OBSERVATIONS:
@@ -50,7 +52,7 @@ def test_a_file_describes_itself(tmp_path: Path) -> None:
         assert field.type == column.type
         assert field.nullable == column.nullable
         assert field.metadata[b"description"].decode() == column.description
-    about = parquet.metadata(path)
+    about = parquet.metadata(gold, path.name)
     assert about["title"] == "Title"
     assert about["digest"] == "abc"
     assert "Superintendencia de Electricidad" in about["source"]
@@ -60,7 +62,7 @@ def test_a_file_describes_itself(tmp_path: Path) -> None:
 
 def test_the_same_frame_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        parquet.write(one_observation(AUGUST), tmp_path / name, parquet.OBSERVATIONS, "Title")
+        parquet.write(one_observation(AUGUST), LocalBlobs(tmp_path), name, parquet.OBSERVATIONS, "Title")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
@@ -68,7 +70,7 @@ def test_the_same_frame_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="could not be written"):
-        parquet.write(one_observation(AUGUST), tmp_path / "file" / "x.parquet", parquet.OBSERVATIONS, "Title")
+        parquet.write(one_observation(AUGUST), LocalBlobs(tmp_path), "file/x.parquet", parquet.OBSERVATIONS, "Title")
 
 
 def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
@@ -78,22 +80,22 @@ def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
         asked.append(month)
         return one_observation(month)
 
-    first = observations.export(tmp_path, {AUGUST: "a", SEPTEMBER: "s"}, read)
+    first = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "s"}, read)
     assert (first.written, first.kept, first.removed) == ((AUGUST, SEPTEMBER), 0, 0)
-    again = observations.export(tmp_path, {AUGUST: "a", SEPTEMBER: "changed"}, read)
+    again = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "changed"}, read)
     assert (again.written, again.kept) == ((SEPTEMBER,), 1)
     assert asked == [AUGUST, SEPTEMBER, SEPTEMBER]
-    gone = observations.export(tmp_path, {SEPTEMBER: "changed"}, read)
+    gone = observations.export(LocalBlobs(tmp_path), {SEPTEMBER: "changed"}, read)
     assert (gone.written, gone.kept, gone.removed) == ((), 1, 1)
     found = pl.read_parquet(tmp_path / "**" / "*.parquet", hive_partitioning=True)
     assert found.select("anho", "mes", "clientes_afectados").rows() == [(2024, 9, 5)]
 
 
 def test_a_damaged_file_is_written_again(tmp_path: Path) -> None:
-    observations.export(tmp_path, {AUGUST: "a"}, one_observation)
-    path = observations.month_path(tmp_path, AUGUST)
+    observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation)
+    path = tmp_path / observations.month_key(AUGUST)
     path.write_bytes(path.read_bytes()[:100])
-    assert observations.export(tmp_path, {AUGUST: "a"}, one_observation).written == (AUGUST,)
+    assert observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation).written == (AUGUST,)
     assert pl.read_parquet(path).height == 1
 
 
@@ -115,7 +117,7 @@ def test_hourly_sums_by_region(tmp_path: Path) -> None:
     def read(month: Month) -> pl.DataFrame:
         return pl.concat([one_observation(month, 5), one_observation(month, 7)])
 
-    observations.export(tmp_path, {AUGUST: "a"}, read)
-    frame = observations.hourly(tmp_path, [AUGUST]).collect()
+    observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, read)
+    frame = observations.hourly(LocalBlobs(tmp_path), [AUGUST]).collect()
     assert frame.select("nombre_region", "clientes").rows() == [("MAULE", 12)]
-    assert observations.hourly(tmp_path, []).collect().is_empty()
+    assert observations.hourly(LocalBlobs(tmp_path), []).collect().is_empty()

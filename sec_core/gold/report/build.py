@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from sec_core.blobs.place import open_blobs
 from sec_core.gold.build import read_frames
-from sec_core.gold.files import replace_bytes
 from sec_core.gold.local import read_payloads
 from sec_core.gold.report import charts
 from sec_core.gold.report.data import ReportData, Rows, recent_saidi, report_data
@@ -16,11 +16,14 @@ from sec_core.gold.report.page import Figure, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
+
+PAGE = "report/index.html"
+"""Name of the page below Gold's place."""
 
 PICTURE_SCALE = 2
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -36,8 +39,8 @@ class ReportFiles:
         pictures: One PNG for each figure that has something to draw.
     """
 
-    page: Path
-    pictures: tuple[Path, ...]
+    page: Place
+    pictures: tuple[Place, ...]
 
 
 def build_report(database: Database, settings: Settings, clock: Clock) -> ReportFiles:
@@ -45,7 +48,7 @@ def build_report(database: Database, settings: Settings, clock: Clock) -> Report
 
     Args:
         database: Silver, for the daily figures that no payload has.
-        settings: `gold_dir`, with the payloads of the last `build_gold`.
+        settings: `gold`, with the payloads of the last `build_gold`.
         clock: Tells which hours have ended.
 
     Returns:
@@ -58,21 +61,22 @@ def build_report(database: Database, settings: Settings, clock: Clock) -> Report
     """
     import vl_convert  # noqa: PLC0415 - only the report draws
 
-    payloads = read_payloads(settings.gold_dir / "dashboard_stats")
-    collected, _ = read_frames(database, settings, clock)
+    gold = open_blobs(settings.gold)
+    payloads = read_payloads(gold)
+    collected, _ = read_frames(database, gold, settings, clock)
     drawn = figures(payloads, report_data(collected))
-    page = settings.gold_dir / "report" / "index.html"
+    page = settings.gold / PAGE
     text = render(drawn, payloads["meta"][0], payloads["coverage"], vl_convert.javascript_bundle(_SNIPPET))
-    replace_bytes(page, text.encode())
+    gold.replace(PAGE, text.encode(), durable=False)
     pictures = []
     for figure in drawn:
-        path = settings.gold_dir / "figures" / f"{figure.id}.png"
+        key = f"figures/{figure.id}.png"
         if figure.spec is None:
-            path.unlink(missing_ok=True)
+            gold.delete(key)
             continue
         spec = {**figure.spec, "width": figure.width, "title": figure.title, "config": _PICTURE_CONFIG}
-        replace_bytes(path, vl_convert.vegalite_to_png(spec, scale=PICTURE_SCALE))
-        pictures.append(path)
+        gold.replace(key, vl_convert.vegalite_to_png(spec, scale=PICTURE_SCALE), durable=False)
+        pictures.append(settings.gold / key)
     logger.bind(stage="gold").info("The report is {}.", page)
     return ReportFiles(page=page, pictures=tuple(pictures))
 

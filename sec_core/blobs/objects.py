@@ -1,0 +1,286 @@
+"""Blobs as objects in a store that speaks S3.
+
+Credentials and address come from the environment as everywhere with S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. The store must honour `If-None-Match: *` on PUT, which is how `put_new`
+keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import S3Store
+
+from sec_core.blobs import parts
+from sec_core.blobs.at_once import at_once
+from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.place import width
+from sec_core.errors import StorageError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sec_core.blobs.place import StoreUrl
+
+_ATTEMPTS: Final = 5
+_PAUSE_S: Final = 0.05
+_TIMEOUT: Final = timedelta(seconds=60)
+_STATUS: Final = re.compile(r"status code: ([0-9]{3})")
+_CODE: Final = re.compile(r"<Code>([A-Za-z]+)</Code>")
+_WORTH_ANOTHER_TRY: Final = ("408", "409", "425", "429")
+_REFUSED: Final = (
+    "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
+    "write and delete there."
+)
+
+
+class ObjectBlobs:
+    """Blobs as objects below a folder of a bucket.
+
+    Args:
+        place: The folder; the bucket must be there.
+    """
+
+    def __init__(self, place: StoreUrl) -> None:
+        self.place = place
+        environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        with self._translated():
+            self._store = _connect(str(place), tuple(sorted(environment.items())))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken.
+
+        Raises:
+            StorageError: The store refused it.
+            StorageUnavailable: The store did not answer.
+        """
+        for attempt in range(_ATTEMPTS):
+            with self._translated(key):
+                try:
+                    obstore.put(self._store, _checked(key), data, mode="create", use_multipart=False)
+                except AlreadyExistsError:
+                    # Of two that come at once, a store may turn both away: then the name is still free.
+                    if self.exists(key):
+                        return False
+                else:
+                    return True
+            time.sleep(_PAUSE_S * 2**attempt)
+        raise StorageUnavailable(f"{self.place}/{key} could not be written: others write it all the time.")
+
+    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:  # noqa: ARG002
+        """Put a blob in the place of another of this name, if there is one; a reader sees the old bytes or the new.
+
+        Args:
+            key: Its name.
+            data: Its bytes.
+            durable: An object always survives.
+
+        Raises:
+            StorageError: The store refused it.
+            StorageUnavailable: The store did not answer.
+        """
+        with self._translated(key):
+            obstore.put(self._store, _checked(key), data, use_multipart=False)
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a blob.
+
+        Raises:
+            BlobMissing: There is none.
+            StorageError: The store refused it.
+            StorageUnavailable: The store did not answer.
+        """
+        with self._translated(key):
+            return obstore.get(self._store, _checked(key)).bytes().to_bytes()
+
+    def tail(self, key: str, size: int) -> bytes:
+        """The last bytes of a blob, all of a shorter one; raises as `read` does."""
+        with self._translated(key):
+            found = obstore.get(self._store, _checked(key), options={"range": {"suffix": size}})
+            return found.bytes().to_bytes()
+
+    def source(self, key: str) -> BytesIO:
+        """The bytes of a blob, as a file; raises as `read` does."""
+        return BytesIO(self.read(key))
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a blob of this name."""
+        try:
+            self.size(key)
+        except BlobMissing:
+            return False
+        return True
+
+    def size(self, key: str) -> int:
+        """Bytes of a blob; raises as `read` does."""
+        with self._translated(key):
+            return obstore.head(self._store, _checked(key))["size"]
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Names below a folder, sorted; raises as `read` does."""
+        with self._translated(prefix):
+            batches = obstore.list(self._store, _checked(prefix))
+            found = [entry["path"] for batch in batches for entry in batch]
+        yield from sorted(found)
+
+    def delete(self, key: str) -> None:
+        """Forget a blob; no error if there is none.
+
+        Raises:
+            StorageError: The store refused it.
+            StorageUnavailable: The store did not answer.
+        """
+        try:
+            with self._translated(key):
+                obstore.delete(self._store, _checked(key))
+        except BlobMissing:
+            return
+
+    def delete_below(self, prefix: str) -> None:
+        """Forget all blobs below a folder; raises as `delete` does."""
+        self._delete_all(self.list(prefix))
+
+    def append(self, key: str, data: bytes) -> None:
+        """Add a part to a log; its number is behind those of all parts that are there.
+
+        Raises:
+            StorageError: The store refused it.
+            StorageUnavailable: The store did not answer; the part may be there nonetheless.
+        """
+        folder = parts.folder_of(key)
+        self.replace(folder + parts.next_part(self._names(folder)), data)
+
+    def read_log(self, key: str) -> bytes:
+        """All that was added to a log, in the order of adding; empty if nothing was.
+
+        Raises:
+            StorageError: A part is damaged, or the store refused it.
+            StorageUnavailable: The store did not answer.
+        """
+        return parts.joined(self._read_parts(key)[0])
+
+    def compact(self, key: str, most: int = 64) -> None:
+        """Pack a log's parts where there are more than `most`; a log that is one file becomes a part, too.
+
+        What is packed is deleted only after the pack was read back. Others may add parts, read and pack meanwhile.
+
+        Raises:
+            StorageError: A part is damaged, or the store refused something; nothing is lost.
+            StorageUnavailable: The store did not answer; nothing is lost.
+        """
+        if len(self._names(parts.folder_of(key))) <= most and not self.exists(key):
+            return
+        held, blobs = self._read_parts(key)
+        if len(blobs) < 2 and key not in blobs:
+            return
+        short, body = parts.pack(held)
+        name = parts.folder_of(key) + short
+        # Taken already if another packs the same: its bytes are the same then.
+        self.put_new(name, body)
+        if parts.unpack(name, self.read(name)) != held:
+            raise StorageError(f"{self.place}/{name} is not what was packed; its parts stay.")
+        self._delete_all([blob for blob in blobs if blob != name])
+
+    def flush(self) -> None:
+        """Nothing to do: an object survives once it is written."""
+
+    def _names(self, folder: str) -> Sequence[str]:
+        return [name.removeprefix(folder) for name in self.list(folder)]
+
+    def _read_parts(self, key: str) -> tuple[dict[str, bytes], Sequence[str]]:
+        """Parts by name, and the names of the blobs that hold them."""
+        folder = parts.folder_of(key)
+        for _ in range(_ATTEMPTS):
+            wanted = [folder + name for name in self._names(folder) if parts.is_part(name) or parts.is_pack(name)]
+            if self.exists(key):
+                wanted.append(key)
+            held: dict[str, bytes] = {}
+            try:
+                for blob, data in zip(wanted, at_once(width(self.place), self.read, wanted), strict=True):
+                    short = blob.removeprefix(folder)
+                    if blob == key:
+                        held[parts.first_part(data)] = data
+                    elif parts.is_pack(short):
+                        held |= parts.unpack(blob, data)
+                    else:
+                        held[short] = data
+            except BlobMissing:
+                continue  # it was packed meanwhile: the pack is there now
+            return held, wanted
+        raise StorageUnavailable(f"{self.place}/{key} is packed again and again while it is read.")
+
+    def _delete_all(self, keys: Iterable[str]) -> None:
+        for _ in at_once(width(self.place), self.delete, keys):
+            pass
+
+    @contextmanager
+    def _translated(self, key: str = "") -> Iterator[None]:
+        """Raise what the library says in the project's words, without its details: they repeat what was sent."""
+        what = f"{self.place}/{key}".rstrip("/")
+        try:
+            yield
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise self._no_bucket() from None
+            raise BlobMissing(f"{what} is missing.") from None
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            code = _CODE.search(str(error))
+            raise StorageError(
+                f"The object store refuses {what}{f' ({code[1]})' if code else ''}.", next_step=_REFUSED
+            ) from None
+        except (BaseError, OSError, ValueError) as error:
+            raise self._failure(what, str(error)) from None
+
+    def _failure(self, what: str, told: str) -> StorageError:
+        status, code = _STATUS.search(told), _CODE.search(told)
+        name = f" ({code[1]})" if code else ""
+        if code is not None and code[1] == "NoSuchBucket":
+            return self._no_bucket()
+        if "redirect" in told:
+            return StorageError(f"The object store sends {what} elsewhere.", next_step="Check AWS_REGION.")
+        if status is None:
+            return StorageUnavailable(f"The object store did not answer about {what}.", next_step=_NO_ANSWER)
+        if status[1].startswith("4") and status[1] not in _WORTH_ANOTHER_TRY:
+            return StorageError(f"The object store refuses {what} with {status[1]}{name}.", next_step=_REFUSED)
+        return StorageUnavailable(f"The object store answered {status[1]}{name} about {what}.")
+
+    def _no_bucket(self) -> StorageError:
+        return StorageError(
+            f"There is no bucket {self.place.bucket}.",
+            next_step="Make it, or correct SEC_DATA_DIR or AWS_ENDPOINT_URL.",
+        )
+
+
+_NO_ANSWER: Final = (
+    "Check the network, AWS_ENDPOINT_URL and the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), then run the "
+    "same command again; what was captured is kept."
+)
+
+
+@lru_cache(maxsize=8)
+def _connect(url: str, environment: tuple[tuple[str, str], ...]) -> S3Store:
+    """One client, with its connections, for each place and environment of this process."""
+    named = dict(environment)
+    plain = any(named.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
+    return S3Store.from_url(
+        url,
+        client_options={"allow_http": plain, "timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)},
+        retry_config={"max_retries": 3, "retry_timeout": _TIMEOUT},
+        # Deleting many in one request is not known to all that speak S3.
+        disable_bulk_delete=True,
+    )
+
+
+def _checked(key: str) -> str:
+    if ".." in key.split("/") or key.startswith("/"):
+        raise StorageError(f"{key!r} is not a name for a blob.", next_step="Report this as a defect.")
+    return key
