@@ -92,6 +92,7 @@ class WorldOptions(_Options):
     Attributes:
         seed: Which world.
         rows_per_hour: Mean of detailed rows in an ordinary hour; 0 leaves only storms, stale rows and written outages.
+        feeders: Mean number of rows in which an outage is listed, one a feeder; the real source gives two to four.
         regions: Two-digit codes of the regions that have outages; None means all 16.
         max_comunas: At most so many comunas, the largest of each region first; None means all.
         storms: Storms, on top of the ordinary hours.
@@ -110,6 +111,7 @@ class WorldOptions(_Options):
 
     seed: int = 1
     rows_per_hour: float = Field(default=480, ge=0, le=20_000)
+    feeders: int = Field(default=1, ge=1, le=20)
     regions: tuple[str, ...] | None = None
     max_comunas: int | None = Field(default=None, ge=1)
     storms: tuple[Storm, ...] = ()

@@ -126,6 +126,8 @@ class World:
         rng = Random(f"hour {self.options.seed} {index}")  # noqa: S311 - a simulation, not a secret
         if rng.random() < self.options.blank_share:
             courses.append(Row(BLANK, rng.choice(("CGE", "SAESA", "")), chile_date(index), rng.randint(1, 9)))
+        if self.options.feeders > 1:
+            courses = [part for row in courses for part in _by_feeder(row, self.options.feeders)]
         rng.shuffle(courses)
         rows = self._spoil(courses, rng)
         return self._revise(rows, index, revision) if revision else rows
@@ -151,7 +153,8 @@ class World:
     def _day(self, day: int) -> DayOfOutages:
         made = self._days.get(day)
         if made is None:
-            made = DayOfOutages(self.options.seed, day, self.options.rows_per_hour, self.places)
+            rows = self.options.rows_per_hour / self.options.feeders
+            made = DayOfOutages(self.options.seed, day, rows, self.places)
             self._days[day] = made
             if len(self._days) > _KEPT_DAYS:
                 self._days.popitem(last=False)
@@ -210,3 +213,11 @@ class World:
             row._replace(customers=row.customers + rng.randint(1, 5)) if at == sure or rng.random() < 0.02 else row
             for at, row in enumerate(revised)
         ]
+
+
+def _by_feeder(row: Row, mean: int) -> list[Row]:
+    """An outage's customers spread over the rows of its feeders, as many in every hour while it is large enough."""
+    feeders = 1 + (31 * row.place + row.day.toordinal()) % (2 * mean - 1)
+    count = max(1, min(feeders, row.customers))
+    each, more = divmod(row.customers, count)
+    return [row._replace(customers=each + (number < more)) for number in range(count)]

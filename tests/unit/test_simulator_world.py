@@ -192,3 +192,23 @@ def test_options_refuse_what_can_not_be() -> None:
         WorldOptions(outages=(Outage("13101", "ENEL", datetime(2025, 4, 6, 3, 30, tzinfo=UTC), (1,)),))
     with pytest.raises(ValidationError, match="time zone"):
         Storm(start=datetime(2025, 1, 1))  # noqa: DTZ001 - the point of the test
+
+
+def test_an_outage_is_spread_over_its_feeders() -> None:
+    start = at("2025-03-04T10")
+    written = tuple(Outage(code, "CGE", start, (40, 41, 2)) for code in ("13101", "13120", "13119", "08101"))
+    bare = {"rows_per_hour": 0, "stale_rows": 0, "blank_share": 0, "holes": (), "outages": written}
+    one, many = World(WorldOptions.model_validate(bare)), World(WorldOptions.model_validate({**bare, "feeders": 4}))
+    numbers = []
+    for step in range(3):
+        rows = many.rows(at(f"2025-03-04T{10 + step}"))
+        customers: Counter[int] = Counter()
+        for row in rows:
+            assert row.customers > 0
+            customers[row.place] += row.customers
+        assert customers == {row.place: row.customers for row in one.rows(at(f"2025-03-04T{10 + step}"))}
+        numbers.append(Counter(row.place for row in rows))
+    # An outage keeps its feeders for as long as it has customers for all of them.
+    assert numbers[0] == numbers[1]
+    assert sum(numbers[0].values()) > 4
+    assert max(numbers[2].values()) <= 2
