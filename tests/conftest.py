@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 from psycopg import sql
 
+from sec_core.blobs.place import StoreUrl
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.fixtures import MakeSettings
+    from support.object_store import ObjectStore
 
     from sec_core.config import Settings
 
@@ -93,6 +95,25 @@ def make_settings(tmp_path: Path, request: pytest.FixtureRequest) -> MakeSetting
         return load_settings(_env_file=None, **values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3-compatible server on loopback."""
+    from support.object_store import serve_objects  # noqa: PLC0415 - few tests need it
+
+    with serve_objects(tmp_path_factory.mktemp("object-store")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> StoreUrl:
+    """A fresh bucket that this process and its children find by their environment."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    url = StoreUrl(f"test-{secrets.token_hex(6)}")
+    object_store.make_bucket(url.bucket)
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ class ObjectBlobs:
             StorageUnavailable: The store did not answer.
         """
         with self._translated(key):
-            obstore.put(self._store, _checked(key), data, use_multipart=False)
+            obstore.put(self._store, _checked(key), bytes(data), use_multipart=False)
 
     def read(self, key: str) -> bytes:
         """The bytes of a blob.

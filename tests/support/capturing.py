@@ -64,7 +64,7 @@ async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIter
     clock = clock or HastyClock()
     assert settings.database_url is not None
     database = Database(settings.database_url.get_secret_value())
-    store = BronzeStore(settings.bronze_dir)
+    store = BronzeStore(settings.bronze)
     try:
         async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
             yield Capturing(settings, database, gate, client, store, Ledger(database, store), clock)
