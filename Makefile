@@ -39,8 +39,8 @@ up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 test: $(VENV)/.dev ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-bench: $(VENV)/.dev ## what capture costs, as a table and in bench-results/
-	$(BIN)/python -m benchmarks.capture
+bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5 minutes on a quiet machine)
+	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev ## style, types, layers
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Capture against the simulated SEC: how near it comes to what the limits allow, and what a request costs.
 
-`python -m benchmarks.capture` measures two settings:
+Two settings are measured:
 
 - **limits lifted**: 50 requests in flight, answers of about 120 kB after 150 ms. Ideal: 50 / 0.15 s = 333 a second.
 - **default limits**: 4 in flight, 4 a second. Ideal: the allowed rate.
@@ -12,36 +12,31 @@ time is that of the whole capture, from the first request to the last line in th
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import psutil
-import typer
-
-from benchmarks.results import Figure, give_out
+from benchmarks.measuring import bench, database_cpu_s, opened
+from benchmarks.results import Figure
 from benchmarks.simulated_source import simulated_source
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
-from sec_core.config import Settings, load_settings
-from sec_core.db import embedded
-from sec_core.db.database import Database, open_database
-from sec_core.errors import DatabaseUnavailable
+from sec_core.config import Settings
 from sec_core.hours import Month
 from sec_core.source.client import SourceClient
 from sec_core.source.gate import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from benchmarks.measuring import Bench
     from benchmarks.simulated_source import Source
+    from sec_core.db.database import Database
 
 LATENCY_S: Final = 0.15
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
@@ -77,24 +72,21 @@ class Run:
         return cpu_s / self.requests * 1000
 
 
-def main(
-    runs: Annotated[int, typer.Option(min=1, help="Runs with the limits lifted; the median counts.")] = 3,
-    default_s: Annotated[int, typer.Option(min=0, help="Seconds at the default limits; 0 leaves it out.")] = 60,
-) -> None:
-    """Measure capture against the simulated SEC."""
-    with simulated_source(MONTHS, now=NOW, latency_s=LATENCY_S) as source, _scratch() as (folder, server):
-        lifted = [
-            _measure(source, server, folder / f"lifted-{number}", LIFTED, _all_hours) for number in range(runs + 1)
-        ][1:]  # the first one warms everything up
-        default = []
-        if default_s:
-            rate = Settings.model_fields["max_rate"].default
-            default = [_measure(source, server, folder / "default", {}, lambda: _all_hours()[: int(rate * default_s)])]
-    figures = [
+def measure(runs: int = 3, default_s: int = 60) -> list[Figure]:
+    """Capture with the limits lifted and with the default ones.
+
+    Args:
+        runs: Runs with the limits lifted; the median counts.
+        default_s: Seconds at the default limits.
+    """
+    with simulated_source(MONTHS, now=NOW, latency_s=LATENCY_S) as source, bench() as here:
+        lifted = [_measure(source, here, f"lifted_{number}", LIFTED, _all_hours) for number in range(runs + 1)][1:]
+        rate = Settings.model_fields["max_rate"].default
+        default = _measure(source, here, "default", {}, lambda: _all_hours()[: int(rate * default_s)])
+    return [
         *_figures("lifted", "50 in flight", lifted, ideal=LIFTED["max_concurrency"] / LATENCY_S, least=0.9),
-        *(_figures("default", "default limits", default, ideal=rate, least=0.95) if default else ()),
+        *_figures("default", "default limits", [default], ideal=rate, least=0.95),
     ]
-    give_out("capture", "Capture against the simulated SEC", figures)
 
 
 def _figures(name: str, label: str, runs: Sequence[Run], *, ideal: float, least: float) -> list[Figure]:
@@ -119,34 +111,19 @@ def _all_hours() -> list[datetime]:
     return [hour for month in MONTHS for hour in month.hours()]
 
 
-@contextmanager
-def _scratch() -> Iterator[tuple[Path, Path]]:
-    """A folder for the runs and the folder of a PostgreSQL server, both gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="sec-bench-") as name:
-        server = Path(name) / "postgres"
-        try:
-            yield Path(name), server
-        finally:
-            embedded.stop(server)
-
-
 def _measure(
-    source: Source, server: Path, folder: Path, limits: dict[str, float], hours: Callable[[], list[datetime]]
+    source: Source, here: Bench, name: str, limits: dict[str, float], hours: Callable[[], list[datetime]]
 ) -> Run:
     """One capture into an empty Bronze and an empty database."""
-    address = embedded.ensure_database(embedded.ensure_running(server), folder.name.replace("-", "_"))
-    settings = load_settings(_env_file=None, base_url=source.url, data_dir=folder, database_url=address, **limits)
-    database = open_database(settings)
-    try:
-        return asyncio.run(_capture(settings, database, source, server, hours()))
-    finally:
-        database.dispose()
+    settings = here.settings(name, name, base_url=source.url, **limits)
+    with opened(settings) as database:
+        return asyncio.run(_capture(settings, database, source, here.server, hours()))
 
 
 async def _capture(settings: Settings, database: Database, source: Source, server: Path, hours: list[datetime]) -> Run:
     clock = SystemClock()
-    ledger = Ledger(database, BronzeStore(settings.bronze_dir))
-    database_before = _database_cpu_s(server)
+    ledger = Ledger(database, BronzeStore(settings.bronze))
+    database_before = database_cpu_s(server)
     source_before = source.cpu_s()
     client_before, begun = time.process_time(), time.perf_counter()
     async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
@@ -157,25 +134,6 @@ async def _capture(settings: Settings, database: Database, source: Source, serve
         requests=report.requests,
         wall_s=wall_s,
         client_s=client_s,
-        database_s=_database_cpu_s(server) - database_before,
+        database_s=database_cpu_s(server) - database_before,
         source_s=source.cpu_s() - source_before,
     )
-
-
-def _database_cpu_s(server: Path) -> float:
-    """CPU of the server's processes, those that have ended included."""
-    pid = embedded.status(server).pid
-    if pid is None:
-        raise DatabaseUnavailable("The benchmark's PostgreSQL does not run.")
-    postmaster = psutil.Process(pid)
-    total = sum(postmaster.cpu_times()[:4])
-    for child in postmaster.children():
-        try:
-            total += sum(child.cpu_times()[:2])
-        except psutil.NoSuchProcess:
-            continue
-    return float(total)
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 FOLDER: Final = Path("bench-results")
 
@@ -42,38 +42,54 @@ class Figure:
     runs: tuple[float, ...] = ()
 
 
-def give_out(benchmark: str, title: str, figures: Sequence[Figure], *, folder: Path = FOLDER) -> Path:
-    """Print figures as a table and write them to `<folder>/<benchmark>.json`.
+def show(title: str, figures: Sequence[Figure]) -> list[Figure]:
+    """Print figures as a table.
 
     Args:
-        benchmark: Name of the benchmark, which names the file.
         title: Headline of the table.
         figures: In the order of showing.
+
+    Returns:
+        The figures.
+    """
+    table = Table(title=title, title_justify="left")
+    for column in ("figure", "median", "target", "runs"):
+        table.add_column(column, justify="left" if column == "figure" else "right", overflow="fold")
+    for figure in figures:
+        mark = "" if figure.met is None else ("[green]met[/]" if figure.met else "[red]missed[/]")
+        table.add_row(
+            figure.label,
+            f"{_digits(figure.value)} {figure.unit}".strip(),
+            f"{figure.target} {mark}".strip(),
+            " ".join(_digits(value) for value in figure.runs),
+        )
+    Console().print(table)
+    return list(figures)
+
+
+def write(results: Mapping[str, Sequence[Figure]], *, folder: Path = FOLDER) -> Path:
+    """Write figures to `<folder>/bench.json`; parts that were not measured now stay as they were.
+
+    Args:
+        results: Figures of each part.
         folder: Where the file goes; made if needed.
 
     Returns:
         The file.
     """
-    table = Table(title=title, title_justify="left")
-    for column in ("figure", "median", "target", "runs"):
-        table.add_column(column, justify="left" if column == "figure" else "right")
-    for figure in figures:
-        mark = "" if figure.met is None else ("[green]met[/]" if figure.met else "[red]missed[/]")
-        table.add_row(
-            figure.label,
-            f"{figure.value:,.3g} {figure.unit}".strip(),
-            f"{figure.target} {mark}".strip(),
-            " ".join(f"{value:,.3g}" for value in figure.runs),
-        )
-    Console().print(table)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{benchmark}.json"
-    content = {
-        "benchmark": benchmark,
-        "at": datetime.now(UTC),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "python": platform.python_version(),
-        "figures": {figure.name: figure for figure in figures},
-    }
-    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    path = folder / "bench.json"
+    parts = orjson.loads(path.read_bytes()) if path.exists() else {}
+    for name, figures in results.items():
+        parts[name] = {
+            "at": datetime.now(UTC),
+            "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+            "python": platform.python_version(),
+            "figures": {figure.name: figure for figure in figures},
+        }
+    path.write_bytes(orjson.dumps(parts, option=orjson.OPT_INDENT_2))
     return path
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,52 @@
+"""`python -m benchmarks`: everything that is measured, as tables and as one JSON file in `bench-results/`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmarks import capture, gold, history, load, overhead
+from benchmarks.measuring import apart, bench
+from benchmarks.results import show, write
+
+if TYPE_CHECKING:
+    from benchmarks.results import Figure
+
+
+class Part(StrEnum):
+    """What can be measured."""
+
+    HISTORY = "history"
+    CAPTURE = "capture"
+    OVERHEAD = "overhead"
+
+
+def main(
+    only: Annotated[list[Part] | None, typer.Option(help="Measure this alone; may be repeated.")] = None,
+) -> None:
+    """Measure the pipeline on this machine, on seeded data; nothing leaves the machine."""
+    wanted = only or list(Part)
+    results: dict[str, list[Figure]] = {}
+    if Part.HISTORY in wanted:
+        results["history"] = show("Bronze to Gold, a history as large as the real one", _history())
+    if Part.CAPTURE in wanted:
+        results["capture"] = show("Capture against the simulated SEC", capture.measure())
+    if Part.OVERHEAD in wanted:
+        with bench() as here:
+            results["overhead"] = show("Prefect, and the command's start", overhead.measure(here))
+    write(results)
+
+
+def _history() -> list[Figure]:
+    with bench() as here:
+        source = here.settings("data", "history")
+        size = apart(here, history.make, source).result
+        loaded, settings = load.measure(here, source)
+        load_s = next(figure.value for figure in loaded if figure.name == f"load_{load.LENGTHS[-1]}_s")
+        return [*loaded, *gold.measure(here, settings, size, load_s)]
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,120 @@
+"""Gold and the report from the whole history: all of it, each payload, and what a build costs when little changed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.measuring import apart, opened, size_of
+from benchmarks.results import Figure
+from sec_core.blobs.place import open_blobs
+from sec_core.clock import SystemClock
+from sec_core.gold.build import build_gold, read_frames
+from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.report.build import build_report
+
+if TYPE_CHECKING:
+    from benchmarks import history
+    from benchmarks.measuring import Bench
+    from sec_core.config import Settings
+
+_SIZES = """
+    select (select coalesce(sum(pg_total_relation_size(inhrelid)), 0) from pg_inherits
+            where inhparent = 'fact_observaciones'::regclass),
+        pg_total_relation_size('fact_interrupciones'), pg_total_relation_size('tramos'),
+        pg_total_relation_size('capturas') + pg_total_relation_size('revisiones') + pg_total_relation_size('cargas')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build of Gold came to.
+
+    Attributes:
+        seconds: Of each build, the first of which writes everything.
+        events: Events in it.
+    """
+
+    seconds: tuple[float, ...]
+    events: int
+
+
+def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) -> list[Figure]:
+    """Build Gold of a loaded history.
+
+    Args:
+        here: Where.
+        settings: The loaded history.
+        size: How large its Bronze is.
+        load_s: Seconds that loading it took.
+    """
+    here.settle()
+    first = apart(here, build, settings, 1)
+    again = apart(here, build, settings, 3)
+    payloads = apart(here, each_payload, settings).result
+    drawn = apart(here, draw, settings)
+    events = first.result.events
+    whole = load_s + first.result.seconds[0]
+    rebuilt = sorted(again.result.seconds)[1]
+    return [
+        Figure("gold_first_s", f"Gold with all its files, {events:,} events", first.result.seconds[0], "s"),
+        Figure("whole_s", "Bronze to Gold, the whole history", whole, "s", target="≤ 40", met=whole <= 40),
+        Figure("gold_s", f"Gold and all payloads, {events:,} events", rebuilt, "s", target="≤ 3", met=rebuilt <= 3,
+               runs=again.result.seconds),
+        *(Figure(f"payload_{name}_s", f"  payload {name}", seconds, "s") for name, seconds in payloads.items()),
+        Figure("report_s", "Report, with its pictures", drawn.result, "s"),
+        Figure("gold_peak_mb", "Gold: peak memory", first.peak_bytes / 1e6, "MB", target="≤ 1 000",
+               met=first.peak_bytes <= 1e9),
+        Figure("report_peak_mb", "Report: peak memory", drawn.peak_bytes / 1e6, "MB"),
+        *_bytes(settings, size),
+    ]  # fmt: skip
+
+
+def build(settings: Settings, times: int) -> Built:
+    """Build Gold some times; seconds of each."""
+    seconds = []
+    events = 0
+    with opened(settings) as database:
+        for _ in range(times):
+            begun = time.perf_counter()
+            events = build_gold(database, settings, SystemClock()).events
+            seconds.append(time.perf_counter() - begun)
+    return Built(tuple(seconds), events)
+
+
+def each_payload(settings: Settings) -> dict[str, float]:
+    """Seconds of reading Silver and of each payload."""
+    clock = SystemClock()
+    with opened(settings) as database:
+        begun = time.perf_counter()
+        collected, _ = read_frames(database, open_blobs(settings.gold), settings, clock)
+        seconds = {"(reading)": time.perf_counter() - begun}
+    for spec in PAYLOADS:
+        begun = time.perf_counter()
+        spec.build(collected)
+        seconds[spec.id] = time.perf_counter() - begun
+    return seconds
+
+
+def draw(settings: Settings) -> float:
+    """Make the report from the newest Gold; seconds."""
+    with opened(settings) as database:
+        begun = time.perf_counter()
+        build_report(database, settings, SystemClock())
+        return time.perf_counter() - begun
+
+
+def _bytes(settings: Settings, size: history.Size) -> list[Figure]:
+    with opened(settings) as database, database.engine.connect() as connection:
+        row = connection.exec_driver_sql(_SIZES).one()
+    bronze = size_of(settings.bronze_dir)
+    share = bronze / size.raw_bytes
+    named = zip(("observations", "events", "stretches", "ledger"), row, strict=True)
+    return [
+        Figure("raw_mb", "Bytes: the answers as received", size.raw_bytes / 1e6, "MB"),
+        Figure("bronze_mb", "Bytes: Bronze", bronze / 1e6, "MB"),
+        Figure("bronze_share", "Bronze over the answers", share, target="≤ 0.08", met=share <= 0.08),
+        *(Figure(f"{name}_mb", f"Bytes: {name} in PostgreSQL", float(count) / 1e6, "MB") for name, count in named),
+        Figure("gold_mb", "Bytes: Gold", size_of(settings.gold_dir) / 1e6, "MB"),
+    ]

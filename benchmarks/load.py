@@ -1,0 +1,210 @@
+"""Bronze to observations to events: how long, by stage, against a floor that no loader can beat, and how it grows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from benchmarks import history
+from benchmarks.measuring import apart, opened
+from benchmarks.results import Figure
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.model import Shape
+from sec_core.bronze.store import BronzeStore
+from sec_core.reference.names import default_names
+from sec_core.silver.decode import decode
+from sec_core.silver.load import load_hours, load_month, load_months
+from sec_core.silver.observations import Body, observe
+from sec_core.simulator.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.measuring import Bench, Measured
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.hours import Month
+
+LENGTHS: Final = (1, 12, 108)
+"""Months of the histories that are loaded; the last one is the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Seconds that parts of a load took, one after the other, without overlap.
+
+    Attributes:
+        read_s: Reading the bodies and decompressing them.
+        decode_s: JSON to frames of rows.
+        observe_s: Imputing, resolving names and summing up.
+        move_s: Moving the rows, as they were decoded, into a table without indexes.
+    """
+
+    read_s: float
+    decode_s: float
+    observe_s: float
+    move_s: float
+
+    @property
+    def floor_s(self) -> float:
+        """What it takes to bring the rows into the database without doing anything with them."""
+        return self.read_s + self.decode_s + self.move_s
+
+
+def measure(here: Bench, source: Settings) -> tuple[list[Figure], Settings]:
+    """Load histories of several lengths, each into a database of its own.
+
+    Args:
+        here: Where.
+        source: The whole history's Bronze, and a database that holds nothing but its ledger.
+
+    Returns:
+        Figures, and the settings of the database that holds the whole history.
+    """
+    figures: list[Figure] = []
+    for length in LENGTHS:
+        name = f"load_{length}"
+        here.copy("history", name)
+        settings = here.settings("data", name)
+        here.settle()
+        done = apart(here, load_all, settings, history.MONTHS[:length])
+        figures += _loaded(length, done, done.result)
+        if length < LENGTHS[-1]:
+            here.drop(name)
+    figures += _against_the_floor(here, source)
+    figures += _reruns(here, settings)
+    return figures, settings
+
+
+def load_all(settings: Settings, months: Sequence[Month]) -> int:
+    """Load months one after the other as the pipeline does, each decoded while the one before it is written."""
+    with opened(settings) as database:
+        ledger, store = _bronze(settings, database)
+        reports = load_months(database, lambda value: store.read(value.key), months, settings, values=ledger)
+        return sum(report.rows for report in reports)
+
+
+def load_each(settings: Settings, months: Sequence[Month]) -> list[float]:
+    """Load months without any overlap between them; seconds of each."""
+    seconds = []
+    with opened(settings) as database:
+        ledger, store = _bronze(settings, database)
+        for month in months:
+            begun = time.perf_counter()
+            load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
+            seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def stages(settings: Settings, months: Sequence[Month]) -> Stages:
+    """What the parts of loading months cost."""
+    names = default_names()
+    read_s = decode_s = observed_s = move_s = 0.0
+    with opened(settings) as database:
+        ledger, store = _bronze(settings, database)
+        for month in months:
+            values = ledger.values(month.start, month.end)
+            begun = time.perf_counter()
+            bodies = [Body(value.hour, value.shape, store.read(value.key)) for value in values]
+            read = time.perf_counter()
+            rows = decode([body.data for body in bodies], Shape.DETAILED)
+            decoded = time.perf_counter()
+            with database.adbc() as connection, connection.cursor() as cursor:
+                text = rows.with_columns(pl.col(pl.Categorical).cast(pl.String), pl.col("cuerpo").cast(pl.Int32))
+                mode = "append" if move_s else "create"
+                cursor.adbc_ingest("floor", text.to_arrow(compat_level=pl.CompatLevel.oldest()), mode=mode)
+                connection.commit()
+            moved = time.perf_counter()
+            observe(bodies, names)
+            observed_s += time.perf_counter() - moved
+            read_s, decode_s, move_s = read_s + read - begun, decode_s + decoded - read, move_s + moved - decoded
+    return Stages(read_s, decode_s, observed_s - decode_s, move_s)
+
+
+def rerun(settings: Settings, month: Month) -> float:
+    """Load a month again inside a history; seconds, without the start of the process."""
+    with opened(settings) as database:
+        ledger, store = _bronze(settings, database)
+        database.check()
+        begun = time.perf_counter()
+        load_month(database, lambda value: store.read(value.key), month, settings, values=ledger, force=True)
+        return time.perf_counter() - begun
+
+
+def one_hour(settings: Settings, month: Month, count: int) -> list[float]:
+    """Give hours of a month a new revision each, one after the other, and load it as the monitor does; seconds."""
+    world = World(history.WORLD)
+    seconds = []
+    with opened(settings) as database:
+        ledger, store = _bronze(settings, database)
+        for hour in history.hours_of(month)[-count:]:
+            ledger.record([history.finding(world, hour, revision=1)])
+            begun = time.perf_counter()
+            load_hours(database, lambda value: store.read(value.key), [hour], settings, values=ledger)
+            seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def _bronze(settings: Settings, database: Database) -> tuple[Ledger, BronzeStore]:
+    store = BronzeStore(settings.bronze)
+    return Ledger(database, store), store
+
+
+def _loaded(length: int, done: Measured[int], rows: int) -> list[Figure]:
+    name, label = f"load_{length}", f"{length} months" if length > 1 else "1 month"
+    whole = length == LENGTHS[-1]
+    rate = rows / done.wall_s
+    return [
+        Figure(f"{name}_s", f"{label}: Bronze to events", done.wall_s, "s"),
+        Figure(
+            f"{name}_rate", f"{label}: raw rows a second", rate, "/s",
+            target="≥ 250 000" if whole else "", met=rate >= 250_000 if whole else None,
+        ),
+        Figure(f"{name}_client_s", f"{label}: CPU of the loader", done.client_s, "s"),
+        Figure(f"{name}_database_s", f"{label}: CPU of PostgreSQL", done.database_s, "s"),
+        Figure(f"{name}_peak_mb", f"{label}: peak memory of the loader", done.peak_bytes / 1e6, "MB"),
+    ]  # fmt: skip
+
+
+def _against_the_floor(here: Bench, source: Settings) -> list[Figure]:
+    here.copy("history", "load_each")
+    here.settle()
+    each = apart(here, load_each, here.settings("data", "load_each"), history.MONTHS)
+    here.drop("load_each")
+    here.settle()
+    found = apart(here, stages, source, history.MONTHS).result
+    seconds = each.result
+    total = sum(seconds)
+    ratio = total / found.floor_s
+    # Neighbours differ in their storms and in what else the machine does.
+    first, last = median(seconds[:12]), median(seconds[-12:])
+    rest_s = total - found.read_s - found.decode_s - found.observe_s
+    return [
+        Figure("each_s", "108 months, one after the other", total, "s"),
+        Figure("each_read_s", "  of it: reading and decompressing", found.read_s, "s"),
+        Figure("each_decode_s", "  of it: decoding", found.decode_s, "s"),
+        Figure("each_observe_s", "  of it: imputing and summing", found.observe_s, "s"),
+        Figure("each_rest_s", "  of it: tables, indexes, events, commits", rest_s, "s"),
+        Figure("floor_move_s", "Moving the decoded rows into a bare table", found.move_s, "s"),
+        Figure("floor_s", "Floor: reading, decoding, moving", found.floor_s, "s"),
+        Figure("floor_ratio", "108 months over the floor", ratio, target="≤ 2.5", met=ratio <= 2.5),
+        Figure("growth", "A month of the last year over one of the first", last / first, target="≤ 1.1",
+               met=last / first <= 1.1, runs=(first, last)),
+    ]  # fmt: skip
+
+
+def _reruns(here: Bench, settings: Settings) -> list[Figure]:
+    here.settle()
+    months = (history.MONTHS[2], history.MONTHS[len(history.MONTHS) // 2], history.MONTHS[-2])
+    again = tuple(apart(here, rerun, settings, month).result for month in months)
+    hours = tuple(apart(here, one_hour, settings, history.MONTHS[-1], 6).result)
+    return [
+        Figure("rerun_month_s", "A month loaded again inside 108", median(again), "s", target="≤ 2",
+               met=median(again) <= 2, runs=again),
+        Figure("one_hour_s", "An hour's new revision inside 108 months", median(hours), "s", target="≤ 0.3",
+               met=median(hours) <= 0.3, runs=hours),
+    ]  # fmt: skip

@@ -1,0 +1,172 @@
+"""How things are measured: wall time, CPU of this process and of PostgreSQL, and the peak of memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import psutil
+import psycopg
+from loguru import logger
+from psycopg import sql
+
+from sec_core.config import load_settings
+from sec_core.db import embedded
+from sec_core.db.database import Database, open_database
+from sec_core.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from multiprocessing.connection import Connection
+
+    from sec_core.config import Settings
+
+T = TypeVar("T")
+
+_REAPED_S = 0.3
+"""A moment for PostgreSQL to count the sessions that have just ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured(Generic[T]):
+    """What a piece of work cost.
+
+    Attributes:
+        result: What it gave.
+        wall_s: Seconds from beginning to end.
+        client_s: Seconds of CPU of its process, all threads.
+        database_s: Seconds of CPU of PostgreSQL.
+        peak_bytes: Most memory that its process held, imports included, PostgreSQL not.
+    """
+
+    result: T
+    wall_s: float
+    client_s: float
+    database_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where a benchmark works: a folder of its own, and a PostgreSQL with the pipeline's own settings in it.
+
+    Attributes:
+        folder: The folder.
+    """
+
+    folder: Path
+
+    @property
+    def server(self) -> Path:
+        """The folder of the PostgreSQL server."""
+        return self.folder / "postgres"
+
+    def settings(self, data: str, database: str, **overrides: object) -> Settings:
+        """Settings for a data folder and a database on this bench, which is made if needed."""
+        address = embedded.ensure_database(embedded.ensure_running(self.server), database)
+        return load_settings(_env_file=None, data_dir=self.folder / data, database_url=address, **overrides)
+
+    def copy(self, database: str, name: str) -> None:
+        """Make a database as a copy of another one, to which nobody may be connected."""
+        address = embedded.ensure_running(self.server)
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(database))
+            )
+
+    def drop(self, database: str) -> None:
+        """Forget a database."""
+        with psycopg.connect(embedded.ensure_running(self.server), autocommit=True) as connection:
+            connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database)))
+
+    def settle(self) -> None:
+        """Write out what PostgreSQL still holds back, so that it doesn't count for what comes next."""
+        with psycopg.connect(embedded.ensure_running(self.server), autocommit=True) as connection:
+            connection.execute("checkpoint")
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    """A bench that is gone after the block."""
+    folder = Path(tempfile.mkdtemp(prefix="sec-bench-"))
+    here = Bench(folder)
+    try:
+        yield here
+    finally:
+        embedded.stop(here.server)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The database of some settings, closed after the block."""
+    database = open_database(settings)
+    try:
+        yield database
+    finally:
+        database.dispose()
+
+
+def apart(here: Bench, work: Callable[..., T], *arguments: object) -> Measured[T]:
+    """Run a function of a module in a process of its own and measure it.
+
+    Args:
+        here: Whose PostgreSQL it uses.
+        work: The function.
+        arguments: Its arguments, which can be pickled.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(sender, here, work, arguments))
+    process.start()
+    sender.close()
+    try:
+        measured: Measured[T] = receiver.recv()
+    except EOFError:
+        raise RuntimeError(f"{work.__name__} failed; see above.") from None
+    finally:
+        process.join()
+    return measured
+
+
+def _run(
+    sender: Connection[Measured[T], None], here: Bench, work: Callable[..., T], arguments: tuple[object, ...]
+) -> None:
+    logger.remove()
+    logger.add(sys.stderr, level="WARNING")
+    database_before = database_cpu_s(here.server)
+    client_before, begun = time.process_time(), time.perf_counter()
+    result = work(*arguments)
+    wall_s, client_s = time.perf_counter() - begun, time.process_time() - client_before
+    unit = 1 if sys.platform == "darwin" else 1024
+    time.sleep(_REAPED_S)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    sender.send(Measured(result, wall_s, client_s, database_cpu_s(here.server) - database_before, peak))
+
+
+def database_cpu_s(server: Path) -> float:
+    """Seconds of CPU of a server's processes, those that have ended included."""
+    pid = embedded.status(server).pid
+    if pid is None:
+        raise DatabaseUnavailable("The benchmark's PostgreSQL does not run.")
+    postmaster = psutil.Process(pid)
+    total = sum(postmaster.cpu_times()[:4])
+    for child in postmaster.children():
+        try:
+            total += sum(child.cpu_times()[:2])
+        except psutil.NoSuchProcess:
+            continue
+    return float(total)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
