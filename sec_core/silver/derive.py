@@ -22,7 +22,7 @@ from sec_core.silver.stretches import no_stretches, rows_only_in
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from datetime import date, datetime
 
     from sec_core.silver.rules import EventRules
@@ -41,7 +41,7 @@ class Derived:
         new: Events that did not exist.
         changed: Events of which anything changed.
         removed: Events that no longer exist.
-        months: First days of the months of `inicio` of all these.
+        months: First days of the months of `inicio` in which there are now more or fewer events, or capped ones.
     """
 
     new: int
@@ -249,11 +249,15 @@ def _replace(store: SilverStore, old: pl.DataFrame, new: pl.DataFrame) -> Derive
     if fresh.height:
         store.insert_events(fresh)
     changed = fresh.join(stale, on="hash_id", how="semi").height
-    return Derived(fresh.height - changed, changed, stale.height - changed, _months(stale["inicio"], fresh["inicio"]))
+    return Derived(fresh.height - changed, changed, stale.height - changed, _months_counted_otherwise(stale, fresh))
 
 
-def _months(*beginnings: pl.Series) -> frozenset[date]:
-    days: Sequence[date] = (
-        pl.concat(beginnings).dt.convert_time_zone("America/Santiago").dt.date().dt.month_start().unique().to_list()
+def _months_counted_otherwise(stale: pl.DataFrame, fresh: pl.DataFrame) -> frozenset[date]:
+    """Months of `inicio` whose number of events, or of capped ones, differs: not those of outages that just go on."""
+    sign = pl.lit(1, pl.Int32)
+    counts = (
+        pl.concat([fresh.select("inicio", "topado", n=sign), stale.select("inicio", "topado", n=-sign)])
+        .group_by(mes=pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start())
+        .agg(events=pl.col("n").sum(), capped=(pl.col("n") * pl.col("topado")).sum())
     )
-    return frozenset(days)
+    return frozenset(counts.filter((pl.col("events") != 0) | (pl.col("capped") != 0))["mes"])
