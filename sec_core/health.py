@@ -135,13 +135,15 @@ class Facts:
 
     Attributes:
         now: The present instant, UTC.
-        disk_free: Free bytes on the disk of the data folder.
+        disk_free: Free bytes on the disk of the state folder, or of the data folder where that has less.
         disk_total: All bytes of it.
         source: What the source said; None if it could not be asked.
         data: What the database told; None if it can't be reached.
         database_error: Why it can't.
         monitored: Whether the monitor is meant to run, so that the newest hour must be young.
         services: Checks of the services on this machine, made elsewhere.
+        store: Address of the object store; None where the data is in a folder.
+        store_error: What is wrong with it and what to do; empty strings if nothing is.
     """
 
     now: datetime
@@ -152,6 +154,8 @@ class Facts:
     database_error: str = ""
     monitored: bool = False
     services: tuple[Check, ...] = field(default=())
+    store: str | None = None
+    store_error: tuple[str, str] = ("", "")
 
 
 def due_month(now: datetime) -> Month:
@@ -164,7 +168,7 @@ def due_month(now: datetime) -> Month:
 
 def judge(facts: Facts) -> Verdict:
     """The verdict on some facts."""
-    checks = [_database(facts), _disk(facts), _source(facts.source)]
+    checks = [_database(facts), _disk(facts), *_store(facts), _source(facts.source)]
     if facts.data is not None:
         data = facts.data
         checks += [
@@ -186,10 +190,19 @@ def _database(facts: Facts) -> Check:
 
 def _disk(facts: Facts) -> Check:
     free = f"{facts.disk_free / 1024**3:.1f} GB of {facts.disk_total / 1024**3:.0f} GB are free."
-    step = "Run `sec retention` and `sec seal`, or make room on the disk of SEC_DATA_DIR."
+    step = "Run `sec retention` and `sec seal`, or make room on the disk of SEC_DATA_DIR and SEC_STATE_DIR."
     if facts.disk_free < DISK_BAD:
         return Check("disk", Level.BAD, free, step)
     return Check("disk", Level.WARN, free, step) if facts.disk_free < DISK_WARN else Check("disk", Level.GOOD, free)
+
+
+def _store(facts: Facts) -> list[Check]:
+    if facts.store is None:
+        return []
+    problem, step = facts.store_error
+    if problem:
+        return [Check("object store", Level.BAD, problem, step)]
+    return [Check("object store", Level.GOOD, f"{facts.store} takes, lists, gives back and keeps what is written.")]
 
 
 def _source(source: SourceFacts | None) -> Check:

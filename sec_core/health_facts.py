@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from sec_core.blobs.place import StoreUrl, open_blobs
+from sec_core.blobs.probe import try_out
 from sec_core.bronze.ledger import Ledger
 from sec_core.db.database import open_database
-from sec_core.errors import CircuitOpen, DatabaseError, SourceError
+from sec_core.errors import CircuitOpen, DatabaseError, SourceError, StorageError
 from sec_core.health import DataFacts, Facts, SourceFacts, due_month
 from sec_core.source.client import SourceClient
 from sec_core.source.gate import Gate
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -55,7 +58,8 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
     Returns:
         The facts; what can't be reached is a fact too.
     """
-    disk = shutil.disk_usage(next(_existing(settings.state)))
+    disk = min(map(shutil.disk_usage, _folders(settings)), key=lambda usage: usage.free)
+    store, store_error = _try_store(settings.data)
     source: SourceFacts | None = None
     data: DataFacts | None = None
     problem = ""
@@ -81,7 +85,26 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
         database_error=problem,
         monitored=monitored,
         services=services,
+        store=store,
+        store_error=store_error,
     )
+
+
+def _folders(settings: Settings) -> Iterator[Path]:
+    """Folders of this machine that fill up, or what is there of them."""
+    for place in (settings.state, settings.data):
+        if not isinstance(place, StoreUrl):
+            yield next(_existing(place))
+
+
+def _try_store(place: Place) -> tuple[str | None, tuple[str, str]]:
+    if not isinstance(place, StoreUrl):
+        return None, ("", "")
+    try:
+        try_out(open_blobs(place))
+    except StorageError as error:
+        return str(place), (error.message, error.next_step)
+    return str(place), ("", "")
 
 
 def _existing(folder: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from support.log_writers import LOG, lines_of
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.place import open_blobs
+from sec_core.blobs.probe import try_out
 from sec_core.bronze.journal import Journal
 from sec_core.errors import StorageError
 from sec_core.hours import Month
@@ -152,6 +153,11 @@ def test_a_log_keeps_all_in_the_order_of_adding(blobs: Blobs, place: Place) -> N
         assert blobs.read_log(LOG) == wanted
     assert len(list(blobs.list("journal/"))) == 1
     assert Journal(blobs).months() == [Month(2024, 8)]
+
+
+def test_a_place_that_keeps_its_promises_is_left_as_it_was(blobs: Blobs) -> None:
+    try_out(blobs)
+    assert list(blobs.list("")) == []
 
 
 def test_processes_that_add_while_others_pack_and_read_lose_nothing(place: Place) -> None:

@@ -13,6 +13,7 @@ from support.log_writers import LOG
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.objects import ObjectBlobs
 from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.probe import try_out
 from sec_core.errors import StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -92,6 +93,15 @@ def test_a_name_that_two_writers_are_turned_away_from_is_tried_again(
         assert [request.split()[0] for request in server.requests] == ["PUT", "HEAD", "PUT"]
 
 
+def test_a_store_that_replaces_what_it_must_not_is_found_out(bucket: StoreUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering([(200, b""), (200, b""), (204, b"")]) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        with pytest.raises(StorageError, match="take the place of another") as caught:
+            try_out(ObjectBlobs(bucket))
+        assert [request.split()[0] for request in server.requests] == ["PUT", "PUT", "DELETE"]
+    assert "If-None-Match" in caught.value.next_step
+
+
 @pytest.mark.parametrize(
     ("answers", "kind", "message", "step"),
     [
@@ -167,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_PUT = do_HEAD = do_GET = _answer  # noqa: N815
+    do_PUT = do_HEAD = do_GET = do_DELETE = _answer  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Tests read the requests instead."""

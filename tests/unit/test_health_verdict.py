@@ -54,6 +54,8 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
     [
         ("disk", Level.WARN, facts(disk_free=5 * GB)),
         ("disk", Level.BAD, facts(disk_free=1 * GB)),
+        ("object store", Level.GOOD, facts(store="s3://datos")),
+        ("object store", Level.BAD, facts(store="s3://datos", store_error=("It is away.", "Wait."))),
         ("source", Level.BAD, facts(source=SourceFacts(answered=False, error="GetHoraServer answered 503."))),
         ("source", Level.WARN, facts(source=SourceFacts(answered=False, at_rest=True, error="Open."))),
         ("source", Level.WARN, facts(source=SourceFacts(answered=True, clock_offset=timedelta(minutes=-9)))),
