@@ -42,11 +42,12 @@ test: $(VENV)/.dev ## all tests
 bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5 minutes on a quiet machine)
 	$(BIN)/python -m benchmarks
 
-lint: $(VENV)/.dev ## style, types, layers
+lint: $(VENV)/.dev ## style, types, layers, known flaws in packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m deployments.audit
 
 format: $(VENV)/.dev ## put the code in order
 	$(BIN)/ruff format .

@@ -2,25 +2,30 @@
 
 - A run whose process or machine died is marked Crashed, since its heartbeat stops. It can then be retried as it is.
 - A run that fails or crashes, and a pipeline whose health is no longer looked at, is told to a webhook
-  (`SEC_NOTIFY_URL`), at most once an hour for each flow.
+  (`SEC_NOTIFY_URL`), by e-mail (`SEC_NOTIFY_EMAIL`), or both, at most once an hour for each flow.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.objects import StateType
-from prefect.events.actions import CallWebhook, ChangeFlowRunState
+from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.types import SecretDict
+
+from deployments.mail_block import MailNotification
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from prefect.client.orchestration import PrefectClient
     from pydantic import SecretStr
+
+    from deployments.stack_settings import StackSettings
 
 HEARTBEAT_S = 30
 """How often a run says that it lives (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`)."""
@@ -31,28 +36,77 @@ CRASHED_AFTER = timedelta(seconds=90)
 HEALTH_OVERDUE = timedelta(hours=3)
 TOLD_ONCE_IN = timedelta(hours=1)
 WEBHOOK = "sec-notify"
+MAIL = "sec-mail"
 
 DEAD_PROCESSES = "Mark runs crashed whose process died"
 FAILED_RUNS = "Tell of failed runs"
 HEALTH_STANDS_STILL = "Tell when nobody looks at health"
 
-# The receiver may be Slack, Mattermost or a program of one's own: all read `text`.
-_FAILED_RUN = """{
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is told, as Jinja templates of Prefect.
+
+    Attributes:
+        payload: JSON for the webhook. The receiver may be Slack, Mattermost or a program of one's own: all read `text`.
+        subject: Subject of the e-mail.
+        body: Its text.
+    """
+
+    payload: str
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """Who is told: Prefect blocks that hold the addresses encrypted, at least one of them.
+
+    Attributes:
+        webhook: The webhook.
+        mail: The e-mail addresses and their server.
+    """
+
+    webhook: UUID | None = None
+    mail: UUID | None = None
+
+    def actions(self, notice: Notice) -> list[CallWebhook | SendNotification]:
+        """The actions by which everybody is told."""
+        told: list[CallWebhook | SendNotification] = []
+        if self.webhook is not None:
+            told.append(CallWebhook(block_document_id=self.webhook, payload=notice.payload))
+        if self.mail is not None:
+            told.append(SendNotification(block_document_id=self.mail, subject=notice.subject, body=notice.body))
+        return told
+
+
+_FAILED_RUN = Notice(
+    payload="""{
   "text": {{ ("sec: " ~ flow_run.name ~ " " ~ flow_run.state.name ~ ". " ~ (flow_run.state.message or "")) | tojson }},
   "flow": {{ flow.name | tojson }},
   "run": {{ flow_run.name | tojson }},
   "state": {{ flow_run.state.name | tojson }},
   "message": {{ (flow_run.state.message or "") | tojson }},
   "url": {{ (flow_run | ui_url or "") | tojson }}
-}"""
-_NO_HEALTH = """{
-  "text": "sec: the pipeline's health was not looked at for three hours. Is a worker running? See `sec doctor`.",
+}""",
+    subject="sec: {{ flow_run.name }} {{ flow_run.state.name }}",
+    body="""{{ flow_run.state.message or "No reason was given." }}
+
+{{ flow_run | ui_url or "" }}""",
+)
+_OVERDUE = "the pipeline's health was not looked at for three hours. Is a worker running? See `sec doctor`."
+_NO_HEALTH = Notice(
+    payload=f"""{{
+  "text": "sec: {_OVERDUE}",
   "flow": "health",
   "run": "",
   "state": "Overdue",
   "message": "No run of the deployment health ended in three hours.",
   "url": ""
-}"""
+}}""",
+    subject="sec: nobody looks at the pipeline's health",
+    body=f"It seems that the pipeline stands still: {_OVERDUE}",
+)
 
 
 def crash_detection() -> AutomationCore:
@@ -84,11 +138,11 @@ def crash_detection() -> AutomationCore:
     )
 
 
-def failure_notice(webhook: UUID) -> AutomationCore:
-    """Tells the webhook of a run that failed or crashed, at most once an hour for each flow."""
+def failure_notice(receivers: Receivers) -> AutomationCore:
+    """Tells of a run that failed or crashed, at most once an hour for each flow."""
     return AutomationCore(
         name=FAILED_RUNS,
-        description="Calls the webhook of SEC_NOTIFY_URL, at most once an hour for each flow. "
+        description="Tells SEC_NOTIFY_URL and SEC_NOTIFY_EMAIL, at most once an hour for each flow. "
         "A bad verdict of health is a failed run.",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
@@ -98,15 +152,15 @@ def failure_notice(webhook: UUID) -> AutomationCore:
             threshold=1,
             within=TOLD_ONCE_IN,
         ),
-        actions=[CallWebhook(block_document_id=webhook, payload=_FAILED_RUN)],
+        actions=[*receivers.actions(_FAILED_RUN)],
     )
 
 
-def overdue_notice(webhook: UUID) -> AutomationCore:
-    """Tells the webhook when health has not ended for hours: nobody would notice a pipeline that stands still."""
+def overdue_notice(receivers: Receivers) -> AutomationCore:
+    """Tells when health has not ended for hours: nobody would notice a pipeline that stands still."""
     return AutomationCore(
         name=HEALTH_STANDS_STILL,
-        description="Calls the webhook of SEC_NOTIFY_URL when no health run ended for three hours.",
+        description="Tells SEC_NOTIFY_URL and SEC_NOTIFY_EMAIL when no health run ended for three hours.",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Completed", "prefect.flow-run.Failed"},
             match={"prefect.resource.id": "prefect.flow-run.*"},
@@ -115,25 +169,29 @@ def overdue_notice(webhook: UUID) -> AutomationCore:
             threshold=1,
             within=HEALTH_OVERDUE,
         ),
-        actions=[CallWebhook(block_document_id=webhook, payload=_NO_HEALTH)],
+        actions=[*receivers.actions(_NO_HEALTH)],
     )
 
 
-async def ensure_automations(client: PrefectClient, notify_url: SecretStr | None) -> None:
-    """Bring the automations to what is written here; without a webhook there are no notices.
+async def ensure_automations(client: PrefectClient, options: StackSettings) -> None:
+    """Bring the automations to what is written here; without anybody to tell there are no notices.
 
     Args:
         client: The Prefect API.
-        notify_url: The webhook.
+        options: Name the webhook and the e-mail addresses.
     """
     await _ensure(client, crash_detection())
-    if notify_url is None:
+    mail = options.mail
+    if options.notify_url is None and mail is None:
         for name in (FAILED_RUNS, HEALTH_STANDS_STILL):
             await _remove(client, name)
         return
-    webhook = await _ensure_webhook(notify_url)
-    await _ensure(client, failure_notice(webhook))
-    await _ensure(client, overdue_notice(webhook))
+    receivers = Receivers(
+        webhook=None if options.notify_url is None else await _ensure_webhook(options.notify_url),
+        mail=None if mail is None else await MailNotification(url=mail).asave(MAIL, overwrite=True),
+    )
+    await _ensure(client, failure_notice(receivers))
+    await _ensure(client, overdue_notice(receivers))
 
 
 async def _ensure_webhook(url: SecretStr) -> UUID:

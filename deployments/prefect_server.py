@@ -188,6 +188,9 @@ def start_server(
         "PREFECT_API_URL": url,
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # Of its two UIs the one in which the runbook's words are found: Retry on a run, artifacts one click from it.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
     if history is not None:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = history

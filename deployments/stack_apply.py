@@ -40,7 +40,7 @@ def apply(settings: Settings, options: StackSettings) -> None:
 
     Args:
         settings: Gives Prefect's folder.
-        options: The webhook for notices.
+        options: Who is told of failures.
 
     Raises:
         ConfigError: `prefect.yaml` can't be found.
@@ -68,7 +68,7 @@ async def _ensure_automations(options: StackSettings) -> None:
     from deployments.automations import ensure_automations  # noqa: PLC0415
 
     async with get_client() as client:
-        await ensure_automations(client, options.notify_url)
+        await ensure_automations(client, options)
 
 
 def _deploy(file: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from deployments.mail import addresses, sender_url
 from sec_core.errors import ConfigError
 
 
@@ -15,6 +16,8 @@ class StackSettings(BaseSettings):
         ui_port: TCP port of the Prefect UI and API on 127.0.0.1; another free one is taken where it is in use.
         prefect_auth: `user:password` that the Prefect API and UI ask for; None lets every local user in.
         notify_url: Webhook that is told of failed runs and of a stale pipeline; None tells nobody.
+        notify_email: E-mail addresses, with commas, that are told the same; None tells nobody by mail.
+        smtp_url: The mail server for it, `smtps://user:password@host` (see `deployments.mail`).
         worker_limit: Flow runs at once on one worker.
     """
 
@@ -23,9 +26,11 @@ class StackSettings(BaseSettings):
     ui_port: int = Field(default=4200, ge=1, le=65_535)
     prefect_auth: SecretStr | None = None
     notify_url: SecretStr | None = None
+    notify_email: str | None = None
+    smtp_url: SecretStr | None = Field(default=None, validate_default=True)
     worker_limit: int = Field(default=6, ge=1, le=100)
 
-    @field_validator("prefect_auth", "notify_url", mode="before")
+    @field_validator("prefect_auth", "notify_url", "notify_email", "smtp_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
@@ -45,6 +50,28 @@ class StackSettings(BaseSettings):
         if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
             raise ValueError("write it as https://...")
         return value
+
+    @field_validator("notify_email")
+    @classmethod
+    def _mail_addresses(cls, value: str | None) -> str | None:
+        return value and ",".join(addresses(value))
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        to = info.data.get("notify_email")
+        if (value is None) != (to is None) and "notify_email" in info.data:
+            raise ValueError("SEC_NOTIFY_EMAIL says to whom and SEC_SMTP_URL through which server: set both or neither")
+        if value is not None and to is not None:
+            sender_url(value.get_secret_value(), to)
+        return value
+
+    @property
+    def mail(self) -> SecretStr | None:
+        """The address by which notices go out as e-mail; None if they don't."""
+        if self.smtp_url is None or self.notify_email is None:
+            return None
+        return sender_url(self.smtp_url.get_secret_value(), self.notify_email)
 
 
 def load_stack_settings(**overrides: object) -> StackSettings:

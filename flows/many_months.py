@@ -19,6 +19,7 @@ from flows.steps import Work, describe_month, finish, work_on_month
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.hours import Month, month_range, past_or_present
+from sec_core.silver.universe_rebuild import rebuild_universe
 from tasks.load import load_month_task
 from tasks.progress import Step, report
 from tasks.run_log import ensure_logging
@@ -107,7 +108,8 @@ async def rerun_month(
 async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 
-    Bodies in quarantine whose shape the code knows by now are taken in.
+    Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
+    made again of all months that they were asked for in.
 
     Args:
         first: The earliest month as YYYY-MM.
@@ -121,6 +123,7 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     reports: list[SyncReport] = []
     months = _months(first, last)
     async with open_runtime(settings) as run:
+        await asyncio.to_thread(rebuild_universe, run.database, run.store)
         for month in months:
             learned = await asyncio.to_thread(run.ledger.relearn, month.start, month.end)
             work = Work(loaded=await load_month_task(str(month), force=True))

@@ -38,6 +38,22 @@ _NAME = re.compile(
     r"por_fecha/[0-9]{4}/[0-9]{2}/(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})T(?P<hour>[0-9]{2})"
     r"\.(?P<at>[0-9]{8}T[0-9]{12}Z)\.(?P<origin>[a-z]+)\.json\.zst"
 )
+_ANSWER = re.compile(r"respuestas/\w+/[0-9/]+/(?P<at>[0-9]{8}T[0-9]{12}Z)(?:\.(?P<subject>\w+))?\.json\.zst")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AnswerName:
+    """What the name of an answer of another endpoint says.
+
+    Attributes:
+        received_at: When it was received, UTC.
+        subject: What was asked about, such as a region's code.
+        key: Its name in the store.
+    """
+
+    received_at: datetime
+    subject: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -133,6 +149,15 @@ class BronzeStore:
         self.blobs.put_new(key, compress(body))
         self.blobs.flush()
         return key
+
+    def answers(self, endpoint: str) -> list[AnswerName]:
+        """What `put_answer` has kept of an endpoint, in the order of receipt."""
+        found = (_ANSWER.fullmatch(key) for key in self.blobs.list(f"respuestas/{endpoint}/"))
+        return sorted(
+            AnswerName(datetime.strptime(each["at"], _INSTANT).replace(tzinfo=UTC), each["subject"] or "", each.string)
+            for each in found
+            if each is not None
+        )
 
     def read(self, key: str) -> bytes:
         """The bytes of a body as they were received, from its loose file or from its sealed month.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
-    from sec_core.source.client import RegionCustomers
+    from sec_core.source.customers import RegionCustomers
 
 COUNTRY = "00"
 """`codigo_region` of the whole country."""
@@ -135,13 +135,22 @@ def store_universe(
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     rows = figures(regions, national, captured_at, default_names() if names is None else names)
+    changed = write_universe(database, rows)
+    only = rows.filter(pl.col("codigo_region") != COUNTRY)
+    return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
+
+
+def write_universe(database: Database, rows: pl.DataFrame) -> int:
+    """Keep rows of `figures`, of two for one month and region the newer; returns how many events changed by it.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
     with database.adbc() as connection:
         store = SilverStore(connection)
         store.lock()
         store.write_universe(rows)
-        changed = _recap(store)
-    only = rows.filter(pl.col("codigo_region") != COUNTRY)
-    return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
+        return _recap(store)
 
 
 def recap(database: Database) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import orjson
 from loguru import logger
@@ -19,6 +19,7 @@ from sec_core.clock import Clock, SystemClock
 from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import CHILE, from_wall
 from sec_core.source.circuit import LONG_REST
+from sec_core.source.customers import RegionCustomers, list_of, read_country, read_regions
 from sec_core.source.shapes import Classified, classify
 from sec_core.source.transport import Reply, Transport
 from sec_core.source.turn import Failure
@@ -75,23 +76,6 @@ class NationalSeries:
 
     answer: Answer
     totals: dict[datetime, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RegionCustomers:
-    """One region in an answer of `GetClientesRegional`.
-
-    Attributes:
-        region_id: The region's number as the source writes it.
-        name: The source's full name of the region.
-        period: Month of the figure as the source writes it (`052019` is May 2019).
-        customers: Customers of the region.
-    """
-
-    region_id: str
-    name: str
-    period: str
-    customers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +182,7 @@ class SourceClient:
 
         def read(answer: Answer) -> NationalSeries:
             totals: dict[datetime, int] = {}
-            for row in _rows(answer.body, "Get"):
+            for row in list_of(answer.body, "Get"):
                 wall = datetime(row["anho"], row["mes"], row["dia"], tzinfo=CHILE)
                 instant = from_wall(wall.date(), row["hora"])
                 if instant is not None:
@@ -211,16 +195,7 @@ class SourceClient:
         """Ask `GetClientesRegional` for the regions whose full name contains a text; raises as `hour` does."""
 
         def read(answer: Answer) -> RegionalCustomers:
-            regions = tuple(
-                RegionCustomers(
-                    region_id=str(row["REGION_ID"]),
-                    name=str(row["NOMBRE_REGION"]),
-                    period=str(row["PERIODO_STAR"]),
-                    customers=int(row["CLIENTES"]),
-                )
-                for row in _rows(answer.body, "GetClientesRegional")
-            )
-            return RegionalCustomers(answer, regions)
+            return RegionalCustomers(answer, read_regions(answer.body))
 
         return await self._ask("GetClientesRegional", {"region": name}, read)
 
@@ -228,7 +203,7 @@ class SourceClient:
         """Ask `GetClientesNacional` for the customers of the country; raises as `hour` does."""
 
         def read(answer: Answer) -> NationalCustomers:
-            return NationalCustomers(answer, int(_rows(answer.body, "GetClientesNacional")[0]["CLIENTES"]))
+            return NationalCustomers(answer, read_country(answer.body))
 
         return await self._ask("GetClientesNacional", {}, read)
 
@@ -236,7 +211,7 @@ class SourceClient:
         """Ask `GetHoraServer` what time it is at the source; an aware instant. Raises as `hour` does."""
 
         def read(answer: Answer) -> datetime:
-            text = _rows(answer.body, "GetHoraServer")[0]["FECHA"]
+            text = list_of(answer.body, "GetHoraServer")[0]["FECHA"]
             return datetime.strptime(text, "%d/%m/%Y %H:%M").replace(tzinfo=CHILE).astimezone(UTC)
 
         return await self._ask("GetHoraServer", {}, read)
@@ -317,13 +292,6 @@ def _read(endpoint: str, read: Callable[[Answer], T], answer: Answer) -> T:
             body=answer.body,
             next_step="The source has changed: see docs/source.md.",
         ) from error
-
-
-def _rows(body: bytes, endpoint: str) -> list[dict[str, Any]]:
-    rows = orjson.loads(body)
-    if not isinstance(rows, list):
-        raise TypeError(f"{endpoint} gave no list")
-    return rows
 
 
 def _check_status(endpoint: str, reply: Reply, now: datetime) -> None:

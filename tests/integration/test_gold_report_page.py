@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -22,8 +18,10 @@ from sec_core.gold.seia.load import load_seia
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -95,36 +93,7 @@ def silver(database: Database, tmp_path: Path) -> Database:
     return database
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """Headless Chromium; skipped where there is none, but never in CI."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        reason = "Chromium and its driver are not installed."
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'chromium'}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
-
-
-def open_page(browser: webdriver.Chrome, page: Path, width: int) -> None:
+def open_page(browser: Chrome, page: Path, width: int) -> None:
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
@@ -135,14 +104,14 @@ def open_page(browser: webdriver.Chrome, page: Path, width: int) -> None:
     )
 
 
-def count_marks(browser: webdriver.Chrome, figure: str) -> int:
+def count_marks(browser: Chrome, figure: str) -> int:
     marks = f"#{figure} svg .role-mark path, #{figure} svg .role-mark text"
     found: int = browser.execute_script("return document.querySelectorAll(arguments[0]).length", marks)
     return found
 
 
 def test_the_page_draws_everything_and_asks_for_nothing(
-    silver: Database, make_settings: Callable[..., Settings], browser: webdriver.Chrome
+    silver: Database, make_settings: Callable[..., Settings], browser: Chrome
 ) -> None:
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
@@ -173,19 +142,19 @@ def test_the_page_draws_everything_and_asks_for_nothing(
     assert severe == []
 
 
-def logged(browser: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
+def logged(browser: Chrome, kind: str) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
     return entries
 
 
-def requested_by(browser: webdriver.Chrome, page: str) -> list[str]:
+def requested_by(browser: Chrome, page: str) -> list[str]:
     """Addresses that a page asked for, its own among them."""
     events = [json.loads(entry["message"])["message"] for entry in logged(browser, "performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     return [request["request"]["url"] for request in sent if request["documentURL"] == page]
 
 
-def tooltip_of(browser: webdriver.Chrome, mark: str) -> str:
+def tooltip_of(browser: Chrome, mark: str) -> str:
     """First value of the tooltip that appears over a mark."""
     target = browser.find_element(By.CSS_SELECTOR, mark)
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", target)

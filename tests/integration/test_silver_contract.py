@@ -24,7 +24,7 @@ from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
 from sec_core.simulator.world import World
-from sec_core.source.client import RegionCustomers
+from sec_core.source.customers import RegionCustomers
 
 if TYPE_CHECKING:
     from pathlib import Path

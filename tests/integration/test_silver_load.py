@@ -22,7 +22,7 @@ from sec_core.silver.load import load_hours, load_month, load_months
 from sec_core.silver.names_report import unresolved_names
 from sec_core.silver.retention import apply_retention, month_observations
 from sec_core.silver.universe import recap, store_universe
-from sec_core.source.client import RegionCustomers
+from sec_core.source.customers import RegionCustomers
 from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from support.browser import browser
 
 from deployments.prefect_server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.db.database import Database
+
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="session")

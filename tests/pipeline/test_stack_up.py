@@ -7,135 +7,61 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import threading
-import time
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
 import pytest
+from support import receivers
+from support.prefect_ui import PrefectUi
+from support.stack import PASSWORD, USER, Stack, eventually
 
-from deployments.stack_state import RunFolder, StackState
 from sec_core.db import embedded
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
+    from email.message import EmailMessage
+
+    from selenium.webdriver import Chrome
 
 pytestmark = pytest.mark.timeout(600)
 
-PATIENCE_S = 240
 MONTH = "2025-04"
-
-
-@dataclass
-class Stack:
-    """A running `sec up` and what a test needs to talk to it."""
-
-    folder: Path
-    environment: dict[str, str]
-    source: Simulator
-    told: list[dict[str, Any]] = field(default_factory=list)
-
-    def sec(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a `sec` command as a person would, in a process of its own."""
-        command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400, check=False
-        )
-
-    def up(self) -> StackState:
-        done = self.sec("up", "--detach")
-        log = self.folder / "data" / "logs" / "stack.log"
-        assert done.returncode == 0, f"{done.stderr}\n{log.read_text() if log.exists() else ''}"
-        state = self.state
-        assert f"The Prefect UI: {state.ui}" in done.stdout
-        return state
-
-    @property
-    def state(self) -> StackState:
-        state = RunFolder(self.folder / "data" / "run").running()
-        assert state is not None
-        return state
-
-    def api(self, method: str, path: str, body: object = None) -> httpx.Response:
-        return httpx.request(method, f"{self.state.api}{path}", json=body, auth=("team", "open-sesame"), timeout=30)
-
-    def deployment(self, name: str) -> str:
-        return str(self.api("GET", f"/deployments/name/{name}/{name}").raise_for_status().json()["id"])
-
-    def trigger(self, name: str, **body: object) -> str:
-        answer = self.api("POST", f"/deployments/{self.deployment(name)}/create_flow_run", body)
-        return str(answer.raise_for_status().json()["id"])
-
-    def run(self, run_id: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api("GET", f"/flow_runs/{run_id}").raise_for_status().json()
-        return answer
-
-    def wait_for(self, run_id: str, *states: str) -> dict[str, Any]:
-        ended: dict[str, Any] = eventually(
-            lambda: found if (found := self.run(run_id))["state_type"] in states else None
-        )
-        return ended
-
-
-def eventually(look: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it looks for
-    """What `look` finds, once it finds anything."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            found = look()
-        except httpx.TransportError:
-            found = None
-        if found:
-            return found
-        time.sleep(0.5)
-    raise AssertionError("it never came")
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack against a simulated SEC, with a receiver of notices; stopped and looked after at the end."""
+    """A stack against a simulated SEC, with receivers of notices; stopped and looked after at the end."""
     folder = tmp_path_factory.mktemp("stack")
     told: list[dict[str, Any]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to the terminal."""
-
-    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    with Simulator(world=WorldOptions.tiny(seed=3)) as source:
+    mailed: list[EmailMessage] = []
+    with (
+        receivers.webhook(told) as webhook,
+        receivers.mail_server(mailed) as mail_server,
+        Simulator(world=WorldOptions.tiny(seed=3)) as source,
+    ):
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SEC_"))}
         environment |= {
             "SEC_BASE_URL": source.url,
             "SEC_DATA_DIR": "data",
             "SEC_MAX_RATE": "500",
             "SEC_RETRIES": "0",
-            "SEC_PREFECT_AUTH": "team:open-sesame",
-            "SEC_NOTIFY_URL": f"http://127.0.0.1:{receiver.server_port}/",
+            "SEC_PREFECT_AUTH": f"{USER}:{PASSWORD}",
+            "SEC_NOTIFY_URL": webhook,
+            "SEC_NOTIFY_EMAIL": "team@example.org",
+            "SEC_SMTP_URL": mail_server,
             "SUPABASE_URL": "",
             "SUPABASE_KEY": "",
         }
-        made = Stack(folder, environment, source, told)
+        made = Stack(folder, environment, source, told, mailed)
         try:
             made.up()
             yield made
         finally:
             made.sec("down")
             embedded.stop(folder / "data" / "postgres")
-            receiver.shutdown()
 
 
 def test_up_brings_the_deployments_with_their_schedules(stack: Stack) -> None:
@@ -190,6 +116,29 @@ def test_the_worker_runs_the_monitor_and_other_commands_use_the_same_server(stac
     assert len(stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()) == 1
 
 
+def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome) -> None:
+    ui = PrefectUi(browser, stack.state.ui)
+    ui.sign_in(f"{USER}:{PASSWORD}")
+    ui.open_deployment("rerun-month")
+    ui.begin_custom_run()
+    ui.write_month("2025-13")
+    assert "2025-13" in ui.complaint()
+    ui.write_month("2025-02")
+    ui.open_run("rerun-month 2025-02")
+    ui.wait_for_state("Completed")
+    artifacts = ui.artifacts()
+    keys = {f"{each}-2025-02" for each in ("capture", "hours", "month", "quality")}
+    assert set(artifacts) == {*keys, "report"}
+    (calendar,) = ui.read_artifact(artifacts["hours-2025-02"], "pre")
+    ui.picture("coverage")
+    assert calendar.splitlines()[1].split() == ["01", *["#"] * 24]
+    figures = ui.read_artifact(artifacts["month-2025-02"], "table tr")
+    assert "captured 672" in [" ".join(line.split()) for line in figures]
+    rules = ui.read_artifact(artifacts["quality-2025-02"], "table tr")
+    ui.picture("quality")
+    assert len(rules) == 1 + 5
+
+
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
     slow = {"env": {"SEC_MAX_RATE": "15"}}
     run_id = stack.trigger("monthly-sync", parameters={"month": MONTH}, job_variables=slow)
@@ -207,6 +156,10 @@ def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stac
     notice = eventually(lambda: next((each for each in stack.told if each["flow"] == "monthly-sync"), None))
     assert (notice["run"], notice["state"]) == (f"monthly-sync {MONTH}", "Crashed")
     assert notice["message"] in notice["text"]
+    letter = eventually(lambda: next((each for each in stack.mailed if "monthly-sync" in each["subject"]), None))
+    assert (letter["from"].addresses[0].addr_spec, letter["to"]) == ("sec@example.org", "team@example.org")
+    assert letter["subject"] == f"sec: monthly-sync {MONTH} Crashed"
+    assert notice["message"] in " ".join(letter.get_content().split())
     # What the button Retry does; the month goes on where it was.
     retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
     stack.api("POST", f"/flow_runs/{run_id}/set_state", retry).raise_for_status()

@@ -1,0 +1,127 @@
+"""The Prefect UI as a person uses it, in a real browser."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from support.stack import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webelement import WebElement
+
+T = TypeVar("T")
+
+_PASSING = (StaleElementReferenceException, ElementClickInterceptedException)
+PICTURES_VARIABLE = "SEC_TEST_PICTURES"
+"""Names a folder that takes pictures of the pages, for docs/images; without it none are taken."""
+
+
+class PrefectUi:
+    """The UI of a server.
+
+    Args:
+        browser: The browser.
+        address: Where the UI is.
+    """
+
+    def __init__(self, browser: Chrome, address: str) -> None:
+        self._browser = browser
+        self._address = address
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 1440, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
+        )
+
+    def sign_in(self, login: str) -> None:
+        self._browser.get(self._address)
+        self._find("input[type=password]").send_keys(login)
+        self._click("button", "Login")
+        self._find("a", "Deployments")
+        # The page's complaints from before would lie over what comes.
+        self._browser.refresh()
+
+    def open_deployment(self, name: str) -> None:
+        self._click("a", "Deployments")
+        self._find("a[href*='/deployments/deployment/']", name)
+        self.picture("deployments")
+        self._click("a[href*='/deployments/deployment/']", name)
+
+    def begin_custom_run(self) -> None:
+        self._click("header button", "Run")
+        self._click("[role=menuitem], .p-overflow-menu-item", "Custom run")
+
+    def write_month(self, month: str) -> None:
+        field = self._find("form textarea")
+        field.clear()
+        field.send_keys(month)
+        self._click("form button[type=submit]", "Submit")
+
+    def complaint(self) -> str:
+        """What the form has against a value."""
+        form = self._find("form", "is not valid", part=True)
+        return next(line for line in form.text.splitlines() if "is not valid" in line)
+
+    def open_run(self, name: str) -> None:
+        self._click("a[href*='/runs/flow-run/']", name)
+
+    def wait_for_state(self, state: str) -> None:
+        self._find("[class*=state-badge]", state)
+
+    def artifacts(self) -> dict[str, str]:
+        """Addresses of the run's artifacts, by key."""
+        self._click("li.p-tab", "Artifacts")
+
+        def keys() -> dict[str, str]:
+            links = self._browser.find_elements(By.CSS_SELECTOR, "a[href*='/artifacts/artifact/']")
+            return {link.text.splitlines()[1]: str(link.get_attribute("href")) for link in links}
+
+        found = self._wait("artifacts", keys)
+        self.picture("run")
+        return found
+
+    def read_artifact(self, address: str, selector: str) -> list[str]:
+        """Texts of the parts of an artifact's page."""
+        self._browser.get(address)
+        self._find(selector)
+        return [each.text for each in self._browser.find_elements(By.CSS_SELECTOR, selector)]
+
+    def picture(self, name: str) -> None:
+        if folder := os.environ.get(PICTURES_VARIABLE):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            # Charts are drawn a moment after their page.
+            self._browser.execute_async_script("setTimeout(arguments[arguments.length - 1], 1500)")
+            self._browser.save_screenshot(str(Path(folder, f"{name}.png")))
+
+    def _find(self, selector: str, text: str | None = None, *, part: bool = False) -> WebElement:
+        """The first element shown that fits, once there is one."""
+
+        def fits(element: WebElement) -> bool:
+            shown = element.text.strip()
+            return element.is_displayed() and (text is None or shown == text or (part and text in shown))
+
+        def look() -> WebElement | None:
+            return next(filter(fits, self._browser.find_elements(By.CSS_SELECTOR, selector)), None)
+
+        return self._wait(f"{selector} {text}", look)
+
+    def _click(self, selector: str, text: str | None = None) -> None:
+        """Click what fits, once nothing lies over it: pages slide in and notices come and go."""
+
+        def click() -> bool:
+            self._find(selector, text).click()
+            return True
+
+        self._wait(f"a click on {selector} {text}", click)
+
+    def _wait(self, what: str, look: Callable[[], T | None]) -> T:
+        waiting = WebDriverWait(self._browser, PATIENCE_S / 4, ignored_exceptions=_PASSING)
+        return waiting.until(lambda _: look() or False, f"{what} on {self._browser.current_url}")

@@ -1,0 +1,97 @@
+"""A running `sec up` and what a test needs to talk to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from deployments.stack_state import RunFolder, StackState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from email.message import EmailMessage
+    from pathlib import Path
+
+    from sec_core.simulator.server import Simulator
+
+PATIENCE_S = 240
+USER, PASSWORD = "team", "open-sesame"
+
+
+@dataclass
+class Stack:
+    """A stack in a folder of its own.
+
+    Attributes:
+        folder: Where `data` is.
+        environment: Settings of its commands.
+        source: The simulated SEC that it asks.
+        told: What the webhook was told.
+        mailed: What was sent by e-mail.
+    """
+
+    folder: Path
+    environment: dict[str, str]
+    source: Simulator
+    told: list[dict[str, Any]] = field(default_factory=list)
+    mailed: list[EmailMessage] = field(default_factory=list)
+
+    def sec(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a `sec` command as a person would, in a process of its own."""
+        command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400, check=False
+        )
+
+    def up(self) -> StackState:
+        done = self.sec("up", "--detach")
+        log = self.folder / "data" / "logs" / "stack.log"
+        assert done.returncode == 0, f"{done.stderr}\n{log.read_text() if log.exists() else ''}"
+        state = self.state
+        assert f"The Prefect UI: {state.ui}" in done.stdout
+        return state
+
+    @property
+    def state(self) -> StackState:
+        state = RunFolder(self.folder / "data" / "run").running()
+        assert state is not None
+        return state
+
+    def api(self, method: str, path: str, body: object = None) -> httpx.Response:
+        return httpx.request(method, f"{self.state.api}{path}", json=body, auth=(USER, PASSWORD), timeout=30)
+
+    def deployment(self, name: str) -> str:
+        return str(self.api("GET", f"/deployments/name/{name}/{name}").raise_for_status().json()["id"])
+
+    def trigger(self, name: str, **body: object) -> str:
+        answer = self.api("POST", f"/deployments/{self.deployment(name)}/create_flow_run", body)
+        return str(answer.raise_for_status().json()["id"])
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.api("GET", f"/flow_runs/{run_id}").raise_for_status().json()
+        return answer
+
+    def wait_for(self, run_id: str, *states: str) -> dict[str, Any]:
+        ended: dict[str, Any] = eventually(
+            lambda: found if (found := self.run(run_id))["state_type"] in states else None
+        )
+        return ended
+
+
+def eventually(look: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it looks for
+    """What `look` finds, once it finds anything."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            found = look()
+        except httpx.TransportError:
+            found = None
+        if found:
+            return found
+        time.sleep(0.5)
+    raise AssertionError("it never came")
