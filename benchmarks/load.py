@@ -83,7 +83,7 @@ def measure(here: Bench, source: Settings) -> tuple[list[Figure], Settings]:
 def load_all(settings: Settings, months: Sequence[Month]) -> int:
     """Load months one after the other as the pipeline does, each decoded while the one before it is written."""
     with opened(settings) as database:
-        ledger, store = _bronze(settings, database)
+        ledger, store = bronze_of(settings, database)
         reports = load_months(database, lambda value: store.read(value.key), months, settings, values=ledger)
         return sum(report.rows for report in reports)
 
@@ -92,7 +92,7 @@ def load_each(settings: Settings, months: Sequence[Month]) -> list[float]:
     """Load months without any overlap between them; seconds of each."""
     seconds = []
     with opened(settings) as database:
-        ledger, store = _bronze(settings, database)
+        ledger, store = bronze_of(settings, database)
         for month in months:
             begun = time.perf_counter()
             load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
@@ -105,7 +105,7 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
     names = default_names()
     read_s = decode_s = observed_s = move_s = 0.0
     with opened(settings) as database:
-        ledger, store = _bronze(settings, database)
+        ledger, store = bronze_of(settings, database)
         for month in months:
             values = ledger.values(month.start, month.end)
             begun = time.perf_counter()
@@ -128,7 +128,7 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
 def rerun(settings: Settings, month: Month) -> float:
     """Load a month again inside a history; seconds, without the start of the process."""
     with opened(settings) as database:
-        ledger, store = _bronze(settings, database)
+        ledger, store = bronze_of(settings, database)
         database.check()
         begun = time.perf_counter()
         load_month(database, lambda value: store.read(value.key), month, settings, values=ledger, force=True)
@@ -140,7 +140,7 @@ def one_hour(settings: Settings, month: Month, count: int) -> list[float]:
     world = World(history.WORLD)
     seconds = []
     with opened(settings) as database:
-        ledger, store = _bronze(settings, database)
+        ledger, store = bronze_of(settings, database)
         for hour in history.hours_of(month)[-count:]:
             ledger.record([history.finding(world, hour, revision=1)])
             begun = time.perf_counter()
@@ -149,7 +149,8 @@ def one_hour(settings: Settings, month: Month, count: int) -> list[float]:
     return seconds
 
 
-def _bronze(settings: Settings, database: Database) -> tuple[Ledger, BronzeStore]:
+def bronze_of(settings: Settings, database: Database) -> tuple[Ledger, BronzeStore]:
+    """The ledger and the bodies."""
     store = BronzeStore(settings.bronze)
     return Ledger(database, store), store
 
