@@ -32,6 +32,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/data \
     SEC_DATA_DIR=/data \
+    SEC_STATE_DIR=/data \
     PREFECT_API_URL=http://prefect:4200/api
 WORKDIR /app
 USER 10001:10001

@@ -42,7 +42,7 @@ def look_at_services(settings: Settings) -> Services:
             online = online_workers(client)
             monitored = _monitor_is_scheduled(client)
         except (httpx.HTTPError, ValueError) as error:
-            step = "Run `sec up`; its logs are under SEC_DATA_DIR/logs."
+            step = "Run `sec up`; its logs are under SEC_STATE_DIR/logs."
             text = f"The Prefect server at {api} does not answer as it should: {type(error).__name__}."
             return Services((Check("services", Level.BAD, text, step),))
     if not online:

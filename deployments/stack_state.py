@@ -1,6 +1,6 @@
 """What is written down of a running stack, so that other commands find it, and what a killed one left behind.
 
-`SEC_DATA_DIR/run` holds `stack.json` (the supervisor, its parts and the address), `stack.lock` (held by the supervisor
+`SEC_STATE_DIR/run` holds `stack.json` (the supervisor, its parts and the address), `stack.lock` (held by the supervisor
 for as long as it lives) and, for a moment, `stop` (a request to stop, which works alike on every system).
 """
 
@@ -73,7 +73,7 @@ class StackState(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """`SEC_DATA_DIR/run`.
+    """`SEC_STATE_DIR/run`.
 
     Attributes:
         path: The folder.

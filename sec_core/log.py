@@ -1,4 +1,4 @@
-"""Logging, set up once for a process: to the terminal, to JSON lines under `SEC_DATA_DIR/logs`, and to extra sinks.
+"""Logging, set up once for a process: to the terminal, to JSON lines under `SEC_STATE_DIR/logs`, and to extra sinks.
 
 Code logs with `logger.bind(stage=..., code=..., hour=..., month=...)`. The fields, in the file:
 

@@ -89,7 +89,7 @@ def make_settings(tmp_path: Path, request: pytest.FixtureRequest) -> MakeSetting
     """Makes settings with `data_dir` in `tmp_path` and, unless one is given, the URL of the fixture `database`."""
 
     def make(**overrides: object) -> Settings:
-        values = {"data_dir": tmp_path / "data", **overrides}
+        values = {"data_dir": tmp_path / "data", "state_dir": None, **overrides}
         if "database_url" not in values:
             values["database_url"] = request.getfixturevalue("database").url
         return load_settings(_env_file=None, **values)

@@ -153,7 +153,7 @@ def _start_lock(postgres_dir: Path) -> Iterator[None]:
     except PermissionError as error:
         raise DatabaseUnavailable(
             f"The folder of the embedded PostgreSQL belongs to another user ({error.filename}).",
-            next_step="Run as that user, or choose another SEC_DATA_DIR.",
+            next_step="Run as that user, or choose another SEC_STATE_DIR.",
         ) from error
 
 
@@ -209,7 +209,7 @@ def _installation_for(data_dir: Path) -> Installation:
     present = ", ".join(str(each.major) for each in known)
     raise DatabaseUnavailable(
         f"{data_dir} was made by PostgreSQL {major}, and this machine has {present}.",
-        next_step=f"Install PostgreSQL {major}, or restore a backup into a new SEC_DATA_DIR.",
+        next_step=f"Install PostgreSQL {major}, or restore a backup into a new SEC_STATE_DIR.",
     )
 
 

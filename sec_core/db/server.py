@@ -90,7 +90,7 @@ def find(data_dir: Path, *, ready: bool = True) -> Running | None:
     except PermissionError as error:
         raise DatabaseUnavailable(
             f"The embedded PostgreSQL in {data_dir} belongs to another user.",
-            next_step="Run as that user, or choose another SEC_DATA_DIR.",
+            next_step="Run as that user, or choose another SEC_STATE_DIR.",
         ) from error
     state = lines[7].strip() if len(lines) > 7 else ""
     if len(lines) < 4 or (ready and state != "ready"):

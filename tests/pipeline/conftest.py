@@ -25,7 +25,7 @@ __all__ = ["browser"]
 def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """API of a real Prefect server on PostgreSQL, started with the locked dependencies as the pipeline starts it."""
     folder = tmp_path_factory.mktemp("prefect")
-    settings = load_settings(_env_file=None, data_dir=folder)
+    settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
     log = folder / "server.log"
     process, url = start_server(settings, history_url(settings, server_url), log)
@@ -45,6 +45,7 @@ def pipeline(prefect_url: str, database: Database, tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     values = {
         "SEC_DATA_DIR": str(tmp_path / "data"),
+        "SEC_STATE_DIR": "",
         "SEC_DATABASE_URL": database.url,
         "SEC_MAX_CONCURRENCY": "16",
         "SEC_MAX_RATE": "2000",
