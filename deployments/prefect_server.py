@@ -188,6 +188,8 @@ def start_server(
         "PREFECT_API_URL": url,
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # A month of a shared backfill follows the one before it soon; Prefect would wait for 30 seconds.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
         # Of its two UIs the one in which the runbook's words are found: Retry on a run, artifacts one click from it.
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

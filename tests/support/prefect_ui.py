@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from support.stack import PATIENCE_S
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SUBMIT_AGAIN_S = 20
 _PASSING = (StaleElementReferenceException, ElementClickInterceptedException)
 PICTURES_VARIABLE = "SEC_TEST_PICTURES"
 """Names a folder that takes pictures of the pages, for docs/images; without it none are taken."""
@@ -61,14 +68,28 @@ class PrefectUi:
 
     def write_month(self, month: str) -> None:
         field = self._find("form textarea")
-        field.clear()
+        field.send_keys(Keys.CONTROL, "a")
         field.send_keys(month)
+        self._wait(f"{month} in the form", lambda: field.get_attribute("value") == month)
         self._click("form button[type=submit]", "Submit")
 
     def complaint(self) -> str:
         """What the form has against a value."""
         form = self._find("form", "is not valid", part=True)
         return next(line for line in form.text.splitlines() if "is not valid" in line)
+
+    def leave_form(self) -> None:
+        """Wait for the form to go; press Submit again where it took no notice."""
+        began = time.monotonic()
+
+        def gone() -> bool:
+            nonlocal began
+            if time.monotonic() - began > SUBMIT_AGAIN_S:
+                began = time.monotonic()
+                self._click("form button[type=submit]", "Submit")
+            return not self._browser.find_elements(By.CSS_SELECTOR, "form button[type=submit]")
+
+        self._wait("the form's end", gone)
 
     def open_run(self, name: str) -> None:
         self._click("a[href*='/runs/flow-run/']", name)
@@ -124,4 +145,8 @@ class PrefectUi:
 
     def _wait(self, what: str, look: Callable[[], T | None]) -> T:
         waiting = WebDriverWait(self._browser, PATIENCE_S / 4, ignored_exceptions=_PASSING)
-        return waiting.until(lambda _: look() or False, f"{what} on {self._browser.current_url}")
+        try:
+            return waiting.until(lambda _: look() or False)
+        except TimeoutException as late:
+            self.picture("late")
+            raise AssertionError(f"{what} never came on {self._browser.current_url}") from late

@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 from deployments.cli.main import app
+from deployments.stack_settings import StackSettings
 from sec_core.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme()
 
 def test_every_setting_is_in_the_readme() -> None:
     names = {name.upper() if name.startswith("supabase") else f"SEC_{name.upper()}" for name in Settings.model_fields}
+    names |= {f"SEC_{name.upper()}" for name in StackSettings.model_fields}
     missing = {name for name in names if f"`{name}`" not in README}
     assert not missing, f"README.md does not explain {missing}."
 

@@ -6,10 +6,12 @@ import os
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from apprise import Apprise
 
 from deployments.stack_processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, restart_pause
 from deployments.stack_settings import load_stack_settings
@@ -128,6 +130,8 @@ def test_what_a_killed_supervisor_left_is_ended() -> None:
         ("SEC_UI_PORT", "70000"),
         ("SEC_PREFECT_AUTH", "no-colon"),
         ("SEC_NOTIFY_URL", "mailto:someone"),
+        ("SEC_NOTIFY_EMAIL", "the team"),
+        ("SEC_SMTP_URL", "smtps://mail.example.org"),
         ("SEC_WORKER_LIMIT", "0"),
     ],
 )
@@ -140,3 +144,48 @@ def test_malformed_settings_are_named(name: str, value: str, monkeypatch: pytest
 def test_passwords_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEC_PREFECT_AUTH", "team:open-sesame")
     assert "open-sesame" not in repr(load_stack_settings(_env_file=None))
+
+
+@pytest.mark.parametrize(
+    ("server", "scheme", "port", "mode", "sender"),
+    [
+        ("smtps://me%40example.org:p%3Aw%40@mail.example.org", "mailtos", 465, "ssl", "me@example.org"),
+        ("smtps://AKIA:word@mail.example.org:2465?from=sec@example.org", "mailtos", 2465, "ssl", "sec@example.org"),
+        ("smtp://me:word@mail.example.org", "mailtos", 587, "starttls", "one@example.org"),
+        ("smtp://127.0.0.1:2525", "mailto", 2525, "insecure", "one@example.org"),
+        ("smtp://localhost", "mailto", 25, "insecure", "one@example.org"),
+    ],
+)
+def test_mail_goes_over_tls_except_on_this_machine(
+    server: str, scheme: str, port: int, mode: str, sender: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEC_NOTIFY_EMAIL", "one@example.org, two@example.org")
+    monkeypatch.setenv("SEC_SMTP_URL", server)
+    options = load_stack_settings(_env_file=None)
+    assert "word" not in repr(options)
+    assert options.mail is not None
+    # As the program that sends understands it.
+    sending: Any = Apprise.instantiate(options.mail.get_secret_value())
+    assert (sending.schema, sending.port, sending.secure_mode) == (scheme, port, mode)
+    assert sending.smtp_host == urlsplit(server).hostname
+    assert sending.from_addr[1] == sender
+    assert [address for _, address in sending.targets] == ["one@example.org", "two@example.org"]
+    if "p%3Aw" in server:
+        assert (sending.user, sending.password) == ("me@example.org", "p:w@")
+
+
+@pytest.mark.parametrize(
+    ("email", "server"),
+    [
+        ("team@example.org", ""),
+        ("team@example.org", "https://mail.example.org"),
+        ("team@example.org", "smtps://"),
+        ("team@example.org", "smtps://mail.example.org:x"),
+        ("team@example.org", "smtps://mail.example.org?from=nobody"),
+    ],
+)
+def test_mail_settings_that_lead_nowhere_are_refused(email: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEC_NOTIFY_EMAIL", email)
+    monkeypatch.setenv("SEC_SMTP_URL", server)
+    with pytest.raises(ConfigError, match="SEC_SMTP_URL"):
+        load_stack_settings(_env_file=None)
