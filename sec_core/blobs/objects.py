@@ -1,26 +1,25 @@
 """Blobs as objects in a store that speaks S3.
 
-Credentials and address come from the environment as everywhere with S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. The store must honour `If-None-Match: *` on PUT, which is how `put_new`
-keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
+Address and credentials are those of `sec_core.blobs.access`. The store must honour `If-None-Match: *` on PUT, which is
+how `put_new` keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
 
 from sec_core.blobs import parts
+from sec_core.blobs.access import load_access
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.place import width
@@ -28,6 +27,8 @@ from sec_core.errors import StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from obstore.store import S3Config
 
     from sec_core.blobs.place import StoreUrl
 
@@ -52,9 +53,9 @@ class ObjectBlobs:
 
     def __init__(self, place: StoreUrl) -> None:
         self.place = place
-        environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        access = load_access()
         with self._translated():
-            self._store = _connect(str(place), tuple(sorted(environment.items())))
+            self._store = _connect(str(place), access.unencrypted, tuple(access.config().items()))
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken.
@@ -267,13 +268,12 @@ _NO_ANSWER: Final = (
 
 
 @lru_cache(maxsize=8)
-def _connect(url: str, environment: tuple[tuple[str, str], ...]) -> S3Store:
-    """One client, with its connections, for each place and environment of this process."""
-    named = dict(environment)
-    plain = any(named.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))
+def _connect(url: str, unencrypted: bool, config: tuple[tuple[str, object], ...]) -> S3Store:
+    """One client, with its connections, for each place and way of reaching it."""
     return S3Store.from_url(
         url,
-        client_options={"allow_http": plain, "timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)},
+        config=cast("S3Config", dict(config)),
+        client_options={"allow_http": unencrypted, "timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)},
         retry_config={"max_retries": 3, "retry_timeout": _TIMEOUT},
         # Deleting many in one request is not known to all that speak S3.
         disable_bulk_delete=True,

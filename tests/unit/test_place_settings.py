@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sec_core.blobs.access import load_access
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
@@ -67,3 +68,23 @@ def test_the_state_is_never_at_an_address() -> None:
 def test_a_whole_bucket_is_a_place() -> None:
     assert StoreUrl.parse("s3://bucket/") == StoreUrl("bucket")
     assert str(StoreUrl("bucket") / "gold" / "report/index.html") == "s3://bucket/gold/report/index.html"
+
+
+def test_credentials_come_from_the_environment_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ACCESS_KEY_ID", "SESSION_TOKEN", "VIRTUAL_HOSTED_STYLE_REQUEST"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_REGION", "")
+    Path(".env").write_text(
+        "AWS_ACCESS_KEY_ID=me\nAWS_SECRET_ACCESS_KEY=from-file\nAWS_ENDPOINT_URL=https://elsewhere\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-environment")
+    found = load_access()
+    assert found.config() == {
+        "access_key_id": "me", "secret_access_key": "from-environment", "endpoint": "http://127.0.0.1:9",
+    }  # fmt: skip
+    assert found.unencrypted
+    assert "from-environment" not in repr(found)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "")
+    assert not load_access().unencrypted
