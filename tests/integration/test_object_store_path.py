@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +12,7 @@ import pytest
 from support.capturing import HastyClock, capturing
 from support.silver_world import clear, export
 
+from deployments.cli.main import main
 from sec_core.blobs.place import open_blobs
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.seal import seal_month
@@ -144,3 +148,29 @@ async def test_a_place_without_the_bodies_of_the_ledger_is_a_clear_error(
             load(capture, MONTH)
         with pytest.raises(StorageError, match="Check SEC_DATA_DIR"):
             capture.ledger.rebuild()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Other systems open pages by other programs.")
+def test_the_report_is_fetched_to_be_shown(
+    bucket: StoreUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = tmp_path / "shown"
+    opener = tmp_path / "bin" / "xdg-open"
+    opener.parent.mkdir()
+    opener.write_text(f'#!/bin/sh\necho "$1" > {shown}.part\nmv {shown}.part {shown}\n', encoding="utf-8")
+    opener.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{opener.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SEC_DATA_DIR", str(bucket))
+    monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "state"))
+    assert main(["report"]) == 1
+    assert "There is no report yet" in capsys.readouterr().err
+    open_blobs(bucket).put_new("gold/report/index.html", b"<!doctype html>")
+    assert main(["report", "--open"]) == 0
+    assert capsys.readouterr().out == f"{bucket}/gold/report/index.html\n"
+    for _ in range(500):
+        if shown.is_file():
+            break
+        time.sleep(0.02)
+    page = tmp_path / "state" / "report.html"
+    assert shown.read_text().strip().removeprefix("file://") == str(page)
+    assert page.read_bytes() == b"<!doctype html>"
