@@ -18,6 +18,7 @@ from flows.report import MonthsIncomplete, SyncReport
 from flows.steps import Work, describe_month, finish, work_on_month
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
+from sec_core.errors import SecError
 from sec_core.hours import Month, month_range, past_or_present
 from sec_core.silver.universe_rebuild import rebuild_universe
 from tasks.load import load_month_task
@@ -120,19 +121,37 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     """
     settings = load_settings()
     ensure_logging(settings)
-    reports: list[SyncReport] = []
-    months = _months(first, last)
     async with open_runtime(settings) as run:
         await asyncio.to_thread(rebuild_universe, run.database, run.store)
-        for month in months:
-            learned = await asyncio.to_thread(run.ledger.relearn, month.start, month.end)
-            work = Work(loaded=await load_month_task(str(month), force=True))
-            if learned:
-                work.notes.append(f"{learned} bodies came out of quarantine.")
-            reports.append(await asyncio.to_thread(describe_month, run, month, work))
+        reports = await _load_again(run, _months(first, last))
         await finish(Work(), [Part.GOLD, Part.PUBLISH])
         await show_months(reports)
     return reports
+
+
+async def _load_again(run: Runtime, months: Sequence[Month]) -> list[SyncReport]:
+    """Load months from Bronze alone, two at a time: one is decoded while the other, under the lock, is written."""
+    at_once = asyncio.Semaphore(2)
+    failures: list[SecError] = []
+
+    async def one(month: Month) -> SyncReport | None:
+        async with at_once:
+            if failures:
+                return None
+            try:
+                learned = await asyncio.to_thread(run.ledger.relearn, month.start, month.end)
+                work = Work(loaded=await load_month_task(str(month), force=True))
+            except SecError as error:
+                failures.append(error)
+                return None
+            if learned:
+                work.notes.append(f"{learned} bodies came out of quarantine.")
+            return await asyncio.to_thread(describe_month, run, month, work)
+
+    reports = await asyncio.gather(*(one(month) for month in months))
+    if failures:
+        raise failures[0]
+    return [report for report in reports if report is not None]
 
 
 async def _work_through(

@@ -7,7 +7,6 @@ month as it was or as it is, never a part of it; a killed load leaves it as it w
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,7 +24,7 @@ from sec_core.silver.store import SilverStore
 from sec_core.silver.write import Loaded, Plan, Prepared, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from sec_core.bronze.model import Capture
@@ -82,7 +81,7 @@ class LoadReport:
 
 @dataclass(frozen=True, slots=True)
 class MonthLoad:
-    """The load of a month, in two steps: `prepare` needs no lock, `run` writes.
+    """The load of a month.
 
     Attributes:
         database: The database.
@@ -104,22 +103,8 @@ class MonthLoad:
     force: bool = False
     only: Collection[datetime] | None = None
 
-    def prepare(self) -> Prepared:
-        """Find out what is to be done, read and decode the bodies for it.
-
-        Raises:
-            StorageError: A body is missing, damaged or not a list of rows.
-            DatabaseUnavailable: PostgreSQL can't be reached.
-        """
-        with self.database.adbc() as connection:
-            plan = self._plan(SilverStore(connection).loaded(self.month.start, self.month.end))
-        return self._read(plan)
-
-    def run(self, prepared: Prepared | None = None) -> LoadReport:
-        """Write what is to be done, and commit.
-
-        Args:
-            prepared: What `prepare` gave, some time ago; None to do it now.
+    def run(self) -> LoadReport:
+        """Find out what is to be done, read and decode the bodies for it, write it, and commit.
 
         Returns:
             What the month holds and what was done.
@@ -132,19 +117,17 @@ class MonthLoad:
         with self.database.adbc() as connection:
             store = SilverStore(connection, Archive(self.settings.archive))
             while True:
-                if prepared is None or prepared.plan.empty:
-                    held = store.loaded(self.month.start, self.month.end)
-                    plan = self._plan(held)
-                    if plan.empty and store.standing(self.month).rules == rules:
-                        return _report(store, Loaded(self.month, plan, held, store.stretches(self.month.first_day)))
-                    connection.rollback()  # no transaction stays open while bodies are read
-                    prepared = self._read(plan)
+                held = store.loaded(self.month.start, self.month.end)
+                plan = self._plan(held)
+                if plan.empty and store.standing(self.month).rules == rules:
+                    return _report(store, Loaded(self.month, plan, held, store.stretches(self.month.first_day)))
+                connection.rollback()  # no transaction stays open while bodies are read
+                prepared = self._read(plan)
                 store.lock()
                 # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
-                if not self._stale(prepared.plan):
+                if not self._stale(plan):
                     return _report(store, write(store, self.month, prepared, rules))
                 connection.rollback()
-                prepared = None
 
     def _wanted(self) -> dict[datetime, Capture]:
         return {value.hour: value for value in self.values.values(self.month.start, self.month.end)}
@@ -209,47 +192,6 @@ def load_month(
     values = _ledger(database) if values is None else values
     names = default_names() if names is None else names
     return MonthLoad(database, bodies, month, settings, values, names, force, only).run()
-
-
-def load_months(
-    database: Database,
-    bodies: BodyReader,
-    months: Sequence[Month],
-    settings: Settings,
-    *,
-    values: HourValues | None = None,
-    names: Names | None = None,
-    force: bool = False,
-) -> Iterator[LoadReport]:
-    """Bring months up to date one after the other; the result is that of `load_month` for each.
-
-    A month is decoded on one core while PostgreSQL writes the one before it on another; so two are in memory at most.
-
-    Args:
-        database: The database.
-        bodies: Reads a body from Bronze; called from another thread.
-        months: The months, in the order wanted.
-        settings: For the rules of aggregated events.
-        values: Which capture counts for each hour; the ledger unless given.
-        names: Resolver of names; that of the reference files unless given.
-        force: Load all hours again, for instance after an alias was added.
-
-    Yields:
-        The report of each month, once it is committed.
-
-    Raises:
-        StorageError: A body is missing, damaged or not a list of rows.
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
-    values = _ledger(database) if values is None else values
-    names = default_names() if names is None else names
-    loads = [MonthLoad(database, bodies, month, settings, values, names, force) for month in months]
-    with ThreadPoolExecutor(max_workers=1) as ahead:
-        waiting = [ahead.submit(load.prepare) for load in loads[:1]]
-        for number, load in enumerate(loads):
-            prepared = waiting.pop().result()
-            waiting += [ahead.submit(following.prepare) for following in loads[number + 1 : number + 2]]
-            yield load.run(prepared)
 
 
 def load_hours(

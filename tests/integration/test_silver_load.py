@@ -18,7 +18,7 @@ from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
 from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import Alias
-from sec_core.silver.load import load_hours, load_month, load_months
+from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.names_report import unresolved_names
 from sec_core.silver.retention import apply_retention, month_observations
 from sec_core.silver.universe import recap, store_universe
@@ -90,9 +90,8 @@ def test_figures_of_the_real_captures(database: Database, make_settings: MakeSet
         again = load_month(database, real.read, Month.parse(month), settings, values=real)
         assert (again.hours_loaded, again.events_new, again.events_changed) == (0, 0, 0)
         assert again.rows == reports[month].rows
-    months = [Month.parse(month) for month in reports]
-    again_all = list(load_months(database, real.read, months, settings, values=real, force=True))
-    assert [report.hours_loaded for report in again_all] == [report.hours for report in again_all]
+        forced = load_month(database, real.read, Month.parse(month), settings, values=real, force=True)
+        assert forced.hours_loaded == forced.hours
     assert export(database) == before
 
 
@@ -128,24 +127,6 @@ MONTHS = [Month(2025, 5), Month(2025, 6), Month(2025, 7)]
 def load_all(database: Database, bronze: MemoryBronze, settings: Settings, months: list[Month] | None = None) -> None:
     for month in months or MONTHS:
         load_month(database, bronze.read, month, settings, values=bronze)
-
-
-def test_months_decoded_ahead_give_the_same(database: Database, make_settings: MakeSettings) -> None:
-    settings, bronze = make_settings(), world()
-    load_all(database, bronze, settings)
-    one_by_one = export(database)
-    clear(database)
-    reports = list(load_months(database, bronze.read, MONTHS, settings, values=bronze))
-    assert [report.month for report in reports] == MONTHS
-    assert export(database) == one_by_one
-    # A body that is missing is told in the place of its month; the months before it are loaded.
-    clear(database)
-    broken = bronze.held[max(bronze.held)]
-    del bronze.bodies[broken.key]
-    done: list[Month] = []
-    with pytest.raises(KeyError):
-        done.extend(report.month for report in load_months(database, bronze.read, MONTHS, settings, values=bronze))
-    assert rows_of(database, "select count(*) > 0, max(hora) < '2025-07-01' from cargas") == [(True, True)]
 
 
 def test_an_hour_that_loses_its_value_leaves_silver(database: Database, make_settings: MakeSettings) -> None:
