@@ -1,4 +1,4 @@
-"""Loading into a real database: the figures of the real captures, revisions, caps, the archive, names, other rules."""
+"""Loading into a real database: the figures of the real captures, revisions, caps, names, other rules, bad input."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import orjson
 import pytest
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
+from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
 
 from sec_core.bronze.model import Shape
-from sec_core.errors import ConfigError, DatabaseUnavailable, StorageError
+from sec_core.errors import DatabaseUnavailable
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
 from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import Alias
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.names_report import unresolved_names
-from sec_core.silver.retention import apply_retention, month_observations
 from sec_core.silver.universe import recap, store_universe
 from sec_core.source.customers import RegionCustomers
 from sec_core.source.shapes import classify
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from sec_core.db.database import Database
 
     MakeSettings = Callable[..., Settings]
-
-NUNOA = 13120
-
-
-def rows_of(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    with database.engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 @pytest.fixture
@@ -106,27 +99,6 @@ def test_events_follow_the_newest_revision(database: Database, make_settings: Ma
         assert total == [(report.customers, report.events)]
         sums.append((report.customers, report.rows))
     assert sums == [(5_348, 837), (5_516, 834), (5_482, 831)]
-
-
-def world() -> MemoryBronze:
-    """Three months of one comuna, with an event over each border and a detailed day."""
-    bronze = MemoryBronze()
-    hour = utc(2025, 5, 30, 4)
-    while hour < utc(2025, 7, 3, 4):
-        value = 400 if hour.day in {30, 31, 1, 15} else 20
-        bronze.put(hour, Shape.AGGREGATED, body_of(Hour("aggregated", [Listed(NUNOA, 1, None, value)])))
-        hour += HOUR
-    day = Hour("detailed", [Listed(NUNOA, 15, date(2025, 6, 14), 300), Listed(NUNOA, 0, date(2025, 6, 1), 50)])
-    bronze.put(utc(2025, 6, 15, 16), Shape.DETAILED, body_of(day))
-    return bronze
-
-
-MONTHS = [Month(2025, 5), Month(2025, 6), Month(2025, 7)]
-
-
-def load_all(database: Database, bronze: MemoryBronze, settings: Settings, months: list[Month] | None = None) -> None:
-    for month in months or MONTHS:
-        load_month(database, bronze.read, month, settings, values=bronze)
 
 
 def test_an_hour_that_loses_its_value_leaves_silver(database: Database, make_settings: MakeSettings) -> None:
@@ -211,59 +183,6 @@ def test_the_universe_caps_events_and_its_history_is_kept(database: Database, ma
     store_universe(database, regions(1), None, utc(2025, 6, 19))
     load_all(database, bronze, make_settings(), MONTHS[::-1])
     assert export(database) == loaded_first
-
-
-def test_archived_months_are_reprocessed_and_read_like_others(database: Database, make_settings: MakeSettings) -> None:
-    settings, bronze = make_settings(), world()
-    load_all(database, bronze, settings)
-    before = export(database)
-    assert apply_retention(database, settings).months == ()
-    report = apply_retention(database, settings, keep_days=30)
-    assert report.months == (Month(2025, 5),)
-    assert report.rows == rows_of(database, "select n_observaciones from archivo")[0][0] > 0
-    assert rows_of(database, "select count(*) from fact_observaciones where hora < '2025-06-01 04:00+00'") == [(0,)]
-    assert month_observations(database, settings, Month(2025, 5)).height == report.rows
-    assert export(database)["fact_interrupciones"] == before["fact_interrupciones"]
-    # Loading the next month needs nothing of the archive; a revision of an archived hour brings its month back.
-    hour = utc(2025, 5, 31, 20)
-    old = bronze.held[hour]
-    bronze.put(hour, Shape.AGGREGATED, body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 5_000)])))
-    load_month(database, bronze.read, Month(2025, 5), settings, values=bronze)
-    assert rows_of(database, "select max(clientes_afectados_crudo) from fact_interrupciones") == [(5_000,)]
-    bronze.held[hour] = old
-    load_month(database, bronze.read, Month(2025, 5), settings, values=bronze)
-    assert export(database) == before
-    assert rows_of(database, "select count(*) from archivo") == [(0,)]
-
-
-def test_other_rules_reach_archived_months(database: Database, make_settings: MakeSettings) -> None:
-    bronze, strict = world(), make_settings(event_threshold=10)
-    load_all(database, bronze, strict)
-    expected = export(database)["fact_interrupciones"]
-    clear(database)
-    load_all(database, bronze, make_settings())
-    apply_retention(database, make_settings(), keep_days=30)
-    load_month(database, bronze.read, Month(2025, 7), strict, values=bronze)
-    assert export(database)["fact_interrupciones"] == expected
-
-
-def test_a_damaged_archive_drops_nothing_and_is_refused(database: Database, make_settings: MakeSettings) -> None:
-    settings, bronze = make_settings(), world()
-    load_all(database, bronze, settings)
-    before = export(database)
-    settings.archive_dir.parent.mkdir(parents=True, exist_ok=True)
-    settings.archive_dir.write_text("a file where the folder should be")
-    with pytest.raises(StorageError):
-        apply_retention(database, settings, keep_days=30)
-    assert export(database) == before
-    settings.archive_dir.unlink()
-    apply_retention(database, settings, keep_days=30)
-    path = next(settings.archive_dir.rglob("*.parquet"))
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(StorageError):
-        month_observations(database, settings, Month(2025, 5))
-    with pytest.raises(ConfigError):
-        apply_retention(database, settings, keep_days=29)
 
 
 def test_an_alias_and_a_reprocess_mend_history(database: Database, make_settings: MakeSettings) -> None:
