@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LATENCY_S: Final = 0.15
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
-MONTHS: Final = (Month(2025, 3), Month(2025, 5))
+MONTHS: Final = (Month(2025, 3), Month(2025, 5), Month(2025, 7), Month(2025, 8))
 LIFTED: Final = {"max_concurrency": 50, "max_rate": 10_000.0}
 
 

@@ -7,6 +7,7 @@ import re
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -73,9 +74,7 @@ class BodyName:
     @property
     def key(self) -> str:
         """Name in the store: the hour by the Chile wall clock, the capture by UTC."""
-        wall = self.hour.astimezone(CHILE)
-        at = self.captured_at.astimezone(UTC)
-        return f"{month_prefix(Month.of(self.hour))}{wall:{_HOUR}}.{at:{_INSTANT}}.{self.origin}.json.zst"
+        return _key(self)
 
     @classmethod
     def parse(cls, key: str) -> BodyName | None:
@@ -90,6 +89,14 @@ class BodyName:
         except ValueError:
             return None
         return None if hour is None else cls(hour, at, Origin(found["origin"]))
+
+
+@lru_cache(maxsize=1024)
+def _key(name: BodyName) -> str:
+    # Asked for several times while a body is kept, and dates take long to spell.
+    wall = name.hour.astimezone(CHILE)
+    at = name.captured_at.astimezone(UTC)
+    return f"{month_prefix(Month.of(name.hour))}{wall:{_HOUR}}.{at:{_INSTANT}}.{name.origin}.json.zst"
 
 
 def month_prefix(month: Month) -> str:

@@ -39,8 +39,8 @@ KEYS: Final = {Shape.DETAILED: frozenset(DETAILED_KEYS), Shape.AGGREGATED: froze
 
 _TEXT: Final = str | None
 _DATE_PART: Final = int | str | None
-# The general reader makes fractions of integers beyond 64 bits, which are no date part.
-_PLAIN_DATE_PART: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | str | None
+# Integers beyond 64 bits are left to the general reader, which makes fractions of them or refuses them.
+_INT64: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _COUNT: Final = int | float | str | bool | None
 _TYPES: Final[dict[str, Any]] = {
     "CLIENTES_AFECTADOS": _COUNT,
@@ -154,7 +154,9 @@ def _classify_fitting(body: bytes) -> Classified | None:
 @cache
 def _decoder(keys: frozenset[str]) -> msgspec.json.Decoder[list[Any]]:
     """Decodes a list of rows that have exactly these keys, and values of their types."""
-    fields = [(key, _TYPES.get(key, _PLAIN_DATE_PART)) for key in sorted(keys)]
+    plain = {_DATE_PART: _INT64 | str | None, _COUNT: _INT64 | float | str | bool | None}
+    types = {key: _TYPES.get(key, _DATE_PART) for key in sorted(keys)}
+    fields = [(key, plain.get(kind, kind)) for key, kind in types.items()]
     # Rows hold no other objects, so the collector needn't look at them.
     return msgspec.json.Decoder(list[msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)])  # type: ignore[misc]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
 
 from sec_core.errors import SourceUnavailable, UnexpectedBody
 from sec_core.source.shapes import MAX_BODY_BYTES
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _KEEP_ALIVE_S: Final = 30.0
+_CHUNK_BYTES: Final = 256 * 1024
+"""An answer of the usual size is read in one or two pieces."""
+
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 
 
@@ -48,24 +53,19 @@ class Transport:
     """
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
-        limits = httpx.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=_KEEP_ALIVE_S,
-        )
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
         self._urls: dict[str, httpx.URL] = {}
-        self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(limits=limits),
-            headers={
+        self._headers = httpx.Headers(
+            {
                 "User-Agent": user_agent,
                 "Content-Type": "application/json",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip, deflate",
-            },
-            # One deadline over the whole exchange replaces httpx's timeouts, which a slow drip of bytes never meets.
-            timeout=None,  # noqa: S113
+            }
         )
+        # Without an `AsyncClient` around it, whose redirects, cookies and merging of defaults nothing here needs: they
+        # cost as much as the exchange itself.
+        self._transport = AiohttpTransport(client=partial(_session, max_connections))
 
     async def post(self, endpoint: str, content: bytes, *, timeout_s: float) -> Reply:
         """Post a JSON body and read the answer whole.
@@ -80,12 +80,17 @@ class Transport:
             UnexpectedBody: The answer is larger than `MAX_BODY_BYTES`, or not what its encoding says.
         """
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                self._client.stream("POST", self._url(endpoint), content=content) as response,
-            ):
-                body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
-                return Reply(response.status_code, body, response.headers.get("retry-after"))
+            request = httpx.Request("POST", self._url(endpoint), headers=self._headers, content=content)
+            # One deadline over the whole exchange, where httpx has timeouts that a slow drip of bytes never meets.
+            async with asyncio.timeout(timeout_s):
+                response = await self._transport.handle_async_request(request)
+                if isinstance(response.stream, AiohttpResponseStream):
+                    response.stream.CHUNK_SIZE = _CHUNK_BYTES
+                try:
+                    body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
+                finally:
+                    await response.aclose()
+            return Reply(response.status_code, body, response.headers.get("retry-after"))
         except TimeoutError as error:
             raise SourceUnavailable(f"{endpoint} did not answer whole within {timeout_s:g} s.") from error
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
@@ -99,14 +104,22 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
+
+
+def _session(max_connections: int) -> aiohttp.ClientSession:
+    tls = httpx.create_ssl_context()
+    connector = aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
+    # The API has no cookies; without them no answer can depend on another.
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_CHUNK_BYTES)
 
 
 async def _read_bounded(endpoint: str, response: httpx.Response) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "gzip", "deflate", ""}:
         raise UnexpectedBody(f"{endpoint} answered in the encoding {encoding!r}, which was not asked for.")
-    chunks = response.aiter_raw()
+    # The stream itself: `aiter_raw` counts and checks what is counted and checked here.
+    chunks = aiter(response.stream)  # type: ignore[arg-type]
     if encoding in {"gzip", "deflate"}:
         chunks = _inflate(endpoint, chunks, zlib.decompressobj(_GZIP_OR_ZLIB))
     parts: list[bytes] = []

@@ -125,7 +125,7 @@ class TurnQueue:
         if ticket is None:
             return False
         ticket.set_result(Ticket(place, self._times.popleft(), self._seen, clean=True))
-        if now - self._seen > FRESH_S / 2 and not self._renew:
+        if now - self._seen > FRESH_S / 4 and not self._renew:
             # The next ones find fresh times.
             self._renew = True
             self._wake()
