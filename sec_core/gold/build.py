@@ -113,13 +113,18 @@ def read_frames(
     """Read one snapshot of Silver, bringing `gold/observaciones/` up to date from the same snapshot."""
     archive = Archive(settings.archive)
     now = clock.now()
-    with frames.snapshot(database) as connection:
-        loads = frames.read_loads(connection)
+    with (
+        frames.snapshot(database) as connection,
+        frames.same_snapshot(database, connection) as other,
+        ThreadPoolExecutor(max_workers=1) as beside,
+    ):
         names = frames.read_names(connection)
+        # All events take as long to read as everything else together.
+        events = beside.submit(frames.read_events, other, names)
+        loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
         exported = observations.export(gold, wanted, observations.silver_reader(connection, archive, loads, names))
         collected = frames.GoldFrames(
-            events=frames.read_events(connection, names),
             loads=loads,
             calendar=frames.hour_calendar(frames.read_ledger(connection), loads, now),
             customers=frames.read_customers(connection),
@@ -134,5 +139,6 @@ def read_frames(
                 "cobertura_minima": MINIMUM_COVERAGE,
             },
             now=now,
+            events=events.result(),
         )
     return collected, exported

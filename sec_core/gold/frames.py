@@ -70,6 +70,16 @@ def snapshot(database: Database) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def same_snapshot(database: Database, connection: Connection) -> Iterator[Connection]:
+    """A second connection that sees what one from `snapshot` sees, so that two queries can run at once."""
+    exported: str = query(connection, "SELECT pg_export_snapshot() AS id").item()
+    with snapshot(database) as other:
+        with other.cursor() as cursor:
+            cursor.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
+        yield other
+
+
 def query(connection: Connection, sql: str) -> pl.DataFrame:
     """The rows of a query, types as PostgreSQL has them.
 

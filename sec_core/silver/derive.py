@@ -7,6 +7,7 @@ reach of the border. So the cost follows the month and its neighbours, never the
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -73,10 +74,10 @@ class Situation:
 def derive_month(
     store: SilverStore, month: Month, changes: StretchChanges, situation: Situation, *, covered: bool
 ) -> Derived:
-    """Bring the events that a month can touch up to date.
+    """Bring a month's stretches, and the events that they can touch, up to date.
 
     Args:
-        store: The tables, with the month's new stretches and loads written.
+        store: The tables, with the month's new loads written.
         month: The month.
         changes: What became of its stretches.
         situation: Rules, newest hour, customers.
@@ -85,7 +86,14 @@ def derive_month(
     Returns:
         What happened to events.
     """
-    touched, derived = _detailed(store, month, changes.of_shape(Shape.DETAILED), situation)
+    outages = changes.of_shape(Shape.DETAILED)
+    keys = pl.concat([outages.gone, outages.made]).select(detailed.KEY).unique()
+    elsewhere = store.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # PostgreSQL takes the stretches while their events are derived.
+        written = beside.submit(store.replace_stretches, month.first_day, changes)
+        touched, derived = _detailed(outages, keys, elsewhere, situation)
+        written.result()
     runs = changes.of_shape(Shape.AGGREGATED)
     if covered or runs.gone.height or runs.made.height:
         around = _around(store, month, situation.reach)
@@ -119,13 +127,11 @@ def reopen(store: SilverStore, situation: Situation) -> int:
 
 
 def _detailed(
-    store: SilverStore, month: Month, changes: StretchChanges, situation: Situation
+    changes: StretchChanges, keys: pl.DataFrame, elsewhere: pl.DataFrame, situation: Situation
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Identities of the events that exist for the keys whose stretches changed, and these keys' events now."""
-    keys = pl.concat([changes.gone, changes.made]).select(detailed.KEY).unique()
     if keys.is_empty():
         return _first_hits(no_stretches()), no_events()
-    elsewhere = store.detailed_elsewhere(keys, month.first_day)
     before, here = (frame.join(keys, on=detailed.KEY, how="semi") for frame in (changes.before, changes.after))
     parts = detailed.events(pl.concat([here, elsewhere]))
     is_open = parts["ultima_hora"] == situation.newest

@@ -115,7 +115,6 @@ def write(store: SilverStore, month: Month, prepared: Prepared, rules: EventRule
     elif not complete:
         after = month_stretches(store.observations(month), usable, rules, month.first_day)
     changes = StretchChanges.between(before, after)
-    store.replace_stretches(month.first_day, changes)
     situation = Situation(rules, _newest(store, standing, month, now), store.universe())
     derived = derive_month(store, month, changes, situation, covered=not usable.equals(usable_before))
     months = derived.months
