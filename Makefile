@@ -37,7 +37,7 @@ up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 	$(BIN)/sec up
 
 test: $(VENV)/.dev ## all tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5 minutes on a quiet machine)
 	$(BIN)/python -m benchmarks
