@@ -13,6 +13,7 @@ import httpx
 import orjson
 import pytest
 from support.capturing import HastyClock, capturing
+from support.schedules import pause_schedules
 from support.silver_world import EXPORT
 
 from deployments.cli.main import main
@@ -58,6 +59,7 @@ def machines(
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "office"))
     assert main(["deploy"]) == 0
+    pause_schedules(os.environ["PREFECT_API_URL"])
     folders = [tmp_path / f"machine-{number}" for number in range(MACHINES)]
     started = []
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from support.schedules import pause_schedules
 
 from deployments.cli.main import main
 from flows.many_months import backfill
@@ -49,6 +50,7 @@ def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simu
 def workers(pipeline: Settings, source: Simulator) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Two workers, each a process of its own; ended afterwards."""
     assert main(["deploy"]) == 0
+    pause_schedules(os.environ["PREFECT_API_URL"])
     assert source.url
     pipeline.root.mkdir(parents=True, exist_ok=True)
     log = pipeline.root / "workers.log"
