@@ -1,4 +1,4 @@
-"""Schedules of deployments, switched off in tests: a monitor that comes by every ten minutes would add hours of its own."""
+"""Schedules of deployments, switched off in tests: a monitor every ten minutes would add hours of its own."""
 
 from __future__ import annotations
 
