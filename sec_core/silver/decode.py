@@ -62,11 +62,12 @@ def decode(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame:
 def _fast(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame | None:
     if not bodies:
         return _empty(shape)
+    parts = [body[1:-1].replace(b"},{", b"}\n{") for body in bodies]
     # Rows by body; wrong where a name holds the separator, and then no line of that row is an object.
-    counts = [body.count(b"},{") + 1 for body in bodies]
+    counts = [part.count(b"\n") + 1 for part in parts]
     if not all(map(_plain, bodies, counts)):
         return None
-    lines = b"\n".join([body[1:-1].replace(b"},{", b"}\n{") for body in bodies])
+    lines = b"\n".join(parts)
     try:
         # Names are made categorical afterwards: while they are read, that would keep the reader to one core.
         frame = pl.read_ndjson(lines, schema=_READ[shape]).cast(SCHEMAS[shape])  # type: ignore[arg-type]
@@ -79,12 +80,14 @@ def _fast(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame | None:
 
 
 def _plain(body: bytes, rows: int) -> bool:
-    """Whether both readers understand a body alike: no key twice in a row, no escaped character, no blanks."""
+    """Whether both readers understand a body alike: no key twice in a row, no escaped character, no line breaks."""
     return (
         body.startswith(b"[{")
         and body.endswith(b"}]")
         and body.count(b'"CLIENTES_AFECTADOS"') == rows
-        and b"\\u" not in body
+        and b"\n" not in body
+        # Looking for one byte takes a thirtieth of looking for two.
+        and (b"\\" not in body or b"\\u" not in body)
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.bronze.model import Shape
-from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum
+from sec_core.silver.stretches import as_events, as_stretches
 
 if TYPE_CHECKING:
     from datetime import date
@@ -57,13 +57,18 @@ def events(tramos: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One row for each key, by `EVENT_PARTS`.
     """
-    merged = tramos.group_by(KEY).agg(
-        pl.col("forma").first(),
-        pl.col("primera_hora").min(),
-        pl.col("ultima_hora").max(),
-        first_of_maximum("hora_maximo", "maximo"),
-        pl.col("maximo").max(),
-        pl.col("cliente_horas", "n_observaciones").sum(),
-        pl.col("imputaciones").bitwise_or(),
+    # Sorted, so that the first position of the maximum is its first hour: filtering each group takes ten times as long.
+    merged = (
+        tramos.sort("hora_maximo")
+        .group_by(KEY)
+        .agg(
+            pl.col("forma").first(),
+            pl.col("primera_hora").min(),
+            pl.col("ultima_hora").max(),
+            pl.col("hora_maximo").get(pl.col("maximo").arg_max()),
+            pl.col("maximo").max(),
+            pl.col("cliente_horas", "n_observaciones").sum(),
+            pl.col("imputaciones").bitwise_or(),
+        )
     )
     return as_events(merged)
