@@ -91,6 +91,17 @@ def database(server_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def empty_database(server_url: str) -> Iterator[Database]:
+    """A database without any table, dropped after the test."""
+    name = f"test_empty_{secrets.token_hex(6)}"
+    empty = Database(embedded.ensure_database(server_url, name))
+    yield empty
+    empty.dispose()
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
 def make_settings(tmp_path: Path, request: pytest.FixtureRequest) -> MakeSettings:
     """Makes settings with `data_dir` in `tmp_path` and, unless one is given, the URL of the fixture `database`."""
 

@@ -7,7 +7,6 @@ reach of the border. So the cost follows the month and its neighbours, never the
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -74,10 +73,10 @@ class Situation:
 def derive_month(
     store: SilverStore, month: Month, changes: StretchChanges, situation: Situation, *, covered: bool
 ) -> Derived:
-    """Bring a month's stretches, and the events that they can touch, up to date.
+    """Bring the events that a month's stretches can touch up to date.
 
     Args:
-        store: The tables, with the month's new loads written.
+        store: The tables, with the month's new loads and stretches written, and the lock on events held.
         month: The month.
         changes: What became of its stretches.
         situation: Rules, newest hour, customers.
@@ -89,11 +88,7 @@ def derive_month(
     outages = changes.of_shape(Shape.DETAILED)
     keys = pl.concat([outages.gone, outages.made]).select(detailed.KEY).unique()
     elsewhere = store.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # PostgreSQL takes the stretches while their events are derived.
-        written = beside.submit(store.replace_stretches, month.first_day, changes)
-        touched, derived = _detailed(outages, keys, elsewhere, situation)
-        written.result()
+    touched, derived = _detailed(outages, keys, elsewhere, situation)
     runs = changes.of_shape(Shape.AGGREGATED)
     if covered or runs.gone.height or runs.made.height:
         around = _around(store, month, situation.reach)
@@ -134,7 +129,7 @@ def _detailed(
         return _first_hits(no_stretches()), no_events()
     before, here = (frame.join(keys, on=detailed.KEY, how="semi") for frame in (changes.before, changes.after))
     parts = detailed.events(pl.concat([here, elsewhere]))
-    is_open = parts["ultima_hora"] == situation.newest
+    is_open = parts.select(_in_newest(situation)).to_series()
     return _first_hits(pl.concat([before, elsewhere])), finish(parts, is_open, situation.universe)
 
 
@@ -218,13 +213,18 @@ def _is_open(store: SilverStore, events: pl.DataFrame, situation: Situation) -> 
     """Which events are open, by the rule of their shape."""
     if situation.newest is None:
         return pl.repeat(value=False, n=events.height, dtype=pl.Boolean, eager=True)
-    in_newest = pl.col("ultima_hora") == situation.newest
+    in_newest = _in_newest(situation)
     if (events["forma"] == Shape.DETAILED.value).all():
         return events.select(in_newest).to_series()
     near = [(situation.newest - situation.reach, situation.newest + HOUR)]
     usable = _usable(store, near, situation)
     by_run = aggregated.is_open(events["ultima_hora"], usable, situation.rules, situation.newest)
     return events.select(pl.when(pl.col("forma") == Shape.DETAILED.value).then(in_newest).otherwise(by_run)).to_series()
+
+
+def _in_newest(situation: Situation) -> pl.Expr:
+    """Whether the last hour is the newest of all: of none when the last loaded hour was taken out."""
+    return pl.col("ultima_hora").eq_missing(pl.lit(situation.newest, HORA))
 
 
 def _usable(store: SilverStore, spans: Iterable[tuple[datetime, datetime]], situation: Situation) -> pl.DataFrame:

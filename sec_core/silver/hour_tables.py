@@ -82,7 +82,7 @@ class HourTables(Session):
         return pl.concat([pl.DataFrame(schema=schema), *(self.query(sql, schema, *span) for span in spans)])
 
     def standing(self, month: Month) -> Standing:
-        """What a load of a month has to know before it writes; needs the lock."""
+        """What a load of a month has to know before it writes."""
         schema = {
             "newest": HORA,
             "archived": pl.Boolean(),
@@ -130,14 +130,23 @@ class HourTables(Session):
                     max(hours),
                 )
 
-    def append_observations(self, month: Month, rows: pl.DataFrame) -> None:
-        """Add observations of a month, making its partition where there is none."""
-        made = self.query(
+    def append_observations(self, month: Month, rows: pl.DataFrame) -> bool:
+        """Add observations of a month; needs its lock.
+
+        Returns:
+            Whether they are in a new partition, which nobody sees before `attach`.
+        """
+        made: bool = self.query(
             "select preparar_particion($1::date) as nueva", {"nueva": pl.Boolean()}, month.first_day
         ).item()
         self.append(f"fact_observaciones_{month.year:04d}{month.month:02d}", rows)
         if made:
-            self.execute("select 1 from (select unir_particion($1::date)) as hecha", month.first_day)
+            self.execute("select 1 from (select indexar_particion($1::date)) as hecha", month.first_day)
+        return made
+
+    def attach(self, month: Month) -> None:
+        """Make a month's new partition a part of `fact_observaciones`; needs the lock on events or on all months."""
+        self.execute("select 1 from (select unir_particion($1::date)) as hecha", month.first_day)
 
     def observations(self, month: Month) -> pl.DataFrame:
         """The month's observations, by `OBSERVATION_SCHEMA`, from the database or the archive.
@@ -198,6 +207,8 @@ class HourTables(Session):
     def archive_month(self, month: Month) -> int:
         """Move a month from the database to the archive; returns how many observations moved.
 
+        Needs the lock on all months.
+
         Raises:
             StorageError: The file could not be written or verified; the partition stays.
         """
@@ -223,11 +234,14 @@ class HourTables(Session):
     def restore_month(self, month: Month) -> None:
         """Bring a month that is in the archive back into the database, before hours of it are replaced.
 
+        Needs the lock on all months.
+
         Raises:
             StorageError: The archive's file is missing or damaged.
         """
         rows = self.observations(month)
-        self.append_observations(month, rows)
+        if self.append_observations(month, rows):
+            self.attach(month)
         self.execute("delete from archivo where mes = $1", month.first_day)
 
     def _open_archive(self) -> Archive:
@@ -237,8 +251,8 @@ class HourTables(Session):
 
     # --- counts of imputations ---
 
-    def refresh_quality(self, month: Month, event_months: Sequence[date]) -> None:
-        """Count imputations again: of rows in `month`, of capped events in `event_months` (months of `inicio`)."""
+    def refresh_quality(self, month: Month) -> None:
+        """Count imputations of the month's rows again."""
         self.execute("delete from calidad_imputacion where mes = $1 and regla <> 'tope'", month.first_day)
         values = ", ".join(f"('{rule}', sum({column}))" for rule, column in _QUALITY_OF_ROWS.items())
         self.execute(
@@ -254,7 +268,6 @@ class HourTables(Session):
             month.start,
             month.end,
         )
-        self.refresh_caps(event_months)
 
     def refresh_caps(self, event_months: Iterable[date]) -> None:
         """Count capped events again in months of `inicio`."""

@@ -1,8 +1,8 @@
 """Loading: the value of each hour from Bronze into Silver, a month at a time.
 
-Bodies are read, decoded and summed outside any transaction. Then, in one transaction under one lock: the hours' rows
-are replaced, the month's stretches made anew, and the events that these can touch derived again. A reader sees the
-month as it was or as it is, never a part of it; a killed load leaves it as it was.
+Bodies are read, decoded and summed outside any transaction. Then, in one transaction: under the month's lock its hours'
+rows are replaced and its stretches made anew; under the lock on events those that these can touch are derived again. A
+reader sees the month as it was or as it is, never a part of it; a killed load leaves it as it was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sec_core.silver.imputation import Regla
 from sec_core.silver.observations import Body, observe
 from sec_core.silver.rules import EventRules
 from sec_core.silver.store import SilverStore
-from sec_core.silver.write import Loaded, Plan, Prepared, write
+from sec_core.silver.write import Loaded, Plan, Prepared, settle, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
+    from sec_core.silver.hour_tables import Standing
 
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body."""
@@ -114,6 +115,7 @@ class MonthLoad:
             DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
         """
         rules = EventRules.of(self.settings)
+        alone = False
         with self.database.adbc() as connection:
             store = SilverStore(connection, Archive(self.settings.archive))
             while True:
@@ -123,10 +125,16 @@ class MonthLoad:
                     return _report(store, Loaded(self.month, plan, held, store.stretches(self.month.first_day)))
                 connection.rollback()  # no transaction stays open while bodies are read
                 prepared = self._read(plan)
-                store.lock()
+                store.lock_month(self.month, alone=alone)
+                standing = store.standing(self.month)
                 # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
-                if not self._stale(plan):
-                    return _report(store, write(store, self.month, prepared, rules))
+                if (alone or not _needs_all_months(standing, rules)) and not self._stale(plan):
+                    staged = stage(store, self.month, prepared, standing, rules)
+                    store.lock_events()
+                    standing = store.standing(self.month)
+                    if alone or not _needs_all_months(standing, rules):
+                        return _report(store, settle(store, staged, standing, rules))
+                alone = _needs_all_months(standing, rules)
                 connection.rollback()
 
     def _wanted(self) -> dict[datetime, Capture]:
@@ -157,6 +165,11 @@ class MonthLoad:
         return any(now.get(hour) != value for hour, value in plan.load.items()) or any(
             hour in now for hour in plan.remove
         )
+
+
+def _needs_all_months(standing: Standing, rules: EventRules) -> bool:
+    """Whether a load writes to more than its month: it brings one back from the archive, or follows other rules."""
+    return standing.archived or standing.rules not in {None, rules}
 
 
 def load_month(

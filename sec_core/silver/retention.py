@@ -70,7 +70,8 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
         connection.rollback()
         for month in months:
             if newest is not None and month.end <= newest - timedelta(days=days):
-                store.lock()
+                # A partition that leaves needs the whole table for itself.
+                store.lock_month(month, alone=True)
                 rows += store.archive_month(month)
                 connection.commit()
                 moved.append(month)

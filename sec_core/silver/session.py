@@ -1,4 +1,4 @@
-"""One connection's means: statements as frames, bulk appends, the load lock, errors in the project's words."""
+"""One connection's means: statements as frames, bulk appends, locks, errors in the project's words."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
     from adbc_driver_postgresql.dbapi import Connection
 
+    from sec_core.hours import Month
+
     Parameter = str | int | date | datetime | pl.Series
     """A series is an array in SQL."""
 
-LOAD_LOCK = 7_301_946_023
-"""One load writes at a time, in any process: it is held for a fraction of a second, and decoding is done before."""
+_EVENTS_LOCK = 7_301_946_023
+"""Events reach over months, so they are derived by one load at a time, in any process, for a fraction of a second."""
+_ALL_MONTHS_LOCK = 7_301_946_024
+_MONTH_LOCK = 0x5EC2
+"""First key of the locks on single months."""
 _LOST = ("08", "57")
 """Classes of SQLSTATE that mean a lost or refused connection."""
 
@@ -65,9 +70,23 @@ class Session:
             with translated(), self.connection.cursor() as cursor:
                 cursor.adbc_ingest(table, rows, mode=mode, temporary=temporary)
 
-    def lock(self) -> None:
-        """Wait until no other load is writing; held until the transaction ends."""
-        self.execute(f"select 1 from (select pg_advisory_xact_lock({LOAD_LOCK})) as held")
+    def lock_month(self, month: Month, *, alone: bool = False) -> None:
+        """Wait until no other load writes to a month; held until the transaction ends, taken before `lock_events`.
+
+        Args:
+            month: The month.
+            alone: Wait until no other load writes to any month, for what touches several.
+        """
+        kind = "" if alone else "_shared"
+        self._take(f"pg_advisory_xact_lock{kind}({_ALL_MONTHS_LOCK})")
+        self._take(f"pg_advisory_xact_lock({_MONTH_LOCK}, {month.year * 100 + month.month})")
+
+    def lock_events(self) -> None:
+        """Wait until nobody else derives events; held until the transaction ends."""
+        self._take(f"pg_advisory_xact_lock({_EVENTS_LOCK})")
+
+    def _take(self, lock: str) -> None:
+        self.execute(f"select 1 from (select {lock}) as held")
 
 
 @contextmanager

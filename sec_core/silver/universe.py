@@ -148,7 +148,7 @@ def write_universe(database: Database, rows: pl.DataFrame) -> int:
     """
     with database.adbc() as connection:
         store = SilverStore(connection)
-        store.lock()
+        store.lock_events()
         store.write_universe(rows)
         return _recap(store)
 
@@ -161,7 +161,7 @@ def recap(database: Database) -> int:
     """
     with database.adbc() as connection:
         store = SilverStore(connection)
-        store.lock()
+        store.lock_events()
         return _recap(store)
 
 

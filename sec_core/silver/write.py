@@ -1,4 +1,8 @@
-"""What a load writes, in one transaction under the lock: hours, stretches, and the events that these can touch."""
+"""What a load writes, in one transaction: first what is the month's own, then the events that follow from it.
+
+A month's hours, observations and stretches are written under the month's lock: loads of other months do so at the same
+time. Events reach over months, so they are derived under one lock, when all that they can reach is committed.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +63,27 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """What is the month's own, written and not yet committed.
+
+    Attributes:
+        month: The month.
+        plan: What was done.
+        hours: Its rows of `cargas` as they are now.
+        changes: What became of its stretches.
+        covered: Whether the hours that make aggregated events changed.
+        detached: Whether its observations are in a partition that is still to be attached.
+    """
+
+    month: Month
+    plan: Plan
+    hours: pl.DataFrame
+    changes: StretchChanges
+    covered: bool
+    detached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """What a month holds after its load.
 
@@ -77,20 +102,20 @@ class Loaded:
     derived: Derived | None = None
 
 
-def write(store: SilverStore, month: Month, prepared: Prepared, rules: EventRules) -> Loaded:
-    """Everything that a load of a month writes, in its order, inside the caller's transaction.
+def stage(store: SilverStore, month: Month, prepared: Prepared, standing: Standing, rules: EventRules) -> Staged:
+    """Write what is the month's own, inside the caller's transaction.
 
     Args:
-        store: The tables, with the lock held.
+        store: The tables, with the month's lock held; with all months' where the month is archived.
         month: The month.
         prepared: What to do, with the bodies read.
-        rules: Rules of aggregated events; other rules than before derive all of these again.
+        standing: What the history says.
+        rules: Rules of aggregated events.
 
     Returns:
-        What the month holds now.
+        What was written.
     """
     plan, observed = prepared.plan, prepared.observed
-    standing = store.standing(month)
     if standing.archived:
         store.restore_month(month)
     held = store.loaded(month.start, month.end)
@@ -108,20 +133,39 @@ def write(store: SilverStore, month: Month, prepared: Prepared, rules: EventRule
         appended = beside.submit(_append, store, month, observed)
         if complete:
             after = month_stretches(observed.observations, usable, rules, month.first_day)
-        appended.result()
+        detached = appended.result()
     if touched is not None:
         some = month_stretches(store.observations_of(month, touched), usable, rules, month.first_day)
         after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
     elif not complete:
         after = month_stretches(store.observations(month), usable, rules, month.first_day)
     changes = StretchChanges.between(before, after)
-    situation = Situation(rules, _newest(store, standing, month, now), store.universe())
-    derived = derive_month(store, month, changes, situation, covered=not usable.equals(usable_before))
+    store.replace_stretches(month.first_day, changes)
+    store.refresh_quality(month)
+    return Staged(month, plan, now, changes, not usable.equals(usable_before), detached)
+
+
+def settle(store: SilverStore, staged: Staged, standing: Standing, rules: EventRules) -> Loaded:
+    """Bring events up to date with a staged month, inside the same transaction.
+
+    Args:
+        store: The tables, with the lock on events held.
+        staged: The month.
+        standing: What the history says, asked for under that lock.
+        rules: Rules of aggregated events; other rules than before derive all of these again, under all months' lock.
+
+    Returns:
+        What the month holds now.
+    """
+    if staged.detached:
+        store.attach(staged.month)
+    situation = Situation(rules, standing.newest, store.universe())
+    derived = derive_month(store, staged.month, staged.changes, situation, covered=staged.covered)
     months = derived.months
     if standing.rules != rules:
         months |= _apply_rules(store, standing.rules, situation).months
-    store.refresh_quality(month, sorted(months))
-    return Loaded(month, plan, now, changes.after, derived)
+    store.refresh_caps(months)
+    return Loaded(staged.month, staged.plan, staged.hours, staged.changes.after, derived)
 
 
 def _differing(
@@ -153,20 +197,8 @@ def _replace_hours(store: SilverStore, plan: Plan, observed: Observed, held: pl.
     store.append("nombres_no_resueltos", observed.unresolved)
 
 
-def _append(store: SilverStore, month: Month, observed: Observed) -> None:
-    if observed.quality.height:
-        store.append_observations(month, observed.observations)
-
-
-def _newest(store: SilverStore, standing: Standing, month: Month, now: pl.DataFrame) -> datetime | None:
-    """The newest loaded hour of the whole history, as it is now."""
-    here: datetime | None = now["hora"][-1] if now.height else None
-    before = standing.newest
-    if before is None or before < month.start:
-        return here if here is not None else before
-    if before >= month.end:
-        return before
-    return here if here is not None else store.newest()
+def _append(store: SilverStore, month: Month, observed: Observed) -> bool:
+    return observed.quality.height > 0 and store.append_observations(month, observed.observations)
 
 
 def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situation) -> Derived:

@@ -5,32 +5,18 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 import sqlalchemy
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from psycopg import sql
 
-from sec_core.db import dictionary, embedded, migrate
+from sec_core.db import dictionary, migrate
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 from sec_core.errors import DatabaseError
 from sec_core.hours import Month, id_tiempo
 from sec_core.reference import tables
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def empty_database(server_url: str) -> Iterator[Database]:
-    name = "test_empty"
-    yield Database(embedded.ensure_database(server_url, name))
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 def test_dimensions_equal_the_reference_files(database: Database) -> None:

@@ -1,0 +1,130 @@
+"""Loads of several months at once, beside what needs all months for itself: the same tables, no waiting forever."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from support.reference_rules import Hour, Listed, utc
+from support.silver_world import MemoryBronze, body_of, clear, export
+from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
+
+from sec_core.bronze.model import Shape
+from sec_core.db import migrate
+from sec_core.hours import HOUR, Month
+from sec_core.silver.load import load_hours, load_month
+from sec_core.silver.retention import apply_retention
+from sec_core.silver.universe import store_universe
+from sec_core.source.customers import RegionCustomers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.fixtures import MakeSettings
+
+    from sec_core.db.database import Database
+
+
+def together(work: list[Callable[[], object]]) -> None:
+    with ThreadPoolExecutor(len(work)) as pool:
+        for done in [pool.submit(each) for each in work]:
+            done.result()
+
+
+def outages_over_borders() -> MemoryBronze:
+    """Three months of the source's two shapes: detailed outages that every month lists, and runs over each border."""
+    bronze = world()
+    old = [Listed(NUNOA, 15, date(2025, 5, day), 10 * day) for day in range(1, 29)]
+    for step in range(0, 24 * 62, 11):
+        hour = utc(2025, 5, 2, 4) + HOUR * step
+        rows = [row for row in old if row.start is not None and row.start < hour.date()]
+        if rows and hour.day not in {30, 31, 1, 2}:
+            bronze.put(hour, Shape.DETAILED, body_of(Hour("detailed", rows)))
+    return bronze
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_months_loaded_at_once_equal_months_loaded_in_turn(
+    database: Database, make_settings: MakeSettings, seed: int
+) -> None:
+    chance = random.Random(seed)
+    settings, bronze = make_settings(), outages_over_borders()
+    load_all(database, bronze, settings)
+    expected = export(database)
+    assert len({row[0] for row in expected["tramos"] if row[4] == date(2025, 5, 3)}) == 3
+    clear(database)
+    hours = chance.sample(sorted(bronze.held), 4)
+    work: list[Callable[[], object]] = [
+        lambda month=month: load_month(database, bronze.read, month, settings, values=bronze, force=True)
+        for month in MONTHS * 2
+    ]
+    work.append(lambda: load_hours(database, bronze.read, hours, settings, values=bronze))
+    chance.shuffle(work)
+    together(work)
+    assert export(database) == expected
+    assert rows_of(database, "select count(*) from pg_inherits where inhparent = 'fact_observaciones'::regclass") == [
+        (3,)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_loads_beside_retention_new_rules_and_customers_end_as_they_should(
+    database: Database, make_settings: MakeSettings, seed: int
+) -> None:
+    chance = random.Random(seed)
+    settings, strict, bronze = make_settings(), make_settings(event_threshold=10), outages_over_borders()
+    regions = [RegionCustomers("13", "Region Metropolitana de Santiago", "052019", 350)]
+    store_universe(database, regions, None, utc(2025, 6, 1, 12))
+    load_all(database, bronze, strict)
+    expected = {table: rows for table, rows in export(database).items() if table != "fact_observaciones"}
+    work: list[Callable[[], object]] = [
+        lambda month=month, chosen=chosen: load_month(
+            database, bronze.read, month, chosen, values=bronze, force=chance.random() < 0.8
+        )
+        for month in MONTHS
+        for chosen in (settings, strict)
+    ]
+    work += [
+        lambda: apply_retention(database, settings, keep_days=30),
+        lambda: store_universe(database, regions, None, utc(2025, 6, 1, 12)),
+    ]
+    chance.shuffle(work)
+    together(work)
+    load_all(database, bronze, strict)
+    assert {table: rows for table, rows in export(database).items() if table != "fact_observaciones"} == expected
+
+
+def test_a_history_that_loses_its_last_hour_is_empty(database: Database, make_settings: MakeSettings) -> None:
+    settings, bronze = make_settings(), MemoryBronze()
+    hour, month = utc(2025, 6, 15, 16), Month(2025, 6)
+    bronze.put(hour, Shape.DETAILED, body_of(Hour("detailed", [Listed(NUNOA, 15, date(2025, 6, 14), 300)])))
+    assert load_month(database, bronze.read, month, settings, values=bronze).events == 1
+    del bronze.held[hour]
+    report = load_month(database, bronze.read, month, settings, values=bronze)
+    assert (report.hours_removed, report.events_removed, report.events) == (1, 1, 0)
+    assert not any(export(database).values())
+
+
+def test_a_database_of_the_first_version_goes_on(empty_database: Database, make_settings: MakeSettings) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS_DIR))
+    config.set_main_option("path_separator", "newline")
+    with empty_database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(sqlalchemy.text("select asegurar_particion('2025-05-01')"))
+    empty_database.migrate()
+    bronze = world()
+    load_all(empty_database, bronze, make_settings(database_url=empty_database.url))
+    names = rows_of(empty_database, "select inhrelid::regclass::text from pg_inherits order by 1")
+    assert {name for (name,) in names if "observaciones_2025" in name and not name.endswith("_key")} == {
+        "fact_observaciones_202505",
+        "fact_observaciones_202506",
+        "fact_observaciones_202507",
+    }
