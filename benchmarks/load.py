@@ -18,7 +18,7 @@ from sec_core.bronze.model import Shape
 from sec_core.bronze.store import BronzeStore
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
-from sec_core.silver.load import load_hours, load_month
+from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
 from sec_core.silver.observations import Body, observe
 from sec_core.simulator.world import World
 
@@ -82,8 +82,8 @@ def measure(here: Bench, source: Settings) -> tuple[list[Figure], Settings]:
 
 
 def load_all(settings: Settings, months: Sequence[Month]) -> int:
-    """Load months as the flows do, two at a time: one is decoded while the other is written. Their rows."""
-    with opened(settings) as database, ThreadPoolExecutor(max_workers=2) as pool:
+    """Load months as the flows do, some side by side. Their rows."""
+    with opened(settings) as database, ThreadPoolExecutor(MONTHS_AT_ONCE) as pool:
         ledger, store = bronze_of(settings, database)
 
         def one(month: Month) -> int:

@@ -20,6 +20,7 @@ from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import SecError
 from sec_core.hours import Month, month_range, past_or_present
+from sec_core.silver.load import MONTHS_AT_ONCE
 from sec_core.silver.universe_rebuild import rebuild_universe
 from tasks.load import load_month_task
 from tasks.progress import Step, report
@@ -130,8 +131,8 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
 
 
 async def _load_again(run: Runtime, months: Sequence[Month]) -> list[SyncReport]:
-    """Load months from Bronze alone, two at a time: one is decoded while the other, under the lock, is written."""
-    at_once = asyncio.Semaphore(2)
+    """Load months from Bronze alone, some side by side."""
+    at_once = asyncio.Semaphore(MONTHS_AT_ONCE)
     failures: list[SecError] = []
 
     async def one(month: Month) -> SyncReport | None:

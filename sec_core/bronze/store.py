@@ -31,7 +31,7 @@ LEVEL: Final = 3
 
 MAX_CONTENT_BYTES: Final = 64 * 1024 * 1024
 _here = threading.local()
-"""Holds this thread's compressor: it must not be used by two threads at once."""
+"""Holds this thread's compressor and decompressor: neither must be used by two threads at once."""
 
 _HOUR = "%Y-%m-%dT%H"
 _INSTANT = "%Y%m%dT%H%M%S%fZ"
@@ -238,7 +238,10 @@ def decompress(data: bytes, key: str) -> bytes:
     Raises:
         StorageError: The data is damaged.
     """
+    if not hasattr(_here, "decompressor"):
+        _here.decompressor = zstandard.ZstdDecompressor()
     try:
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_CONTENT_BYTES)
+        body: bytes = _here.decompressor.decompress(data, max_output_size=MAX_CONTENT_BYTES)
     except zstandard.ZstdError as error:
         raise StorageError(f"{key} is damaged: {error}.", next_step="Restore it from a backup of Bronze.") from error
+    return body

@@ -9,7 +9,7 @@ the SEC names only breaks ties. So `Los Lagos` as a comuna is that of Los Ríos,
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from sec_core.reference import tables
@@ -36,6 +36,7 @@ def plain(text: str) -> str:
     return "".join(char for char in decomposed if not unicodedata.combining(char)).upper()
 
 
+@lru_cache(maxsize=10_000)
 def fold(text: str) -> str:
     """What two spellings of one name have in common: `plain` with letters and digits only."""
     return "".join(char for char in plain(text) if char.isalnum())

@@ -45,8 +45,11 @@ class EventTables(Session):
                 *(keys[name] for name in _KEY),
                 month,
             )
-        kept = changes.after.join(keys, on=_KEY, how="semi", nulls_equal=True)
-        self.append("tramos", pl.concat([kept, changes.made]).unique().sort(STRETCH_KEY, nulls_last=True))
+            kept = changes.after.join(keys, on=_KEY, how="semi", nulls_equal=True)
+            added = pl.concat([kept, changes.made]).unique().sort(STRETCH_KEY, nulls_last=True)
+        else:
+            added = changes.made
+        self.append("tramos", added)
 
     def detailed_elsewhere(self, keys: pl.DataFrame, month: date) -> pl.DataFrame:
         """Detailed stretches in other months of keys (`id_geografia`, `id_empresa`, `fecha_inicio`)."""

@@ -23,6 +23,9 @@ from sec_core.silver.rules import EventRules
 from sec_core.silver.store import SilverStore
 from sec_core.silver.write import Loaded, Plan, Prepared, settle, stage
 
+MONTHS_AT_ONCE = 3
+"""How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import datetime

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,8 +62,7 @@ def test_months_loaded_at_once_equal_months_loaded_in_turn(
     clear(database)
     hours = chance.sample(sorted(bronze.held), 4)
     work: list[Callable[[], object]] = [
-        lambda month=month: load_month(database, bronze.read, month, settings, values=bronze, force=True)
-        for month in MONTHS * 2
+        partial(load_month, database, bronze.read, month, settings, values=bronze, force=True) for month in MONTHS * 2
     ]
     work.append(lambda: load_hours(database, bronze.read, hours, settings, values=bronze))
     chance.shuffle(work)
@@ -84,9 +84,7 @@ def test_loads_beside_retention_new_rules_and_customers_end_as_they_should(
     load_all(database, bronze, strict)
     expected = {table: rows for table, rows in export(database).items() if table != "fact_observaciones"}
     work: list[Callable[[], object]] = [
-        lambda month=month, chosen=chosen: load_month(
-            database, bronze.read, month, chosen, values=bronze, force=chance.random() < 0.8
-        )
+        partial(load_month, database, bronze.read, month, chosen, values=bronze, force=chance.random() < 0.8)
         for month in MONTHS
         for chosen in (settings, strict)
     ]
