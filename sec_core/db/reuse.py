@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
 
-MOST = 2
+MOST = 4
 """As many wait: one for a load, one for what is prepared beside it."""
 
 

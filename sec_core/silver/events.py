@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -92,11 +92,10 @@ def identities(parts: pl.DataFrame) -> pl.DataFrame:
     """
     # Few different dates and hours stand for many rows: the calendar is asked once for each.
     keys = parts.select("forma", "fecha_inicio", hora=_own_hour()).unique()
-    found = []
-    for forma, day, hour in keys.iter_rows():
-        start = day_start(day) if forma == Shape.DETAILED.value else hour
-        text = detailed_beginning(day) if forma == Shape.DETAILED.value else aggregated_beginning(hour)
-        found.append((forma, day, hour, start, id_tiempo(start), text))
+    found = [
+        (forma, day, hour, *(_of_day(day) if forma == Shape.DETAILED.value else _of_hour(hour)))
+        for forma, day, hour in keys.iter_rows()
+    ]
     schema = {**keys.schema, "inicio": HORA, "id_tiempo": pl.Int32(), "texto": pl.String()}
     beginnings = pl.DataFrame(found, schema=schema, orient="row")
     known = parts.with_columns(hora=_own_hour()).join(
@@ -110,8 +109,20 @@ def identities(parts: pl.DataFrame) -> pl.DataFrame:
             separator="|",
         ).cast(pl.Binary)
     ).to_series()
-    hashes = [_MD5(text, usedforsecurity=False).digest() for text in texts]
+    hashes = [_MD5(text, usedforsecurity=False).digest() for text in texts.to_list()]
     return known.with_columns(pl.Series("hash_id", hashes, dtype=pl.Binary)).drop("hora", "texto")
+
+
+@lru_cache(maxsize=10_000)
+def _of_day(day: date) -> tuple[datetime, int, str]:
+    """Beginning, `id_tiempo` and text of detailed events; months that follow each other share most of their days."""
+    start = day_start(day)
+    return start, id_tiempo(start), detailed_beginning(day)
+
+
+def _of_hour(hour: datetime) -> tuple[datetime, int, str]:
+    """The same of aggregated events."""
+    return hour, id_tiempo(hour), aggregated_beginning(hour)
 
 
 def _own_hour() -> pl.Expr:

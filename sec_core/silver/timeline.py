@@ -18,6 +18,13 @@ from sec_core.hours import CHILE, HOUR, day_start
 if TYPE_CHECKING:
     from sec_core.silver.rules import EventRules
 
+USABLE_SCHEMA: dict[str, pl.DataType] = {
+    "hora": pl.Datetime("us", "UTC"),
+    "indice": pl.Int64(),
+    "orden": pl.Int64(),
+    "racha": pl.Int64(),
+}
+"""Columns of `usable_hours`."""
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
@@ -72,6 +79,8 @@ def usable_hours(loaded: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
         wherever more than `max_gap_hours` hours without data lie before the hour. Hours of detailed days count as
         hours without data.
     """
+    if not (loaded["forma"] == Shape.AGGREGATED.value).any():
+        return pl.DataFrame(schema=USABLE_SCHEMA)
     days = loaded.with_columns(dia=chile_date(pl.col("hora")))
     detailed = days.filter(pl.col("forma") == Shape.DETAILED.value).select("dia").unique()
     usable = days.filter(pl.col("forma") == Shape.AGGREGATED.value).join(detailed, on="dia", how="anti").sort("hora")
