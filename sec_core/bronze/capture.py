@@ -137,8 +137,7 @@ def _cut_short(ledger: Ledger, entries: Sequence[Recorded]) -> tuple[dict[dateti
     captured = {entry.outcome.hour: entry.after for entry in entries if entry.outcome.result is Result.CAPTURED}
     reach = int(SUSPECT_REACH / HOUR)
     near = {hour + HOUR * step for hour in captured for step in range(-reach, reach + 1)}
-    rows = ledger.rows(sorted(near))
-    counts = {hour: row.value.rows for hour, row in rows.items() if row.value is not None}
+    counts = ledger.row_counts(sorted(near))
     return counts, sorted(hour for hour in captured if looks_corrupt(hour, counts))
 
 

@@ -127,6 +127,11 @@ class Ledger:
         with table.transaction(self._database) as cursor:
             return table.read_rows(cursor, hours)
 
+    def row_counts(self, hours: Sequence[datetime]) -> dict[datetime, int]:
+        """Rows in the value of some hours; hours without a value are absent."""
+        with table.transaction(self._database) as cursor:
+            return table.read_row_counts(cursor, hours)
+
     def states(self, month: Month) -> dict[datetime, HourState]:
         """State of every hour that the source can have in a month, in order; not yet closed ones are pending too."""
         states = dict.fromkeys(month.hours(), HourState.PENDING)

@@ -167,7 +167,6 @@ def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
 def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
     value = row.value
     if outcome.body is not None:
-        row = replace(row, revisions=row.revisions + (not outcome.relearned))
         value = better_value(value, outcome.body)
     answered = HourState(outcome.result.value)
     state = HourState.CAPTURED if value is not None else answered
@@ -179,6 +178,7 @@ def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
         row,
         state=state,
         value=value,
+        revisions=row.revisions + (outcome.body is not None and not outcome.relearned),
         empty_since=empty_since,
         failures=0 if outcome.asked else row.failures,
         code=outcome.code if quarantined else None,

@@ -160,6 +160,12 @@ def read_rows_of(
     return found
 
 
+def read_row_counts(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, int]:
+    """Rows in the value of some hours; hours without a value are absent."""
+    cursor.execute("select hora, n_filas from capturas where hora = any(%s) and forma is not null", (list(hours),))
+    return {row["hora"].astimezone(UTC): row["n_filas"] for row in cursor}
+
+
 def _utc(instant: datetime | None) -> datetime | None:
     return None if instant is None else instant.astimezone(UTC)
 

@@ -137,31 +137,37 @@ class _Book:
         if finding.body is None or finding.verdict is None:
             code, error = clean(finding.code), clean(finding.error)
             return Outcome(finding.hour, finding.at, Result.FAILED, asked=asked, code=code, error=error)
-        outcome = describe(finding.hour, finding.at, finding.verdict, asked=asked, suspect=finding.suspect)
         sha256 = digest(finding.body)
         held = [item for item in self._revisions.get(finding.hour, []) if item.body.origin is finding.origin]
         newest = max(held, key=lambda item: item.body.captured_at, default=None)
         if not asked and any(item.body.sha256 == sha256 for item in held):
             return None
-        if newest is not None and newest.body.sha256 == sha256:
-            return outcome
-        name = BodyName(finding.hour, finding.at, finding.origin)
-        while any(item.body.captured_at == name.captured_at for item in held):
-            name = replace(name, captured_at=name.captured_at + _TICK)
-        self.new_bodies.append((name, finding.body))
-        return replace(outcome, body=body_of(name, finding.body, finding.verdict, sha256=sha256))
+        kept = None
+        if newest is None or newest.body.sha256 != sha256:
+            name = BodyName(finding.hour, finding.at, finding.origin)
+            while any(item.body.captured_at == name.captured_at for item in held):
+                name = replace(name, captured_at=name.captured_at + _TICK)
+            self.new_bodies.append((name, finding.body))
+            kept = body_of(name, finding.body, finding.verdict, sha256=sha256)
+        return describe(finding.hour, finding.at, finding.verdict, body=kept, asked=asked, suspect=finding.suspect)
 
 
 def describe(
-    hour: datetime, at: datetime, verdict: Classified, *, asked: bool = True, suspect: bool = False
+    hour: datetime,
+    at: datetime,
+    verdict: Classified,
+    *,
+    body: Body | None = None,
+    asked: bool = True,
+    suspect: bool = False,
 ) -> Outcome:
-    """The journal line of an answer, without its body."""
+    """The journal line of an answer, with its body if that is kept."""
     if verdict.kind is BodyKind.EMPTY:
-        return Outcome(hour, at, Result.EMPTY, asked=asked)
+        return Outcome(hour, at, Result.EMPTY, body, asked=asked)
     if verdict.shape is None:
         reason = clean(verdict.reason)
-        return Outcome(hour, at, Result.QUARANTINED, asked=asked, code="unexpected_body", error=reason)
-    return Outcome(hour, at, Result.CAPTURED, asked=asked, suspect=suspect)
+        return Outcome(hour, at, Result.QUARANTINED, body, asked=asked, code="unexpected_body", error=reason)
+    return Outcome(hour, at, Result.CAPTURED, body, asked=asked, suspect=suspect)
 
 
 def body_of(name: BodyName, body: bytes, verdict: Classified, *, sha256: str | None = None) -> Body:

@@ -80,7 +80,10 @@ class Transport:
             UnexpectedBody: The answer is larger than `MAX_BODY_BYTES`, or not what its encoding says.
         """
         try:
-            request = httpx.Request("POST", self._url(endpoint), headers=self._headers, content=content)
+            # As a stream: the headers that httpx would prepare are aiohttp's affair.
+            stream = httpx.ByteStream(content)
+            request = httpx.Request("POST", self._url(endpoint), headers=self._headers, stream=stream)
+            request.read()
             # One deadline over the whole exchange, where httpx has timeouts that a slow drip of bytes never meets.
             async with asyncio.timeout(timeout_s):
                 response = await self._transport.handle_async_request(request)
