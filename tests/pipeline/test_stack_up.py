@@ -141,7 +141,7 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
 
 
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
-    slow = {"env": {"SEC_MAX_RATE": "15"}}
+    slow = {"env": {"SEC_MAX_RATE": "60"}}
     run_id = stack.trigger("monthly-sync", parameters={"month": MONTH}, job_variables=slow)
     asked = len(stack.source.hours_asked())
     eventually(lambda: len(stack.source.hours_asked()) > asked + 20)
