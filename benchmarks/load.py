@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LENGTHS: Final = (1, 12, 108)
 """Months of the histories that are loaded; the last one is the whole."""
+RUNS: Final = 3
+"""How often the whole is loaded; the median counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,14 @@ def measure(here: Bench, source: Settings) -> tuple[list[Figure], Settings]:
     """
     figures: list[Figure] = []
     for length in LENGTHS:
-        name = f"load_{length}"
-        here.copy("history", name)
-        settings = here.settings("data", name)
-        here.settle()
-        done = apart(here, load_all, settings, history.MONTHS[:length])
-        figures += _loaded(length, done, done.result)
-        if length < LENGTHS[-1]:
-            here.drop(name)
+        runs = []
+        for _ in range(RUNS if length == LENGTHS[-1] else 1):
+            here.drop("loaded")
+            here.copy("history", "loaded")
+            settings = here.settings("data", "loaded")
+            here.settle()
+            runs.append(apart(here, load_all, settings, history.MONTHS[:length]))
+        figures += _loaded(length, runs)
     figures += _against_the_floor(here, source)
     figures += _reruns(here, settings)
     return figures, settings
@@ -159,15 +161,17 @@ def bronze_of(settings: Settings, database: Database) -> tuple[Ledger, BronzeSto
     return Ledger(database, store), store
 
 
-def _loaded(length: int, done: Measured[int], rows: int) -> list[Figure]:
+def _loaded(length: int, runs: Sequence[Measured[int]]) -> list[Figure]:
     name, label = f"load_{length}", f"{length} months" if length > 1 else "1 month"
     whole = length == LENGTHS[-1]
-    rate = rows / done.wall_s
+    done = sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
+    rates = tuple(run.result / run.wall_s for run in runs)
+    rate = median(rates)
     return [
-        Figure(f"{name}_s", f"{label}: Bronze to events", done.wall_s, "s"),
+        Figure(f"{name}_s", f"{label}: Bronze to events", done.wall_s, "s", runs=tuple(run.wall_s for run in runs)),
         Figure(
             f"{name}_rate", f"{label}: raw rows a second", rate, "/s",
-            target="≥ 250 000" if whole else "", met=rate >= 250_000 if whole else None,
+            target="≥ 250 000" if whole else "", met=rate >= 250_000 if whole else None, runs=rates,
         ),
         Figure(f"{name}_client_s", f"{label}: CPU of the loader", done.client_s, "s"),
         Figure(f"{name}_database_s", f"{label}: CPU of PostgreSQL", done.database_s, "s"),

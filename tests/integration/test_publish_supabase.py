@@ -5,153 +5,24 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import psycopg
 import pytest
 from loguru import logger
 from postgrest.exceptions import APIError
-from supabase import Client, create_client
-from support.postgrest import SCHEMA, Project, executable, project, token
+from support.postgrest import SCHEMA, Project, token
+from support.publication import NOW, FixedClock, client, make_events, no_wait, send, stored, write_gold
 
-from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError, PublicationUnavailable
-from sec_core.gold import local, parquet
-from sec_core.gold.build import EVENTS_FILE
-from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.payloads.meta import MetaRow
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.payloads.time_series import TimeSeriesRow
-from sec_core.gold.publish import PublishReport, publish
+from sec_core.gold.publish import publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sec_core.config import Settings
-    from sec_core.gold.model import PayloadRow
-
-NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
-NOW = NEWEST + timedelta(hours=3)
-
-
-class FixedClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Publication waits otherwise ({seconds} s).")
-
-
-@pytest.fixture(scope="module")
-def supabase_project(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    executable()
-    with project(server_url, tmp_path_factory.mktemp("postgrest")) as running:
-        yield running
-
-
-@pytest.fixture
-def supabase(supabase_project: Project) -> Iterator[Project]:
-    """The project with empty tables."""
-    supabase_project.sql("truncate dashboard_stats, interrupciones_recientes")
-    supabase_project.requests.clear()
-    yield supabase_project
-    supabase_project.intercept = lambda _method, _path: None
-
-
-@pytest.fixture
-def gold_settings(supabase: Project, make_settings: Callable[..., Settings]) -> Callable[..., Settings]:
-    def make(key: str | None = None) -> Settings:
-        return make_settings(
-            database_url=supabase.database_url,
-            supabase_url=supabase.url,
-            supabase_key=key or supabase.service_key,
-            retries=2,
-            timeout_s=30,
-        )
-
-    return make
-
-
-def no_wait(_seconds: float) -> None:
-    """Retries at once."""
-
-
-def send(settings: Settings, *, force: bool = False) -> PublishReport:
-    return publish(settings, FixedClock(), force=force, sleep=no_wait)
-
-
-def write_gold(
-    settings: Settings, *, months: int = 2, affected: int = 10, event_hours: tuple[int, ...] = (0, 5), rows: int = 1
-) -> None:
-    """A small Gold: `months` months in `time_series`, and events that end that many hours before the newest hour."""
-    series = [
-        TimeSeriesRow(mes=date(2024, month, 1), nombre_region=f"REGION {row}", afectados=affected)
-        for month in range(1, months + 1)
-        for row in range(rows)
-    ]
-    meta = MetaRow.model_validate(
-        {
-            "generado": NOW,
-            "primera_hora": NEWEST - timedelta(days=60),
-            "ultima_hora": NEWEST,
-            "formas": [],
-            "meses_con_empresa": [],
-            "umbrales": {"umbral_evento": 1, "horas_cierre": 1, "horas_sin_datos_max": 1, "cobertura_minima": 0.95},
-            "denominadores": [],
-            "totales": dict.fromkeys(
-                ("eventos", "eventos_abiertos", "clientes_afectados", "horas_cargadas", "filas", "observaciones"), 0
-            ),
-            "fuente": "SEC",
-            "fuente_url": "https://example.org",
-            "cita": "SEC",
-            "licencia": "none",
-        }
-    )
-    payloads: dict[str, list[PayloadRow]] = {spec.id: [] for spec in PAYLOADS}
-    payloads["time_series"] = [*series]
-    payloads["meta"] = [meta]
-    gold = LocalBlobs(settings.gold_dir)
-    local.write_files(payloads, gold)
-    parquet.write(make_events(event_hours), gold, EVENTS_FILE, parquet.EVENTS, "Events")
-
-
-def make_events(hours_before: tuple[int, ...]) -> pl.DataFrame:
-    last = [NEWEST - timedelta(hours=hours) for hours in hours_before]
-    count = len(last)
-    times = dict.fromkeys(("inicio", "hora_maximo", "primera_hora", "ultima_hora"), last)
-    numbers = {name: [7] * count for name in ("clientes_afectados", "clientes_afectados_crudo", "cliente_horas")}
-    texts = {
-        name: ["07"] * count
-        for name in ("codigo_region", "codigo_comuna", "nombre_region", "nombre_comuna", "nombre_empresa")
-    }
-    return pl.DataFrame(
-        {
-            "hash_id": [f"00000000-0000-0000-0000-{hours:012d}" for hours in hours_before],
-            "forma": ["detailed"] * count,
-            "id_tiempo": [2024083100] * count,
-            "fin": [hour + timedelta(hours=1) for hour in last],
-            "n_observaciones": [1] * count,
-            "imputaciones": [0] * count,
-            "topado": [False] * count,
-            "meses_denominador": [None] * count,
-            **times,
-            **numbers,
-            **texts,
-        },
-        schema_overrides={"meses_denominador": pl.Int16, "fin": UTC_TIME, **dict.fromkeys(times, UTC_TIME)},
-    )
-
-
-def client(supabase: Project, key: str) -> Client:
-    return create_client(supabase.url, key)
-
-
-def stored(supabase: Project) -> list[tuple[object, ...]]:
-    return supabase.sql("select id, data::text, updated_at from dashboard_stats order by id")
 
 
 def test_a_publication_is_one_upsert_that_anybody_can_read(
@@ -263,73 +134,6 @@ def test_gold_that_is_invalid_or_missing_is_not_published(
     with pytest.raises(PublicationError, match=r"time_series\.json is not valid"):
         send(settings)
     assert supabase.requests == []
-
-
-@pytest.mark.parametrize(
-    ("key", "message"),
-    [
-        (token("service_role", secret="another-secret-0123456789-0123456789"), "does not accept the key"),
-        ("no.jwt.at-all", "does not accept the key"),
-        (token("nobody"), "refuse"),
-        (token("anon"), "policies refuse this key"),
-    ],
-)
-def test_a_wrong_key_is_a_clear_error(
-    supabase: Project, gold_settings: Callable[..., Settings], key: str, message: str
-) -> None:
-    settings = gold_settings(key)
-    write_gold(settings)
-    with pytest.raises(PublicationError, match=message) as refused:
-        send(settings)
-    assert not refused.value.transient
-    assert "SUPABASE_KEY" in refused.value.next_step or "schema.sql" in refused.value.next_step
-    assert stored(supabase) == []
-
-
-def test_a_missing_table_is_a_clear_error(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
-    settings = gold_settings()
-    write_gold(settings)
-    supabase.sql("alter table dashboard_stats rename to hidden")
-    try:
-        with pytest.raises(PublicationError, match=r"missing in Supabase.*schema\.sql"):
-            send(settings)
-    finally:
-        supabase.sql("alter table hidden rename to dashboard_stats")
-
-
-def test_a_server_that_recovers_is_asked_again(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
-    settings = gold_settings()
-    write_gold(settings)
-    answers = iter([503, 502])
-    supabase.intercept = lambda method, _path: next(answers, None) if method == "POST" else None
-    assert send(settings).published
-    posts = [path for method, path in supabase.requests if method == "POST" and "dashboard_stats" in path]
-    assert len(posts) == 3
-
-
-def test_a_server_that_dies_in_the_middle_leaves_the_earlier_publication(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
-    settings = gold_settings()
-    write_gold(settings, affected=1)
-    send(settings)
-    before = stored(supabase)
-    write_gold(settings, affected=2)
-
-    def die(method: str, _path: str) -> int | None:
-        if method == "POST":
-            supabase.stop_server()
-        return None
-
-    supabase.intercept = die
-    with pytest.raises(PublicationUnavailable, match="did not answer") as failed:
-        send(settings)
-    assert failed.value.transient
-    assert stored(supabase) == before
-    supabase.intercept = lambda _method, _path: None
-    supabase.start_server()
-    assert send(settings).published
-    assert stored(supabase) != before
 
 
 def test_a_large_payload_goes_through_whole(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
