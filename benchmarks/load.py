@@ -84,14 +84,14 @@ def measure(here: Bench, source: Settings) -> tuple[list[Figure], Settings]:
 
 
 def load_all(settings: Settings, months: Sequence[Month]) -> int:
-    """Load months as the flows do, some side by side. Their rows."""
+    """Load months as *reprocess* does, some side by side and the newest first. Their rows."""
     with opened(settings) as database, ThreadPoolExecutor(MONTHS_AT_ONCE) as pool:
         ledger, store = bronze_of(settings, database)
 
         def one(month: Month) -> int:
             return load_month(database, lambda value: store.read(value.key), month, settings, values=ledger).rows
 
-        return sum(pool.map(one, months))
+        return sum(pool.map(one, reversed(months)))
 
 
 def load_each(settings: Settings, months: Sequence[Month]) -> list[float]:

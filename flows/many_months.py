@@ -131,7 +131,7 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
 
 
 async def _load_again(run: Runtime, months: Sequence[Month]) -> list[SyncReport]:
-    """Load months from Bronze alone, some side by side."""
+    """Load months from Bronze alone, some side by side; figures in the order of the months."""
     at_once = asyncio.Semaphore(MONTHS_AT_ONCE)
     failures: list[SecError] = []
 
@@ -149,10 +149,11 @@ async def _load_again(run: Runtime, months: Sequence[Month]) -> list[SyncReport]
                 work.notes.append(f"{learned} bodies came out of quarantine.")
             return await asyncio.to_thread(describe_month, run, month, work)
 
-    reports = await asyncio.gather(*(one(month) for month in months))
+    # The newest first: where the history ends is known then, and no event is opened only to be closed.
+    reports = await asyncio.gather(*(one(month) for month in reversed(months)))
     if failures:
         raise failures[0]
-    return [report for report in reports if report is not None]
+    return [report for report in reports if report is not None][::-1]
 
 
 async def _work_through(

@@ -57,11 +57,13 @@ class Situation:
     Attributes:
         rules: Closing rules.
         newest: The newest loaded hour of the whole history, None when nothing is loaded.
+        newest_before: The same before this load.
         universe: Customers by region and month.
     """
 
     rules: EventRules
     newest: datetime | None
+    newest_before: datetime | None
     universe: pl.DataFrame
 
     @property
@@ -111,10 +113,15 @@ def derive_all_aggregated(store: SilverStore, situation: Situation) -> Derived:
 
 
 def reopen(store: SilverStore, situation: Situation) -> int:
-    """Open and close events near the newest loaded hour; returns how many changed."""
+    """Open and close events near the newest loaded hour, or near the one before; returns how many changed.
+
+    An open event has its last hour within reach of the hour that was the newest when it was derived. (Looking for all
+    that have no end takes longer with every month: closed ones stay in that index until it is cleaned.)
+    """
     if situation.newest is None:
         return 0
-    events = store.events_near_end(situation.newest - situation.reach)
+    now, before = situation.newest, situation.newest_before or situation.newest
+    events = store.events_ending((now - situation.reach, now), (before - situation.reach, before))
     is_open = _is_open(store, events, situation)
     wrong = events.filter(pl.col("fin").is_null() != is_open)
     store.toggle_end(wrong["hash_id"])

@@ -109,11 +109,14 @@ class EventTables(Session):
         sql = f"select {columns(EVENT_SCHEMA)} from fact_interrupciones where hash_id = any($1::text[]::uuid[])"
         return self.query(sql, EVENT_SCHEMA, uuids(hashes))
 
-    def events_near_end(self, since: datetime) -> pl.DataFrame:
-        """Events that are open or whose last hour is not before `since`: identity, shape, `ultima_hora` and `fin`."""
+    def events_ending(self, near: tuple[datetime, datetime], also: tuple[datetime, datetime]) -> pl.DataFrame:
+        """Events whose last hour lies in one of two spans, ends included: identity, shape, `ultima_hora` and `fin`."""
         schema = {name: EVENT_SCHEMA[name] for name in ("hash_id", "forma", "ultima_hora", "fin")}
-        sql = f"select {columns(schema)} from fact_interrupciones where fin is null or ultima_hora >= $1"
-        return self.query(sql, schema, since)
+        sql = f"""
+            select {columns(schema)} from fact_interrupciones
+            where ultima_hora between $1 and $2 or ultima_hora between $3 and $4
+        """
+        return self.query(sql, schema, *near, *also)
 
     def toggle_end(self, hashes: pl.Series) -> None:
         """Close events that are open, and open those that are closed."""

@@ -47,12 +47,12 @@ class Standing:
     """What the whole history says to a load of one month.
 
     Attributes:
-        newest: The newest loaded hour.
+        newest_elsewhere: The newest loaded hour of all other months.
         archived: Whether the month's observations are in the archive.
         rules: The rules by which aggregated events were derived, None before the first load.
     """
 
-    newest: datetime | None
+    newest_elsewhere: datetime | None
     archived: bool
     rules: EventRules | None
 
@@ -84,16 +84,17 @@ class HourTables(Session):
     def standing(self, month: Month) -> Standing:
         """What a load of a month has to know before it writes."""
         schema = {
-            "newest": HORA,
+            "newest_elsewhere": HORA,
             "archived": pl.Boolean(),
             **{name: pl.Int64() for name in ("umbral", "horas_cierre", "horas_sin_datos")},
         }
         sql = """
-            select (select max(hora) from cargas) as newest,
+            select greatest((select max(hora) from cargas where hora < $2),
+                    (select max(hora) from cargas where hora >= $3)) as newest_elsewhere,
                 exists (select from archivo where mes = $1) as archived, umbral, horas_cierre, horas_sin_datos
             from (select) as una left join reglas on true
         """
-        newest, archived, *rules = self.query(sql, schema, month.first_day).row(0)
+        newest, archived, *rules = self.query(sql, schema, month.first_day, month.start, month.end).row(0)
         return Standing(newest, archived, None if rules[0] is None else EventRules(*rules))
 
     def newest(self) -> datetime | None:

@@ -70,6 +70,7 @@ class Staged:
         month: The month.
         plan: What was done.
         hours: Its rows of `cargas` as they are now.
+        newest_before: The newest of its hours before this load.
         changes: What became of its stretches.
         covered: Whether the hours that make aggregated events changed.
         detached: Whether its observations are in a partition that is still to be attached.
@@ -78,6 +79,7 @@ class Staged:
     month: Month
     plan: Plan
     hours: pl.DataFrame
+    newest_before: datetime | None
     changes: StretchChanges
     covered: bool
     detached: bool
@@ -142,7 +144,8 @@ def stage(store: SilverStore, month: Month, prepared: Prepared, standing: Standi
     changes = StretchChanges.between(before, after)
     store.replace_stretches(month.first_day, changes)
     store.refresh_quality(month)
-    return Staged(month, plan, now, changes, not usable.equals(usable_before), detached)
+    newest_before = held["hora"][-1] if held.height else None
+    return Staged(month, plan, now, newest_before, changes, not usable.equals(usable_before), detached)
 
 
 def settle(store: SilverStore, staged: Staged, standing: Standing, rules: EventRules) -> Loaded:
@@ -159,7 +162,8 @@ def settle(store: SilverStore, staged: Staged, standing: Standing, rules: EventR
     """
     if staged.detached:
         store.attach(staged.month)
-    situation = Situation(rules, standing.newest, store.universe())
+    newest = _later(standing.newest_elsewhere, staged.hours["hora"][-1] if staged.hours.height else None)
+    situation = Situation(rules, newest, _later(standing.newest_elsewhere, staged.newest_before), store.universe())
     derived = derive_month(store, staged.month, staged.changes, situation, covered=staged.covered)
     months = derived.months
     if standing.rules != rules:
@@ -199,6 +203,11 @@ def _replace_hours(store: SilverStore, plan: Plan, observed: Observed, held: pl.
 
 def _append(store: SilverStore, month: Month, observed: Observed) -> bool:
     return observed.quality.height > 0 and store.append_observations(month, observed.observations)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    known = [hour for hour in (one, other) if hour is not None]
+    return max(known, default=None)
 
 
 def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situation) -> Derived:
