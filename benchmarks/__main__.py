@@ -30,7 +30,7 @@ def main(
     wanted = only or list(Part)
     results: dict[str, list[Figure]] = {}
     if Part.CAPTURE in wanted:
-        # First: where thousands of files were just deleted, making new ones costs ext4 as much as all else.
+        # First, before other parts delete thousands of files: see `wait_for_quiet_disk`.
         results["capture"] = show("Capture against the simulated SEC", capture.measure())
     if Part.HISTORY in wanted:
         results["history"] = show("Bronze to Gold, a history as large as the real one", _history())

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.measuring import bench, database_cpu_s, opened
+from benchmarks.measuring import bench, database_cpu_s, opened, wait_for_quiet_disk
 from benchmarks.results import Figure
 from benchmarks.simulated_source import simulated_source
 from sec_core.bronze.capture import capture_hours
@@ -80,6 +80,7 @@ def measure(runs: int = 3, default_s: int = 60) -> list[Figure]:
         default_s: Seconds at the default limits.
     """
     with simulated_source(MONTHS, now=NOW, latency_s=LATENCY_S) as source, bench() as here:
+        wait_for_quiet_disk(here.folder / "probe")
         lifted = [_measure(source, here, f"lifted_{number}", LIFTED, _all_hours) for number in range(runs + 1)][1:]
         rate = Settings.model_fields["max_rate"].default
         default = _measure(source, here, "default", {}, lambda: _all_hours()[: int(rate * default_s)])

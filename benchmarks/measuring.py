@@ -35,6 +35,12 @@ _REAPED_S = 0.3
 """A moment for PostgreSQL to count the sessions that have just ended."""
 
 
+_PROBES = 50
+_USUAL_FILE_MS = 0.15
+_DISK_LOOK_S = 20
+_DISK_LOOKS = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Measured(Generic[T]):
     """What a piece of work cost.
@@ -150,6 +156,27 @@ def _run(
     time.sleep(_REAPED_S)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     sender.send(Measured(result, wall_s, client_s, database_cpu_s(here.server) - database_before, peak))
+
+
+def wait_for_quiet_disk(folder: Path) -> None:
+    """Wait until making a file costs what it should, a few minutes at most.
+
+    ext4 passes over inodes that were freed within the last minutes, one by one: where thousands of files were just
+    deleted, by tests or by another benchmark, making one takes ten times the CPU, which would count as the pipeline's.
+
+    Args:
+        folder: Where files are made; they stay there, or they would be such inodes themselves.
+    """
+    folder.mkdir(parents=True)
+    costs_ms: list[float] = []
+    # Right after deleting it is fast once more, so that one look is not enough.
+    while len(costs_ms) < _DISK_LOOKS and (len(costs_ms) < 2 or max(costs_ms[-2:]) > _USUAL_FILE_MS):
+        if costs_ms:
+            time.sleep(_DISK_LOOK_S)
+        begun = time.thread_time()
+        for file in range(_PROBES):
+            (folder / f"{len(costs_ms)}-{file}").touch()
+        costs_ms.append((time.thread_time() - begun) / _PROBES * 1000)
 
 
 def database_cpu_s(server: Path) -> float:
