@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 MOST = 4
-"""As many wait: one for a load, one for what is prepared beside it."""
+"""As many wait: one for each month that is loaded side by side, and one to spare."""
 
 
 class IdleConnections:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.bronze.model import Shape
-from sec_core.silver.stretches import as_events, as_stretches
+from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum
 
 if TYPE_CHECKING:
     from datetime import date
@@ -31,14 +31,13 @@ def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:
         One row for each comuna, company and start date, by `STRETCH_SCHEMA`.
     """
     value = pl.col("clientes_afectados")
-    # Sorted by hour within each group, so that the first position of the maximum is its first hour.
     found = (
         observations.sort("hora")
         .group_by(KEY, maintain_order=True)
         .agg(
             primera_hora=pl.col("hora").first(),
             ultima_hora=pl.col("hora").last(),
-            hora_maximo=pl.col("hora").get(value.arg_max()),
+            hora_maximo=first_of_maximum("hora", "clientes_afectados"),
             maximo=value.max(),
             cliente_horas=value.sum(),
             n_observaciones=pl.len(),
@@ -57,7 +56,6 @@ def events(tramos: pl.DataFrame) -> pl.DataFrame:
     Returns:
         One row for each key, by `EVENT_PARTS`.
     """
-    # Sorted, so that the first position of the maximum is its first hour: filtering each group takes ten times as long.
     merged = (
         tramos.sort("hora_maximo")
         .group_by(KEY)
@@ -65,7 +63,7 @@ def events(tramos: pl.DataFrame) -> pl.DataFrame:
             pl.col("forma").first(),
             pl.col("primera_hora").min(),
             pl.col("ultima_hora").max(),
-            pl.col("hora_maximo").get(pl.col("maximo").arg_max()),
+            first_of_maximum("hora_maximo", "maximo"),
             pl.col("maximo").max(),
             pl.col("cliente_horas", "n_observaciones").sum(),
             pl.col("imputaciones").bitwise_or(),

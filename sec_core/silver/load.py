@@ -23,9 +23,6 @@ from sec_core.silver.rules import EventRules
 from sec_core.silver.store import SilverStore
 from sec_core.silver.write import Loaded, Plan, Prepared, settle, stage
 
-MONTHS_AT_ONCE = 3
-"""How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events."""
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
@@ -38,6 +35,9 @@ if TYPE_CHECKING:
 
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body."""
+
+MONTHS_AT_ONCE = 3
+"""How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events."""
 
 
 class HourValues(Protocol):

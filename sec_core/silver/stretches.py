@@ -98,5 +98,8 @@ def as_events(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def first_of_maximum(hour: str, value: str) -> pl.Expr:
-    """The first hour that reached the group's highest value."""
-    return pl.col(hour).filter(pl.col(value) == pl.col(value).max()).min()
+    """The first hour that reached the group's highest value; the rows have to be in the order of that hour.
+
+    Filtering each group by its maximum would need no order, and takes ten times as long.
+    """
+    return pl.col(hour).get(pl.col(value).arg_max())
