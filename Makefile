@@ -50,7 +50,7 @@ lint: $(VENV)/.dev ## style, types, layers, known flaws in packages
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m deployments.audit
+	$(BIN)/python -m scripts.audit
 
 format: $(VENV)/.dev ## put the code in order
 	$(BIN)/ruff format .

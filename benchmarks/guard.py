@@ -27,7 +27,6 @@ from benchmarks.measuring import apart, bench, opened
 from benchmarks.simulated_source import simulated_source
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.model import Shape
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold
@@ -36,6 +35,7 @@ from sec_core.silver.decode import decode
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
 from sec_core.source.gate import Gate
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

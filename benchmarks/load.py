@@ -14,13 +14,13 @@ from benchmarks import history
 from benchmarks.measuring import apart, opened
 from benchmarks.results import Figure
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.model import Shape
 from sec_core.bronze.store import BronzeStore
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
 from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
 from sec_core.silver.observations import Body, observe
 from sec_core.simulator.world import World
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import httpx
 from deployments.prefect_server import api_client, prepare_environment
 from deployments.stack_state import RunFolder
 from deployments.worker import WORK_POOL, online_workers
-from sec_core.health import Check, Level
+from sec_core.health.verdict import Check, Level
 
 if TYPE_CHECKING:
     from sec_core.config import Settings

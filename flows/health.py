@@ -10,8 +10,8 @@ from prefect.exceptions import ObjectNotFound
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import SecError
-from sec_core.health import Check, Level, Verdict, judge
-from sec_core.health_facts import find_facts
+from sec_core.health.facts import find_facts
+from sec_core.health.verdict import Check, Level, Verdict, judge
 from tasks.run_log import ensure_logging
 
 _MARKS = {Level.GOOD: "✅ good", Level.WARN: "⚠️ look", Level.BAD: "❌ bad"}

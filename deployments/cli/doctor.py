@@ -14,7 +14,7 @@ from deployments.cli.app import app
 from sec_core.config import load_settings
 
 if TYPE_CHECKING:
-    from sec_core.health import Verdict
+    from sec_core.health.verdict import Verdict
 
 _STYLES = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "bold red")}
 
@@ -24,8 +24,8 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     """Look at source, circuit, database, disk, captures, names, quarantine, publication; exit code 1 if any is bad."""
     from deployments.stack_health import look_at_services  # noqa: PLC0415
     from sec_core.clock import SystemClock  # noqa: PLC0415
-    from sec_core.health import judge  # noqa: PLC0415
-    from sec_core.health_facts import find_facts  # noqa: PLC0415
+    from sec_core.health.facts import find_facts  # noqa: PLC0415
+    from sec_core.health.verdict import judge  # noqa: PLC0415
     from sec_core.log import setup_logging  # noqa: PLC0415
 
     settings = load_settings()

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sec_core.bronze.ledger_rules import Body, Outcome, Result
-from sec_core.bronze.model import Origin, Shape
+from sec_core.bronze.model import Origin
 from sec_core.hours import Month
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

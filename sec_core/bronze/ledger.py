@@ -11,10 +11,10 @@ from sec_core.bronze import record as recording
 from sec_core.bronze import repair as repairing
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import LedgerRow, Outcome, Result, fold
-from sec_core.bronze.model import Capture, HourState, Origin, Shape
+from sec_core.bronze.model import Capture, HourState, Origin
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, closed_hours
-from sec_core.source.shapes import classify
+from sec_core.source.shapes import Shape, classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

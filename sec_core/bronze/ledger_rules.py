@@ -11,8 +11,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.bronze.model import HourState, Origin
 from sec_core.hours import HOUR
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,8 +11,9 @@ from psycopg.rows import dict_row
 from sqlalchemy import exc
 
 from sec_core.bronze.ledger_rules import Body, LedgerRow, Result, better_value
-from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.bronze.model import HourState, Origin
 from sec_core.errors import DatabaseError, DatabaseUnavailable
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-
-class Shape(StrEnum):
-    """The two known forms of a `GetPorFecha` answer (column `forma`)."""
-
-    DETAILED = "detailed"
-    AGGREGATED = "aggregated"
+    from sec_core.source.shapes import Shape
 
 
 class HourState(StrEnum):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.reference.tables import NO_COMPANY
 from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum, no_stretches
 from sec_core.silver.timeline import index_of, source_index
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from datetime import date, datetime

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.errors import StorageError
 from sec_core.silver.imputation import whole_number
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import no_stretches, rows_only_in
 from sec_core.silver.timeline import usable_hours
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from datetime import date

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE, HOUR, day_start, id_tiempo
 from sec_core.reference import tables
 from sec_core.silver.cap import cap
 from sec_core.silver.observations import HORA
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from datetime import date, datetime

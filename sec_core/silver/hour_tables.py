@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from adbc_driver_postgresql.dbapi import Connection
 
-    from sec_core.bronze.model import Shape
     from sec_core.silver.archive import Archive
+    from sec_core.source.shapes import Shape
 
 LOADED_SCHEMA: dict[str, pl.DataType] = {
     "hora": HORA,

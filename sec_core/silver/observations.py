@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE
 from sec_core.reference.tables import NO_COMPANY
 from sec_core.silver.decode import decode
@@ -24,6 +23,7 @@ from sec_core.silver.imputation import (
     bit,
     start_date,
 )
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import polars as pl
 from sec_core.silver.observations import HORA
 
 if TYPE_CHECKING:
-    from sec_core.bronze.model import Shape
+    from sec_core.source.shapes import Shape
 
 STRETCH_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE, HOUR, day_start
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from sec_core.silver.rules import EventRules

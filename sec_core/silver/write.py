@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.bronze.model import Shape
 from sec_core.silver.derive import Derived, Situation, derive_all_aggregated, derive_month
 from sec_core.silver.hour_tables import LOADED_SCHEMA
 from sec_core.silver.month import KEY, keys_differing, keys_touched, month_stretches
 from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import StretchChanges, as_stretches
 from sec_core.silver.timeline import usable_hours
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from datetime import datetime

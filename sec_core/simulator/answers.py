@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE, HOUR, hours_of_day, open_hour
 from sec_core.simulator import render
 from sec_core.simulator.calendar import hour_index
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

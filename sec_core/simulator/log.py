@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from sec_core.bronze.model import Shape
     from sec_core.simulator.faults import FaultKind
+    from sec_core.source.shapes import Shape
 
 
 @dataclass(slots=True)

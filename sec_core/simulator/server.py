@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from sec_core.bronze.model import Shape
 from sec_core.errors import InputError
 from sec_core.simulator.answers import Answers, WorldAnswers
 from sec_core.simulator.app import BASE_PATH, SimulatorApp
@@ -21,6 +20,7 @@ from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.replay import CapturedAnswers
 from sec_core.simulator.truth import Truth
 from sec_core.simulator.world import World
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
 from sec_core.simulator.calendar import chile_date, hour_index
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

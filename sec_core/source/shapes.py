@@ -16,10 +16,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
 import msgspec
 import orjson
 
-from sec_core.bronze.model import Shape
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class Shape(StrEnum):
+    """The two known forms of a `GetPorFecha` answer (column `forma`)."""
+
+    DETAILED = "detailed"
+    AGGREGATED = "aggregated"
+
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 """Largest answer that is read at all."""

@@ -10,14 +10,14 @@ import pytest
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.legacy import hour_of, import_legacy, scraped_at
-from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.bronze.model import HourState, Origin
 from sec_core.bronze.record import Finding
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import pack
 from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import IncompleteError, InputError, StorageError
 from sec_core.hours import CHILE, HOUR, Month, from_wall
-from sec_core.source.shapes import classify
+from sec_core.source.shapes import Shape, classify
 
 if TYPE_CHECKING:
     from pathlib import Path

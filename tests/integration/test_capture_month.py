@@ -12,13 +12,14 @@ from support.capturing import capturing as opened
 
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.model import HourState, Shape
+from sec_core.bronze.model import HourState
 from sec_core.bronze.reconcile import reconcile
 from sec_core.errors import CircuitOpen, DatabaseUnavailable, StorageError, UnexpectedBody
 from sec_core.hours import HOUR, Month
 from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule
 from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

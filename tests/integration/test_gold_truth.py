@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.gold_world import CUSTOMERS, FixedClock, load_world
 
-from sec_core.bronze.model import Shape
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, Month
 from sec_core.reference.tables import comunas, regiones
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,11 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import body_of, clear, export
 from support.three_months import NUNOA, load_all, rows_of, world
 
-from sec_core.bronze.model import Shape
 from sec_core.errors import ConfigError, StorageError
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.silver.retention import apply_retention, month_observations
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,6 @@ import pytest
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 
-from sec_core.bronze.model import Shape
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
 from sec_core.reference import tables
@@ -25,6 +24,7 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
 from sec_core.simulator.world import World
 from sec_core.source.customers import RegionCustomers
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,6 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
 
-from sec_core.bronze.model import Shape
 from sec_core.errors import DatabaseUnavailable
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
@@ -23,7 +22,7 @@ from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.names_report import unresolved_names
 from sec_core.silver.universe import recap, store_universe
 from sec_core.source.customers import RegionCustomers
-from sec_core.source.shapes import classify
+from sec_core.source.shapes import Shape, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable

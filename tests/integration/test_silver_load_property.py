@@ -12,9 +12,9 @@ from support.reference_rules import Event, History, all_events
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.worlds import histories, rules, values_of_hour
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import Month
 from sec_core.silver.load import load_hours, load_month
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,13 +16,13 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
 
-from sec_core.bronze.model import Shape
 from sec_core.db import migrate
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
 from sec_core.source.customers import RegionCustomers
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,12 +14,12 @@ import httpx
 import orjson
 import pytest
 
-from sec_core.bronze.model import Shape
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, HOUR, Month, from_wall
 from sec_core.simulator.faults import Ban, FaultOptions
 from sec_core.simulator.options import Outage, Revisions, WorldOptions
 from sec_core.simulator.server import Simulator, SimulatorOptions, serve
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from prefect.logging.handlers import APILogWorker
 from sqlalchemy import text
 
 from deployments.cli.main import main
-from sec_core.bronze.model import Shape
 from sec_core.hours import Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

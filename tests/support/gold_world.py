@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
@@ -16,6 +15,7 @@ from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
 from sec_core.simulator.truth import Truth
 from sec_core.simulator.world import World
+from sec_core.source.shapes import Shape
 from support.silver_world import MemoryBronze
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
-from sec_core.bronze.model import Shape
 from sec_core.config import load_settings
 from sec_core.db.database import Database
 from sec_core.hours import CHILE, Month
 from sec_core.reference import tables
 from sec_core.silver.load import load_month
+from sec_core.source.shapes import Shape
 from support.reference_rules import Hour, Listed
 from support.silver_world import MemoryBronze, body_of
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sec_core.bronze.model import Capture, Origin, Shape
+from sec_core.bronze.model import Capture, Origin
 from sec_core.hours import CHILE, from_wall
 from sec_core.reference import tables
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_month
+from sec_core.source.shapes import Shape
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deployments.audit import audit, judge
+from scripts.audit import audit, judge
 
 SOUND = {"name": "anyio", "version": "4.1", "vulns": []}
 UNKNOWN = {"name": "httpx", "skip_reason": "Dependency not found and could not be audited: httpx (0.28)"}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sec_core.bronze.journal import decode, encode
 from sec_core.bronze.ledger_rules import Body, LedgerRow, Outcome, Result, fold, fold_all, looks_corrupt
-from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.bronze.model import HourState, Origin
+from sec_core.source.shapes import Shape
 
 HOUR = datetime(2024, 8, 2, 16, tzinfo=UTC)
 STEP = timedelta(minutes=1)

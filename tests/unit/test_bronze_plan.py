@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sec_core.bronze.ledger_rules import Body, LedgerRow
-from sec_core.bronze.model import HourState, Origin, Shape
+from sec_core.bronze.model import HourState, Origin
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.hours import Month
+from sec_core.source.shapes import Shape
 
 HOUR = datetime(2024, 8, 2, 16, tzinfo=UTC)
 H = timedelta(hours=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sec_core.health import Check, DataFacts, Facts, Level, SourceFacts, Verdict, due_month, judge
+from sec_core.health.verdict import Check, DataFacts, Facts, Level, SourceFacts, Verdict, due_month, judge
 from sec_core.hours import CHILE, Month
 from sec_core.source.circuit import Circuit, CircuitStatus
 

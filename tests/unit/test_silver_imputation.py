@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.reference_rules import utc
 
-from sec_core.bronze.model import Shape
 from sec_core.errors import StorageError
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
 from sec_core.silver.imputation import MAX_CUSTOMERS, Imputacion, customers, start_date, whole_number
 from sec_core.silver.observations import MAX_NAME, Body, Observed, observe
+from sec_core.source.shapes import Shape
 
 HOUR = utc(2025, 1, 29, 15)
 TODAY = date(2025, 1, 29)

@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from sec_core.bronze.model import Shape
 from sec_core.hours import HOUR, Month, is_source_hour
 from sec_core.simulator.options import Dirt, Outage, WorldOptions
 from sec_core.simulator.truth import NOT_REPORTED, UNKNOWN, Listed, Truth
 from sec_core.simulator.world import World
+from sec_core.source.shapes import Shape
 
 # 2025-06-10 08h in Chile.
 START = datetime(2025, 6, 10, 12, tzinfo=UTC)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sec_core.bronze.model import Shape
 from sec_core.silver.imputation import customers
 from sec_core.source.shapes import (
     AGGREGATED_KEYS,
     DETAILED_KEYS,
     MAX_BODY_BYTES,
     BodyKind,
+    Shape,
     classify,
     customer_count,
 )

@@ -1,4 +1,4 @@
-"""The verdict on the pipeline's health: pure rules over facts. `sec_core.health_facts` finds the facts out.
+"""The verdict on the pipeline's health: pure rules over facts. `sec_core.health.facts` finds the facts out.
 
 Each check is `good`, `warn` (somebody should look when there is time) or `bad` (something is wrong now, and the next
 step says what to do). The verdict is that of the worst check.

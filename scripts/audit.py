@@ -80,7 +80,7 @@ def _describe(package: dict[str, Any], flaw: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Entry point of `python -m deployments.audit`."""
+    """Entry point of `python -m scripts.audit`."""
     verdict = audit(LOCK)
     sys.stdout.write(f"{verdict.text}\n")
     return int(verdict.failed)

@@ -14,7 +14,7 @@ from sec_core.blobs.probe import try_out
 from sec_core.bronze.ledger import Ledger
 from sec_core.db.database import open_database
 from sec_core.errors import CircuitOpen, DatabaseError, SourceError, StorageError
-from sec_core.health import DataFacts, Facts, SourceFacts, due_month
+from sec_core.health.verdict import DataFacts, Facts, SourceFacts, due_month
 from sec_core.source.client import SourceClient
 from sec_core.source.gate import Gate
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
-    from sec_core.health import Check
+    from sec_core.health.verdict import Check
     from sec_core.source.circuit import Circuit
 
 _LATELY = timedelta(days=7)

@@ -1,0 +1,1 @@
+"""How the pipeline is: facts, and what follows from them."""
