@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from sec_core.config import load_settings
-from sec_core.log import setup_logging
-from sec_core.usecases.adapters import open_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -36,6 +34,9 @@ PrefectOption = Annotated[
 @contextmanager
 def opened() -> Iterator[Adapters]:
     """Adapters for a command that needs no flow, with its log on standard error."""
+    from sec_core.log import setup_logging
+    from sec_core.usecases.adapters import open_adapters
+
     settings = load_settings()
     setup_logging(settings.logs_dir)
     with open_adapters(settings) as adapters:
@@ -55,6 +56,9 @@ def run(use_case: Callable[..., Coroutine[Any, Any, T]], flow: str, prefect: boo
         SecError: As the use case raises it.
     """
     from rich.console import Console
+
+    from sec_core.log import setup_logging
+    from sec_core.usecases.adapters import open_adapters
 
     settings = load_settings()
     console = Console(stderr=True)
@@ -90,6 +94,7 @@ def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[
     with prefect_api(settings, database_url):
         # Prefect reads its environment when it is imported.
         from deployments.limits import make_source_limit
+        from sec_core.log import setup_logging
         from tasks.runtime import logging_is_set_up, prefect_sink
 
         setup_logging(settings.logs_dir, terminal=_printer(console), extra_sinks=(prefect_sink,))

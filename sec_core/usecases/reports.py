@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from sec_core.bronze.capture import CaptureReport
 from sec_core.errors import IncompleteError
 from sec_core.silver.summary import month_figures
 
 if TYPE_CHECKING:
+    from sec_core.bronze.capture import CaptureReport
     from sec_core.gold.publish import PublishReport
     from sec_core.hours import Month
     from sec_core.silver.load import LoadReport
@@ -106,7 +106,7 @@ class MonthsIncomplete(IncompleteError):
 class Work:
     """What a run has done so far; parts that it did not do are empty."""
 
-    captured: CaptureReport = field(default_factory=CaptureReport)
+    captured: CaptureReport | None = None
     loaded: LoadReport | None = None
     gold: BuiltGold | None = None
     published: PublishReport | None = None
@@ -122,8 +122,8 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         {name: standing[name] for name in SyncReport.model_fields if name in standing}
         | {
             "month": str(month),
-            "requests": work.captured.requests,
-            "revisions": work.captured.captured,
+            "requests": work.captured.requests if work.captured else 0,
+            "revisions": work.captured.captured if work.captured else 0,
             "loaded_hours": work.loaded.hours_loaded if work.loaded else 0,
             "outputs": {"bronze": str(adapters.settings.bronze), "silver": repr(adapters.database)},
             "notes": [*work.notes],

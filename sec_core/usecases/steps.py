@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sec_core.hours import Month
 from sec_core.usecases.progress import Step, report
@@ -45,18 +45,22 @@ class Steps:
 
 
 def direct(adapters: Adapters) -> Steps:
-    """The steps as plain calls. Each imports what it needs when it is taken: a command starts at once."""
-    from sec_core.usecases.capture import capture_day, reconcile_week
-    from sec_core.usecases.customers import refresh_customers
-    from sec_core.usecases.gold import build_gold
+    """The steps as plain calls, each imported when it is taken: a command starts at once."""
+
+    def step(module: str, name: str) -> Callable[..., Awaitable[Any]]:
+        def call(*arguments: object) -> Awaitable[Any]:
+            taken: Awaitable[Any] = getattr(import_module(f"sec_core.usecases.{module}"), name)(adapters, *arguments)
+            return taken
+
+        return call
 
     return Steps(
-        capture_day=partial(capture_day, adapters),
-        reconcile=partial(reconcile_week, adapters),
-        refresh_customers=partial(refresh_customers, adapters),
-        load_month=partial(load_month, adapters),
-        build_gold=partial(build_gold, adapters),
-        publish=partial(publish_gold, adapters),
+        capture_day=step("capture", "capture_day"),
+        reconcile=step("capture", "reconcile_week"),
+        refresh_customers=step("customers", "refresh_customers"),
+        load_month=step("steps", "load_month"),
+        build_gold=step("gold", "build_gold"),
+        publish=step("steps", "publish_gold"),
     )
 
 
