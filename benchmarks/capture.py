@@ -28,7 +28,7 @@ from sec_core.clock import SystemClock
 from sec_core.config import Settings
 from sec_core.hours import Month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,7 +127,7 @@ async def _capture(settings: Settings, database: Database, source: Source, serve
     database_before = database_cpu_s(server)
     source_before = source.cpu_s()
     client_before, begun = time.process_time(), time.perf_counter()
-    async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+    async with Throttle.open(database, settings, clock) as throttle, SourceClient(settings, throttle, clock) as client:
         report = await capture_hours(hours, client=client, ledger=ledger, clock=clock)
     wall_s, client_s = time.perf_counter() - begun, time.process_time() - client_before
     assert report.captured == len(hours)  # noqa: S101  (anything else measures nothing)

@@ -1,6 +1,6 @@
 """The SEC's API over HTTP: five endpoints, typed answers, one layer of retries, and bounds on everything.
 
-Each attempt passes the gate anew, so that waiting between attempts holds nothing. Callers must not retry what this
+Each attempt passes the throttle anew, so that waiting between attempts holds nothing. Callers must not retry what this
 module already did; a whole day's work may be tried again much later.
 """
 
@@ -21,14 +21,14 @@ from sec_core.hours import CHILE, from_wall
 from sec_core.source.circuit import LONG_REST
 from sec_core.source.customers import RegionCustomers, list_of, read_country, read_regions
 from sec_core.source.shapes import Classified, classify
+from sec_core.source.throttle import Failure
 from sec_core.source.transport import Reply, Transport
-from sec_core.source.turn import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sec_core.config import Settings
-    from sec_core.source.turn import RequestGate
+    from sec_core.source.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class SourceClient:
 
     Args:
         settings: Address, limits, contact.
-        gate: The gate that every request passes.
+        throttle: What every request passes.
         clock: Tells the time and waits.
         jitter: Gives a number from 0 up to its argument, for backoff.
     """
@@ -117,12 +117,12 @@ class SourceClient:
     def __init__(
         self,
         settings: Settings,
-        gate: RequestGate,
+        throttle: Throttle,
         clock: Clock | None = None,
         *,
         jitter: Callable[[float], float] | None = None,
     ) -> None:
-        self._gate = gate
+        self._throttle = throttle
         self._clock = clock or SystemClock()
         self.max_concurrency = settings.max_concurrency
         self._retries = settings.retries
@@ -243,10 +243,10 @@ class SourceClient:
             await self._clock.sleep(wait_s)
 
     async def _attempt(self, endpoint: str, fields: Mapping[str, object], read: Callable[[Answer], T]) -> T:
-        async with self._gate.turn() as turn:
+        async with self._throttle.permit() as permit:
             try:
                 self.requests += 1
-                timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if turn.probe else self._timeout_s
+                timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if permit.probe else self._timeout_s
                 reply = await self._transport.post(endpoint, orjson.dumps(fields), timeout_s=timeout_s)
                 _check_status(endpoint, reply, self._clock.now())
                 received_at = self._clock.now()
@@ -257,9 +257,9 @@ class SourceClient:
                     result = _read(endpoint, read, Answer(reply.body, received_at))
             except SourceError as error:
                 rest_s = error.retry_after_s if isinstance(error, SourceRefused | SourceUnavailable) else None
-                turn.failed(Failure(error.code, error.message, rest_s or 0.0))
+                permit.outcome = Failure(error.code, error.message, rest_s or 0.0)
                 raise
-            turn.succeeded()
+            permit.outcome = True
             return result
 
 
