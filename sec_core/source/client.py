@@ -6,7 +6,6 @@ module already did; a whole day's work may be tried again much later.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,7 +133,6 @@ class SourceClient:
             user_agent=user_agent(settings.contact),
             max_connections=settings.max_concurrency,
         )
-        self._reading = asyncio.Lock()
         self.requests = 0
         """Requests that left so far."""
 
@@ -250,11 +248,7 @@ class SourceClient:
                 reply = await self._transport.post(endpoint, orjson.dumps(fields), timeout_s=timeout_s)
                 _check_status(endpoint, reply, self._clock.now())
                 received_at = self._clock.now()
-                # Answers that come together are read one at a time, so that the requests that follow them leave one
-                # by one: together they would come back together again, and idle times between such waves add up.
-                async with self._reading:
-                    await asyncio.sleep(0)
-                    result = _read(endpoint, read, Answer(reply.body, received_at))
+                result = _read(endpoint, read, Answer(reply.body, received_at))
             except SourceError as error:
                 rest_s = error.retry_after_s if isinstance(error, SourceRefused | SourceUnavailable) else None
                 permit.outcome = Failure(error.code, error.message, rest_s or 0.0)

@@ -122,7 +122,7 @@ def whole_number(value: object) -> int | None:
 
 
 def customer_count(value: object) -> int | None:
-    """The count of customers, 0 to `MAX_CUSTOMERS`, that a JSON value stands for; None where imputation rule 1 puts 0."""
+    """The count of customers (0 to `MAX_CUSTOMERS`) of a JSON value; None where imputation rule 1 puts 0."""
     number = whole_number(value)
     return number if number is not None and 0 <= number <= MAX_CUSTOMERS else None
 
