@@ -23,7 +23,6 @@ from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold
-from sec_core.gold.report.build import build_report
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
@@ -81,7 +80,6 @@ async def _month(settings: Settings, month: Month) -> float:
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
         load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
         build_gold(database, settings, clock)
-        build_report(database, settings, clock)
     return time.perf_counter() - begun
 
 
