@@ -11,7 +11,7 @@ import polars as pl
 
 from sec_core.gold.universe import COUNTRY_CODE, CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
-from sec_core.silver.session import translated
+from sec_core.silver.statements import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What both shapes' events have in common: identity, beginning, end, cap. Pure."""
+"""What both shapes' events have in common: identity, beginning, end, cap (imputation rule 4). Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from sec_core.hours import CHILE, HOUR, day_start, id_tiempo
 from sec_core.reference import tables
-from sec_core.silver.cap import cap
+from sec_core.silver.imputation import Imputacion
 from sec_core.silver.observations import HORA
 from sec_core.source.shapes import Shape
 
@@ -56,49 +56,27 @@ def no_events() -> pl.DataFrame:
     return pl.DataFrame(schema=EVENT_SCHEMA)
 
 
-def hash_id(id_geografia: int, id_empresa: int, beginning: str) -> bytes:
-    """Identity of an event.
+def identities(rows: pl.DataFrame) -> pl.DataFrame:
+    """Beginning and `hash_id` of events, or of stretches, were each the first of its event.
+
+    `hash_id` is the MD5 of `codigo_comuna|nombre_empresa|inicio`, `inicio` written `YYYYMMDD` (detailed) or
+    `YYYYMMDDTHH` (aggregated) on the Chile wall clock, `codigo_comuna` empty for UNKNOWN.
 
     Args:
-        id_geografia: Its place.
-        id_empresa: Its company.
-        beginning: `YYYYMMDD` (detailed) or `YYYYMMDDTHH` (aggregated), Chile wall clock.
-
-    Returns:
-        MD5 of `codigo_comuna|nombre_empresa|beginning`, 16 bytes.
-    """
-    text = f"{_codes()[id_geografia]}|{_companies()[id_empresa]}|{beginning}"
-    return _MD5(text.encode(), usedforsecurity=False).digest()
-
-
-def detailed_beginning(day: date) -> str:
-    """`YYYYMMDD` of a start date, whatever its year."""
-    return f"{day.year:04d}{day.month:02d}{day.day:02d}"
-
-
-def aggregated_beginning(hour: datetime) -> str:
-    """`YYYYMMDDTHH` of an hour on the Chile wall clock."""
-    return f"{hour.astimezone(CHILE):%Y%m%dT%H}"
-
-
-def identities(parts: pl.DataFrame) -> pl.DataFrame:
-    """Beginning and identity of events, or of stretches, were each the first of its event.
-
-    Args:
-        parts: With `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
+        rows: With `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
 
     Returns:
         The rows in their order with `inicio`, `id_tiempo` and `hash_id`.
     """
     # Few different dates and hours stand for many rows: the calendar is asked once for each.
-    keys = parts.select("forma", "fecha_inicio", hora=_own_hour()).unique()
+    keys = rows.select("forma", "fecha_inicio", hora=_own_hour()).unique()
     found = [
         (forma, day, hour, *(_of_day(day) if forma == Shape.DETAILED.value else _of_hour(hour)))
         for forma, day, hour in keys.iter_rows()
     ]
     schema = {**keys.schema, "inicio": HORA, "id_tiempo": pl.Int32(), "texto": pl.String()}
     beginnings = pl.DataFrame(found, schema=schema, orient="row")
-    known = parts.with_columns(hora=_own_hour()).join(
+    known = rows.with_columns(hora=_own_hour()).join(
         beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"
     )
     texts = known.select(
@@ -117,12 +95,12 @@ def identities(parts: pl.DataFrame) -> pl.DataFrame:
 def _of_day(day: date) -> tuple[datetime, int, str]:
     """Beginning, `id_tiempo` and text of detailed events; months that follow each other share most of their days."""
     start = day_start(day)
-    return start, id_tiempo(start), detailed_beginning(day)
+    return start, id_tiempo(start), f"{day.year:04d}{day.month:02d}{day.day:02d}"
 
 
 def _of_hour(hour: datetime) -> tuple[datetime, int, str]:
     """The same of aggregated events."""
-    return hour, id_tiempo(hour), aggregated_beginning(hour)
+    return hour, id_tiempo(hour), f"{hour.astimezone(CHILE):%Y%m%dT%H}"
 
 
 def _own_hour() -> pl.Expr:
@@ -130,19 +108,81 @@ def _own_hour() -> pl.Expr:
     return pl.when(pl.col("forma") == Shape.AGGREGATED.value).then("primera_hora")
 
 
-def finish(parts: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
+def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
     """Give merged events their identity, end and cap.
 
     Args:
-        parts: Merged events, by `stretches.EVENT_PARTS`.
+        merged: Merged events, by `stretches.MERGED_SCHEMA`.
         is_open: Which of them are open, in their order.
-        universe: Customers by region and month, by `cap.UNIVERSE_SCHEMA`.
+        universe: Customers by region and month, by `UNIVERSE_SCHEMA`.
 
     Returns:
         Rows of `fact_interrupciones`, by `EVENT_SCHEMA`.
     """
-    known = identities(parts).rename({"maximo": "clientes_afectados_crudo"})
+    known = identities(merged).rename({"maximo": "clientes_afectados_crudo"})
     ended = known.with_columns(
         fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)
     )
     return cap(ended, universe).select(pl.col(name).cast(kind) for name, kind in EVENT_SCHEMA.items())
+
+
+UNIVERSE_SCHEMA: dict[str, pl.DataType] = {
+    "mes": pl.Date(),
+    "codigo_region": pl.String(),
+    "clientes": pl.Int64(),
+}
+"""What the cap needs of `clientes_regionales`."""
+
+
+@cache
+def regions() -> pl.DataFrame:
+    """`id_geografia` and `codigo_region` of every comuna; UNKNOWN is not among them."""
+    rows = [(comuna.id_geografia, comuna.codigo_region) for comuna in tables.comunas()]
+    return pl.DataFrame(rows, schema={"id_geografia": pl.Int16, "codigo_region": pl.String}, orient="row")
+
+
+def cap(events: pl.DataFrame, universe: pl.DataFrame) -> pl.DataFrame:
+    """Cap events.
+
+    Args:
+        events: With `id_geografia`, `hora_maximo`, `clientes_afectados_crudo` and `imputaciones` (a cap's bit in it is
+            set anew).
+        universe: By `UNIVERSE_SCHEMA`; a figure of 0 counts as none.
+
+    Returns:
+        The events in their order, with `clientes_afectados`, `topado`, `meses_denominador` (months from the figure's
+        month to that of `hora_maximo`, null without a figure) and the cap's bit in `imputaciones`.
+    """
+    peaks = events.join(regions(), on="id_geografia", how="left", maintain_order="left").with_columns(
+        _month_number(pl.col("hora_maximo").dt.convert_time_zone("America/Santiago")).alias("n_mes")
+    )
+    figures = universe.filter(pl.col("clientes") > 0).select(
+        "codigo_region", limite="clientes", n_figura=_month_number(pl.col("mes"))
+    )
+    nearest = (
+        peaks.select("codigo_region", "n_mes")
+        .unique()
+        .join(figures, on="codigo_region")
+        .with_columns(meses_denominador=pl.col("n_mes") - pl.col("n_figura"))
+        .sort(pl.col("meses_denominador").abs(), "n_figura")
+        .unique(["codigo_region", "n_mes"], keep="first", maintain_order=True)
+        .select("codigo_region", "n_mes", "limite", pl.col("meses_denominador").cast(pl.Int16))
+    )
+    reported = pl.col("clientes_afectados_crudo")
+    bit = pl.lit(int(Imputacion.TOPE), pl.Int16)
+    return (
+        peaks.drop("meses_denominador", strict=False)
+        .join(nearest, on=["codigo_region", "n_mes"], how="left", maintain_order="left")
+        .with_columns(
+            clientes_afectados=pl.min_horizontal(reported, "limite"),
+            topado=(reported > pl.col("limite")).fill_null(value=False),
+        )
+        .with_columns(
+            imputaciones=(pl.col("imputaciones") & ~bit) | pl.when("topado").then(bit).otherwise(pl.lit(0, pl.Int16))
+        )
+        .drop("codigo_region", "n_mes", "limite")
+    )
+
+
+def _month_number(day: pl.Expr) -> pl.Expr:
+    return day.dt.year().cast(pl.Int32) * 12 + day.dt.month().cast(pl.Int32)
