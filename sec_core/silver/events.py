@@ -1,4 +1,4 @@
-"""What both shapes' events have in common: identity, beginning, end, cap (imputation rule 4). Pure."""
+"""What both shapes' events have in common: identity, beginning, end, cap. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from sec_core.hours import CHILE, HOUR, day_start, id_tiempo
 from sec_core.reference import tables
-from sec_core.silver.imputation import Imputacion
+from sec_core.silver.cap import cap
 from sec_core.silver.observations import HORA
 from sec_core.source.shapes import Shape
 
@@ -114,7 +114,7 @@ def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> 
     Args:
         merged: Merged events, by `stretches.MERGED_SCHEMA`.
         is_open: Which of them are open, in their order.
-        universe: Customers by region and month, by `UNIVERSE_SCHEMA`.
+        universe: Customers by region and month, by `cap.UNIVERSE_SCHEMA`.
 
     Returns:
         Rows of `fact_interrupciones`, by `EVENT_SCHEMA`.
@@ -124,65 +124,3 @@ def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> 
         fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)
     )
     return cap(ended, universe).select(pl.col(name).cast(kind) for name, kind in EVENT_SCHEMA.items())
-
-
-UNIVERSE_SCHEMA: dict[str, pl.DataType] = {
-    "mes": pl.Date(),
-    "codigo_region": pl.String(),
-    "clientes": pl.Int64(),
-}
-"""What the cap needs of `clientes_regionales`."""
-
-
-@cache
-def regions() -> pl.DataFrame:
-    """`id_geografia` and `codigo_region` of every comuna; UNKNOWN is not among them."""
-    rows = [(comuna.id_geografia, comuna.codigo_region) for comuna in tables.comunas()]
-    return pl.DataFrame(rows, schema={"id_geografia": pl.Int16, "codigo_region": pl.String}, orient="row")
-
-
-def cap(events: pl.DataFrame, universe: pl.DataFrame) -> pl.DataFrame:
-    """Cap events.
-
-    Args:
-        events: With `id_geografia`, `hora_maximo`, `clientes_afectados_crudo` and `imputaciones` (a cap's bit in it is
-            set anew).
-        universe: By `UNIVERSE_SCHEMA`; a figure of 0 counts as none.
-
-    Returns:
-        The events in their order, with `clientes_afectados`, `topado`, `meses_denominador` (months from the figure's
-        month to that of `hora_maximo`, null without a figure) and the cap's bit in `imputaciones`.
-    """
-    peaks = events.join(regions(), on="id_geografia", how="left", maintain_order="left").with_columns(
-        _month_number(pl.col("hora_maximo").dt.convert_time_zone("America/Santiago")).alias("n_mes")
-    )
-    figures = universe.filter(pl.col("clientes") > 0).select(
-        "codigo_region", limite="clientes", n_figura=_month_number(pl.col("mes"))
-    )
-    nearest = (
-        peaks.select("codigo_region", "n_mes")
-        .unique()
-        .join(figures, on="codigo_region")
-        .with_columns(meses_denominador=pl.col("n_mes") - pl.col("n_figura"))
-        .sort(pl.col("meses_denominador").abs(), "n_figura")
-        .unique(["codigo_region", "n_mes"], keep="first", maintain_order=True)
-        .select("codigo_region", "n_mes", "limite", pl.col("meses_denominador").cast(pl.Int16))
-    )
-    reported = pl.col("clientes_afectados_crudo")
-    bit = pl.lit(int(Imputacion.TOPE), pl.Int16)
-    return (
-        peaks.drop("meses_denominador", strict=False)
-        .join(nearest, on=["codigo_region", "n_mes"], how="left", maintain_order="left")
-        .with_columns(
-            clientes_afectados=pl.min_horizontal(reported, "limite"),
-            topado=(reported > pl.col("limite")).fill_null(value=False),
-        )
-        .with_columns(
-            imputaciones=(pl.col("imputaciones") & ~bit) | pl.when("topado").then(bit).otherwise(pl.lit(0, pl.Int16))
-        )
-        .drop("codigo_region", "n_mes", "limite")
-    )
-
-
-def _month_number(day: pl.Expr) -> pl.Expr:
-    return day.dt.year().cast(pl.Int32) * 12 + day.dt.month().cast(pl.Int32)
