@@ -15,7 +15,7 @@ from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.frames import UTC_TIME
 from sec_core.hours import Month
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,7 @@ def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame,
         loads: `cargas` with mes.
         names: The dimensions.
     """
-    store = SilverStore(connection, archive)
+    store = SilverTables(connection, archive)
     shapes = loads.lazy().select("hora", "forma")
     expected = dict(loads.group_by("mes").agg(pl.col("n_observaciones").sum()).iter_rows())
 
