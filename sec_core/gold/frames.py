@@ -177,7 +177,7 @@ def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> p
     Returns:
         hora, mes, estado (`pending` where the ledger has no row), forma, n_filas, cargada; ordered by hour.
     """
-    expected = source_hours(ledger["hora"].min(), ledger["hora"].max(), now)
+    expected = source_hours(ledger["hora"].min(), ledger["hora"].max(), now)  # type: ignore[arg-type]
     return with_month(
         expected.join(ledger.select("hora", "estado", "forma", "n_filas"), on="hora", how="left")
         .join(loads.select("hora", cargada=pl.lit(value=True)), on="hora", how="left")
