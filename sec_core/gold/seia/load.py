@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SeiaReport:
-    """What an export held.
-
-    Attributes:
-        projects: Electricity projects.
-        spanning: Those of them that span regions: they count in each, with their investment split evenly.
-        without_investment: Those of them without an amount.
-        rejected: Rows that were left out, with the reason.
-    """
+    """What an export held: electricity projects, how many span regions or lack an amount, and rows left out."""
 
     projects: int
     spanning: int
@@ -37,13 +30,6 @@ class SeiaReport:
 
 def load_seia(database: Database, path: Path) -> SeiaReport:
     """Replace `proyectos_seia` by what an export holds, in one transaction.
-
-    Args:
-        database: Where the table is.
-        path: The export, see `reader.read_export`.
-
-    Returns:
-        Counts and rejected rows.
 
     Raises:
         InputError: The file is no export, or holds no electricity project at all; the table stays as it was.

@@ -50,13 +50,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that is left out.
-
-    Attributes:
-        row: Its number in the file, counted from 1.
-        name: The project's name.
-        reason: Why.
-    """
+    """A row that is left out; `row` is its number in the file, counted from 1."""
 
     row: int
     name: str
