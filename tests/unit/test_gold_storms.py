@@ -199,8 +199,7 @@ def test_thirty_days_at_most() -> None:
     values, at = quiet(168 + 1000), START + 168 * HOUR
     plant(values, at, [6000] * 1000)
     storms, _ = found(values)
-    assert storms["fin"][0] == at + 720 * HOUR
-    assert storms["inicio"][1] == at + 720 * HOUR
+    assert storms["fin"].to_list() == [at + 720 * HOUR], "what goes on after that is the usual level by then"
 
 
 @pytest.mark.parametrize("day", [date(2024, 4, 6), date(2024, 9, 7), date(2024, 6, 30), date(2024, 7, 14)])
