@@ -26,7 +26,7 @@ from sec_core.gold.build import build_gold
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,10 @@ async def _month(settings: Settings, month: Month) -> float:
     with opened(settings) as database:
         store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)
-        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+        async with (
+            Throttle.open(database, settings, clock) as throttle,
+            SourceClient(settings, throttle, clock) as client,
+        ):
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
         load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
         build_gold(database, settings, clock)
@@ -85,7 +88,7 @@ async def _month(settings: Settings, month: Month) -> float:
 
 def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[float], int]:
     """Do months by the flow `rerun-month`; seconds of each, and bytes that Prefect's tables grew after the first."""
-    from deployments.prefect_server import DATABASE, prefect_api, prepare_environment  # noqa: PLC0415
+    from deployments.stack.server import DATABASE, prefect_api, prepare_environment  # noqa: PLC0415
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.health.verdict import Verdict
     from sec_core.usecases.gold import BuiltGold
     from sec_core.usecases.monitor import MonitorReport

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
 
 SOURCE_LIMIT = "sec-source"
-"""Global concurrency limit of Prefect on days that are requested at once, over all runs; see `deployments.limits`."""
+"""Global concurrency limit of Prefect on days that are requested at once, over all runs; the stack makes it."""
 _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 

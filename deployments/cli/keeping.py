@@ -106,7 +106,7 @@ def names() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from sec_core.silver.names_report import unresolved_names
+    from sec_core.silver.reports import unresolved_names
 
     with opened() as adapters:
         found = unresolved_names(adapters.database)

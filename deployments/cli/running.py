@@ -74,13 +74,13 @@ def _stack_is_up(settings: Settings) -> bool:
     # Nearly always there is none, and finding out properly costs a quarter of a second of imports.
     if not os.environ.get("PREFECT_API_URL") and not settings.run_dir.exists():
         return False
-    from deployments.prefect_server import running_api
+    from deployments.stack.server import running_api
 
     return bool(os.environ.get("PREFECT_API_URL")) or running_api(settings) is not None
 
 
 def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
-    from deployments.prefect_server import prefect_api, prepare_environment
+    from deployments.stack.server import prefect_api, prepare_environment
     from sec_core.db import embedded
 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
@@ -93,7 +93,7 @@ def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[
     own = not _stack_is_up(settings)
     with prefect_api(settings, database_url):
         # Prefect reads its environment when it is imported.
-        from deployments.limits import make_source_limit
+        from deployments.stack.limits import make_source_limit
         from sec_core.log import setup_logging
         from tasks.runtime import logging_is_set_up, prefect_sink
 

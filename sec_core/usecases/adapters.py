@@ -13,7 +13,7 @@ from sec_core.db.database import Database, open_database
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from sec_core.bronze.model import Capture
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.source.client import SourceClient
 
@@ -45,14 +45,14 @@ class Adapters:
     async def source(self) -> AsyncIterator[SourceClient]:
         """The SEC's API behind the shared limits and the circuit; a block inside another shares its client."""
         from sec_core.source.client import SourceClient
-        from sec_core.source.gate import Gate
+        from sec_core.source.throttle import Throttle
 
         if self._client is not None:
             yield self._client
             return
         async with (
-            Gate.open(self.database, self.settings, self.clock) as gate,
-            SourceClient(self.settings, gate, self.clock) as client,
+            Throttle.open(self.database, self.settings, self.clock) as throttle,
+            SourceClient(self.settings, throttle, self.clock) as client,
         ):
             self._client = client
             try:

@@ -21,7 +21,7 @@ from sec_core.usecases.progress import Step, report
 if TYPE_CHECKING:
     from datetime import date
 
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.usecases.adapters import Adapters
     from sec_core.usecases.steps import Steps
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.plan import candidates, hours_to_watch
 from sec_core.bronze.reconcile import compare
-from sec_core.bronze.watch import candidates, hours_to_watch
 from sec_core.errors import CircuitOpen
 from sec_core.hours import open_hour
 from sec_core.silver.load import LoadReport, load_hours

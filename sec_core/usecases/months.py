@@ -142,7 +142,7 @@ async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps |
     made again for all months that Bronze has them of.
     """
     from sec_core.silver.load import MONTHS_AT_ONCE
-    from sec_core.silver.universe_rebuild import rebuild_universe
+    from sec_core.silver.universe import rebuild_universe
 
     steps = steps or direct(adapters)
     # The newest first: where the history ends is known then, and no event is opened only to be closed.

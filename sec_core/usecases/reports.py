@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from sec_core.errors import IncompleteError
-from sec_core.silver.summary import month_figures
+from sec_core.silver.reports import month_figures
 
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
@@ -122,6 +122,7 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         {name: standing[name] for name in SyncReport.model_fields if name in standing}
         | {
             "month": str(month),
+            "unresolved": figures.unresolved_rows,
             "requests": work.captured.requests if work.captured else 0,
             "revisions": work.captured.captured if work.captured else 0,
             "loaded_hours": work.loaded.hours_loaded if work.loaded else 0,
@@ -138,8 +139,10 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         )
     if summary.differing:
         report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
-    if figures.unresolved:
-        report.notes.append(f"{figures.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
+    if report.unresolved:
+        report.notes.append(
+            f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`."
+        )
     if work.published:
         report.notes.append(work.published.line())
     return report

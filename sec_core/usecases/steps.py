@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from sec_core.bronze.capture import CaptureReport
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.reconcile import ReconcileReport
     from sec_core.gold.publish import PublishReport
     from sec_core.silver.load import LoadReport

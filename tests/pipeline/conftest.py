@@ -15,8 +15,8 @@ from prefect.settings import (
 )
 from support.browser import browser
 
-from deployments.limits import make_source_limit
-from deployments.prefect_server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.limits import make_source_limit
+from deployments.stack.server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """The work pool and its queues as code: what may run beside what.
 
-How often the source is asked is not decided here but by the gate that all processes share (`sec_core.source.gate`).
-The global limit on days that are asked for at once is there to be seen with its holders.
-Queues only keep heavy work from filling the machine while small, punctual work waits.
+How often the source is asked is not decided here but by the throttle that all processes share
+(`sec_core.source.throttle`). Queues only keep heavy work from filling the machine while small, punctual work waits.
+The global limit on days that are requested at once shows who holds them.
 """
 
 from __future__ import annotations
