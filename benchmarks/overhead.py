@@ -23,7 +23,6 @@ from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold
-from sec_core.gold.report.build import build_report
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
@@ -81,13 +80,12 @@ async def _month(settings: Settings, month: Month) -> float:
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
         load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
         build_gold(database, settings, clock)
-        build_report(database, settings, clock)
     return time.perf_counter() - begun
 
 
 def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[float], int]:
     """Do months by the flow `rerun-month`; seconds of each, and bytes that Prefect's tables grew after the first."""
-    from deployments.prefect_server import DATABASE, prefect_api, prepare_environment  # noqa: PLC0415
+    from deployments.stack.server import DATABASE, prefect_api, prepare_environment  # noqa: PLC0415
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()

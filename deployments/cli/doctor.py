@@ -22,7 +22,7 @@ _STYLES = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "bo
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
     """Look at source, circuit, database, disk, captures, names, quarantine, publication; exit code 1 if any is bad."""
-    from deployments.stack_health import look_at_services  # noqa: PLC0415
+    from deployments.stack.health import look_at_services  # noqa: PLC0415
     from sec_core.clock import SystemClock  # noqa: PLC0415
     from sec_core.health.facts import find_facts  # noqa: PLC0415
     from sec_core.health.verdict import judge  # noqa: PLC0415

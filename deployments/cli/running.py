@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
-from deployments.prefect_server import prefect_api, prepare_environment
+from deployments.stack.server import prefect_api, prepare_environment
 from sec_core.db.database import address_of
 from sec_core.log import setup_logging
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.gold.universe import COUNTRY_CODE, CUSTOMERS_SCHEMA
+from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
+from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.session import translated
 
 if TYPE_CHECKING:

@@ -43,31 +43,24 @@ class Column:
     repeats: bool = False
 
 
+def _text(name: str, description: str) -> Column:
+    """A column of few different texts."""
+    return Column(name, pa.string(), description, repeats=True)
+
+
+NAMES = (
+    _text("codigo_region", "Official region code, two digits; empty for UNKNOWN."),
+    _text("nombre_region", "Region, upper case without accents; UNKNOWN where it did not resolve."),
+    _text("codigo_comuna", "Official comuna code (CUT), five digits; empty for UNKNOWN."),
+    _text("nombre_comuna", "Comuna, upper case without accents; UNKNOWN where it did not resolve."),
+    _text("nombre_empresa", "Distribution company; NO INFORMADA where the source names none."),
+)
+"""Columns of places and companies, the same in every file."""
+
 EVENTS: tuple[Column, ...] = (
     Column("hash_id", pa.string(), "Identity of the event: MD5 of codigo_comuna|nombre_empresa|inicio, as a UUID."),
-    Column(
-        "forma",
-        pa.string(),
-        "Rule that made the event: detailed (company, start date) or aggregated (threshold).",
-        repeats=True,
-    ),
-    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_region",
-        pa.string(),
-        "Region, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_comuna",
-        pa.string(),
-        "Comuna, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column(
-        "nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none.", repeats=True
-    ),
+    _text("forma", "Rule that made the event: detailed (company, start date) or aggregated (threshold)."),
+    *NAMES,
     Column("id_tiempo", pa.int32(), "inicio as YYYYMMDDHH on the Chile wall clock."),
     Column("inicio", UTC_US, "Beginning, UTC. Detailed: first instant in Chile of the start date; no hour is known."),
     Column("fin", UTC_US, "End, UTC: the hour after the last observation; null while open.", nullable=True),
@@ -90,24 +83,8 @@ EVENTS: tuple[Column, ...] = (
 
 OBSERVATIONS: tuple[Column, ...] = (
     Column("hora", UTC_US, "Beginning of the observed hour, UTC."),
-    Column("forma", pa.string(), "Shape of the hour's capture: detailed or aggregated.", repeats=True),
-    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_region",
-        pa.string(),
-        "Region, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_comuna",
-        pa.string(),
-        "Comuna, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column(
-        "nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none.", repeats=True
-    ),
+    _text("forma", "Shape of the hour's capture: detailed or aggregated."),
+    *NAMES,
     Column("fecha_inicio", pa.date32(), "Start date of the outage in Chile; null if aggregated.", nullable=True),
     Column("clientes_afectados", pa.int64(), "Customers without supply in that hour; alike rows are summed."),
     Column("n_filas", pa.int32(), "Rows of the source's answer that were summed."),

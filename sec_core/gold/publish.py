@@ -94,7 +94,7 @@ def publish(
         _publish_payloads(store, payloads, clock)
         changes = recent.RecentPlan([], [], 0, 0)
         if newest is not None:
-            changes = recent.plan(gold, EVENTS_FILE, _instant(newest), events_before)
+            changes = recent.plan(gold, EVENTS_FILE, datetime.fromisoformat(newest), events_before)
             _publish_events(store, changes)
     report = PublishReport(
         published=True,
@@ -141,7 +141,3 @@ def _lost_events(published: list[dict[str, Any]], newest: str | None) -> list[st
     if last > (newest or ""):
         return [f"interrupciones_recientes reaches {last}, but the newest loaded hour is {newest or 'none'}."]
     return []
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)

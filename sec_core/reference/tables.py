@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 
 UNKNOWN_NAME = "UNKNOWN"
+COUNTRY_CODE = "00"
+"""`codigo_region` of the whole country."""
 UNKNOWN_GEOGRAPHY = 0
 UNKNOWN_COMPANY = 0
 NO_COMPANY = 1

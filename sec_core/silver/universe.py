@@ -15,6 +15,7 @@ import polars as pl
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
+from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.cap import cap
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observations import HORA
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from sec_core.reference.names import Names
     from sec_core.source.customers import RegionCustomers
 
-COUNTRY = "00"
-"""`codigo_region` of the whole country."""
 FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
     "codigo_region": pl.String(),
@@ -104,7 +103,7 @@ def figures(
         for code, each in sorted(by_code.items())
     ]
     if national is not None:
-        rows.append((month, COUNTRY, national, "", captured_at, national))
+        rows.append((month, COUNTRY_CODE, national, "", captured_at, national))
     frame = pl.DataFrame(rows, schema=FIGURE_SCHEMA, orient="row")
     return frame.with_columns(pl.col("periodo_star").replace("", None))
 
@@ -136,7 +135,7 @@ def store_universe(
     """
     rows = figures(regions, national, captured_at, default_names() if names is None else names)
     changed = write_universe(database, rows)
-    only = rows.filter(pl.col("codigo_region") != COUNTRY)
+    only = rows.filter(pl.col("codigo_region") != COUNTRY_CODE)
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
 
 

@@ -9,7 +9,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 from support.browser import browser
 
-from deployments.prefect_server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
 from sec_core.db.address import Address
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from deployments.prefect_server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
 
 if TYPE_CHECKING:
     import pytest
@@ -20,7 +20,7 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"{database.address.parameters['dbname']}_prefect"
-    monkeypatch.setattr("deployments.prefect_server.DATABASE", name)
+    monkeypatch.setattr("deployments.stack.server.DATABASE", name)
     settings = make_settings()
     prepare_environment(settings)
 

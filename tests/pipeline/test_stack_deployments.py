@@ -13,8 +13,8 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import validate
 
-from deployments.limits import QUEUES, WORK_POOL
-from deployments.worker import WORK_POOL as WORKERS_POOL
+from deployments.stack.limits import QUEUES, WORK_POOL
+from deployments.stack.worker import WORK_POOL as WORKERS_POOL
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:

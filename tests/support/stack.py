@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from deployments.stack_state import RunFolder, StackState
+from deployments.stack.state import RunFolder, StackState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from deployments.cli.main import app
-from deployments.stack_settings import StackSettings
+from deployments.stack.settings import StackSettings
 from sec_core.config import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

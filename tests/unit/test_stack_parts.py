@@ -13,9 +13,9 @@ import psutil
 import pytest
 from apprise import Apprise
 
-from deployments.stack_processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, restart_pause
-from deployments.stack_settings import load_stack_settings
-from deployments.stack_state import ProcessId, RunFolder, StackState, end_leftovers
+from deployments.stack.processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, restart_pause
+from deployments.stack.settings import load_stack_settings
+from deployments.stack.state import ProcessId, RunFolder, StackState, end_leftovers
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from deployments.mail import addresses, sender_url
+from deployments.stack.mail import addresses, sender_url
 from sec_core.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ class StackSettings(BaseSettings):
         prefect_auth: `user:password` that the Prefect API and UI ask for; None lets every local user in.
         notify_url: Webhook that is told of failed runs and of a stale pipeline; None tells nobody.
         notify_email: E-mail addresses, with commas, that are told the same; None tells nobody by mail.
-        smtp_url: The mail server for it, `smtps://user:password@host` (see `deployments.mail`).
+        smtp_url: The mail server for it, `smtps://user:password@host` (see `deployments.stack.mail`).
         worker_limit: Flow runs at once on one worker.
     """
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from deployments.prefect_server import api_client, prepare_environment
-from deployments.stack_state import RunFolder
-from deployments.worker import WORK_POOL, online_workers
+from deployments.stack.server import api_client, prepare_environment
+from deployments.stack.state import RunFolder
+from deployments.stack.worker import WORK_POOL, online_workers
 from sec_core.health.verdict import Check, Level
 
 if TYPE_CHECKING:

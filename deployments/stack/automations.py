@@ -17,7 +17,7 @@ from prefect.events.actions import CallWebhook, ChangeFlowRunState, SendNotifica
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.types import SecretDict
 
-from deployments.mail_block import MailNotification
+from deployments.stack.mail_block import MailNotification
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from pydantic import SecretStr
 
-    from deployments.stack_settings import StackSettings
+    from deployments.stack.settings import StackSettings
 
 HEARTBEAT_S = 30
 """How often a run says that it lives (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`)."""

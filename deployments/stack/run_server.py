@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from deployments.prefect_server import answers, history_of, prepare_environment, start_server, wait_until_ready
-from deployments.stack_processes import Part
-from deployments.worker import TICK_S, until_told_to_end
+from deployments.stack.processes import Part
+from deployments.stack.server import answers, history_of, prepare_environment, start_server, wait_until_ready
+from deployments.stack.worker import TICK_S, until_told_to_end
 from sec_core.db.database import open_database
 
 if TYPE_CHECKING:

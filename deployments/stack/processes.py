@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import psutil
 from loguru import logger
 
-from deployments.prefect_server import stop_process
-from deployments.stack_state import ProcessId, children, describe, end
+from deployments.stack.server import stop_process
+from deployments.stack.state import ProcessId, children, describe, end
 
 if TYPE_CHECKING:
     import subprocess

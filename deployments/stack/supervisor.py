@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from loguru import logger
 
-from deployments.prefect_server import (
+from deployments.stack.processes import Part
+from deployments.stack.server import (
     PrefectServerError,
     answers,
     api_client,
@@ -27,10 +28,9 @@ from deployments.prefect_server import (
     start_server,
     wait_until_ready,
 )
-from deployments.stack_processes import Part
-from deployments.stack_settings import load_stack_settings
-from deployments.stack_state import ProcessId, RunFolder, StackState, end, end_leftovers
-from deployments.worker import TICK_S, online_workers, start_worker, stop_worker, until_told_to_end, worker_name
+from deployments.stack.settings import load_stack_settings
+from deployments.stack.state import ProcessId, RunFolder, StackState, end, end_leftovers
+from deployments.stack.worker import TICK_S, online_workers, start_worker, stop_worker, until_told_to_end, worker_name
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.database import open_database
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from deployments.stack_settings import StackSettings
+    from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
     from sec_core.db.address import Address
 
@@ -136,7 +136,7 @@ class Stack:
         environment = dict(os.environ) | self._settings.environment | {"PREFECT_API_URL": f"{self._ui}/api"}
         log = self._settings.logs_dir / "prefect-apply.log"
         log.unlink(missing_ok=True)
-        applying = start_process([sys.executable, "-m", "deployments.stack_apply"], environment, log)
+        applying = start_process([sys.executable, "-m", "deployments.stack.apply"], environment, log)
         code = _wait(applying, self._ended)
         if code != 0:
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no reason given"]

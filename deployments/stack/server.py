@@ -21,8 +21,8 @@ import httpx
 import psycopg
 from loguru import logger
 
-from deployments.stack_settings import load_stack_settings
-from deployments.stack_state import RunFolder
+from deployments.stack.settings import load_stack_settings
+from deployments.stack.state import RunFolder
 from sec_core.db import embedded
 from sec_core.errors import DatabaseError, SecError
 
@@ -68,7 +68,7 @@ def prepare_environment(settings: Settings) -> None:
         # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "100000",
-        # A run that falls silent is marked Crashed: see deployments/automations.py.
+        # A run that falls silent is marked Crashed: see deployments/stack/automations.py.
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     }
     auth = load_stack_settings().prefect_auth

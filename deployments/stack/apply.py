@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.prefect_server import PrefectServerError, prepare_environment
-from deployments.stack_settings import StackSettings, load_stack_settings
+from deployments.stack.server import PrefectServerError, prepare_environment
+from deployments.stack.settings import StackSettings, load_stack_settings
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError, SecError
 
@@ -29,7 +29,7 @@ def prefect_file() -> Path:
     Raises:
         ConfigError: It is in neither.
     """
-    for folder in (Path(__file__).resolve().parent.parent, Path.cwd()):
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
         if (folder / FILE_NAME).is_file():
             return folder / FILE_NAME
     raise ConfigError(f"{FILE_NAME} is not here.", next_step="Run the command in the project's folder.")
@@ -56,7 +56,7 @@ def apply(settings: Settings, options: StackSettings) -> None:
 async def _ensure_pool() -> None:
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - reads the environment
 
-    from deployments.limits import ensure_pool  # noqa: PLC0415
+    from deployments.stack.limits import ensure_pool  # noqa: PLC0415
 
     async with get_client() as client:
         await ensure_pool(client)
@@ -65,7 +65,7 @@ async def _ensure_pool() -> None:
 async def _ensure_automations(options: StackSettings) -> None:
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - reads the environment
 
-    from deployments.automations import ensure_automations  # noqa: PLC0415
+    from deployments.stack.automations import ensure_automations  # noqa: PLC0415
 
     async with get_client() as client:
         await ensure_automations(client, options)
@@ -85,7 +85,7 @@ def _deploy(file: Path) -> None:
 
 
 def main() -> int:
-    """Entry point of `python -m deployments.stack_apply`."""
+    """Entry point of `python -m deployments.stack.apply`."""
     try:
         apply(load_settings(), load_stack_settings())
     except SecError as error:

@@ -14,7 +14,7 @@ class MailNotification(AppriseNotificationBlock):
     """Sends notifications by e-mail.
 
     Attributes:
-        url: Server, sender and receivers as Apprise writes them; see `deployments.mail.sender_url`.
+        url: Server, sender and receivers as Apprise writes them; see `deployments.stack.mail.sender_url`.
     """
 
     _block_type_name = "E-mail"

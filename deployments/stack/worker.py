@@ -15,7 +15,8 @@ import psutil
 from loguru import logger
 from pydantic import BaseModel, ValidationError
 
-from deployments.prefect_server import (
+from deployments.stack.processes import Part
+from deployments.stack.server import (
     answers,
     api_client,
     free_port,
@@ -23,15 +24,14 @@ from deployments.prefect_server import (
     running_api,
     start_process,
 )
-from deployments.stack_processes import Part
-from deployments.stack_state import ProcessId, RunFolder
+from deployments.stack.state import ProcessId, RunFolder
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from deployments.stack_settings import StackSettings
+    from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
 
 WORK_POOL = "residential"
