@@ -67,7 +67,7 @@ def server_url() -> str:
             connection.execute("drop database if exists sec_template_new")
             template = Database(embedded.ensure_database(address, "sec_template_new"))
             template.migrate()
-            seed_dimensions(template)
+            seed_dimensions(template.engine)
             template.dispose()
             connection.execute("alter database sec_template_new rename to sec_template")
     return address.url

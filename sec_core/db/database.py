@@ -15,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 from sec_core.db import embedded, migrate
 from sec_core.db.address import Address
 from sec_core.db.problems import problem
+from sec_core.db.seed import seed_dimensions
 from sec_core.db.server_check import check_server
 
 if TYPE_CHECKING:
@@ -134,12 +135,10 @@ def open_database(settings: Settings) -> Database:
         DatabaseUnavailable: The server can't be reached or started.
         DatabaseError: It won't do (see `Database.check`), or its schema is newer than this program.
     """
-    from sec_core.db import seed  # noqa: PLC0415 - reads the reference files
-
     database = Database(address_of(settings))
     database.check()
     database.migrate()
-    seed.seed_dimensions(database)
+    seed_dimensions(database.engine)
     return database
 
 

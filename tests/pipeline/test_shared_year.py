@@ -79,7 +79,7 @@ def other_database(server_url: str) -> Iterator[Database]:
     """An empty database beside that of the test; it goes with the server."""
     other = Database(embedded.ensure_database(Address.parse(server_url), f"other_{secrets.token_hex(6)}"))
     other.migrate()
-    seed_dimensions(other)
+    seed_dimensions(other.engine)
     yield other
     other.dispose()
 
