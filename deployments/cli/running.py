@@ -81,17 +81,13 @@ def _stack_is_up(settings: Settings) -> bool:
 
 def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
     from deployments.stack.server import prefect_api, prepare_environment
-    from sec_core.db import embedded
+    from sec_core.db.database import address_of
 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     prepare_environment(settings)
-    if settings.database_url is not None:
-        database_url = settings.database_url.get_secret_value()
-    else:
-        database_url = embedded.ensure_running(settings.postgres_dir)
     own = not _stack_is_up(settings)
-    with prefect_api(settings, database_url):
+    with prefect_api(settings, address_of(settings)):
         # Prefect reads its environment when it is imported.
         from deployments.stack.limits import make_source_limit
         from sec_core.log import setup_logging

@@ -153,7 +153,7 @@ def report(
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Where the report page is, which `sec gold` and every `sec sync` draw. From an object store, --open fetches it."""
-    from sec_core.blobs.place import open_blobs
+    from sec_core.blobs.open import open_blobs
     from sec_core.usecases.gold import REPORT_PAGE
 
     settings = load_settings()

@@ -140,9 +140,7 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
     if summary.differing:
         report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
     if report.unresolved:
-        report.notes.append(
-            f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`."
-        )
+        report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
     if work.published:
         report.notes.append(work.published.line())
     return report
