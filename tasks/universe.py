@@ -17,7 +17,7 @@ from tasks.retry import worth_another_try
 from tasks.runtime import runtime
 
 if TYPE_CHECKING:
-    from sec_core.source.customers import RegionCustomers
+    from sec_core.source.answers import RegionCustomers
     from tasks.runtime import Runtime
 
 _KNOWN = text("select count(*) from clientes_regionales where mes = :month and codigo_region <> '00'")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
-    from sec_core.source.customers import RegionCustomers
+    from sec_core.source.answers import RegionCustomers
 
 FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
