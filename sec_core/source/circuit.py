@@ -1,10 +1,10 @@
 """When the source is left alone: the circuit breaker's rules, as pure transitions of one shared state.
 
-closed -- different requests fail --> open -- cooldown over, one probe leaves --> half-open -- success --> closed
-                                       ^------------------ the probe fails -----------|
+closed -- enough failures in a row --> open -- cooldown over, one probe leaves --> half-open -- success --> closed
+                                        ^------------------ the probe fails -----------|
 
-What opens it are as many different requests as `CircuitRules.failures`, all failing since the last success: one hour
-that always fails, however often it is repeated, closes the source for nobody.
+Failures of one request alone don't open it, however often it is repeated: an hour that the source can't answer must
+not keep everybody from the others.
 
 A probe holds a lease: if its process dies, another probe may leave when the lease has run out.
 """
@@ -45,7 +45,7 @@ class CircuitRules:
     """Settings of the circuit.
 
     Attributes:
-        failures: Different requests, failing in a row, that open it.
+        failures: Failures in a row that open it, unless one request alone had all of them and they are more than one.
         cooldown: How long it stays open.
     """
 
@@ -66,7 +66,7 @@ class Circuit:
         probe: Which probe is out.
         code: Code of the last failure; None after a success.
         error: The last failure in words; None after a success.
-        failed: What failed since the last success, each request once; "" for a failure that concerns all.
+        only: The request that had all failures in a row; None if there were several, or if they concern all.
     """
 
     status: CircuitStatus = CircuitStatus.CLOSED
@@ -77,7 +77,7 @@ class Circuit:
     probe: UUID | None = None
     code: str | None = None
     error: str | None = None
-    failed: tuple[str, ...] = ()
+    only: str | None = None
 
 
 class Leave(StrEnum):
@@ -154,7 +154,7 @@ def after_failure(
     code: str,
     error: str,
     rest: timedelta = timedelta(0),
-    subject: str = "",
+    subject: str | None = None,
 ) -> Circuit:
     """The state after a failure.
 
@@ -166,7 +166,7 @@ def after_failure(
         code: Code of the failure.
         error: The failure in words.
         rest: How long the source asked to be left alone (Retry-After).
-        subject: What was asked for; "" for a failure that concerns whatever is asked.
+        subject: What was asked for; None for a failure that concerns whatever is asked.
     """
     failures = circuit.failures + 1
     opened = Circuit(
@@ -178,10 +178,11 @@ def after_failure(
         error=error,
     )
     if circuit.status is CircuitStatus.CLOSED:
-        again = subject != "" and subject in circuit.failed
-        failed = circuit.failed if again else (*circuit.failed, subject)
-        opens = len(failed) >= rules.failures or rest > LONG_REST
-        return opened if opens else replace(circuit, failures=failures, code=code, error=error, failed=failed)
+        only = subject if circuit.failures == 0 or subject == circuit.only else None
+        enough = failures >= rules.failures and (only is None or rules.failures == 1)
+        if enough or rest > LONG_REST:
+            return opened
+        return replace(circuit, failures=failures, code=code, error=error, only=only)
     if circuit.status is CircuitStatus.HALF_OPEN and probe is not None and circuit.probe == probe:
         return opened
     return circuit

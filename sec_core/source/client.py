@@ -286,7 +286,7 @@ class SourceClient:
             result = _read(endpoint, read, Answer(reply.body, self._clock.now()))
         except SourceError as error:
             # A refusal is meant for this address, whatever was asked.
-            subject = "" if isinstance(error, SourceRefused) else str(question)
+            subject = None if isinstance(error, SourceRefused) else str(question)
             permit.outcome = Failure(error.code, error.message, _rest_s(error), subject)
             raise
         permit.outcome = True

@@ -105,11 +105,11 @@ _PAUSE_LEFT = """
 """
 _CIRCUIT = (
     "select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error, "
-    "fallos_de from circuito_fuente where fuente = 'sec'"
+    "fallo_de from circuito_fuente where fuente = 'sec'"
 )
 _SET_CIRCUIT = """
     update circuito_fuente set estado = %s, fallos_seguidos = %s, abierto_en = %s, reabre_en = %s, prueba_hasta = %s,
-        prueba_de = %s, codigo_error = %s, ultimo_error = %s, fallos_de = %s
+        prueba_de = %s, codigo_error = %s, ultimo_error = %s, fallo_de = %s
     where fuente = 'sec'
 """
 
@@ -122,13 +122,13 @@ class Failure:
         code: Stable name of the failure.
         error: The failure in one line.
         rest_s: Seconds for which the source asked to be left alone (Retry-After).
-        subject: What was asked for; "" if the failure concerns whatever is asked.
+        subject: What was asked for; None if the failure concerns whatever is asked.
     """
 
     code: str
     error: str
     rest_s: float = 0.0
-    subject: str = ""
+    subject: str | None = None
 
 
 @dataclass(slots=True)
@@ -364,7 +364,7 @@ class _SharedLimits:
             after = rule(before)
             if after != before:
                 values = [getattr(after, field.name) for field in fields(Circuit)]
-                connection.execute(_SET_CIRCUIT, [after.status.value, *values[1:-1], list(after.failed)])
+                connection.execute(_SET_CIRCUIT, [after.status.value, *values[1:]])
         if before.status is not after.status:
             _log_transition(before, after)
         return after
@@ -443,7 +443,7 @@ def close_circuit(database: Database, who: str, why: str) -> Circuit:
 
 
 def _circuit(row: tuple[Any, ...]) -> Circuit:
-    return Circuit(CircuitStatus(row[0]), *row[1:-1], failed=tuple(row[-1]))
+    return Circuit(CircuitStatus(row[0]), *row[1:])
 
 
 def _at_ease(circuit: Circuit) -> bool:

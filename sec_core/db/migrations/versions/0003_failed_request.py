@@ -1,4 +1,4 @@
-"""The circuit counts different requests: one hour that always fails opens it for nobody."""
+"""One hour that always fails no longer opens the circuit: the request that failed is noted."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Note which requests failed in a row."""
+    """Note which request had all failures in a row."""
     run_sql_files("0003")
