@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, observations, parquet
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS

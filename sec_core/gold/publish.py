@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.build import EVENTS_FILE
