@@ -44,10 +44,11 @@ async def capture_month(run: Runtime, month: Month, *, wait_for_circuit: bool, f
     total = CaptureReport()
     began, sent_before = run.clock.now(), run.client.requests
     await asyncio.to_thread(run.ledger.repair, month)
+    candidates = month.hours()
+    rows_before = await asyncio.to_thread(run.ledger.rows, candidates)
     while True:
-        candidates = month.hours()
         rows = await asyncio.to_thread(run.ledger.rows, candidates)
-        hours = hours_to_ask(candidates, rows, run.clock.now(), force=force, asked_since=began)
+        hours = hours_to_ask(candidates, rows, run.clock.now(), force=force, asked_since=began, rows_before=rows_before)
         report(Step(stage="capture", month=str(month), total=len(hours)))
         logger.bind(stage="capture", month=str(month)).info("{count} hours to ask for", count=len(hours))
         try:

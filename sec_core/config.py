@@ -76,6 +76,13 @@ class Settings(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("contact")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise ValueError("it becomes part of the User-Agent: use letters without accents, on one line")
+        return value.strip() or None if value is not None else None
+
     @property
     def data(self) -> Place:
         """`data_dir`, as an absolute path if it is a folder."""

@@ -260,21 +260,23 @@ class SourceClient:
         async with self._throttle.permit() as permit:
             if permit.probe is None or question == _TIME:
                 return await self._exchange(permit, question, read)
-            # Not the question itself, which may be the one that the source can't answer.
-            try:
-                if self._answered is not None:
-                    await self._exchange(permit, self._answered, _read_hour)
-                else:
-                    await self._exchange(permit, _TIME, lambda answer: read_server_time(answer.body))
-            except SourceError as error:
-                failed = error
-            else:
-                failed = None
-        if failed is not None:
-            # The failure is the source's, not this question's.
+            failure = await self._probe(permit)
+        if failure is not None:
+            # It is the source's, not this question's.
             reopens_at = (await self._throttle.circuit()).reopens_at or self._clock.now()
-            raise CircuitOpen(f"The source still doesn't answer: {failed.message}", reopens_at=reopens_at) from failed
+            raise CircuitOpen(f"The source still doesn't answer: {failure.message}", reopens_at=reopens_at) from failure
         return await self._attempt(question, read)
+
+    async def _probe(self, permit: Permit) -> SourceError | None:
+        """Ask for an hour that was answered before, else for the time: the question at hand may be the bad one."""
+        try:
+            if self._answered is not None:
+                await self._exchange(permit, self._answered, _read_hour)
+            else:
+                await self._exchange(permit, _TIME, lambda answer: read_server_time(answer.body))
+        except SourceError as error:
+            return error
+        return None
 
     async def _exchange(self, permit: Permit, question: Question, read: Callable[[Answer], T]) -> T:
         try:
@@ -338,11 +340,11 @@ def _read(endpoint: str, read: Callable[[Answer], T], answer: Answer) -> T:
 
 
 def _title(page: bytes) -> str:
-    text = page.decode("utf-8", "replace")
-    small = text.lower()
-    start = small.find(">", small.find("<title")) + 1 if "<title" in small else len(text)
-    end = small.find("</title", start)
-    words = "".join(char if char.isprintable() else " " for char in unescape(text[start:end])).split()
+    small = page.lower()
+    begin = small.find(b">", small.find(b"<title")) + 1 if b"<title" in small else 0
+    end = small.find(b"</title", begin)
+    text = unescape(page[begin:end].decode("utf-8", "replace")) if 0 < begin < end else ""
+    words = "".join(char if char.isprintable() else " " for char in text).split()
     return f'"{" ".join(words)[:_TITLE_CHARS]}"' if words else "it has no title"
 
 
