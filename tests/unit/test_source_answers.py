@@ -43,7 +43,7 @@ def body(*rows: object) -> bytes:
     return json.dumps(rows).encode()
 
 
-def outcome(call: Callable[[], Any]) -> Any:
+def outcome(call: Callable[[], Any]) -> object:
     """What a call gives back, or its error from the source."""
     try:
         return call()
