@@ -144,7 +144,7 @@ async def test_one_hour_that_always_fails_keeps_nobody_from_the_others(
             with pytest.raises(SourceUnavailable):
                 await capture.client.hour(HOUR)
         assert (await capture.throttle.circuit()).status is CircuitStatus.CLOSED
-        assert (await capture.client.hour(HOUR + STEP)).verdict.usable
+        assert (await capture.client.hour(HOUR + STEP)).value.usable
         faults(sim, "status,status=500")
         both = await asyncio.gather(capture.client.hour(HOUR), capture.client.hour(HOUR + STEP), return_exceptions=True)
         assert {type(error) for error in both} <= {SourceUnavailable, CircuitOpen}
@@ -158,7 +158,7 @@ async def test_a_probe_asks_for_what_is_known_to_be_answered(
     clock = HastyClock()
     async with capturing(settings, clock) as fresh, capturing(settings, clock) as known:
         faults(sim)
-        assert (await known.client.hour(HOUR + STEP)).verdict.usable
+        assert (await known.client.hour(HOUR + STEP)).value.usable
         bad = "hours=2026-09-29T00..2026-09-29T00"
         for client, probe in ((fresh.client, "GetHoraServer"), (known.client, "GetPorFecha")):
             before = faults(sim, f"status,status=500,{bad}")
