@@ -32,7 +32,7 @@ class LockClass(IntEnum):
     """Whoever adds to a month's journal; by `YYYYMM`."""
 
     REQUEST_SLOT = 0x5EC2
-    """A request in flight; by the slot's number, 0 for the gate itself."""
+    """A request in flight; by the slot's number."""
 
     SILVER_MONTH = 0x5EC3
     """Whoever loads a month; by `YYYYMM`."""
