@@ -47,7 +47,7 @@ class Runtime:
 
     def body(self, capture: Capture) -> bytes:
         """Bytes of a capture, as the source sent them."""
-        return self.store.read(capture.key)
+        return self.store.read_kept(capture)
 
 
 _current: ContextVar[Runtime] = ContextVar("sec_runtime")
