@@ -115,7 +115,7 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
         for month in months:
             values = ledger.values(month.start, month.end)
             begun = time.perf_counter()
-            bodies = [Snapshot(value.hour, Shape(str(value.shape)), store.read_kept(value)) for value in values]
+            bodies = [Snapshot(value.hour, value.shape, store.read_kept(value)) for value in values if value.shape]
             read = time.perf_counter()
             rows = decode([body.body for body in bodies], Shape.DETAILED)
             decoded = time.perf_counter()

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from sec_core.db.locks import Lock, LockClass
-from sec_core.errors import DatabaseError, DatabaseUnavailable
+from sec_core.db.problems import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     Parameter = str | int | date | datetime | pl.Series
     """A series is an array in SQL."""
-
-_LOST = ("08", "57")
-"""Classes of SQLSTATE that mean a lost or refused connection."""
 
 
 class Statements:
@@ -90,14 +87,9 @@ def translated() -> Iterator[None]:
     """Raise what ADBC says in the project's words: DatabaseUnavailable for a lost connection, else DatabaseError."""
     try:
         yield
-    except adbc_driver_manager.Error as error:
-        reason = " ".join(str(error).split())
-        if error.status_code == adbc_driver_manager.AdbcStatusCode.IO or (error.sqlstate or "").startswith(_LOST):
-            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {reason}.") from error
-        raise DatabaseError(f"PostgreSQL refused a statement: {reason}.") from error
-    except OSError as error:
-        # What happens while rows stream in comes as Arrow reports it.
-        raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {' '.join(str(error).split())}.") from error
+    except (adbc_driver_manager.Error, OSError) as error:
+        # What happens while rows stream in comes as Arrow reports it: an OSError.
+        raise refusal(error) from error
 
 
 def columns(names: Iterable[str], alias: str = "") -> str:

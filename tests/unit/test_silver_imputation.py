@@ -16,9 +16,9 @@ from support.reference_rules import utc
 from sec_core.errors import StorageError
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
-from sec_core.silver.imputation import MAX_CUSTOMERS, Imputacion, customers, start_date, whole_number
+from sec_core.silver.imputation import Imputacion, start_date
 from sec_core.silver.observations import MAX_NAME, Observed, Snapshot, observe
-from sec_core.source.shapes import Shape
+from sec_core.source.shapes import MAX_CUSTOMERS, Shape, customer_count, whole_number
 
 HOUR = utc(2025, 1, 29, 15)
 TODAY = date(2025, 1, 29)
@@ -77,7 +77,7 @@ def observed(*rows: dict[str, Any], shape: Shape = Shape.DETAILED) -> Observed:
     ],
 )
 def test_rule_1_customers(value: object, expected: int | None) -> None:
-    assert customers(value) == expected
+    assert customer_count(value) == expected
     result = observed(row(CLIENTES_AFECTADOS=value))
     assert result.observations["clientes_afectados"].to_list() == [expected or 0]
     assert result.observations["imputaciones"].to_list() == [int(Imputacion.CLIENTES) if expected is None else 0]
