@@ -261,6 +261,7 @@ class SourceClient:
             if permit.probe is None or question == _TIME:
                 return await self._exchange(permit, question, read)
             # Not the question itself, which may be the one that the source can't answer.
+            failed: SourceError | None = None
             try:
                 if self._answered is not None:
                     await self._exchange(permit, self._answered, _read_hour)
@@ -268,8 +269,6 @@ class SourceClient:
                     await self._exchange(permit, _TIME, lambda answer: read_server_time(answer.body))
             except SourceError as error:
                 failed = error
-            else:
-                failed = None
         if failed is not None:
             # The failure is the source's, not this question's.
             reopens_at = (await self._throttle.circuit()).reopens_at or self._clock.now()
