@@ -27,7 +27,7 @@ from sec_core.gold.build import build_gold
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,10 @@ async def _month(settings: Settings, month: Month) -> float:
     with opened(settings) as database:
         store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)
-        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+        async with (
+            Throttle.open(database, settings, clock) as throttle,
+            SourceClient(settings, throttle, clock) as client,
+        ):
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
         load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
         build_gold(database, settings, clock)

@@ -1,7 +1,8 @@
 """Names the functions, classes, methods and properties that no product code uses: `python -m scripts.dead_code`.
 
-Fields are left out: those of payloads and records are read by their names elsewhere; ruff sees to imports. Tests don't count as use, since a
-test that keeps dead code alive is dead itself. `[tool.vulture]` in pyproject.toml lists what only seems unused.
+Fields are left out: those of payloads and records are read by their names elsewhere; ruff sees to imports. Tests don't
+count as use, since a test that keeps dead code alive is dead itself. `[tool.vulture]` in pyproject.toml lists what only
+seems unused.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _MONTH_LOCK = 0x5EC2
 """First key of the locks on single months."""
 
 
-class Session:
+class Statements:
     """Statements on one connection; the connection's owner commits."""
 
     def __init__(self, connection: Connection) -> None:
