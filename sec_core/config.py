@@ -32,6 +32,7 @@ class Settings(BaseSettings):
         event_threshold: Customers from which a comuna's hour belongs to an aggregated event.
         event_close_hours: Captured hours below the threshold that close an aggregated event.
         event_max_gap_hours: Hours without data in a row that an aggregated event outlives.
+        estimate_max_gap_hours: Hours between two loaded ones over which estimates draw a straight line.
         retention_days: Days of observations kept in the database; older months move to the archive. None keeps all.
         supabase_url: Address of the Supabase project; None publishes locally only.
         supabase_key: The project's service key.
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     event_threshold: int = Field(default=100, ge=1)
     event_close_hours: int = Field(default=2, ge=1)
     event_max_gap_hours: int = Field(default=6, ge=0)
+    estimate_max_gap_hours: int = Field(default=12, ge=1)
     retention_days: int | None = Field(default=None, ge=30)
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
     supabase_key: SecretStr | None = Field(default=None, validation_alias="SUPABASE_KEY")

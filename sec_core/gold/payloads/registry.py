@@ -35,7 +35,7 @@ class PayloadSpec:
 
 PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec("market_map", MarketMapRow, lambda f: market_map(f.events, f.customers)),
-    PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events)),
+    PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events, f.loads)),
     PayloadSpec("company_ranking", CompanyRankingRow, lambda f: company_ranking(f.events)),
     PayloadSpec("investment_roi", InvestmentRoiRow, lambda f: investment_roi(f.events, f.projects, f.newest_day)),
     PayloadSpec(
@@ -45,7 +45,9 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     ),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
     PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
-    PayloadSpec("reliability", ReliabilityRow, lambda f: reliability(f.events, f.calendar, f.hourly, f.customers)),
+    PayloadSpec(
+        "reliability", ReliabilityRow, lambda f: reliability(f.events, f.calendar, f.monthly.region_hours, f.customers)
+    ),
     PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
-    PayloadSpec("meta", MetaRow, lambda f: meta(f.events, f.loads, f.customers, f.thresholds, f.now)),
+    PayloadSpec("meta", MetaRow, meta),
 )
