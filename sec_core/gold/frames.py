@@ -12,7 +12,7 @@ import polars as pl
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
-from sec_core.silver.session import translated
+from sec_core.silver.statements import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -18,7 +18,7 @@ from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.panel import panel
 from sec_core.hours import Month
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,7 +125,7 @@ def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame,
 
     `connection` is the snapshot from which `loads` was read.
     """
-    store = SilverStore(connection, archive)
+    store = SilverTables(connection, archive)
     shapes = loads.lazy().select("hora", "forma")
     expected = dict(loads.group_by("mes").agg(pl.col("n_observaciones").sum()).iter_rows())
 

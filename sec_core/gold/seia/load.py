@@ -34,7 +34,8 @@ def load_seia(database: Database, path: Path) -> SeiaReport:
     Raises:
         InputError: The file is no export, or holds no electricity project at all; the table stays as it was.
     """
-    found = sort_rows(read_export(path))
+    sheet = read_export(path)
+    found = sort_rows(sheet)
     if not found.projects:
         raise InputError(
             f"{path.name} holds no electricity project.",
@@ -53,6 +54,10 @@ def load_seia(database: Database, path: Path) -> SeiaReport:
         without_investment=sum(project.inversion_total_mmu is None for project in whole),
         rejected=tuple(found.rejected),
     )
+    if sheet.missing:
+        logger.bind(stage="seia", code="missing_column").warning(
+            "{} has no column {}: what it would say is unknown.", path.name, ", ".join(sheet.missing)
+        )
     logger.bind(stage="seia").info(
         "{} holds {} electricity projects, {} of them in several regions; {} rows were left out.",
         path.name,
