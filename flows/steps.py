@@ -14,7 +14,7 @@ from flows.parameters import Part
 from flows.report import SyncReport
 from sec_core.bronze.capture import CaptureReport
 from sec_core.errors import SourceError
-from sec_core.silver.summary import month_figures
+from sec_core.silver.reports import month_figures
 from tasks.capture import reconcile_week
 from tasks.gold import build_gold_task
 from tasks.load import load_month_task
@@ -132,7 +132,7 @@ def describe_month(run: Runtime, month: Month, work: Work) -> SyncReport:
         events=figures.events,
         events_begun=figures.events_begun,
         imputed=figures.imputed,
-        unresolved=figures.unresolved,
+        unresolved=figures.unresolved_rows,
         loaded_hours=work.loaded.hours_loaded if work.loaded else 0,
         outputs={"bronze": str(run.settings.bronze), "silver": repr(run.database)},
         notes=list(work.notes),
@@ -147,8 +147,10 @@ def describe_month(run: Runtime, month: Month, work: Work) -> SyncReport:
         )
     if summary.differing:
         report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
-    if figures.unresolved:
-        report.notes.append(f"{figures.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
+    if figures.unresolved_rows:
+        report.notes.append(
+            f"{figures.unresolved_rows} rows carry unknown names and count as UNKNOWN: see `sec names`."
+        )
     if work.published:
         report.notes.append(work.published.line())
     return report

@@ -21,7 +21,7 @@ from sec_core.source.throttle import Throttle
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sec_core.bronze.model import Capture
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
 
 

@@ -1,7 +1,7 @@
 """The work pool and its queues as code: what may run beside what.
 
-How often the source is asked is not decided here but by the throttle that all processes share (`sec_core.source.throttle`).
-Queues only keep heavy work from filling the machine while small, punctual work waits.
+How often the source is asked is not decided here but by the throttle that all processes share
+(`sec_core.source.throttle`). Queues only keep heavy work from filling the machine while small, punctual work waits.
 """
 
 from __future__ import annotations

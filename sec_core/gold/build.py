@@ -112,13 +112,15 @@ def read_frames(
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
         exported = observations.export(gold, wanted, observations.silver_reader(connection, archive, loads, names))
+        ledger = frames.query(connection, "SELECT hora, estado, forma, n_filas FROM capturas")
         collected = frames.GoldFrames(
             loads=loads,
-            calendar=frames.hour_calendar(frames.read_ledger(connection), loads, now),
+            calendar=frames.hour_calendar(ledger, loads, now),
             customers=frames.read_customers(connection),
-            imputation=frames.read_imputation(connection),
-            regions=frames.read_regions(connection),
-            projects=frames.read_projects(connection),
+            imputation=frames.query(
+                connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
+            ),
+            projects=frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2"),
             hourly=observations.hourly(gold, sorted(wanted)),
             thresholds={
                 "umbral_evento": settings.event_threshold,

@@ -26,14 +26,9 @@ UTC_US = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a published file.
+    """A column of a published file: its description is one sentence with meaning, unit and zone.
 
-    Attributes:
-        name: Its name.
-        type: Its Arrow type.
-        description: Meaning, unit and time zone, in one sentence.
-        nullable: Whether it may be null.
-        repeats: Whether few different values make most of it, so that a dictionary saves space.
+    `repeats`: few different values make most of it, so that a dictionary saves space.
     """
 
     name: str
@@ -114,7 +109,7 @@ def write(
     title: str,
     extra: Mapping[str, str] | None = None,
 ) -> int:
-    """Write a frame whole or not at all. The same frame gives the same bytes.
+    """Write a frame whole or not at all, and return its size in bytes. The same frame gives the same bytes.
 
     Args:
         frame: Already sorted; columns by name, further ones are left out.
@@ -123,9 +118,6 @@ def write(
         columns: Order, types and descriptions.
         title: What the file is.
         extra: Further metadata of the file.
-
-    Returns:
-        Size of the file in bytes.
 
     Raises:
         StorageError: The place refused it.

@@ -28,16 +28,12 @@ NOT_CONFIGURED = "There are no Supabase settings (SUPABASE_URL, SUPABASE_KEY): G
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:
-    """What a publication did.
+    """What a publication did; `published` is False where there are no Supabase settings.
 
     Attributes:
-        published: Whether anything was sent; False where there are no Supabase settings.
         payloads: Rows of each payload.
         forced: What was lost against the earlier publication, by permission.
-        events: Rows of `interrupciones_recientes`.
-        events_written: Rows of it that were new or differed.
-        events_deleted: Rows of it that were deleted.
-        events_unarchived: Rows of it that slid out of the window but stay, since the archive lacks them.
+        events_unarchived: Rows that slid out of the window but stay, since the archive lacks them.
     """
 
     published: bool
@@ -61,16 +57,13 @@ class PublishReport:
 def publish(
     settings: Settings, clock: Clock, *, force: bool = False, sleep: Callable[[float], None] = time.sleep
 ) -> PublishReport:
-    """Publish what `gold/` holds.
+    """Publish what `gold/` holds; without a Supabase project nothing is sent and nothing fails.
 
     Args:
-        settings: `gold` and the Supabase project; without a project nothing is sent and nothing fails.
+        settings: `gold` and the Supabase project.
         clock: Gives the time of publication.
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
         sleep: Waits between attempts.
-
-    Returns:
-        What was published.
 
     Raises:
         PublicationError: Gold is missing or invalid, would lose what is published, or Supabase refused it.

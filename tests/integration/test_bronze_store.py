@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.bronze.journal import Journal
-from sec_core.bronze.ledger_rules import Outcome, Result
-from sec_core.bronze.model import Origin
+from sec_core.bronze.ledger_rules import Origin, Outcome, Result
 from sec_core.bronze.store import BodyName, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.hours import Month

@@ -18,7 +18,7 @@ from sec_core.gold.build import EVENTS_FILE, build_gold
 from sec_core.gold.observations import month_key
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.archive import Archive
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +194,7 @@ def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: 
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
     with silver.adbc() as connection:
-        SilverStore(connection, Archive(settings.archive_dir)).archive_month(AUGUST)
+        SilverTables(connection, Archive(settings.archive_dir)).archive_month(AUGUST)
     shutil.rmtree(settings.gold_dir)
     build_gold(silver, settings, FixedClock())
     assert contents(settings.gold_dir) == before

@@ -23,7 +23,7 @@ from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
-from sec_core.silver.universe_rebuild import rebuild_universe
+from sec_core.silver.universe import rebuild_universe
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 

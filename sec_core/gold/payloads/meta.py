@@ -112,7 +112,7 @@ def meta(
         loads: `cargas` with mes: hora, mes, forma, n_filas, n_observaciones.
         customers: see `universe.CUSTOMERS_SCHEMA`.
         thresholds: The fields of `Thresholds`.
-        now: The present instant, UTC.
+        now: The present instant.
     """
     shapes = (
         loads.group_by("mes")

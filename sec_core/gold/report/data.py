@@ -159,11 +159,7 @@ def monthly_instability(monthly: pl.DataFrame, customers: pl.DataFrame) -> pl.Da
 
 
 def recent_saidi(reliability: Rows, months: int = 12) -> Rows:
-    """SAIDI of the newest months by region, raw and without major event days.
-
-    Args:
-        reliability: The payload.
-        months: How many of the months with captured hours, the newest.
+    """SAIDI of the newest months with captured hours by region, raw and without major event days.
 
     Returns:
         nombre_region, serie (`all days`, `without major event days`), saidi (hours for each customer over these

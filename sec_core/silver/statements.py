@@ -31,7 +31,7 @@ _LOST = ("08", "57")
 """Classes of SQLSTATE that mean a lost or refused connection."""
 
 
-class Session:
+class Statements:
     """Statements on one connection; the connection's owner commits."""
 
     def __init__(self, connection: Connection) -> None:
