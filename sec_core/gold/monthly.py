@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold import observations
-from sec_core.gold.estimates import parts
+from sec_core.gold.estimates import PARTS_SCHEMA, parts
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.panel import comuna_hours, panel, region_hours
 from sec_core.gold.rises import STANDING_HOURS, rises, standing
@@ -41,8 +41,8 @@ REACH = timedelta(hours=STANDING_HOURS + 24)
 """How far beyond a month's borders its rows depend on observations, with some room for clock changes."""
 KINDS: Mapping[str, pl.Schema] = {
     "region_hours": pl.Schema({"mes": pl.Date(), "hora": UTC_TIME, "serie": pl.String(), "clientes": pl.Int64()}),
-    "region_parts": pl.Schema({"mes": pl.Date(), "serie": pl.String(), "observado": pl.Int64(), "suma": pl.Float64()}),
-    "comuna_parts": pl.Schema({"mes": pl.Date(), "serie": pl.String(), "observado": pl.Int64(), "suma": pl.Float64()}),
+    "region_parts": pl.Schema(PARTS_SCHEMA),
+    "comuna_parts": pl.Schema(PARTS_SCHEMA),
     "rises": pl.Schema({"mes": pl.Date(), "dia": pl.Date(), "serie": pl.String(), "subidas": pl.Int64()}),
     "standing": pl.Schema({"mes": pl.Date(), "serie": pl.String(), "quietas": pl.Int64()}),
 }
@@ -150,9 +150,6 @@ def _compute(
         made["comuna_parts"].append(parts(comuna_hours(listed), seen, comunas, [day]))
         made["rises"].append(rises(rows, names.places, loads, seen, day).with_columns(own))
         made["standing"].append(standing(rows, names.places, seen, day))
-    for kind in ("region_parts", "comuna_parts"):
-        # A sum of fractions depends on its order in the last digits.
-        made[kind] = [frame.with_columns(pl.col("suma").round(6)) for frame in made[kind]]
     return made
 
 
