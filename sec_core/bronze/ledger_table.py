@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import exc
 
 from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin, Result, better_value
-from sec_core.errors import DatabaseError, DatabaseUnavailable
+from sec_core.db.problems import refusal
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -67,17 +67,8 @@ def transaction(database: Database) -> Iterator[Cursor]:
             assert isinstance(driver, psycopg.Connection)  # noqa: S101  (the engine is made with psycopg)
             with driver.cursor(row_factory=dict_row) as cursor:
                 yield cursor
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        # No SQLSTATE, or one of connections (08) and shutdowns (57): the server went away. Others: it refused.
-        if error.sqlstate is None or error.sqlstate[:2] in {"08", "57"}:
-            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {_first_line(error)}.") from error
-        raise DatabaseError(f"PostgreSQL refused the ledger's write: {_first_line(error)}.") from error
     except (exc.DBAPIError, psycopg.Error) as error:
-        raise DatabaseError(f"PostgreSQL refused the ledger's write: {_first_line(error)}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
+        raise refusal(error) from error
 
 
 def lock_month(cursor: Cursor, month: Month) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 from loguru import logger
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.build import EVENTS_FILE
@@ -81,7 +81,7 @@ def publish(
         logger.bind(stage="publish").info(NOT_CONFIGURED)
         return PublishReport(published=False)
     gold = open_blobs(settings.gold)
-    payloads = read_payloads(gold)
+    payloads: guard.Payloads = read_payloads(gold)
     with closing(SupabaseStore(settings, sleep=sleep)) as store:
         before = store.payloads()
         events_before = store.events(recent.COLUMNS)

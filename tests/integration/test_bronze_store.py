@@ -66,7 +66,6 @@ def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path, monkeypatch:
     assert list(store.bodies(AUGUST)) == []
     store.put(NAME, b"[]")
     assert list(store.bodies(AUGUST)) == [NAME]
-    assert LocalBlobs(tmp_path).sweep("por_fecha/") == 1
     assert store.read(NAME.key) == b"[]"
 
 

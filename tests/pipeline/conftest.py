@@ -9,8 +9,9 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 from support.browser import browser
 
-from deployments.stack.server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
+from sec_core.db.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
     log = folder / "server.log"
-    process, url = start_server(settings, history_url(settings, server_url), log)
+    process, url = start_server(settings, history_of(settings, Address.parse(server_url)), log)
     try:
         wait_until_ready(process, url, log)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.

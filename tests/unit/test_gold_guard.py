@@ -53,7 +53,8 @@ def test_projects_that_were_never_imported_stay_as_they_are_published() -> None:
 
 
 def test_the_message_names_what_mends() -> None:
-    old, new = [{"formas": []}], [{"version_metodo": "2"}]
+    old: list[Any] = [{"formas": []}]
+    new: list[Any] = [{"version_metodo": "2"}]
     seia = mending(["investment_roi"], {"meta": new}, {"meta": new})
     assert "sec seia" in seia
     assert "sec status" not in seia
