@@ -112,7 +112,7 @@ def residuals(values: Floats, seen: pl.Series, hours: pl.DataFrame, mean: Floats
 
 def _largest(excesses: Floats) -> Floats:
     padded = np.vstack([excesses, np.zeros((PEAKS, excesses.shape[1]))])
-    return np.sort(padded, axis=0)[: -PEAKS - 1 : -1].T
+    return np.sort(np.partition(padded, -PEAKS, axis=0)[-PEAKS:], axis=0)[::-1].T
 
 
 class Tail(NamedTuple):
