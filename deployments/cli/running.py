@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from sec_core.config import load_settings
-from sec_core.db.database import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -87,6 +86,8 @@ def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     prepare_environment(settings)
     own = not _stack_is_up(settings)
+    from sec_core.db.database import address_of
+
     with prefect_api(settings, address_of(settings)):
         # Prefect reads its environment when it is imported.
         from deployments.stack.limits import make_source_limit

@@ -20,7 +20,7 @@ from obstore.store import S3Store
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.access import load_access
+from sec_core.blobs.access import StoreAccess
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.place import width
@@ -56,7 +56,7 @@ class ObjectBlobs(Blobs):
 
     def __init__(self, place: StoreUrl) -> None:
         self._place = place
-        access = load_access()
+        access = StoreAccess.read()
         with self._translated():
             self._store = _connect(str(place), access.unencrypted, tuple(access.config().items()))
 

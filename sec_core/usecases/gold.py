@@ -15,7 +15,8 @@ from sqlalchemy import text
 import sec_core
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.open import open_blobs, width
+from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import width
 from sec_core.hours import open_hour
 from sec_core.silver.version import silver_version
 from sec_core.usecases.progress import Step, report
