@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from sec_core.blobs.place import StoreUrl, open_blobs
-from sec_core.blobs.probe import try_out
+from sec_core.blobs.open import open_blobs, try_out
+from sec_core.blobs.place import StoreUrl
 from sec_core.bronze.ledger import Ledger
 from sec_core.db.database import open_database
 from sec_core.errors import CircuitOpen, DatabaseError, SourceError, StorageError

@@ -9,7 +9,8 @@ import adbc_driver_manager
 import polars as pl
 import pyarrow as pa
 
-from sec_core.errors import DatabaseError, DatabaseUnavailable
+from sec_core.db.locks import Lock, LockClass
+from sec_core.db.problems import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
     Parameter = str | int | date | datetime | pl.Series
     """A series is an array in SQL."""
-
-_EVENTS_LOCK = 7_301_946_023
-"""Events reach over months, so they are derived by one load at a time, in any process, for a fraction of a second."""
-_ALL_MONTHS_LOCK = 7_301_946_024
-_MONTH_LOCK = 0x5EC2
-"""First key of the locks on single months."""
-_LOST = ("08", "57")
-"""Classes of SQLSTATE that mean a lost or refused connection."""
 
 
 class Statements:
@@ -78,12 +71,12 @@ class Statements:
             alone: Wait until no other load writes to any month, for what touches several.
         """
         kind = "" if alone else "_shared"
-        self._take(f"pg_advisory_xact_lock{kind}({_ALL_MONTHS_LOCK})")
-        self._take(f"pg_advisory_xact_lock({_MONTH_LOCK}, {month.year * 100 + month.month})")
+        self._take(f"pg_advisory_xact_lock{kind}({Lock.ALL_MONTHS:d})")
+        self._take(f"pg_advisory_xact_lock({LockClass.SILVER_MONTH:d}, {month.year * 100 + month.month})")
 
     def lock_events(self) -> None:
         """Wait until nobody else derives events; held until the transaction ends."""
-        self._take(f"pg_advisory_xact_lock({_EVENTS_LOCK})")
+        self._take(f"pg_advisory_xact_lock({Lock.EVENTS:d})")
 
     def _take(self, lock: str) -> None:
         self.execute(f"select 1 from (select {lock}) as held")
@@ -94,14 +87,9 @@ def translated() -> Iterator[None]:
     """Raise what ADBC says in the project's words: DatabaseUnavailable for a lost connection, else DatabaseError."""
     try:
         yield
-    except adbc_driver_manager.Error as error:
-        reason = " ".join(str(error).split())
-        if error.status_code == adbc_driver_manager.AdbcStatusCode.IO or (error.sqlstate or "").startswith(_LOST):
-            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {reason}.") from error
-        raise DatabaseError(f"PostgreSQL refused a statement: {reason}.") from error
-    except OSError as error:
-        # What happens while rows stream in comes as Arrow reports it.
-        raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {' '.join(str(error).split())}.") from error
+    except (adbc_driver_manager.Error, OSError) as error:
+        # What happens while rows stream in comes as Arrow reports it: an OSError.
+        raise refusal(error) from error
 
 
 def columns(names: Iterable[str], alias: str = "") -> str:
