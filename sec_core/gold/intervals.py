@@ -153,7 +153,7 @@ def _tail(single: Floats, double: Floats, count: float, step: float) -> Tail:
     hill = 1 / float(np.mean(np.log(peaks[:chosen] / threshold)) or 1e-9)
     index = (hill * chosen + USUAL_INDEX * USUAL_WEIGHT) / (chosen + USUAL_WEIGHT)
     wide = float(peaks[min(max(int(count * 0.005), TAIL_LEAST), len(peaks) // 2)])
-    again = (double > wide).sum() / (single > wide).sum() - CHANCE
+    again = (double > wide).sum() / max((single > wide).sum(), 1) - CHANCE
     lasting = -step / np.log(np.clip(again, 0.005, 0.95))
     return Tail(threshold, chosen / count, float(np.clip(index, 0.8, 3)), float(lasting), step)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 from loguru import logger
 
-from sec_core.errors import PublicationError, PublicationUnavailable
+from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +35,6 @@ BATCH = 2000
 _EVENTS = "interrupciones_recientes"
 SCHEMA_FILE = "deployments/supabase/schema.sql"
 _WRONG_KEY = "Set SUPABASE_KEY to the project's service key (service_role), and SUPABASE_URL to the same project."
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 _MISSING = frozenset({"42P01", "PGRST205", "PGRST204", "PGRST202", "42703", "42883"})
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
@@ -162,7 +161,7 @@ class SupabaseStore:
 
 
 def _explain(what: str, status: int, code: str, message: str) -> PublicationError:
-    if status in _TRANSIENT_STATUS:
+    if is_transient_status(status):
         return PublicationUnavailable(f"Supabase answered {status} ({what}).")
     if status == httpx.codes.UNAUTHORIZED and code != "42501":
         return PublicationError("Supabase does not accept the key.", next_step=_WRONG_KEY)
