@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measuring import apart, opened, size_of
 from benchmarks.results import Figure
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold, read_frames
 from sec_core.gold.payloads.registry import PAYLOADS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from deployments.stack.processes import Part
-from deployments.stack.server import answers, history_url, prepare_environment, start_server, wait_until_ready
+from deployments.stack.server import answers, history_of, prepare_environment, start_server, wait_until_ready
 from deployments.stack.worker import TICK_S, until_told_to_end
 from sec_core.db.database import open_database
 
@@ -30,10 +30,10 @@ def run_server(settings: Settings, *, host: str, port: int) -> None:
     ended = until_told_to_end()
     prepare_environment(settings)
     database = open_database(settings)
-    url = database.url
+    address = database.address
     database.dispose()
     log, api = settings.logs_dir / "prefect-server.log", f"http://127.0.0.1:{port}/api"
-    history = history_url(settings, url)
+    history = history_of(settings, address)
     server = Part(
         "The Prefect server",
         lambda: start_server(settings, history, log, port=port, host=host)[0],

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.config import Settings
+    from sec_core.db.address import Address
 
 DATABASE = "prefect"
 _READY_TIMEOUT_S = 120
@@ -60,6 +61,7 @@ def prepare_environment(settings: Settings) -> None:
     """
     defaults = {
         "PREFECT_HOME": str(settings.prefect_dir),
+        "PREFECT_LOCAL_STORAGE_PATH": str(settings.results_dir),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # Runs are forgotten after 90 days, events sooner: Prefect's own tables stay small.
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -79,12 +81,12 @@ def prepare_environment(settings: Settings) -> None:
 
 
 @contextmanager
-def prefect_api(settings: Settings, database_url: str) -> Iterator[str]:
+def prefect_api(settings: Settings, database: Address) -> Iterator[str]:
     """Make a Prefect API reachable for the runs inside the block, and its address known to Prefect.
 
     Args:
         settings: Settings of the run.
-        database_url: PostgreSQL in which a server of our own keeps its history.
+        database: PostgreSQL in which a server of our own keeps its history.
 
     Yields:
         Address of the API.
@@ -98,7 +100,7 @@ def prefect_api(settings: Settings, database_url: str) -> Iterator[str]:
         yield configured
         return
     running = running_api(settings)
-    with nullcontext(running) if running else _own_server(settings, database_url) as url:
+    with nullcontext(running) if running else _own_server(settings, database) as url:
         os.environ["PREFECT_API_URL"] = url
         try:
             yield url
@@ -137,9 +139,9 @@ def answers(url: str, timeout_s: float = 5) -> bool:
 
 
 @contextmanager
-def _own_server(settings: Settings, database_url: str) -> Iterator[str]:
+def _own_server(settings: Settings, database: Address) -> Iterator[str]:
     log = settings.logs_dir / "prefect-server.log"
-    process, url = start_server(settings, history_url(settings, database_url), log)
+    process, url = start_server(settings, history_of(settings, database), log)
     try:
         wait_until_ready(process, url, log)
         since = datetime.now(UTC)
@@ -151,10 +153,10 @@ def _own_server(settings: Settings, database_url: str) -> Iterator[str]:
         stop_process(process)
 
 
-def history_url(settings: Settings, database_url: str) -> str | None:
-    """SQLAlchemy address of Prefect's database: `prefect` beside ours; None for SQLite where we may not make it."""
+def history_of(settings: Settings, database: Address) -> Address | None:
+    """Address of Prefect's database: `prefect` beside ours; None for SQLite where we may not make it."""
     try:
-        url = embedded.ensure_database(database_url, DATABASE)
+        return embedded.ensure_database(database, DATABASE)
     except DatabaseError as error:
         if settings.database_url is None:
             raise
@@ -164,17 +166,16 @@ def history_url(settings: Settings, database_url: str) -> str | None:
             error=error.message,
         )
         return None
-    return url.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
 def start_server(
-    settings: Settings, history: str | None, log: Path, *, port: int | None = None, host: str = "127.0.0.1"
+    settings: Settings, history: Address | None, log: Path, *, port: int | None = None, host: str = "127.0.0.1"
 ) -> tuple[subprocess.Popen[bytes], str]:
     """Start a Prefect server; of several on one database, one after the other.
 
     Args:
         settings: Gives Prefect's folder.
-        history: SQLAlchemy address of its database; None for SQLite.
+        history: Its database; None for SQLite.
         log: Where its output goes.
         port: TCP port; None for a free one.
         host: Address to listen on. Anything but loopback is for containers, whose ports are published on loopback.
@@ -195,11 +196,12 @@ def start_server(
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
     if history is not None:
-        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = history
+        url_of_history, variables = history.asyncpg()
+        environment |= {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url_of_history, **variables}
     log.parent.mkdir(parents=True, exist_ok=True)
     settings.prefect_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    turn = _take_turn(history.replace("+asyncpg", "", 1)) if history is not None else None
+    turn = _take_turn(history) if history is not None else None
     process = start_process(command, environment, log)
     if turn is not None:
         # The turn ends when the server is ready or has failed, whoever waits for it.
@@ -207,7 +209,7 @@ def start_server(
     return process, url
 
 
-def _take_turn(url: str) -> psycopg.Connection[tuple[object, ...]] | None:
+def _take_turn(history: Address) -> psycopg.Connection[tuple[object, ...]] | None:
     """Wait until no other server is starting on this database: Prefect's tables and block types are made at start.
 
     The turn ends with the connection, also when this process dies. Nobody waits inside a statement: Prefect builds
@@ -215,10 +217,10 @@ def _take_turn(url: str) -> psycopg.Connection[tuple[object, ...]] | None:
     server says so itself when it starts, and whoever supervises it starts it again.
     """
     try:
-        connection = psycopg.connect(url, autocommit=True)
+        connection = history.connect(autocommit=True)
         while connection.execute("select pg_try_advisory_lock(%s)", (_STARTING,)).fetchone() != (True,):
             time.sleep(_DRAIN_STEP_S)
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, DatabaseError) as error:
         logger.bind(stage="stack", code=PrefectServerError.code).warning(
             "the Prefect server is started without its database: {reason}", reason=str(error).splitlines()[0]
         )

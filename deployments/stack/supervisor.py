@@ -22,7 +22,7 @@ from deployments.stack.server import (
     answers,
     api_client,
     free_port,
-    history_url,
+    history_of,
     prepare_environment,
     start_process,
     start_server,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
+    from sec_core.db.address import Address
 
 _READY_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 90
@@ -106,18 +107,18 @@ class Stack:
             private.mkdir(parents=True, exist_ok=True)
             private.chmod(0o700)
         database = open_database(self._settings)
-        url = database.url
+        address = database.address
         database.dispose()
-        self._log.info("PostgreSQL is ready: {database}", database=str(database))
+        self._log.info("PostgreSQL is ready: {database}", database=str(address))
         port = _port(self._options.ui_port)
         self._ui = f"http://127.0.0.1:{port}"
-        self._start_server(history_url(self._settings, url), port)
+        self._start_server(history_of(self._settings, address), port)
         self._apply()
         self._start_worker()
         self._ready = True
         self._write()
 
-    def _start_server(self, history: str | None, port: int) -> None:
+    def _start_server(self, history: Address | None, port: int) -> None:
         log, api = self._settings.logs_dir / "prefect-server.log", f"{self._ui}/api"
         server = Part(
             "The Prefect server",

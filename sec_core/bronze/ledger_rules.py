@@ -6,18 +6,39 @@ database keeps the running result, the journal keeps the lines, and both give th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sec_core.bronze.model import HourState, Origin
 from sec_core.hours import HOUR
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+
+class HourState(StrEnum):
+    """State of an hour in the ledger (column `estado`); an hour without a row is `PENDING`."""
+
+    PENDING = "pending"
+    CAPTURED = "captured"
+    EMPTY = "empty"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+
+class Origin(StrEnum):
+    """Where a body came from (column `origen`)."""
+
+    SEC = "sec"
+    LEGACY = "legacy"
+
+
+DAMAGED: Final = "dañado"
+"""`code` of an hour whose value was lost: the kept body is not what was kept, and the hour is to be asked for again."""
 
 SUSPECT_SHARE: Final = 0.1
 SUSPECT_NEIGHBOUR_ROWS: Final = 20
@@ -37,11 +58,12 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A body kept in Bronze, as the ledger describes it.
+class Capture:
+    """A body kept in Bronze, as the ledger describes it: a revision of its hour.
 
     Attributes:
-        captured_at: When the answer was received, UTC.
+        hour: The hour asked for, UTC instant of its beginning.
+        captured_at: When the answer was received, UTC; with the origin it identifies the revision within its hour.
         origin: Where it came from.
         key: Its name in the Bronze store.
         sha256: Hex digest of the bytes as received.
@@ -51,6 +73,7 @@ class Body:
         shape: Its shape; None for `[]` and for quarantined bodies.
     """
 
+    hour: datetime
     captured_at: datetime
     origin: Origin
     key: str
@@ -69,19 +92,19 @@ class Outcome:
         hour: The hour asked for, UTC instant of its beginning.
         at: When the outcome was known, UTC.
         result: What it came to.
-        body: The body that was kept; None when nothing new was kept (a failure, or an answer held already).
+        capture: The body that was kept; None when nothing new was kept (a failure, or an answer held already).
         asked: Whether the source was asked (an import of older captures is no asking).
         code: Stable name of the error, for failures.
         error: One line about the failure, or why the body is in quarantine.
         suspect: Whether the answer still looks like a corrupt cycle after it was asked for again.
         national_total: Customers of the whole country by the `Get` series (`Result.NATIONAL` only).
-        relearned: The body came out of quarantine because the code has learned its shape; it is no new revision.
+        relearned: A body that is kept already is seen otherwise, its shape learned or its damage found: no revision.
     """
 
     hour: datetime
     at: datetime
     result: Result
-    body: Body | None = None
+    capture: Capture | None = None
     asked: bool = True
     code: str | None = None
     error: str | None = None
@@ -113,7 +136,7 @@ class LedgerRow:
 
     hour: datetime
     state: HourState = HourState.PENDING
-    value: Body | None = None
+    value: Capture | None = None
     revisions: int = 0
     asked: int = 0
     first_asked: datetime | None = None
@@ -133,16 +156,16 @@ class LedgerRow:
         return self.national_total - self.value.customers
 
 
-def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
-    """Add an outcome to an hour's row.
+def fold(row: LedgerRow, outcome: Outcome, kept: Iterable[Capture] = ()) -> LedgerRow:
+    """Add an outcome to an hour's row (`LedgerRow(hour)` for an hour never heard of).
 
     Args:
-        row: What was known before; `LedgerRow(hour)` for an hour never heard of.
+        row: What was known before.
         outcome: What happened next.
-
-    Returns:
-        What is known after it.
+        kept: The hour's bodies after it; only needed where a body turned out to be damaged.
     """
+    if outcome.code == DAMAGED and outcome.capture is not None:
+        return _fold_damage(row, outcome, outcome.capture.key, kept)
     if outcome.result is Result.NATIONAL:
         return replace(row, national_total=outcome.national_total)
     if outcome.asked:
@@ -158,17 +181,27 @@ def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
             row,
             state=state,
             failures=row.failures + 1,
-            code=outcome.code,
+            code=DAMAGED if row.code == DAMAGED else outcome.code,
             error=outcome.error,
             suspect=row.suspect or (outcome.suspect and row.value is not None),
         )
     return _fold_answer(row, outcome)
 
 
+def _fold_damage(row: LedgerRow, outcome: Outcome, key: str, kept: Iterable[Capture]) -> LedgerRow:
+    if row.value is None or row.value.key != key:
+        return row
+    value: Capture | None = None
+    for other in kept:
+        value = better_value(value, other)
+    state = HourState.QUARANTINED if value is None else HourState.CAPTURED
+    return replace(row, state=state, value=value, code=DAMAGED, error=outcome.error, suspect=False)
+
+
 def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
     value = row.value
-    if outcome.body is not None:
-        value = better_value(value, outcome.body)
+    if outcome.capture is not None:
+        value = better_value(value, outcome.capture)
     answered = HourState(outcome.result.value)
     state = HourState.CAPTURED if value is not None else answered
     empty_since = None
@@ -179,7 +212,7 @@ def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
         row,
         state=state,
         value=value,
-        revisions=row.revisions + (outcome.body is not None and not outcome.relearned),
+        revisions=row.revisions + (outcome.capture is not None and not outcome.relearned),
         empty_since=empty_since,
         failures=0 if outcome.asked else row.failures,
         code=outcome.code if quarantined else None,
@@ -188,7 +221,7 @@ def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
     )
 
 
-def better_value(held: Body | None, new: Body) -> Body | None:
+def better_value(held: Capture | None, new: Capture) -> Capture | None:
     """Which of two bodies is an hour's value: detailed before aggregated, then the newer one.
 
     Bodies without a known shape (`[]`, quarantined) never are a value.
@@ -200,9 +233,9 @@ def better_value(held: Body | None, new: Body) -> Body | None:
     return max(held, new, key=_value_rank)
 
 
-def _value_rank(body: Body) -> tuple[bool, datetime, str, str]:
+def _value_rank(capture: Capture) -> tuple[bool, datetime, str, str]:
     # Origin and hash only break ties of the clock, so that the order of arrival never decides.
-    return (body.shape is Shape.DETAILED, body.captured_at, body.origin.value, body.sha256)
+    return (capture.shape is Shape.DETAILED, capture.captured_at, capture.origin.value, capture.sha256)
 
 
 def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
@@ -211,13 +244,14 @@ def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
     A body that two lines name counts once: its second line is skipped (a line written again after a kill).
     """
     rows: dict[datetime, LedgerRow] = {}
-    keys: set[str] = set()
+    kept: dict[datetime, dict[str, Capture]] = defaultdict(dict)
     for outcome in outcomes:
-        if outcome.body is not None:
-            if outcome.body.key in keys and not outcome.relearned:
+        of_hour = kept[outcome.hour]
+        if outcome.capture is not None:
+            if outcome.capture.key in of_hour and not outcome.relearned:
                 continue
-            keys.add(outcome.body.key)
-        rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome)
+            of_hour[outcome.capture.key] = outcome.capture
+        rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome, of_hour.values())
     return rows
 
 
@@ -244,3 +278,8 @@ def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timede
     return bool(neighbours) and all(
         count >= SUSPECT_NEIGHBOUR_ROWS and rows_of[hour] < SUSPECT_SHARE * count for count in neighbours
     )
+
+
+def clean(text: str | None) -> str | None:
+    """A text that PostgreSQL takes and a person can read in a table."""
+    return None if text is None else text.replace("\x00", "\\x00")[:1000]

@@ -7,16 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One published figure.
-
-    Attributes:
-        key: Its anchor.
-        name: What people call it.
-        formula: How it is computed.
-        unit: Its unit.
-        source: Where its parts come from.
-        note: What to beware of; may be empty.
-    """
+    """One published figure; `key` is its anchor, `note` says what to beware of."""
 
     key: str
     name: str

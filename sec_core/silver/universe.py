@@ -1,4 +1,4 @@
-"""The customer universe: customers by region and month, and the cap that follows from it.
+"""The customers of regions (the denominators): kept as answered, made again from Bronze, and the caps that follow.
 
 What the SEC answers is kept as it is, with the month that it says it describes (`PERIODO_STAR`). Beside it, as an
 estimate named so, each region's figure is scaled such that the regions sum to the national total: for indices, never
@@ -8,26 +8,33 @@ for the cap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
+from loguru import logger
+from sqlalchemy import text
 
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
-from sec_core.reference.tables import COUNTRY_CODE
+from sec_core.reference.tables import COUNTRY_CODE, regiones
 from sec_core.silver.cap import cap
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observations import HORA
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
+from sec_core.source.answers import read_country, read_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
+    from sec_core.bronze.store import AnswerName, BronzeStore
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
-    from sec_core.source.customers import RegionCustomers
+    from sec_core.source.answers import RegionCustomers
+
+T = TypeVar("T")
 
 FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
@@ -38,6 +45,7 @@ FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "clientes_estimados": pl.Int64(),
 }
 """Columns of `clientes_regionales`."""
+_KNOWN = text("select codigo_region, clientes from clientes_regionales where mes = :month")
 _CAPPED = ("hash_id", "clientes_afectados", "clientes_afectados_crudo", "imputaciones", "topado", "meses_denominador")
 
 
@@ -139,6 +147,16 @@ def store_universe(
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
 
 
+def known_universe(database: Database, month: Month) -> UniverseReport | None:
+    """What is kept of a month, if that is every region; `events_changed` is 0."""
+    with database.engine.connect() as connection:
+        known = {code: int(count) for code, count in connection.execute(_KNOWN, {"month": month.first_day})}
+    national = known.pop(COUNTRY_CODE, None)
+    if len(known) < len(default_names().region_codes()):
+        return None
+    return UniverseReport(month, len(known), sum(known.values()), national, events_changed=0)
+
+
 def write_universe(database: Database, rows: pl.DataFrame) -> int:
     """Keep rows of `figures`, of two for one month and region the newer; returns how many events changed by it.
 
@@ -146,31 +164,110 @@ def write_universe(database: Database, rows: pl.DataFrame) -> int:
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     with database.adbc() as connection:
-        store = SilverStore(connection)
-        store.lock_events()
-        store.write_universe(rows)
-        return _recap(store)
+        tables = SilverTables(connection)
+        tables.lock_events()
+        tables.write_universe(rows)
+        return _recap(tables)
 
 
-def recap(database: Database) -> int:
-    """Cap all events again by the customers now known; returns how many changed.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
-    with database.adbc() as connection:
-        store = SilverStore(connection)
-        store.lock_events()
-        return _recap(store)
-
-
-def _recap(store: SilverStore) -> int:
+def _recap(tables: SilverTables) -> int:
     columns = ("id_geografia", "hora_maximo", "inicio", *_CAPPED)
     schema = {name: EVENT_SCHEMA[name] for name in columns}
-    events = store.query(f"select {', '.join(columns)} from fact_interrupciones where id_geografia <> 0", schema)
-    capped = cap(events, store.universe()).select(pl.col(name).cast(kind) for name, kind in schema.items())
+    events = tables.query(f"select {', '.join(columns)} from fact_interrupciones where id_geografia <> 0", schema)
+    capped = cap(events, tables.universe()).select(pl.col(name).cast(kind) for name, kind in schema.items())
     changed = capped.join(events, on=list(columns), how="anti", nulls_equal=True)
     if changed.height:
-        store.update_caps(changed.select(_CAPPED))
-        store.refresh_caps(changed["inicio"].dt.convert_time_zone("America/Santiago").dt.date().dt.month_start())
+        tables.update_caps(changed.select(_CAPPED))
+        tables.refresh_caps(changed["inicio"].dt.convert_time_zone("America/Santiago").dt.date().dt.month_start())
     return changed.height
+
+
+ASKING_LASTS: Final = timedelta(days=1)
+"""Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The answers of one asking: of each region, and of the country, which is asked for last.
+
+    Attributes:
+        regions: An answer for each region.
+        country: The answer for the country; when it was received dates the asking.
+    """
+
+    regions: tuple[AnswerName, ...]
+    country: AnswerName
+
+
+def newest_askings(
+    regional: Sequence[AnswerName], national: Sequence[AnswerName], codes: Collection[str]
+) -> dict[Month, Asking]:
+    """The newest whole asking of each month. Pure.
+
+    Args:
+        regional: Answers of `GetClientesRegional`, their subjects being codes of regions.
+        national: Answers of `GetClientesNacional`.
+        codes: Codes of all regions that are asked for.
+
+    Returns:
+        By the month in Chile in which the asking ended. One that broke off before its end is left out, as it was then.
+    """
+    found: dict[Month, Asking] = {}
+    for country in sorted(national):
+        ended = country.received_at
+        newest = {
+            answer.subject: answer
+            for answer in sorted(regional)
+            if ended - ASKING_LASTS < answer.received_at <= ended and answer.subject in codes
+        }
+        if len(newest) == len(codes):
+            found[Month.of(ended)] = Asking(tuple(newest[code] for code in sorted(codes)), country)
+    return found
+
+
+def rebuild_universe(database: Database, store: BronzeStore, names: Names | None = None) -> int:
+    """Make `clientes_regionales` again from Bronze, and bring the caps that depend on it up to date.
+
+    Args:
+        database: The database.
+        store: Bronze.
+        names: Resolver of regions; that of the reference files unless given.
+
+    Returns:
+        For how many months Bronze holds figures. Newer figures in the table stay.
+
+    Raises:
+        StorageError: An answer is missing or damaged.
+        UnexpectedBody: A region is unknown; nothing is written.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    resolver = default_names() if names is None else names
+    codes = {region.codigo for region in regiones()}
+    regional = _readable(store, "GetClientesRegional", read_regions)
+    national = _readable(store, "GetClientesNacional", read_country)
+    askings = newest_askings(list(regional), list(national), codes)
+    if not askings:
+        return 0
+    rows = [
+        figures(
+            [region for answer in asking.regions for region in regional[answer]],
+            national[asking.country],
+            asking.country.received_at,
+            resolver,
+        )
+        for asking in askings.values()
+    ]
+    changed = write_universe(database, pl.concat(rows))
+    logger.bind(stage="universe").info("{} months of customers from Bronze; {} events changed", len(askings), changed)
+    return len(askings)
+
+
+def _readable(store: BronzeStore, endpoint: str, read: Callable[[bytes], T]) -> dict[AnswerName, T]:
+    """What the kept answers say; one with a value that can't be, as older versions kept them, is passed over."""
+    found: dict[AnswerName, T] = {}
+    for answer in store.answers(endpoint):
+        try:
+            found[answer] = read(store.read(answer.key))
+        except ValueError as error:
+            logger.bind(stage="universe", code="odd_value").warning("{} is passed over: {}", answer.key, error)
+    return found

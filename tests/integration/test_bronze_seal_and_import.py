@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_rules import HourState, Origin
 from sec_core.bronze.legacy import hour_of, import_legacy, scraped_at
-from sec_core.bronze.model import HourState, Origin
 from sec_core.bronze.record import Finding
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import pack
@@ -63,7 +63,7 @@ def ledger(database: Database, store: BronzeStore) -> Ledger:
 
 
 def bodies_of(ledger: Ledger, store: BronzeStore) -> dict[str, bytes]:
-    return {key: store.read(key) for key in sorted(ledger.hashes(MONTH))}
+    return {key: store.read(key) for key in (each.key for each in ledger.kept(MONTH))}
 
 
 def settle(ledger: Ledger) -> None:

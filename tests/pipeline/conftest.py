@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
 from support.browser import browser
 
-from deployments.stack.server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.limits import make_source_limit
+from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
+from sec_core.db.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +36,17 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
     log = folder / "server.log"
-    process, url = start_server(settings, history_url(settings, server_url), log)
+    process, url = start_server(settings, history_of(settings, Address.parse(server_url)), log)
     try:
         wait_until_ready(process, url, log)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+        values = {
+            PREFECT_API_URL: url,
+            PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+            PREFECT_LOCAL_STORAGE_PATH: settings.results_dir,
+        }
+        with temporary_settings(values):
+            asyncio.run(make_source_limit(settings))
             yield url
             APILogWorker.drain_all(timeout=10)
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from deployments.stack.server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
 
 if TYPE_CHECKING:
     import pytest
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"{database.url.rpartition('/')[2]}_prefect"
+    name = f"{database.address.parameters['dbname']}_prefect"
     monkeypatch.setattr("deployments.stack.server.DATABASE", name)
     settings = make_settings()
     prepare_environment(settings)
 
     def start(number: int) -> bool:
         log = settings.logs_dir / f"server-{number}.log"
-        process, url = start_server(settings, history_url(settings, database.url), log)
+        process, url = start_server(settings, history_of(settings, database.address), log)
         try:
             wait_until_ready(process, url, log)
         finally:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sec_core.bronze.model import Capture, Origin
+from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.hours import CHILE, from_wall
 from sec_core.reference import tables
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sec_core.db.database import Database
@@ -39,6 +40,11 @@ class MemoryBronze:
     held: dict[datetime, Capture] = field(default_factory=dict)
     revision: int = 0
 
+    def set_aside(self, damaged: Mapping[Capture, str]) -> None:
+        """Forget bodies that are not what was kept."""
+        for capture in damaged:
+            self.held.pop(capture.hour)
+
     def put(self, hour: datetime, shape: Shape, body: bytes) -> Capture:
         """Make a body the value of an hour."""
         rows = orjson.loads(body)
@@ -51,6 +57,7 @@ class MemoryBronze:
             origin=Origin.SEC,
             key=sha256,
             sha256=sha256,
+            size=len(body),
             rows=len(rows),
             customers=0,
         )

@@ -1,0 +1,75 @@
+"""Stretches of a month, of both shapes, and which of them a change of some of its hours can touch. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.silver import aggregated, detailed
+from sec_core.silver.stretches import rows_only_in
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from sec_core.silver.timeline import EventRules
+
+KEY = detailed.KEY
+"""What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
+
+
+def month_stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: EventRules, month: date) -> pl.DataFrame:
+    """Stretches of both shapes, each key's from its own observations alone.
+
+    Args:
+        observations: Observations of the month, by `observations.OBSERVATION_SCHEMA`; of some keys all of them.
+        usable: The month's hours that make aggregated events, by `timeline.usable_hours`.
+        rules: Rules of aggregated events.
+        month: First day of the month.
+
+    Returns:
+        Rows by `stretches.STRETCH_SCHEMA`.
+    """
+    has_start = pl.col("fecha_inicio").is_not_null()
+    return pl.concat(
+        [
+            aggregated.stretches(observations.filter(~has_start), usable, rules, month),
+            detailed.stretches(observations.filter(has_start), month),
+        ]
+    )
+
+
+def keys_differing(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Keys of which some hours list something else than before.
+
+    Args:
+        before: Observations of these hours as they were.
+        now: The same as they are.
+    """
+    old, new = before.drop("n_filas"), now.drop("n_filas")
+    return pl.concat([rows_only_in(old, new), rows_only_in(new, old)]).select(KEY).unique()
+
+
+def keys_touched(
+    before: pl.DataFrame, changed: pl.DataFrame, usable_before: pl.DataFrame, usable: pl.DataFrame
+) -> pl.DataFrame | None:
+    """Keys whose stretches can differ after some hours of a month were replaced.
+
+    Args:
+        before: The month's stretches before.
+        changed: Keys of which these hours list something else than before, and all that hours list that were loaded
+            but not usable, and now are.
+        usable_before: The month's usable hours before.
+        usable: The same now.
+
+    Returns:
+        Different `KEY`s; None where any can: usable hours came or went elsewhere than at the end. With hours added at
+        the end all ranks and runs stay, and what they add to a comuna that they do not list is that figures kept for
+        the month's far border may no longer matter.
+    """
+    if not usable.head(usable_before.height).equals(usable_before):
+        return None
+    keys = [changed]
+    if usable.height > usable_before.height:
+        keys.append(before.filter(pl.col("primera_hora").is_null()).select(KEY))
+    return pl.concat(keys).unique()

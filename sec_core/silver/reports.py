@@ -1,0 +1,170 @@
+"""Unresolved spellings with the nearest known name as a suggestion, which is never applied by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from sec_core.reference import tables
+from sec_core.reference.names import default_names, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sec_core.db.database import Database
+    from sec_core.hours import Month
+    from sec_core.reference.names import Names
+
+_LOADED = text("""
+    select count(*) as hours, coalesce(sum(n_filas), 0) as rows, coalesce(sum(n_observaciones), 0) as observations,
+        coalesce(sum(clientes), 0) as customers
+    from cargas where hora >= :first and hora < :last
+""")
+_EVENTS = text("""
+    select count(*) as listed, count(*) filter (where inicio >= :first and inicio < :last) as begun
+    from fact_interrupciones where primera_hora < :last and ultima_hora >= :first
+""")
+_IMPUTED = text("select regla, filas from calidad_imputacion where mes = :month order by regla")
+_UNRESOLVED = text("""
+    select coalesce(sum(n_filas), 0) from nombres_no_resueltos
+    where hora >= :first and hora < :last and (nombre <> '' or nombre_region <> '')
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFigures:
+    """What Silver holds of a month.
+
+    Attributes:
+        hours: Hours loaded.
+        rows: Rows of their captures.
+        observations: Observations that these became.
+        customers: Sum of customers over the rows.
+        events: Events with an hour in the month.
+        events_begun: Those of them that begin in it, which Gold counts under this month.
+        imputed: Rows (events for the cap) touched by each rule, by the rule's name.
+        unresolved_rows: Rows with a name, which is not blank, that did not resolve.
+    """
+
+    hours: int
+    rows: int
+    observations: int
+    customers: int
+    events: int
+    events_begun: int
+    imputed: dict[str, int]
+    unresolved_rows: int
+
+
+def month_figures(database: Database, month: Month) -> MonthFigures:
+    """Read the figures of a month.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    window = {"first": month.start, "last": month.end}
+    with database.engine.connect() as connection:
+        loaded = connection.execute(_LOADED, window).one()
+        events = connection.execute(_EVENTS, window).one()
+        return MonthFigures(
+            hours=loaded.hours,
+            rows=int(loaded.rows),
+            observations=int(loaded.observations),
+            customers=int(loaded.customers),
+            events=events.listed,
+            events_begun=events.begun,
+            imputed={row.regla: row.filas for row in connection.execute(_IMPUTED, {"month": month.first_day})},
+            unresolved_rows=int(connection.execute(_UNRESOLVED, window).scalar_one()),
+        )
+
+
+LEAST_SIMILARITY = 60.0
+"""Below this a suggestion would mislead."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnresolvedName:
+    """A spelling that resolves to nothing.
+
+    Attributes:
+        kind: `comuna` or `empresa`.
+        region: The region as the source wrote it.
+        name: The spelling.
+        rows: Source rows with it.
+        hours: Hours with it.
+        example: The first hour with it.
+        suggestion: The nearest known name, None when none is near or the spelling is blank.
+        similarity: 0 to 100.
+    """
+
+    kind: str
+    region: str
+    name: str
+    rows: int
+    hours: int
+    example: datetime
+    suggestion: str | None
+    similarity: float
+
+
+def unresolved_names(
+    database: Database, first: Month | None = None, last: Month | None = None, names: Names | None = None
+) -> list[UnresolvedName]:
+    """Unresolved spellings, the most frequent first.
+
+    Args:
+        database: The database.
+        first: First month, None from the beginning.
+        last: Last month, None to the end.
+        names: Known names; those of the reference files unless given.
+
+    Returns:
+        The spellings with suggestions.
+
+    Raises:
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    query = text(
+        """
+        select tipo, nombre_region, nombre, sum(n_filas)::bigint, count(*), min(hora)
+        from nombres_no_resueltos
+        where hora >= coalesce(:first, '-infinity'::timestamptz) and hora < coalesce(:last, 'infinity'::timestamptz)
+        group by 1, 2, 3
+        order by 4 desc, 1, 2, 3
+        """
+    )
+    known = default_names() if names is None else names
+    places = {key: found[0].nombre for key, found in known.known_comunas().items()}
+    companies = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
+    firms = {key: companies[number] for key, number in known.known_empresas().items()}
+    parameters = {"first": first.start if first else None, "last": last.end if last else None}
+    with database.engine.connect() as connection:
+        rows = connection.execute(query, parameters).all()
+    return [
+        UnresolvedName(
+            kind, region, name, count, hours, example, *suggest(name, firms if kind == "empresa" else places)
+        )
+        for kind, region, name, count, hours, example in rows
+    ]
+
+
+def suggest(name: str, known: Mapping[str, str]) -> tuple[str | None, float]:
+    """The nearest known name.
+
+    Args:
+        name: A spelling.
+        known: Names by folded spelling.
+
+    Returns:
+        The name and its similarity from 0 to 100; (None, 0) when the spelling is blank or nothing is near.
+    """
+    from rapidfuzz import fuzz, process  # noqa: PLC0415 - only the report needs it
+
+    folded = fold(name)
+    if not folded:
+        return None, 0.0
+    best = process.extractOne(folded, known.keys(), scorer=fuzz.ratio, score_cutoff=LEAST_SIMILARITY)
+    return (known[best[0]], round(float(best[1]), 1)) if best is not None else (None, 0.0)
