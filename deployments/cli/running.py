@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
-from deployments.stack.server import prefect_api, prepare_environment
+from deployments.stack.api import prepare_environment
+from deployments.stack.server import prefect_api
 from sec_core.db import embedded
 from sec_core.log import setup_logging
 

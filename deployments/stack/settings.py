@@ -19,6 +19,8 @@ class StackSettings(BaseSettings):
         notify_email: E-mail addresses, with commas, that are told the same; None tells nobody by mail.
         smtp_url: The mail server for it, `smtps://user:password@host` (see `deployments.stack.mail`).
         worker_limit: Flow runs at once on one worker.
+        prefect_database_url: Where Prefect's own tables are: another database, or `schema` for a schema of ours; None
+            means a database `<ours>_prefect` beside ours.
     """
 
     model_config = SettingsConfigDict(env_prefix="SEC_", env_file=".env", env_file_encoding="utf-8", extra="ignore")
@@ -29,8 +31,9 @@ class StackSettings(BaseSettings):
     notify_email: str | None = None
     smtp_url: SecretStr | None = Field(default=None, validate_default=True)
     worker_limit: int = Field(default=6, ge=1, le=100)
+    prefect_database_url: SecretStr | None = None
 
-    @field_validator("prefect_auth", "notify_url", "notify_email", "smtp_url", mode="before")
+    @field_validator("prefect_auth", "notify_url", "notify_email", "smtp_url", "prefect_database_url", mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return None if value == "" else value

@@ -9,7 +9,11 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 from support.browser import browser
 
-from deployments.stack.server import history_url, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.api import prepare_environment
+from deployments.stack.apply import apply_limits
+from deployments.stack.history import prefect_history
+from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -27,16 +31,17 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("prefect")
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
-    log = folder / "server.log"
-    process, url = start_server(settings, history_url(settings, server_url), log)
+    port = free_port()
+    process = start_server(settings, prefect_history(settings, load_stack_settings(), server_url), port)
     try:
-        wait_until_ready(process, url, log)
+        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+        apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
         with temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
             yield url
             APILogWorker.drain_all(timeout=10)
     finally:
-        stop_process(process)
+        stop_server(process)
 
 
 @pytest.fixture
