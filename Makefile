@@ -45,11 +45,12 @@ bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
 	$(BIN)/python -m benchmarks.guard
 
-lint: $(VENV)/.dev ## style, types, layers, known flaws in packages
+lint: $(VENV)/.dev ## style, types, layers, dead code, known flaws in packages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.dead_code
 	$(BIN)/python -m scripts.audit
 
 format: $(VENV)/.dev ## put the code in order

@@ -1,4 +1,4 @@
-"""Gold and the report from the whole history: all of it, each payload, and what a build costs when little changed."""
+"""Gold from the whole history: all of it, each payload, and what a build costs when little changed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measuring import apart, opened, size_of
 from benchmarks.results import Figure
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold, read_frames
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.report.build import build_report
 
 if TYPE_CHECKING:
     from benchmarks import history
@@ -53,7 +52,6 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
     first = apart(here, build, settings, 1)
     again = apart(here, build, settings, 3)
     payloads = apart(here, each_payload, settings).result
-    drawn = apart(here, draw, settings)
     events = first.result.events
     whole = load_s + first.result.seconds[0]
     rebuilt = sorted(again.result.seconds)[1]
@@ -63,10 +61,8 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
         Figure("gold_s", f"Gold and all payloads, {events:,} events", rebuilt, "s", target="≤ 3", met=rebuilt <= 3,
                runs=again.result.seconds),
         *(Figure(f"payload_{name}_s", f"  payload {name}", seconds, "s") for name, seconds in payloads.items()),
-        Figure("report_s", "Report, with its pictures", drawn.result, "s"),
         Figure("gold_peak_mb", "Gold: peak memory", first.peak_bytes / 1e6, "MB", target="≤ 1 000",
                met=first.peak_bytes <= 1e9),
-        Figure("report_peak_mb", "Report: peak memory", drawn.peak_bytes / 1e6, "MB"),
         *_bytes(settings, size),
     ]  # fmt: skip
 
@@ -95,14 +91,6 @@ def each_payload(settings: Settings) -> dict[str, float]:
         spec.build(collected)
         seconds[spec.id] = time.perf_counter() - begun
     return seconds
-
-
-def draw(settings: Settings) -> float:
-    """Make the report from the newest Gold; seconds."""
-    with opened(settings) as database:
-        begun = time.perf_counter()
-        build_report(database, settings, SystemClock())
-        return time.perf_counter() - begun
 
 
 def _bytes(settings: Settings, size: history.Size) -> list[Figure]:

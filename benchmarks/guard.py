@@ -34,8 +34,8 @@ from sec_core.hours import Month
 from sec_core.silver.decode import decode
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
 from sec_core.source.shapes import Shape
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,10 @@ def capture_calls(settings: Settings) -> float:
     async def ask() -> None:
         clock = SystemClock()
         ledger = Ledger(database, BronzeStore(settings.bronze))
-        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+        async with (
+            Throttle.open(database, settings, clock) as throttle,
+            SourceClient(settings, throttle, clock) as client,
+        ):
             await capture_hours(CAPTURED.hours()[:HOURS], client=client, ledger=ledger, clock=clock)
 
     with opened(settings) as database:

@@ -68,6 +68,6 @@ def make(settings: Settings, months: tuple[Month, ...] = MONTHS) -> Size:
             findings = [finding(world, hour) for hour in hours_of(month)]
             ledger.record(findings)
             hours += len(findings)
-            rows += sum(found.verdict.rows for found in findings if found.verdict is not None)
+            rows += sum(found.classified.rows for found in findings if found.classified is not None)
             raw += sum(len(found.body) for found in findings if found.body is not None)
     return Size(hours, rows, raw)

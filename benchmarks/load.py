@@ -18,7 +18,7 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
 from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
-from sec_core.silver.observations import Body, observe
+from sec_core.silver.observations import Snapshot, observe
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
@@ -115,9 +115,9 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
         for month in months:
             values = ledger.values(month.start, month.end)
             begun = time.perf_counter()
-            bodies = [Body(value.hour, value.shape, store.read(value.key)) for value in values]
+            bodies = [Snapshot(value.hour, value.shape, store.read(value.key)) for value in values if value.shape]
             read = time.perf_counter()
-            rows = decode([body.data for body in bodies], Shape.DETAILED)
+            rows = decode([body.body for body in bodies], Shape.DETAILED)
             decoded = time.perf_counter()
             with database.adbc() as connection, connection.cursor() as cursor:
                 text = rows.with_columns(pl.col(pl.Categorical).cast(pl.String), pl.col("cuerpo").cast(pl.Int32))

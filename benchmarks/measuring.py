@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import psutil
-import psycopg
 from loguru import logger
 from psycopg import sql
 
@@ -76,25 +75,25 @@ class Bench:
 
     def settings(self, data: str, database: str, **overrides: object) -> Settings:
         """Settings for a data folder and a database on this bench, which is made if needed."""
-        address = embedded.ensure_database(embedded.ensure_running(self.server), database)
+        address = embedded.ensure_database(embedded.ensure_running(self.server), database).url
         return load_settings(_env_file=None, data_dir=self.folder / data, database_url=address, **overrides)
 
     def copy(self, database: str, name: str) -> None:
         """Make a database as a copy of another one, to which nobody may be connected."""
         address = embedded.ensure_running(self.server)
-        with psycopg.connect(address, autocommit=True) as connection:
+        with address.connect(autocommit=True) as connection:
             connection.execute(
                 sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(database))
             )
 
     def drop(self, database: str) -> None:
         """Forget a database."""
-        with psycopg.connect(embedded.ensure_running(self.server), autocommit=True) as connection:
+        with embedded.ensure_running(self.server).connect(autocommit=True) as connection:
             connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database)))
 
     def settle(self) -> None:
         """Write out what PostgreSQL still holds back, so that it doesn't count for what comes next."""
-        with psycopg.connect(embedded.ensure_running(self.server), autocommit=True) as connection:
+        with embedded.ensure_running(self.server).connect(autocommit=True) as connection:
             connection.execute("checkpoint")
 
 

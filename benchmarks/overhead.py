@@ -22,12 +22,12 @@ from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.db.address import Address
 from sec_core.gold.build import build_gold
-from sec_core.gold.report.build import build_report
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,11 +77,13 @@ async def _month(settings: Settings, month: Month) -> float:
     with opened(settings) as database:
         store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)
-        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+        async with (
+            Throttle.open(database, settings, clock) as throttle,
+            SourceClient(settings, throttle, clock) as client,
+        ):
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
         load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
         build_gold(database, settings, clock)
-        build_report(database, settings, clock)
     return time.perf_counter() - begun
 
 
@@ -102,7 +104,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     prepare_environment(settings)
     seconds = []
     sizes = []
-    with prefect_api(settings, address):
+    with prefect_api(settings, Address.parse(address)):
         from flows.many_months import rerun_month  # noqa: PLC0415  (imports Prefect)
 
         logging.disable(logging.WARNING)

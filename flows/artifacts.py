@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from flows.report import SyncReport
     from sec_core.blobs.place import Place
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
 
 _SHOW_EVERY_S = 5
 

@@ -21,7 +21,7 @@ from sec_core.config import load_settings
 from sec_core.errors import SecError
 from sec_core.hours import Month, month_range, past_or_present
 from sec_core.silver.load import MONTHS_AT_ONCE
-from sec_core.silver.universe_rebuild import rebuild_universe
+from sec_core.silver.universe import rebuild_universe
 from tasks.load import load_month_task
 from tasks.progress import Step, report
 from tasks.run_log import ensure_logging

@@ -19,7 +19,7 @@ from sec_core.gold.build import GoldReport
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.seia.load import load_seia
 from sec_core.silver.universe import UniverseReport
-from tasks.gold import build_gold_task, build_report_task
+from tasks.gold import build_gold_task
 from tasks.publish import publish_task
 from tasks.run_log import ensure_logging
 from tasks.runtime import open_runtime
@@ -89,8 +89,7 @@ async def gold() -> GoldReport:
     ensure_logging(settings)
     async with open_runtime(settings):
         built = await build_gold_task()
-        drawn = await build_report_task()
-        await show_report(drawn.page)
+        await show_report(built.page)
     return built
 
 
@@ -145,7 +144,6 @@ async def seia(file: Annotated[str, Field(title="File", examples=["seia.xlsx"])]
         report = await asyncio.to_thread(load_seia, run.database, Path(file))
         for row in report.rejected:
             logger.bind(stage="gold", code="rejected_row").warning("SEIA row left out: {row}", row=row)
-        await build_gold_task()
-        drawn = await build_report_task()
-        await show_report(drawn.page)
+        built = await build_gold_task()
+        await show_report(built.page)
     return report.projects

@@ -14,9 +14,9 @@ from flows.parameters import Part
 from flows.report import SyncReport
 from sec_core.bronze.capture import CaptureReport
 from sec_core.errors import SourceError
-from sec_core.silver.summary import month_figures
+from sec_core.silver.reports import month_figures
 from tasks.capture import reconcile_week
-from tasks.gold import build_gold_task, build_report_task
+from tasks.gold import build_gold_task
 from tasks.load import load_month_task
 from tasks.publish import publish_task
 from tasks.universe import capture_universe, universe_is_known
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from sec_core.gold.build import GoldReport
     from sec_core.gold.publish import PublishReport
-    from sec_core.gold.report.build import ReportFiles
     from sec_core.hours import Month
     from sec_core.silver.load import LoadReport
     from tasks.runtime import Runtime
@@ -40,7 +39,6 @@ class Work:
         captured: What asking for hours came to.
         loaded: Report of the load.
         gold: Report of the build of Gold.
-        report: Files of the report page.
         published: Report of the publication.
         notes: Lines that a reader should not miss.
     """
@@ -48,7 +46,6 @@ class Work:
     captured: CaptureReport = field(default_factory=CaptureReport)
     loaded: LoadReport | None = None
     gold: GoldReport | None = None
-    report: ReportFiles | None = None
     published: PublishReport | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -85,8 +82,7 @@ async def finish(work: Work, parts: Collection[Part]) -> None:
     """Build Gold and publish it, as far as asked for; the last steps of a run, whatever the number of its months."""
     if Part.GOLD in parts:
         work.gold = await build_gold_task()
-        work.report = await build_report_task()
-        await show_report(work.report.page)
+        await show_report(work.gold.page)
     if Part.PUBLISH in parts:
         work.published = await publish_task()
 
@@ -136,7 +132,7 @@ def describe_month(run: Runtime, month: Month, work: Work) -> SyncReport:
         events=figures.events,
         events_begun=figures.events_begun,
         imputed=figures.imputed,
-        unresolved=figures.unresolved,
+        unresolved=figures.unresolved_rows,
         loaded_hours=work.loaded.hours_loaded if work.loaded else 0,
         outputs={"bronze": str(run.settings.bronze), "silver": repr(run.database)},
         notes=list(work.notes),
@@ -144,16 +140,17 @@ def describe_month(run: Runtime, month: Month, work: Work) -> SyncReport:
     if work.gold:
         folder = work.gold.folder
         report.outputs |= {"events": str(work.gold.events_file), "payloads": str(folder / "dashboard_stats")}
-    if work.report:
-        report.outputs["report"] = str(work.report.page)
+        report.outputs["report"] = str(work.gold.page)
     if summary.suspect:
         report.notes.append(
             f"{summary.suspect} hours look cut short at the source; they are asked for again for a week."
         )
     if summary.differing:
         report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
-    if figures.unresolved:
-        report.notes.append(f"{figures.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
+    if figures.unresolved_rows:
+        report.notes.append(
+            f"{figures.unresolved_rows} rows carry unknown names and count as UNKNOWN: see `sec names`."
+        )
     if work.published:
         report.notes.append(work.published.line())
     return report

@@ -8,7 +8,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.model import HourState
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.bronze.plan import NATIONAL_WINDOW
 from sec_core.bronze.reconcile import ReconcileReport, reconcile
 from sec_core.hours import Month

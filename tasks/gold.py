@@ -1,4 +1,4 @@
-"""Building Gold from Silver, publishing it locally, and drawing it."""
+"""Building Gold from Silver: files, local publication, the report page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from sec_core.gold.build import GoldReport, build_gold
-from sec_core.gold.report.build import ReportFiles, build_report
 from tasks.progress import Step, report
 from tasks.retry import worth_another_try
 from tasks.runtime import runtime
@@ -38,29 +37,3 @@ async def build_gold_task() -> GoldReport:
     built = await asyncio.to_thread(build_gold, run.database, run.settings, run.clock)
     report(Step(stage="gold", done=1))
     return built
-
-
-@task(
-    name="build-report",
-    task_run_name="draw the report",
-    retries=1,
-    retry_delay_seconds=5,
-    retry_condition_fn=worth_another_try,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-async def build_report_task() -> ReportFiles:
-    """Draw the report page and its pictures from what Gold holds.
-
-    Returns:
-        The files.
-
-    Raises:
-        PublicationError: Gold has no valid payloads.
-        StorageError: A file can't be written; the earlier one stays.
-    """
-    run = runtime()
-    report(Step(stage="report", total=1))
-    drawn = await asyncio.to_thread(build_report, run.database, run.settings, run.clock)
-    report(Step(stage="report", done=1))
-    return drawn

@@ -10,7 +10,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.watch import candidates, hours_to_watch
+from sec_core.bronze.plan import candidates, hours_to_watch
 from sec_core.hours import open_hour
 from sec_core.silver.load import LoadReport, load_hours
 from tasks.retry import worth_another_try

@@ -16,12 +16,12 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.db.database import Database, open_database
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sec_core.bronze.model import Capture
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
 
 
@@ -82,7 +82,10 @@ async def open_runtime(settings: Settings, clock: Clock | None = None) -> AsyncI
     try:
         store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)
-        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+        async with (
+            Throttle.open(database, settings, clock) as throttle,
+            SourceClient(settings, throttle, clock) as client,
+        ):
             opened = Runtime(settings, database, store, ledger, client, clock)
             token = _current.set(opened)
             try:

@@ -17,6 +17,7 @@ from psycopg import sql
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import load_settings
 from sec_core.db import embedded
+from sec_core.db.address import Address
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 
@@ -59,17 +60,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def server_url() -> str:
     """URL of the run's embedded server; holds a migrated and seeded template, made once."""
     folder = Path(os.environ[_SERVER_DIR_VARIABLE])
-    url = embedded.ensure_running(folder, extra_settings=_FAST)
-    with FileLock(folder / "template.lock"), psycopg.connect(url, autocommit=True) as connection:
+    address = embedded.ensure_running(folder, extra_settings=_FAST)
+    with FileLock(folder / "template.lock"), address.connect(autocommit=True) as connection:
         # The name shows that it is finished: it is made under another one.
         if connection.execute("select from pg_database where datname = %s", (_TEMPLATE,)).fetchone() is None:
             connection.execute("drop database if exists sec_template_new")
-            template = Database(embedded.ensure_database(url, "sec_template_new"))
+            template = Database(embedded.ensure_database(address, "sec_template_new"))
             template.migrate()
-            seed_dimensions(template)
+            seed_dimensions(template.engine)
             template.dispose()
             connection.execute("alter database sec_template_new rename to sec_template")
-    return url
+    return address.url
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def database(server_url: str) -> Iterator[Database]:
                 sql.Identifier(name), sql.Identifier(_TEMPLATE)
             )
         )
-    fresh = Database(f"{server_url.rpartition('/')[0]}/{name}")
+    fresh = Database(Address.parse(server_url).at(name))
     yield fresh
     fresh.dispose()
     with psycopg.connect(server_url, autocommit=True) as connection:
@@ -94,7 +95,7 @@ def database(server_url: str) -> Iterator[Database]:
 def empty_database(server_url: str) -> Iterator[Database]:
     """A database without any table, dropped after the test."""
     name = f"test_empty_{secrets.token_hex(6)}"
-    empty = Database(embedded.ensure_database(server_url, name))
+    empty = Database(embedded.ensure_database(Address.parse(server_url), name))
     yield empty
     empty.dispose()
     with psycopg.connect(server_url, autocommit=True) as connection:

@@ -119,7 +119,7 @@ def names() -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from sec_core.silver.names_report import unresolved_names  # noqa: PLC0415
+    from sec_core.silver.reports import unresolved_names  # noqa: PLC0415
 
     with _bronze(load_settings()) as (database, _, _):
         found = unresolved_names(database)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli.app import app
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.config import load_settings
 from sec_core.errors import InputError
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from deployments.stack.api import prepare_environment
 from deployments.stack.server import prefect_api
-from sec_core.db import embedded
+from sec_core.db.database import address_of
 from sec_core.log import setup_logging
 
 if TYPE_CHECKING:
@@ -41,12 +41,7 @@ def run_flow(settings: Settings, make: Callable[[], Coroutine[Any, Any, T]]) -> 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     prepare_environment(settings)
-    database_url = (
-        settings.database_url.get_secret_value()
-        if settings.database_url is not None
-        else embedded.ensure_running(settings.postgres_dir)
-    )
-    with prefect_api(settings, database_url):
+    with prefect_api(settings, address_of(settings)):
         from deployments.cli.show import live_progress  # noqa: PLC0415 - imports Prefect
         from tasks.run_log import logging_is_set_up, prefect_sink  # noqa: PLC0415
 

@@ -71,12 +71,13 @@ def _api_asked_for(settings: Settings) -> str:
 def adopt_prefect() -> None:
     """Take on the database `prefect` that an earlier version made in the server of SEC_DATABASE_URL, if it is ours."""
     from deployments.stack.history import adopt  # noqa: PLC0415
+    from sec_core.db.database import address_of  # noqa: PLC0415
 
-    url = load_settings().database_url
-    if url is None:
-        typer.echo("Nothing to do: the embedded PostgreSQL's is taken on by `sec up`.")
+    settings = load_settings()
+    if settings.database_url is None:
+        typer.echo("Nothing to do: `sec up` takes on that of the embedded PostgreSQL by itself.")
         return
-    typer.echo(f"The database prefect is now {adopt(url.get_secret_value())}; `sec up` uses it.")
+    typer.echo(f"The database prefect is now {adopt(address_of(settings))}; `sec up` uses it.")
 
 
 @app.command()

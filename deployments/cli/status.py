@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from sec_core.bronze.ledger import MonthSummary
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
 
 _STYLES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
 

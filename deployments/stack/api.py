@@ -17,7 +17,7 @@ from loguru import logger
 from deployments.stack.history import installation_id
 from deployments.stack.settings import load_stack_settings
 from deployments.stack.state import RunFolder
-from sec_core.db import embedded
+from sec_core.db.database import address_of
 from sec_core.errors import SecError
 
 if TYPE_CHECKING:
@@ -149,8 +149,7 @@ def why_not_ours(settings: Settings, url: str, *, unmarked: bool = False) -> str
 
 def own_id(settings: Settings) -> str:
     """This installation's identifier; starts the embedded server if that is our database's."""
-    given = settings.database_url
-    return installation_id(given.get_secret_value() if given else embedded.ensure_running(settings.postgres_dir))
+    return installation_id(address_of(settings))
 
 
 def online_workers(client: httpx.Client) -> list[str]:

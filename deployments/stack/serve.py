@@ -12,11 +12,11 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-import psycopg
 import uvicorn
 from starlette.responses import PlainTextResponse
 
 from deployments.stack.history import ADDRESS_VARIABLE
+from sec_core.db.address import Address
 from sec_core.db.locks import Lock
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Server(uvicorn.Server):
     """Of several that start on one database one prepares it at a time: Prefect makes its tables at the start."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        with psycopg.connect(os.environ[ADDRESS_VARIABLE], autocommit=True) as turn:
+        with Address.parse(os.environ.pop(ADDRESS_VARIABLE)).connect(autocommit=True) as turn:
             # Not inside a statement: Prefect builds indexes concurrently, which waits for all that have begun.
             while turn.execute("select pg_try_advisory_lock(%s)", (int(Lock.PREFECT_START),)).fetchone() != (True,):  # noqa: ASYNC110
                 await asyncio.sleep(0.5)

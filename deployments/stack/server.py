@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.config import Settings
+    from sec_core.db.address import Address
 
 TICK_S = 0.5
 LOG_NAME = "prefect-server.log"
@@ -47,8 +48,9 @@ def start_server(
     """
     origins = [f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"]
     ui = os.environ.get("PREFECT_UI_API_URL", "").removesuffix("/api")
-    # What libpq and asyncpg would read is resolved in `history`.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {
+    # What is in the address of the embedded server is all that there is to know of it.
+    hidden = "PG" if settings.database_url is None else "?"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | {
         "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join([*origins, ui] if ui else origins),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
@@ -87,14 +89,14 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
 
 
 @contextmanager
-def prefect_api(settings: Settings, database_url: str) -> Iterator[str]:
+def prefect_api(settings: Settings, database: Address) -> Iterator[str]:
     """A Prefect server for the runs inside the block, with the limits that they need, its address known to Prefect.
 
     It ends with this process, however that ends.
 
     Args:
         settings: Settings of the runs.
-        database_url: Our database; Prefect's is made beside it.
+        database: Our database; Prefect's is made beside it.
 
     Yields:
         Address of the API.
@@ -104,7 +106,7 @@ def prefect_api(settings: Settings, database_url: str) -> Iterator[str]:
     """
     prepare_environment(settings)
     port = free_port()
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), database_url), port)
+    process = start_server(settings, prefect_history(settings, load_stack_settings(), database), port)
     try:
         url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
         apply_limits(url, settings)
@@ -145,7 +147,7 @@ def run_server(settings: Settings, *, host: str, port: int) -> None:
     ended = until_told_to_end()
     prepare_environment(settings)
     database = open_database(settings)
-    history = prefect_history(settings, options, database.url)
+    history = prefect_history(settings, options, database.address)
     database.dispose()
     server = server_part(settings, history, port, host)
     try:

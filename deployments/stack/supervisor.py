@@ -97,11 +97,12 @@ class Stack:
             private.mkdir(parents=True, exist_ok=True)
             private.chmod(0o700)
         database = open_database(self._settings)
+        address = database.address
         database.dispose()
-        self._log.info("PostgreSQL is ready: {database}", database=str(database))
+        self._log.info("PostgreSQL is ready: {database}", database=str(address))
         port = _port(self._options.ui_port)
         self._ui = f"http://{LOOPBACK}:{port}"
-        history = prefect_history(self._settings, self._options, database.url)
+        history = prefect_history(self._settings, self._options, address)
         self._server = server_part(self._settings, history, port)
         process = self._server.start()
         self._write()

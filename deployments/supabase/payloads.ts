@@ -1,4 +1,4 @@
-// Generated from the models in sec_core/gold/payloads by `python -m sec_core.gold.contract`; do not edit.
+// Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit.
 
 /** One company that the source named. */
 export interface CompanyRankingRow {

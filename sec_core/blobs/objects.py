@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Final, cast
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
+from typing_extensions import override
 
 from sec_core.blobs import parts
 from sec_core.blobs.access import load_access
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.place import width
 from sec_core.errors import StorageError, StorageUnavailable
 
@@ -44,7 +45,7 @@ _REFUSED: Final = (
 )
 
 
-class ObjectBlobs:
+class ObjectBlobs(Blobs):
     """Blobs as objects below a folder of a bucket.
 
     Args:
@@ -52,18 +53,18 @@ class ObjectBlobs:
     """
 
     def __init__(self, place: StoreUrl) -> None:
-        self.place = place
+        self._place = place
         access = load_access()
         with self._translated():
             self._store = _connect(str(place), access.unencrypted, tuple(access.config().items()))
 
-    def put_new(self, key: str, data: bytes) -> bool:
-        """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken.
+    @property
+    @override
+    def place(self) -> StoreUrl:
+        return self._place
 
-        Raises:
-            StorageError: The store refused it.
-            StorageUnavailable: The store did not answer.
-        """
+    @override
+    def put_new(self, key: str, data: bytes) -> bool:
         for attempt in range(_ATTEMPTS):
             with self._translated(key):
                 try:
@@ -77,109 +78,73 @@ class ObjectBlobs:
             time.sleep(_PAUSE_S * 2**attempt)
         raise StorageUnavailable(f"{self.place}/{key} could not be written: others write it all the time.")
 
-    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:  # noqa: ARG002
-        """Put a blob in the place of another of this name, if there is one; a reader sees the old bytes or the new.
-
-        Args:
-            key: Its name.
-            data: Its bytes.
-            durable: An object always survives.
-
-        Raises:
-            StorageError: The store refused it.
-            StorageUnavailable: The store did not answer.
-        """
+    @override
+    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:
         with self._translated(key):
             obstore.put(self._store, _checked(key), bytes(data), use_multipart=False)
 
+    @override
     def read(self, key: str) -> bytes:
-        """The bytes of a blob.
-
-        Raises:
-            BlobMissing: There is none.
-            StorageError: The store refused it.
-            StorageUnavailable: The store did not answer.
-        """
         with self._translated(key):
             return obstore.get(self._store, _checked(key)).bytes().to_bytes()
 
+    @override
     def tail(self, key: str, size: int) -> bytes:
-        """The last bytes of a blob, all of a shorter one; raises as `read` does."""
         with self._translated(key):
             found = obstore.get(self._store, _checked(key), options={"range": {"suffix": size}})
             return found.bytes().to_bytes()
 
+    @override
     def source(self, key: str) -> BytesIO:
-        """The bytes of a blob, as a file; raises as `read` does."""
         return BytesIO(self.read(key))
 
+    @override
     def exists(self, key: str) -> bool:
-        """Whether there is a blob of this name."""
         try:
             self.size(key)
         except BlobMissing:
             return False
         return True
 
+    @override
     def size(self, key: str) -> int:
-        """Bytes of a blob; raises as `read` does."""
         with self._translated(key):
             return obstore.head(self._store, _checked(key))["size"]
 
+    @override
     def list(self, prefix: str) -> Iterator[str]:
-        """Names below a folder, sorted; raises as `read` does."""
         with self._translated(prefix):
             batches = obstore.list(self._store, _checked(prefix))
             found = [entry["path"] for batch in batches for entry in batch]
         yield from sorted(found)
 
+    @override
     def delete(self, key: str) -> None:
-        """Forget a blob; no error if there is none.
-
-        Raises:
-            StorageError: The store refused it.
-            StorageUnavailable: The store did not answer.
-        """
         try:
             with self._translated(key):
                 obstore.delete(self._store, _checked(key))
         except BlobMissing:
             return
 
+    @override
     def delete_below(self, prefix: str) -> None:
-        """Forget all blobs below a folder; raises as `delete` does."""
         self._delete_all(self.list(prefix))
 
+    @override
     def append(self, key: str, data: bytes) -> None:
-        """Add a part to a log; its number is behind those of all parts that are there.
-
-        Raises:
-            StorageError: The store refused it.
-            StorageUnavailable: The store did not answer; the part may be there nonetheless.
-        """
+        # The number is behind those of all parts there. Without an answer the part may be there nonetheless.
         folder = parts.folder_of(key)
         self.replace(folder + parts.next_part(self._names(folder)), data)
 
+    @override
     def read_log(self, key: str) -> bytes:
-        """All that was added to a log, in the order of adding; empty if nothing was.
-
-        Raises:
-            StorageError: A part is damaged, or the store refused it.
-            StorageUnavailable: The store did not answer.
-        """
         return parts.joined(self._read_parts(key)[0])
 
+    @override
     def compact(self, key: str, most: int = 64) -> None:
-        """Pack a log's parts where there are more than `most`; a log that is one file becomes a part, too.
-
-        What is packed is deleted only after the pack was read back. Others may add parts, read and pack meanwhile.
-
-        Raises:
-            StorageError: A part is damaged, or the store refused something; nothing is lost.
-            StorageUnavailable: The store did not answer; nothing is lost.
-        """
         if len(self._names(parts.folder_of(key))) <= most and not self.exists(key):
             return
+        # What is packed is deleted only after the pack was read back. Others may add parts, read and pack meanwhile.
         held, blobs = self._read_parts(key)
         if len(blobs) < 2 and key not in blobs:
             return
@@ -191,8 +156,9 @@ class ObjectBlobs:
             raise StorageError(f"{self.place}/{name} is not what was packed; its parts stay.")
         self._delete_all([blob for blob in blobs if blob != name])
 
+    @override
     def flush(self) -> None:
-        """Nothing to do: an object survives once it is written."""
+        pass  # an object survives once it is written
 
     def _names(self, folder: str) -> Sequence[str]:
         return [name.removeprefix(folder) for name in self.list(folder)]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
-
-if TYPE_CHECKING:
-    from sec_core.blobs.model import Blobs
+from typing import Final, TypeAlias
 
 _URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[A-Za-z0-9._=-]+)*)/*")
 _REMOTE_AT_ONCE: Final = 16
@@ -61,17 +58,6 @@ def parse_place(value: object) -> object:
     if isinstance(value, str) and "://" in value:
         return StoreUrl.parse(value)
     return value
-
-
-def open_blobs(place: Place) -> Blobs:
-    """The blobs at a place; nothing is asked of it yet."""
-    if isinstance(place, StoreUrl):
-        from sec_core.blobs.objects import ObjectBlobs  # noqa: PLC0415 - only where it is needed
-
-        return ObjectBlobs(place)
-    from sec_core.blobs.local import LocalBlobs  # noqa: PLC0415
-
-    return LocalBlobs(place)
 
 
 def width(place: Place) -> int:

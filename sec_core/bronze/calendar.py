@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sec_core.bronze.model import HourState
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import CHILE, hours_of_day
 
 if TYPE_CHECKING:

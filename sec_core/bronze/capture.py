@@ -21,16 +21,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.record import Recorded
     from sec_core.clock import Clock
     from sec_core.source.client import SourceClient
 
 _GATHER_S: Final = 0.02
 """How long answers are gathered before they are written down together."""
-
-_APART_S: Final = 0.003
-"""How far apart the first requests leave: a volley would come back as one, again and again."""
 
 _MOST_UNWRITTEN: Final = 2
 """Answers that may wait to be written down, for each request that may be in flight; more are not asked for.
@@ -170,8 +167,7 @@ class _Round:
         writer = asyncio.create_task(self._write())
         # Some more than may be in flight: those that wait between attempts leave no place idle.
         workers = [
-            asyncio.create_task(self._ask(waiting, number * _APART_S))
-            for number in range(min(2 * self._client.max_concurrency, len(hours)))
+            asyncio.create_task(self._ask(waiting)) for _ in range(min(2 * self._client.max_concurrency, len(hours)))
         ]
         ended: SourceError | None = None
         try:
@@ -211,8 +207,7 @@ class _Round:
             pending -= done
         return None
 
-    async def _ask(self, waiting: Iterator[datetime], delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+    async def _ask(self, waiting: Iterator[datetime]) -> None:
         for hour in waiting:
             await self._room.wait()
             try:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from sec_core.bronze.ledger_rules import Body, Outcome, Result
-from sec_core.bronze.model import Origin
+from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result
 from sec_core.hours import Month
 from sec_core.source.shapes import Shape
 
@@ -88,17 +87,17 @@ def encode(outcome: Outcome) -> bytes:
         "reconocida": outcome.relearned or None,
         "total_nacional": outcome.national_total,
     }
-    if outcome.body is not None:
-        body = outcome.body
+    if outcome.capture is not None:
+        capture = outcome.capture
         fields |= {
-            "clave": body.key,
-            "capturado_en": _text(body.captured_at),
-            "origen": body.origin.value,
-            "sha256": body.sha256,
-            "bytes": body.size,
-            "n_filas": body.rows,
-            "clientes": body.customers,
-            "forma": body.shape.value if body.shape else None,
+            "clave": capture.key,
+            "capturado_en": _text(capture.captured_at),
+            "origen": capture.origin.value,
+            "sha256": capture.sha256,
+            "bytes": capture.size,
+            "n_filas": capture.rows,
+            "clientes": capture.customers,
+            "forma": capture.shape.value if capture.shape else None,
         }
     return orjson.dumps({name: value for name, value in fields.items() if value is not None})
 
@@ -107,9 +106,11 @@ def decode(line: bytes) -> Outcome | None:
     """Read a journal line; None for a torn one."""
     try:
         fields = orjson.loads(line)
-        body = None
+        capture = None
+        hour = datetime.fromisoformat(fields["hora"])
         if "clave" in fields:
-            body = Body(
+            capture = Capture(
+                hour=hour,
                 captured_at=datetime.fromisoformat(fields["capturado_en"]),
                 origin=Origin(fields["origen"]),
                 key=fields["clave"],
@@ -120,10 +121,10 @@ def decode(line: bytes) -> Outcome | None:
                 shape=Shape(fields["forma"]) if "forma" in fields else None,
             )
         return Outcome(
-            hour=datetime.fromisoformat(fields["hora"]),
+            hour=hour,
             at=datetime.fromisoformat(fields["en"]),
             result=Result(fields["resultado"]),
-            body=body,
+            capture=capture,
             asked=fields["consulta"],
             code=fields.get("codigo_error"),
             error=fields.get("error"),

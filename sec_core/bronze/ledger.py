@@ -10,11 +10,10 @@ from sec_core.bronze import ledger_table as table
 from sec_core.bronze import record as recording
 from sec_core.bronze import repair as repairing
 from sec_core.bronze.journal import Journal
-from sec_core.bronze.ledger_rules import LedgerRow, Outcome, Result, fold
-from sec_core.bronze.model import Capture, HourState, Origin
+from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Outcome, Result, fold
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, closed_hours
-from sec_core.source.shapes import Shape, classify
+from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from sec_core.db.database import Database
 
 _VALUES = """
-    select distinct on (c.hora) c.hora, r.capturado_en, r.forma, r.origen, r.clave, r.sha256, r.n_filas, r.clientes
+    select distinct on (c.hora) c.hora, r.capturado_en, r.forma, r.origen, r.clave, r.sha256, r.bytes, r.n_filas,
+        r.clientes
     from capturas c
     join revisiones r
         on r.hora = c.hora and r.capturado_en = c.capturado_en and r.forma = c.forma and r.sha256 = c.sha256
@@ -108,19 +108,7 @@ class Ledger:
         """The capture that counts of each captured hour in [first, last), ordered by hour."""
         with table.transaction(self._database) as cursor:
             cursor.execute(_VALUES, (first, last))
-            return [
-                Capture(
-                    hour=row["hora"].astimezone(UTC),
-                    captured_at=row["capturado_en"].astimezone(UTC),
-                    shape=Shape(row["forma"]),
-                    origin=Origin(row["origen"]),
-                    key=row["clave"],
-                    sha256=row["sha256"],
-                    rows=row["n_filas"],
-                    customers=row["clientes"],
-                )
-                for row in cursor
-            ]
+            return [table.to_capture(row) for row in cursor]
 
     def rows(self, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
         """Ledger rows of some hours; pending hours are absent."""
@@ -277,18 +265,18 @@ class Ledger:
         store, journal = self._files()
         count = 0
         for revision in self.quarantine(first, last):
-            verdict = classify(store.read(revision.body.key))
-            if not verdict.usable:
+            kept = revision.capture
+            classified = classify(store.read(kept.key))
+            if not classified.usable:
                 continue
-            body = replace(revision.body, rows=verdict.rows, customers=verdict.customers, shape=verdict.shape)
-            outcome = recording.describe(revision.hour, body.captured_at, verdict, asked=False)
-            outcome = replace(outcome, body=body, relearned=True)
-            month = Month.of(revision.hour)
+            kept = replace(kept, rows=classified.rows, customers=classified.customers, shape=classified.shape)
+            outcome = recording.describe(kept.hour, kept.captured_at, classified, capture=kept, asked=False)
+            outcome = replace(outcome, relearned=True)
             with table.transaction(self._database) as cursor:
-                table.lock_month(cursor, month)
-                row = table.read_rows(cursor, [revision.hour]).get(revision.hour) or LedgerRow(revision.hour)
-                journal.append(month, [outcome])
-                table.write_revisions(cursor, [table.Revision(revision.hour, outcome.result, body, None)])
+                table.lock_month(cursor, Month.of(kept.hour))
+                row = table.read_rows(cursor, [kept.hour]).get(kept.hour) or LedgerRow(kept.hour)
+                journal.append(Month.of(kept.hour), [outcome])
+                table.write_revisions(cursor, [table.Revision(kept, outcome.result, None)])
                 table.write_rows(cursor, [fold(row, outcome)])
             count += 1
         return count

@@ -11,13 +11,30 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from sec_core.bronze.model import HourState, Origin
 from sec_core.hours import HOUR
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+
+
+class HourState(StrEnum):
+    """State of an hour in the ledger (column `estado`); an hour without a row is `PENDING`."""
+
+    PENDING = "pending"
+    CAPTURED = "captured"
+    EMPTY = "empty"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+
+class Origin(StrEnum):
+    """Where a body came from (column `origen`)."""
+
+    SEC = "sec"
+    LEGACY = "legacy"
+
 
 SUSPECT_SHARE: Final = 0.1
 SUSPECT_NEIGHBOUR_ROWS: Final = 20
@@ -37,11 +54,12 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A body kept in Bronze, as the ledger describes it.
+class Capture:
+    """A body kept in Bronze, as the ledger describes it: a revision of its hour.
 
     Attributes:
-        captured_at: When the answer was received, UTC.
+        hour: The hour asked for, UTC instant of its beginning.
+        captured_at: When the answer was received, UTC; with the origin it identifies the revision within its hour.
         origin: Where it came from.
         key: Its name in the Bronze store.
         sha256: Hex digest of the bytes as received.
@@ -51,6 +69,7 @@ class Body:
         shape: Its shape; None for `[]` and for quarantined bodies.
     """
 
+    hour: datetime
     captured_at: datetime
     origin: Origin
     key: str
@@ -69,7 +88,7 @@ class Outcome:
         hour: The hour asked for, UTC instant of its beginning.
         at: When the outcome was known, UTC.
         result: What it came to.
-        body: The body that was kept; None when nothing new was kept (a failure, or an answer held already).
+        capture: The body that was kept; None when nothing new was kept (a failure, or an answer held already).
         asked: Whether the source was asked (an import of older captures is no asking).
         code: Stable name of the error, for failures.
         error: One line about the failure, or why the body is in quarantine.
@@ -81,7 +100,7 @@ class Outcome:
     hour: datetime
     at: datetime
     result: Result
-    body: Body | None = None
+    capture: Capture | None = None
     asked: bool = True
     code: str | None = None
     error: str | None = None
@@ -113,7 +132,7 @@ class LedgerRow:
 
     hour: datetime
     state: HourState = HourState.PENDING
-    value: Body | None = None
+    value: Capture | None = None
     revisions: int = 0
     asked: int = 0
     first_asked: datetime | None = None
@@ -167,8 +186,8 @@ def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
 
 def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
     value = row.value
-    if outcome.body is not None:
-        value = better_value(value, outcome.body)
+    if outcome.capture is not None:
+        value = better_value(value, outcome.capture)
     answered = HourState(outcome.result.value)
     state = HourState.CAPTURED if value is not None else answered
     empty_since = None
@@ -179,7 +198,7 @@ def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
         row,
         state=state,
         value=value,
-        revisions=row.revisions + (outcome.body is not None and not outcome.relearned),
+        revisions=row.revisions + (outcome.capture is not None and not outcome.relearned),
         empty_since=empty_since,
         failures=0 if outcome.asked else row.failures,
         code=outcome.code if quarantined else None,
@@ -188,7 +207,7 @@ def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
     )
 
 
-def better_value(held: Body | None, new: Body) -> Body | None:
+def better_value(held: Capture | None, new: Capture) -> Capture | None:
     """Which of two bodies is an hour's value: detailed before aggregated, then the newer one.
 
     Bodies without a known shape (`[]`, quarantined) never are a value.
@@ -200,9 +219,9 @@ def better_value(held: Body | None, new: Body) -> Body | None:
     return max(held, new, key=_value_rank)
 
 
-def _value_rank(body: Body) -> tuple[bool, datetime, str, str]:
+def _value_rank(capture: Capture) -> tuple[bool, datetime, str, str]:
     # Origin and hash only break ties of the clock, so that the order of arrival never decides.
-    return (body.shape is Shape.DETAILED, body.captured_at, body.origin.value, body.sha256)
+    return (capture.shape is Shape.DETAILED, capture.captured_at, capture.origin.value, capture.sha256)
 
 
 def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
@@ -213,10 +232,10 @@ def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
     rows: dict[datetime, LedgerRow] = {}
     keys: set[str] = set()
     for outcome in outcomes:
-        if outcome.body is not None:
-            if outcome.body.key in keys and not outcome.relearned:
+        if outcome.capture is not None:
+            if outcome.capture.key in keys and not outcome.relearned:
                 continue
-            keys.add(outcome.body.key)
+            keys.add(outcome.capture.key)
         rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome)
     return rows
 

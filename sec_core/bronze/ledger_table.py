@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,9 +11,8 @@ import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import exc
 
-from sec_core.bronze.ledger_rules import Body, LedgerRow, Result, better_value
-from sec_core.bronze.model import HourState, Origin
-from sec_core.errors import DatabaseError, DatabaseUnavailable
+from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin, Result, better_value
+from sec_core.db.problems import refusal
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -38,23 +38,19 @@ _UPSERT_ROW = (
 )
 
 
+@dataclass(frozen=True, slots=True)
 class Revision:
     """A kept body with what it was taken for (a row of `revisiones`).
 
-    Args:
-        hour: The hour asked for.
+    Attributes:
+        capture: The body.
         result: `captured`, `empty` or `quarantined`.
-        body: The body.
         reason: Why it is in quarantine.
     """
 
-    __slots__ = ("body", "hour", "reason", "result")
-
-    def __init__(self, hour: datetime, result: Result, body: Body, reason: str | None) -> None:
-        self.hour = hour
-        self.result = result
-        self.body = body
-        self.reason = reason
+    capture: Capture
+    result: Result
+    reason: str | None
 
 
 @contextmanager
@@ -71,17 +67,8 @@ def transaction(database: Database) -> Iterator[Cursor]:
             assert isinstance(driver, psycopg.Connection)  # noqa: S101  (the engine is made with psycopg)
             with driver.cursor(row_factory=dict_row) as cursor:
                 yield cursor
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        # No SQLSTATE, or one of connections (08) and shutdowns (57): the server went away. Others: it refused.
-        if error.sqlstate is None or error.sqlstate[:2] in {"08", "57"}:
-            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {_first_line(error)}.") from error
-        raise DatabaseError(f"PostgreSQL refused the ledger's write: {_first_line(error)}.") from error
     except (exc.DBAPIError, psycopg.Error) as error:
-        raise DatabaseError(f"PostgreSQL refused the ledger's write: {_first_line(error)}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
+        raise refusal(error) from error
 
 
 def lock_month(cursor: Cursor, month: Month) -> None:
@@ -97,8 +84,8 @@ def read_revisions(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, 
     )
     found: dict[datetime, list[Revision]] = {}
     for row in cursor:
-        revision = to_revision(row)
-        found.setdefault(revision.hour, []).append(revision)
+        revision = _to_revision(row)
+        found.setdefault(revision.capture.hour, []).append(revision)
     return found
 
 
@@ -109,12 +96,13 @@ def read_quarantine(cursor: Cursor, first: datetime, last: datetime) -> list[Rev
         "order by hora, capturado_en, origen",
         (first, last),
     )
-    return [to_revision(row) for row in cursor]
+    return [_to_revision(row) for row in cursor]
 
 
-def to_revision(row: dict[str, Any]) -> Revision:
+def to_capture(row: dict[str, Any]) -> Capture:
     """A row of `revisiones` as a value."""
-    body = Body(
+    return Capture(
+        hour=row["hora"].astimezone(UTC),
         captured_at=row["capturado_en"].astimezone(UTC),
         origin=Origin(row["origen"]),
         key=row["clave"],
@@ -124,7 +112,10 @@ def to_revision(row: dict[str, Any]) -> Revision:
         customers=row["clientes"],
         shape=Shape(row["forma"]) if row["forma"] else None,
     )
-    return Revision(row["hora"].astimezone(UTC), Result(row["resultado"]), body, row["motivo"])
+
+
+def _to_revision(row: dict[str, Any]) -> Revision:
+    return Revision(to_capture(row), Result(row["resultado"]), row["motivo"])
 
 
 def read_rows(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
@@ -140,9 +131,9 @@ def read_rows_of(
     found = {}
     for row in cursor:
         hour = row["hora"].astimezone(UTC)
-        value: Body | None = None
+        value: Capture | None = None
         for revision in revisions.get(hour, []):
-            value = better_value(value, revision.body)
+            value = better_value(value, revision.capture)
         found[hour] = LedgerRow(
             hour=hour,
             state=HourState(row["estado"]),
@@ -193,11 +184,11 @@ def write_revisions(cursor: Cursor, revisions: Iterable[Revision]) -> None:
     """Insert revisions; of one that is there already, what it is taken for is brought up to date."""
     parameters = [
         (
-            item.hour, item.body.captured_at, item.result.value, item.body.shape.value if item.body.shape else None,
-            item.body.origin.value, item.body.key, item.body.sha256, item.body.size, item.body.rows,
-            item.body.customers, item.reason,
+            kept.hour, kept.captured_at, item.result.value, kept.shape.value if kept.shape else None,
+            kept.origin.value, kept.key, kept.sha256, kept.size, kept.rows, kept.customers, item.reason,
         )
         for item in revisions
+        for kept in (item.capture,)
     ]  # fmt: skip
     if parameters:
         marks = ", ".join(["%s"] * 11)

@@ -17,8 +17,7 @@ import ijson
 import orjson
 from loguru import logger
 
-from sec_core.bronze.ledger_rules import Result
-from sec_core.bronze.model import Origin
+from sec_core.bronze.ledger_rules import Origin, Result
 from sec_core.bronze.record import Finding
 from sec_core.errors import InputError, SecError
 from sec_core.hours import CHILE, HOUR, from_wall
@@ -175,7 +174,7 @@ def _flush(batch: list[Finding], ledger: Ledger, report: ImportReport) -> None:
             )
         else:
             report.imported += 1
-            report.rows += entry.outcome.body.rows if entry.outcome.body else 0
+            report.rows += entry.outcome.capture.rows if entry.outcome.capture else 0
     batch.clear()
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from sec_core.bronze.model import HourState
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import HOUR, is_source_hour, open_hour
 
 if TYPE_CHECKING:
@@ -118,3 +118,43 @@ def _answered_lately(row: LedgerRow, now: datetime, asked_since: datetime | None
     if asked_since is not None and row.last_asked >= asked_since:
         return True
     return now < row.last_asked + not_within
+
+
+LOOK_AGAIN: Final = timedelta(hours=1)
+"""How long an hour that was answered after its close is left alone."""
+
+
+def candidates(now: datetime, closed: int) -> list[datetime]:
+    """The open hour and the hours before it, newest first.
+
+    Args:
+        now: What time it is at the source.
+        closed: How many closed hours.
+    """
+    under_way = open_hour(now)
+    hours = (under_way - HOUR * back for back in range(closed + 2))
+    return [hour for hour in hours if is_source_hour(hour)][: closed + 1]
+
+
+def hours_to_watch(
+    hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime, *, look_again: timedelta = LOOK_AGAIN
+) -> list[datetime]:
+    """Which of the candidates are to be asked for now.
+
+    Args:
+        hours: Candidates, see `candidates`.
+        rows: The ledger's rows of them; an hour without a row was never asked for.
+        now: What time it is at the source.
+        look_again: How long an hour that was answered after its close is left alone.
+
+    Returns:
+        The hours in the order of asking: the open one first, then from the newest back.
+    """
+    under_way = open_hour(now)
+    return [hour for hour in hours if hour == under_way or _due(hour, rows.get(hour), now, look_again)]
+
+
+def _due(hour: datetime, row: LedgerRow | None, now: datetime, look_again: timedelta) -> bool:
+    if row is None or row.last_asked is None or row.failures:
+        return True
+    return row.last_asked < hour + HOUR or now - row.last_asked >= look_again

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.store import BronzeStore
     from sec_core.clock import Clock
     from sec_core.source.client import SourceClient

@@ -12,8 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.bronze import ledger_table as table
-from sec_core.bronze.ledger_rules import Body, LedgerRow, Outcome, Result, fold
-from sec_core.bronze.model import Origin
+from sec_core.bronze.ledger_rules import Capture, LedgerRow, Origin, Outcome, Result, fold
 from sec_core.bronze.store import BodyName, digest
 from sec_core.hours import Month
 from sec_core.source.shapes import BodyKind, Classified
@@ -36,7 +35,7 @@ class Finding:
         hour: The hour, UTC instant of its beginning.
         at: When the answer was received or the failure was certain, UTC.
         body: The bytes as received; None for a failure.
-        verdict: What the body is; None for a failure.
+        classified: What the body is; None for a failure.
         origin: Where the body came from.
         code: Name of the failure.
         error: The failure in one line.
@@ -46,7 +45,7 @@ class Finding:
     hour: datetime
     at: datetime
     body: bytes | None = None
-    verdict: Classified | None = None
+    classified: Classified | None = None
     origin: Origin = Origin.SEC
     code: str | None = None
     error: str | None = None
@@ -70,7 +69,7 @@ class Recorded:
     @property
     def kept(self) -> bool:
         """Whether the body was new and is kept."""
-        return self.outcome.body is not None
+        return self.outcome.capture is not None
 
 
 def record(database: Database, store: BronzeStore, journal: Journal, findings: Sequence[Finding]) -> list[Recorded]:
@@ -126,61 +125,64 @@ class _Book:
             return None
         before = self._rows.get(finding.hour) or LedgerRow(finding.hour)
         after = self._rows[finding.hour] = fold(before, outcome)
-        if outcome.body is not None:
-            revision = table.Revision(finding.hour, outcome.result, outcome.body, outcome.error)
+        if outcome.capture is not None:
+            revision = table.Revision(outcome.capture, outcome.result, outcome.error)
             self._revisions.setdefault(finding.hour, []).append(revision)
             self.new_revisions.append(revision)
         return Recorded(outcome, before, after)
 
     def _outcome(self, finding: Finding) -> Outcome | None:
         asked = finding.origin is Origin.SEC
-        if finding.body is None or finding.verdict is None:
+        if finding.body is None or finding.classified is None:
             code, error = clean(finding.code), clean(finding.error)
             return Outcome(finding.hour, finding.at, Result.FAILED, asked=asked, code=code, error=error)
         sha256 = digest(finding.body)
-        held = [item for item in self._revisions.get(finding.hour, []) if item.body.origin is finding.origin]
-        newest = max(held, key=lambda item: item.body.captured_at, default=None)
-        if not asked and any(item.body.sha256 == sha256 for item in held):
+        held = [item for item in self._revisions.get(finding.hour, []) if item.capture.origin is finding.origin]
+        newest = max(held, key=lambda item: item.capture.captured_at, default=None)
+        if not asked and any(item.capture.sha256 == sha256 for item in held):
             return None
         kept = None
-        if newest is None or newest.body.sha256 != sha256:
+        if newest is None or newest.capture.sha256 != sha256:
             name = BodyName(finding.hour, finding.at, finding.origin)
-            while any(item.body.captured_at == name.captured_at for item in held):
+            while any(item.capture.captured_at == name.captured_at for item in held):
                 name = replace(name, captured_at=name.captured_at + _TICK)
             self.new_bodies.append((name, finding.body))
-            kept = body_of(name, finding.body, finding.verdict, sha256=sha256)
-        return describe(finding.hour, finding.at, finding.verdict, body=kept, asked=asked, suspect=finding.suspect)
+            kept = capture_of(name, finding.body, finding.classified, sha256=sha256)
+        return describe(
+            finding.hour, finding.at, finding.classified, capture=kept, asked=asked, suspect=finding.suspect
+        )
 
 
 def describe(
     hour: datetime,
     at: datetime,
-    verdict: Classified,
+    classified: Classified,
     *,
-    body: Body | None = None,
+    capture: Capture | None = None,
     asked: bool = True,
     suspect: bool = False,
 ) -> Outcome:
-    """The journal line of an answer, with its body if that is kept."""
-    if verdict.kind is BodyKind.EMPTY:
-        return Outcome(hour, at, Result.EMPTY, body, asked=asked)
-    if verdict.shape is None:
-        reason = clean(verdict.reason)
-        return Outcome(hour, at, Result.QUARANTINED, body, asked=asked, code="unexpected_body", error=reason)
-    return Outcome(hour, at, Result.CAPTURED, body, asked=asked, suspect=suspect)
+    """The journal line of an answer, with the body that is kept, if one is."""
+    if classified.kind is BodyKind.EMPTY:
+        return Outcome(hour, at, Result.EMPTY, capture, asked=asked)
+    if classified.shape is None:
+        reason = clean(classified.reason)
+        return Outcome(hour, at, Result.QUARANTINED, capture, asked=asked, code="unexpected_body", error=reason)
+    return Outcome(hour, at, Result.CAPTURED, capture, asked=asked, suspect=suspect)
 
 
-def body_of(name: BodyName, body: bytes, verdict: Classified, *, sha256: str | None = None) -> Body:
+def capture_of(name: BodyName, body: bytes, classified: Classified, *, sha256: str | None = None) -> Capture:
     """How the ledger describes a kept body; its hash is worked out where it is not known."""
-    return Body(
+    return Capture(
+        hour=name.hour,
         captured_at=name.captured_at,
         origin=name.origin,
         key=name.key,
         sha256=sha256 or digest(body),
         size=len(body),
-        rows=verdict.rows,
-        customers=verdict.customers,
-        shape=verdict.shape,
+        rows=classified.rows,
+        customers=classified.customers,
+        shape=classified.shape,
     )
 
 

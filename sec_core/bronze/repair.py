@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.bronze import ledger_table as table
-from sec_core.bronze.ledger_rules import Outcome, fold_all
-from sec_core.bronze.model import HourState, Origin
-from sec_core.bronze.record import body_of, describe
+from sec_core.bronze.ledger_rules import HourState, Origin, Outcome, fold_all
+from sec_core.bronze.record import capture_of, describe
 from sec_core.errors import StorageError
 from sec_core.source.shapes import classify
 
@@ -88,14 +87,14 @@ def rebuild(database: Database, store: BronzeStore, journal: Journal) -> dict[Mo
 def _complete(store: BronzeStore, journal: Journal, month: Month) -> list[Outcome]:
     """The month's journal, after adopting bodies that it does not name."""
     outcomes = journal.read(month)
-    known = {outcome.body.key for outcome in outcomes if outcome.body is not None}
+    known = {outcome.capture.key for outcome in outcomes if outcome.capture is not None}
     adopted: list[Outcome] = []
     for name in store.bodies(month):
         if name.key not in known:
             body = store.read(name.key)
-            verdict = classify(body)
-            outcome = describe(name.hour, name.captured_at, verdict, asked=name.origin is Origin.SEC)
-            adopted.append(replace(outcome, body=body_of(name, body, verdict)))
+            classified = classify(body)
+            outcome = describe(name.hour, name.captured_at, classified, asked=name.origin is Origin.SEC)
+            adopted.append(replace(outcome, capture=capture_of(name, body, classified)))
     if adopted:
         journal.append(month, adopted)
         logger.bind(stage="capture", month=str(month)).warning("{} bodies adopted that no line named", len(adopted))
@@ -104,7 +103,7 @@ def _complete(store: BronzeStore, journal: Journal, month: Month) -> list[Outcom
 
 def _revisions(outcomes: list[Outcome]) -> list[table.Revision]:
     return [
-        table.Revision(outcome.hour, outcome.result, outcome.body, outcome.error)
+        table.Revision(outcome.capture, outcome.result, outcome.error)
         for outcome in outcomes
-        if outcome.body is not None
+        if outcome.capture is not None
     ]

@@ -15,8 +15,9 @@ import zstandard
 
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.place import Place, StoreUrl, open_blobs, width
-from sec_core.bronze.model import Origin
+from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Place, StoreUrl, width
+from sec_core.bronze.ledger_rules import Origin
 from sec_core.bronze.sealed import SealedMonths
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall

@@ -1,17 +1,21 @@
-"""Under which account PostgreSQL runs: this user's own, or an existing unprivileged one when this user is root."""
+"""Runs PostgreSQL's programs: as this user, or as an existing unprivileged account when this user is root."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sec_core.db import launcher
 from sec_core.errors import DatabaseUnavailable
 
 _ACCOUNTS = ("postgres", "_postgres", "nobody", "daemon")
+_RIGHTS = ("dac_read_search", "dac_override")
+"""One of these lets the account pass through folders of mode 0700, such as root's home; the second is the one that
+containers leave to root. Nothing else of root's remains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,44 +23,80 @@ class Runner:
     """A way to run PostgreSQL's programs.
 
     Attributes:
-        way: `direct`, or one of the launcher's ways.
-        uid: User that the server runs as (in a namespace: what root is called inside); None is this user.
-        gid: The user's group.
+        owner: User and group that they run as; None is this user.
+        right: The Linux capability that they keep of root's; None is none.
     """
 
-    way: str = "direct"
-    uid: int | None = None
-    gid: int | None = None
+    owner: tuple[int, int] | None = None
+    right: str | None = None
 
-    def command(self, arguments: list[str]) -> list[str]:
-        """The command line that runs `arguments` this way."""
-        if self.way == "direct":
-            return arguments
-        program = str(Path(launcher.__file__).resolve())
-        return [sys.executable, "-I", program, self.way, f"{self.uid}:{self.gid}", *arguments]
+    def __str__(self) -> str:
+        return f"user {self.owner[0]}{f' with {self.right}' if self.right else ''}" if self.owner else "this user"
 
     def own(self, path: Path) -> None:
-        """Hand a file or folder of the cluster to the account. Never follows a link."""
-        if sys.platform == "win32" or self.uid is None or self.gid is None:
+        """Hand a file or folder of the cluster to the account, with all that is in it. Never follows a link."""
+        if sys.platform == "win32" or self.owner is None:
             return
-        if self.way == "namespace":
-            os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
-        else:
-            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+        os.chown(path, *self.owner, follow_symlinks=False)
+        for folder, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                os.chown(Path(folder, name), *self.owner, follow_symlinks=False)
 
-    def refusal(self, files: list[Path]) -> str | None:
-        """Why these files can't be read this way, or None when they can."""
-        if self.way == "direct":
-            return None
-        answer = subprocess.run(  # noqa: S603 - our own program
-            self.command(["--probe", *map(str, files)]),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            cwd=Path(sys.executable).anchor,
-            check=False,
-        )
-        return None if answer.returncode == 0 else (answer.stderr.strip() or f"exit code {answer.returncode}")
+    def run(
+        self,
+        command: list[str],
+        failure: str,
+        timeout_s: float = 120,
+        *,
+        given: str = "",
+        inherit: tuple[int, ...] = (),
+        detached: bool = False,
+    ) -> None:
+        """Run a program and wait for its end. No `PG...` variable of this process reaches it.
+
+        Args:
+            command: The command line.
+            failure: First words of the error.
+            timeout_s: Seconds that it may take.
+            given: What it reads from its standard input.
+            inherit: File descriptors that it and its children keep.
+            detached: Whether it gets a session of its own, out of reach of this terminal's Ctrl-C.
+
+        Raises:
+            DatabaseUnavailable: It fails; the message ends with the last line it wrote.
+        """
+        owner = self.owner
+        if owner is not None and self.right is not None:
+            # util-linux has the one program that changes the account and keeps one right.
+            become = ["--reuid", str(owner[0]), "--regid", str(owner[1]), "--clear-groups"]
+            keep = ["--inh-caps", f"-all,+{self.right}", "--ambient-caps", f"+{self.right}"]
+            command, owner = ["/usr/bin/setpriv", *become, *keep, *command], None
+        # A file and not a pipe: a server that inherits a pipe keeps its reader waiting for ever.
+        with tempfile.TemporaryFile() as output:
+            try:
+                done = subprocess.run(  # noqa: S603 - PostgreSQL's programs, our arguments
+                    command,
+                    input=given.encode(),
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=Path(command[0]).anchor,
+                    env={key: text for key, text in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"},
+                    timeout=timeout_s,
+                    user=owner[0] if owner else None,
+                    group=owner[1] if owner else None,
+                    extra_groups=[] if owner else None,
+                    start_new_session=detached,
+                    creationflags=_detached_flags() if detached else 0,
+                    pass_fds=inherit,
+                    check=False,
+                )
+            except (OSError, subprocess.SubprocessError) as error:
+                raise DatabaseUnavailable(f"{failure}: {error}.") from error
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip()
+        if done.returncode != 0:
+            last = said.splitlines()[-1] if said else f"exit code {done.returncode}"
+            raise DatabaseUnavailable(f"{failure}: {last.rstrip('.')}.")
 
 
 def is_root() -> bool:
@@ -64,11 +104,11 @@ def is_root() -> bool:
     return sys.platform != "win32" and os.geteuid() == 0
 
 
-def choose_runner(needed: list[Path], data_dir: Path, scratch_dir: Path) -> Runner:
+def choose_runner(postgres: Path, data_dir: Path, scratch_dir: Path) -> Runner:
     """Choose how to run the server.
 
     Args:
-        needed: Files of the installation that the server must read.
+        postgres: The server's program.
         data_dir: The cluster; where it exists its owner decides.
         scratch_dir: An empty folder beside `data_dir`, made for a new cluster; shows whether a new owner can reach it.
 
@@ -81,17 +121,17 @@ def choose_runner(needed: list[Path], data_dir: Path, scratch_dir: Path) -> Runn
     if not is_root():
         return Runner()
     reasons = []
+    probe = ["/bin/sh", "-c", '"$0" --version && cd "$1"', str(postgres), str(scratch_dir)]
     for runner in _candidates(data_dir):
-        place = data_dir if data_dir.exists() else scratch_dir
         try:
             runner.own(scratch_dir)
+            runner.run(probe, str(runner), timeout_s=30)
         except OSError as error:
-            reasons.append(f"{runner.way}: {error.strerror}")
-            continue
-        reason = runner.refusal([*needed, place])
-        if reason is None:
+            reasons.append(f"{runner}: {error.strerror}")
+        except DatabaseUnavailable as error:
+            reasons.append(error.message.rstrip("."))
+        else:
             return runner
-        reasons.append(reason)
     raise DatabaseUnavailable(
         f"PostgreSQL can't run as root, and no unprivileged way works here ({'; '.join(reasons)}).",
         next_step="Run as an ordinary user, or name a running PostgreSQL in SEC_DATABASE_URL.",
@@ -103,19 +143,15 @@ def _candidates(data_dir: Path) -> list[Runner]:
         return []
     import pwd  # noqa: PLC0415 - POSIX only
 
-    accounts = [entry for name in _ACCOUNTS for entry in pwd.getpwall() if entry.pw_name == name and entry.pw_uid]
-    owners = [(entry.pw_uid, entry.pw_gid) for entry in accounts[:1]]
-    in_namespace = owners
-    if data_dir.exists():
-        found = data_dir.stat()
-        if found.st_uid == 0:
-            owners = []
-        else:
-            owners, in_namespace = [(found.st_uid, found.st_gid)], []
-    if sys.platform != "linux":
-        return [Runner("account", *owner) for owner in owners]
-    return [
-        *(Runner(way, *owner) for owner in owners for way in ("account", "capability")),
-        *(Runner("namespace", *inside) for inside in in_namespace),
-        *(Runner("override", *owner) for owner in owners),
-    ]
+    accounts = {entry.pw_name: (entry.pw_uid, entry.pw_gid) for entry in pwd.getpwall() if entry.pw_uid}
+    owners = [accounts[name] for name in _ACCOUNTS if name in accounts][:1]
+    if data_dir.exists() and (found := data_dir.stat()).st_uid:
+        owners = [(found.st_uid, found.st_gid)]
+    rights = (None, *(_RIGHTS if shutil.which("setpriv", path="/usr/bin") else ()))
+    return [Runner(owner, right) for owner in owners for right in rights]
+
+
+def _detached_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return 0

@@ -15,6 +15,7 @@ A cluster's folder holds:
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from contextlib import contextmanager
@@ -23,12 +24,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from filelock import FileLock, Timeout
-from psycopg import conninfo, sql
+from psycopg import sql
 
 from sec_core.db import server
 from sec_core.db.account import choose_runner
+from sec_core.db.address import Address
 from sec_core.db.installation import installations
-from sec_core.db.programs import run, write_private
+from sec_core.db.problems import refusal
+from sec_core.db.server import write_private
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -62,26 +65,30 @@ class ServerStatus:
     major: int | None = None
 
 
-def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | None = None) -> str:
+def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | None = None) -> Address:
     """Start the embedded server, or attach to it where it runs. Safe to call from any number of processes at once.
+
+    `PG*` variables are about other servers: they are taken out of this process's environment.
 
     Args:
         postgres_dir: The cluster's folder; made when it is missing.
         extra_settings: Server settings besides the usual ones, used only if this call starts it.
 
     Returns:
-        URL of the database `sec`, with its password.
+        Where the database `sec` is.
 
     Raises:
         DatabaseUnavailable: There is no PostgreSQL on this machine, or it does not start; the message says why.
     """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
     running = server.find(postgres_dir / "data")
     if running is None:
         with _start_lock(postgres_dir):
             running = server.settled(postgres_dir / "data")
             if running is None:
                 running = _start(postgres_dir, extra_settings or {})
-    return _url(postgres_dir, running.port)
+    return _address(postgres_dir, running.port)
 
 
 def stop(postgres_dir: Path) -> bool:
@@ -115,28 +122,22 @@ def status(postgres_dir: Path) -> ServerStatus:
     return ServerStatus(exists=True, running=True, pid=running.pid, port=running.port, major=major)
 
 
-def ensure_database(url: str, name: str) -> str:
-    """Make a further database in the server of `url` unless it exists, for example Prefect's.
-
-    Returns:
-        URL of that database.
+def ensure_database(address: Address, name: str) -> Address:
+    """Make a further database beside that of `address` unless it exists.
 
     Raises:
         DatabaseUnavailable: The server can't be reached.
+        DatabaseError: The role may not make databases.
     """
-    try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-            found = connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone()
-            if found is None:
+    with address.connect(autocommit=True) as connection:
+        try:
+            if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    except psycopg.errors.DuplicateDatabase:
-        pass  # another process was quicker
-    except psycopg.errors.UniqueViolation:
-        pass  # the same, seen a moment earlier
-    except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"PostgreSQL can't be reached: {str(error).splitlines()[0]}.") from error
-    known = conninfo.conninfo_to_dict(url)
-    return f"postgresql://{known['user']}:{known['password']}@{known['host']}:{known['port']}/{name}"
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            pass  # another process was quicker
+        except psycopg.Error as error:
+            raise refusal(error) from error
+    return address.at(name)
 
 
 @contextmanager
@@ -166,10 +167,13 @@ def _start(postgres_dir: Path, extra_settings: Mapping[str, str]) -> server.Runn
     scratch_dir = postgres_dir / f"data.new-{secrets.token_hex(4)}"
     scratch_dir.mkdir(mode=0o700)
     try:
-        runner = choose_runner(installation.needed_files(), data_dir, scratch_dir)
+        runner = choose_runner(installation.program("postgres"), data_dir, scratch_dir)
         if not data_dir.exists():
             _make_cluster(installation, runner, scratch_dir, postgres_dir)
             scratch_dir.rename(data_dir)
+        elif runner.owner is not None and data_dir.stat().st_uid == 0:
+            runner.own(data_dir)  # made by an older version, which could run PostgreSQL as root of a namespace
+            runner.own(postgres_dir / "log")
     finally:
         shutil.rmtree(scratch_dir, ignore_errors=True)
     return server.start(installation, runner, postgres_dir, extra_settings)
@@ -186,11 +190,11 @@ def _make_cluster(installation: Installation, runner: Runner, scratch_dir: Path,
         arguments = [str(installation.program("initdb")), "-D", str(scratch_dir), "-U", SUPERUSER]
         # The C locale sorts the same on every machine.
         arguments += ["-A", "scram-sha-256", f"--pwfile={handed}", "-E", "UTF8", "--locale=C", "--no-instructions"]
-        run(runner.command(arguments), "PostgreSQL could not make its folder", timeout_s=300)
+        runner.run(arguments, "PostgreSQL could not make its folder", timeout_s=300)
     finally:
         handed.unlink(missing_ok=True)
     single = [str(installation.program("postgres")), "--single", "-D", str(scratch_dir), "template1"]
-    run(runner.command(single), "PostgreSQL could not make its database", given=f"create database {DATABASE}\n")
+    runner.run(single, "PostgreSQL could not make its database", given=f"create database {DATABASE}\n")
 
 
 def _installation_for(data_dir: Path) -> Installation:
@@ -220,7 +224,7 @@ def _cluster_major(data_dir: Path) -> int | None:
         return None
 
 
-def _url(postgres_dir: Path, port: int) -> str:
+def _address(postgres_dir: Path, port: int) -> Address:
     try:
         password = (postgres_dir / "password").read_text(encoding="ascii").strip()
     except OSError as error:
@@ -228,4 +232,5 @@ def _url(postgres_dir: Path, port: int) -> str:
             f"The password of the embedded PostgreSQL can't be read ({postgres_dir / 'password'}: {error.strerror}).",
             next_step="Run as the user who made it, or restore that file.",
         ) from error
-    return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}"
+    where = {"host": "127.0.0.1", "port": str(port), "dbname": DATABASE, "sslmode": "disable", "gssencmode": "disable"}
+    return Address({**where, "user": SUPERUSER, "password": password})

@@ -38,11 +38,6 @@ class Installation:
         """Path of one of the programs."""
         return self.bin_dir / _executable(name)
 
-    def needed_files(self) -> list[Path]:
-        """What the server must be able to read: its program, libraries and shared files (where they are beside it)."""
-        beside = (self.bin_dir.parent / "lib", self.bin_dir.parent / "share")
-        return [self.program("postgres"), *(path for path in beside if path.is_dir())]
-
 
 @lru_cache(maxsize=1)
 def installations() -> tuple[Installation, ...]:

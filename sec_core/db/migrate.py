@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy
 
+from sec_core.db.locks import Lock
 from sec_core.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 # The newest version; a test holds it to the migrations' own head. Known without Alembic, which costs 150 ms to load.
 HEAD = "0002"
 MIGRATIONS_DIR = Path(__file__).parent / "migrations"
-# Any fixed number; all programs that migrate this database take the same advisory lock.
-_LOCK_KEY = 7_301_946_022
 
 
 def migrate(engine: Engine) -> None:
@@ -32,7 +31,7 @@ def migrate(engine: Engine) -> None:
         if current_version(connection) == HEAD:
             return
     with engine.begin() as connection:
-        connection.execute(sqlalchemy.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        connection.execute(sqlalchemy.text("select pg_advisory_xact_lock(:key)"), {"key": Lock.MIGRATION.value})
         if current_version(connection) != HEAD:
             _upgrade(connection)
 

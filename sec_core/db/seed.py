@@ -9,7 +9,7 @@ import sqlalchemy
 from sec_core.reference import tables
 
 if TYPE_CHECKING:
-    from sec_core.db.database import Database
+    from sqlalchemy.engine import Engine
 
 # Rows that agree are left alone: opening a database writes nothing unless a reference file changed.
 _PLACE_COLUMNS = "id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region, nombre_oficial"
@@ -27,11 +27,11 @@ _UPSERT_COMPANIES = sqlalchemy.text("""
 """)
 
 
-def seed_dimensions(database: Database) -> None:
+def seed_dimensions(engine: Engine) -> None:
     """Write what differs from the reference files into `dim_geografia` and `dim_empresa`. Nothing is deleted.
 
     Args:
-        database: A migrated database.
+        engine: Of a migrated database.
 
     Raises:
         DatabaseUnavailable: The server can't be reached.
@@ -41,7 +41,7 @@ def seed_dimensions(database: Database) -> None:
         for each in (tables.UNKNOWN_COMUNA, *tables.comunas())
     }
     companies = {(each.id_empresa, each.nombre) for each in tables.empresas()}
-    with database.engine.begin() as connection:
+    with engine.begin() as connection:
         held = {tuple(row) for row in connection.exec_driver_sql(f"select {_PLACE_COLUMNS} from dim_geografia")}
         keys = ("id", "code", "name", "region_code", "region_name", "official_name")
         if missing := sorted(places - held):

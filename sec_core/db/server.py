@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from sec_core.db.programs import run, write_private
+from sec_core.db.account import Runner
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sec_core.db.account import Runner
     from sec_core.db.installation import Installation
 
 _START_TIMEOUT_S = 120
@@ -144,8 +143,8 @@ def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_
             arguments = [str(installation.program("pg_ctl")), "start", "-w", "-t", str(_START_TIMEOUT_S)]
             arguments += ["-D", str(data_dir), "-l", str(first_words), "-o", options]
             try:
-                command = runner.command(arguments)
-                run(command, "PostgreSQL did not start", _START_TIMEOUT_S + 30, inherit=inherited, detached=True)
+                wait_s = _START_TIMEOUT_S + 30
+                runner.run(arguments, "PostgreSQL did not start", wait_s, inherit=inherited, detached=True)
             except DatabaseUnavailable as error:
                 if attempt < 2 and not _is_free(port):
                     continue  # somebody took the port in between
@@ -168,7 +167,7 @@ def stop(running: Running, data_dir: Path, installation: Installation) -> None:
     """
     if sys.platform == "win32":
         command = [str(installation.program("pg_ctl")), "stop", "-D", str(data_dir), "-m", "fast", "-w"]
-        run(command, "PostgreSQL did not stop")
+        Runner().run(command, "PostgreSQL did not stop")
         return
     try:
         psutil.Process(running.pid).send_signal(signal.SIGINT)
@@ -233,6 +232,17 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read, whole or not at all."""
+    scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
 
 
 def _platform_settings() -> dict[str, str]:

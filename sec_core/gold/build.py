@@ -1,4 +1,4 @@
-"""Build Gold from Silver: Parquet for research, payloads for the dashboard, local publication."""
+"""Build Gold from one snapshot of Silver: Parquet for research, payloads, local publication, the report page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, observations, parquet
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
@@ -28,83 +28,71 @@ EVENTS_TITLE = "Power-outage events in Chile"
 
 
 @dataclass(frozen=True, slots=True)
-class PayloadSize:
-    """Rows and bytes of a payload."""
-
-    rows: int
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class GoldReport:
     """What a build made.
 
     Attributes:
-        folder: `gold/` under the place of data.
+        folder: `gold/` under the data folder.
         events_file: `golden_interrupciones.parquet`.
         events: Events in it.
-        events_bytes: Its size.
-        observations: What was done to `observaciones/`.
-        payloads: Size of each payload, by id.
+        months_written: Months of `observaciones/` that were written again.
+        payloads: Rows of each payload, by id.
+        page: `report/index.html`.
+        pictures: One PNG for each figure of the page that has something to draw.
         seconds: Wall time of the build.
     """
 
     folder: Place
     events_file: Place
     events: int
-    events_bytes: int
-    observations: observations.ExportReport
-    payloads: dict[str, PayloadSize]
+    months_written: tuple[Month, ...]
+    payloads: dict[str, int]
+    page: Place
+    pictures: tuple[Place, ...]
     seconds: float
-
-    @property
-    def months_written(self) -> tuple[Month, ...]:
-        """Months of `observaciones/` that were written again."""
-        return self.observations.written
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
-    """Make all of Gold from what Silver holds, and publish it locally.
+    """Make all of Gold from one snapshot of Silver, and publish it locally.
 
-    The same Silver gives the same bytes, but for the time in `meta`. Nothing is asked of the source.
-
-    Args:
-        database: Silver.
-        settings: `gold`, `archive` and the thresholds that `meta` repeats.
-        clock: Tells which hours have ended.
-
-    Returns:
-        Files, counts and sizes.
+    The same Silver gives the same bytes, but for the time in `meta` and on the report page. Besides Silver's tables
+    and archive it reads the settings `event_*`, the reference data and `seia/obras.csv`, and the clock, which tells
+    the hours that have ended.
 
     Raises:
         DatabaseError: Silver can't be read or `dashboard_stats` not written.
         StorageError: A file can't be written.
     """
+    from sec_core.gold.report import build as report_page  # noqa: PLC0415 - Altair takes a quarter of a second
+
     began = time.monotonic()
     gold = open_blobs(settings.gold)
-    collected, exported = read_frames(database, gold, settings, clock)
-    with ThreadPoolExecutor(max_workers=1) as writer:
-        size = writer.submit(parquet.write, collected.events, gold, EVENTS_FILE, parquet.EVENTS, EVENTS_TITLE)
+    with ThreadPoolExecutor(max_workers=2) as beside:
+        script = beside.submit(report_page.chart_library)
+        collected, exported = read_frames(database, gold, settings, clock)
+        written = beside.submit(parquet.write, collected.events, gold, EVENTS_FILE, parquet.EVENTS, EVENTS_TITLE)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
-    sizes = local.write_files(payloads, gold)
+        local.write_files(payloads, gold)
+        pictures = report_page.draw(gold, payloads, collected, script.result())
+        written.result()
     local.write_table(payloads, database, collected.now)
-    report = GoldReport(
+    logger.bind(stage="gold").info(
+        "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
+        collected.events.height,
+        len(exported.written),
+        len(exported.written) + exported.kept,
+        len(payloads),
+    )
+    return GoldReport(
         folder=settings.gold,
         events_file=settings.gold / EVENTS_FILE,
         events=collected.events.height,
-        events_bytes=size.result(),
-        observations=exported,
-        payloads={name: PayloadSize(len(rows), sizes[name]) for name, rows in payloads.items()},
+        months_written=exported.written,
+        payloads={name: len(rows) for name, rows in payloads.items()},
+        page=settings.gold / report_page.PAGE,
+        pictures=tuple(settings.gold / key for key in pictures),
         seconds=time.monotonic() - began,
     )
-    logger.bind(stage="gold").info(
-        "Gold holds {} events; {} months of observations written, {} kept; {} payloads.",
-        report.events,
-        len(exported.written),
-        exported.kept,
-        len(payloads),
-    )
-    return report
 
 
 def read_frames(
@@ -124,13 +112,15 @@ def read_frames(
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
         exported = observations.export(gold, wanted, observations.silver_reader(connection, archive, loads, names))
+        ledger = frames.query(connection, "SELECT hora, estado, forma, n_filas FROM capturas")
         collected = frames.GoldFrames(
             loads=loads,
-            calendar=frames.hour_calendar(frames.read_ledger(connection), loads, now),
+            calendar=frames.hour_calendar(ledger, loads, now),
             customers=frames.read_customers(connection),
-            imputation=frames.read_imputation(connection),
-            regions=frames.read_regions(connection),
-            projects=frames.read_projects(connection),
+            imputation=frames.query(
+                connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
+            ),
+            projects=frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2"),
             hourly=observations.hourly(gold, sorted(wanted)),
             thresholds={
                 "umbral_evento": settings.event_threshold,

@@ -1,29 +1,13 @@
-"""What each published figure means: one list, from which docs/definitions.md and the report's last section are made.
-
-`python -m sec_core.gold.definitions` writes the page again; a test fails while it is not current.
-"""
+"""What each published figure means: one list, from which docs/definitions.md and the report's last section are made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-
-from sec_core.gold.files import replace_bytes
-from sec_core.gold.payloads.meta import CITATION, LICENCE, SOURCE, SOURCE_URL
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One published figure.
-
-    Attributes:
-        key: Its anchor.
-        name: What people call it.
-        formula: How it is computed.
-        unit: Its unit.
-        source: Where its parts come from.
-        note: What to beware of; may be empty.
-    """
+    """One published figure; `key` is its anchor, `note` says what to beware of."""
 
     key: str
     name: str
@@ -190,40 +174,3 @@ DEFINITIONS: tuple[Definition, ...] = (
         "answer is insufficient data. Storms and other works are not controlled for.",
     ),
 )
-
-
-def markdown() -> str:
-    """The page docs/definitions.md."""
-    lines = [
-        "# Definitions",
-        "",
-        "Every published figure: its formula, unit and source. Generated from `sec_core/gold/definitions.py` by",
-        "`python -m sec_core.gold.definitions`; do not edit.",
-        "",
-        f"Source: [{SOURCE}]({SOURCE_URL}). {LICENCE}",
-        "",
-        f"To cite: {CITATION}",
-    ]
-    for one in DEFINITIONS:
-        lines += [
-            "",
-            f'<a id="{one.key}"></a>',
-            "",
-            f"## {one.name}",
-            "",
-            f"- Formula: {one.formula}",
-            f"- Unit: {one.unit}",
-            f"- Source: {one.source}",
-        ]
-        if one.note:
-            lines.append(f"- Beware: {one.note}")
-    return "\n".join(lines) + "\n"
-
-
-def write_page(path: Path) -> None:
-    """Write docs/definitions.md."""
-    replace_bytes(path, markdown().encode())
-
-
-if __name__ == "__main__":
-    write_page(Path(__file__).resolve().parents[2] / "docs" / "definitions.md")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.gold.universe import COUNTRY_CODE, CUSTOMERS_SCHEMA
+from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
-from sec_core.silver.session import translated
+from sec_core.reference.tables import COUNTRY_CODE
+from sec_core.silver.statements import translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +36,6 @@ class GoldFrames:
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
         imputation: `calidad_imputacion`.
-        regions: codigo_region, nombre_region of the 16 regions.
         projects: `proyectos_seia`.
         hourly: Lazily, customers out in each loaded hour: hora, nombre_region, clientes (one row for each region that
             the hour lists).
@@ -48,7 +48,6 @@ class GoldFrames:
     calendar: pl.DataFrame
     customers: pl.DataFrame
     imputation: pl.DataFrame
-    regions: pl.DataFrame
     projects: pl.DataFrame
     hourly: pl.LazyFrame
     thresholds: Mapping[str, float]
@@ -203,39 +202,11 @@ def source_hours(first: datetime | None, last: datetime | None, now: datetime) -
     return pl.DataFrame({"hora": hours}).filter(wall.is_first_distinct())
 
 
-def read_ledger(connection: Connection) -> pl.DataFrame:
-    """`capturas`, as `hour_calendar` takes it."""
-    return query(connection, "SELECT hora, estado, forma, n_filas FROM capturas")
-
-
 def read_customers(connection: Connection) -> pl.DataFrame:
     """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
-    customers = query(
-        connection, "SELECT mes, codigo_region, clientes, clientes_estimados, periodo_star FROM clientes_regionales"
-    )
-    names = read_regions(connection)
-    return (
-        customers.join(names, on="codigo_region", how="left")
-        .filter(pl.col("nombre_region").is_not_null() | (pl.col("codigo_region") == COUNTRY_CODE))
-        .select(CUSTOMERS_SCHEMA.names())
-        .cast(CUSTOMERS_SCHEMA)
-        .sort("mes", "codigo_region")
-    )
-
-
-def read_regions(connection: Connection) -> pl.DataFrame:
-    """The regions, by code."""
     return query(
         connection,
-        "SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia WHERE id_geografia > 0 ORDER BY 1",
-    )
-
-
-def read_imputation(connection: Connection) -> pl.DataFrame:
-    """`calidad_imputacion`."""
-    return query(connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla")
-
-
-def read_projects(connection: Connection) -> pl.DataFrame:
-    """`proyectos_seia`, in the file's order."""
-    return query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
+        "SELECT mes, codigo_region, nombre_region, clientes, clientes_estimados, periodo_star FROM clientes_regionales"
+        " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
+        f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
+    ).cast(CUSTOMERS_SCHEMA)

@@ -31,21 +31,14 @@ _UPSERT = text(
 )
 
 
-def write_files(payloads: Payloads, gold: Blobs) -> dict[str, int]:
+def write_files(payloads: Payloads, gold: Blobs) -> None:
     """Write `dashboard_stats/<id>.json`, each whole or not at all.
-
-    Returns:
-        Size of each file in bytes.
 
     Raises:
         StorageError: The place refused a file.
     """
-    sizes: dict[str, int] = {}
     for name, rows in payloads.items():
-        body = dump(rows)
-        gold.replace(f"{FOLDER}{name}.json", body, durable=False)
-        sizes[name] = len(body)
-    return sizes
+        gold.replace(f"{FOLDER}{name}.json", dump(rows), durable=False)
 
 
 def write_table(payloads: Payloads, database: Database, now: datetime) -> None:

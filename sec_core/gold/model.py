@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 class PayloadRow(BaseModel):
     """One object of a payload's JSON list. Its fields (aliases included) are exactly the keys that are published.
 
-    Unknown keys, infinities and NaN are refused: JSON has no such numbers, and the dashboard no use for them.
+    The text below a field is its description in the contract. Unknown keys, infinities and NaN are refused: JSON has
+    no such numbers, and the dashboard no use for them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 Count = Annotated[int, Field(ge=0)]

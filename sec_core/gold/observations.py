@@ -15,7 +15,7 @@ from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.frames import UTC_TIME
 from sec_core.hours import Month
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +36,7 @@ TITLE = "Customers without supply in Chile, by hour, comuna, company and start d
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export did.
-
-    Attributes:
-        written: Months whose file was written.
-        kept: Months whose file was current.
-        removed: Month folders that Silver no longer has.
-    """
+    """Months whose file was written, how many were current, and folders removed since Silver lacks them."""
 
     written: tuple[Month, ...]
     kept: int
@@ -114,13 +108,9 @@ def export(gold: Blobs, wanted: dict[Month, str], read: ObservationReader) -> Ex
 def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame, names: Names) -> ObservationReader:
     """Read months from Silver, wherever they are: in the database or in the archive.
 
-    Args:
-        connection: The snapshot from which `loads` was read.
-        archive: Where archived months are.
-        loads: `cargas` with mes.
-        names: The dimensions.
+    `connection` is the snapshot from which `loads` was read.
     """
-    store = SilverStore(connection, archive)
+    store = SilverTables(connection, archive)
     shapes = loads.lazy().select("hora", "forma")
     expected = dict(loads.group_by("mes").agg(pl.col("n_observaciones").sum()).iter_rows())
 

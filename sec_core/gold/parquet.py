@@ -26,14 +26,9 @@ UTC_US = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a published file.
+    """A column of a published file: its description is one sentence with meaning, unit and zone.
 
-    Attributes:
-        name: Its name.
-        type: Its Arrow type.
-        description: Meaning, unit and time zone, in one sentence.
-        nullable: Whether it may be null.
-        repeats: Whether few different values make most of it, so that a dictionary saves space.
+    `repeats`: few different values make most of it, so that a dictionary saves space.
     """
 
     name: str
@@ -43,31 +38,24 @@ class Column:
     repeats: bool = False
 
 
+def _text(name: str, description: str) -> Column:
+    """A column of few different texts."""
+    return Column(name, pa.string(), description, repeats=True)
+
+
+NAMES = (
+    _text("codigo_region", "Official region code, two digits; empty for UNKNOWN."),
+    _text("nombre_region", "Region, upper case without accents; UNKNOWN where it did not resolve."),
+    _text("codigo_comuna", "Official comuna code (CUT), five digits; empty for UNKNOWN."),
+    _text("nombre_comuna", "Comuna, upper case without accents; UNKNOWN where it did not resolve."),
+    _text("nombre_empresa", "Distribution company; NO INFORMADA where the source names none."),
+)
+"""Columns of places and companies, the same in every file."""
+
 EVENTS: tuple[Column, ...] = (
     Column("hash_id", pa.string(), "Identity of the event: MD5 of codigo_comuna|nombre_empresa|inicio, as a UUID."),
-    Column(
-        "forma",
-        pa.string(),
-        "Rule that made the event: detailed (company, start date) or aggregated (threshold).",
-        repeats=True,
-    ),
-    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_region",
-        pa.string(),
-        "Region, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_comuna",
-        pa.string(),
-        "Comuna, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column(
-        "nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none.", repeats=True
-    ),
+    _text("forma", "Rule that made the event: detailed (company, start date) or aggregated (threshold)."),
+    *NAMES,
     Column("id_tiempo", pa.int32(), "inicio as YYYYMMDDHH on the Chile wall clock."),
     Column("inicio", UTC_US, "Beginning, UTC. Detailed: first instant in Chile of the start date; no hour is known."),
     Column("fin", UTC_US, "End, UTC: the hour after the last observation; null while open.", nullable=True),
@@ -90,24 +78,8 @@ EVENTS: tuple[Column, ...] = (
 
 OBSERVATIONS: tuple[Column, ...] = (
     Column("hora", UTC_US, "Beginning of the observed hour, UTC."),
-    Column("forma", pa.string(), "Shape of the hour's capture: detailed or aggregated.", repeats=True),
-    Column("codigo_region", pa.string(), "Official region code, two digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_region",
-        pa.string(),
-        "Region, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column("codigo_comuna", pa.string(), "Official comuna code (CUT), five digits; empty for UNKNOWN.", repeats=True),
-    Column(
-        "nombre_comuna",
-        pa.string(),
-        "Comuna, upper case without accents; UNKNOWN where it did not resolve.",
-        repeats=True,
-    ),
-    Column(
-        "nombre_empresa", pa.string(), "Distribution company; NO INFORMADA where the source names none.", repeats=True
-    ),
+    _text("forma", "Shape of the hour's capture: detailed or aggregated."),
+    *NAMES,
     Column("fecha_inicio", pa.date32(), "Start date of the outage in Chile; null if aggregated.", nullable=True),
     Column("clientes_afectados", pa.int64(), "Customers without supply in that hour; alike rows are summed."),
     Column("n_filas", pa.int32(), "Rows of the source's answer that were summed."),
@@ -137,7 +109,7 @@ def write(
     title: str,
     extra: Mapping[str, str] | None = None,
 ) -> int:
-    """Write a frame whole or not at all. The same frame gives the same bytes.
+    """Write a frame whole or not at all, and return its size in bytes. The same frame gives the same bytes.
 
     Args:
         frame: Already sorted; columns by name, further ones are left out.
@@ -146,9 +118,6 @@ def write(
         columns: Order, types and descriptions.
         title: What the file is.
         extra: Further metadata of the file.
-
-    Returns:
-        Size of the file in bytes.
 
     Raises:
         StorageError: The place refused it.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.build import EVENTS_FILE
@@ -28,16 +28,12 @@ NOT_CONFIGURED = "There are no Supabase settings (SUPABASE_URL, SUPABASE_KEY): G
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:
-    """What a publication did.
+    """What a publication did; `published` is False where there are no Supabase settings.
 
     Attributes:
-        published: Whether anything was sent; False where there are no Supabase settings.
         payloads: Rows of each payload.
         forced: What was lost against the earlier publication, by permission.
-        events: Rows of `interrupciones_recientes`.
-        events_written: Rows of it that were new or differed.
-        events_deleted: Rows of it that were deleted.
-        events_unarchived: Rows of it that slid out of the window but stay, since the archive lacks them.
+        events_unarchived: Rows that slid out of the window but stay, since the archive lacks them.
     """
 
     published: bool
@@ -61,16 +57,13 @@ class PublishReport:
 def publish(
     settings: Settings, clock: Clock, *, force: bool = False, sleep: Callable[[float], None] = time.sleep
 ) -> PublishReport:
-    """Publish what `gold/` holds.
+    """Publish what `gold/` holds; without a Supabase project nothing is sent and nothing fails.
 
     Args:
-        settings: `gold` and the Supabase project; without a project nothing is sent and nothing fails.
+        settings: `gold` and the Supabase project.
         clock: Gives the time of publication.
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
         sleep: Waits between attempts.
-
-    Returns:
-        What was published.
 
     Raises:
         PublicationError: Gold is missing or invalid, would lose what is published, or Supabase refused it.
@@ -94,7 +87,7 @@ def publish(
         _publish_payloads(store, payloads, clock)
         changes = recent.RecentPlan([], [], 0, 0)
         if newest is not None:
-            changes = recent.plan(gold, EVENTS_FILE, _instant(newest), events_before)
+            changes = recent.plan(gold, EVENTS_FILE, datetime.fromisoformat(newest), events_before)
             _publish_events(store, changes)
     report = PublishReport(
         published=True,
@@ -141,7 +134,3 @@ def _lost_events(published: list[dict[str, Any]], newest: str | None) -> list[st
     if last > (newest or ""):
         return [f"interrupciones_recientes reaches {last}, but the newest loaded hour is {newest or 'none'}."]
     return []
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)

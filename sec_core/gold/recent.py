@@ -46,8 +46,7 @@ class RecentPlan:
 
     Attributes:
         write: Rows that are new or differ.
-        delete: hash_id of rows to delete: they slid out of the window and are in the archive, or a revision of the
-            source has replaced them by others.
+        delete: hash_id of rows that slid out of the window and are in the archive, or that a revision replaced.
         unarchived: Rows that slid out of the window but are not in the archive: they stay.
         rows: Rows that the window has.
     """

@@ -56,11 +56,7 @@ class SupabaseStore:
     """
 
     def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Make the client; connects only when it is used.
-
-        Args:
-            settings: supabase_url, supabase_key, timeout_s, retries.
-            sleep: Waits between attempts.
+        """Make the client; it connects only when it is used.
 
         Raises:
             PublicationError: The settings for Supabase are missing or are no address.

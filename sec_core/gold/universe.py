@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from sec_core.reference.tables import COUNTRY_CODE
+from sec_core.silver.cap import nearest_month
+
 COUNTRY = "CHILE"
-COUNTRY_CODE = "00"
 
 CUSTOMERS_SCHEMA = pl.Schema(
     {
@@ -85,26 +87,8 @@ def nearest(pairs: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
         `pairs` in their order with universo (null where the region has no figure at all) and meses_denominador (how
         many months lie between).
     """
-    known = (
-        denominators(customers)
-        .select("nombre_region", "universo", mes_denominador="mes")
-        .with_columns(indice=_index("mes_denominador"))
-        .sort("indice")
+    figures = denominators(customers).select("mes", "nombre_region", "universo")
+    found = nearest_month(pairs, figures, "nombre_region").select(
+        "mes", "nombre_region", "universo", pl.col("meses_denominador").abs()
     )
-    wanted = pairs.with_row_index("_fila").with_columns(indice=_index("mes")).sort("indice")
-    before = wanted.join_asof(known, on="indice", by="nombre_region", strategy="backward", check_sortedness=False)
-    after = wanted.join_asof(known, on="indice", by="nombre_region", strategy="forward", check_sortedness=False)
-    both = pl.concat([before, after]).with_columns(
-        meses_denominador=(pl.col("indice") - _index("mes_denominador")).abs().cast(pl.Int32)
-    )
-    return (
-        both.sort("_fila", "meses_denominador", "mes_denominador", nulls_last=True)
-        .group_by("_fila", maintain_order=True)
-        .first()
-        .sort("_fila")
-        .drop("_fila", "indice", "mes_denominador")
-    )
-
-
-def _index(column: str) -> pl.Expr:
-    return pl.col(column).dt.year().cast(pl.Int64) * 12 + pl.col(column).dt.month().cast(pl.Int64)
+    return pairs.join(found, on=["mes", "nombre_region"], how="left", maintain_order="left")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from sec_core.blobs.place import StoreUrl, open_blobs
-from sec_core.blobs.probe import try_out
+from sec_core.blobs.open import open_blobs, try_out
+from sec_core.blobs.place import StoreUrl
 from sec_core.bronze.ledger import Ledger
 from sec_core.db.database import open_database
 from sec_core.errors import CircuitOpen, DatabaseError, SourceError, StorageError
 from sec_core.health.verdict import DataFacts, Facts, SourceFacts, due_month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,9 +69,9 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
         problem = str(error)
     else:
         try:
-            async with Gate.open(database, settings, clock) as gate:
-                source = await _ask_source(settings, gate, clock)
-                data = _read(database, await gate.circuit(), clock.now())
+            async with Throttle.open(database, settings, clock) as throttle:
+                source = await _ask_source(settings, throttle, clock)
+                data = _read(database, await throttle.circuit(), clock.now())
         except DatabaseError as error:
             problem = str(error)
         finally:
@@ -111,12 +111,12 @@ def _existing(folder: Path) -> Iterator[Path]:
     return (place for place in (folder, *folder.parents) if place.exists())
 
 
-async def _ask_source(settings: Settings, gate: Gate, clock: Clock) -> SourceFacts:
+async def _ask_source(settings: Settings, throttle: Throttle, clock: Clock) -> SourceFacts:
     began = time.monotonic()
     # One attempt says enough, and a look at the health should not take minutes.
     once = settings.model_copy(update={"retries": 0})
     try:
-        async with SourceClient(once, gate, clock) as client:
+        async with SourceClient(once, throttle, clock) as client:
             told = await client.server_time()
     except CircuitOpen as error:
         return SourceFacts(answered=False, at_rest=True, error=str(error))

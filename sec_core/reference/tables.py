@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 
 UNKNOWN_NAME = "UNKNOWN"
+COUNTRY_CODE = "00"
+"""`codigo_region` of the whole country."""
 UNKNOWN_GEOGRAPHY = 0
 UNKNOWN_COMPANY = 0
 NO_COMPANY = 1
@@ -96,7 +98,7 @@ def regiones() -> tuple[Region, ...]:
             row["nombre_sec"],
             tuple(filter(None, row["alias"].split("|"))),
         )
-        for row in _rows("regiones.csv")
+        for row in read_rows("regiones.csv")
     )
 
 
@@ -105,32 +107,33 @@ def comunas() -> tuple[Comuna, ...]:
     """The 346 comunas by code, UNKNOWN not among them."""
     return tuple(
         Comuna(row["codigo"], row["nombre"], row["codigo_region"], row["nombre_region"], row["nombre_oficial"])
-        for row in _rows("comunas.csv")
+        for row in read_rows("comunas.csv")
     )
 
 
 @cache
 def empresas() -> tuple[Empresa, ...]:
     """All companies by id, UNKNOWN and NO INFORMADA among them."""
-    return tuple(Empresa(int(row["id_empresa"]), row["nombre"]) for row in _rows("empresas.csv"))
+    return tuple(Empresa(int(row["id_empresa"]), row["nombre"]) for row in read_rows("empresas.csv"))
 
 
 @cache
 def comuna_aliases() -> tuple[Alias, ...]:
     """Spellings of comunas that folding does not resolve."""
-    return tuple(Alias(row["alias"], row["codigo"], row["motivo"]) for row in _rows("comunas_alias.csv"))
+    return tuple(Alias(row["alias"], row["codigo"], row["motivo"]) for row in read_rows("comunas_alias.csv"))
 
 
 @cache
 def empresa_aliases() -> tuple[Alias, ...]:
     """Spellings and former names of companies."""
-    return tuple(Alias(row["alias"], row["id_empresa"], row["motivo"]) for row in _rows("empresas_alias.csv"))
+    return tuple(Alias(row["alias"], row["id_empresa"], row["motivo"]) for row in read_rows("empresas_alias.csv"))
 
 
 UNKNOWN_COMUNA = Comuna("", UNKNOWN_NAME, "", UNKNOWN_NAME, UNKNOWN_NAME)
 """The member of `dim_geografia` for places that do not resolve."""
 
 
-def _rows(name: str) -> list[dict[str, str]]:
+def read_rows(name: str) -> list[dict[str, str]]:
+    """The rows of a CSV file of this package, as text."""
     text = files("sec_core.reference").joinpath(name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

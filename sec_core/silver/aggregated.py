@@ -24,7 +24,7 @@ from sec_core.source.shapes import Shape
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from sec_core.silver.rules import EventRules
+    from sec_core.silver.timeline import EventRules
 
 _SUMS = ("cliente_horas", "n_observaciones", "imputaciones")
 
@@ -135,7 +135,7 @@ def events(tramos: pl.DataFrame, usable: pl.DataFrame, rules: EventRules) -> pl.
         rules: Closing rules.
 
     Returns:
-        One row for each event, by `EVENT_PARTS`.
+        One row for each event, by `MERGED_SCHEMA`.
     """
     rows = tramos.sort("id_geografia", "mes", "primera_hora", nulls_last=True)
     previous = pl.col("id_geografia", *(f"previo_{name}" for name in _SUMS))

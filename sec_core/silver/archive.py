@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.errors import StorageError
 from sec_core.silver.observations import OBSERVATION_KEY, OBSERVATION_SCHEMA
 

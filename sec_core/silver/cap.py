@@ -40,26 +40,17 @@ def cap(events: pl.DataFrame, universe: pl.DataFrame) -> pl.DataFrame:
         The events in their order, with `clientes_afectados`, `topado`, `meses_denominador` (months from the figure's
         month to that of `hora_maximo`, null without a figure) and the cap's bit in `imputaciones`.
     """
-    peaks = events.join(regions(), on="id_geografia", how="left", maintain_order="left").with_columns(
-        _month_number(pl.col("hora_maximo").dt.convert_time_zone("America/Santiago")).alias("n_mes")
-    )
-    figures = universe.filter(pl.col("clientes") > 0).select(
-        "codigo_region", limite="clientes", n_figura=_month_number(pl.col("mes"))
-    )
-    nearest = (
-        peaks.select("codigo_region", "n_mes")
-        .unique()
-        .join(figures, on="codigo_region")
-        .with_columns(meses_denominador=pl.col("n_mes") - pl.col("n_figura"))
-        .sort(pl.col("meses_denominador").abs(), "n_figura")
-        .unique(["codigo_region", "n_mes"], keep="first", maintain_order=True)
-        .select("codigo_region", "n_mes", "limite", pl.col("meses_denominador").cast(pl.Int16))
+    month = pl.col("hora_maximo").dt.convert_time_zone("America/Santiago").dt.date().dt.month_start()
+    peaks = events.join(regions(), on="id_geografia", how="left", maintain_order="left").with_columns(mes=month)
+    figures = universe.filter(pl.col("clientes") > 0).select("codigo_region", "mes", limite="clientes")
+    nearest = nearest_month(peaks.select("codigo_region", "mes"), figures, "codigo_region").select(
+        "codigo_region", "mes", "limite", pl.col("meses_denominador").cast(pl.Int16)
     )
     reported = pl.col("clientes_afectados_crudo")
     bit = pl.lit(int(Imputacion.TOPE), pl.Int16)
     return (
         peaks.drop("meses_denominador", strict=False)
-        .join(nearest, on=["codigo_region", "n_mes"], how="left", maintain_order="left")
+        .join(nearest, on=["codigo_region", "mes"], how="left", maintain_order="left")
         .with_columns(
             clientes_afectados=pl.min_horizontal(reported, "limite"),
             topado=(reported > pl.col("limite")).fill_null(value=False),
@@ -67,9 +58,30 @@ def cap(events: pl.DataFrame, universe: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             imputaciones=(pl.col("imputaciones") & ~bit) | pl.when("topado").then(bit).otherwise(pl.lit(0, pl.Int16))
         )
-        .drop("codigo_region", "n_mes", "limite")
+        .drop("codigo_region", "mes", "limite")
     )
 
 
-def _month_number(day: pl.Expr) -> pl.Expr:
-    return day.dt.year().cast(pl.Int32) * 12 + day.dt.month().cast(pl.Int32)
+def nearest_month(wanted: pl.DataFrame, figures: pl.DataFrame, by: str) -> pl.DataFrame:
+    """For each month the figure of the nearest month that has one; of two equally near, the earlier.
+
+    Args:
+        wanted: `mes` (first day) and the column `by`.
+        figures: The same columns and others.
+        by: What a figure belongs to: a region's code or name.
+
+    Returns:
+        The different pairs of `wanted` that have any figure, with the other columns of `figures`, `mes_figura`, and
+        `meses_denominador`: months from the figure's to the wanted one, negative if the figure is later.
+    """
+    months = (pl.col("mes").dt.year() - pl.col("mes_figura").dt.year()) * 12 + (
+        pl.col("mes").dt.month().cast(pl.Int32) - pl.col("mes_figura").dt.month().cast(pl.Int32)
+    )
+    return (
+        wanted.select("mes", by)
+        .unique()
+        .join(figures.rename({"mes": "mes_figura"}), on=by)
+        .with_columns(meses_denominador=months)
+        .sort(pl.col("meses_denominador").abs(), "mes_figura")
+        .unique(["mes", by], keep="first", maintain_order=True)
+    )

@@ -2,8 +2,8 @@
 
 The fast path turns `[{…},{…}]` into one object a line and lets Polars read all bodies at once with a fixed schema.
 Its reader takes whole JSON numbers only: a number in quotes, a fraction, a boolean or anything out of 64 bits makes
-it refuse. A body that it refuses, or whose rows don't add up, is read by itself, row by row, by the rules of
-`imputation`. Which path a body takes depends on that body alone, so the same bytes always give the same rows.
+it refuse. A body that it refuses, or whose rows don't add up, is read by itself, row by row, with `whole_number`.
+Which path a body takes depends on that body alone, so the same bytes always give the same rows.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ import orjson
 import polars as pl
 
 from sec_core.errors import StorageError
-from sec_core.silver.imputation import whole_number
-from sec_core.source.shapes import Shape
+from sec_core.source.shapes import AGGREGATED_KEYS, Shape, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NUMBERS = ("ANHO_INT", "MES_INT", "DIA_INT", "CLIENTES_AFECTADOS")
 _NAMES = ("NOMBRE_REGION", "NOMBRE_COMUNA", "NOMBRE_EMPRESA", "FECHA_INT_STR")
-_AGGREGATED_KEYS = ("NOMBRE_REGION", "NOMBRE_COMUNA", "CLIENTES_AFECTADOS")
 _TYPES: dict[str, pl.DataType] = {name: pl.Int64() for name in _NUMBERS} | {name: pl.Categorical() for name in _NAMES}
 SCHEMAS: dict[Shape, dict[str, pl.DataType]] = {
     Shape.DETAILED: _TYPES,
-    Shape.AGGREGATED: {name: _TYPES[name] for name in _AGGREGATED_KEYS},
+    Shape.AGGREGATED: {name: _TYPES[name] for name in AGGREGATED_KEYS},
 }
 """Columns of a raw frame by shape; numbers are null where the value was no whole number."""
 _READ: dict[Shape, dict[str, pl.DataType]] = {

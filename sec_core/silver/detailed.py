@@ -54,7 +54,7 @@ def events(tramos: pl.DataFrame) -> pl.DataFrame:
         tramos: All stretches of each key, of any months, in any order.
 
     Returns:
-        One row for each key, by `EVENT_PARTS`.
+        One row for each key, by `MERGED_SCHEMA`.
     """
     merged = (
         tramos.sort("hora_maximo")

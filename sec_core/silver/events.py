@@ -56,49 +56,27 @@ def no_events() -> pl.DataFrame:
     return pl.DataFrame(schema=EVENT_SCHEMA)
 
 
-def hash_id(id_geografia: int, id_empresa: int, beginning: str) -> bytes:
-    """Identity of an event.
+def identities(rows: pl.DataFrame) -> pl.DataFrame:
+    """Beginning and `hash_id` of events, or of stretches, were each the first of its event.
+
+    `hash_id` is the MD5 of `codigo_comuna|nombre_empresa|inicio`, `inicio` written `YYYYMMDD` (detailed) or
+    `YYYYMMDDTHH` (aggregated) on the Chile wall clock, `codigo_comuna` empty for UNKNOWN.
 
     Args:
-        id_geografia: Its place.
-        id_empresa: Its company.
-        beginning: `YYYYMMDD` (detailed) or `YYYYMMDDTHH` (aggregated), Chile wall clock.
-
-    Returns:
-        MD5 of `codigo_comuna|nombre_empresa|beginning`, 16 bytes.
-    """
-    text = f"{_codes()[id_geografia]}|{_companies()[id_empresa]}|{beginning}"
-    return _MD5(text.encode(), usedforsecurity=False).digest()
-
-
-def detailed_beginning(day: date) -> str:
-    """`YYYYMMDD` of a start date, whatever its year."""
-    return f"{day.year:04d}{day.month:02d}{day.day:02d}"
-
-
-def aggregated_beginning(hour: datetime) -> str:
-    """`YYYYMMDDTHH` of an hour on the Chile wall clock."""
-    return f"{hour.astimezone(CHILE):%Y%m%dT%H}"
-
-
-def identities(parts: pl.DataFrame) -> pl.DataFrame:
-    """Beginning and identity of events, or of stretches, were each the first of its event.
-
-    Args:
-        parts: With `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
+        rows: With `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
 
     Returns:
         The rows in their order with `inicio`, `id_tiempo` and `hash_id`.
     """
     # Few different dates and hours stand for many rows: the calendar is asked once for each.
-    keys = parts.select("forma", "fecha_inicio", hora=_own_hour()).unique()
+    keys = rows.select("forma", "fecha_inicio", hora=_own_hour()).unique()
     found = [
         (forma, day, hour, *(_of_day(day) if forma == Shape.DETAILED.value else _of_hour(hour)))
         for forma, day, hour in keys.iter_rows()
     ]
     schema = {**keys.schema, "inicio": HORA, "id_tiempo": pl.Int32(), "texto": pl.String()}
     beginnings = pl.DataFrame(found, schema=schema, orient="row")
-    known = parts.with_columns(hora=_own_hour()).join(
+    known = rows.with_columns(hora=_own_hour()).join(
         beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"
     )
     texts = known.select(
@@ -117,12 +95,12 @@ def identities(parts: pl.DataFrame) -> pl.DataFrame:
 def _of_day(day: date) -> tuple[datetime, int, str]:
     """Beginning, `id_tiempo` and text of detailed events; months that follow each other share most of their days."""
     start = day_start(day)
-    return start, id_tiempo(start), detailed_beginning(day)
+    return start, id_tiempo(start), f"{day.year:04d}{day.month:02d}{day.day:02d}"
 
 
 def _of_hour(hour: datetime) -> tuple[datetime, int, str]:
     """The same of aggregated events."""
-    return hour, id_tiempo(hour), aggregated_beginning(hour)
+    return hour, id_tiempo(hour), f"{hour.astimezone(CHILE):%Y%m%dT%H}"
 
 
 def _own_hour() -> pl.Expr:
@@ -130,18 +108,18 @@ def _own_hour() -> pl.Expr:
     return pl.when(pl.col("forma") == Shape.AGGREGATED.value).then("primera_hora")
 
 
-def finish(parts: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
+def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
     """Give merged events their identity, end and cap.
 
     Args:
-        parts: Merged events, by `stretches.EVENT_PARTS`.
+        merged: Merged events, by `stretches.MERGED_SCHEMA`.
         is_open: Which of them are open, in their order.
         universe: Customers by region and month, by `cap.UNIVERSE_SCHEMA`.
 
     Returns:
         Rows of `fact_interrupciones`, by `EVENT_SCHEMA`.
     """
-    known = identities(parts).rename({"maximo": "clientes_afectados_crudo"})
+    known = identities(merged).rename({"maximo": "clientes_afectados_crudo"})
     ended = known.with_columns(
         fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)
     )

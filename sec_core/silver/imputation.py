@@ -5,12 +5,12 @@
 3. Start date that can't be read, or lies after the observed hour: the observed hour's date in Chile.
 4. High-water mark above the region's customers: capped there (see `cap`).
 
-Rules 1 to 3 are of rows and make the bits of observations; rule 4 is of events.
+Rules 1 to 3 are of rows and make the bits of observations; rule 4 is of events. Which JSON values are a count of
+customers (rule 1) says `sec_core.source.shapes.customer_count`.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import date
 from enum import IntFlag, StrEnum
@@ -18,9 +18,7 @@ from enum import IntFlag, StrEnum
 import polars as pl
 
 from sec_core.reference.tables import UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
-
-MAX_CUSTOMERS = 10**15
-"""Above this a value is no count of customers; the bound keeps sums of many such values inside a bigint."""
+from sec_core.source.shapes import MAX_CUSTOMERS
 
 
 class Imputacion(IntFlag):
@@ -43,35 +41,7 @@ class Regla(StrEnum):
     TOPE = "tope"
 
 
-_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
 _DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.ASCII)
-_INT64 = 2**63
-
-
-def whole_number(value: object) -> int | None:
-    """The whole number that a JSON value stands for.
-
-    Args:
-        value: Any JSON value. A text of digits is a number; a text with a point or comma is
-            none, since that may stand for thousands or decimals; neither is a boolean or a fraction.
-
-    Returns:
-        The number, or None when there is none within 64 bits.
-    """
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, str):
-        found = _WHOLE.fullmatch(value)
-        value = int(found[1]) if found else None
-    elif isinstance(value, float):
-        value = int(value) if math.isfinite(value) and value.is_integer() else None
-    return value if isinstance(value, int) and -_INT64 <= value < _INT64 else None
-
-
-def customers(value: object) -> int | None:
-    """The count of customers that a JSON value stands for, or None where rule 1 puts 0."""
-    number = whole_number(value)
-    return number if number is not None and 0 <= number <= MAX_CUSTOMERS else None
 
 
 def start_date(year: int | None, month: int | None, day: int | None, text: str | None) -> date | None:

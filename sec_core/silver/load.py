@@ -17,21 +17,25 @@ from sec_core.blobs.place import width
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
+from sec_core.silver.event_updates import NOTHING
 from sec_core.silver.imputation import Regla
-from sec_core.silver.observations import Body, observe
-from sec_core.silver.rules import EventRules
-from sec_core.silver.store import SilverStore
-from sec_core.silver.write import Loaded, Plan, Prepared, settle, stage
+from sec_core.silver.observations import Snapshot, observe
+from sec_core.silver.tables import SilverTables
+from sec_core.silver.timeline import EventRules
+from sec_core.silver.write import Plan, write_events, write_month
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
-    from sec_core.bronze.model import Capture
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
-    from sec_core.silver.hour_tables import Standing
+    from sec_core.silver.event_updates import EventChanges
+    from sec_core.silver.observation_tables import History
+    from sec_core.silver.observations import Observed
 
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body."""
@@ -65,7 +69,7 @@ class LoadReport:
         events_changed: Events that it changed.
         events_removed: Events that it removed.
         imputed: Source rows imputed, by rule.
-        unresolved: Different spellings in the month that resolve to nothing.
+        unresolved_spellings: Different spellings in the month that resolve to nothing.
     """
 
     month: Month
@@ -80,99 +84,7 @@ class LoadReport:
     events_changed: int = 0
     events_removed: int = 0
     imputed: dict[str, int] = field(default_factory=dict)
-    unresolved: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MonthLoad:
-    """The load of a month.
-
-    Attributes:
-        database: The database.
-        bodies: Reads a body from Bronze.
-        month: The month.
-        settings: For the rules of aggregated events; other rules than before derive all of these again.
-        values: Which capture counts for each hour.
-        names: Resolver of names.
-        force: Load all hours again, for instance after an alias was added.
-        only: Consider these hours alone.
-    """
-
-    database: Database
-    bodies: BodyReader
-    month: Month
-    settings: Settings
-    values: HourValues
-    names: Names
-    force: bool = False
-    only: Collection[datetime] | None = None
-
-    def run(self) -> LoadReport:
-        """Find out what is to be done, read and decode the bodies for it, write it, and commit.
-
-        Returns:
-            What the month holds and what was done.
-
-        Raises:
-            StorageError: A body is missing, damaged or not a list of rows.
-            DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
-        """
-        rules = EventRules.of(self.settings)
-        alone = False
-        with self.database.adbc() as connection:
-            store = SilverStore(connection, Archive(self.settings.archive))
-            while True:
-                held = store.loaded(self.month.start, self.month.end)
-                plan = self._plan(held)
-                if plan.empty and store.standing(self.month).rules == rules:
-                    return _report(store, Loaded(self.month, plan, held, store.stretches(self.month.first_day)))
-                connection.rollback()  # no transaction stays open while bodies are read
-                prepared = self._read(plan)
-                store.lock_month(self.month, alone=alone)
-                standing = store.standing(self.month)
-                # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
-                if (alone or not _needs_all_months(standing, rules)) and not self._stale(plan):
-                    staged = stage(store, self.month, prepared, standing, rules)
-                    store.lock_events()
-                    standing = store.standing(self.month)
-                    if alone or not _needs_all_months(standing, rules):
-                        return _report(store, settle(store, staged, standing, rules))
-                alone = _needs_all_months(standing, rules)
-                connection.rollback()
-
-    def _wanted(self) -> dict[datetime, Capture]:
-        return {value.hour: value for value in self.values.values(self.month.start, self.month.end)}
-
-    def _plan(self, loaded: pl.DataFrame) -> Plan:
-        wanted = self._wanted()
-        identity = loaded.select("hora", "forma", "capturado_en", "sha256")
-        held = {hour: (shape, captured_at, sha256) for hour, shape, captured_at, sha256 in identity.iter_rows()}
-        load = {
-            hour: value
-            for hour, value in wanted.items()
-            if self._considers(hour)
-            and (self.force or held.get(hour) != (value.shape.value, value.captured_at, value.sha256))
-        }
-        return Plan(load, [hour for hour in held if hour not in wanted and self._considers(hour)])
-
-    def _considers(self, hour: datetime) -> bool:
-        return self.only is None or hour in self.only
-
-    def _read(self, plan: Plan) -> Prepared:
-        read = at_once(width(self.settings.bronze), self.bodies, plan.load.values())
-        bodies = (Body(hour, value.shape, body) for (hour, value), body in zip(plan.load.items(), read, strict=True))
-        return Prepared(plan, observe(bodies, self.names))
-
-    def _stale(self, plan: Plan) -> bool:
-        now = self._wanted()
-        return any(now.get(hour) != value for hour, value in plan.load.items()) or any(
-            hour in now for hour in plan.remove
-        )
-
-
-def _needs_all_months(standing: Standing, rules: EventRules) -> bool:
-    """Whether a load writes to more than its month: it brings one back from the archive, or follows other rules."""
-    return standing.archived or standing.rules not in {None, rules}
+    unresolved_spellings: int = 0
 
 
 def load_month(
@@ -206,8 +118,59 @@ def load_month(
         DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
     """
     values = _ledger(database) if values is None else values
-    names = default_names() if names is None else names
-    return MonthLoad(database, bodies, month, settings, values, names, force, only).run()
+    rules = EventRules.of(settings)
+    alone = False
+    with database.adbc() as connection:
+        tables = SilverTables(connection, Archive(settings.archive))
+        while True:
+            held = tables.loaded(month.start, month.end)
+            plan = _plan(held, _values_of(month, values), force=force, only=only)
+            if plan.empty and tables.history(month).rules == rules:
+                return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING)
+            connection.rollback()  # no transaction stays open while bodies are read
+            observed = _observe(plan, bodies, settings, default_names() if names is None else names)
+            tables.lock_month(month, alone=alone)
+            history = tables.history(month)
+            # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
+            if (alone or not _needs_all_months(history, rules)) and not plan.stale(_values_of(month, values)):
+                written = write_month(tables, month, plan, observed, history, rules)
+                tables.lock_events()
+                history = tables.history(month)
+                if alone or not _needs_all_months(history, rules):
+                    changes = write_events(tables, written, history, rules)
+                    return _report(tables, month, plan, written.hours, written.changes.after, changes)
+            alone = _needs_all_months(history, rules)
+            connection.rollback()
+
+
+def _values_of(month: Month, values: HourValues) -> dict[datetime, Capture]:
+    return {value.hour: value for value in values.values(month.start, month.end)}
+
+
+def _plan(
+    loaded: pl.DataFrame, wanted: dict[datetime, Capture], *, force: bool, only: Collection[datetime] | None
+) -> Plan:
+    identity = loaded.select("hora", "forma", "capturado_en", "sha256")
+    held = {hour: (shape, captured_at, sha256) for hour, shape, captured_at, sha256 in identity.iter_rows()}
+    load = {
+        hour: value
+        for hour, value in wanted.items()
+        if (only is None or hour in only)
+        and (force or held.get(hour) != (value.shape, value.captured_at, value.sha256))
+    }
+    return Plan(load, [hour for hour in held if hour not in wanted and (only is None or hour in only)])
+
+
+def _observe(plan: Plan, bodies: BodyReader, settings: Settings, names: Names) -> Observed:
+    captures = plan.load.values()
+    read = at_once(width(settings.bronze), bodies, captures)
+    kept = zip(captures, read, strict=True)
+    return observe((Snapshot(value.hour, Shape(str(value.shape)), body) for value, body in kept), names)
+
+
+def _needs_all_months(history: History, rules: EventRules) -> bool:
+    """Whether a load writes to more than its month: it brings one back from the archive, or follows other rules."""
+    return history.archived or history.rules not in {None, rules}
 
 
 def load_hours(
@@ -244,23 +207,29 @@ def _ledger(database: Database) -> HourValues:
     return Ledger(database)
 
 
-def _report(store: SilverStore, loaded: Loaded) -> LoadReport:
-    sums = loaded.hours.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
+def _report(
+    tables: SilverTables,
+    month: Month,
+    plan: Plan,
+    hours: pl.DataFrame,
+    stretches: pl.DataFrame,
+    changes: EventChanges,
+) -> LoadReport:
+    sums = hours.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
     rules = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
-    derived = loaded.derived
     return LoadReport(
-        month=loaded.month,
-        hours_loaded=len(loaded.plan.load),
-        hours_removed=len(loaded.plan.remove),
-        hours=loaded.hours.height,
+        month=month,
+        hours_loaded=len(plan.load),
+        hours_removed=len(plan.remove),
+        hours=hours.height,
         rows=sums["n_filas"],
         observations=sums["n_observaciones"],
         customers=sums["clientes"],
         # Stretches of one month always are of different events.
-        events=loaded.stretches["primera_hora"].count(),
-        events_new=derived.new if derived else 0,
-        events_changed=derived.changed if derived else 0,
-        events_removed=derived.removed if derived else 0,
+        events=stretches["primera_hora"].count(),
+        events_new=changes.new,
+        events_changed=changes.changed,
+        events_removed=changes.removed,
         imputed={rule.value: sums[f"filas_{rule.value}"] for rule in rules},
-        unresolved=store.count_unresolved(loaded.month),
+        unresolved_spellings=tables.count_unresolved(month),
     )

@@ -71,18 +71,18 @@ _DATE_KEYS = ["ANHO_INT", "MES_INT", "DIA_INT", "FECHA_INT_STR"]
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A body to be read.
+class Snapshot:
+    """What the source listed in an hour, to be read.
 
     Attributes:
         hour: The hour asked for, UTC instant of its beginning.
         shape: Its shape.
-        data: The bytes as received.
+        body: The bytes as received.
     """
 
     hour: datetime
     shape: Shape
-    data: bytes
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +109,22 @@ class Observed:
         )
 
     @classmethod
-    def concat(cls, parts: Sequence[Observed]) -> Observed:
-        """Several parts, of different hours, as one, sorted."""
-        if not parts:
+    def concat(cls, batches: Sequence[Observed]) -> Observed:
+        """Batches of different hours as one, sorted."""
+        if not batches:
             return cls.empty()
         return cls(
-            pl.concat([part.observations for part in parts]).sort(OBSERVATION_KEY),
-            pl.concat([part.quality for part in parts]).sort("hora"),
-            pl.concat([part.unresolved for part in parts]).sort("hora", "tipo", "nombre_region", "nombre"),
+            pl.concat([each.observations for each in batches]).sort(OBSERVATION_KEY),
+            pl.concat([each.quality for each in batches]).sort("hora"),
+            pl.concat([each.unresolved for each in batches]).sort("hora", "tipo", "nombre_region", "nombre"),
         )
 
 
-def observe(bodies: Iterable[Body], names: Names) -> Observed:
-    """Decode, impute and sum bodies, at most one for each hour.
+def observe(snapshots: Iterable[Snapshot], names: Names) -> Observed:
+    """Decode, impute and sum snapshots, at most one for each hour.
 
     Args:
-        bodies: The value of each hour; they are read as they are needed.
+        snapshots: The value of each hour; they are read as they are needed.
         names: Resolver of comunas and companies.
 
     Returns:
@@ -133,30 +133,30 @@ def observe(bodies: Iterable[Body], names: Names) -> Observed:
     Raises:
         StorageError: A body is not a JSON list of objects.
     """
-    return Observed.concat([_observe(batch, names) for batch in _batches(bodies)])
+    return Observed.concat([_observe(batch, names) for batch in _batches(snapshots)])
 
 
-def _batches(bodies: Iterable[Body]) -> Iterator[list[Body]]:
+def _batches(snapshots: Iterable[Snapshot]) -> Iterator[list[Snapshot]]:
     """Runs of one shape and bounded size, so that memory does not grow with the size of a month."""
-    waiting: dict[Shape, list[Body]] = {shape: [] for shape in Shape}
+    waiting: dict[Shape, list[Snapshot]] = {shape: [] for shape in Shape}
     sizes = dict.fromkeys(Shape, 0)
-    for body in bodies:
-        waiting[body.shape].append(body)
-        sizes[body.shape] += len(body.data)
-        if sizes[body.shape] >= BATCH_BYTES:
-            yield waiting[body.shape]
-            waiting[body.shape], sizes[body.shape] = [], 0
+    for snapshot in snapshots:
+        waiting[snapshot.shape].append(snapshot)
+        sizes[snapshot.shape] += len(snapshot.body)
+        if sizes[snapshot.shape] >= BATCH_BYTES:
+            yield waiting[snapshot.shape]
+            waiting[snapshot.shape], sizes[snapshot.shape] = [], 0
     yield from (batch for batch in waiting.values() if batch)
 
 
-def _observe(bodies: list[Body], names: Names) -> Observed:
-    shape = bodies[0].shape
-    raw = decode([body.data for body in bodies], shape)
+def _observe(snapshots: list[Snapshot], names: Names) -> Observed:
+    shape = snapshots[0].shape
+    raw = decode([snapshot.body for snapshot in snapshots], shape)
     hours = pl.DataFrame(
         {
-            "cuerpo": pl.Series(range(len(bodies)), dtype=pl.UInt32),
-            "hora": pl.Series([body.hour for body in bodies], dtype=HORA),
-            "observada": pl.Series([body.hour.astimezone(CHILE).date() for body in bodies], dtype=pl.Date),
+            "cuerpo": pl.Series(range(len(snapshots)), dtype=pl.UInt32),
+            "hora": pl.Series([snapshot.hour for snapshot in snapshots], dtype=HORA),
+            "observada": pl.Series([snapshot.hour.astimezone(CHILE).date() for snapshot in snapshots], dtype=pl.Date),
         }
     )
     rows = _impute(_alike(raw), hours, shape, names)
@@ -185,12 +185,12 @@ def _alike(raw: pl.DataFrame) -> pl.DataFrame:
 
 def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names) -> pl.DataFrame:
     """Rules 2 and 3, and the bits of all three."""
-    place = ["NOMBRE_REGION", "NOMBRE_COMUNA"]
-    places = rows.select(place).unique()
-    places = places.with_columns(
-        id_geografia=pl.Series([names.id_geografia(*pair) for pair in places.iter_rows()], dtype=pl.Int16)
+    spelling = ["NOMBRE_REGION", "NOMBRE_COMUNA"]
+    comunas = rows.select(spelling).unique()
+    comunas = comunas.with_columns(
+        id_geografia=pl.Series([names.id_geografia(*pair) for pair in comunas.iter_rows()], dtype=pl.Int16)
     )
-    rows = rows.join(hours, on="cuerpo").join(places, on=place, nulls_equal=True)
+    rows = rows.join(hours, on="cuerpo").join(comunas, on=spelling, nulls_equal=True)
     if shape is Shape.DETAILED:
         companies = rows.select("NOMBRE_EMPRESA").unique()
         companies = companies.with_columns(

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from sec_core.errors import ConfigError
 from sec_core.silver.archive import Archive
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from sec_core.config import Settings
     from sec_core.db.database import Database
     from sec_core.hours import Month
@@ -64,34 +62,15 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
     moved: list[Month] = []
     rows = 0
     with database.adbc() as connection:
-        store = SilverStore(connection, archive)
-        newest = store.newest()
-        months = store.partitions() if newest is not None else []
+        tables = SilverTables(connection, archive)
+        newest = tables.newest()
+        months = tables.partitions() if newest is not None else []
         connection.rollback()
         for month in months:
             if newest is not None and month.end <= newest - timedelta(days=days):
                 # A partition that leaves needs the whole table for itself.
-                store.lock_month(month, alone=True)
-                rows += store.archive_month(month)
+                tables.lock_month(month, alone=True)
+                rows += tables.archive_month(month)
                 connection.commit()
                 moved.append(month)
     return RetentionReport(tuple(moved), rows, days)
-
-
-def month_observations(database: Database, settings: Settings, month: Month) -> pl.DataFrame:
-    """A month's observations, from wherever they are.
-
-    Args:
-        database: The database.
-        settings: `archive`.
-        month: The month.
-
-    Returns:
-        Rows by `observations.OBSERVATION_SCHEMA`.
-
-    Raises:
-        StorageError: The archive's file is missing or damaged.
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
-    with database.adbc() as connection:
-        return SilverStore(connection, Archive(settings.archive)).observations(month)

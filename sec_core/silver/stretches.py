@@ -36,7 +36,7 @@ before: it belongs to the event only if the two stretches do. A row whose hours 
 after the month's last stretch.
 """
 STRETCH_KEY = ["mes", "forma", "id_geografia", "id_empresa", "fecha_inicio", "primera_hora"]
-EVENT_PARTS: dict[str, pl.DataType] = {
+MERGED_SCHEMA: dict[str, pl.DataType] = {
     name: kind for name, kind in STRETCH_SCHEMA.items() if name != "mes" and not name.startswith("previo_")
 }
 """Columns of a merged event before its identity, end and cap are known."""
@@ -93,8 +93,8 @@ def as_stretches(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_events(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with exactly the columns of `EVENT_PARTS`."""
-    return frame.select(pl.col(name).cast(kind) for name, kind in EVENT_PARTS.items())
+    """The frame with exactly the columns of `MERGED_SCHEMA`."""
+    return frame.select(pl.col(name).cast(kind) for name, kind in MERGED_SCHEMA.items())
 
 
 def first_of_maximum(hour: str, value: str) -> pl.Expr:

@@ -1,4 +1,4 @@
-"""The customer universe: customers by region and month, and the cap that follows from it.
+"""The customers of regions (the denominators): kept as answered, made again from Bronze, and the caps that follow.
 
 What the SEC answers is kept as it is, with the month that it says it describes (`PERIODO_STAR`). Beside it, as an
 estimate named so, each region's figure is scaled such that the regions sum to the national total: for indices, never
@@ -8,28 +8,31 @@ for the cap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from loguru import logger
 
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
+from sec_core.reference.tables import COUNTRY_CODE, regiones
 from sec_core.silver.cap import cap
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observations import HORA
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
+from sec_core.source.customers import read_country, read_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
+    from sec_core.bronze.store import AnswerName, BronzeStore
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
     from sec_core.source.customers import RegionCustomers
 
-COUNTRY = "00"
-"""`codigo_region` of the whole country."""
 FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
     "codigo_region": pl.String(),
@@ -104,7 +107,7 @@ def figures(
         for code, each in sorted(by_code.items())
     ]
     if national is not None:
-        rows.append((month, COUNTRY, national, "", captured_at, national))
+        rows.append((month, COUNTRY_CODE, national, "", captured_at, national))
     frame = pl.DataFrame(rows, schema=FIGURE_SCHEMA, orient="row")
     return frame.with_columns(pl.col("periodo_star").replace("", None))
 
@@ -136,7 +139,7 @@ def store_universe(
     """
     rows = figures(regions, national, captured_at, default_names() if names is None else names)
     changed = write_universe(database, rows)
-    only = rows.filter(pl.col("codigo_region") != COUNTRY)
+    only = rows.filter(pl.col("codigo_region") != COUNTRY_CODE)
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
 
 
@@ -147,31 +150,97 @@ def write_universe(database: Database, rows: pl.DataFrame) -> int:
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     with database.adbc() as connection:
-        store = SilverStore(connection)
-        store.lock_events()
-        store.write_universe(rows)
-        return _recap(store)
+        tables = SilverTables(connection)
+        tables.lock_events()
+        tables.write_universe(rows)
+        return _recap(tables)
 
 
-def recap(database: Database) -> int:
-    """Cap all events again by the customers now known; returns how many changed.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
-    with database.adbc() as connection:
-        store = SilverStore(connection)
-        store.lock_events()
-        return _recap(store)
-
-
-def _recap(store: SilverStore) -> int:
+def _recap(tables: SilverTables) -> int:
     columns = ("id_geografia", "hora_maximo", "inicio", *_CAPPED)
     schema = {name: EVENT_SCHEMA[name] for name in columns}
-    events = store.query(f"select {', '.join(columns)} from fact_interrupciones where id_geografia <> 0", schema)
-    capped = cap(events, store.universe()).select(pl.col(name).cast(kind) for name, kind in schema.items())
+    events = tables.query(f"select {', '.join(columns)} from fact_interrupciones where id_geografia <> 0", schema)
+    capped = cap(events, tables.universe()).select(pl.col(name).cast(kind) for name, kind in schema.items())
     changed = capped.join(events, on=list(columns), how="anti", nulls_equal=True)
     if changed.height:
-        store.update_caps(changed.select(_CAPPED))
-        store.refresh_caps(changed["inicio"].dt.convert_time_zone("America/Santiago").dt.date().dt.month_start())
+        tables.update_caps(changed.select(_CAPPED))
+        tables.refresh_caps(changed["inicio"].dt.convert_time_zone("America/Santiago").dt.date().dt.month_start())
     return changed.height
+
+
+ASKING_LASTS: Final = timedelta(days=1)
+"""Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The answers of one asking: of each region, and of the country, which is asked for last.
+
+    Attributes:
+        regions: An answer for each region.
+        country: The answer for the country; when it was received dates the asking.
+    """
+
+    regions: tuple[AnswerName, ...]
+    country: AnswerName
+
+
+def newest_askings(
+    regional: Sequence[AnswerName], national: Sequence[AnswerName], codes: Collection[str]
+) -> dict[Month, Asking]:
+    """The newest whole asking of each month. Pure.
+
+    Args:
+        regional: Answers of `GetClientesRegional`, their subjects being codes of regions.
+        national: Answers of `GetClientesNacional`.
+        codes: Codes of all regions that are asked for.
+
+    Returns:
+        By the month in Chile in which the asking ended. One that broke off before its end is left out, as it was then.
+    """
+    found: dict[Month, Asking] = {}
+    for country in sorted(national):
+        ended = country.received_at
+        newest = {
+            answer.subject: answer
+            for answer in sorted(regional)
+            if ended - ASKING_LASTS < answer.received_at <= ended and answer.subject in codes
+        }
+        if len(newest) == len(codes):
+            found[Month.of(ended)] = Asking(tuple(newest[code] for code in sorted(codes)), country)
+    return found
+
+
+def rebuild_universe(database: Database, store: BronzeStore, names: Names | None = None) -> int:
+    """Make `clientes_regionales` again from Bronze, and bring the caps that depend on it up to date.
+
+    Args:
+        database: The database.
+        store: Bronze.
+        names: Resolver of regions; that of the reference files unless given.
+
+    Returns:
+        For how many months Bronze holds figures. Newer figures in the table stay.
+
+    Raises:
+        StorageError: An answer is missing or damaged.
+        UnexpectedBody: A region is unknown; nothing is written.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+    """
+    resolver = default_names() if names is None else names
+    codes = {region.codigo for region in regiones()}
+    askings = newest_askings(store.answers("GetClientesRegional"), store.answers("GetClientesNacional"), codes)
+    if not askings:
+        return 0
+    rows = [
+        figures(
+            [region for answer in asking.regions for region in read_regions(store.read(answer.key))],
+            read_country(store.read(asking.country.key)),
+            asking.country.received_at,
+            resolver,
+        )
+        for asking in askings.values()
+    ]
+    changed = write_universe(database, pl.concat(rows))
+    logger.bind(stage="universe").info("{} months of customers from Bronze; {} events changed", len(askings), changed)
+    return len(askings)

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.silver.derive import Derived, Situation, derive_all_aggregated, derive_month
-from sec_core.silver.hour_tables import LOADED_SCHEMA
-from sec_core.silver.month import KEY, keys_differing, keys_touched, month_stretches
+from sec_core.silver.event_updates import NOTHING, EventChanges, EventContext, rederive_aggregated, update_events
+from sec_core.silver.month_stretches import KEY, keys_differing, keys_touched, month_stretches
+from sec_core.silver.observation_tables import LOADED_SCHEMA
 from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import StretchChanges, as_stretches
 from sec_core.silver.timeline import usable_hours
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from sec_core.bronze.model import Capture
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.hours import Month
-    from sec_core.silver.hour_tables import Standing
+    from sec_core.silver.observation_tables import History
     from sec_core.silver.observations import Observed
-    from sec_core.silver.rules import EventRules
-    from sec_core.silver.store import SilverStore
+    from sec_core.silver.tables import SilverTables
+    from sec_core.silver.timeline import EventRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +49,19 @@ class Plan:
         """Whether there is nothing to do."""
         return not self.load and not self.remove
 
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a load is about to write; made without a lock, so it may be stale.
-
-    Attributes:
-        plan: What to do.
-        observed: What the bodies to load became.
-    """
-
-    plan: Plan
-    observed: Observed
+    def stale(self, values: Mapping[datetime, Capture]) -> bool:
+        """Whether hours have got other values since it was made."""
+        return any(values.get(hour) != value for hour, value in self.load.items()) or any(
+            hour in values for hour in self.remove
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Staged:
+class WrittenMonth:
     """What is the month's own, written and not yet committed.
 
     Attributes:
         month: The month.
-        plan: What was done.
         hours: Its rows of `cargas` as they are now.
         newest_before: The newest of its hours before this load.
         changes: What became of its stretches.
@@ -77,7 +70,6 @@ class Staged:
     """
 
     month: Month
-    plan: Plan
     hours: pl.DataFrame
     newest_before: datetime | None
     changes: StretchChanges
@@ -85,100 +77,80 @@ class Staged:
     detached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a month holds after its load.
-
-    Attributes:
-        month: The month.
-        plan: What was done.
-        hours: Its rows of `cargas`.
-        stretches: Its stretches.
-        derived: What happened to events, None when nothing was done.
-    """
-
-    month: Month
-    plan: Plan
-    hours: pl.DataFrame
-    stretches: pl.DataFrame
-    derived: Derived | None = None
-
-
-def stage(store: SilverStore, month: Month, prepared: Prepared, standing: Standing, rules: EventRules) -> Staged:
+def write_month(
+    tables: SilverTables, month: Month, plan: Plan, observed: Observed, history: History, rules: EventRules
+) -> WrittenMonth:
     """Write what is the month's own, inside the caller's transaction.
 
     Args:
-        store: The tables, with the month's lock held; with all months' where the month is archived.
+        tables: The tables, with the month's lock held; with all months' where the month is archived.
         month: The month.
-        prepared: What to do, with the bodies read.
-        standing: What the history says.
+        plan: What to do.
+        observed: What the bodies to load became.
+        history: What the other months say.
         rules: Rules of aggregated events.
-
-    Returns:
-        What was written.
     """
-    plan, observed = prepared.plan, prepared.observed
-    if standing.archived:
-        store.restore_month(month)
-    held = store.loaded(month.start, month.end)
-    before = store.stretches(month.first_day)
+    if history.archived:
+        tables.restore_month(month)
+    held = tables.loaded(month.start, month.end)
+    before = tables.stretches(month.first_day)
     now = _hours_now(held, plan, observed)
     usable_before, usable = usable_hours(held, rules), usable_hours(now, rules)
     complete = now["hora"].is_in(list(plan.load)).all()
     touched = None
-    if not complete and standing.rules == rules:
-        differing = _differing(store, plan, observed, held, usable.join(usable_before, on="hora", how="anti"))
+    if not complete and history.rules == rules:
+        differing = _differing(tables, plan, observed, held, usable.join(usable_before, on="hora", how="anti"))
         touched = keys_touched(before, differing, usable_before, usable)
-    _replace_hours(store, plan, observed, held, now)
+    tables.remove_hours([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
+    tables.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
+    tables.append("nombres_no_resueltos", observed.unresolved)
     with ThreadPoolExecutor(max_workers=1) as beside:
         # PostgreSQL takes the rows while the rules are applied to them: each has a core of its own.
-        appended = beside.submit(_append, store, month, observed)
+        appended = beside.submit(_append, tables, month, observed)
         if complete:
             after = month_stretches(observed.observations, usable, rules, month.first_day)
         detached = appended.result()
     if touched is not None:
-        some = month_stretches(store.observations_of(month, touched), usable, rules, month.first_day)
+        some = month_stretches(tables.observations_of(month, touched), usable, rules, month.first_day)
         after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
     elif not complete:
-        after = month_stretches(store.observations(month), usable, rules, month.first_day)
+        after = month_stretches(tables.observations(month), usable, rules, month.first_day)
     changes = StretchChanges.between(before, after)
-    store.replace_stretches(month.first_day, changes)
-    store.refresh_quality(month)
+    tables.replace_stretches(month.first_day, changes)
+    tables.refresh_quality(month)
     newest_before = held["hora"][-1] if held.height else None
-    return Staged(month, plan, now, newest_before, changes, not usable.equals(usable_before), detached)
+    return WrittenMonth(month, now, newest_before, changes, not usable.equals(usable_before), detached)
 
 
-def settle(store: SilverStore, staged: Staged, standing: Standing, rules: EventRules) -> Loaded:
-    """Bring events up to date with a staged month, inside the same transaction.
+def write_events(tables: SilverTables, written: WrittenMonth, history: History, rules: EventRules) -> EventChanges:
+    """Bring events up to date with a month that was just written, inside the same transaction.
 
     Args:
-        store: The tables, with the lock on events held.
-        staged: The month.
-        standing: What the history says, asked for under that lock.
+        tables: The tables, with the lock on events held.
+        written: The month.
+        history: What the other months say, asked for under that lock.
         rules: Rules of aggregated events; other rules than before derive all of these again, under all months' lock.
-
-    Returns:
-        What the month holds now.
     """
-    if staged.detached:
-        store.attach(staged.month)
-    newest = _later(standing.newest_elsewhere, staged.hours["hora"][-1] if staged.hours.height else None)
-    situation = Situation(rules, newest, _later(standing.newest_elsewhere, staged.newest_before), store.universe())
-    derived = derive_month(store, staged.month, staged.changes, situation, covered=staged.covered)
-    months = derived.months
-    if standing.rules != rules:
-        months |= _apply_rules(store, standing.rules, situation).months
-    store.refresh_caps(months)
-    return Loaded(staged.month, staged.plan, staged.hours, staged.changes.after, derived)
+    if written.detached:
+        tables.attach(written.month)
+    newest = _later(history.newest_elsewhere, written.hours["hora"][-1] if written.hours.height else None)
+    newest_before = _later(history.newest_elsewhere, written.newest_before)
+    context = EventContext(rules, newest, newest_before, tables.universe())
+    changes = update_events(tables, written.month, written.changes, context, covered=written.covered)
+    months = changes.months
+    if history.rules != rules:
+        months |= _apply_rules(tables, history.rules, context).months
+    tables.refresh_caps(months)
+    return changes
 
 
 def _differing(
-    store: SilverStore, plan: Plan, observed: Observed, held: pl.DataFrame, usable_since: pl.DataFrame
+    tables: SilverTables, plan: Plan, observed: Observed, held: pl.DataFrame, usable_since: pl.DataFrame
 ) -> pl.DataFrame:
     """Keys of which the load changes what is listed, or whether it counts, while the tables are as they were."""
-    replaced = store.observations_at([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
+    replaced = tables.observations_at([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
     # Where a day loses its last detailed hour, aggregated ones that were loaded long ago begin to count.
-    awakened = store.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
+    awakened = tables.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
     return pl.concat([keys_differing(replaced, observed.observations), awakened.select(KEY)])
 
 
@@ -194,15 +166,8 @@ def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFra
     return pl.concat([stay, new]).sort("hora")
 
 
-def _replace_hours(store: SilverStore, plan: Plan, observed: Observed, held: pl.DataFrame, now: pl.DataFrame) -> None:
-    out = set(plan.load) | set(plan.remove)
-    store.remove_hours([hour for hour in held["hora"] if hour in out])
-    store.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
-    store.append("nombres_no_resueltos", observed.unresolved)
-
-
-def _append(store: SilverStore, month: Month, observed: Observed) -> bool:
-    return observed.quality.height > 0 and store.append_observations(month, observed.observations)
+def _append(tables: SilverTables, month: Month, observed: Observed) -> bool:
+    return observed.quality.height > 0 and tables.append_observations(month, observed.observations)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -210,14 +175,14 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max(known, default=None)
 
 
-def _apply_rules(store: SilverStore, known: EventRules | None, situation: Situation) -> Derived:
+def _apply_rules(tables: SilverTables, known: EventRules | None, context: EventContext) -> EventChanges:
     """Derive all aggregated events by other rules than those before."""
-    store.write_rules(situation.rules)
+    tables.write_rules(context.rules)
     if known is None:
-        return Derived(0, 0, 0, frozenset())
-    for month in store.months_loaded(Shape.AGGREGATED):
-        loaded = store.loaded(month.start, month.end)
-        usable = usable_hours(loaded, situation.rules)
-        rows = month_stretches(store.observations(month), usable, situation.rules, month.first_day)
-        store.replace_stretches(month.first_day, StretchChanges.between(store.stretches(month.first_day), rows))
-    return derive_all_aggregated(store, situation)
+        return NOTHING
+    for month in tables.months_loaded(Shape.AGGREGATED):
+        loaded = tables.loaded(month.start, month.end)
+        usable = usable_hours(loaded, context.rules)
+        rows = month_stretches(tables.observations(month), usable, context.rules, month.first_day)
+        tables.replace_stretches(month.first_day, StretchChanges.between(tables.stretches(month.first_day), rows))
+    return rederive_aggregated(tables, context)

@@ -1,12 +1,11 @@
 """The SEC's API over HTTP: five endpoints, typed answers, one layer of retries, and bounds on everything.
 
-Each attempt passes the gate anew, so that waiting between attempts holds nothing. Callers must not retry what this
+Each attempt passes the throttle anew, so that waiting between attempts holds nothing. Callers must not retry what this
 module already did; a whole day's work may be tried again much later.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,14 +20,14 @@ from sec_core.hours import CHILE, from_wall
 from sec_core.source.circuit import LONG_REST
 from sec_core.source.customers import RegionCustomers, list_of, read_country, read_regions
 from sec_core.source.shapes import Classified, classify
+from sec_core.source.throttle import Failure
 from sec_core.source.transport import Reply, Transport
-from sec_core.source.turn import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sec_core.config import Settings
-    from sec_core.source.turn import RequestGate
+    from sec_core.source.throttle import Throttle
 
 T = TypeVar("T")
 
@@ -109,7 +108,7 @@ class SourceClient:
 
     Args:
         settings: Address, limits, contact.
-        gate: The gate that every request passes.
+        throttle: What every request passes.
         clock: Tells the time and waits.
         jitter: Gives a number from 0 up to its argument, for backoff.
     """
@@ -117,12 +116,12 @@ class SourceClient:
     def __init__(
         self,
         settings: Settings,
-        gate: RequestGate,
+        throttle: Throttle,
         clock: Clock | None = None,
         *,
         jitter: Callable[[float], float] | None = None,
     ) -> None:
-        self._gate = gate
+        self._throttle = throttle
         self._clock = clock or SystemClock()
         self.max_concurrency = settings.max_concurrency
         self._retries = settings.retries
@@ -134,7 +133,6 @@ class SourceClient:
             user_agent=user_agent(settings.contact),
             max_connections=settings.max_concurrency,
         )
-        self._reading = asyncio.Lock()
         self.requests = 0
         """Requests that left so far."""
 
@@ -243,23 +241,19 @@ class SourceClient:
             await self._clock.sleep(wait_s)
 
     async def _attempt(self, endpoint: str, fields: Mapping[str, object], read: Callable[[Answer], T]) -> T:
-        async with self._gate.turn() as turn:
+        async with self._throttle.permit() as permit:
             try:
                 self.requests += 1
-                timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if turn.probe else self._timeout_s
+                timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if permit.probe else self._timeout_s
                 reply = await self._transport.post(endpoint, orjson.dumps(fields), timeout_s=timeout_s)
                 _check_status(endpoint, reply, self._clock.now())
                 received_at = self._clock.now()
-                # Answers that come together are read one at a time, so that the requests that follow them leave one
-                # by one: together they would come back together again, and idle times between such waves add up.
-                async with self._reading:
-                    await asyncio.sleep(0)
-                    result = _read(endpoint, read, Answer(reply.body, received_at))
+                result = _read(endpoint, read, Answer(reply.body, received_at))
             except SourceError as error:
                 rest_s = error.retry_after_s if isinstance(error, SourceRefused | SourceUnavailable) else None
-                turn.failed(Failure(error.code, error.message, rest_s or 0.0))
+                permit.outcome = Failure(error.code, error.message, rest_s or 0.0)
                 raise
-            turn.succeeded()
+            permit.outcome = True
             return result
 
 

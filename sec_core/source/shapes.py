@@ -34,7 +34,7 @@ MAX_VALUES: Final = 3_000_000
 """Most values in an answer that is decoded: far above any storm, low enough to bound the memory of decoding."""
 
 MAX_CUSTOMERS: Final = 10**15
-"""Above this a value is no count of customers (the bound of `sec_core.silver.imputation`)."""
+"""Above this a value is no count of customers; the bound keeps sums of many such values inside a bigint."""
 
 AGGREGATED_KEYS: Final = ("NOMBRE_REGION", "NOMBRE_COMUNA", "CLIENTES_AFECTADOS")
 DETAILED_KEYS: Final = (
@@ -105,26 +105,26 @@ class Classified:
         return self.reason is None
 
 
-def customer_count(value: object) -> int | None:
-    """Read a `CLIENTES_AFECTADOS` by imputation rule 1.
+def whole_number(value: object) -> int | None:
+    """The whole number within 64 bits that a JSON value stands for, if any.
 
-    Args:
-        value: A decoded JSON scalar.
-
-    Returns:
-        The count; None where it is null, empty, negative, not a whole number, or above `MAX_CUSTOMERS` (such a value
-        counts as 0). Texts count when they are written as an integer: a point or comma in a text is ambiguous
-        (thousands or decimals) and makes it not a number. `sec_core.silver.imputation.customers` reads alike.
+    A text of digits is a number; a text with a point or comma is none, since that may stand for thousands or decimals;
+    neither is a boolean or a fraction.
     """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float):
-        # Integral floats below 2**63 convert exactly.
-        value = int(value) if value.is_integer() and abs(value) < 2.0**63 else None
-    elif isinstance(value, str):
+    if isinstance(value, str):
         found = _INTEGER_TEXT.fullmatch(value)
         value = int(found[1]) if found else None
-    return value if isinstance(value, int) and 0 <= value <= MAX_CUSTOMERS else None
+    elif isinstance(value, float):
+        value = int(value) if value.is_integer() else None
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -(2**63) <= value < 2**63 else None
+
+
+def customer_count(value: object) -> int | None:
+    """The count of customers (0 to `MAX_CUSTOMERS`) of a JSON value; None where imputation rule 1 puts 0."""
+    number = whole_number(value)
+    return number if number is not None and 0 <= number <= MAX_CUSTOMERS else None
 
 
 def classify(body: bytes) -> Classified:

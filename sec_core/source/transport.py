@@ -1,29 +1,25 @@
-"""One POST over HTTP: httpx on aiohttp's connections, with a bound on bytes and on time."""
+"""One POST over HTTP, with a bound on its bytes and its time."""
 
 from __future__ import annotations
 
 import asyncio
 import zlib
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
-from httpx_aiohttp.transport import AiohttpResponseStream
+import zstandard
 
 from sec_core.errors import SourceUnavailable, UnexpectedBody
 from sec_core.source.shapes import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 _KEEP_ALIVE_S: Final = 30.0
-_CHUNK_BYTES: Final = 256 * 1024
-"""An answer of the usual size is read in one or two pieces."""
-
-_GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
+_STEP_BYTES: Final = 1024 * 1024
+_ZSTD_STEP_BYTES: Final = 64
+"""So few bytes can't stand for more than a few megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +38,7 @@ class Reply:
 
 
 class Transport:
-    """Posts JSON to the API over kept connections.
-
-    aiohttp's connections cost a third of the CPU of httpx's own.
+    """Posts JSON to the API over kept connections. No cookies, no redirects, no proxy: no answer depends on another.
 
     Args:
         base_url: Base address of the API.
@@ -54,18 +48,16 @@ class Transport:
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
-        self._urls: dict[str, httpx.URL] = {}
-        self._headers = httpx.Headers(
-            {
-                "User-Agent": user_agent,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-            }
+        self._headers = {
+            "User-Agent": user_agent,
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+        }
+        limits = httpx.Limits(
+            max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=_KEEP_ALIVE_S
         )
-        # Without an `AsyncClient` around it, whose redirects, cookies and merging of defaults nothing here needs: they
-        # cost as much as the exchange itself.
-        self._transport = AiohttpTransport(client=partial(_session, max_connections))
+        self._transport = httpx.AsyncHTTPTransport(limits=limits)
 
     async def post(self, endpoint: str, content: bytes, *, timeout_s: float) -> Reply:
         """Post a JSON body and read the answer whole.
@@ -79,16 +71,11 @@ class Transport:
             SourceUnavailable: No whole answer in time.
             UnexpectedBody: The answer is larger than `MAX_BODY_BYTES`, or not what its encoding says.
         """
+        request = httpx.Request("POST", f"{self._base_url}{endpoint}", headers=self._headers, content=content)
         try:
-            # As a stream: the headers that httpx would prepare are aiohttp's affair.
-            stream = httpx.ByteStream(content)
-            request = httpx.Request("POST", self._url(endpoint), headers=self._headers, stream=stream)
-            request.read()
             # One deadline over the whole exchange, where httpx has timeouts that a slow drip of bytes never meets.
             async with asyncio.timeout(timeout_s):
                 response = await self._transport.handle_async_request(request)
-                if isinstance(response.stream, AiohttpResponseStream):
-                    response.stream.CHUNK_SIZE = _CHUNK_BYTES
                 try:
                     body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
                 finally:
@@ -96,65 +83,100 @@ class Transport:
             return Reply(response.status_code, body, response.headers.get("retry-after"))
         except TimeoutError as error:
             raise SourceUnavailable(f"{endpoint} did not answer whole within {timeout_s:g} s.") from error
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            raise SourceUnavailable(f"{endpoint} at {self._base_url} failed: {_reason(error)}.") from error
-
-    def _url(self, endpoint: str) -> httpx.URL:
-        # Taking a URL apart costs a tenth of a request.
-        if endpoint not in self._urls:
-            self._urls[endpoint] = httpx.URL(self._base_url).join(endpoint)
-        return self._urls[endpoint]
+        except (httpx.HTTPError, OSError) as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+            raise SourceUnavailable(f"{endpoint} at {self._base_url} failed: {reason}.") from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
 
 
-def _session(max_connections: int) -> aiohttp.ClientSession:
-    tls = httpx.create_ssl_context()
-    connector = aiohttp.TCPConnector(limit=max_connections, keepalive_timeout=_KEEP_ALIVE_S, ssl=tls)
-    # The API has no cookies; without them no answer can depend on another.
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=_CHUNK_BYTES)
-
-
 async def _read_bounded(endpoint: str, response: httpx.Response) -> bytes:
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"identity", "gzip", "deflate", ""}:
-        raise UnexpectedBody(f"{endpoint} answered in the encoding {encoding!r}, which was not asked for.")
-    # The stream itself: `aiter_raw` counts and checks what is counted and checked here.
-    chunks = aiter(response.stream)  # type: ignore[arg-type]
-    if encoding in {"gzip", "deflate"}:
-        chunks = _inflate(endpoint, chunks, zlib.decompressobj(_GZIP_OR_ZLIB))
-    parts: list[bytes] = []
-    size = 0
+    chunks = response.aiter_raw()
+    encodings = response.headers.get("content-encoding", "").lower().split(",")
+    for encoding in reversed([name.strip() for name in encodings]):
+        if encoding not in {"", "identity"}:
+            chunks = _decompressed(endpoint, chunks, encoding)
+    body = bytearray()
     async for chunk in chunks:
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
             raise UnexpectedBody(
                 f"{endpoint} answered with more than {MAX_BODY_BYTES} bytes; it was not read further.",
                 next_step="Look at what the source answers for this hour; the hour is asked for again in later runs.",
             )
-        parts.append(chunk)
-    return b"".join(parts)
+    return bytes(body)
 
 
-async def _inflate(endpoint: str, chunks: AsyncIterator[bytes], inflater: zlib._Decompress) -> AsyncIterator[bytes]:
-    """Decompress in bounded steps: a small answer may stand for gigabytes."""
-    step = 1024 * 1024
+async def _decompressed(endpoint: str, chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """Undo one encoding in bounded steps: a small answer may stand for gigabytes."""
+    stream: _Inflating | _Unpacking | None = None
     try:
         async for chunk in chunks:
-            data = chunk
-            while data:
-                yield inflater.decompress(data, step)
-                data = inflater.unconsumed_tail
-        yield inflater.flush()
-    except zlib.error as error:
+            if stream is None and chunk:
+                stream = _decompressor(endpoint, encoding, chunk)
+            if stream is not None:
+                for part in stream.parts(chunk):
+                    yield part
+    except (zlib.error, zstandard.ZstdError) as error:
         raise UnexpectedBody(f"{endpoint} answered with damaged compression: {error}.") from error
-    if not inflater.eof:
+    if stream is None or not stream.whole:
         raise SourceUnavailable(f"{endpoint} ended in the middle of its answer.")
 
 
-def _reason(error: BaseException) -> str:
-    # aiohttp's own words are more exact than the httpx class that they are mapped to.
-    text = str(error.__cause__ or error).strip() or type(error).__name__
-    return text.partition("\n")[0].rstrip(".")
+def _decompressor(endpoint: str, encoding: str, start: bytes) -> _Inflating | _Unpacking:
+    if encoding in {"gzip", "x-gzip"}:
+        return _Inflating(16 + zlib.MAX_WBITS)
+    if encoding == "deflate":
+        # With zlib's two bytes of header or, from some servers, without.
+        has_header = start[0] & 0x0F == 8 and int.from_bytes(start[:2]) % 31 == 0
+        return _Inflating(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
+    if encoding == "zstd":
+        return _Unpacking()
+    raise UnexpectedBody(
+        f"{endpoint} answered in the encoding {encoding[:40]!r}, which was not asked for.",
+        next_step="Something on the way to the source packs its answers anew: reach the source without it.",
+    )
+
+
+class _Inflating:
+    """gzip and deflate."""
+
+    def __init__(self, window_bits: int) -> None:
+        self._inflater = zlib.decompressobj(window_bits)
+
+    @property
+    def whole(self) -> bool:
+        return self._inflater.eof
+
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        more = True
+        while more and not self._inflater.eof:
+            part = self._inflater.decompress(data, _STEP_BYTES)
+            yield part
+            data = self._inflater.unconsumed_tail
+            more = bool(data) or len(part) == _STEP_BYTES
+
+
+class _Unpacking:
+    """zstd, frame after frame."""
+
+    def __init__(self) -> None:
+        self._new: Callable[[], zstandard.ZstdDecompressionObj] = zstandard.ZstdDecompressor(
+            max_window_size=MAX_BODY_BYTES
+        ).decompressobj
+        self._frame = self._new()
+
+    @property
+    def whole(self) -> bool:
+        return self._frame.eof
+
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _ZSTD_STEP_BYTES):
+            piece = data[start : start + _ZSTD_STEP_BYTES]
+            while piece:
+                if self._frame.eof:
+                    self._frame = self._new()
+                yield self._frame.decompress(piece)
+                piece = self._frame.unused_data

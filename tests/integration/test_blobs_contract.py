@@ -15,8 +15,7 @@ import pytest
 from support.log_writers import LOG, lines_of
 
 from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.place import open_blobs
-from sec_core.blobs.probe import try_out
+from sec_core.blobs.open import open_blobs, try_out
 from sec_core.bronze.journal import Journal
 from sec_core.errors import StorageError
 from sec_core.hours import Month

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from support.fuzz_bodies import body_from
 
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.ledger_rules import Result
-from sec_core.bronze.model import Capture, HourState
+from sec_core.bronze.ledger_rules import Capture, HourState, Result
 from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import Month
@@ -51,9 +50,9 @@ def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, 
         outcome, body, verdict = entry.outcome, bodies[entry.outcome.hour], verdicts[entry.outcome.hour]
         assert outcome.result is RESULTS.get(verdict.kind, Result.QUARANTINED)
         if entry.kept:
-            assert outcome.body is not None
-            assert store.read(outcome.body.key) == body
-            assert (outcome.body.rows, outcome.body.customers) == (verdict.rows, verdict.customers)
+            assert outcome.capture is not None
+            assert store.read(outcome.capture.key) == body
+            assert (outcome.capture.rows, outcome.capture.customers) == (verdict.rows, verdict.customers)
         if outcome.result is Result.QUARANTINED:
             assert outcome.error
     rows = ledger.rows(hours)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_rules import HourState, Origin
 from sec_core.bronze.legacy import hour_of, import_legacy, scraped_at
-from sec_core.bronze.model import HourState, Origin
 from sec_core.bronze.record import Finding
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import pack

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.bronze.journal import Journal
-from sec_core.bronze.ledger_rules import Outcome, Result
-from sec_core.bronze.model import Origin
+from sec_core.bronze.ledger_rules import Origin, Outcome, Result
 from sec_core.bronze.store import BodyName, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.hours import Month
@@ -67,7 +66,6 @@ def test_a_killed_writer_leaves_nothing_that_counts(tmp_path: Path, monkeypatch:
     assert list(store.bodies(AUGUST)) == []
     store.put(NAME, b"[]")
     assert list(store.bodies(AUGUST)) == [NAME]
-    assert LocalBlobs(tmp_path).sweep("por_fecha/") == 1
     assert store.read(NAME.key) == b"[]"
 
 

@@ -25,7 +25,7 @@ from sec_core.simulator.server import Simulator
 if TYPE_CHECKING:
     from support.fixtures import MakeSettings
 
-    from sec_core.bronze.model import HourState
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.db.database import Database
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)

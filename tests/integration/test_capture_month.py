@@ -12,7 +12,7 @@ from support.capturing import capturing as opened
 
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.model import HourState
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.bronze.reconcile import reconcile
 from sec_core.errors import CircuitOpen, DatabaseUnavailable, StorageError, UnexpectedBody
 from sec_core.hours import HOUR, Month
@@ -131,7 +131,7 @@ async def test_another_shape_is_quarantined_and_ends_the_run_fast(make_settings:
             bodies = capture.ledger.quarantine(MONTH.start, MONTH.end)
             assert bodies
             assert all("NOMBRE_COMUNA_2" in (body.reason or "") for body in bodies)
-            assert b"NOMBRE_COMUNA_2" in capture.store.read(bodies[0].body.key)
+            assert b"NOMBRE_COMUNA_2" in capture.store.read(bodies[0].capture.key)
             assert capture.ledger.values(MONTH.start, MONTH.end) == []
             assert_rebuilt_equal(capture)
 
@@ -208,10 +208,10 @@ async def test_revisions_are_kept_beside_what_they_revise(make_settings: MakeSet
             assert (second.captured, second.revisions, second.unchanged) == (24, 24, 0)
             assert (third.captured, third.unchanged) == (0, 24)
             kept = capture.ledger.revisions(DAY[3])
-            assert len({body.body.sha256 for body in kept}) == len(kept) == 2
+            assert len({body.capture.sha256 for body in kept}) == len(kept) == 2
             value = capture.ledger.values(DAY[3], DAY[4])[0]
-            assert value.captured_at == kept[1].body.captured_at
-            assert all(capture.store.read(body.body.key) for body in kept)
+            assert value.captured_at == kept[1].capture.captured_at
+            assert all(capture.store.read(body.capture.key) for body in kept)
             assert_rebuilt_equal(capture)
 
 

@@ -83,7 +83,7 @@ async def test_failures(
     async with capturing(make_settings(base_url=sim.url, retries=2, **FAST)) as capture:
         with pytest.raises(error) as raised:
             await capture.client.hour(HOUR)
-        circuit = await capture.gate.circuit()
+        circuit = await capture.throttle.circuit()
     assert type(raised.value) is error
     assert len(sim.requests) - before == requests
     assert (circuit.failures, circuit.code) == (requests, raised.value.code)
@@ -97,10 +97,10 @@ async def test_odd_bodies_are_asked_for_again_and_given_back_if_they_stay(
     async with capturing(make_settings(base_url=sim.url, retries=1, **FAST)) as capture:
         stays = await capture.client.hour(HOUR)
         assert not stays.verdict.usable
-        assert (await capture.gate.circuit()).failures == 2
+        assert (await capture.throttle.circuit()).failures == 2
         faults(sim, f"{rule},requests={before + 3}..{before + 3}")
         assert (await capture.client.hour(HOUR)).verdict.usable
-        assert (await capture.gate.circuit()).failures == 0
+        assert (await capture.throttle.circuit()).failures == 0
     assert len(sim.requests) - before == 4
 
 
@@ -213,7 +213,7 @@ async def test_broken_http_is_a_source_error(make_settings: MakeSettings, answer
     async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
         with pytest.raises((SourceUnavailable, UnexpectedBody)):
             await capture.client.hour(HOUR)
-        assert (await capture.gate.circuit()).failures == 1
+        assert (await capture.throttle.circuit()).failures == 1
 
 
 async def test_an_unreachable_server_is_named(make_settings: MakeSettings) -> None:

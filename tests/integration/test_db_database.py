@@ -136,7 +136,7 @@ def test_a_host_that_never_answers_does_not_hang(silent_port: int) -> None:
 
 
 def test_waiting_is_bounded_without_being_asked(database: Database) -> None:
-    assert Database(database.url)._parameters["connect_timeout"] == "10"
+    assert database.address.session["connect_timeout"] == "10"
 
 
 def test_a_connection_lost_in_a_transaction_is_unavailability(database: Database) -> None:

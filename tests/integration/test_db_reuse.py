@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sec_core.db.reuse import MOST
+from sec_core.db.database import IDLE_ADBC as MOST
 
 if TYPE_CHECKING:
     from sec_core.db.database import Database

@@ -11,7 +11,8 @@ import sqlalchemy
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from sec_core.db import dictionary, migrate
+from scripts import dictionary
+from sec_core.db import migrate
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 from sec_core.errors import DatabaseError
@@ -23,7 +24,7 @@ def test_dimensions_equal_the_reference_files(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(sqlalchemy.text("update dim_geografia set nombre_comuna = 'X' where id_geografia = 13120"))
         connection.execute(sqlalchemy.text("delete from dim_geografia where id_geografia = 1101"))
-    seed_dimensions(database)
+    seed_dimensions(database.engine)
     with database.engine.connect() as connection:
         places = {
             tuple(row)
@@ -42,7 +43,7 @@ def test_seeding_again_writes_nothing(database: Database) -> None:
     query = "select max(xmin::text::bigint) from dim_geografia"
     with database.engine.connect() as connection:
         before = connection.exec_driver_sql(query).scalar_one()
-    seed_dimensions(database)
+    seed_dimensions(database.engine)
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql(query).scalar_one() == before
 
@@ -54,7 +55,7 @@ def test_several_processes_may_migrate_an_empty_database_at_once(empty_database:
         own = Database(empty_database.url)
         gate.wait()
         own.migrate()
-        seed_dimensions(own)
+        seed_dimensions(own.engine)
         with own.engine.connect() as connection:
             version = migrate.current_version(connection)
         own.dispose()
@@ -85,7 +86,7 @@ def test_every_table_column_view_and_function_is_explained(database: Database) -
 
 def test_the_dictionary_page_is_current(database: Database) -> None:
     shown = dictionary.PAGE.read_text(encoding="utf-8")
-    assert shown == dictionary.render(database), "Run `python -m sec_core.db.dictionary` and commit the page."
+    assert shown == dictionary.render(database), "Run `python -m scripts.dictionary` and commit the page."
 
 
 @pytest.mark.parametrize("month", ["2023-04", "2023-09", "2022-09", "2024-02", "2025-12", "2017-05", "2019-04"])

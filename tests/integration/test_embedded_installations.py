@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from sec_core.db import embedded, installation
@@ -90,5 +89,5 @@ def test_a_server_that_does_not_start_says_where_to_look(folder: Path) -> None:
     assert "shared_buffers" in str(caught.value)
     assert str(postgres_dir / "log") in str(caught.value)
     assert "\n" not in str(caught.value)
-    with psycopg.connect(embedded.ensure_running(postgres_dir)) as connection:
+    with embedded.ensure_running(postgres_dir).connect() as connection:
         assert connection.execute("select 1").fetchone() == (1,)

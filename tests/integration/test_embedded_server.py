@@ -17,8 +17,9 @@ import psutil
 import psycopg
 import pytest
 
-from sec_core.db import embedded, launcher, server
+from sec_core.db import embedded, server
 from sec_core.db.account import is_root
+from sec_core.db.address import Address
 from sec_core.db.installation import installations
 from sec_core.errors import DatabaseUnavailable
 
@@ -33,35 +34,10 @@ CLIENT = """
 import sys, time
 from pathlib import Path
 from sec_core.db import embedded
-print(embedded.ensure_running(Path(sys.argv[1])), flush=True)
+print(embedded.ensure_running(Path(sys.argv[1])).url, flush=True)
 time.sleep(float(sys.argv[2]))
 """
 _DAC_READ_SEARCH_ONLY = 1 << 2
-_CAPABILITIES = {"chown": 0, "dac_override": 1, "setgid": 6, "setuid": 7, "setpcap": 8, "setfcap": 31}
-# Root with the capabilities whose numbers are given; says whether namespaces work there, then the URL or the error.
-POOR_ROOT = """
-import ctypes, subprocess, sys
-sys.path.insert(0, sys.argv[2])
-from pathlib import Path
-from sec_core.db import embedded, launcher
-from sec_core.errors import DatabaseUnavailable
-libc = ctypes.CDLL(None, use_errno=True)
-kept = {int(number) for number in sys.argv[3:]}
-for number in range(64):
-    if number not in kept:
-        libc.prctl(24, number, 0, 0, 0)
-mask = sum(1 << number for number in kept)
-data = (launcher._CapabilityData * 2)()
-data[0] = launcher._CapabilityData(mask, mask, 0)
-header = launcher._CapabilityHeader(launcher._CAPABILITY_VERSION_3, 0)
-launcher._checked(libc.capset(ctypes.byref(header), data), "capset")
-probe = [sys.executable, "-I", launcher.__file__, "namespace", "65534:65534", "--probe", sys.argv[2]]
-print(subprocess.run(probe, stderr=subprocess.DEVNULL).returncode == 0)
-try:
-    print(embedded.ensure_running(Path(sys.argv[1])))
-except DatabaseUnavailable as error:
-    print(error)
-"""
 needs_root = pytest.mark.skipif(not is_root(), reason="is about running as root")
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="is about POSIX signals and accounts")
 
@@ -135,19 +111,19 @@ def test_of_racing_processes_one_starts_and_all_attach(postgres_dir: Path) -> No
 
 
 def test_stopping_keeps_data_and_port(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     keep(url, 1)
     assert embedded.stop(postgres_dir)
     stopped = embedded.status(postgres_dir)
     assert (stopped.exists, stopped.running) == (True, False)
     assert not embedded.stop(postgres_dir)
-    assert embedded.ensure_running(postgres_dir) == url
+    assert embedded.ensure_running(postgres_dir).url == url
     assert embedded.status(postgres_dir).running
     assert rows(url) == [1]
 
 
 def test_another_port_is_taken_when_the_last_one_is_in_use(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     keep(url, 1)
     port = embedded.status(postgres_dir).port
     embedded.stop(postgres_dir)
@@ -155,14 +131,14 @@ def test_another_port_is_taken_when_the_last_one_is_in_use(postgres_dir: Path) -
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", port or 0))
         squatter.listen()
-        other = embedded.ensure_running(postgres_dir)
+        other = embedded.ensure_running(postgres_dir).url
     assert other != url
     assert rows(other) == [1]
 
 
 @needs_posix
 def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     open_transaction = psycopg.connect(url)
     open_transaction.execute("create table never_committed (n integer)")
     keep(url, 1)
@@ -170,7 +146,7 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_d
     assert killed is not None
     os.kill(killed.pid, signal.SIGKILL)
     server.wait_for_end(killed, postgres_dir / "data")
-    assert embedded.ensure_running(postgres_dir) == url
+    assert embedded.ensure_running(postgres_dir).url == url
     open_transaction.close()
     second = embedded.status(postgres_dir)
     assert second.running
@@ -182,7 +158,7 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_d
 
 @needs_posix
 def test_a_process_number_used_again_by_another_program_does_not_hinder_the_start(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     keep(url, 1)
     pid_file = postgres_dir / "data" / "postmaster.pid"
     left_behind = pid_file.read_text()
@@ -190,7 +166,7 @@ def test_a_process_number_used_again_by_another_program_does_not_hinder_the_star
     _, rest = left_behind.split("\n", 1)
     pid_file.write_text(f"{os.getpid()}\n{rest}")
     assert not embedded.status(postgres_dir).running
-    assert rows(embedded.ensure_running(postgres_dir)) == [1]
+    assert rows(embedded.ensure_running(postgres_dir).url) == [1]
 
 
 @needs_posix
@@ -203,7 +179,7 @@ def test_the_server_outlives_the_client_that_started_it(postgres_dir: Path, kill
     os.killpg(client.pid, killer)  # what Ctrl-C in a terminal does, and worse
     client.communicate(timeout=60)
     assert rows(url) == [1]
-    assert embedded.ensure_running(postgres_dir) == url
+    assert embedded.ensure_running(postgres_dir).url == url
 
 
 @needs_posix
@@ -213,14 +189,14 @@ def test_a_first_start_that_is_killed_leaves_nothing_in_the_way(postgres_dir: Pa
         pass  # until initdb is at work
     os.killpg(client.pid, signal.SIGKILL)
     client.communicate(timeout=60)
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     keep(url, 1)
     assert rows(url) == [1]
     assert list(postgres_dir.glob("data.new-*")) == []
 
 
 def test_only_the_password_opens_it_and_there_is_no_other_door(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     password = (postgres_dir / "password").read_text()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url.replace(password, "x" * len(password)))
@@ -237,10 +213,10 @@ def test_only_the_password_opens_it_and_there_is_no_other_door(postgres_dir: Pat
 
 
 def test_prefects_database_is_made_once_with_its_extension(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir)
-    second = embedded.ensure_database(url, "prefect")
-    assert embedded.ensure_database(url, "prefect") == second
-    with psycopg.connect(second) as connection:
+    url = embedded.ensure_running(postgres_dir).url
+    second = embedded.ensure_database(Address.parse(url), "prefect")
+    assert embedded.ensure_database(Address.parse(url), "prefect") == second
+    with second.connect() as connection:
         connection.execute("create extension pg_trgm")
         assert connection.execute("select current_database(), similarity('a', 'a')").fetchone() == ("prefect", 1.0)
 
@@ -260,7 +236,7 @@ def test_as_root_it_runs_as_another_user_with_no_more_rights_than_it_needs(
     parent_dir: Path, postgres_dir: Path, mode: int
 ) -> None:
     parent_dir.chmod(mode)
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     keep(url, 1)
     process = psutil.Process(embedded.status(postgres_dir).pid)
     assert 0 not in process.uids()
@@ -280,27 +256,40 @@ def test_as_root_it_runs_as_another_user_with_no_more_rights_than_it_needs(
 
 @needs_root
 @pytest.mark.parametrize(
-    "kept", ["chown dac_override setgid setuid setfcap setpcap", "chown setgid setuid setpcap", ""]
+    ("kept", "enough"),
+    [
+        ("chown dac_override setgid setuid setfcap setpcap", True),  # what containers leave
+        ("chown setgid setuid setpcap", False),
+        ("", False),
+    ],
 )
-def test_as_root_of_a_container_with_few_capabilities_it_runs_or_says_why_not(postgres_dir: Path, kept: str) -> None:
-    numbers = [str(_CAPABILITIES[name]) for name in kept.split()]
-    answer = subprocess.run(
-        [sys.executable, "-c", POOR_ROOT, str(postgres_dir), str(PROJECT_DIR), *numbers],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-    ).stdout.splitlines()
-    namespaces_work, outcome = answer
-    if "dac_override" in kept or namespaces_work == "True":
-        keep(outcome, 1)
-        assert 0 not in psutil.Process(embedded.status(postgres_dir).pid).uids() or namespaces_work == "True"
-        assert embedded.stop(postgres_dir)
-        assert rows(embedded.ensure_running(postgres_dir)) == [1]
-    else:
-        assert "no unprivileged way works here (account: " in outcome
-        assert "Run as an ordinary user" in outcome
+def test_as_root_of_a_container_with_few_capabilities_it_runs_or_says_why_not(
+    postgres_dir: Path, kept: str, enough: bool
+) -> None:
+    few = ["setpriv", "--bounding-set", ",".join(["-all", *(f"+{name}" for name in kept.split())])]
+    client = start_client(postgres_dir, prefix=few)
+    if not enough:
+        _, errors = client.communicate(timeout=120)
+        assert "no unprivileged way works here (user " in errors
+        assert "Run as an ordinary user" in errors
         assert not (postgres_dir / "data").exists()
+        return
+    keep(printed_url(client), 1)
+    assert 0 not in psutil.Process(embedded.status(postgres_dir).pid).uids()
+    assert embedded.stop(postgres_dir)
+    assert rows(embedded.ensure_running(postgres_dir).url) == [1]
+
+
+@needs_root
+def test_a_cluster_of_root_itself_is_handed_to_the_account(parent_dir: Path, postgres_dir: Path) -> None:
+    parent_dir.chmod(0o711)
+    keep(embedded.ensure_running(postgres_dir).url, 1)
+    embedded.stop(postgres_dir)
+    for folder, folders, files in os.walk(postgres_dir):
+        for name in (*folders, *files):
+            os.chown(Path(folder, name), 0, 0)
+    assert rows(embedded.ensure_running(postgres_dir).url) == [1]
+    assert (postgres_dir / "data" / "base").stat().st_uid != 0
 
 
 @needs_root
@@ -310,7 +299,8 @@ def test_an_ordinary_user_runs_it_as_themselves(parent_dir: Path) -> None:
     home.mkdir(mode=0o700)
     os.chown(home, user.pw_uid, user.pw_gid)
     # The right to read is for this checkout's own folders, which may be closed to that user.
-    prefix = [sys.executable, "-I", launcher.__file__, "capability", f"{user.pw_uid}:{user.pw_gid}"]
+    prefix = ["setpriv", "--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+    prefix += ["--inh-caps", "-all,+dac_read_search", "--ambient-caps", "+dac_read_search"]
     url = printed_url(start_client(home / "postgres", prefix=prefix))
     keep(url, 1)
     process = psutil.Process(embedded.status(home / "postgres").pid)
@@ -318,7 +308,7 @@ def test_an_ordinary_user_runs_it_as_themselves(parent_dir: Path) -> None:
     assert (home / "postgres" / "data").stat().st_uid == user.pw_uid
     # Root can take over what a user made, and the server stays that user's.
     assert embedded.stop(home / "postgres")
-    assert rows(embedded.ensure_running(home / "postgres")) == [1]
+    assert rows(embedded.ensure_running(home / "postgres").url) == [1]
     assert set(psutil.Process(embedded.status(home / "postgres").pid).uids()) == {user.pw_uid}
 
 
@@ -360,7 +350,7 @@ def test_a_cluster_of_an_unknown_version_is_left_alone(postgres_dir: Path) -> No
 def test_a_cluster_that_runs_elsewhere_is_not_started_twice(
     postgres_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = embedded.ensure_running(postgres_dir)
+    url = embedded.ensure_running(postgres_dir).url
     pid_file = postgres_dir / "data" / "postmaster.pid"
     text = pid_file.read_text()
     # As seen from another container: the process number means nothing here.
@@ -369,4 +359,4 @@ def test_a_cluster_that_runs_elsewhere_is_not_started_twice(
     with pytest.raises(DatabaseUnavailable, match="in use by another container"):
         embedded.ensure_running(postgres_dir)
     pid_file.write_text(text)
-    assert embedded.ensure_running(postgres_dir) == url
+    assert embedded.ensure_running(postgres_dir).url == url

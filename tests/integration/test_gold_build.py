@@ -18,7 +18,7 @@ from sec_core.gold.build import EVENTS_FILE, build_gold
 from sec_core.gold.observations import month_key
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.archive import Archive
-from sec_core.silver.store import SilverStore
+from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +168,7 @@ def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: C
     after = contents(settings.gold_dir)
     assert again.months_written == ()
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == {"dashboard_stats/meta.json"}
+    assert changed == {"dashboard_stats/meta.json", "report/index.html"}
     with silver.engine.connect() as connection:
         moved = connection.execute(
             text("SELECT id FROM dashboard_stats WHERE updated_at > :before"), {"before": NOW + timedelta(minutes=1)}
@@ -194,7 +194,7 @@ def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: 
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
     with silver.adbc() as connection:
-        SilverStore(connection, Archive(settings.archive_dir)).archive_month(AUGUST)
+        SilverTables(connection, Archive(settings.archive_dir)).archive_month(AUGUST)
     shutil.rmtree(settings.gold_dir)
     build_gold(silver, settings, FixedClock())
     assert contents(settings.gold_dir) == before
@@ -216,7 +216,7 @@ def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: 
     report = build_gold(database, settings, FixedClock())
     assert (report.events, report.months_written) == (0, ())
     assert pl.read_parquet(settings.gold_dir / EVENTS_FILE).columns == [column.name for column in parquet.EVENTS]
-    rows = {name: size.rows for name, size in report.payloads.items()}
+    rows = dict(report.payloads)
     assert rows.pop("meta") == 1
     validation = json.loads((settings.gold_dir / "dashboard_stats" / "investment_validation.json").read_bytes())
     assert {row["type"] for row in validation} == {"insufficient data"}

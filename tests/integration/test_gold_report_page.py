@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import text
 
 from sec_core.gold.build import build_gold
-from sec_core.gold.report.build import PAGE, build_report
+from sec_core.gold.report.build import PAGE
 from sec_core.gold.seia.load import load_seia
 from sec_core.hours import Month
 
@@ -114,8 +114,7 @@ def test_the_page_draws_everything_and_asks_for_nothing(
     silver: Database, make_settings: Callable[..., Settings], browser: Chrome
 ) -> None:
     settings = make_settings()
-    build_gold(silver, settings, FixedClock())
-    files = build_report(silver, settings, FixedClock())
+    files = build_gold(silver, settings, FixedClock())
     page = settings.gold_dir / PAGE
     assert files.page == page
     pictures = list((settings.gold_dir / "figures").iterdir())
@@ -167,8 +166,7 @@ def tooltip_of(browser: Chrome, mark: str) -> str:
 
 def test_an_empty_gold_gives_a_page_that_says_so(database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
-    build_gold(database, settings, FixedClock())
-    files = build_report(database, settings, FixedClock())
+    files = build_gold(database, settings, FixedClock())
     assert files.pictures == ()
     page = (settings.gold_dir / PAGE).read_text(encoding="utf-8")
     assert page.count('<div class="empty">No data yet.</div>') == len(FIGURES)

@@ -12,8 +12,8 @@ from support.log_writers import LOG
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.objects import ObjectBlobs
+from sec_core.blobs.open import try_out
 from sec_core.blobs.place import StoreUrl
-from sec_core.blobs.probe import try_out
 from sec_core.errors import StorageError, StorageUnavailable
 
 if TYPE_CHECKING:

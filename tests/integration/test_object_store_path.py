@@ -13,7 +13,7 @@ from support.capturing import HastyClock, capturing
 from support.silver_world import clear, export
 
 from deployments.cli.main import main
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.seal import seal_month
 from sec_core.errors import StorageError

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.model import HourState
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import Month
 from sec_core.simulator.faults import Ban, FaultKind, FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions

@@ -11,17 +11,26 @@ from support.three_months import NUNOA, load_all, rows_of, world
 
 from sec_core.errors import ConfigError, StorageError
 from sec_core.hours import Month
+from sec_core.silver.archive import Archive
 from sec_core.silver.load import load_month
-from sec_core.silver.retention import apply_retention, month_observations
+from sec_core.silver.retention import apply_retention
+from sec_core.silver.tables import SilverTables
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import polars as pl
+
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
     MakeSettings = Callable[..., Settings]
+
+
+def archived(database: Database, settings: Settings) -> pl.DataFrame:
+    with database.adbc() as connection:
+        return SilverTables(connection, Archive(settings.archive)).observations(Month(2025, 5))
 
 
 def test_archived_months_are_reprocessed_and_read_like_others(database: Database, make_settings: MakeSettings) -> None:
@@ -33,7 +42,7 @@ def test_archived_months_are_reprocessed_and_read_like_others(database: Database
     assert report.months == (Month(2025, 5),)
     assert report.rows == rows_of(database, "select n_observaciones from archivo")[0][0] > 0
     assert rows_of(database, "select count(*) from fact_observaciones where hora < '2025-06-01 04:00+00'") == [(0,)]
-    assert month_observations(database, settings, Month(2025, 5)).height == report.rows
+    assert archived(database, settings).height == report.rows
     assert export(database)["fact_interrupciones"] == before["fact_interrupciones"]
     # Loading the next month needs nothing of the archive; a revision of an archived hour brings its month back.
     hour = utc(2025, 5, 31, 20)
@@ -72,6 +81,6 @@ def test_a_damaged_archive_drops_nothing_and_is_refused(database: Database, make
     path = next(settings.archive_dir.rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(StorageError):
-        month_observations(database, settings, Month(2025, 5))
+        archived(database, settings)
     with pytest.raises(ConfigError):
         apply_retention(database, settings, keep_days=29)

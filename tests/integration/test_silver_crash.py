@@ -142,7 +142,7 @@ def test_a_killed_server_leaves_months_whole(tmp_path: Path, make_settings: Call
     database = Database(embedded.ensure_database(embedded.ensure_running(folder, extra_settings=UNSYNCED), "crash"))
     try:
         database.migrate()
-        seed_dimensions(database)
+        seed_dimensions(database.engine)
         settings = make_settings(database_url=database.url)
         expected = load_all(database, settings)
         rng = random.Random(13)

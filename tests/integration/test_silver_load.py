@@ -19,8 +19,8 @@ from sec_core.reference import tables
 from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import Alias
 from sec_core.silver.load import load_hours, load_month
-from sec_core.silver.names_report import unresolved_names
-from sec_core.silver.universe import recap, store_universe
+from sec_core.silver.reports import unresolved_names
+from sec_core.silver.universe import store_universe
 from sec_core.source.customers import RegionCustomers
 from sec_core.source.shapes import Shape, classify
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sec_core.bronze.model import Capture
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
@@ -52,12 +52,12 @@ def test_figures_of_the_real_captures(database: Database, make_settings: MakeSet
         for month in ("2026-08", "2025-01", "2024-08")
     }
     winter = reports["2026-08"]
-    assert (winter.hours, winter.rows, winter.customers, winter.unresolved) == (56, 12_111, 1_348_157, 0)
+    assert (winter.hours, winter.rows, winter.customers, winter.unresolved_spellings) == (56, 12_111, 1_348_157, 0)
     assert winter.imputed == {"clientes": 0, "geografia": 0, "empresa": 0, "fecha": 0}
     summer = reports["2025-01"]
     assert (summer.rows, summer.observations, summer.events, summer.customers) == (604, 267, 267, 21_759)
     storm = reports["2024-08"]
-    assert (storm.hours, storm.rows, storm.customers, storm.unresolved) == (1, 299, 1_176_268, 1)
+    assert (storm.hours, storm.rows, storm.customers, storm.unresolved_spellings) == (1, 299, 1_176_268, 1)
     assert storm.imputed["geografia"] == 1
     assert rows_of(
         database,
@@ -175,7 +175,7 @@ def test_the_universe_caps_events_and_its_history_is_kept(database: Database, ma
     # A later figure for July re-caps what is nearest to it, and the order of storing does not matter.
     store_universe(database, regions(5), None, utc(2025, 7, 20))
     loaded_first = export(database)
-    assert recap(database) == 0
+    assert store_universe(database, regions(5), None, utc(2025, 7, 20)).events_changed == 0
     clear(database)
     store_universe(database, regions(5), None, utc(2025, 7, 20))
     store_universe(database, regions(2), 6_400, utc(2025, 6, 20))

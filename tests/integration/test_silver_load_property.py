@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
-    from sec_core.silver.rules import EventRules
+    from sec_core.silver.timeline import EventRules
 
 
 def bronze_of(history: History) -> MemoryBronze:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from sec_core.bronze.store import AnswerName, BronzeStore
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
-from sec_core.silver.universe import store_universe
-from sec_core.silver.universe_rebuild import newest_askings, rebuild_universe
+from sec_core.silver.universe import newest_askings, rebuild_universe, store_universe
 from sec_core.source.customers import RegionCustomers, read_country, read_regions
 
 if TYPE_CHECKING:

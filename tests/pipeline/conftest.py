@@ -15,6 +15,7 @@ from deployments.stack.history import prefect_history
 from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
 from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, load_settings
+from sec_core.db.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,7 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
     port = free_port()
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), server_url), port)
+    process = start_server(settings, prefect_history(settings, load_stack_settings(), Address.parse(server_url)), port)
     try:
         url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
         apply_limits(url, settings)

@@ -83,7 +83,7 @@ async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
         requests = [request for request in source.requests if request.endpoint == "GetHoraServer"]
         assert len(requests) == 3
     revisions = Ledger(database, BronzeStore(pipeline.bronze_dir)).revisions(OPEN)
-    assert len({revision.body.sha256 for revision in revisions}) == len(revisions) >= 2
+    assert len({revision.capture.sha256 for revision in revisions}) == len(revisions) >= 2
 
 
 async def test_a_source_that_is_left_alone_is_no_failure_of_the_monitor(

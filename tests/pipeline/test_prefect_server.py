@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psutil
-import psycopg
 import pytest
 from support.stack import eventually
 
@@ -24,26 +23,28 @@ if TYPE_CHECKING:
 
     from support.fixtures import MakeSettings
 
+    from sec_core.db.address import Address
     from sec_core.db.database import Database
 
 
 @pytest.fixture
-def prefect_database(database: Database) -> Iterator[str]:
+def prefect_database(database: Database) -> Iterator[Address]:
     """Address of the database that is made for Prefect beside ours; dropped afterwards."""
-    yield f"{database.url}_prefect"
-    with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute(f"drop database if exists {database.url.rpartition('/')[2]}_prefect with (force)")
+    name = f"{database.address.parameters['dbname']}_prefect"
+    yield database.address.at(name)
+    with database.address.connect(autocommit=True) as connection:
+        connection.execute(f"drop database if exists {name} with (force)")
 
 
 def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
-    database: Database, prefect_database: str, make_settings: MakeSettings
+    database: Database, prefect_database: Address, make_settings: MakeSettings
 ) -> None:
     settings = make_settings()
     prepare_environment(settings)
 
     def start(_: int) -> bool:
         port = free_port()
-        process = start_server(settings, prefect_history(settings, load_stack_settings(), database.url), port)
+        process = start_server(settings, prefect_history(settings, load_stack_settings(), database.address), port)
         try:
             wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
         finally:
@@ -52,7 +53,7 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(start, range(2))) == [True, True]
-    with psycopg.connect(prefect_database) as connection:
+    with prefect_database.connect() as connection:
         assert connection.execute("select schema from sec_prefect.mark").fetchall() == [("public",)]
 
 
@@ -60,8 +61,9 @@ _HOLDER = """
 import sys, time
 from deployments.stack.server import prefect_api
 from sec_core.config import load_settings
+from sec_core.db.database import address_of
 settings = load_settings()
-with prefect_api(settings, settings.database_url.get_secret_value()) as url:
+with prefect_api(settings, address_of(settings)) as url:
     print(url, flush=True)
     time.sleep(600)
 """
@@ -70,7 +72,7 @@ with prefect_api(settings, settings.database_url.get_secret_value()) as url:
 @pytest.mark.usefixtures("prefect_database")
 def test_a_server_ends_with_a_command_that_is_killed(database: Database, make_settings: MakeSettings) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SEC_"))}
-    environment |= make_settings().environment | {"SEC_DATABASE_URL": database.url}
+    environment |= make_settings().environment | {"SEC_DATABASE_URL": database.address.url}
     with subprocess.Popen(
         [sys.executable, "-c", _HOLDER], env=environment, stdout=subprocess.PIPE, text=True
     ) as holder:

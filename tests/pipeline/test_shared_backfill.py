@@ -18,7 +18,7 @@ from support.silver_world import EXPORT
 
 from deployments.cli.main import main
 from flows.many_months import backfill
-from sec_core.blobs.place import open_blobs
+from sec_core.blobs.open import open_blobs
 from sec_core.config import load_settings
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month

@@ -19,11 +19,12 @@ from flows.many_months import backfill
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.db import embedded
+from sec_core.db.address import Address
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
-from sec_core.silver.universe_rebuild import rebuild_universe
+from sec_core.silver.universe import rebuild_universe
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
@@ -76,9 +77,9 @@ def workers(pipeline: Settings, source: Simulator) -> Iterator[list[subprocess.P
 @pytest.fixture
 def other_database(server_url: str) -> Iterator[Database]:
     """An empty database beside that of the test; it goes with the server."""
-    other = Database(embedded.ensure_database(server_url, f"other_{secrets.token_hex(6)}"))
+    other = Database(embedded.ensure_database(Address.parse(server_url), f"other_{secrets.token_hex(6)}"))
     other.migrate()
-    seed_dimensions(other)
+    seed_dimensions(other.engine)
     yield other
     other.dispose()
 

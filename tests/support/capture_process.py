@@ -22,7 +22,7 @@ from sec_core.db.database import Database
 from sec_core.errors import CircuitOpen
 from sec_core.hours import Month
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 
 async def run(options: dict[str, Any]) -> CaptureReport:
@@ -38,7 +38,7 @@ async def run(options: dict[str, Any]) -> CaptureReport:
     clock = SystemClock()
     ledger = Ledger(database, BronzeStore(settings.bronze_dir))
     total = CaptureReport()
-    async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
+    async with Throttle.open(database, settings, clock) as throttle, SourceClient(settings, throttle, clock) as client:
         for text in options["months"]:
             hours = Month.parse(text).hours()[: options.get("hours")]
             while True:

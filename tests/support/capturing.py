@@ -1,4 +1,4 @@
-"""What capture needs, opened for a test: gate, client, store and ledger on a real database."""
+"""What capture needs, opened for a test: throttle, client, store and ledger on a real database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.db.database import Database
 from sec_core.source.client import SourceClient
-from sec_core.source.gate import Gate
+from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -44,7 +44,7 @@ class Capturing:
 
     settings: Settings
     database: Database
-    gate: Gate
+    throttle: Throttle
     client: SourceClient
     store: BronzeStore
     ledger: Ledger
@@ -66,7 +66,10 @@ async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIter
     database = Database(settings.database_url.get_secret_value())
     store = BronzeStore(settings.bronze)
     try:
-        async with Gate.open(database, settings, clock) as gate, SourceClient(settings, gate, clock) as client:
-            yield Capturing(settings, database, gate, client, store, Ledger(database, store), clock)
+        async with (
+            Throttle.open(database, settings, clock) as throttle,
+            SourceClient(settings, throttle, clock) as client,
+        ):
+            yield Capturing(settings, database, throttle, client, store, Ledger(database, store), clock)
     finally:
         database.dispose()

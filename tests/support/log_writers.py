@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sec_core.blobs.place import Place, StoreUrl, open_blobs
+from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Place, StoreUrl
 
 LOG = "journal/2024-08.jsonl"
 

@@ -28,6 +28,8 @@ import pytest
 from filelock import FileLock
 from psycopg import sql
 
+from sec_core.db.address import Address
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -125,7 +127,7 @@ def project(server_url: str, folder: Path) -> Iterator[Project]:
         folder: For PostgREST's configuration.
     """
     name = f"supabase_{os.getpid()}"
-    database_url = f"{server_url.rpartition('/')[0]}/{name}"
+    database_url = Address.parse(server_url).at(name).url
     login = f"authenticator_{os.getpid()}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         for role in ROLES:

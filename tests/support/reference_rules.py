@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
 
 if TYPE_CHECKING:
-    from sec_core.silver.rules import EventRules
+    from sec_core.silver.timeline import EventRules
 
 
 @dataclass(frozen=True)

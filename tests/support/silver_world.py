@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sec_core.bronze.model import Capture, Origin
+from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.hours import CHILE, from_wall
 from sec_core.reference import tables
 from sec_core.source.shapes import Shape
@@ -51,6 +51,7 @@ class MemoryBronze:
             origin=Origin.SEC,
             key=sha256,
             sha256=sha256,
+            size=len(body),
             rows=len(rows),
             customers=0,
         )

@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import strategies as st
 
 from sec_core.silver.observations import OBSERVATION_SCHEMA
-from sec_core.silver.rules import EventRules
+from sec_core.silver.timeline import EventRules
 from support.reference_rules import Hour, Listed, chile_day, source_hours, utc
 
 if TYPE_CHECKING:

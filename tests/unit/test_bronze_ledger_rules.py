@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_core.bronze.journal import decode, encode
-from sec_core.bronze.ledger_rules import Body, LedgerRow, Outcome, Result, fold, fold_all, looks_corrupt
-from sec_core.bronze.model import HourState, Origin
+from sec_core.bronze.ledger_rules import (
+    Capture,
+    HourState,
+    LedgerRow,
+    Origin,
+    Outcome,
+    Result,
+    fold,
+    fold_all,
+    looks_corrupt,
+)
 from sec_core.source.shapes import Shape
 
 HOUR = datetime(2024, 8, 2, 16, tzinfo=UTC)
 STEP = timedelta(minutes=1)
 
 
-def body(at: datetime, shape: Shape | None, *, origin: Origin = Origin.SEC, customers: int = 5) -> Body:
-    return Body(at, origin, f"k/{at.isoformat()}/{origin}", "ab" * 32, 100, 3 if shape else 0, customers, shape)
+def capture(at: datetime, shape: Shape | None, *, origin: Origin = Origin.SEC, customers: int = 5) -> Capture:
+    return Capture(
+        HOUR, at, origin, f"k/{at.isoformat()}/{origin}", "ab" * 32, 100, 3 if shape else 0, customers, shape
+    )
 
 
 def captured(minute: int, shape: Shape = Shape.AGGREGATED, customers: int = 5) -> Outcome:
     at = HOUR + STEP * minute
-    return Outcome(HOUR, at, Result.CAPTURED, body(at, shape, customers=customers))
+    return Outcome(HOUR, at, Result.CAPTURED, capture(at, shape, customers=customers))
 
 
 def failed(minute: int) -> Outcome:
@@ -31,13 +43,13 @@ def failed(minute: int) -> Outcome:
 
 def empty(minute: int, *, kept: bool = False) -> Outcome:
     at = HOUR + STEP * minute
-    return Outcome(HOUR, at, Result.EMPTY, body(at, None, customers=0) if kept else None)
+    return Outcome(HOUR, at, Result.EMPTY, capture(at, None, customers=0) if kept else None)
 
 
 def quarantined(minute: int) -> Outcome:
     at = HOUR + STEP * minute
     return Outcome(
-        HOUR, at, Result.QUARANTINED, body(at, None, customers=0), code="unexpected_body", error="new keys X"
+        HOUR, at, Result.QUARANTINED, capture(at, None, customers=0), code="unexpected_body", error="new keys X"
     )
 
 
@@ -84,8 +96,8 @@ def test_national_difference_follows_the_value() -> None:
 
 def test_relearned_bodies_become_values_without_being_revisions() -> None:
     odd = quarantined(1)
-    assert odd.body is not None
-    known = Body(odd.body.captured_at, Origin.SEC, odd.body.key, odd.body.sha256, 100, 4, 44, Shape.AGGREGATED)
+    assert odd.capture is not None
+    known = replace(odd.capture, rows=4, customers=44, shape=Shape.AGGREGATED)
     row = row_after(odd, Outcome(HOUR, odd.at, Result.CAPTURED, known, asked=False, relearned=True))
     assert (row.state, row.revisions, row.asked, row.error) == (HourState.CAPTURED, 1, 1, None)
     assert row.value == known
@@ -114,14 +126,14 @@ def test_journal_lines_say_everything(items: list[Outcome]) -> None:
 @given(outcomes, st.data())
 def test_lines_written_twice_and_any_split_give_the_same_row(items: list[Outcome], data: st.DataObject) -> None:
     whole = fold_all(items)
-    with_bodies = [item for item in items if item.body is not None]
+    with_bodies = [item for item in items if item.capture is not None]
     repeated = data.draw(st.lists(st.sampled_from(with_bodies), max_size=5)) if with_bodies else []
     assert fold_all([*items, *repeated]) == whole
     row = whole[HOUR]
     assert row.asked == len(fold_all_kept(items))
-    assert row.revisions == len({item.body.key for item in with_bodies if item.body})
+    assert row.revisions == len({item.capture.key for item in with_bodies if item.capture})
     assert (row.value is not None) == (row.state is HourState.CAPTURED)
-    if row.value is not None and any(item.body and item.body.shape is Shape.DETAILED for item in items):
+    if row.value is not None and any(item.capture and item.capture.shape is Shape.DETAILED for item in items):
         assert row.value.shape is Shape.DETAILED
 
 
@@ -130,10 +142,10 @@ def fold_all_kept(items: list[Outcome]) -> list[Outcome]:
     seen: set[str] = set()
     kept = []
     for item in items:
-        if item.body is None or item.body.key not in seen:
+        if item.capture is None or item.capture.key not in seen:
             kept.append(item)
-        if item.body is not None:
-            seen.add(item.body.key)
+        if item.capture is not None:
+            seen.add(item.capture.key)
     return kept
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sec_core.bronze.ledger_rules import Body, LedgerRow
-from sec_core.bronze.model import HourState, Origin
+from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.hours import Month
 from sec_core.source.shapes import Shape
@@ -17,11 +16,11 @@ DAY = timedelta(days=1)
 
 
 def row(state: HourState, asked_at: datetime, *, hour: datetime = HOUR, customers: int = 5) -> LedgerRow:
-    body = Body(asked_at, Origin.SEC, "k", "s", 9, 3, customers, Shape.AGGREGATED)
+    capture = Capture(hour, asked_at, Origin.SEC, "k", "s", 9, 3, customers, Shape.AGGREGATED)
     return LedgerRow(
         hour,
         state,
-        value=body if state is HourState.CAPTURED else None,
+        value=capture if state is HourState.CAPTURED else None,
         asked=1,
         first_asked=asked_at,
         last_asked=asked_at,

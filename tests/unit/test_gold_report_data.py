@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sec_core.gold.definitions import DEFINITIONS, markdown
 from sec_core.gold.frames import UTC_TIME, hour_calendar
 from sec_core.gold.report import charts
 from sec_core.gold.report.data import (
     NORTH_TO_SOUTH,
+    TILES,
     daily_peaks,
     day_table,
     largest_storms,
@@ -123,14 +123,8 @@ def test_quality_labels(count: int, percentage: float, label: str) -> None:
 
 def test_all_regions_have_a_tile() -> None:
     names = {region.nombre for region in regiones()}
-    assert names == set(NORTH_TO_SOUTH) == set(charts.TILES)
-    assert len({tile[:2] for tile in charts.TILES.values()}) == len(names)
-
-
-def test_the_definitions_page_is_current(request: pytest.FixtureRequest) -> None:
-    page = request.config.rootpath / "docs" / "definitions.md"
-    assert page.read_text(encoding="utf-8") == markdown(), "Run `python -m sec_core.gold.definitions`."
-    assert len({one.key for one in DEFINITIONS}) == len(DEFINITIONS)
+    assert names == set(NORTH_TO_SOUTH)
+    assert len({tile[:2] for tile in TILES.values()}) == len(names)
 
 
 def test_the_page_escapes_what_it_is_given() -> None:

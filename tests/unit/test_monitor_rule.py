@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sec_core.bronze.ledger_rules import LedgerRow
-from sec_core.bronze.model import HourState
-from sec_core.bronze.watch import candidates, hours_to_watch
+from sec_core.bronze.ledger_rules import HourState, LedgerRow
+from sec_core.bronze.plan import candidates, hours_to_watch
 from sec_core.hours import CHILE, HOUR, is_source_hour
 
 NOW = datetime(2026, 11, 21, 15, 25, tzinfo=UTC)

@@ -11,7 +11,8 @@ import pytest
 
 from sec_core.errors import InputError
 from sec_core.gold.seia.projects import Project, amount, day, region_codes, sort_rows, type_code
-from sec_core.gold.seia.reader import RawTable, read_export
+from sec_core.gold.seia.reader import read_export
+from sec_core.gold.sheets import Sheet
 from sec_core.reference.names import default_names
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
 
 def sort_one(**cells: str) -> tuple[list[Project], list[str]]:
     row = {"nombre": "Planta", "region": "RM", "tipo": "c", **cells}
-    found = sort_rows(RawTable([row], 2))
+    found = sort_rows(Sheet([row], 2))
     return found.projects, [rejected.reason for rejected in found.rejected]
 
 
@@ -154,7 +155,7 @@ def test_what_is_left_out_has_a_reason(cells: dict[str, str], reason: str) -> No
 
 def test_a_project_listed_twice_counts_once() -> None:
     row = {"nombre": "Planta", "region": "RM", "tipo": "c", "titular": "Enel"}
-    found = sort_rows(RawTable([row, {**row, "nombre": "PLANTA "}, {**row, "titular": "Otra"}], 2))
+    found = sort_rows(Sheet([row, {**row, "nombre": "PLANTA "}, {**row, "titular": "Otra"}], 2))
     assert len(found.projects) == 2
     assert [(r.row, r.reason) for r in found.rejected] == [(3, "It is listed before.")]
 
@@ -209,7 +210,7 @@ def test_regions_in_words_and_numbers(text: str, codes: list[str]) -> None:
     ],
 )
 def test_amounts(text: str, comma: bool, value: float | None) -> None:
-    assert amount(text, decimal_comma=comma) == value
+    assert amount(text, decimal="," if comma else ".") == value
 
 
 @pytest.mark.parametrize(

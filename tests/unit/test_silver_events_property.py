@@ -17,7 +17,7 @@ from sec_core.silver.observations import HORA
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
-    from sec_core.silver.rules import EventRules
+    from sec_core.silver.timeline import EventRules
 
 DETAILED_COLUMNS = [
     "id_geografia",

@@ -16,9 +16,9 @@ from support.reference_rules import utc
 from sec_core.errors import StorageError
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
-from sec_core.silver.imputation import MAX_CUSTOMERS, Imputacion, customers, start_date, whole_number
-from sec_core.silver.observations import MAX_NAME, Body, Observed, observe
-from sec_core.source.shapes import Shape
+from sec_core.silver.imputation import Imputacion, start_date
+from sec_core.silver.observations import MAX_NAME, Observed, Snapshot, observe
+from sec_core.source.shapes import MAX_CUSTOMERS, Shape, customer_count, whole_number
 
 HOUR = utc(2025, 1, 29, 15)
 TODAY = date(2025, 1, 29)
@@ -45,7 +45,7 @@ def row(**values: object) -> dict[str, Any]:
 
 def observed(*rows: dict[str, Any], shape: Shape = Shape.DETAILED) -> Observed:
     # The standard library writes numbers of any length.
-    return observe([Body(HOUR, shape, json.dumps(rows).encode())], default_names())
+    return observe([Snapshot(HOUR, shape, json.dumps(rows).encode())], default_names())
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def observed(*rows: dict[str, Any], shape: Shape = Shape.DETAILED) -> Observed:
     ],
 )
 def test_rule_1_customers(value: object, expected: int | None) -> None:
-    assert customers(value) == expected
+    assert customer_count(value) == expected
     result = observed(row(CLIENTES_AFECTADOS=value))
     assert result.observations["clientes_afectados"].to_list() == [expected or 0]
     assert result.observations["imputaciones"].to_list() == [int(Imputacion.CLIENTES) if expected is None else 0]
@@ -167,7 +167,7 @@ def test_rule_3_replaces_what_is_no_date_or_lies_after_the_hour(
 
 def test_the_observed_date_is_that_of_chile() -> None:
     # 02:00 UTC on the 30th is 23:00 on the 29th in Chile.
-    late = observe([Body(utc(2025, 1, 30, 2), Shape.DETAILED, orjson.dumps([row(DIA_INT=30)]))], default_names())
+    late = observe([Snapshot(utc(2025, 1, 30, 2), Shape.DETAILED, orjson.dumps([row(DIA_INT=30)]))], default_names())
     assert late.observations["fecha_inicio"].to_list() == [TODAY]
     assert late.quality["filas_fecha"].to_list() == [1]
 
@@ -189,7 +189,7 @@ def test_names_that_postgres_could_not_hold_are_bounded() -> None:
 
 
 def test_an_hour_without_rows_is_an_hour() -> None:
-    result = observe([Body(HOUR, Shape.AGGREGATED, b"[]")], default_names())
+    result = observe([Snapshot(HOUR, Shape.AGGREGATED, b"[]")], default_names())
     assert result.quality.select("n_filas", "n_observaciones", "clientes").rows() == [(0, 0, 0)]
     assert result.observations.is_empty()
 
@@ -270,7 +270,7 @@ def test_decoding_is_exact_whatever_bodies_stand_together(bodies: list[tuple[lis
 def test_conservation_over_real_sized_batches() -> None:
     hours = [HOUR + timedelta(hours=step) for step in range(40)]
     bodies = [
-        Body(hour, shape, orjson.dumps([row(CLIENTES_AFECTADOS=number) for number in range(30)]))
+        Snapshot(hour, shape, orjson.dumps([row(CLIENTES_AFECTADOS=number) for number in range(30)]))
         for hour, shape in zip(hours, [Shape.DETAILED, Shape.AGGREGATED] * 20, strict=True)
     ]
     result = observe(iter(bodies), default_names())

@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.fuzz_bodies import SHAPES_KEYS, VALUES, body_from
 
-from sec_core.silver.imputation import customers
 from sec_core.source import shapes
-from sec_core.source.shapes import MAX_BODY_BYTES, BodyKind, classify
+from sec_core.source.shapes import MAX_BODY_BYTES, BodyKind, classify, customer_count
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -27,7 +26,7 @@ def hold(body: bytes) -> BodyKind:
         # The last of two values for one key counts, for both readers.
         assert SHAPES_KEYS.issuperset(map(frozenset, rows))
         assert len(set(map(frozenset, rows))) <= 1
-        assert found.customers == sum(customers(row["CLIENTES_AFECTADOS"]) or 0 for row in rows)
+        assert found.customers == sum(customer_count(row["CLIENTES_AFECTADOS"]) or 0 for row in rows)
     else:
         assert found.shape is None
         assert (found.rows, found.customers) == (0, 0)

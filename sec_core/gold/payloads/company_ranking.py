@@ -14,19 +14,16 @@ TOP = 15
 
 
 class CompanyRankingRow(PayloadRow):
-    """One company that the source named.
-
-    Attributes:
-        nombre_empresa: The company.
-        total_eventos: Number of its events.
-        total_clientes_afectados: Sum of their customers (high-water marks).
-        promedio_afectados: Mean of their customers, two decimals.
-    """
+    """One company that the source named."""
 
     nombre_empresa: str
+    """The company."""
     total_eventos: Count
+    """Number of its events."""
     total_clientes_afectados: Count
+    """Sum of their customers (high-water marks)."""
     promedio_afectados: Annotated[float, Field(ge=0)]
+    """Mean of their customers, two decimals."""
 
 
 def company_ranking(events: pl.DataFrame) -> list[CompanyRankingRow]:

@@ -19,36 +19,33 @@ MINIMUM_COVERAGE = 0.95
 
 
 class CoverageRow(PayloadRow):
-    """One month, in hours that have ended; the columns of states add up to `horas_esperadas`.
-
-    Attributes:
-        mes: Month, `YYYY-MM-01`, Chile wall clock.
-        horas_esperadas: Hours that the source can have and that have ended; the month of the September change has one
-            less, since an hour is skipped (see `sec_core.hours`).
-        capturadas: Hours with data.
-        vacias: Hours for which the source says that it has no data.
-        fallidas: Hours that could not be had.
-        en_cuarentena: Hours whose answer fits no known shape.
-        pendientes: Hours not asked for yet.
-        cobertura: `capturadas` over `horas_esperadas`; null while no hour has ended.
-        detalladas: Captured hours in the detailed shape (with company and start date).
-        agregadas: Captured hours in the aggregated shape (by comuna only).
-        cargadas: Captured hours that are in Silver.
-        filas: Source rows of the captured hours.
-    """
+    """One month, in hours that have ended; the columns of states add up to `horas_esperadas`."""
 
     mes: MonthStart
+    """Month, `YYYY-MM-01`, Chile wall clock."""
     horas_esperadas: Count
+    """Hours that the source can have and that have ended; the month of the September change has one less, since an
+    hour is skipped (see `sec_core.hours`)."""
     capturadas: Count
+    """Hours with data."""
     vacias: Count
+    """Hours for which the source says that it has no data."""
     fallidas: Count
+    """Hours that could not be had."""
     en_cuarentena: Count
+    """Hours whose answer fits no known shape."""
     pendientes: Count
+    """Hours not asked for yet."""
     cobertura: Share | None
+    """`capturadas` over `horas_esperadas`; null while no hour has ended."""
     detalladas: Count
+    """Captured hours in the detailed shape (with company and start date)."""
     agregadas: Count
+    """Captured hours in the aggregated shape (by comuna only)."""
     cargadas: Count
+    """Captured hours that are in Silver."""
     filas: Count
+    """Source rows of the captured hours."""
 
 
 def coverage(calendar: pl.DataFrame) -> list[CoverageRow]:

@@ -11,15 +11,12 @@ if TYPE_CHECKING:
 
 
 class ProjectDistributionRow(PayloadRow):
-    """One region.
-
-    Attributes:
-        nombre_region: Region.
-        count: Projects in it; one that spans regions counts in each.
-    """
+    """One region."""
 
     nombre_region: str
+    """Region."""
     count: Count
+    """Projects in it; one that spans regions counts in each."""
 
 
 def eda_projects_dist(projects: pl.DataFrame) -> list[ProjectDistributionRow]:

@@ -23,17 +23,14 @@ CAPPED = "Affected capped at regional total"
 
 
 class QualityRow(PayloadRow):
-    """One imputation rule.
-
-    Attributes:
-        category: The rule, in the dashboard's words.
-        count: Source rows that it touched (for the cap: events).
-        percentage: Their share, 0.0 to 1.0, of all source rows loaded (for the cap: of all events).
-    """
+    """One imputation rule."""
 
     category: str
+    """The rule, in the dashboard's words."""
     count: Count
+    """Source rows that it touched (for the cap: events)."""
     percentage: Share
+    """Their share, 0.0 to 1.0, of all source rows loaded (for the cap: of all events)."""
 
 
 def eda_quality_stats(imputation: pl.DataFrame, events: pl.DataFrame) -> list[QualityRow]:

@@ -22,22 +22,19 @@ _CLASSES = ("mature", "arriving", "early", "pending")
 
 
 class InvestmentRoiRow(PayloadRow):
-    """One region.
-
-    Attributes:
-        nombre_region: Region.
-        clientes_afectados: Sum of its events' customers over the whole history.
-        total_inversion_mmu: Investment of its projects, millions of US dollars, published as `total_inversión_mmu`:
-            projects that were rejected, withdrawn or lapsed are left out; one that spans regions counts its share.
-        efficiency_ratio: Customers affected for each million; null without investment.
-        maturity_note: When an effect can be expected, from the dates of approval.
-    """
+    """One region."""
 
     nombre_region: str
+    """Region."""
     clientes_afectados: Count
+    """Sum of its events' customers over the whole history."""
     total_inversion_mmu: Annotated[float, Field(ge=0, alias="total_inversión_mmu")]
+    """Investment of its projects, millions of US dollars, published as `total_inversión_mmu`: projects that were
+    rejected, withdrawn or lapsed are left out; one that spans regions counts its share."""
     efficiency_ratio: Annotated[float, Field(ge=0)] | None
+    """Customers affected for each million; null without investment."""
     maturity_note: str
+    """When an effect can be expected, from the dates of approval."""
 
 
 def investment_roi(events: pl.DataFrame, projects: pl.DataFrame, newest: date | None) -> list[InvestmentRoiRow]:

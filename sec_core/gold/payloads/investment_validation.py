@@ -20,7 +20,6 @@ from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
 
     from sec_core.gold.seia.works import Work
 
@@ -43,23 +42,20 @@ Verdict = Literal["Immediate", "Lag", "No improvement", "insufficient data"]
 
 
 class ValidationRow(PayloadRow):
-    """One work.
-
-    Attributes:
-        project: Its name.
-        year: Year in which it went into service.
-        type: `Immediate` if the first year after improved, `Lag` if only the second or third did, `No improvement`, or
-            `insufficient data`. Improved means that the whole 95% confidence interval lies below zero.
-        delta: Change of the rate in percent: of the three years after, for `Lag` of the first year that improved;
-            null where data don't carry it.
-        context: Rates, confidence interval and what they rest on, in a sentence.
-    """
+    """One work."""
 
     project: str
+    """Its name."""
     year: int
+    """Year in which it went into service."""
     type: Verdict
+    """`Immediate` if the first year after improved, `Lag` if only the second or third did, `No improvement`, or
+    `insufficient data`. Improved means that the whole 95% confidence interval lies below zero."""
     delta: float | None
+    """Change of the rate in percent: of the three years after, for `Lag` of the first year that improved; null
+    where data don't carry it."""
     context: str
+    """Rates, confidence interval and what they rest on, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +199,7 @@ def _rates(
 
 
 def _between(rates: pl.DataFrame, first: Month, last: Month) -> pl.DataFrame:
-    start, end = _day(first), _day(last)
-    return rates.filter(pl.col("mes").is_between(start, end))
-
-
-def _day(month: Month) -> date:
-    return month.first_day
+    return rates.filter(pl.col("mes").is_between(first.first_day, last.first_day))
 
 
 def _alike(before: pl.DataFrame, after: pl.DataFrame) -> bool:

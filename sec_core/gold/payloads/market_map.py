@@ -9,24 +9,21 @@ from sec_core.gold.universe import newest
 
 
 class MarketMapRow(PayloadRow):
-    """One comuna and company.
-
-    Attributes:
-        nombre_region: Region, `UNKNOWN` where the source's names did not resolve.
-        nombre_comuna: Comuna, or `UNKNOWN`.
-        nombre_empresa: Company, `UNKNOWN`, or `NO INFORMADA` where the source names none.
-        total_afectados: Sum of the events' customers (high-water marks).
-        frecuencia: Number of events.
-        instability_index: `total_afectados` over the region's customers in percent, at most 100; null where the
-            region's customers are not known.
-    """
+    """One comuna and company."""
 
     nombre_region: str
+    """Region, `UNKNOWN` where the source's names did not resolve."""
     nombre_comuna: str
+    """Comuna, or `UNKNOWN`."""
     nombre_empresa: str
+    """Company, `UNKNOWN`, or `NO INFORMADA` where the source names none."""
     total_afectados: Count
+    """Sum of the events' customers (high-water marks)."""
     frecuencia: Count
+    """Number of events."""
     instability_index: Percent | None
+    """`total_afectados` over the region's customers in percent, at most 100; null where the region's customers are
+    not known."""
 
 
 def market_map(events: pl.DataFrame, customers: pl.DataFrame) -> list[MarketMapRow]:

@@ -34,22 +34,19 @@ class ShapeMonth(PayloadRow):
 
 
 class Denominator(PayloadRow):
-    """The newest customer figure of a region and how old it is.
-
-    Attributes:
-        nombre_region: Region, or `CHILE` for the country.
-        universo: Customers that indices are divided by.
-        mes: Month for which the figure was had.
-        periodo_star: `MMYYYY` as the SEC states it, or null.
-        antiguedad_meses: Months from the period that the SEC states (else `mes`) to the newest loaded hour; null
-            before anything is loaded.
-    """
+    """The newest customer figure of a region and how old it is."""
 
     nombre_region: str
+    """Region, or `CHILE` for the country."""
     universo: Count
+    """Customers that indices are divided by."""
     mes: MonthStart
+    """Month for which the figure was had."""
     periodo_star: str | None
+    """`MMYYYY` as the SEC states it, or null."""
     antiguedad_meses: int | None
+    """Months from the period that the SEC states (else `mes`) to the newest loaded hour; null before anything is
+    loaded."""
 
 
 class Thresholds(PayloadRow):
@@ -73,35 +70,32 @@ class Totals(PayloadRow):
 
 
 class MetaRow(PayloadRow):
-    """What the publication rests on.
-
-    Attributes:
-        generado: When it was made, UTC.
-        primera_hora: First loaded hour, UTC, or null.
-        ultima_hora: Newest loaded hour, UTC, or null.
-        formas: Shapes of the loaded hours by month.
-        meses_con_empresa: Months in which the source names companies (at least one detailed hour).
-        umbrales: Thresholds in force.
-        denominadores: Newest denominator of each region.
-        totales: Sizes.
-        fuente: The source's name.
-        fuente_url: The source's address.
-        cita: How to cite.
-        licencia: Terms.
-    """
+    """What the publication rests on."""
 
     generado: Instant
+    """When it was made, UTC."""
     primera_hora: Instant | None
+    """First loaded hour, UTC, or null."""
     ultima_hora: Instant | None
+    """Newest loaded hour, UTC, or null."""
     formas: list[ShapeMonth]
+    """Shapes of the loaded hours by month."""
     meses_con_empresa: list[MonthStart]
+    """Months in which the source names companies (at least one detailed hour)."""
     umbrales: Thresholds
+    """Thresholds in force."""
     denominadores: list[Denominator]
+    """Newest denominator of each region."""
     totales: Totals
+    """Sizes."""
     fuente: str
+    """The source's name."""
     fuente_url: str
+    """The source's address."""
     cita: str
+    """How to cite."""
     licencia: str
+    """Terms."""
 
 
 def meta(
@@ -118,7 +112,7 @@ def meta(
         loads: `cargas` with mes: hora, mes, forma, n_filas, n_observaciones.
         customers: see `universe.CUSTOMERS_SCHEMA`.
         thresholds: The fields of `Thresholds`.
-        now: The present instant, UTC.
+        now: The present instant.
     """
     shapes = (
         loads.group_by("mes")

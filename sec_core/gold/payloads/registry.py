@@ -26,13 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PayloadSpec:
-    """A payload of the dashboard.
-
-    Attributes:
-        id: Its key in `dashboard_stats`.
-        row: The model of its rows.
-        build: Computes it.
-    """
+    """A payload: its key in `dashboard_stats`, the model of its rows, and what computes it."""
 
     id: str
     row: type[PayloadRow]

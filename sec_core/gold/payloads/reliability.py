@@ -25,46 +25,43 @@ Index = Annotated[float, Field(ge=0)]
 
 
 class ReliabilityRow(PayloadRow):
-    """One region, or the country as `CHILE`, in one month.
-
-    Attributes:
-        mes: Month in which the interruptions begin, Chile wall clock.
-        nombre_region: Region or `CHILE`, which also counts places that did not resolve.
-        clientes: Customers served: the denominator.
-        meses_denominador: Months between this month and the denominator's.
-        saifi: Interruptions per customer: sum of clientes_afectados over clientes.
-        saidi: Hours per customer: sum of cliente_horas over clientes.
-        caidi: Hours per interruption: saidi over saifi; null where nobody was affected.
-        saifi_sin_med: The same without major event days; null where no threshold can be computed.
-        saidi_sin_med: The same without major event days.
-        caidi_sin_med: The same without major event days.
-        dias_med: Major event days in the month.
-        umbral_med: Daily SAIDI above which a day is one, hours per customer.
-        dias_base: Days that the threshold rests on.
-        punta: Highest share of customers out in one captured hour; null without captured hours. Above 1 where the
-            denominator is older than the customers.
-        cobertura: Share of the month's ended hours that are in Silver; null while none has ended.
-        cubierto: Whether that share reaches 95%.
-        etiqueta: Where the figures come from.
-    """
+    """One region, or the country as `CHILE`, in one month."""
 
     mes: MonthStart
+    """Month in which the interruptions begin, Chile wall clock."""
     nombre_region: str
+    """Region or `CHILE`, which also counts places that did not resolve."""
     clientes: Count
+    """Customers served: the denominator."""
     meses_denominador: Count
+    """Months between this month and the denominator's."""
     saifi: Index
+    """Interruptions per customer: sum of clientes_afectados over clientes."""
     saidi: Index
+    """Hours per customer: sum of cliente_horas over clientes."""
     caidi: Index | None
+    """Hours per interruption: saidi over saifi; null where nobody was affected."""
     saifi_sin_med: Index | None
+    """The same without major event days; null where no threshold can be computed."""
     saidi_sin_med: Index | None
+    """The same without major event days."""
     caidi_sin_med: Index | None
+    """The same without major event days."""
     dias_med: Count | None
+    """Major event days in the month."""
     umbral_med: Index | None
+    """Daily SAIDI above which a day is one, hours per customer."""
     dias_base: Count
+    """Days that the threshold rests on."""
     punta: Index | None
+    """Highest share of customers out in one captured hour; null without captured hours. Above 1 where the
+    denominator is older than the customers."""
     cobertura: Share | None
+    """Share of the month's ended hours that are in Silver; null while none has ended."""
     cubierto: bool
+    """Whether that share reaches 95%."""
     etiqueta: str
+    """Where the figures come from."""
 
 
 def reliability(

@@ -8,17 +8,14 @@ from sec_core.gold.model import Count, MonthStart, PayloadRow
 
 
 class TimeSeriesRow(PayloadRow):
-    """One region in one month.
-
-    Attributes:
-        mes: Month of the events' beginning, `YYYY-MM-01`, Chile wall clock.
-        nombre_region: Region, or `UNKNOWN`.
-        afectados: Sum of the events' customers (high-water marks).
-    """
+    """One region in one month."""
 
     mes: MonthStart
+    """Month of the events' beginning, `YYYY-MM-01`, Chile wall clock."""
     nombre_region: str
+    """Region, or `UNKNOWN`."""
     afectados: Count
+    """Sum of the events' customers (high-water marks)."""
 
 
 def time_series(events: pl.DataFrame) -> list[TimeSeriesRow]:

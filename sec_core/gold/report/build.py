@@ -1,26 +1,21 @@
-"""Make the report from Gold: `gold/report/index.html` and the same figures as PNG in `gold/figures/`."""
+"""Draw what Gold holds: `gold/report/index.html` and the same figures as PNG in `gold/figures/`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
-from sec_core.blobs.place import open_blobs
-from sec_core.gold.build import read_frames
-from sec_core.gold.local import read_payloads
+from sec_core.gold.model import as_json
 from sec_core.gold.report import charts
 from sec_core.gold.report.data import ReportData, Rows, recent_saidi, report_data
 from sec_core.gold.report.page import Figure, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from sec_core.blobs.place import Place
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
+    from sec_core.blobs.model import Blobs
+    from sec_core.gold.frames import GoldFrames
+    from sec_core.gold.model import PayloadRow
 
 PAGE = "report/index.html"
 """Name of the page below Gold's place."""
@@ -30,44 +25,35 @@ _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _PICTURE_CONFIG = {"background": "white", "font": "sans-serif", "view": {"stroke": None}}
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFiles:
-    """What was made.
-
-    Attributes:
-        page: `gold/report/index.html`.
-        pictures: One PNG for each figure that has something to draw.
-    """
-
-    page: Place
-    pictures: tuple[Place, ...]
-
-
-def build_report(database: Database, settings: Settings, clock: Clock) -> ReportFiles:
-    """Draw what Gold holds.
-
-    Args:
-        database: Silver, for the daily figures that no payload has.
-        settings: `gold`, with the payloads of the last `build_gold`.
-        clock: Tells which hours have ended.
-
-    Returns:
-        The files.
-
-    Raises:
-        PublicationError: There are no valid payloads yet.
-        StorageError: A file can't be written.
-        DatabaseError: Silver can't be read.
-    """
+@cache
+def chart_library() -> str:
+    """The chart library as one script; making it takes a second and a half."""
     import vl_convert  # noqa: PLC0415 - only the report draws
 
-    gold = open_blobs(settings.gold)
-    payloads = read_payloads(gold)
-    collected, _ = read_frames(database, gold, settings, clock)
-    drawn = figures(payloads, report_data(collected))
-    page = settings.gold / PAGE
-    text = render(drawn, payloads["meta"][0], payloads["coverage"], vl_convert.javascript_bundle(_SNIPPET))
-    gold.replace(PAGE, text.encode(), durable=False)
+    script: str = vl_convert.javascript_bundle(_SNIPPET)
+    return script
+
+
+def draw(gold: Blobs, payloads: Mapping[str, Sequence[PayloadRow]], frames: GoldFrames, script: str) -> list[str]:
+    """Write the page and its pictures.
+
+    Args:
+        gold: Gold's place.
+        payloads: The payloads by id.
+        frames: What they were made from: the page also shows days.
+        script: See `chart_library`.
+
+    Returns:
+        Keys of the pictures.
+
+    Raises:
+        StorageError: A file can't be written.
+    """
+    import vl_convert  # noqa: PLC0415
+
+    rows = {name: as_json(payload) for name, payload in payloads.items()}
+    drawn = figures(rows, report_data(frames))
+    gold.replace(PAGE, render(drawn, rows["meta"][0], rows["coverage"], script).encode(), durable=False)
     pictures = []
     for figure in drawn:
         key = f"figures/{figure.id}.png"
@@ -76,9 +62,8 @@ def build_report(database: Database, settings: Settings, clock: Clock) -> Report
             continue
         spec = {**figure.spec, "width": figure.width, "title": figure.title, "config": _PICTURE_CONFIG}
         gold.replace(key, vl_convert.vegalite_to_png(spec, scale=PICTURE_SCALE), durable=False)
-        pictures.append(settings.gold / key)
-    logger.bind(stage="gold").info("The report is {}.", page)
-    return ReportFiles(page=page, pictures=tuple(pictures))
+        pictures.append(key)
+    return pictures
 
 
 def figures(payloads: Mapping[str, list[dict[str, Any]]], data: ReportData) -> list[Figure]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from sec_core.gold.report.data import NORTH_TO_SOUTH
+from sec_core.gold.report.data import NORTH_TO_SOUTH, TILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,26 +25,6 @@ COVERAGE_COLOURS = {
 }
 MANY_DAYS = 120
 """From so many days on, months and years label the time axis."""
-
-TILES = {
-    "ARICA Y PARINACOTA": (1, 0, "Arica"),
-    "TARAPACA": (1, 1, "Tarapacá"),
-    "ANTOFAGASTA": (1, 2, "Antofag."),
-    "ATACAMA": (1, 3, "Atacama"),
-    "COQUIMBO": (1, 4, "Coquimbo"),
-    "VALPARAISO": (0, 5, "Valparaíso"),
-    "METROPOLITANA": (1, 5, "Metrop."),
-    "O'HIGGINS": (1, 6, "O'Higgins"),
-    "MAULE": (1, 7, "Maule"),
-    "BIOBIO": (0, 8, "Biobío"),
-    "NUBLE": (1, 8, "Ñuble"),
-    "LA ARAUCANIA": (1, 9, "Araucanía"),
-    "LOS RIOS": (1, 10, "Los Ríos"),
-    "LOS LAGOS": (1, 11, "Los Lagos"),
-    "AYSEN": (1, 12, "Aysén"),
-    "MAGALLANES": (1, 13, "Magallanes"),
-}
-"""Column, row and label of each region's tile, north at the top, the coast at the left."""
 
 
 def national_series(daily: Rows, storms: Rows) -> Spec:

@@ -18,25 +18,27 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, Any]]
 
-NORTH_TO_SOUTH = (
-    "ARICA Y PARINACOTA",
-    "TARAPACA",
-    "ANTOFAGASTA",
-    "ATACAMA",
-    "COQUIMBO",
-    "VALPARAISO",
-    "METROPOLITANA",
-    "O'HIGGINS",
-    "MAULE",
-    "NUBLE",
-    "BIOBIO",
-    "LA ARAUCANIA",
-    "LOS RIOS",
-    "LOS LAGOS",
-    "AYSEN",
-    "MAGALLANES",
-)
+TILES = {
+    "ARICA Y PARINACOTA": (1, 0, "Arica"),
+    "TARAPACA": (1, 1, "Tarapacá"),
+    "ANTOFAGASTA": (1, 2, "Antofag."),
+    "ATACAMA": (1, 3, "Atacama"),
+    "COQUIMBO": (1, 4, "Coquimbo"),
+    "VALPARAISO": (0, 5, "Valparaíso"),
+    "METROPOLITANA": (1, 5, "Metrop."),
+    "O'HIGGINS": (1, 6, "O'Higgins"),
+    "MAULE": (1, 7, "Maule"),
+    "NUBLE": (1, 8, "Ñuble"),
+    "BIOBIO": (0, 8, "Biobío"),
+    "LA ARAUCANIA": (1, 9, "Araucanía"),
+    "LOS RIOS": (1, 10, "Los Ríos"),
+    "LOS LAGOS": (1, 11, "Los Lagos"),
+    "AYSEN": (1, 12, "Aysén"),
+    "MAGALLANES": (1, 13, "Magallanes"),
+}
+"""Column, row and label of each region's tile, north at the top, the coast at the left."""
 
+NORTH_TO_SOUTH = tuple(TILES)
 STORMS = 5
 STORM_GAP = timedelta(days=10)
 STORM_FACTOR = 3
@@ -157,11 +159,7 @@ def monthly_instability(monthly: pl.DataFrame, customers: pl.DataFrame) -> pl.Da
 
 
 def recent_saidi(reliability: Rows, months: int = 12) -> Rows:
-    """SAIDI of the newest months by region, raw and without major event days.
-
-    Args:
-        reliability: The payload.
-        months: How many of the months with captured hours, the newest.
+    """SAIDI of the newest months with captured hours by region, raw and without major event days.
 
     Returns:
         nombre_region, serie (`all days`, `without major event days`), saidi (hours for each customer over these

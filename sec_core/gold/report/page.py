@@ -27,7 +27,6 @@ class Figure:
 
     Attributes:
         id: Its anchor, and the name of its picture.
-        title: What it shows.
         caption: How to read it, and what to beware of.
         spec: The chart; None where there is nothing to draw yet.
         table: Rows behind it that are few enough to be read; empty for none.

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SeiaReport:
-    """What an export held.
-
-    Attributes:
-        projects: Electricity projects.
-        spanning: Those of them that span regions: they count in each, with their investment split evenly.
-        without_investment: Those of them without an amount.
-        rejected: Rows that were left out, with the reason.
-    """
+    """What an export held: electricity projects, how many span regions or lack an amount, and rows left out."""
 
     projects: int
     spanning: int
@@ -38,17 +31,11 @@ class SeiaReport:
 def load_seia(database: Database, path: Path) -> SeiaReport:
     """Replace `proyectos_seia` by what an export holds, in one transaction.
 
-    Args:
-        database: Where the table is.
-        path: The export, see `reader.read_export`.
-
-    Returns:
-        Counts and rejected rows.
-
     Raises:
         InputError: The file is no export, or holds no electricity project at all; the table stays as it was.
     """
-    found = sort_rows(read_export(path))
+    sheet = read_export(path)
+    found = sort_rows(sheet)
     if not found.projects:
         raise InputError(
             f"{path.name} holds no electricity project.",
@@ -67,6 +54,10 @@ def load_seia(database: Database, path: Path) -> SeiaReport:
         without_investment=sum(project.inversion_total_mmu is None for project in whole),
         rejected=tuple(found.rejected),
     )
+    if sheet.missing:
+        logger.bind(stage="seia", code="missing_column").warning(
+            "{} has no column {}: what it would say is unknown.", path.name, ", ".join(sheet.missing)
+        )
     logger.bind(stage="seia").info(
         "{} holds {} electricity projects, {} of them in several regions; {} rows were left out.",
         path.name,

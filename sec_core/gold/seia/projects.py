@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from sec_core.gold.sheets import decimal_mark, number
 from sec_core.reference.names import Names, default_names, fold
 from sec_core.reference.tables import regiones
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sec_core.gold.seia.reader import RawTable
+    from sec_core.gold.sheets import Sheet
 
 CATEGORIES = {"b1": "transmission", "b2": "transmission", "c": "generation"}
 """Letter of article 3 of the SEIA's regulation to what it is: b1 lines, b2 substations, c power plants."""
 
 _SEPARATOR = re.compile(r"\s*(?:[,;/|()\n]+|\s+(?:y|e|-|\u2013)\s+)\s*", re.IGNORECASE)
 _LEAD = re.compile(r"^\s*(?:interregional|regiones)\b[\s:(\u2013-]*(?:del?\b)?\s*", re.IGNORECASE)
-_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:\.[0-9]{3})+")
 _DATES = (
     re.compile(r"(?P<d>[0-9]{1,2})[/-](?P<m>[0-9]{1,2})[/-](?P<y>[0-9]{4})"),
     re.compile(r"(?P<y>[0-9]{4})-(?P<m>[0-9]{1,2})-(?P<d>[0-9]{1,2})"),
@@ -50,13 +50,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that is left out.
-
-    Attributes:
-        row: Its number in the file, counted from 1.
-        name: The project's name.
-        reason: Why.
-    """
+    """A row that is left out; `row` is its number in the file, counted from 1."""
 
     row: int
     name: str
@@ -71,7 +65,7 @@ class Sorted:
     rejected: list[Rejected]
 
 
-def sort_rows(table: RawTable, names: Names | None = None) -> Sorted:
+def sort_rows(table: Sheet, names: Names | None = None) -> Sorted:
     """Tell projects from rows that are none.
 
     Args:
@@ -79,20 +73,20 @@ def sort_rows(table: RawTable, names: Names | None = None) -> Sorted:
         names: Resolves regions; by default the project's own.
     """
     resolver = names or default_names()
-    comma = any("," in row.get("inversion", "") for row in table.rows)
+    mark = decimal_mark([row.get("inversion", "") for row in table.rows], table.decimal)
     projects: dict[str, list[Project]] = {}
     rejected: list[Rejected] = []
-    for number, row in enumerate(table.rows, table.first_row):
+    for at, row in enumerate(table.rows, table.first_row):
         if not any(row.values()):
             continue
-        found = _project(row, resolver, decimal_comma=comma)
+        found = _project(row, resolver, decimal=mark)
         reason = found if isinstance(found, str) else None
         if not isinstance(found, str):
             key = found[0].id_proyecto
             reason = "It is listed before." if key in projects else None
             projects.setdefault(key, found)
         if reason:
-            rejected.append(Rejected(number, row.get("nombre", ""), reason))
+            rejected.append(Rejected(at, row.get("nombre", ""), reason))
     return Sorted([project for each in projects.values() for project in each], rejected)
 
 
@@ -133,22 +127,10 @@ def region_codes(text: str, names: Names) -> tuple[list[str], str]:
     return list(dict.fromkeys(codes)), ""
 
 
-def amount(text: str, *, decimal_comma: bool) -> float | None:
-    """An amount, or None where there is none.
-
-    Args:
-        text: `30,4000`, `1.234,56`, `30.4`.
-        decimal_comma: Whether the column writes decimals with a comma: then a point parts thousands.
-    """
-    bare = text.replace(" ", "").replace("$", "")
-    if decimal_comma:
-        bare = bare.replace(".", "") if "," in bare or _THOUSANDS.fullmatch(bare) else bare
-        bare = bare.replace(",", ".")
-    try:
-        value = float(bare)
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
+def amount(text: str, *, decimal: str) -> float | None:
+    """An investment, or None where there is none; see `sheets.number`."""
+    value = number(text, decimal=decimal)
+    return value if value is not None and value >= 0 else None
 
 
 def day(text: str) -> date | None:
@@ -163,7 +145,7 @@ def day(text: str) -> date | None:
     return None
 
 
-def _project(row: dict[str, str], names: Names, *, decimal_comma: bool) -> list[Project] | str:
+def _project(row: dict[str, str], names: Names, *, decimal: str) -> list[Project] | str:
     """The project of a row, once for each region, or the reason why it is none."""
     sector, name = row.get("sector", ""), row.get("nombre", "")
     if not name:
@@ -184,7 +166,7 @@ def _project(row: dict[str, str], names: Names, *, decimal_comma: bool) -> list[
             if row.get("region")
             else "It names no region."
         )
-    return _by_region(row, category, codes, amount(row.get("inversion", ""), decimal_comma=decimal_comma))
+    return _by_region(row, category, codes, amount(row.get("inversion", ""), decimal=decimal))
 
 
 def _by_region(row: dict[str, str], category: str, codes: Sequence[str], total: float | None) -> list[Project]:

@@ -15,7 +15,6 @@ class Work:
     """A work of transmission that went into service.
 
     Attributes:
-        name: As the dashboard shows it.
         regions: Regions that it serves, in the dashboard's short form.
         comunas: Comunas that it serves, upper case without accents; empty for the whole of the regions.
         first: First month of the time in which it went into service.

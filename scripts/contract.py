@@ -1,6 +1,7 @@
-"""The payloads' contract for other programs, generated from the models: JSON Schema and TypeScript interfaces.
+"""The payloads' contract for other programs, and the page of definitions, generated from the code.
 
-`python -m sec_core.gold.contract` writes both files again; a test fails while they are not current.
+`python -m scripts.contract` writes the JSON Schema, the TypeScript interfaces and docs/definitions.md again; a test
+fails while they are not current.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from typing import Any
 
 import orjson
 
-from sec_core.gold.files import replace_bytes
+from sec_core.gold.definitions import DEFINITIONS
+from sec_core.gold.payloads.meta import CITATION, LICENCE, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.registry import PAYLOADS
 
-SCHEMA_FILE = "payloads.schema.json"
-TYPES_FILE = "payloads.ts"
-_NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m sec_core.gold.contract`; do not edit."
+_NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit."
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 _PLAIN = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
 
@@ -63,57 +63,56 @@ def typescript() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_contract(folder: Path) -> list[Path]:
-    """Write both files.
+def definitions_page() -> str:
+    """The page docs/definitions.md."""
+    lines = [
+        "# Definitions",
+        "",
+        "Every published figure: its formula, unit and source. Generated from `sec_core/gold/definitions.py` by",
+        "`python -m scripts.contract`; do not edit.",
+        "",
+        f"Source: [{SOURCE}]({SOURCE_URL}). {LICENCE}",
+        "",
+        f"To cite: {CITATION}",
+    ]
+    for one in DEFINITIONS:
+        lines += [
+            "",
+            f'<a id="{one.key}"></a>',
+            "",
+            f"## {one.name}",
+            "",
+            f"- Formula: {one.formula}",
+            f"- Unit: {one.unit}",
+            f"- Source: {one.source}",
+        ]
+        if one.note:
+            lines.append(f"- Beware: {one.note}")
+    return "\n".join(lines) + "\n"
+
+
+def generated_files(root: Path) -> dict[Path, bytes]:
+    """Every generated file of the project with its contents.
 
     Args:
-        folder: `deployments/supabase`.
-
-    Returns:
-        The files.
+        root: The project's root.
     """
-    contents = {
-        SCHEMA_FILE: orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
-        TYPES_FILE: typescript().encode(),
+    schema = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return {
+        root / "deployments" / "supabase" / "payloads.schema.json": schema,
+        root / "deployments" / "supabase" / "payloads.ts": typescript().encode(),
+        root / "docs" / "definitions.md": definitions_page().encode(),
     }
-    for name, body in contents.items():
-        replace_bytes(folder / name, body)
-    return [folder / name for name in contents]
 
 
 def _bare(node: dict[str, Any]) -> dict[str, Any]:
-    """A definition with its docstring split: the summary on top, each attribute's sentence at its property."""
-    summary, _, rest = node.get("description", "").partition("\n\nAttributes:\n")
-    told = _attributes(rest)
-    found = {key: value for key, value in node.items() if key != "title"}
-    found["description"] = " ".join(summary.split())
-    found["properties"] = {
-        key: {name: value for name, value in field.items() if name != "title"}
-        for key, field in node["properties"].items()
-    }
-    for key, field in found["properties"].items():
-        text = told.get(key) or told.get(_ascii(key))
-        if text:
-            field["description"] = text
-    return found
-
-
-def _attributes(text: str) -> dict[str, str]:
-    """Attributes of a Google-style docstring, by name."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in text.splitlines():
-        start = re.fullmatch(r" {4}(\w+): (.*)", line)
-        if start:
-            name = start[1]
-            found[name] = start[2].strip()
-        elif name and line.strip():
-            found[name] += f" {line.strip()}"
-    return found
-
-
-def _ascii(key: str) -> str:
-    return key.replace("ó", "o")
+    """A model's definition without the titles that pydantic makes up, every description on one line."""
+    kept = {key: value for key, value in node.items() if key != "title"}
+    if "description" in kept:
+        kept["description"] = " ".join(kept["description"].split())
+    if "properties" in kept:
+        kept["properties"] = {key: _bare(field) for key, field in kept["properties"].items()}
+    return kept
 
 
 def _type(field: dict[str, Any]) -> str:
@@ -138,4 +137,5 @@ def _comment(text: str | None, indent: str) -> str:
 
 
 if __name__ == "__main__":
-    write_contract(Path(__file__).resolve().parents[2] / "deployments" / "supabase")
+    for path, body in generated_files(Path(__file__).resolve().parents[1]).items():
+        path.write_bytes(body)

@@ -1,6 +1,6 @@
 """The data dictionary: a page made from the comments in the database, so that it can't say anything else.
 
-`python -m sec_core.db.dictionary` writes `docs/data-dictionary.md` anew, from an empty database of its own.
+`python -m scripts.dictionary` writes `docs/data-dictionary.md` anew, from an empty database of its own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from sec_core.db.database import Database
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "data-dictionary.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
 _HEAD = """# Data dictionary
 
-Made from the comments in the database by `python -m sec_core.db.dictionary`; edit the comments in
+Made from the comments in the database by `python -m scripts.dictionary`; edit the comments in
 `sec_core/db/migrations/sql`, not this page.
 
 - Instants are `timestamp with time zone` and name the beginning of an hour unless said otherwise. Days,

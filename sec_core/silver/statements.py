@@ -9,7 +9,7 @@ import adbc_driver_manager
 import polars as pl
 import pyarrow as pa
 
-from sec_core.errors import DatabaseError, DatabaseUnavailable
+from sec_core.db.problems import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,11 +27,9 @@ _EVENTS_LOCK = 7_301_946_023
 _ALL_MONTHS_LOCK = 7_301_946_024
 _MONTH_LOCK = 0x5EC2
 """First key of the locks on single months."""
-_LOST = ("08", "57")
-"""Classes of SQLSTATE that mean a lost or refused connection."""
 
 
-class Session:
+class Statements:
     """Statements on one connection; the connection's owner commits."""
 
     def __init__(self, connection: Connection) -> None:
@@ -94,14 +92,9 @@ def translated() -> Iterator[None]:
     """Raise what ADBC says in the project's words: DatabaseUnavailable for a lost connection, else DatabaseError."""
     try:
         yield
-    except adbc_driver_manager.Error as error:
-        reason = " ".join(str(error).split())
-        if error.status_code == adbc_driver_manager.AdbcStatusCode.IO or (error.sqlstate or "").startswith(_LOST):
-            raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {reason}.") from error
-        raise DatabaseError(f"PostgreSQL refused a statement: {reason}.") from error
-    except OSError as error:
-        # What happens while rows stream in comes as Arrow reports it.
-        raise DatabaseUnavailable(f"The connection to PostgreSQL was lost: {' '.join(str(error).split())}.") from error
+    except (adbc_driver_manager.Error, OSError) as error:
+        # What happens while rows stream in comes as Arrow reports it: an OSError.
+        raise refusal(error) from error
 
 
 def columns(names: Iterable[str], alias: str = "") -> str:

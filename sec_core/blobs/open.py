@@ -1,16 +1,28 @@
-"""Trying out whether a place keeps the promises that Bronze rests on."""
+"""Opening the blobs at a place, and trying out whether it keeps the promises that Bronze rests on."""
 
 from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from sec_core.blobs.local import LocalBlobs
+from sec_core.blobs.place import StoreUrl
 from sec_core.errors import StorageError
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
+    from sec_core.blobs.place import Place
 
 _FOLDER: Final = "prueba/"
+
+
+def open_blobs(place: Place) -> Blobs:
+    """The blobs at a place; nothing is asked of it yet."""
+    if isinstance(place, StoreUrl):
+        from sec_core.blobs.objects import ObjectBlobs  # noqa: PLC0415 - only where it is needed
+
+        return ObjectBlobs(place)
+    return LocalBlobs(place)
 
 
 def try_out(blobs: Blobs) -> None:

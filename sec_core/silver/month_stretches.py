@@ -12,7 +12,7 @@ from sec_core.silver.stretches import rows_only_in
 if TYPE_CHECKING:
     from datetime import date
 
-    from sec_core.silver.rules import EventRules
+    from sec_core.silver.timeline import EventRules
 
 KEY = detailed.KEY
 """What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""

@@ -1,4 +1,4 @@
-"""Tables of events: stretches, events, customers of regions, the rules in force."""
+"""All tables of Silver on one connection: here those of events, in `observation_tables` those by hour. No rules."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.session import Session, columns, uuids
+from sec_core.silver.observation_tables import ObservationTables
+from sec_core.silver.statements import columns, uuids
 from sec_core.silver.stretches import STRETCH_KEY, STRETCH_SCHEMA, no_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
-    from sec_core.silver.rules import EventRules
-    from sec_core.silver.session import Parameter
+    from sec_core.silver.statements import Parameter
     from sec_core.silver.stretches import StretchChanges
+    from sec_core.silver.timeline import EventRules
 
 _KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 
 
-class EventTables(Session):
-    """`tramos`, `fact_interrupciones`, `dim_tiempo`, `clientes_regionales`, `reglas`."""
+class SilverTables(ObservationTables):
+    """`tramos`, `fact_interrupciones`, `dim_tiempo`, `clientes_regionales`, `reglas`, and those by hour.
+
+    Reads and writes inside one transaction; the connection's owner commits.
+    """
 
     # --- stretches ---
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date, datetime
 
-    from sec_core.silver.rules import EventRules
-    from sec_core.silver.store import SilverStore
     from sec_core.silver.stretches import StretchChanges
+    from sec_core.silver.tables import SilverTables
+    from sec_core.silver.timeline import EventRules
 
 _SLACK = timedelta(days=2)
 """Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
+class EventChanges:
     """What happened to events.
 
     Attributes:
@@ -50,8 +50,11 @@ class Derived:
     months: frozenset[date]
 
 
+NOTHING: Final = EventChanges(0, 0, 0, frozenset())
+
+
 @dataclass(frozen=True, slots=True)
-class Situation:
+class EventContext:
     """What events depend on besides stretches.
 
     Attributes:
@@ -72,16 +75,16 @@ class Situation:
         return self.rules.reach * HOUR + _SLACK
 
 
-def derive_month(
-    store: SilverStore, month: Month, changes: StretchChanges, situation: Situation, *, covered: bool
-) -> Derived:
+def update_events(
+    tables: SilverTables, month: Month, changes: StretchChanges, context: EventContext, *, covered: bool
+) -> EventChanges:
     """Bring the events that a month's stretches can touch up to date.
 
     Args:
-        store: The tables, with the month's new loads and stretches written, and the lock on events held.
+        tables: The tables, with the month's new loads and stretches written, and the lock on events held.
         month: The month.
         changes: What became of its stretches.
-        situation: Rules, newest hour, customers.
+        context: Rules, newest hour, customers.
         covered: Whether the month's loaded hours or their shapes changed.
 
     Returns:
@@ -89,55 +92,55 @@ def derive_month(
     """
     outages = changes.of_shape(Shape.DETAILED)
     keys = pl.concat([outages.gone, outages.made]).select(detailed.KEY).unique()
-    elsewhere = store.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
-    touched, derived = _detailed(outages, keys, elsewhere, situation)
+    elsewhere = tables.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
+    touched, derived = _detailed(outages, keys, elsewhere, context)
     runs = changes.of_shape(Shape.AGGREGATED)
     if covered or runs.gone.height or runs.made.height:
-        around = _around(store, month, situation.reach)
+        around = _around(tables, month, context.reach)
         touched = pl.concat([touched, _first_hits(pl.concat([runs.before, around]))])
-        derived = pl.concat([derived, _aggregated(store, pl.concat([runs.after, around]), situation)])
+        derived = pl.concat([derived, _aggregated(tables, pl.concat([runs.after, around]), context)])
     # Every event begins with a stretch: what none began before is new.
-    done = _replace(store, store.events(touched["hash_id"].unique()), derived)
-    reopened = reopen(store, situation)
-    return Derived(done.new, done.changed + reopened, done.removed, done.months)
+    done = _replace(tables, tables.events(touched["hash_id"].unique()), derived)
+    reopened = reopen(tables, context)
+    return EventChanges(done.new, done.changed + reopened, done.removed, done.months)
 
 
-def derive_all_aggregated(store: SilverStore, situation: Situation) -> Derived:
+def rederive_aggregated(tables: SilverTables, context: EventContext) -> EventChanges:
     """Derive every aggregated event of the history again, from all its stretches."""
-    rows = store.all_aggregated()
-    old = store.query(
+    rows = tables.all_aggregated()
+    old = tables.query(
         f"select {', '.join(EVENT_SCHEMA)} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA
     )
-    derived = _aggregated(store, rows, situation)
-    return _replace(store, old, derived)
+    derived = _aggregated(tables, rows, context)
+    return _replace(tables, old, derived)
 
 
-def reopen(store: SilverStore, situation: Situation) -> int:
+def reopen(tables: SilverTables, context: EventContext) -> int:
     """Open and close events near the newest loaded hour, or near the one before; returns how many changed.
 
     An open event has its last hour within reach of the hour that was the newest when it was derived. (Looking for all
     that have no end takes longer with every month: closed ones stay in that index until it is cleaned.)
     """
-    if situation.newest is None:
+    if context.newest is None:
         return 0
-    now, before = situation.newest, situation.newest_before or situation.newest
-    events = store.events_ending((now - situation.reach, now), (before - situation.reach, before))
-    is_open = _is_open(store, events, situation)
+    now, before = context.newest, context.newest_before or context.newest
+    events = tables.events_ending((now - context.reach, now), (before - context.reach, before))
+    is_open = _is_open(tables, events, context)
     wrong = events.filter(pl.col("fin").is_null() != is_open)
-    store.toggle_end(wrong["hash_id"])
+    tables.toggle_end(wrong["hash_id"])
     return wrong.height
 
 
 def _detailed(
-    changes: StretchChanges, keys: pl.DataFrame, elsewhere: pl.DataFrame, situation: Situation
+    changes: StretchChanges, keys: pl.DataFrame, elsewhere: pl.DataFrame, context: EventContext
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Identities of the events that exist for the keys whose stretches changed, and these keys' events now."""
     if keys.is_empty():
         return _first_hits(no_stretches()), no_events()
     before, here = (frame.join(keys, on=detailed.KEY, how="semi") for frame in (changes.before, changes.after))
-    parts = detailed.events(pl.concat([here, elsewhere]))
-    is_open = parts.select(_in_newest(situation)).to_series()
-    return _first_hits(pl.concat([before, elsewhere])), finish(parts, is_open, situation.universe)
+    merged = detailed.events(pl.concat([here, elsewhere]))
+    is_open = merged.select(_in_newest(context)).to_series()
+    return _first_hits(pl.concat([before, elsewhere])), finish(merged, is_open, context.universe)
 
 
 def _first_hits(rows: pl.DataFrame) -> pl.DataFrame:
@@ -147,14 +150,14 @@ def _first_hits(rows: pl.DataFrame) -> pl.DataFrame:
     return identities(rows.filter(pl.col("primera_hora").is_not_null())).select("hash_id")
 
 
-def _around(store: SilverStore, month: Month, reach: timedelta) -> pl.DataFrame:
+def _around(tables: SilverTables, month: Month, reach: timedelta) -> pl.DataFrame:
     """Aggregated stretches outside the month that can belong to events that touch it, with their whole events."""
     parts = [no_stretches()]
     for step in (-1, 1):
         frontier = _Frontier(month.start if step < 0 else month.end, {})
         other = month.shift(step)
         while frontier.reaches:
-            rows = _within(store, other, frontier, reach, step)
+            rows = _within(tables, other, frontier, reach, step)
             parts.append(rows)
             frontier = _beyond(rows, frontier, other, reach, step)
             other = other.shift(step)
@@ -178,10 +181,10 @@ class _Frontier:
         return self.border is not None or bool(self.own)
 
 
-def _within(store: SilverStore, other: Month, frontier: _Frontier, reach: timedelta, step: int) -> pl.DataFrame:
+def _within(tables: SilverTables, other: Month, frontier: _Frontier, reach: timedelta, step: int) -> pl.DataFrame:
     """Stretches of a month within reach of the frontier."""
     hours = list(frontier.own.values()) + ([] if frontier.border is None else [frontier.border])
-    rows = store.aggregated_near(
+    rows = tables.aggregated_near(
         other.first_day,
         None if frontier.border is not None else sorted(frontier.own),
         since=min(hours) - reach if step < 0 else None,
@@ -206,36 +209,36 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
     return _Frontier(border, {place: hour for place, hour in own.items() if crosses(hour)})
 
 
-def _aggregated(store: SilverStore, rows: pl.DataFrame, situation: Situation) -> pl.DataFrame:
+def _aggregated(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
     if rows.is_empty():
         return no_events()
     borders = {Month(day.year, day.month).start for day in rows["mes"].unique()}
     borders |= {Month(day.year, day.month).end for day in rows["mes"].unique()}
-    usable = _usable(store, [(border - situation.reach, border + situation.reach) for border in borders], situation)
-    parts = aggregated.events(rows, usable, situation.rules)
-    return finish(parts, _is_open(store, parts, situation), situation.universe)
+    usable = _usable(tables, [(border - context.reach, border + context.reach) for border in borders], context)
+    merged = aggregated.events(rows, usable, context.rules)
+    return finish(merged, _is_open(tables, merged, context), context.universe)
 
 
-def _is_open(store: SilverStore, events: pl.DataFrame, situation: Situation) -> pl.Series:
+def _is_open(tables: SilverTables, events: pl.DataFrame, context: EventContext) -> pl.Series:
     """Which events are open, by the rule of their shape."""
-    if situation.newest is None:
+    if context.newest is None:
         return pl.repeat(value=False, n=events.height, dtype=pl.Boolean, eager=True)
-    in_newest = _in_newest(situation)
+    in_newest = _in_newest(context)
     if (events["forma"] == Shape.DETAILED.value).all():
         return events.select(in_newest).to_series()
-    near = [(situation.newest - situation.reach, situation.newest + HOUR)]
-    usable = _usable(store, near, situation)
-    by_run = aggregated.is_open(events["ultima_hora"], usable, situation.rules, situation.newest)
+    near = [(context.newest - context.reach, context.newest + HOUR)]
+    usable = _usable(tables, near, context)
+    by_run = aggregated.is_open(events["ultima_hora"], usable, context.rules, context.newest)
     return events.select(pl.when(pl.col("forma") == Shape.DETAILED.value).then(in_newest).otherwise(by_run)).to_series()
 
 
-def _in_newest(situation: Situation) -> pl.Expr:
+def _in_newest(context: EventContext) -> pl.Expr:
     """Whether the last hour is the newest of all: of none when the last loaded hour was taken out."""
-    return pl.col("ultima_hora").eq_missing(pl.lit(situation.newest, HORA))
+    return pl.col("ultima_hora").eq_missing(pl.lit(context.newest, HORA))
 
 
-def _usable(store: SilverStore, spans: Iterable[tuple[datetime, datetime]], situation: Situation) -> pl.DataFrame:
-    return usable_hours(store.coverage(whole_days(spans)), situation.rules)
+def _usable(tables: SilverTables, spans: Iterable[tuple[datetime, datetime]], context: EventContext) -> pl.DataFrame:
+    return usable_hours(tables.coverage(whole_days(spans)), context.rules)
 
 
 def whole_days(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
@@ -255,14 +258,16 @@ def _chile_day(hour: datetime) -> date:
     return hour.astimezone(CHILE).date()
 
 
-def _replace(store: SilverStore, old: pl.DataFrame, new: pl.DataFrame) -> Derived:
+def _replace(tables: SilverTables, old: pl.DataFrame, new: pl.DataFrame) -> EventChanges:
     """Write what differs, leave the rest alone."""
     stale, fresh = rows_only_in(old, new), rows_only_in(new, old)
-    store.delete_events(stale["hash_id"])
+    tables.delete_events(stale["hash_id"])
     if fresh.height:
-        store.insert_events(fresh)
+        tables.insert_events(fresh)
     changed = fresh.join(stale, on="hash_id", how="semi").height
-    return Derived(fresh.height - changed, changed, stale.height - changed, _months_counted_otherwise(stale, fresh))
+    return EventChanges(
+        fresh.height - changed, changed, stale.height - changed, _months_counted_otherwise(stale, fresh)
+    )
 
 
 def _months_counted_otherwise(stale: pl.DataFrame, fresh: pl.DataFrame) -> frozenset[date]:

@@ -12,8 +12,8 @@ from sec_core.hours import Month
 from sec_core.silver.archive import ArchivedMonth
 from sec_core.silver.imputation import Regla
 from sec_core.silver.observations import HORA, OBSERVATION_SCHEMA, QUALITY_SCHEMA
-from sec_core.silver.rules import EventRules
-from sec_core.silver.session import Session, columns
+from sec_core.silver.statements import Statements, columns
+from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,8 +43,8 @@ _QUALITY_OF_ROWS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What the whole history says to a load of one month.
+class History:
+    """What a load of one month has to know of all other months.
 
     Attributes:
         newest_elsewhere: The newest loaded hour of all other months.
@@ -57,7 +57,7 @@ class Standing:
     rules: EventRules | None
 
 
-class HourTables(Session):
+class ObservationTables(Statements):
     """`cargas`, `fact_observaciones`, `archivo`, `nombres_no_resueltos`, `calidad_imputacion`."""
 
     def __init__(self, connection: Connection, archive: Archive | None = None) -> None:
@@ -81,7 +81,7 @@ class HourTables(Session):
         sql = "select hora, forma from cargas where hora >= $1 and hora < $2"
         return pl.concat([pl.DataFrame(schema=schema), *(self.query(sql, schema, *span) for span in spans)])
 
-    def standing(self, month: Month) -> Standing:
+    def history(self, month: Month) -> History:
         """What a load of a month has to know before it writes."""
         schema = {
             "newest_elsewhere": HORA,
@@ -95,7 +95,7 @@ class HourTables(Session):
             from (select) as una left join reglas on true
         """
         newest, archived, *rules = self.query(sql, schema, month.first_day, month.start, month.end).row(0)
-        return Standing(newest, archived, None if rules[0] is None else EventRules(*rules))
+        return History(newest, archived, None if rules[0] is None else EventRules(*rules))
 
     def newest(self) -> datetime | None:
         """The newest loaded hour of the whole history."""

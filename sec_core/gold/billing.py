@@ -1,0 +1,120 @@
+"""CNE's monthly billing file: regulated customers by comuna, the counts that customers by comuna rest on.
+
+One row for each month, comuna, kind of customer and tariff; the customers of a comuna are the sum over kind and tariff.
+Published by the Comisión Nacional de Energía as "facturación de clientes regulados".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+from rapidfuzz import process
+
+from sec_core.errors import InputError
+from sec_core.gold.sheets import decimal_mark, number, read_sheet
+from sec_core.reference.names import Names, default_names, fold
+from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADINGS: Final = {
+    "anio": ("anio", "año", "anho"),
+    "mes": ("mes",),
+    "region": ("region", "región"),
+    "comuna": ("comuna",),
+    "clientes": ("clientes_facturados", "clientes facturados", "clientes"),
+}
+REQUIRED: Final = tuple(HEADINGS)
+FIRST_YEAR: Final = 2010
+LARGEST_COUNT: Final = 10_000_000
+"""More than the whole country has: no comuna."""
+
+BILLING_SCHEMA: Final = {"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64}
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is left out.
+
+    Attributes:
+        row: Its number in the file, counted from 1.
+        reason: Why, with a suggestion where there is one.
+    """
+
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """What a file holds.
+
+    Attributes:
+        customers: `BILLING_SCHEMA`, one row for each month and comuna, in order.
+        rows: Rows of the file that count in it.
+        rejected: The others; none is guessed at.
+    """
+
+    customers: pl.DataFrame
+    rows: int
+    rejected: tuple[BadRow, ...]
+
+
+def read_billing(path: Path, this_month: date, names: Names | None = None) -> Billing:
+    """Read a billing file.
+
+    Args:
+        path: CSV with `;`, or a workbook; columns anio, mes, region, comuna, clientes_facturados, others are not read.
+        this_month: First day of the present month in Chile; later months are refused.
+        names: Resolves comunas; by default the project's own.
+
+    Raises:
+        InputError: The file can't be read, or no row of it can be used.
+    """
+    resolver = names or default_names()
+    sheet = read_sheet(path, HEADINGS, REQUIRED, "billing file of the CNE")
+    mark = decimal_mark([row.get("clientes", "") for row in sheet.rows], sheet.decimal)
+    good: list[tuple[date, str, int]] = []
+    rejected: list[BadRow] = []
+    for at, row in enumerate(sheet.rows, sheet.first_row):
+        if not any(row.values()):
+            continue
+        found = _row(row, mark, this_month, resolver)
+        if isinstance(found, str):
+            rejected.append(BadRow(at, found))
+        else:
+            good.append(found)
+    if not good:
+        raise InputError(
+            f"No row of {path.name} can be used.",
+            next_step=f"Row {rejected[0].row}: {rejected[0].reason}" if rejected else "The file has no rows.",
+        )
+    frame = pl.DataFrame(good, schema=BILLING_SCHEMA, orient="row")
+    customers = frame.group_by("mes", "codigo_comuna").agg(pl.col("clientes").sum()).sort("mes", "codigo_comuna")
+    return Billing(customers, len(good), tuple(rejected))
+
+
+def _row(row: dict[str, str], mark: str, this_month: date, names: Names) -> tuple[date, str, int] | str:
+    """The month, comuna and customers of a row, or why it has none."""
+    year, month = (number(row.get(name, ""), decimal=mark) for name in ("anio", "mes"))
+    if year is None or month is None or not (year.is_integer() and month in range(1, 13)):
+        return f"Its month {row.get('anio', '')}-{row.get('mes', '')} is none."
+    if not FIRST_YEAR <= year <= this_month.year or date(int(year), int(month), 1) > this_month:
+        return f"Its month {int(year)}-{int(month):02d} is before {FIRST_YEAR} or yet to come."
+    count = number(row.get("clientes", ""), decimal=mark)
+    if count is None or not count.is_integer() or not 0 <= count <= LARGEST_COUNT:
+        return f"Its count {row.get('clientes', '')[:40]!r} is no number of customers."
+    place = names.id_geografia(row.get("region"), row.get("comuna"))
+    if place == UNKNOWN_GEOGRAPHY:
+        return f"Its comuna {row.get('comuna', '')[:60]!r} is not known.{_suggestion(row.get('comuna', ''))}"
+    return date(int(year), int(month), 1), f"{place:05d}", int(count)
+
+
+def _suggestion(name: str) -> str:
+    spellings = {fold(comuna.nombre): comuna.nombre_oficial for comuna in comunas()}
+    near = process.extractOne(fold(name), spellings.keys(), score_cutoff=75)
+    return f" Is {spellings[near[0]]} meant?" if near else ""

@@ -1,0 +1,109 @@
+"""Customers newly out, and values that stand still, hour by hour as snapshots show them. Pure.
+
+A series of observations is a comuna, company and start date; aggregated it is the comuna alone (the others are
+constant there). What a loaded hour does not list is 0. Suspect hours are passed over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.gold.frames import with_month
+from sec_core.gold.universe import COUNTRY
+from sec_core.silver.timeline import source_index
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from sec_core.gold.estimated_hours import Pattern
+
+STANDING_HOURS = 168
+"""Hours over which a value that never changes counts as stale."""
+
+NEIGHBOURS_APART = 24
+"""Source hours up to which two observed hours show that a value stood still between them."""
+
+_KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
+
+
+def rises(
+    observations: pl.DataFrame, places: pl.DataFrame, loads: pl.DataFrame, pattern: Pattern, month: date
+) -> pl.DataFrame:
+    """Customers newly out: each series' first value and every rise between neighbouring observed hours.
+
+    Where the form changes between two hours, comunas are compared, since nothing else is the same in both.
+
+    Args:
+        observations: hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados: the month's, and those of the
+            observed hour before the month's first one, however far back. More does no harm.
+        places: id_geografia, nombre_region.
+        loads: hora, forma of loaded hours.
+        pattern: What was seen when.
+        month: First day of the month.
+
+    Returns:
+        dia, serie (regions, UNKNOWN, `CHILE`), subidas (customers); days and regions with none have no row.
+    """
+    forms = loads.select("hora", "forma")
+    hours = (
+        pattern.hours.filter(pl.col("visto") == "observada")
+        .select("hora", "mes", "dia")
+        .join(forms, on="hora", how="left", maintain_order="left")
+        .with_columns(previa=pl.col("hora").shift(1), cambio=pl.col("forma").ne_missing(pl.col("forma").shift(1)))
+        .filter(pl.col("mes") == month)
+    )
+    values = observations.select("hora", *_KEY, "clientes_afectados")
+    by_comuna = values.group_by("hora", "id_geografia").agg(pl.col("clientes_afectados").sum())
+    risen = pl.concat(
+        [
+            _risen(values, hours.filter(~pl.col("cambio")), _KEY),
+            _risen(by_comuna, hours.filter("cambio"), ["id_geografia"]),
+        ]
+    )
+    return _by_region(risen.filter(pl.col("subidas") > 0), places, "dia")
+
+
+def _risen(values: pl.DataFrame, hours: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    before = values.select(*key, previa="hora", antes="clientes_afectados")
+    return (
+        values.join(hours, on="hora")
+        .join(before, on=["previa", *key], how="left", nulls_equal=True)
+        .select("dia", "id_geografia", subidas=pl.col("clientes_afectados") - pl.col("antes").fill_null(0))
+    )
+
+
+def standing(observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern, month: date) -> pl.DataFrame:
+    """Customer-hours of a month that come from values which stood still for `STANDING_HOURS` or more.
+
+    Args:
+        observations: As `rises` takes them, of the month and of `STANDING_HOURS` before and after it.
+        places: id_geografia, nombre_region.
+        pattern: What was seen when.
+        month: First day of the month.
+
+    Returns:
+        mes, serie (regions, UNKNOWN, `CHILE`), quietas (customer-hours of observed hours); those with none have no row.
+    """
+    observed = pattern.hours.filter(pl.col("visto") == "observada")["hora"]
+    hours = pl.DataFrame({"hora": observed, "orden": range(observed.len()), "indice": source_index(observed)})
+    same = [pl.col(name).eq_missing(pl.col(name).shift(1)) for name in [*_KEY, "clientes_afectados"]]
+    follows = (pl.col("orden").diff() == 1) & (pl.col("indice").diff() <= NEIGHBOURS_APART)
+    runs = (
+        observations.select("hora", *_KEY, "clientes_afectados")
+        .join(hours, on="hora")
+        .sort(*_KEY, "hora")
+        .with_columns(tramo=(~pl.all_horizontal(*same, follows).fill_null(value=False)).cum_sum())
+    )
+    length = (pl.col("indice").max() - pl.col("indice").min() + 1).over("tramo")
+    still = with_month(runs.filter(length >= STANDING_HOURS)).filter(pl.col("mes") == month)
+    return _by_region(still.select("mes", "id_geografia", quietas="clientes_afectados"), places, "mes")
+
+
+def _by_region(rows: pl.DataFrame, places: pl.DataFrame, when: str) -> pl.DataFrame:
+    """Sums by day or month and region, and of the country."""
+    value = next(name for name in rows.columns if name not in {when, "id_geografia"})
+    named = rows.join(places.select("id_geografia", serie=pl.col("nombre_region").cast(pl.String)), on="id_geografia")
+    both = pl.concat([named.select(when, "serie", value), named.select(when, pl.lit(COUNTRY).alias("serie"), value)])
+    return both.group_by(when, "serie").agg(pl.col(value).sum()).sort(when, "serie")

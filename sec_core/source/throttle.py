@@ -1,0 +1,418 @@
+"""The throttle that every request passes: a slot in flight, a time to leave, and the circuit breaker's leave.
+
+All processes share it through PostgreSQL. Slots are session advisory locks, so a process that dies frees its slots
+with its connection. One row of `ritmo_fuente` hands out times by the database's clock, and the row of `circuito_fuente`
+holds the circuit, whose rules are in `sec_core.source.circuit`. A request takes these steps:
+
+1. The circuit is closed, or a probe may leave; else `CircuitOpen`.
+2. It takes one of `max_concurrency` slots.
+3. It takes the next time, one step of the rate after the time before, and waits for it.
+4. Neither the circuit nor a pause has changed meanwhile: it leaves.
+5. Its outcome changes the circuit, and its slot is free.
+
+Session locks don't work through a pooler that shares sessions: `SEC_DATABASE_URL` must be a direct connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
+
+import psycopg
+from loguru import logger
+from psycopg.rows import tuple_row
+
+from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
+from sec_core.source.circuit import (
+    LONG_REST,
+    PROBE_LEASE,
+    Circuit,
+    CircuitRules,
+    CircuitStatus,
+    Leave,
+    after_failure,
+    after_success,
+    ask_leave,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from sec_core.clock import Clock
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+T = TypeVar("T")
+
+SPARE: Final = 1.03
+"""Times are this much further apart than the rate asks: jitter on the way must not add up to a breach."""
+
+LATE_S: Final = 0.03
+"""A request that would leave later than this after its time takes another time, so that lateness bunches nothing."""
+
+LONG_WAIT_S: Final = 5.0
+"""A longer wait is logged with its reason."""
+
+_LATE_TRIES: Final = 5
+_SLOT_POLL_S: Final = 0.02
+_PROBE_POLL_S: Final = 0.25
+_LOG_EVERY_S: Final = 60.0
+_SLOTS: Final = 0x5EC2
+"""First key of the advisory locks that are the slots; the second one is the slot's number, 1 to the limit."""
+
+_CONNECTION: Final[dict[str, Any]] = {
+    "application_name": "sec-throttle",
+    "client_encoding": "UTF8",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+# The server's own probes end the session soon after its host was lost without a word (a power cut). The pace may lose
+# its last moments when the server crashes; waiting for its disk would double the cost of a request.
+_SET_UP = """
+    set timezone = 'UTC'; set synchronous_commit = off;
+    set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3
+"""
+_TAKE_SLOT = "select n from unnest(%(free)s::int[]) as n where pg_try_advisory_lock(%(class)s, n) limit 1"
+_RELEASE = "select pg_advisory_unlock(%(class)s, %(number)s)"
+# `clock_timestamp` and not `now`: the row may be waited for, and the clock is read when it is ours.
+_TAKE_TIME = """
+    update ritmo_fuente
+    set proxima_en = greatest(clock_timestamp(), proxima_en, pausa_hasta) + make_interval(secs => %(step)s)
+    where fuente = 'sec'
+    returning extract(epoch from proxima_en - make_interval(secs => %(step)s) - clock_timestamp())::float8,
+        pausa_hasta > clock_timestamp()
+"""
+_FORGET_TIMES = """
+    update ritmo_fuente set proxima_en = clock_timestamp(), pausa_hasta = '-infinity'
+    where fuente = 'sec' and greatest(proxima_en, pausa_hasta) > clock_timestamp() + make_interval(secs => %(longest)s)
+"""
+_PAUSE = """
+    update ritmo_fuente set pausa_hasta = greatest(pausa_hasta, clock_timestamp() + make_interval(secs => %(seconds)s))
+    where fuente = 'sec'
+"""
+# Before PostgreSQL 17 nothing can be subtracted from an infinite time.
+_PAUSE_LEFT = """
+    select extract(epoch from greatest(pausa_hasta, clock_timestamp()) - clock_timestamp())::float8
+    from ritmo_fuente where fuente = 'sec'
+"""
+_CIRCUIT = (
+    "select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error "
+    "from circuito_fuente where fuente = 'sec'"
+)
+_SET_CIRCUIT = """
+    update circuito_fuente set estado = %s, fallos_seguidos = %s, abierto_en = %s, reabre_en = %s, prueba_hasta = %s,
+        prueba_de = %s, codigo_error = %s, ultimo_error = %s
+    where fuente = 'sec'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed.
+
+    Attributes:
+        code: Stable name of the failure.
+        error: The failure in one line.
+        rest_s: Seconds for which the source asked to be left alone (Retry-After).
+    """
+
+    code: str
+    error: str
+    rest_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Permit:
+    """Leave for one request. Without an outcome (a cancelled request) it counts as neither success nor failure.
+
+    Attributes:
+        probe: Name of the probe, if this request is the one that tries whether the source is back.
+        outcome: What came of it: a failure, or True for a usable answer.
+    """
+
+    probe: uuid.UUID | None
+    outcome: Failure | bool = False
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    number: int | None = None
+
+
+class Throttle:
+    """The throttle of one process and event loop.
+
+    Args:
+        database: The database that all processes share, migrated.
+        settings: Limits and circuit.
+        clock: Tells the time and waits.
+    """
+
+    def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
+        self._shared = _SharedLimits(database, settings.max_concurrency, settings.max_rate)
+        self._rules = CircuitRules(settings.circuit_failures, timedelta(seconds=settings.circuit_cooldown_s))
+        self._clock = clock
+        # Blocking calls of the one session, in order: a release finds what a cancelled request took before it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sec-throttle")
+        self._first_in_line = asyncio.Lock()
+        self._logged_at = float("-inf")
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, database: Database, settings: Settings, clock: Clock) -> AsyncIterator[Throttle]:
+        """The throttle, closed at the end of the block; all that this process holds is free then."""
+        throttle = cls(database, settings, clock)
+        try:
+            yield throttle
+        finally:
+            await throttle._call(throttle._shared.close)
+            throttle._thread.shutdown(wait=False)
+
+    async def circuit(self) -> Circuit:
+        """The circuit's present state, for people to see."""
+        return await self._call(self._shared.circuit)
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[Permit]:
+        """Wait for leave to send one request; the block is the request and notes its outcome on the permit.
+
+        Raises:
+            CircuitOpen: The circuit is open; no request may leave now.
+            DatabaseUnavailable: The shared limits can't be reached.
+            DatabaseError: PostgreSQL refuses to keep them.
+        """
+        slot = _Slot()
+        try:
+            permit = await self._admit(slot)
+            try:
+                yield permit
+            finally:
+                # Before the slot is free: nobody may leave on a slot whose failure is not yet counted.
+                await asyncio.shield(self._count(permit))
+        finally:
+            # Even a cancelled request gives its slot back.
+            await asyncio.shield(self._call(self._shared.release, slot))
+
+    async def _admit(self, slot: _Slot) -> Permit:
+        while True:
+            leave, _ = await self._ask_circuit(leaving=False)
+            if leave is not Leave.WAIT:
+                await self._take_slot(slot)
+                await self._wait_for_time()
+                # The circuit may have opened meanwhile: the last look comes right before the request leaves.
+                leave, probe = await self._ask_circuit(leaving=True)
+                if leave is not Leave.WAIT:
+                    return Permit(probe)
+                await self._call(self._shared.release, slot)
+            self._log_wait(PROBE_LEASE.total_seconds(), "a probe is finding out whether the source answers again")
+            await self._clock.sleep(_PROBE_POLL_S)
+
+    async def _ask_circuit(self, *, leaving: bool) -> tuple[Leave, uuid.UUID | None]:
+        if (await self._call(self._shared.circuit)).status is CircuitStatus.CLOSED:
+            return Leave.GO, None
+        name = uuid.uuid4()
+        leave = Leave.GO
+
+        def rule(circuit: Circuit) -> Circuit:
+            nonlocal leave
+            leave, after = ask_leave(circuit, self._clock.now(), name)
+            return after if leaving else circuit
+
+        circuit = await self._change(rule)
+        if leave is Leave.REFUSED and circuit.reopens_at is not None:
+            raise CircuitOpen(
+                f"The circuit is open after {circuit.failures} failures in a row ({circuit.error}); "
+                "the source is left alone.",
+                reopens_at=circuit.reopens_at,
+            )
+        return leave, name if leave is Leave.PROBE else None
+
+    async def _take_slot(self, slot: _Slot) -> None:
+        since = time.monotonic()
+        # One request of this process looks for a slot at a time: first come, first served. Between processes the
+        # polling is a draw in which each has the same chance.
+        async with self._first_in_line:
+            while not await self._call(self._shared.take_slot, slot):
+                self._log_wait(time.monotonic() - since, "as many requests are in flight as SEC_MAX_CONCURRENCY allows")
+                await self._clock.sleep(_SLOT_POLL_S)
+
+    async def _wait_for_time(self) -> None:
+        """Wait for a time to leave; for another one if it was missed, or falls into a pause begun since."""
+        for _ in range(_LATE_TRIES):
+            due, paused = await self._call(self._shared.take_time)
+            wait_s = due - time.monotonic()
+            if wait_s > 0:
+                self._log_wait(wait_s, "the source asked for a pause" if paused else "the rate is SEC_MAX_RATE")
+                await self._clock.sleep(wait_s)
+            pause_ends = await self._call(self._shared.pause_ends)
+            if time.monotonic() <= due + LATE_S and pause_ends <= due + LATE_S:
+                return
+
+    async def _count(self, permit: Permit) -> None:
+        match permit.outcome:
+            case Failure() as failure:
+                rest = timedelta(seconds=failure.rest_s)
+                if rest:
+                    await self._call(self._shared.pause, min(rest, LONG_REST).total_seconds())
+                now = self._clock.now()
+                await self._change(
+                    lambda circuit: after_failure(
+                        circuit,
+                        now,
+                        self._rules,
+                        probe=permit.probe,
+                        code=failure.code,
+                        error=failure.error,
+                        rest=rest,
+                    )
+                )
+            case True if not _at_ease(await self._call(self._shared.circuit)):
+                await self._change(lambda circuit: after_success(circuit, permit.probe))
+
+    async def _change(self, rule: Callable[[Circuit], Circuit]) -> Circuit:
+        return await self._call(self._shared.change_circuit, rule)
+
+    async def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    def _log_wait(self, wait_s: float, reason: str) -> None:
+        if wait_s > LONG_WAIT_S and time.monotonic() > self._logged_at + _LOG_EVERY_S:
+            self._logged_at = time.monotonic()
+            logger.bind(stage="capture", code="waiting").info("Waiting for the next request: {}", reason)
+
+
+class _SharedLimits:
+    """This process's session with the shared rows and locks. Everything blocks and belongs to one thread."""
+
+    def __init__(self, database: Database, max_concurrency: int, max_rate: float) -> None:
+        self._url = database.url
+        self._numbers = range(1, max_concurrency + 1)
+        self._step_s = SPARE / max_rate
+        # Only as many requests as there are slots wait for a time, a pause is bounded, and some were cancelled.
+        self._longest_wait_s = LONG_REST.total_seconds() + max(60.0, 10 * max_concurrency * self._step_s)
+        self._held: dict[int, _Slot] = {}
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def take_slot(self, slot: _Slot) -> bool:
+        # This session could take its own slots twice, so only others are tried; each process begins elsewhere.
+        with self._session() as connection:
+            free = [number for number in self._numbers if number not in self._held]
+            start = os.getpid() % len(self._numbers)
+            row = connection.execute(_TAKE_SLOT, {"free": free[start:] + free[:start], "class": _SLOTS}).fetchone()
+        if row is not None:
+            slot.number = row[0]
+            self._held[row[0]] = slot
+        return row is not None
+
+    def release(self, slot: _Slot) -> None:
+        # With a lost connection all slots were lost, and another request may hold this number now.
+        if slot.number is not None and self._held.get(slot.number) is slot:
+            del self._held[slot.number]
+            self._row(_RELEASE, {"class": _SLOTS, "number": slot.number})
+        slot.number = None
+
+    def take_time(self) -> tuple[float, bool]:
+        """The next time to leave, in seconds of `time.monotonic`, and whether the source asked for a pause."""
+        wait_s, paused = self._row(_TAKE_TIME, {"step": self._step_s})
+        if wait_s > self._longest_wait_s:
+            logger.bind(stage="capture", code="clock_changed").warning(
+                "The next request was due in {:.0f} s, further ahead than it can be: the database's clock was changed. "
+                "Going on now.",
+                wait_s,
+            )
+            with self._session() as connection:
+                connection.execute(_FORGET_TIMES, {"longest": self._longest_wait_s})
+            wait_s, paused = self._row(_TAKE_TIME, {"step": self._step_s})
+        return time.monotonic() + max(wait_s, 0.0), paused
+
+    def pause(self, seconds: float) -> None:
+        with self._session() as connection:
+            connection.execute(_PAUSE, {"seconds": seconds})
+
+    def pause_ends(self) -> float:
+        """When the pause ends, in seconds of `time.monotonic`; now or earlier without one."""
+        (left_s,) = self._row(_PAUSE_LEFT, {})
+        return time.monotonic() + float(left_s) if left_s > 0 else float("-inf")
+
+    def circuit(self) -> Circuit:
+        return _circuit(self._row(_CIRCUIT, {}))
+
+    def change_circuit(self, rule: Callable[[Circuit], Circuit]) -> Circuit:
+        """Apply a rule to the circuit's state, one process at a time; gives back the state before it."""
+        with self._session() as connection, connection.transaction():
+            before = _circuit(self._row(_CIRCUIT + " for update", {}))
+            after = rule(before)
+            if after != before:
+                values = [getattr(after, field.name) for field in fields(Circuit)]
+                connection.execute(_SET_CIRCUIT, [after.status.value, *values[1:]])
+        if before.status is not after.status:
+            _log_transition(before, after)
+        return before
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._held.clear()
+
+    def _row(self, statement: LiteralString, parameters: dict[str, object]) -> tuple[Any, ...]:
+        with self._session() as connection:
+            row = connection.execute(statement, parameters).fetchone()
+        if row is None:
+            raise DatabaseError(
+                "circuito_fuente or ritmo_fuente has no row for the source.", next_step="Run `sec doctor`."
+            )
+        return row
+
+    @contextmanager
+    def _session(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        try:
+            if self._connection is None or self._connection.closed:
+                self._held.clear()
+                self._connection = psycopg.connect(self._url, autocommit=True, row_factory=tuple_row, **_CONNECTION)
+                self._connection.execute(_SET_UP)
+            yield self._connection
+        except psycopg.OperationalError as error:
+            self.close()
+            raise DatabaseUnavailable(
+                f"PostgreSQL, which holds the shared limits, can't be reached: {_reason(error)}."
+            ) from error
+        except psycopg.Error as error:
+            raise DatabaseError(
+                f"PostgreSQL can't keep the shared limits: {_reason(error)}.",
+                next_step="Check the database and the role of SEC_DATABASE_URL with `sec doctor`.",
+            ) from error
+
+
+def _circuit(row: tuple[Any, ...]) -> Circuit:
+    return Circuit(CircuitStatus(row[0]), *row[1:])
+
+
+def _at_ease(circuit: Circuit) -> bool:
+    return circuit.status is CircuitStatus.CLOSED and circuit.failures == 0
+
+
+def _reason(error: psycopg.Error) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _log_transition(before: Circuit, after: Circuit) -> None:
+    log = logger.bind(stage="capture", code=after.code or "circuit_closed")
+    if after.status is CircuitStatus.OPEN:
+        log.error(
+            "circuit {} -> open after {} failures in a row, until {:%Y-%m-%d %H:%M:%S} UTC: {}",
+            before.status.value, after.failures, after.reopens_at, after.error,
+        )  # fmt: skip
+    elif after.status is CircuitStatus.HALF_OPEN:
+        log.warning("circuit {before} -> half-open: one probe leaves", before=before.status.value)
+    else:
+        log.info("circuit {before} -> closed: the source answers again", before=before.status.value)

@@ -1,0 +1,259 @@
+"""Storms: planted ones come back as planted, and the fast rules agree with the definition read slowly."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from support.storm_reference import World, reference_storms
+
+from sec_core.gold.storms import StormRules, find_storms, storm_id
+from sec_core.hours import Month, closed_hours
+from sec_core.reference.geometry import neighbours, topology
+from sec_core.reference.tables import comunas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RULES = StormRules()
+HOUR = timedelta(hours=1)
+START = datetime(2024, 6, 1, 4, tzinfo=UTC)
+LINE = ["05101", "05102", "05103", "05105", "05107", "05109"]
+"""Six comunas in a row, each the neighbour of the next."""
+CUSTOMERS = dict.fromkeys(LINE, 40_000)
+
+
+def line_neighbours() -> set[tuple[str, str]]:
+    return set(pairwise(LINE))
+
+
+def found(
+    values: dict[datetime, dict[str, int]],
+    *,
+    expected: Iterable[datetime] | None = None,
+    rules: StormRules = RULES,
+    pairs: set[tuple[str, str]] | None = None,
+    customers: dict[str, int] | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rows = [(hour, code, out) for hour, row in values.items() for code, out in row.items()]
+    random.Random(len(rows)).shuffle(rows)
+    panel = pl.DataFrame(
+        rows,
+        schema={"hora": pl.Datetime("us", "UTC"), "codigo_comuna": pl.String, "clientes_afectados": pl.Int64},
+        orient="row",
+    )
+    hours = sorted(values)
+    every = list(expected) if expected is not None else [hours[0] + HOUR * n for n in range(_span(hours))]
+    months = sorted({Month.of(hour).first_day for hour in hours})
+    who = pl.DataFrame(
+        [(month, code, count) for month in months for code, count in (customers or CUSTOMERS).items()],
+        schema={"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64},
+        orient="row",
+    )
+    stamp = pl.Datetime("us", "UTC")
+    return find_storms(
+        panel,
+        pl.Series(hours, dtype=stamp),
+        pl.Series(every, dtype=stamp),
+        who,
+        line_neighbours() if pairs is None else pairs,
+        rules,
+    )
+
+
+def _span(hours: list[datetime]) -> int:
+    return int((hours[-1] - hours[0]) / HOUR) + 1
+
+
+def quiet(hours: int, start: datetime = START) -> dict[datetime, dict[str, int]]:
+    return {start + HOUR * number: {} for number in range(hours)}
+
+
+def plant(values: dict[datetime, dict[str, int]], at: datetime, shape: list[int], codes: list[str] = LINE[:4]) -> None:
+    """Add a storm whose total is `shape` times its number of comunas; hours that are not there stay so."""
+    for number, out in enumerate(shape):
+        row = values.get(at + HOUR * number)
+        if row is not None:
+            for code in codes:
+                row[code] = row.get(code, 0) + out
+
+
+SHAPE = [1000, 4000, 6000, 3000, 2900, 500, 200, 0]
+
+
+def test_a_planted_storm_comes_back() -> None:
+    values = quiet(400)
+    at = START + 200 * HOUR
+    plant(values, at, SHAPE)
+    storms, curves = found(values)
+    row = storms.row(0, named=True)
+    assert storms.height == 1
+    assert row["id"] == storm_id(at, "05101")
+    assert (row["inicio"], row["hora_punta"], row["punta"]) == (at, at + 2 * HOUR, 24_000)
+    # At or under 5% of 24 000 from the hour with 200 a comuna on: 800.
+    assert row["fin"] == at + 6 * HOUR
+    assert (row["horas_hasta_punta"], row["horas_50"], row["horas_90"], row["horas_95"]) == (2, 1, 3, 4)
+    assert (row["comunas"], row["regiones"], row["cobertura"], row["abierta"]) == (4, "05", 1.0, False)
+    assert row["cliente_horas"] == 4 * (1000 + 4000 + 6000 + 3000 + 2900 + 500)
+    assert (row["salidas"], row["reposiciones"], row["reposicion_maxima"]) == (24_000, 23_200, 12_000)
+    assert curves.group_by("hora").agg(pl.col("clientes_afectados").sum()).sort("hora").row(2) == (
+        at + 2 * HOUR,
+        24_000,
+    )
+
+
+def test_the_usual_level_is_taken_off() -> None:
+    values = quiet(400)
+    for row in values.values():
+        row["05101"] = 120
+    at = START + 200 * HOUR
+    plant(values, at, SHAPE)
+    assert found(values)[0]["punta"].to_list() == [24_000]
+
+
+def test_two_apart_at_once_are_two_and_two_that_meet_are_one() -> None:
+    values, at = quiet(400), START + 200 * HOUR
+    islands = {("05101", "05102"), ("05102", "05103"), ("05105", "05107"), ("05107", "05109")}
+    plant(values, at, SHAPE, LINE[:3])
+    plant(values, at, SHAPE, LINE[3:])
+    assert found(values, pairs=islands)[0].height == 2
+    assert found(values)[0].height == 1
+
+
+def test_one_after_another_in_the_same_place() -> None:
+    values = quiet(500)
+    first, second = START + 200 * HOUR, START + 212 * HOUR
+    # One comuna stays hit between them, so that their hits are connected.
+    plant(values, first, SHAPE)
+    plant(values, first, [500] * 13, LINE[:1])
+    plant(values, second, SHAPE)
+    storms, _ = found(values)
+    assert storms["inicio"].to_list() == [first, first + 8 * HOUR] or storms.height == 2
+    assert storms["fin"][0] <= second
+
+
+def test_single_comunas_are_no_storm_however_large() -> None:
+    values, at = quiet(400), START + 200 * HOUR
+    plant(values, at, [30_000] * 10, LINE[:2])
+    plant(values, at, [30_000] * 10, LINE[4:5])
+    assert found(values)[0].is_empty()
+
+
+def test_thresholds_are_reached_and_not_only_passed() -> None:
+    values, at = quiet(400), START + 200 * HOUR
+    plant(values, at, [50] * 3, LINE[:3])
+    exact = StormRules(min_customers=50, share=50 / 40_000, peak=150, min_comunas=3)
+    assert found(values, rules=exact)[0].height == 1
+    assert found(values, rules=StormRules(51, 0, 150, 3))[0].is_empty()
+    assert found(values, rules=StormRules(50, 51 / 40_000, 150, 3))[0].is_empty()
+    assert found(values, rules=StormRules(50, 0, 151, 3))[0].is_empty()
+    assert found(values, rules=StormRules(50, 0, 150, 4))[0].is_empty()
+
+
+def test_what_a_gap_hides_is_null() -> None:
+    values, at = quiet(400), START + 200 * HOUR
+    plant(values, at, SHAPE)
+    every = sorted(values)
+    del values[at + HOUR]
+    row = found(values, expected=every)[0].row(0, named=True)
+    assert row["punta"] == 24_000
+    hidden = ("horas_hasta_punta", "cliente_horas", "salidas", "reposiciones", "reposicion_maxima")
+    assert [row[name] for name in hidden] == [None] * 5
+    assert (row["horas_50"], row["horas_90"], row["horas_95"]) == (1, 3, 4)
+    assert row["cobertura"] == pytest.approx(5 / 6)
+
+
+def test_a_restoration_inside_a_gap_is_null() -> None:
+    values, at = quiet(400), START + 200 * HOUR
+    plant(values, at, SHAPE)
+    every = sorted(values)
+    for hidden in (3, 4):
+        del values[at + hidden * HOUR]
+    row = found(values, expected=every)[0].row(0, named=True)
+    assert (row["horas_50"], row["horas_90"], row["horas_95"]) == (None, None, 4)
+
+
+def test_a_gap_longer_than_the_rule_parts_hits() -> None:
+    values, at = quiet(400), START + 200 * HOUR
+    plant(values, at, [6000] * 20)
+    every = sorted(values)
+    for hidden in range(6, 11):
+        del values[at + hidden * HOUR]
+    assert found(values, expected=every)[0].height == 1
+    del values[at + 11 * HOUR]
+    assert found(values, expected=every)[0].height == 2
+
+
+def test_an_open_storm_says_so() -> None:
+    values, at = quiet(205), START + 200 * HOUR
+    plant(values, at, SHAPE)
+    row = found(values)[0].row(0, named=True)
+    assert (row["abierta"], row["fin"], row["horas_50"], row["horas_95"]) == (True, None, 1, None)
+
+
+def test_thirty_days_at_most() -> None:
+    values, at = quiet(168 + 1000), START + 168 * HOUR
+    plant(values, at, [6000] * 1000)
+    storms, _ = found(values)
+    assert storms["fin"].to_list() == [at + 720 * HOUR], "what goes on after that is the usual level by then"
+
+
+@pytest.mark.parametrize("day", [date(2024, 4, 6), date(2024, 9, 7), date(2024, 6, 30), date(2024, 7, 14)])
+def test_over_midnight_month_ends_and_clock_changes(day: date) -> None:
+    at = datetime(day.year, day.month, day.day, 22, tzinfo=UTC) + 4 * HOUR
+    months = [Month.of(at - 300 * HOUR), Month.of(at), Month.of(at + 300 * HOUR)]
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    hours = sorted({hour for month in months for hour in closed_hours(month, now)})
+    values: dict[datetime, dict[str, int]] = {hour: {} for hour in hours}
+    place = hours.index(min(hours, key=lambda hour: abs(hour - at)))
+    for number, out in enumerate(SHAPE):
+        values[hours[place + number]] = dict.fromkeys(LINE[:4], out)
+    row = found(values, expected=hours)[0].row(0, named=True)
+    assert (row["punta"], row["cobertura"]) == (24_000, 1.0)
+    assert row["cliente_horas"] == 4 * sum(SHAPE[:6])
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_worlds_agree_with_the_definition(seed: int) -> None:
+    random_world = random.Random(seed)
+    codes = LINE[: random_world.randint(3, 6)]
+    pairs = {pair for pair in sorted(line_neighbours()) if set(pair) <= set(codes) and random_world.random() < 0.8}
+    customers = {code: random_world.choice([2_000, 40_000, 90_000]) for code in codes}
+    rules = StormRules(50, 0.01, random_world.choice([2_000, 10_000]), random_world.choice([2, 3]))
+    values: dict[datetime, dict[str, int]] = {}
+    step = random_world.choice([1, 1, 1, 6])
+    for number in range(0, 300, step):
+        if random_world.random() < 0.9:
+            values[START + HOUR * number] = {}
+    for _ in range(random_world.randint(2, 12)):
+        at, length = random_world.randrange(300), random_world.randint(1, 60)
+        size = 40 * random_world.paretovariate(0.7)
+        for code in random_world.sample(codes, random_world.randint(1, len(codes))):
+            for number in range(length):
+                row = values.get(START + HOUR * (at + number))
+                if row is not None:
+                    row[code] = row.get(code, 0) + int(min(size * 0.9**number, 80_000))
+    every = [START + HOUR * number for number in range(300)]
+    storms, curves = found(values, expected=every, rules=rules, pairs=pairs, customers=customers)
+    both_ways = pairs | {(b, a) for a, b in pairs}
+    wanted = reference_storms(World(values, customers, both_ways), rules)
+    assert [
+        (row["id"], row["punta"], row["hora_punta"], row["fin"], row["comunas"]) for row in storms.iter_rows(named=True)
+    ] == [(storm_id(*s.first), s.peak, s.peak_hour, s.end, len(s.comunas)) for s in wanted]
+    total = curves.group_by("id").agg(pl.col("clientes_afectados").sum())
+    assert dict(total.iter_rows()) == {storm_id(*s.first): sum(s.curve) for s in wanted}
+
+
+def test_neighbours_of_the_country() -> None:
+    pairs = neighbours()
+    codes = {comuna.codigo for comuna in comunas()}
+    assert {code for pair in pairs for code in pair} <= codes
+    assert all(first < second for first, second in pairs)
+    alone = codes - {code for pair in pairs for code in pair}
+    assert alone == {"05104", "05201"}, "only the two far islands have no neighbour"
+    assert ("10208", "11203") in pairs
+    assert len(topology()["objects"]["comunas"]["geometries"]) == 345
