@@ -22,7 +22,6 @@ from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
-from sec_core.db.address import Address
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
@@ -104,8 +103,8 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     prepare_environment(settings)
     seconds = []
     sizes = []
-    with prefect_api(settings, Address.parse(address)):
-        from flows.many_months import rerun_month  # noqa: PLC0415  (imports Prefect)
+    with prefect_api(settings):
+        from flows.months import rerun_month  # noqa: PLC0415  (imports Prefect)
 
         logging.disable(logging.WARNING)
         for month in months:

@@ -147,6 +147,11 @@ class Settings(BaseSettings):
         """Prefect's home when no other is configured."""
         return self.state / "prefect"
 
+    @property
+    def results_dir(self) -> Path:
+        """Results of cached tasks."""
+        return self.prefect_dir / "results"
+
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings, with overrides by field name.

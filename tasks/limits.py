@@ -1,19 +1,11 @@
-"""The global concurrency limit of Prefect that day-sized tasks hold a slot of while they ask the source.
-
-It shows in the UI who asks the source. The hard limit on requests is in PostgreSQL (`sec_core.source`).
-"""
+"""Names of Prefect's limits, known without importing Prefect."""
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from sec_core.config import Settings
+from typing import Final
 
 SOURCE_LIMIT: Final = "sec-source"
+"""Global concurrency limit on days that are requested at once, over all runs; the stack makes it.
 
-
-def source_slots(settings: Settings) -> int:
-    """How many days are captured at once: enough that the last hours of one day leave no request slot idle."""
-    return 1 + math.ceil(settings.max_concurrency / 12)
+It shows in the UI who asks the source. The hard limit on requests is in PostgreSQL (`sec_core.source.throttle`).
+"""

@@ -16,7 +16,7 @@ import httpx
 
 from deployments.stack.api import MARK, WORK_POOL, PrefectServerError, api_client, own_id, why_not_ours
 from sec_core.errors import ConfigError
-from tasks.limits import SOURCE_LIMIT, source_slots
+from tasks.limits import SOURCE_LIMIT
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
@@ -34,6 +34,7 @@ POOL = {
     "description": "Processes on the residential machine: the SEC drops requests from datacentres.",
     "base_job_template": JOB_TEMPLATE,
 }
+MONTHS_AT_ONCE = 4
 # Queues keep heavy work from filling the machine while small, punctual work waits. Priority 1 goes first.
 QUEUES: tuple[dict[str, Any], ...] = (
     {
@@ -45,7 +46,7 @@ QUEUES: tuple[dict[str, Any], ...] = (
     {
         "name": "months",
         "priority": 10,
-        "concurrency_limit": 4,
+        "concurrency_limit": MONTHS_AT_ONCE,
         "description": "Whole months and all of Gold: a few at once, each takes up to 1 GB of memory.",
     },
 )
@@ -101,7 +102,7 @@ def apply(api: str, settings: Settings) -> None:
         raise ConfigError(f"The Prefect server at {api} can't be used: {reason}.", next_step="Check PREFECT_API_URL.")
     try:
         with api_client(api, timeout_s=30) as client:
-            _put(client, "/variables/", f"/variables/name/{MARK}", {"name": MARK, "value": own_id(settings)})
+            mark(client, settings)
             _put(client, "/work_pools/", f"/work_pools/{WORK_POOL}", POOL)
             queues = f"/work_pools/{WORK_POOL}/queues"
             for queue in QUEUES:
@@ -114,13 +115,21 @@ def apply(api: str, settings: Settings) -> None:
     _deploy(file, api)
 
 
+def mark(client: httpx.Client, settings: Settings) -> None:
+    """Let a server say to which installation it belongs."""
+    _put(client, "/variables/", f"/variables/name/{MARK}", {"name": MARK, "value": own_id(settings)})
+
+
 def apply_limits(api: str, settings: Settings) -> None:
-    """Make the global concurrency limits that the flows need.
+    """Make the global concurrency limit on days that are requested: as many as all runs of months work on at once.
 
     Raises:
         PrefectServerError: The server refused.
     """
-    limit = {"name": SOURCE_LIMIT, "limit": source_slots(settings), "active": True}
+    from sec_core.usecases.capture import days_at_once  # noqa: PLC0415 - imports what captures
+
+    slots = MONTHS_AT_ONCE * days_at_once(settings.max_concurrency)
+    limit = {"name": SOURCE_LIMIT, "limit": slots, "active": True}
     try:
         with api_client(api, timeout_s=30) as client:
             _put(client, "/v2/concurrency_limits/", f"/v2/concurrency_limits/{SOURCE_LIMIT}", limit)

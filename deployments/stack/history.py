@@ -2,8 +2,8 @@
 
 An installation is known by its own database: the server's identifier and the database's number in it. Whatever holds
 Prefect's tables carries a mark, the table `sec_prefect.mark`, that says in which schema they are and for which
-installation. Nothing else is ever written to. On the embedded server, which is ours alone, the database `prefect` of the
-version before is taken on by itself.
+installation. Nothing else is ever written to. On the embedded server, which is ours alone, the database `prefect` of
+the version before is taken on by itself.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from deployments.stack.history import prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, end, start_process, until_told_to_end
 from deployments.stack.settings import load_stack_settings
-from sec_core.db.database import open_database
+from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.config import Settings
-    from sec_core.db.address import Address
 
 TICK_S = 0.5
 LOG_NAME = "prefect-server.log"
@@ -89,33 +88,35 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
 
 
 @contextmanager
-def prefect_api(settings: Settings, database: Address) -> Iterator[str]:
-    """A Prefect server for the runs inside the block, with the limits that they need, its address known to Prefect.
-
-    It ends with this process, however that ends.
+def prefect_api(settings: Settings, running: str | None = None) -> Iterator[None]:
+    """Make a Prefect API known to Prefect for the runs inside the block, before Prefect is imported.
 
     Args:
         settings: Settings of the runs.
-        database: Our database; Prefect's is made beside it.
-
-    Yields:
-        Address of the API.
+        running: Address of the API of a stack that is up, from `running_api`. None starts a server, with the limits
+            that flows need, that ends with this process, however that ends.
 
     Raises:
         PrefectServerError: The server did not start; the message names its log.
     """
     prepare_environment(settings)
-    port = free_port()
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), database), port)
+    inherited = os.environ.get("PREFECT_API_URL")
+    process = None
     try:
-        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
-        apply_limits(url, settings)
-        os.environ["PREFECT_API_URL"] = url
-        yield url
-        _drain()
+        if running is None:
+            history = prefect_history(settings, load_stack_settings(), address_of(settings))
+            process = start_server(settings, history, port := free_port())
+            running = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+            apply_limits(running, settings)
+        os.environ["PREFECT_API_URL"] = running
+        yield
     finally:
         os.environ.pop("PREFECT_API_URL", None)
-        stop_server(process)
+        if inherited is not None:
+            os.environ["PREFECT_API_URL"] = inherited
+        if process is not None:
+            _drain()
+            stop_server(process)
 
 
 def stop_server(process: subprocess.Popen[bytes]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 from loguru import logger
+from sqlalchemy import text
 
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
@@ -42,6 +43,7 @@ FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "clientes_estimados": pl.Int64(),
 }
 """Columns of `clientes_regionales`."""
+_KNOWN = text("select codigo_region, clientes from clientes_regionales where mes = :month")
 _CAPPED = ("hash_id", "clientes_afectados", "clientes_afectados_crudo", "imputaciones", "topado", "meses_denominador")
 
 
@@ -141,6 +143,16 @@ def store_universe(
     changed = write_universe(database, rows)
     only = rows.filter(pl.col("codigo_region") != COUNTRY_CODE)
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
+
+
+def known_universe(database: Database, month: Month) -> UniverseReport | None:
+    """What is kept of a month, if that is every region; `events_changed` is 0."""
+    with database.engine.connect() as connection:
+        known = {code: int(count) for code, count in connection.execute(_KNOWN, {"month": month.first_day})}
+    national = known.pop(COUNTRY_CODE, None)
+    if len(known) < len(default_names().region_codes()):
+        return None
+    return UniverseReport(month, len(known), sum(known.values()), national, events_changed=0)
 
 
 def write_universe(database: Database, rows: pl.DataFrame) -> int:

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
 from support.browser import browser
 
-from deployments.stack.api import prepare_environment
-from deployments.stack.apply import apply_limits
+from deployments.stack.api import api_client, prepare_environment
+from deployments.stack.apply import apply_limits, mark
 from deployments.stack.history import prefect_history
 from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
 from deployments.stack.settings import load_stack_settings
@@ -38,7 +43,12 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
         url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
         apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+        values = {
+            PREFECT_API_URL: url,
+            PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+            PREFECT_LOCAL_STORAGE_PATH: settings.results_dir,
+        }
+        with temporary_settings(values):
             yield url
             APILogWorker.drain_all(timeout=10)
     finally:
@@ -62,4 +72,8 @@ def pipeline(prefect_url: str, database: Database, tmp_path: Path, monkeypatch: 
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    return load_settings(_env_file=None)
+    settings = load_settings(_env_file=None)
+    # The server is this installation's: commands run their flows there.
+    with api_client(prefect_url) as client:
+        mark(client, settings)
+    return settings

@@ -58,13 +58,11 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
 
 
 _HOLDER = """
-import sys, time
+import os, time
 from deployments.stack.server import prefect_api
 from sec_core.config import load_settings
-from sec_core.db.database import address_of
-settings = load_settings()
-with prefect_api(settings, address_of(settings)) as url:
-    print(url, flush=True)
+with prefect_api(load_settings()):
+    print(os.environ["PREFECT_API_URL"], flush=True)
     time.sleep(600)
 """
 
@@ -79,7 +77,7 @@ def test_a_server_ends_with_a_command_that_is_killed(database: Database, make_se
         assert holder.stdout is not None
         url = holder.stdout.readline().strip()
         (limit,) = httpx.post(f"{url}/v2/concurrency_limits/filter", json={}).raise_for_status().json()
-        assert (limit["name"], limit["limit"], limit["active"]) == ("sec-source", 2, True)
+        assert (limit["name"], limit["limit"], limit["active"]) == ("sec-source", 8, True)
         left = psutil.Process(holder.pid).children(recursive=True)
         assert left
         holder.kill()
