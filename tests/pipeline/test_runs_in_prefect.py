@@ -12,14 +12,14 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
 from support.stack import eventually
 
-from deployments.stack.limits import make_source_limit
+from deployments.stack.apply import apply_limits
 from flows.gold import gold, regional_customers
 from flows.months import capture, monthly_sync, reprocess
 from sec_core.errors import ConfigError
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-from tasks.steps import SOURCE_LIMIT
+from tasks.limits import SOURCE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,9 +154,9 @@ def test_without_the_limit_a_run_says_what_makes_it(source: Simulator, prefect_u
         try:
             await capture(month=MONTH)
         finally:
-            await make_source_limit(pipeline)
+            await asyncio.to_thread(apply_limits, prefect_url, pipeline)
 
-    assert prefect_url
+    assert source.url
     with pytest.raises(ConfigError, match="`sec deploy` makes the limit"):
         asyncio.run(without())
     assert source.hours_asked() == []
