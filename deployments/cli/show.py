@@ -111,7 +111,7 @@ def print_reports(reports: list[SyncReport]) -> None:
 
 def print_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[object], bool]], title: str = "") -> None:
     """A plain table; numbers stand on the right, and rows that are marked are bold."""
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE, padding=0, pad_edge=False)
     lines = [*rows]
     for place, head in enumerate(heads):
         number = bool(lines) and isinstance(lines[0][0][place], int)
