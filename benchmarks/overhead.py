@@ -104,7 +104,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     seconds = []
     sizes = []
     with prefect_api(settings, Address.parse(address)):
-        from flows.many_months import rerun_month  # noqa: PLC0415  (imports Prefect)
+        from flows.months import rerun_month  # noqa: PLC0415  (imports Prefect)
 
         logging.disable(logging.WARNING)
         for month in months:

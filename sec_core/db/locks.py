@@ -45,7 +45,7 @@ class LockClass(IntEnum):
     """Whoever adds to a month's journal; by `YYYYMM`."""
 
     REQUEST_SLOT = 0x5EC2
-    """A request in flight; by the slot's number, 0 for the gate itself."""
+    """A request in flight; by the slot's number."""
 
     CAPTURE_MONTH = 0x5EC4
     """The lease of a month: whoever asks the source for its hours; by `YYYYMM`."""

@@ -3,6 +3,9 @@
 closed -- enough failures in a row --> open -- cooldown over, one probe leaves --> half-open -- success --> closed
                                         ^------------------ the probe fails -----------|
 
+Failures of one request alone don't open it, however often it is repeated: an hour that the source can't answer must
+not keep everybody from the others.
+
 A probe holds a lease: if its process dies, another probe may leave when the lease has run out.
 """
 
@@ -22,6 +25,12 @@ PROBE_LEASE: Final = timedelta(seconds=50)
 LONG_REST: Final = timedelta(seconds=120)
 """A Retry-After above this opens the circuit at once, for that long: no run sits and waits for it."""
 
+LONGEST_REST: Final = timedelta(days=1)
+"""A longer Retry-After counts as this."""
+
+_SKEW: Final = timedelta(minutes=1)
+"""So far apart the clocks of two machines may be."""
+
 
 class CircuitStatus(StrEnum):
     """States of the circuit (column `estado`)."""
@@ -33,11 +42,9 @@ class CircuitStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CircuitRules:
-    """Settings of the circuit.
+    """Settings: how many failures in a row open the circuit, and for how long.
 
-    Attributes:
-        failures: Failures in a row that open it.
-        cooldown: How long it stays open.
+    With more than one needed, failures of one request alone never do.
     """
 
     failures: int
@@ -46,53 +53,30 @@ class CircuitRules:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """The shared state, a row of `circuito_fuente`.
-
-    Attributes:
-        status: closed, open or half-open.
-        failures: Failures in a row.
-        opened_at: When it was opened last.
-        reopens_at: From when a probe may leave.
-        probe_until: Until when the probe that is out holds its lease.
-        probe: Which probe is out.
-        code: Code of the last failure; None after a success.
-        error: The last failure in words; None after a success.
-    """
+    """The shared state, a row of `circuito_fuente`; its columns have these values."""
 
     status: CircuitStatus = CircuitStatus.CLOSED
-    failures: int = 0
+    failures: int = 0  # in a row
     opened_at: datetime | None = None
-    reopens_at: datetime | None = None
-    probe_until: datetime | None = None
+    reopens_at: datetime | None = None  # from when a probe may leave
+    probe_until: datetime | None = None  # until when the probe that is out holds its lease
     probe: UUID | None = None
-    code: str | None = None
+    code: str | None = None  # of the last failure; None after a success
     error: str | None = None
+    only: str | None = None  # the request that had all failures in a row; None if several had, or they concern all
 
 
 class Leave(StrEnum):
     """What a request that wants to leave is told."""
 
     GO = "go"
-    """Leave."""
-    PROBE = "probe"
-    """Leave, as the one probe."""
-    WAIT = "wait"
-    """A probe is out: its outcome is known within its lease."""
-    REFUSED = "refused"
-    """The circuit is open."""
+    PROBE = "probe"  # leave, as the one probe
+    WAIT = "wait"  # a probe is out: its outcome is known within its lease
+    REFUSED = "refused"  # the circuit is open
 
 
 def ask_leave(circuit: Circuit, now: datetime, probe: UUID) -> tuple[Leave, Circuit]:
-    """Whether a request may leave.
-
-    Args:
-        circuit: The shared state.
-        now: The present instant.
-        probe: Name under which this request would be the probe.
-
-    Returns:
-        The verdict and the state after it.
-    """
+    """Whether a request may leave, as the probe under this name if one is due; and the state after it."""
     if circuit.status is CircuitStatus.CLOSED:
         return Leave.GO, circuit
     if circuit.status is CircuitStatus.OPEN and circuit.reopens_at is not None and now < circuit.reopens_at:
@@ -102,14 +86,21 @@ def ask_leave(circuit: Circuit, now: datetime, probe: UUID) -> tuple[Leave, Circ
     return Leave.PROBE, replace(circuit, status=CircuitStatus.HALF_OPEN, probe=probe, probe_until=now + PROBE_LEASE)
 
 
-def after_success(circuit: Circuit, probe: UUID | None) -> Circuit:
-    """The state after a usable answer.
+def bounded(circuit: Circuit, now: datetime, rules: CircuitRules) -> Circuit:
+    """The state without instants further ahead than they can be, as a changed clock leaves them."""
+    opened, reopens, probe_until = circuit.opened_at, circuit.reopens_at, circuit.probe_until
+    if reopens is not None and reopens > now + max(rules.cooldown, LONGEST_REST) + _SKEW:
+        reopens = now + rules.cooldown
+    if opened is not None and opened > now + _SKEW:
+        opened = now
+        reopens = None if reopens is None else min(reopens, now + rules.cooldown)
+    if probe_until is not None and probe_until > now + PROBE_LEASE + _SKEW:
+        probe_until = now + PROBE_LEASE
+    return replace(circuit, opened_at=opened, reopens_at=reopens, probe_until=probe_until)
 
-    Args:
-        circuit: The shared state.
-        probe: The request's name if it was a probe; answers to requests that left before the circuit opened change
-            nothing.
-    """
+
+def after_success(circuit: Circuit, probe: UUID | None) -> Circuit:
+    """The state after a usable answer, which changes nothing if its request left before the circuit opened."""
     if circuit.status is CircuitStatus.CLOSED or (probe is not None and circuit.probe == probe):
         return Circuit(opened_at=circuit.opened_at)
     return circuit
@@ -124,17 +115,19 @@ def after_failure(
     code: str,
     error: str,
     rest: timedelta = timedelta(0),
+    subject: str | None = None,
 ) -> Circuit:
     """The state after a failure.
 
     Args:
         circuit: The shared state.
         now: The present instant.
-        rules: How many failures open it, and for how long.
+        rules: Settings.
         probe: The request's name if it was a probe.
         code: Code of the failure.
         error: The failure in words.
         rest: How long the source asked to be left alone (Retry-After).
+        subject: What was asked for; None for a failure that concerns whatever is asked.
     """
     failures = circuit.failures + 1
     opened = Circuit(
@@ -146,8 +139,11 @@ def after_failure(
         error=error,
     )
     if circuit.status is CircuitStatus.CLOSED:
-        opens = failures >= rules.failures or rest > LONG_REST
-        return opened if opens else replace(circuit, failures=failures, code=code, error=error)
+        only = subject if circuit.failures == 0 or subject == circuit.only else None
+        enough = failures >= rules.failures and (only is None or rules.failures == 1)
+        if enough or rest > LONG_REST:
+            return opened
+        return replace(circuit, failures=failures, code=code, error=error, only=only)
     if circuit.status is CircuitStatus.HALF_OPEN and probe is not None and circuit.probe == probe:
         return opened
     return circuit

@@ -7,27 +7,36 @@ module already did; a whole day's work may be tried again much later.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import orjson
 from loguru import logger
 
 from sec_core.clock import Clock, SystemClock
-from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
-from sec_core.hours import CHILE, from_wall
-from sec_core.source.circuit import LONG_REST
-from sec_core.source.customers import RegionCustomers, list_of, read_country, read_regions
+from sec_core.errors import (
+    CircuitOpen,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+    UnexpectedBody,
+    is_transient_status,
+)
+from sec_core.hours import CHILE
+from sec_core.source.answers import RegionCustomers, read_country, read_regions, read_series, read_server_time
+from sec_core.source.circuit import LONG_REST, LONGEST_REST
 from sec_core.source.shapes import Classified, classify
-from sec_core.source.throttle import Failure
+from sec_core.source.throttle import LONG_WAIT_S, Failure
 from sec_core.source.transport import Reply, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sec_core.config import Settings
-    from sec_core.source.throttle import Throttle
+    from sec_core.source.throttle import Permit, Throttle
 
 T = TypeVar("T")
 
@@ -37,70 +46,32 @@ BACKOFF_MOST_S: Final = 60.0
 _PROBE_TIMEOUT_S: Final = 40.0
 """A probe must be answered within its lease, or two could be out at once."""
 
+_HEAD_BYTES: Final = 65_536
+_TITLE_CHARS: Final = 120
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as received.
+class Question:
+    """An endpoint and the JSON fields that it is asked with."""
 
-    Attributes:
-        body: The bytes.
-        received_at: When the last of them came, UTC.
-    """
+    endpoint: str
+    fields: Mapping[str, object] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """The endpoint and the values, the same for each attempt."""
+        return " ".join([self.endpoint, *map(str, self.fields.values())])
+
+
+_TIME: Final = Question("GetHoraServer")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What an answer says, its bytes as received, and when the last of them came, UTC."""
+
+    value: T
     body: bytes
     received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HourAnswer:
-    """An answer of `GetPorFecha`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        verdict: Which shape they have; unknown shapes are given back too, for quarantine.
-    """
-
-    answer: Answer
-    verdict: Classified
-
-
-@dataclass(frozen=True, slots=True)
-class NationalSeries:
-    """An answer of `Get`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        totals: Customers affected in the whole country by hour, D-7 00h to the open hour.
-    """
-
-    answer: Answer
-    totals: dict[datetime, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RegionalCustomers:
-    """An answer of `GetClientesRegional`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        regions: Regions whose full name contains the name asked for.
-    """
-
-    answer: Answer
-    regions: tuple[RegionCustomers, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NationalCustomers:
-    """An answer of `GetClientesNacional`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        customers: Customers of the whole country.
-    """
-
-    answer: Answer
-    customers: int
 
 
 class SourceClient:
@@ -133,6 +104,8 @@ class SourceClient:
             user_agent=user_agent(settings.contact),
             max_connections=settings.max_concurrency,
         )
+        self._answered: Question | None = None
+        """The last hour that was answered well: what a probe asks for."""
         self.requests = 0
         """Requests that left so far."""
 
@@ -144,7 +117,9 @@ class SourceClient:
         """Close all connections."""
         await self._transport.close()
 
-    async def hour(self, hour: datetime, *, on_failure: Callable[[SourceError], None] | None = None) -> HourAnswer:
+    async def hour(
+        self, hour: datetime, *, on_failure: Callable[[SourceError], None] | None = None
+    ) -> Answer[Classified]:
         """Ask `GetPorFecha` for an hour.
 
         Args:
@@ -156,118 +131,118 @@ class SourceClient:
             it stays so, the last one is given back.
 
         Raises:
-            SourceUnavailable: No answer after all attempts.
+            SourceUnavailable: No answer, or a page instead of data, after all attempts.
             SourceRefused: 403 or 429 after all attempts, or a long Retry-After.
-            UnexpectedBody: The answer is too large to be read.
+            UnexpectedBody: The answer is too large to be read, or holds a value that can't be.
             CircuitOpen: No request may leave now.
         """
         wall = hour.astimezone(CHILE)
         fields = {"anho": wall.year, "mes": wall.month, "dia": wall.day, "hora": wall.hour}
-
-        def read(answer: Answer) -> HourAnswer:
-            verdict = classify(answer.body)
-            if not verdict.usable:
-                raise OddBody(HourAnswer(answer, verdict))
-            return HourAnswer(answer, verdict)
-
         try:
-            return await self._ask("GetPorFecha", fields, read, on_failure)
+            return await self._ask(Question("GetPorFecha", fields), classify, on_failure)
         except OddBody as odd:
             return odd.answer
 
-    async def national_series(self) -> NationalSeries:
-        """Ask `Get` for the national total of each hour of the last week; raises as `hour` does."""
+    async def national_series(self) -> Answer[dict[datetime, int]]:
+        """Ask `Get` for the customers affected in the country in each hour of the last week; raises as `hour` does."""
 
-        def read(answer: Answer) -> NationalSeries:
-            totals: dict[datetime, int] = {}
-            for row in list_of(answer.body, "Get"):
-                wall = datetime(row["anho"], row["mes"], row["dia"], tzinfo=CHILE)
-                instant = from_wall(wall.date(), row["hora"])
-                if instant is not None:
-                    totals[instant] = int(row["clientes_afectados"])
-            return NationalSeries(answer, totals)
+        def read(body: bytes) -> dict[datetime, int]:
+            totals, odd = read_series(body)
+            if odd:
+                logger.bind(stage="capture", code="odd_value").warning(
+                    "Get: {} rows passed over, the first because of {}", len(odd), odd[0]
+                )
+            return totals
 
-        return await self._ask("Get", {}, read)
+        return await self._ask(Question("Get"), read)
 
-    async def regional_customers(self, name: str) -> RegionalCustomers:
+    async def regional_customers(self, name: str) -> Answer[tuple[RegionCustomers, ...]]:
         """Ask `GetClientesRegional` for the regions whose full name contains a text; raises as `hour` does."""
+        return await self._ask(Question("GetClientesRegional", {"region": name}), read_regions)
 
-        def read(answer: Answer) -> RegionalCustomers:
-            return RegionalCustomers(answer, read_regions(answer.body))
-
-        return await self._ask("GetClientesRegional", {"region": name}, read)
-
-    async def national_customers(self) -> NationalCustomers:
+    async def national_customers(self) -> Answer[int]:
         """Ask `GetClientesNacional` for the customers of the country; raises as `hour` does."""
-
-        def read(answer: Answer) -> NationalCustomers:
-            return NationalCustomers(answer, read_country(answer.body))
-
-        return await self._ask("GetClientesNacional", {}, read)
+        return await self._ask(Question("GetClientesNacional"), read_country)
 
     async def server_time(self) -> datetime:
         """Ask `GetHoraServer` what time it is at the source; an aware instant. Raises as `hour` does."""
-
-        def read(answer: Answer) -> datetime:
-            text = list_of(answer.body, "GetHoraServer")[0]["FECHA"]
-            return datetime.strptime(text, "%d/%m/%Y %H:%M").replace(tzinfo=CHILE).astimezone(UTC)
-
-        return await self._ask("GetHoraServer", {}, read)
+        return (await self._ask(_TIME, read_server_time)).value
 
     async def _ask(
         self,
-        endpoint: str,
-        fields: Mapping[str, object],
-        read: Callable[[Answer], T],
+        question: Question,
+        read: Callable[[bytes], T],
         on_failure: Callable[[SourceError], None] | None = None,
-    ) -> T:
+    ) -> Answer[T]:
         """Ask and read; again after transient failures: exponential backoff, full jitter, Retry-After obeyed."""
         attempt = 0
         while True:
             try:
-                return await self._attempt(endpoint, fields, read)
+                return await self._attempt(question, read)
             except (SourceUnavailable, SourceRefused, OddBody) as failure:
                 if on_failure is not None:
                     on_failure(failure)
                 wait_s = self._jitter(min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**attempt))
-                rest_s = failure.retry_after_s if isinstance(failure, SourceRefused | SourceUnavailable) else None
-                if attempt >= self._retries or (rest_s or 0) > LONG_REST.total_seconds():
+                rest_s = _rest_s(failure)
+                if attempt >= self._retries or rest_s > LONG_REST.total_seconds():
                     raise
-                wait_s = max(wait_s, rest_s or 0)
-                logger.bind(stage="capture", code=failure.code).debug(
-                    "{} attempt {}: {} Again in {:.1f} s.", endpoint, attempt + 1, failure.message, wait_s
-                )
+                wait_s = max(wait_s, rest_s)
+                logger.bind(stage="capture", code=failure.code).log(
+                    "INFO" if wait_s > LONG_WAIT_S else "DEBUG",
+                    "{}, attempt {}: {} Again in {:.1f} s.", question, attempt + 1, failure.message, wait_s,
+                )  # fmt: skip
             attempt += 1
             await self._clock.sleep(wait_s)
 
-    async def _attempt(self, endpoint: str, fields: Mapping[str, object], read: Callable[[Answer], T]) -> T:
+    async def _attempt(self, question: Question, read: Callable[[bytes], T]) -> Answer[T]:
         async with self._throttle.permit() as permit:
-            try:
-                self.requests += 1
-                timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if permit.probe else self._timeout_s
-                reply = await self._transport.post(endpoint, orjson.dumps(fields), timeout_s=timeout_s)
-                _check_status(endpoint, reply, self._clock.now())
-                received_at = self._clock.now()
-                result = _read(endpoint, read, Answer(reply.body, received_at))
-            except SourceError as error:
-                rest_s = error.retry_after_s if isinstance(error, SourceRefused | SourceUnavailable) else None
-                permit.outcome = Failure(error.code, error.message, rest_s or 0.0)
-                raise
-            permit.outcome = True
-            return result
+            if permit.probe is None or question == _TIME:
+                return await self._exchange(permit, question, read)
+            failure = await self._probe(permit)
+        if failure is not None:
+            # It is the source's, not this question's.
+            reopens_at = (await self._throttle.circuit()).reopens_at or self._clock.now()
+            raise CircuitOpen(f"The source still doesn't answer: {failure.message}", reopens_at=reopens_at) from failure
+        return await self._attempt(question, read)
+
+    async def _probe(self, permit: Permit) -> SourceError | None:
+        """Ask for an hour that was answered before, else for the time: the question at hand may be the bad one."""
+        try:
+            if self._answered is not None:
+                await self._exchange(permit, self._answered, classify)
+            else:
+                await self._exchange(permit, _TIME, read_server_time)
+        except SourceError as error:
+            return error
+        return None
+
+    async def _exchange(self, permit: Permit, question: Question, read: Callable[[bytes], T]) -> Answer[T]:
+        try:
+            self.requests += 1
+            timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if permit.probe else self._timeout_s
+            endpoint = question.endpoint
+            reply = await self._transport.post(endpoint, orjson.dumps(question.fields), timeout_s=timeout_s)
+            _check_status(endpoint, reply, self._clock.now())
+            answer = _read(endpoint, read, reply.body, self._clock.now())
+        except SourceError as error:
+            # A refusal is meant for this address, whatever was asked.
+            subject = None if isinstance(error, SourceRefused) else str(question)
+            permit.outcome = Failure(error.code, error.message, _rest_s(error), subject)
+            raise
+        permit.outcome = True
+        if endpoint == "GetPorFecha":
+            self._answered = question
+        return answer
 
 
 class OddBody(UnexpectedBody):
-    """An answer of `GetPorFecha` that is not JSON or fits no shape.
+    """An answer of `GetPorFecha` that is not JSON or fits no shape; `answer` holds it.
 
     It is asked for again like any failure: one odd cycle passes, a change of the source stays.
-
-    Attributes:
-        answer: The answer and its verdict.
     """
 
-    def __init__(self, answer: HourAnswer) -> None:
-        super().__init__(f"GetPorFecha answered with {answer.verdict.reason}.", body=answer.answer.body)
+    def __init__(self, answer: Answer[Classified]) -> None:
+        super().__init__(f"GetPorFecha answered with {answer.value.reason}.", body=answer.body)
         self.answer = answer
 
 
@@ -276,16 +251,37 @@ def user_agent(contact: str | None) -> str:
     return f"{PROJECT} contact: {contact}" if contact else PROJECT
 
 
-def _read(endpoint: str, read: Callable[[Answer], T], answer: Answer) -> T:
+def _read(endpoint: str, read: Callable[[bytes], T], body: bytes, received_at: datetime) -> Answer[T]:
+    start = body[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not start:
+        raise SourceUnavailable(f"{endpoint} answered 200 with an empty body.")
+    if start.startswith(b"<"):
+        raise SourceUnavailable(f"{endpoint} answered 200 with a page instead of data: {_title(start)}.")
     try:
-        return read(answer)
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        start = answer.body[:60].decode("utf-8", "replace")
+        answer = Answer(read(body), body, received_at)
+    except ValueError as error:
         raise UnexpectedBody(
-            f"{endpoint} answered in another form ({type(error).__name__}: {error}); it starts {start!r}.",
-            body=answer.body,
+            f"{endpoint} answered in another form: {error}; it starts {body[:60].decode('utf-8', 'replace')!r}.",
+            body=body,
             next_step="The source has changed: see docs/source.md.",
         ) from error
+    if isinstance(answer.value, Classified) and not answer.value.usable:
+        raise OddBody(answer)
+    return answer
+
+
+def _title(page: bytes) -> str:
+    small = page.lower()
+    begin = small.find(b">", small.find(b"<title")) + 1 if b"<title" in small else 0
+    end = small.find(b"</title", begin)
+    text = unescape(page[begin:end].decode("utf-8", "replace")) if 0 < begin < end else ""
+    words = "".join(char if char.isprintable() else " " for char in text).split()
+    return f'"{" ".join(words)[:_TITLE_CHARS]}"' if words else "it has no title"
+
+
+def _rest_s(error: SourceError) -> float:
+    named = error.retry_after_s if isinstance(error, SourceRefused | SourceUnavailable) else None
+    return named or 0.0
 
 
 def _check_status(endpoint: str, reply: Reply, now: datetime) -> None:
@@ -295,23 +291,14 @@ def _check_status(endpoint: str, reply: Reply, now: datetime) -> None:
     rest_s = retry_after_s(reply.retry_after, now)
     if status in {403, 429}:
         raise SourceRefused(f"{endpoint} answered {status}.", retry_after_s=rest_s)
-    if status >= 500 or status < 400:
+    # A redirect leads to a login or maintenance page, or to a network's own portal.
+    if is_transient_status(status) or status < 400:
         raise SourceUnavailable(f"{endpoint} answered {status}.", retry_after_s=rest_s)
     raise SourceError(f"{endpoint} answered {status}.", next_step="Check SEC_BASE_URL.")
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks to wait: a number, or an HTTP date.
-
-    Args:
-        header: The header's value.
-        now: The present instant.
-
-    Returns:
-        Seconds from now, 0 or more, at most a day; None without a readable header.
-    """
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  (rarely needed)
-
+    """Seconds that a Retry-After header (a number, or an HTTP date) asks to wait, 0 to a day; None if it says none."""
     if header is None:
         return None
     text = header.strip()
@@ -320,8 +307,8 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
     else:
         try:
             instant = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
         seconds = (instant - now).total_seconds()
-    return min(max(seconds, 0.0), 86_400.0)
+    return min(max(seconds, 0.0), LONGEST_REST.total_seconds())

@@ -15,7 +15,7 @@ import pytest
 from support.schedules import pause_schedules
 
 from deployments.cli.main import main
-from flows.many_months import backfill
+from flows.months import backfill
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.db import embedded
