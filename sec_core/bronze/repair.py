@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from loguru import logger
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze.ledger_rules import HourState, Origin, Outcome, fold_all
 from sec_core.bronze.record import capture_of, describe
+from sec_core.bronze.store import BodyName
 from sec_core.errors import StorageError
 from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from sec_core.bronze.journal import Journal
     from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
@@ -86,7 +90,7 @@ def rebuild(database: Database, store: BronzeStore, journal: Journal) -> dict[Mo
 
 def _complete(store: BronzeStore, journal: Journal, month: Month) -> list[Outcome]:
     """The month's journal, after adopting bodies that it does not name."""
-    outcomes = journal.read(month)
+    outcomes = _rightly_timed(journal.read(month))
     known = {outcome.capture.key for outcome in outcomes if outcome.capture is not None}
     adopted: list[Outcome] = []
     for name in store.bodies(month):
@@ -99,6 +103,31 @@ def _complete(store: BronzeStore, journal: Journal, month: Month) -> list[Outcom
         journal.append(month, adopted)
         logger.bind(stage="capture", month=str(month)).warning("{} bodies adopted that no line named", len(adopted))
     return outcomes + adopted
+
+
+def _rightly_timed(outcomes: list[Outcome]) -> list[Outcome]:
+    """Outcomes at the instants that their bodies' names tell: the wall hour asked for, by today's time zone data.
+
+    A journal that was written with old data has other instants there. What left no body (a failure, `[]` again) moves
+    as the nearest body does.
+    """
+    moved: dict[datetime, timedelta] = {}
+    for outcome in outcomes:
+        name = None if outcome.capture is None else BodyName.parse(outcome.capture.key)
+        if name is not None:
+            moved[outcome.hour] = name.hour - outcome.hour
+    if not any(moved.values()):
+        return outcomes
+    known = sorted(moved)
+
+    def right(outcome: Outcome) -> Outcome:
+        at = bisect_left(known, outcome.hour)
+        nearest = min(known[max(0, at - 1) : at + 1], key=lambda hour: abs(hour - outcome.hour))
+        hour = outcome.hour + moved[nearest]
+        capture = outcome.capture and replace(outcome.capture, hour=hour)
+        return replace(outcome, hour=hour, capture=capture)
+
+    return [right(outcome) for outcome in outcomes]
 
 
 def _revisions(outcomes: list[Outcome]) -> list[table.Revision]:

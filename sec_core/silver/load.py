@@ -14,6 +14,7 @@ import polars as pl
 
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
+from sec_core.db.zones import check_zones
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
@@ -128,6 +129,7 @@ def load_month(
             if plan.empty and tables.history(month).rules == rules:
                 return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING)
             connection.rollback()  # no transaction stays open while bodies are read
+            check_zones(database, month.start, month.end)
             observed = _observe(plan, bodies, settings, default_names() if names is None else names)
             tables.lock_month(month, alone=alone)
             history = tables.history(month)

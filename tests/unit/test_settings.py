@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -11,8 +12,10 @@ import yaml
 from deployments.stack.settings import StackSettings
 from sec_core.blobs.access import StoreAccess
 from sec_core.config import Settings, load_settings, private_folder
-from sec_core.environment import Environment
 from sec_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sec_core.environment import Environment
 
 PROJECT = Path(__file__).resolve().parents[2]
 CLASSES: tuple[type[Environment], ...] = (Settings, StackSettings, StoreAccess)
