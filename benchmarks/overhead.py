@@ -82,7 +82,7 @@ async def _month(settings: Settings, month: Month) -> float:
             SourceClient(settings, throttle, clock) as client,
         ):
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
-        load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
+        load_month(database, store.read_kept, month, settings, values=ledger)
         build_gold(database, settings, clock)
     return time.perf_counter() - begun
 
@@ -104,7 +104,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     seconds = []
     sizes = []
     with prefect_api(settings, Address.parse(address)):
-        from flows.many_months import rerun_month  # noqa: PLC0415  (imports Prefect)
+        from flows.months import rerun_month  # noqa: PLC0415  (imports Prefect)
 
         logging.disable(logging.WARNING)
         for month in months:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -17,30 +17,30 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from flows.report import IMPUTATION_TEXT
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
-from sec_core.hours import Month
-from tasks.progress import Step, listening
+from sec_core.health.verdict import Level
+from sec_core.hours import CHILE, Month
+from sec_core.usecases.progress import Step, listening
+from sec_core.usecases.reports import IMPUTATION_TEXT
+from tasks.runtime import adapters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from flows.report import SyncReport
-    from sec_core.blobs.place import Place
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.health.verdict import Verdict
+    from sec_core.usecases.gold import BuiltGold
+    from sec_core.usecases.monitor import MonitorReport
+    from sec_core.usecases.reports import SyncReport
 
 _SHOW_EVERY_S = 5
+_MARKS = {Level.GOOD: "✅ good", Level.WARN: "⚠️ look", Level.BAD: "❌ bad"}
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
-    """A table of a month's figures, one of the quality of its data, and the month as a calendar of hours.
-
-    Args:
-        report: The figures.
-        states: State of each hour of the month.
-    """
+    """A table of a month's figures, one of the quality of its data, and the month as a calendar of hours."""
     figures = report.model_dump(exclude={"imputed", "outputs", "notes"}) | report.outputs
     await acreate_table_artifact(
         key=f"month-{report.month}",
@@ -68,7 +68,7 @@ def quality_table(report: SyncReport) -> list[dict[str, str | int]]:
     return rows
 
 
-async def show_months(reports: Sequence[SyncReport]) -> None:
+async def show_months(reports: list[SyncReport]) -> None:
     """A table of several months, a line each; a single month has its own already."""
     if len(reports) == 1:
         return
@@ -80,56 +80,84 @@ async def show_months(reports: Sequence[SyncReport]) -> None:
     )
 
 
-async def show_report(page: Place) -> None:
+async def show_gold(built: BuiltGold) -> None:
     """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    page = adapters().settings.gold / built.outputs["report"]
     await acreate_link_artifact(key="report", link=page.as_uri(), link_text=str(page), description="The report page")
 
 
+def monitor_text(report: MonitorReport) -> str:
+    """A table of what the monitor found. Pure."""
+    under_way = report.open_hour.astimezone(CHILE) if report.open_hour else None
+    head = f"# The hour under way: {under_way:%Y-%m-%d %Hh} in Chile\n\n" if under_way else ""
+    figures = report.model_dump(exclude={"open_hour", "note"})
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {figure} |" for name, figure in figures.items())
+    return f"{head}| hours | |\n|---|---|\n{rows}\n"
+
+
+def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
+    """The checks as rows, and a title. Pure."""
+    rows = [
+        {"": _MARKS[check.level], "what": check.name, "found": check.text, "next": check.next_step}
+        for check in verdict.checks
+    ]
+    return rows, f"# Health: {_MARKS[verdict.level]}"
+
+
 @asynccontextmanager
-async def progress_of_capture(month: str, hours: int) -> AsyncIterator[None]:
-    """A bar that grows in the UI while the hours of a month are asked for.
-
-    Args:
-        month: The month as `YYYY-MM`.
-        hours: Hours to ask for; none, no bar.
-    """
-    if not hours:
-        yield
-        return
-    head = f"# {hours} hours of {month} to ask for"
-    artifact = await acreate_progress_artifact(progress=0, key=f"capture-{month}", description=head)
-    states: Counter[str] = Counter()
-
-    def count(step: Step) -> None:
-        if step.stage == "capture" and step.month == month and step.done:
-            states[step.label] += step.done
-
-    async def show() -> None:
-        text = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-        await _update(artifact, 100 * min(states.total() / hours, 1), f"{head}\n\n{text}")
+async def capture_bars() -> AsyncIterator[None]:
+    """A bar in the UI for each month that is requested inside the block; it grows as answers come in."""
+    bars, ended = _Bars(), asyncio.Event()
 
     async def keep_showing() -> None:
-        shown = 0
-        while True:
-            await asyncio.sleep(_SHOW_EVERY_S)
-            if states.total() > shown:
-                shown = states.total()
-                await show()
+        while not ended.is_set():
+            await bars.show()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _SHOW_EVERY_S)
+        await bars.show()
 
-    with listening(count):
+    with listening(bars.take):
         showing = asyncio.create_task(keep_showing())
         try:
             yield
         finally:
-            showing.cancel()
-            with suppress(asyncio.CancelledError):
-                await showing
-            await show()
+            ended.set()
+            await showing
 
 
-async def _update(artifact: UUID, percent: float, text: str) -> None:
-    try:
-        await aupdate_progress_artifact(artifact, percent, text)
-    except httpx.HTTPError as error:
-        # The hours matter, not the bar.
-        logger.bind(stage="capture").debug("the bar in the UI stands still: {error}", error=repr(error))
+class _Bars:
+    """A progress artifact for each month, with counts of what became of its hours."""
+
+    def __init__(self) -> None:
+        self._totals: dict[str, int] = {}
+        self._states: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._bars: dict[str, tuple[UUID, int]] = {}
+
+    def take(self, step: Step) -> None:
+        if step.stage != "capture":
+            return
+        states = self._states[step.month]
+        if step.total:
+            self._totals[step.month] = step.total + states.total()
+        if step.done:
+            states[step.label] += step.done
+
+    async def show(self) -> None:
+        for month, total in self._totals.items():
+            states = self._states[month]
+            bar, shown = self._bars.get(month, (None, -1))
+            done = states.total()
+            if done == shown:
+                continue
+            became = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+            percent, text = 100 * min(done / total, 1), f"# {total} hours of {month} to request\n\n{became}"
+            try:
+                if bar is None:
+                    bar = await acreate_progress_artifact(percent, key=f"capture-{month}", description=text)
+                else:
+                    await aupdate_progress_artifact(bar, percent, text)
+            except httpx.HTTPError as error:
+                # The hours matter, not the bar.
+                logger.bind(stage="capture").debug("A bar in the UI can't be drawn: {error}", error=repr(error))
+            else:
+                self._bars[month] = bar, done

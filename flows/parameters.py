@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import prefect.runtime
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from sec_core.clock import SystemClock
-from sec_core.hours import Month, past_or_present
-
-if TYPE_CHECKING:
-    from sec_core.clock import Clock
+from sec_core.usecases.months import month_or_last
 
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 
@@ -20,34 +16,10 @@ MonthText = Annotated[str, Field(pattern=MONTH_PATTERN, examples=["2024-08"], ti
 
 WaitForSource = Annotated[bool, Field(title="Wait for the source")]
 
-
-class Part(StrEnum):
-    """A part of the work on a month, as the form lists it."""
-
-    CAPTURE = "missing hours"
-    LOAD = "load"
-    GOLD = "gold"
-    PUBLISH = "publish"
-
-
-ALL_PARTS = list(Part)
-
-
-class Order(StrEnum):
-    """In which order months are worked through."""
-
-    NEWEST_FIRST = "newest first"
-    OLDEST_FIRST = "oldest first"
-
-
-def month_or_last(month: str | None, clock: Clock) -> Month:
-    """The month asked for, else the one before the present month in Chile.
-
-    Raises:
-        InputError: The source can have nothing of that month.
-    """
-    now = clock.now()
-    return past_or_present(Month.parse(month), now) if month else Month.of(now).shift(-1)
+# The form leaves a constant blank, and then refuses it as missing: a list of one choice can be chosen.
+AllFailed = Annotated[
+    Literal["all failed"], WithJsonSchema({"type": "string", "enum": ["all failed"], "title": "All that miss hours"})
+]
 
 
 def month_run_name() -> str:

@@ -50,6 +50,8 @@ class Settings(Environment):
     """Captured hours below the threshold that close an aggregated event."""
     event_max_gap_hours: int = Field(default=6, ge=0)
     """Hours without data in a row that an aggregated event outlives."""
+    estimate_max_gap_hours: int = Field(default=12, ge=1)
+    """Hours between two loaded ones over which estimates draw a straight line."""
     retention_days: int | None = Field(default=None, ge=30)
     """Days of observations kept in the database; older months move to the archive. None keeps all."""
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
@@ -145,6 +147,11 @@ class Settings(Environment):
     def prefect_dir(self) -> Path:
         """Prefect's home when no other is configured."""
         return self.state / "prefect"
+
+    @property
+    def results_dir(self) -> Path:
+        """Results of cached tasks."""
+        return self.prefect_dir / "results"
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -1,96 +1,74 @@
-"""What the tasks of one run share: settings and the adapters made from them.
-
-Tasks take plain parameters (a day, a month), so that Prefect can show and hash them. The adapters they work with are
-opened once a run and found here.
-"""
+"""What the tasks of one run share: adapters, found here since parameters must be plain for Prefect to show and hash."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.store import BronzeStore
-from sec_core.clock import Clock, SystemClock
-from sec_core.db.database import Database, open_database
-from sec_core.source.client import SourceClient
-from sec_core.source.throttle import Throttle
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
+from sec_core.config import load_settings
+from sec_core.log import setup_logging
+from sec_core.usecases.adapters import Adapters, open_adapters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
-    from sec_core.bronze.ledger_rules import Capture
+    from loguru import Message
+
+    from sec_core.clock import Clock
     from sec_core.config import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """The adapters of one run.
-
-    Attributes:
-        settings: Settings of the run.
-        database: The Silver database, migrated.
-        store: Bodies of Bronze.
-        ledger: States of hours.
-        client: The SEC's API, behind the limits and the circuit that all processes share.
-        clock: Tells the time and waits.
-    """
-
-    settings: Settings
-    database: Database
-    store: BronzeStore
-    ledger: Ledger
-    client: SourceClient
-    clock: Clock
-
-    def body(self, capture: Capture) -> bytes:
-        """Bytes of a capture, as the source sent them."""
-        return self.store.read(capture.key)
+_current: ContextVar[Adapters] = ContextVar("sec_adapters")
+_logging = {"ready": False}
 
 
-_current: ContextVar[Runtime] = ContextVar("sec_runtime")
-
-
-def runtime() -> Runtime:
-    """The adapters of the run that the caller belongs to.
-
-    Raises:
-        LookupError: Called outside `open_runtime`.
-    """
+def adapters() -> Adapters:
+    """The adapters of the run that the caller belongs to; LookupError outside `open_run`."""
     return _current.get()
 
 
-@asynccontextmanager
-async def open_runtime(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Runtime]:
-    """Open the adapters for a run and make them `runtime()`; a run inside a run shares those of the outer one.
+@contextmanager
+def open_run(settings: Settings | None = None, clock: Clock | None = None) -> Iterator[Adapters]:
+    """Open the adapters of a run and make them `adapters()`; a run inside a run shares those of the outer one.
 
     Args:
-        settings: Where everything is.
+        settings: Where everything is; those of the environment unless given.
         clock: Stands in for the machine's clock in tests.
-
-    Yields:
-        The adapters, valid inside the block.
     """
-    outer = _current.get(None)
-    if outer is not None:
+    if (outer := _current.get(None)) is not None:
         yield outer
         return
-    clock = clock or SystemClock()
-    database = open_database(settings)
+    settings = settings or load_settings()
+    ensure_logging(settings)
+    with open_adapters(settings, clock) as opened:
+        token = _current.set(opened)
+        try:
+            yield opened
+        finally:
+            _current.reset(token)
+
+
+def prefect_sink(message: Message) -> None:
+    """Write a loguru record to the log of the flow or task run under way; outside of any run, do nothing."""
+    record = message.record
     try:
-        store = BronzeStore(settings.bronze)
-        ledger = Ledger(database, store)
-        async with (
-            Throttle.open(database, settings, clock) as throttle,
-            SourceClient(settings, throttle, clock) as client,
-        ):
-            opened = Runtime(settings, database, store, ledger, client, clock)
-            token = _current.set(opened)
-            try:
-                yield opened
-            finally:
-                _current.reset(token)
-    finally:
-        database.dispose()
+        run_logger = get_run_logger()
+    except MissingContextError:
+        return
+    extra = record["extra"]
+    run_logger.log(record["level"].no, "[%s] %s%s", extra.get("stage", "run"), record["message"], extra.get("tail", ""))
+
+
+def ensure_logging(settings: Settings) -> None:
+    """Set logging up in a process that a worker started; keep what a command has set up already."""
+    if not _logging["ready"]:
+        setup_logging(settings.logs_dir, terminal=None, extra_sinks=(prefect_sink,))
+        _logging["ready"] = True
+
+
+def logging_is_set_up() -> None:
+    """Say that this process has its sinks, `prefect_sink` among them."""
+    _logging["ready"] = True

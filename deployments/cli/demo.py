@@ -5,20 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deployments.cli.app import app
-from deployments.cli.runs import run_month
+from deployments.cli.runs import sync_and_show
 from sec_core.errors import InputError
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
-    from flows.report import SyncReport
 
 DEMO_MONTH = "2025-08"
 _MARKER = ".sec-demo"
@@ -32,9 +26,9 @@ def demo(
     ),
 ) -> None:
     """A simulated storm month through the whole pipeline: offline, nothing of yours is touched."""
-    from sec_core.db import embedded  # noqa: PLC0415
-    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415
-    from sec_core.simulator.server import Simulator  # noqa: PLC0415
+    from sec_core.db import embedded
+    from sec_core.simulator.options import WorldOptions
+    from sec_core.simulator.server import Simulator
 
     place = folder.absolute()
     _clear(place)
@@ -43,7 +37,7 @@ def demo(
     try:
         with Simulator(world=WorldOptions.storm_month(month)) as source:
             _point_settings_at(place, source.url)
-            run_month(DEMO_MONTH, _sync)
+            sync_and_show(DEMO_MONTH, wait=False, prefect=True)
     finally:
         embedded.stop(place / "postgres")
     gold = folder / "gold"
@@ -55,15 +49,9 @@ def demo(
     typer.echo(f"  SEC_DATA_DIR={folder} sec status --month {DEMO_MONTH}  the month as a calendar of hours")
 
 
-def _sync() -> Coroutine[Any, Any, SyncReport]:
-    from flows.monthly_sync import monthly_sync  # noqa: PLC0415
-
-    return monthly_sync(month=DEMO_MONTH, wait_for_circuit=False)
-
-
 def _clear(place: Path) -> None:
     """Remove an earlier demo; refuse any other folder that holds something."""
-    from sec_core.db import embedded  # noqa: PLC0415
+    from sec_core.db import embedded
 
     if place.exists():
         if not (place / _MARKER).is_file() and any(place.iterdir()):

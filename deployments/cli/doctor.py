@@ -22,11 +22,11 @@ _STYLES = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "bo
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False) -> None:
     """Look at source, circuit, database, disk, captures, names, quarantine, publication; exit code 1 if any is bad."""
-    from deployments.stack.health import look_at_services  # noqa: PLC0415
-    from sec_core.clock import SystemClock  # noqa: PLC0415
-    from sec_core.health.facts import find_facts  # noqa: PLC0415
-    from sec_core.health.verdict import judge  # noqa: PLC0415
-    from sec_core.log import setup_logging  # noqa: PLC0415
+    from deployments.stack.health import look_at_services
+    from sec_core.clock import SystemClock
+    from sec_core.health.facts import find_facts
+    from sec_core.health.verdict import judge
+    from sec_core.log import setup_logging
 
     settings = load_settings()
     setup_logging(settings.logs_dir, level="WARNING")
@@ -49,9 +49,9 @@ def _as_json(verdict: Verdict) -> dict[str, object]:
 
 
 def _show(verdict: Verdict) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in verdict.checks:

@@ -10,11 +10,11 @@ import sys
 
 import typer
 
-from deployments.cli import bronze, demo, doctor, gold, months, runs, simulate, stack, status
+from deployments.cli import demo, doctor, keeping, runs, simulate, stack, status
 from deployments.cli.app import app
 from sec_core.errors import SecError
 
-__all__ = ["app", "bronze", "demo", "doctor", "gold", "main", "months", "run", "runs", "simulate", "stack", "status"]
+__all__ = ["app", "demo", "doctor", "keeping", "main", "run", "runs", "simulate", "stack", "status"]
 
 
 def run() -> None:

@@ -1,53 +1,122 @@
-"""Running a flow from the command line: logging, a Prefect API to record it in, and progress in the terminal."""
+"""How a command does its work: by calling a use case, or by running its flow where a stack records it."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from rich.console import Console
+import typer
 
-from deployments.stack.server import prefect_api, prepare_environment
-from sec_core.db.database import address_of
-from sec_core.log import setup_logging
+from sec_core.config import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+    from collections.abc import Callable, Coroutine, Iterator
 
     from loguru import Message
+    from rich.console import Console
 
     from sec_core.config import Settings
+    from sec_core.usecases.adapters import Adapters
 
 T = TypeVar("T")
 
+PrefectOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--prefect/--local", help="Run it in Prefect, or call it directly. Without: in Prefect if a stack is up."
+    ),
+]
 
-def run_flow(settings: Settings, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a flow to its end in this process.
+
+@contextmanager
+def opened() -> Iterator[Adapters]:
+    """Adapters for a command that needs no flow, with its log on standard error."""
+    from sec_core.log import setup_logging
+    from sec_core.usecases.adapters import open_adapters
+
+    settings = load_settings()
+    setup_logging(settings.logs_dir)
+    with open_adapters(settings) as adapters:
+        yield adapters
+
+
+def run(use_case: Callable[..., Coroutine[Any, Any, T]], flow: str, prefect: bool | None, **parameters: object) -> T:
+    """Do what a person asked for, with progress in the terminal.
 
     Args:
-        settings: Settings of the run.
-        make: Imports the flow and calls it. It is called when Prefect may be imported.
-
-    Returns:
-        What the flow returns.
+        use_case: Takes adapters and the parameters.
+        flow: Module and name of the flow that takes the same parameters, as `flows.months:load`.
+        prefect: Whether to run the flow; None if a stack that is up decides.
+        parameters: What the person chose.
 
     Raises:
-        SecError: As the flow raises it.
+        SecError: As the use case raises it.
     """
+    from rich.console import Console
+
+    from sec_core.log import setup_logging
+    from sec_core.usecases.adapters import open_adapters
+
+    settings = load_settings()
     console = Console(stderr=True)
+    if prefect or (prefect is None and _stack_is_up(settings)):
+        result: T = _run_flow(settings, console, flow, parameters)
+        return result
+    setup_logging(settings.logs_dir, terminal=_printer(console))
+    with open_adapters(settings) as adapters, _progress(console):
+        return asyncio.run(use_case(adapters, **parameters))
+
+
+def _stack_is_up(settings: Settings) -> bool:
+    # Nearly always there is none, and finding out properly costs a quarter of a second of imports.
+    if not os.environ.get("PREFECT_API_URL") and not settings.run_dir.exists():
+        return False
+    from deployments.stack.server import running_api
+
+    return bool(os.environ.get("PREFECT_API_URL")) or running_api(settings) is not None
+
+
+def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
+    from deployments.stack.server import prefect_api, prepare_environment
+
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     prepare_environment(settings)
+    own = not _stack_is_up(settings)
+    from sec_core.db.database import address_of
+
     with prefect_api(settings, address_of(settings)):
-        from deployments.cli.show import live_progress  # noqa: PLC0415 - imports Prefect
-        from tasks.run_log import logging_is_set_up, prefect_sink  # noqa: PLC0415
+        # Prefect reads its environment when it is imported.
+        from deployments.stack.limits import make_source_limit
+        from sec_core.log import setup_logging
+        from tasks.runtime import logging_is_set_up, prefect_sink
 
-        def to_console(message: Message) -> None:
-            console.print(str(message), end="", markup=False, highlight=False, soft_wrap=True)
-
-        setup_logging(settings.logs_dir, terminal=to_console, extra_sinks=(prefect_sink,))
+        setup_logging(settings.logs_dir, terminal=_printer(console), extra_sinks=(prefect_sink,))
         logging_is_set_up()
-        with live_progress(console):
-            return asyncio.run(make())
+        if own:
+            asyncio.run(make_source_limit(settings))
+        module, _, name = flow.partition(":")
+        with _progress(console):
+            return asyncio.run(getattr(importlib.import_module(module), name)(**parameters))
+
+
+def _printer(console: Console) -> Callable[[Message], None]:
+    def to_console(message: Message) -> None:
+        console.print(str(message), end="", markup=False, highlight=False, soft_wrap=True)
+
+    return to_console
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[None]:
+    """Live progress where somebody looks; in a pipe or file, nothing."""
+    if not console.is_terminal:
+        yield
+        return
+    from deployments.cli.show import live_progress
+
+    with live_progress(console):
+        yield

@@ -1,42 +1,45 @@
-"""Commands that run flows: the main job and its parts."""
+"""Commands that do the pipeline's work: the main job, its parts, and work on many months."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.app import app
+from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.hours import Month, past_or_present
+from sec_core.errors import IncompleteError, InputError
+from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from typing import Any
+    from collections.abc import Callable
 
-    from flows.report import SyncReport
+    from sec_core.usecases.reports import SyncReport
 
 MonthOption = Annotated[
     str | None, typer.Option("--month", metavar="YYYY-MM", help="The month; without it, the one before this.")
 ]
+FromOption = Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="The earliest month.")]
+ToOption = Annotated[str, typer.Option("--to", metavar="YYYY-MM", help="The latest month.")]
 WaitOption = Annotated[
     bool, typer.Option("--wait", help="If the source has to be left alone for a while, wait and go on by itself.")
+]
+NoWaitOption = Annotated[
+    bool, typer.Option("--no-wait", help="End when the source has to be left alone, instead of going on by itself.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @app.command()
-def sync(month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False) -> None:
+def sync(
+    month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
+) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-
-    def make() -> Coroutine[Any, Any, SyncReport]:
-        from flows.monthly_sync import monthly_sync  # noqa: PLC0415
-
-        return monthly_sync(month=month, wait_for_circuit=wait)
-
-    run_month(month, make, json=json)
+    sync_and_show(month, wait=wait, json=json, prefect=prefect)
 
 
 @app.command()
@@ -44,41 +47,31 @@ def capture(
     month: MonthOption = None,
     wait: WaitOption = False,
     force: Annotated[bool, typer.Option("--force", help="Ask for settled hours too.")] = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Ask the source for a month's hours that are not settled, and keep what it says."""
+    from sec_core.usecases.months import capture_month
 
-    def make() -> Coroutine[Any, Any, SyncReport]:
-        from flows.parts import capture as flow  # noqa: PLC0415
-
-        return flow(month=month, wait_for_circuit=wait, force=force)
-
-    run_month(month, make)
+    chosen = {"month": _checked(month), "wait_for_circuit": wait, "force": force}
+    _show_month(lambda: run(capture_month, "flows.months:capture", prefect, **chosen))
 
 
 @app.command()
-def load(month: MonthOption = None) -> None:
+def load(month: MonthOption = None, prefect: PrefectOption = None) -> None:
     """Bring PostgreSQL up to what Bronze holds of a month; the source is asked nothing."""
+    from sec_core.usecases.months import load_month
 
-    def make() -> Coroutine[Any, Any, SyncReport]:
-        from flows.parts import load as flow  # noqa: PLC0415
-
-        return flow(month=month)
-
-    run_month(month, make)
+    _show_month(lambda: run(load_month, "flows.months:load", prefect, month=_checked(month)))
 
 
 @app.command()
-def gold() -> None:
-    """Make Gold from what PostgreSQL holds: Parquet, payloads, local publication."""
-    from deployments.cli.running import run_flow  # noqa: PLC0415
+def gold(prefect: PrefectOption = None) -> None:
+    """Make Gold from what PostgreSQL holds: Parquet, payloads, the report page; nothing if it is up to date."""
+    from sec_core.usecases.gold import build_gold
 
-    def make() -> Coroutine[Any, Any, Any]:
-        from flows.parts import gold as flow  # noqa: PLC0415
-
-        return flow()
-
-    report = run_flow(load_settings(), make)
-    typer.echo(f"Gold holds {report.events:,} events; {len(report.payloads)} payloads lie in {report.folder}.")
+    built = run(build_gold, "flows.gold:gold", prefect)
+    place = load_settings().gold
+    typer.echo(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
 
 
 @app.command()
@@ -86,56 +79,137 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
-    from deployments.cli.running import run_flow  # noqa: PLC0415
+    from sec_core.usecases.steps import publish_gold
 
-    def make() -> Coroutine[Any, Any, Any]:
-        from flows.parts import publish as flow  # noqa: PLC0415
-
-        return flow(force=force)
-
-    typer.echo(run_flow(load_settings(), make).line())
+    typer.echo(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
 
 
-def run_month(
-    month: str | None, make: Callable[[], Coroutine[Any, Any, SyncReport]], *, json: bool = False
-) -> SyncReport:
-    """Run a flow about a month and show its report, also when the month stays incomplete.
+@app.command()
+def backfill(
+    first: FromOption,
+    last: ToOption,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the earliest month.")] = False,
+    no_wait: NoWaitOption = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """Capture and load many months, newest first. Stop it at any time; run again, it goes on where it was."""
+    from sec_core.usecases import months
 
-    Args:
-        month: What the person wrote; checked before anything starts.
-        make: Imports the flow and calls it.
-        json: Whether the report goes to standard output as JSON.
+    month_range(Month.parse(first), Month.parse(last))
+    order = months.Order.OLDEST_FIRST if oldest_first else months.Order.NEWEST_FIRST
+    chosen = {"first": first, "last": last, "order": order, "wait_for_circuit": not no_wait}
+    _show_months(lambda: run(months.backfill, "flows.months:backfill", prefect, **chosen))
 
-    Returns:
-        The report.
 
-    Raises:
-        MonthIncomplete: Some hours could not be had.
-        SecError: Something else that a person should know.
-    """
-    from deployments.cli.running import run_flow  # noqa: PLC0415
+@app.command()
+def rerun(
+    month: Annotated[
+        list[str] | None,
+        typer.Option("--month", metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours."),
+    ] = None,
+    no_wait: NoWaitOption = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """Mend months: ask only for what is missing or unsettled, then load, build and publish again."""
+    from sec_core.usecases import months
 
+    chosen = [_checked(text) for text in month or []] or months.ALL_FAILED
+    _show_months(
+        lambda: run(months.rerun, "flows.months:rerun_month", prefect, months=chosen, wait_for_circuit=not no_wait)
+    )
+
+
+@app.command()
+def reprocess(first: FromOption, last: ToOption, prefect: PrefectOption = None) -> None:
+    """Silver and Gold again from Bronze, asking the SEC nothing; bodies of a shape learned since leave quarantine."""
+    from sec_core.usecases import months
+
+    month_range(Month.parse(first), Month.parse(last))
+    _show_months(lambda: run(months.reprocess, "flows.months:reprocess", prefect, first=first, last=last))
+
+
+@app.command()
+def seia(
+    file: Annotated[Path, typer.Argument(help="The SEIA site's Excel export, or its older CSV.", dir_okay=False)],
+    prefect: PrefectOption = None,
+) -> None:
+    """Take in the list of electrical projects, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.usecases.gold import import_seia
+
+    found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
+    for row in found.rejected:
+        typer.echo(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
+    typer.echo(
+        f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
+        f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
+    )
+
+
+@app.command()
+def report(
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Where the report page is, which `sec gold` and every `sec sync` draw. From an object store, --open fetches it."""
+    from sec_core.blobs.open import open_blobs
+    from sec_core.usecases.gold import REPORT_PAGE
+
+    settings = load_settings()
+    blobs = open_blobs(settings.gold)
+    if not blobs.exists(REPORT_PAGE):
+        raise InputError("There is no report yet.", next_step="`sec gold` draws it from what PostgreSQL holds.")
+    typer.echo(str(settings.gold / REPORT_PAGE))
+    if show:
+        page = blobs.source(REPORT_PAGE)
+        if not isinstance(page, Path):
+            copy = settings.state / "report.html"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(page.read())
+            page = copy
+        typer.launch(page.as_uri())
+
+
+def sync_and_show(month: str | None, *, wait: bool, json: bool = False, prefect: bool | None) -> None:
+    """Run the main job and show its report, also when the month stays incomplete."""
+    from sec_core.usecases.months import sync_month
+
+    chosen = {"month": _checked(month), "wait_for_circuit": wait}
+    _show_month(lambda: run(sync_month, "flows.months:monthly_sync", prefect, **chosen), json=json)
+
+
+def _checked(month: str | None) -> str | None:
+    """The month as it was written, once it is known that the source can have it; before anything starts."""
     if month is not None:
         past_or_present(Month.parse(month), SystemClock().now())
+    return month
+
+
+def _show_month(work: Callable[[], SyncReport], *, json: bool = False) -> None:
     try:
-        report = run_flow(load_settings(), make)
-    except Exception as error:
-        partial = getattr(error, "report", None)
-        if partial is not None:
-            _show(partial, json=json)
+        described = work()
+    except IncompleteError as error:
+        _print_month(error.report, json=json)  # type: ignore[attr-defined] # that of a month's run carries it
         raise
-    _show(report, json=json)
-    return report
+    _print_month(described, json=json)
 
 
-def _show(report: SyncReport, *, json: bool) -> None:
+def _print_month(described: SyncReport, *, json: bool) -> None:
     if json:
-        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        sys.stdout.write(described.model_dump_json(indent=2) + "\n")
         return
-    from rich.console import Console  # noqa: PLC0415
+    from deployments.cli.show import print_month
 
-    from deployments.cli.show import result_table  # noqa: PLC0415
+    print_month(described)
 
-    Console().print(result_table(report))
+
+def _show_months(work: Callable[[], list[SyncReport]]) -> None:
+    from deployments.cli.show import print_months
+
+    try:
+        reports = work()
+    except IncompleteError as error:
+        print_months(error.reports)  # type: ignore[attr-defined] # that of a run over months carries them
+        raise
+    print_months(reports)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -20,20 +21,19 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from flows.report import IMPUTATION_TEXT
-from tasks.progress import Step, listening
+from sec_core.usecases.progress import Step, listening
+from sec_core.usecases.reports import IMPUTATION_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flows.report import SyncReport
+    from sec_core.usecases.reports import SyncReport
 
 STAGE_TEXT = {
     "universe": "customers by region",
     "capture": "asking the source",
     "load": "loading into PostgreSQL",
     "gold": "building Gold",
-    "report": "drawing the report",
     "months": "months",
     "publish": "publishing",
 }
@@ -41,7 +41,7 @@ STAGE_TEXT = {
 
 @contextmanager
 def live_progress(console: Console) -> Iterator[None]:
-    """Show the steps of the runs inside the block; in a pipe or file, show nothing."""
+    """Show the steps of the runs inside the block."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -51,7 +51,7 @@ def live_progress(console: Console) -> Iterator[None]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         board = _Board(progress)
         with listening(board.take):
             yield
@@ -83,7 +83,7 @@ class _Board:
         )
 
 
-def result_table(report: SyncReport) -> Table:
+def print_month(report: SyncReport) -> None:
     """The short table at the end of a month's run."""
     table = Table(title=f"Month {report.month}", show_header=False, title_justify="left", min_width=60)
     table.add_column("what", style="bold", no_wrap=True)
@@ -101,13 +101,20 @@ def result_table(report: SyncReport) -> Table:
     for rule, text in IMPUTATION_TEXT.items():
         table.add_row(f"  {text}", f"{report.imputed.get(rule, 0):,}")
     for name, place in report.outputs.items():
-        table.add_row(name, _near(place))
+        # A path as seen from here is shorter.
+        table.add_row(name, place.removeprefix(f"{Path.cwd()}{os.sep}"))
     for note in report.notes:
         table.add_row("note", note)
-    return table
+    Console().print(table)
 
 
-def _near(place: str) -> str:
-    """A path as seen from here, where that is shorter."""
-    here = f"{Path.cwd()}{os.sep}"
-    return place.removeprefix(here)
+def print_months(reports: list[SyncReport]) -> None:
+    """A line for each month."""
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    heads = ("month", "hours", "captured", "empty", "missing", "requests", "rows", "events")
+    for head in heads:
+        table.add_column(head, justify="left" if head == "month" else "right", no_wrap=True)
+    for report in reports:
+        figures = (getattr(report, "expected" if head == "hours" else head) for head in heads[1:])
+        table.add_row(report.month, *(f"{figure:,}" for figure in figures), style="bold" if report.missing else "")
+    Console().print(table)

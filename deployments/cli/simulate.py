@@ -52,11 +52,11 @@ def simulate(
     oversize, endless, nested, bad_utf8 and truncated, with conditions such as rate=0.1, attempts=1..2 or
     hours=2024-08-01T00..2024-08-01T05. Example: --fault status,rate=0.05,status=429,retry_after_s=2
     """
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from sec_core.simulator.faults import Ban, FaultOptions, FaultRule  # noqa: PLC0415
-    from sec_core.simulator.options import Revisions, Storm, WorldOptions  # noqa: PLC0415
-    from sec_core.simulator.server import SimulatorOptions, serve  # noqa: PLC0415
+    from sec_core.simulator.faults import Ban, FaultOptions, FaultRule
+    from sec_core.simulator.options import Revisions, Storm, WorldOptions
+    from sec_core.simulator.server import SimulatorOptions, serve
 
     world = {"seed": seed, "storms": tuple(Storm.in_month(Month.parse(month)) for month in storm or ())}
     try:

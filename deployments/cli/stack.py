@@ -19,9 +19,9 @@ def up(
     ] = False,
 ) -> None:
     """The local stack with the Prefect UI: PostgreSQL, Prefect, deployments, a worker. Ctrl-C or `sec down` ends it."""
-    from deployments.stack import supervisor as stack  # noqa: PLC0415
-    from deployments.stack.settings import load_stack_settings  # noqa: PLC0415
-    from sec_core.log import setup_logging  # noqa: PLC0415
+    from deployments.stack import supervisor as stack
+    from deployments.stack.settings import load_stack_settings
+    from sec_core.log import setup_logging
 
     settings, options = load_settings(), load_stack_settings()
     if detach:
@@ -39,7 +39,7 @@ def _say_ready(ui: str) -> None:
 @app.command()
 def down() -> None:
     """Stop what runs in the background for this data folder; data and history stay."""
-    from deployments.stack import supervisor as stack  # noqa: PLC0415
+    from deployments.stack import supervisor as stack
 
     stopped = stack.down(load_settings())
     typer.echo("Everything is stopped." if stopped else "Nothing was running.")
@@ -48,9 +48,9 @@ def down() -> None:
 @app.command()
 def deploy() -> None:
     """Bring the Prefect server of PREFECT_API_URL, or of `sec up`, to what the project says."""
-    from deployments.stack.apply import apply  # noqa: PLC0415
-    from deployments.stack.server import prepare_environment, running_api  # noqa: PLC0415
-    from deployments.stack.settings import load_stack_settings  # noqa: PLC0415
+    from deployments.stack.apply import apply
+    from deployments.stack.server import prepare_environment, running_api
+    from deployments.stack.settings import load_stack_settings
 
     settings = load_settings()
     prepare_environment(settings)
@@ -65,9 +65,9 @@ def deploy() -> None:
 @app.command()
 def worker() -> None:
     """A worker alone, for the Prefect server of PREFECT_API_URL; started again when it dies."""
-    from deployments.stack.settings import load_stack_settings  # noqa: PLC0415
-    from deployments.stack.worker import run_worker  # noqa: PLC0415
-    from sec_core.log import setup_logging  # noqa: PLC0415
+    from deployments.stack.settings import load_stack_settings
+    from deployments.stack.worker import run_worker
+    from sec_core.log import setup_logging
 
     settings = load_settings()
     setup_logging(settings.logs_dir)
@@ -77,7 +77,7 @@ def worker() -> None:
 @app.command(hidden=True)
 def alive() -> None:
     """Health check of a container: exit code 1 if its worker does not poll."""
-    from deployments.stack.worker import worker_is_alive  # noqa: PLC0415
+    from deployments.stack.worker import worker_is_alive
 
     if not worker_is_alive(load_settings()):
         typer.echo("The worker does not poll for runs.")
@@ -90,8 +90,8 @@ def server(
     port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="TCP port.")] = 4200,
 ) -> None:
     """A Prefect server alone, with its history in PostgreSQL; `sec up` brings one by itself."""
-    from deployments.stack.run_server import run_server  # noqa: PLC0415
-    from sec_core.log import setup_logging  # noqa: PLC0415
+    from deployments.stack.run_server import run_server
+    from sec_core.log import setup_logging
 
     settings = load_settings()
     setup_logging(settings.logs_dir)

@@ -31,21 +31,16 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Hours expected, captured, empty, failed and in quarantine: all months, or the hours of one."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from sec_core.bronze.ledger import Ledger  # noqa: PLC0415
-    from sec_core.clock import SystemClock  # noqa: PLC0415
-    from sec_core.db.database import open_database  # noqa: PLC0415
+    from sec_core.usecases.adapters import open_adapters
 
     chosen = Month.parse(month) if month else None
-    database = open_database(load_settings())
-    try:
-        ledger = Ledger(database)
+    with open_adapters(load_settings()) as adapters:
+        ledger = adapters.ledger
         months = [chosen] if chosen else ledger.months()
-        summaries = ledger.month_summary(months, SystemClock().now())
+        summaries = ledger.month_summary(months, adapters.clock.now())
         states = ledger.states(chosen) if chosen else {}
-    finally:
-        database.dispose()
     if json:
         answer: dict[str, object] = {"months": [_as_json(summary) for summary in summaries]}
         if chosen:
@@ -67,8 +62,8 @@ def _as_json(summary: MonthSummary) -> dict[str, object]:
 
 
 def _months_table(summaries: list[MonthSummary]) -> RenderableType:
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
 
     table = Table(
         title="Months (last asked: UTC)",
@@ -93,10 +88,10 @@ def _months_table(summaries: list[MonthSummary]) -> RenderableType:
 
 def _calendar(month: Month, states: Mapping[datetime, HourState]) -> RenderableType:
     """A line a day, a column for each hour of the Chile wall clock."""
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table
+    from rich.text import Text
 
-    from sec_core.bronze.calendar import MARKS, calendar_of, legend  # noqa: PLC0415
+    from sec_core.bronze.calendar import MARKS, calendar_of, legend
 
     title = f"Hours of {month}, Chile wall clock"
     table = Table(title=title, caption=legend(), title_justify="left", box=None, padding=(0, 0, 0, 1))

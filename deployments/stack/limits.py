@@ -2,6 +2,7 @@
 
 How often the source is asked is not decided here but by the throttle that all processes share
 (`sec_core.source.throttle`). Queues only keep heavy work from filling the machine while small, punctual work waits.
+The global limit on days that are requested at once shows who holds them.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
+from sec_core.usecases.capture import days_at_once
+from tasks.steps import SOURCE_LIMIT
+
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
+
+    from sec_core.config import Settings
 
 WORK_POOL = "residential"
 _POOL_TEXT = "Processes on the residential machine: the SEC drops requests from datacentres."
@@ -56,6 +63,14 @@ async def ensure_pool(client: PrefectClient) -> None:
         await client.update_work_pool(WORK_POOL, WorkPoolUpdate(description=_POOL_TEXT, base_job_template=template))
     for queue in QUEUES:
         await _ensure_queue(client, queue)
+
+
+async def make_source_limit(settings: Settings) -> None:
+    """Make the global concurrency limit whose slots day tasks hold, or bring it to what the settings say."""
+    runs = next(queue.limit for queue in QUEUES if queue.name == "months") or 1
+    async with get_client() as client:
+        limit = runs * days_at_once(settings.max_concurrency)
+        await client.upsert_global_concurrency_limit_by_name(SOURCE_LIMIT, limit)
 
 
 async def _ensure_queue(client: PrefectClient, queue: Queue) -> None:

@@ -61,6 +61,7 @@ def prepare_environment(settings: Settings) -> None:
     """
     defaults = {
         "PREFECT_HOME": str(settings.prefect_dir),
+        "PREFECT_LOCAL_STORAGE_PATH": str(settings.results_dir),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # Runs are forgotten after 90 days, events sooner: Prefect's own tables stay small.
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",

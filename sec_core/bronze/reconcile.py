@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.store import BronzeStore
     from sec_core.clock import Clock
-    from sec_core.source.client import SourceClient
+    from sec_core.source.client import NationalSeries, SourceClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,12 @@ class ReconcileReport:
     asked_again: int
     differing: dict[datetime, int]
     capture: CaptureReport
+
+
+def compare(series: NationalSeries, ledger: Ledger, now: datetime) -> dict[datetime, int]:
+    """Write the series' totals of closed hours into the ledger; gives hours whose rows sum to something else."""
+    totals = {hour: total for hour, total in series.totals.items() if hour < open_hour(now)}
+    return ledger.record_national(totals, series.answer.received_at)
 
 
 async def reconcile(
@@ -66,11 +72,10 @@ async def reconcile(
     series = await client.national_series()
     at = series.answer.received_at
     await asyncio.to_thread(store.put_answer, "Get", at, series.answer.body)
-    under_way = open_hour(clock.now())
-    totals = {hour: total for hour, total in series.totals.items() if hour < under_way}
-    rows = await asyncio.to_thread(ledger.rows, sorted(totals))
+    now = clock.now()
+    rows = await asyncio.to_thread(ledger.rows, sorted(hour for hour in series.totals if hour < open_hour(now)))
     compared = sum(row.value is not None for row in rows.values())
-    differing = await asyncio.to_thread(ledger.record_national, totals, at)
+    differing = await asyncio.to_thread(compare, series, ledger, now)
     capture = CaptureReport()
     if differing:
         logger.bind(stage="capture", code="national_difference").warning(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
 from support.browser import browser
 
+from deployments.stack.limits import make_source_limit
 from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
 from sec_core.config import Settings, load_settings
 from sec_core.db.address import Address
@@ -33,7 +40,13 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     try:
         wait_until_ready(process, url, log)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+        values = {
+            PREFECT_API_URL: url,
+            PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+            PREFECT_LOCAL_STORAGE_PATH: settings.results_dir,
+        }
+        with temporary_settings(values):
+            asyncio.run(make_source_limit(settings))
             yield url
             APILogWorker.drain_all(timeout=10)
     finally:

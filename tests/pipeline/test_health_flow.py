@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
-from flows.health import PipelineUnhealthy, health
+from flows.upkeep import PipelineUnhealthy, health
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator

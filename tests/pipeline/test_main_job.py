@@ -154,6 +154,6 @@ def test_runs_tasks_and_logs_are_visible_in_prefects_api(
     flow_run = {"flow_run_id": {"any_": [runs[0]["id"]]}}
     APILogWorker.drain_all(timeout=10)
     logs = httpx.post(f"{prefect_url}/logs/filter", json={"logs": flow_run}).raise_for_status().json()
-    assert any("[capture] 672 hours to ask for" in line["message"] for line in logs)
+    assert any("[capture] Requesting 672 hours" in line["message"] for line in logs)
     tasks = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}).json()
     assert {"capture 2025-02-26", "load 2025-02", "build Gold"} <= {task["name"] for task in tasks}

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from flows.monitor import MonitorReport, monitor
+from flows.upkeep import monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import HOUR
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-from tasks.runtime import open_runtime
+from sec_core.usecases.monitor import MonitorReport
+from tasks.runtime import open_run
 
 if TYPE_CHECKING:
     import pytest
@@ -42,7 +43,7 @@ class Hands:
 
 
 async def look(settings: Settings, clock: Hands) -> MonitorReport:
-    async with open_runtime(settings, clock):
+    with open_run(settings, clock):
         report = await monitor(closed_hours=2)
     assert isinstance(report, MonitorReport)
     return report

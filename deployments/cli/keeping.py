@@ -1,25 +1,16 @@
-"""Commands that keep Bronze: the ledger, the older dataset, cold storage, names."""
+"""Commands that keep what is there: the ledger, the older dataset, cold storage, retention, names."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from deployments.cli.app import app
-from sec_core.config import load_settings
+from deployments.cli.running import opened
 from sec_core.errors import IncompleteError
-from sec_core.hours import CHILE, Month
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
+from sec_core.hours import CHILE
 
 ledger_app = typer.Typer(help="The ledger of hours.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
@@ -28,9 +19,16 @@ app.add_typer(ledger_app, name="ledger")
 @ledger_app.command("rebuild")
 def ledger_rebuild() -> None:
     """Make the ledger anew from the files of Bronze."""
-    with _bronze(load_settings()) as (_, _, ledger):
-        hours = ledger.rebuild()
-    typer.echo(f"The ledger knows {sum(hours.values()):,} hours of {len(hours)} months.")
+    with opened() as adapters:
+        report = adapters.ledger.rebuild()
+    typer.echo(f"The ledger knows {sum(report.hours.values()):,} hours of {len(report.hours)} months.")
+    if report.moved:
+        typer.echo(
+            f"{report.moved:,} journal lines had instants of another time zone database and follow their wall clock "
+            "now: run `sec reprocess` for their months."
+        )
+    for problem in report.passed_over:
+        typer.echo(f"Passed over: {problem}", err=True)
 
 
 @app.command("import-legacy")
@@ -38,15 +36,15 @@ def import_legacy(
     file: Annotated[Path, typer.Argument(help="The older scraper's JSON, of all years or of one.", dir_okay=False)],
 ) -> None:
     """Take the team's older dataset into Bronze as detailed captures; stop it at any time and run it again."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
-    from sec_core.bronze.legacy import import_legacy as take_in  # noqa: PLC0415
+    from sec_core.bronze.legacy import import_legacy as take_in
 
     size = file.stat().st_size if file.is_file() else 0
-    with _bronze(load_settings()) as (_, _, ledger), Progress(console=Console(stderr=True)) as progress:
+    with opened() as adapters, Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("importing", total=size)
-        report = take_in(file, ledger, on_points=lambda _points, read: progress.update(bar, completed=read))
+        report = take_in(file, adapters.ledger, on_points=lambda _points, read: progress.update(bar, completed=read))
         progress.update(bar, completed=size)
     typer.echo(
         f"{report.points:,} points: {report.imported:,} imported with {report.rows:,} rows, "
@@ -73,24 +71,19 @@ def seal(
     ] = None,
 ) -> None:
     """Pack closed, complete months into one Parquet file each, verified before the loose files go."""
-    from sec_core.bronze.seal import may_seal, seal_month  # noqa: PLC0415
-    from sec_core.clock import SystemClock  # noqa: PLC0415
+    from sec_core.usecases.upkeep import seal_ready
 
-    now = SystemClock().now()
-    with _bronze(load_settings()) as (_, store, ledger):
-        months = (
-            [Month.parse(month)] if month else [each for each in ledger.months() if may_seal(each, ledger, now) is None]
-        )
-        for each in months:
-            report = seal_month(each, store=store, ledger=ledger, now=now)
-            if report is None:
-                typer.echo(f"{each}: nothing to pack.")
-            else:
-                typer.echo(
-                    f"{each}: {report.bodies:,} bodies in {report.sealed_bytes:,} bytes "
-                    f"({report.sealed_bytes / max(report.raw_bytes, 1):.1%} of what was received)."
-                )
-    if not months:
+    with opened() as adapters:
+        packed = seal_ready(adapters, month)
+    for each, report in packed.items():
+        if report is None:
+            typer.echo(f"{each}: nothing to pack.")
+        else:
+            typer.echo(
+                f"{each}: {report.bodies:,} bodies in {report.sealed_bytes:,} bytes "
+                f"({report.sealed_bytes / max(report.raw_bytes, 1):.1%} of what was received)."
+            )
+    if not packed:
         typer.echo("No month is closed, complete and settled yet.")
 
 
@@ -101,28 +94,29 @@ def retention(
     ] = None,
 ) -> None:
     """Move old observations from PostgreSQL to the archive, verified before they are dropped; events stay."""
-    from sec_core.silver.retention import apply_retention  # noqa: PLC0415
+    from sec_core.silver.retention import apply_retention
 
-    settings = load_settings()
-    with _bronze(settings) as (database, _, _):
-        report = apply_retention(database, settings, keep_days=days)
+    with opened() as adapters:
+        report = apply_retention(adapters.database, adapters.settings, keep_days=days)
     if report.kept_days is None:
         typer.echo("Everything is kept: SEC_RETENTION_DAYS is not set.")
     else:
-        typer.echo(f"{len(report.months)} months with {report.rows:,} observations moved to {settings.archive}.")
+        typer.echo(
+            f"{len(report.months)} months with {report.rows:,} observations moved to {adapters.settings.archive}."
+        )
 
 
 @app.command()
 def names() -> None:
     """Spellings that resolve to no comuna or company, with the nearest known name as a suggestion."""
-    from rich import box  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
 
-    from sec_core.silver.reports import unresolved_names  # noqa: PLC0415
+    from sec_core.silver.reports import unresolved_names
 
-    with _bronze(load_settings()) as (database, _, _):
-        found = unresolved_names(database)
+    with opened() as adapters:
+        found = unresolved_names(adapters.database)
     if not found:
         typer.echo("Every name resolves.")
         return
@@ -136,19 +130,3 @@ def names() -> None:
         table.add_row(*shown, seen, nearest)
     Console().print(table)
     typer.echo("Suggestions are never applied by themselves: add an alias in sec_core/reference, then `sec reprocess`.")
-
-
-@contextmanager
-def _bronze(settings: Settings) -> Iterator[tuple[Database, BronzeStore, Ledger]]:
-    from sec_core.bronze.ledger import Ledger  # noqa: PLC0415
-    from sec_core.bronze.store import BronzeStore  # noqa: PLC0415
-    from sec_core.db.database import open_database  # noqa: PLC0415
-    from sec_core.log import setup_logging  # noqa: PLC0415
-
-    setup_logging(settings.logs_dir)
-    database = open_database(settings)
-    try:
-        store = BronzeStore(settings.bronze)
-        yield database, store, Ledger(database, store)
-    finally:
-        database.dispose()

@@ -1,10 +1,22 @@
-"""What a run says at its end: figures for a person, for `--json` and for artifacts."""
+"""What a run of months reports: figures for a person, for `--json` and for artifacts."""
 
 from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
 from sec_core.errors import IncompleteError
+from sec_core.silver.reports import month_figures
+
+if TYPE_CHECKING:
+    from sec_core.bronze.capture import CaptureReport
+    from sec_core.gold.publish import PublishReport
+    from sec_core.hours import Month
+    from sec_core.silver.load import LoadReport
+    from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.gold import BuiltGold
 
 IMPUTATION_TEXT = {
     "clientes": "rows imputed: customers to 0",
@@ -17,27 +29,23 @@ IMPUTATION_TEXT = {
 
 
 class SyncReport(BaseModel):
-    """Outcome of one month's run.
+    """Figures of a whole month as it stands, and what one run did.
 
     Attributes:
         month: The month as `YYYY-MM`.
         expected: Hours of the month that have ended and can be asked for.
-        captured: Hours with data.
         empty: Hours for which the source says that it has no data.
-        failed: Hours that could not be had.
         quarantined: Hours whose only answers fit no known shape.
-        pending: Hours not asked for yet.
         requests: Requests that this run sent.
         revisions: Bodies kept by this run.
         rows: Rows of the month's captures that Silver holds.
-        observations: Observations that they became.
         customers: Sum of customers over the month's rows.
         events: Events with an hour in the month.
         events_begun: Those of them that begin in it, which Gold counts under this month.
         imputed: Rows (events for the cap) touched by each imputation rule.
         unresolved: Rows whose place or company did not resolve.
         loaded_hours: Hours that this run wrote to Silver.
-        outputs: Where the outputs lie, by name.
+        outputs: Where the outputs are, by name.
         notes: Lines that a reader should not miss.
     """
 
@@ -84,14 +92,55 @@ class MonthsIncomplete(IncompleteError):
 
     def __init__(self, reports: list[SyncReport]) -> None:
         missing = [report for report in reports if report.missing]
-        hours = sum(report.missing for report in missing)
+        names = [report.month for report in missing]
+        few = names if len(names) <= 6 else [*names[:6], "..."]
         super().__init__(
-            f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(_few(missing))}.",
+            f"{len(missing)} of {len(reports)} months miss {sum(report.missing for report in missing)} hours: "
+            f"{', '.join(few)}.",
             next_step="Run the same again: only these hours are asked for.",
         )
         self.reports = reports
 
 
-def _few(reports: list[SyncReport]) -> list[str]:
-    names = [report.month for report in reports[:6]]
-    return names if len(reports) <= len(names) else [*names, "..."]
+@dataclass(slots=True)
+class Work:
+    """What a run has done so far; parts that it did not do are empty."""
+
+    captured: CaptureReport | None = None
+    loaded: LoadReport | None = None
+    gold: BuiltGold | None = None
+    published: PublishReport | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
+    """Figures of the whole month as it stands, and what a run did."""
+    (summary,) = adapters.ledger.month_summary([month], adapters.clock.now())
+    figures = month_figures(adapters.database, month)
+    standing = asdict(summary) | asdict(figures)
+    report = SyncReport.model_validate(
+        {name: standing[name] for name in SyncReport.model_fields if name in standing}
+        | {
+            "month": str(month),
+            "unresolved": figures.unresolved_rows,
+            "requests": work.captured.requests if work.captured else 0,
+            "revisions": work.captured.captured if work.captured else 0,
+            "loaded_hours": work.loaded.hours_loaded if work.loaded else 0,
+            "outputs": {"bronze": str(adapters.settings.bronze), "silver": repr(adapters.database)},
+            "notes": [*work.notes],
+        }
+    )
+    if work.gold:
+        gold = adapters.settings.gold
+        report.outputs |= {what: str(gold / name) for what, name in work.gold.outputs.items()}
+    if summary.suspect:
+        report.notes.append(
+            f"{summary.suspect} hours look cut short at the source; they are asked for again for a week."
+        )
+    if summary.differing:
+        report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
+    if report.unresolved:
+        report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
+    if work.published:
+        report.notes.append(work.published.line())
+    return report

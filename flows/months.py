@@ -1,0 +1,154 @@
+"""Flows over months: the main job, its parts, and work on many months."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, cast
+
+from loguru import logger
+from prefect import flow
+from prefect.deployments import arun_deployment
+from prefect.flow_runs import wait_for_flow_run
+from pydantic import Field
+
+from flows.artifacts import capture_bars, show_gold, show_month, show_months
+from flows.parameters import AllFailed, MonthText, WaitForSource, month_run_name
+from sec_core.usecases import months as usecases
+from sec_core.usecases.months import ALL_PARTS, Order, Part
+from sec_core.usecases.reports import SyncReport
+from tasks.runtime import open_run
+from tasks.steps import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+
+    from prefect.client.schemas.objects import FlowRun
+
+    from sec_core.hours import Month
+
+RERUN_MONTH = "rerun-month/rerun-month"
+_STEPS = replace(STEPS, show_month=show_month, show_months=show_months, show_gold=show_gold)
+
+
+@flow(name="monthly-sync", flow_run_name=month_run_name, persist_result=False)
+async def monthly_sync(month: MonthText | None = None, wait_for_circuit: WaitForSource = True) -> SyncReport:
+    """Capture a month, load it, build Gold and publish it.
+
+    Only hours that are not settled are asked for, so running it again is cheap and mends what failed.
+
+    Args:
+        month: The month as YYYY-MM. Without one, the month before the present one in Chile.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+    """
+    with open_run() as run:
+        async with capture_bars():
+            return await usecases.sync_month(run, month, wait_for_circuit=wait_for_circuit, steps=_STEPS)
+
+
+@flow(name="capture", flow_run_name=month_run_name, persist_result=False)
+async def capture(
+    month: MonthText | None = None,
+    wait_for_circuit: WaitForSource = True,
+    force: Annotated[bool, Field(title="Ask for settled hours too")] = False,
+) -> SyncReport:
+    """Ask the source for the hours of a month that are not settled, and keep what it says.
+
+    Args:
+        month: The month as YYYY-MM. Without one, the month before the present one in Chile.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        force: Ask for every hour of the month again; what differs is kept as a new revision.
+    """
+    with open_run() as run:
+        async with capture_bars():
+            return await usecases.capture_month(
+                run, month, wait_for_circuit=wait_for_circuit, force=force, steps=_STEPS
+            )
+
+
+@flow(name="load", flow_run_name=month_run_name, persist_result=False)
+async def load(month: MonthText | None = None) -> SyncReport:
+    """Bring PostgreSQL up to what Bronze holds of a month; the source is asked nothing.
+
+    Args:
+        month: The month as YYYY-MM. Without one, the month before the present one in Chile.
+    """
+    with open_run() as run:
+        return await usecases.load_month(run, month, steps=_STEPS)
+
+
+@flow(name="backfill", flow_run_name="backfill {first} to {last}", persist_result=False)
+async def backfill(
+    first: MonthText,
+    last: MonthText,
+    order: Order = Order.NEWEST_FIRST,
+    wait_for_circuit: WaitForSource = True,
+    share: Annotated[bool, Field(title="Share among workers")] = False,
+) -> list[SyncReport]:
+    """Capture and load many months, then build and publish Gold once.
+
+    It can be stopped at any time: run again, it asks only for what is missing.
+
+    Args:
+        first: The earliest month as YYYY-MM.
+        last: The latest month as YYYY-MM.
+        order: Whether to begin with the newest month or the oldest.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        share: Make a run of `rerun-month` of each month, which any number of workers can take; needs deployments.
+            Otherwise this run works through them one after the other.
+    """
+    with open_run() as run:
+        if share:
+            months = usecases.in_order(first, last, order, run.clock)
+            await _share_out(months, wait_for_circuit=wait_for_circuit)
+            return await usecases.conclude(run, months, _STEPS)
+        async with capture_bars():
+            return await usecases.backfill(
+                run, first, last, order=order, wait_for_circuit=wait_for_circuit, steps=_STEPS
+            )
+
+
+@flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
+async def rerun_month(
+    months: MonthText | Annotated[list[MonthText], Field(min_length=1, title="Several months")] | AllFailed,
+    redo: Annotated[list[Part], Field(min_length=1)] = ALL_PARTS,
+    wait_for_circuit: WaitForSource = True,
+) -> list[SyncReport]:
+    """Mend months: ask only for what is missing or unsettled, load, build and publish again.
+
+    Args:
+        months: A month as YYYY-MM, a list of months, or "all failed" for every month that misses hours.
+        redo: What to do again.
+        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+    """
+    with open_run() as run:
+        async with capture_bars():
+            return await usecases.rerun(run, months, redo=redo, wait_for_circuit=wait_for_circuit, steps=_STEPS)
+
+
+@flow(name="reprocess", flow_run_name="reprocess {first} to {last}", persist_result=False)
+async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
+    """Make Silver and Gold again from Bronze, asking the source nothing.
+
+    Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
+    made again of all months that they were asked for in.
+
+    Args:
+        first: The earliest month as YYYY-MM.
+        last: The latest month as YYYY-MM.
+    """
+    with open_run() as run:
+        return await usecases.reprocess(run, first, last, steps=_STEPS)
+
+
+async def _share_out(months: Sequence[Month], *, wait_for_circuit: bool) -> None:
+    """Make a run of each month for whichever worker is free, and wait for all of them."""
+    parameters = {"redo": [Part.CAPTURE.value, Part.LOAD.value], "wait_for_circuit": wait_for_circuit}
+    started = [
+        await arun_deployment(RERUN_MONTH, parameters={**parameters, "months": str(month)}, timeout=0)
+        for month in months
+    ]
+    logger.bind(stage="run").info("Made runs of {count} months for the workers", count=len(started))
+    for month, started_run in zip(months, started, strict=True):
+        ended = await cast("Awaitable[FlowRun]", wait_for_flow_run(started_run.id, timeout=None, poll_interval=2))
+        state = ended.state.name if ended.state else "unknown"
+        logger.bind(stage="run", month=str(month)).info("The run of {} ended as {}", month, state)

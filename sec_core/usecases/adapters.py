@@ -1,0 +1,75 @@
+"""The adapters that all use cases work with, opened in one place."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.store import BronzeStore
+from sec_core.clock import Clock, SystemClock
+from sec_core.db.database import Database, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from sec_core.bronze.ledger_rules import Capture
+    from sec_core.config import Settings
+    from sec_core.source.client import SourceClient
+
+
+class Adapters:
+    """Adapters over one database and one data folder.
+
+    Attributes:
+        settings: Settings of the run.
+        database: The database, migrated.
+        clock: Tells the time and waits.
+        store: Bodies of Bronze.
+        ledger: States of hours.
+    """
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+        self.settings = settings
+        self.database = database
+        self.clock = clock
+        self.store = BronzeStore(settings.bronze)
+        self.ledger = Ledger(database, self.store)
+        self._client: SourceClient | None = None
+
+    def body(self, capture: Capture) -> bytes:
+        """Bytes of a capture, as the source sent them."""
+        return self.store.read_kept(capture)
+
+    @asynccontextmanager
+    async def source(self) -> AsyncIterator[SourceClient]:
+        """The SEC's API behind the shared limits and the circuit; a block inside another shares its client."""
+        from sec_core.source.client import SourceClient
+        from sec_core.source.throttle import Throttle
+
+        if self._client is not None:
+            yield self._client
+            return
+        async with (
+            Throttle.open(self.database, self.settings, self.clock) as throttle,
+            SourceClient(self.settings, throttle, self.clock) as client,
+        ):
+            self._client = client
+            try:
+                yield client
+            finally:
+                self._client = None
+
+
+@contextmanager
+def open_adapters(settings: Settings, clock: Clock | None = None) -> Iterator[Adapters]:
+    """Connect to the database and make the adapters; closed at the end of the block.
+
+    Raises:
+        DatabaseError: The database can't be reached, started or used.
+    """
+    database = open_database(settings)
+    try:
+        yield Adapters(settings, database, clock or SystemClock())
+    finally:
+        database.dispose()

@@ -1,0 +1,140 @@
+"""Asking the source for a month: which hours, a day at a time, waiting where the circuit is open."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
+from sec_core.bronze.reconcile import ReconcileReport, reconcile
+from sec_core.errors import CircuitOpen, SecError, SourceError, UnexpectedBody
+from sec_core.hours import CHILE, Month
+from sec_core.usecases.progress import Step, report
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from sec_core.bronze.ledger_rules import HourState
+    from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.steps import Steps
+
+_MARGIN = timedelta(seconds=1)
+
+
+async def capture_day(adapters: Adapters, day: date, hours: list[datetime]) -> CaptureReport:
+    """Ask the source for hours of one day in Chile and keep what it says; raises as `capture_hours` does."""
+
+    def tell(_hour: datetime, state: HourState) -> None:
+        report(Step(stage="capture", month=f"{day:%Y-%m}", done=1, label=state.value))
+
+    async with adapters.source() as client:
+        return await capture_hours(hours, client=client, ledger=adapters.ledger, clock=adapters.clock, on_hour=tell)
+
+
+async def capture_all(
+    adapters: Adapters, month: Month, steps: Steps, *, wait_for_circuit: bool, force: bool
+) -> CaptureReport:
+    """Ask for all hours of a month that are not settled; with `force` for the others too.
+
+    Args:
+        adapters: The adapters.
+        month: The month.
+        steps: Gives the step for a day.
+        wait_for_circuit: Wait until an open circuit lets a probe out, and go on then; else the work ends there.
+        force: Ask for settled hours too.
+
+    Raises:
+        CircuitOpen: The circuit is open and `wait_for_circuit` is off; what was captured is kept.
+        UnexpectedBody: The source's answers have changed.
+    """
+    total, began = CaptureReport(), adapters.clock.now()
+    await asyncio.to_thread(adapters.ledger.repair, month)
+    async with adapters.source() as client:
+        sent_before = client.requests
+        while True:
+            candidates = month.hours()
+            rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
+            hours = hours_to_ask(candidates, rows, adapters.clock.now(), force=force, asked_since=began)
+            report(Step(stage="capture", month=str(month), total=len(hours)))
+            logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))
+            try:
+                total += await _capture_days(hours, steps, adapters.settings.max_concurrency)
+            except CircuitOpen as error:
+                if not wait_for_circuit:
+                    raise
+                logger.bind(stage="capture", code=error.code, month=str(month)).warning(
+                    "The circuit is open; this run goes on by itself at {at:%Y-%m-%d %H:%M:%S} UTC", at=error.reopens_at
+                )
+                pause = max(error.reopens_at - adapters.clock.now(), timedelta()) + _MARGIN
+                await adapters.clock.sleep(pause.total_seconds())
+            else:
+                # The days' own counts overlap: they share one client.
+                return replace(total, requests=client.requests - sent_before)
+
+
+def days_at_once(max_concurrency: int) -> int:
+    """How many days a run works on at once: enough that the last hours of one day leave no request slot idle."""
+    return 1 + math.ceil(max_concurrency / 12)
+
+
+async def _capture_days(hours: list[datetime], steps: Steps, max_concurrency: int) -> CaptureReport:
+    days: dict[date, list[datetime]] = defaultdict(list)
+    for hour in hours:
+        days[hour.astimezone(CHILE).date()].append(hour)
+    at_once = asyncio.Semaphore(days_at_once(max_concurrency))
+    failures: list[SecError] = []
+
+    async def one(day: date) -> CaptureReport:
+        async with at_once:
+            if failures:
+                return CaptureReport()
+            try:
+                return await steps.capture_day(day, days[day])
+            except SecError as error:
+                failures.append(error)
+                return CaptureReport()
+
+    # Days under way end by themselves; those that wait don't begin after a failure. Their hours are for the next run.
+    reports = await asyncio.gather(*(one(day) for day in days))
+    if failures:
+        raise min(failures, key=_rank)
+    return sum(reports, CaptureReport())
+
+
+def _rank(failure: SecError) -> int:
+    """Which of several failures to raise: a changed source first, an open circuit, which follows from others, last."""
+    return 0 if isinstance(failure, UnexpectedBody) else 2 if isinstance(failure, CircuitOpen) else 1
+
+
+async def ask_besides(month: Month, steps: Steps) -> list[str]:
+    """Ask what belongs to a capture besides the hours: customers once a month, and the national series.
+
+    Returns:
+        Notes: a failure here costs no hour, and the next run asks again.
+    """
+    try:
+        await steps.refresh_customers()
+        await steps.reconcile(str(month))
+    except SourceError as error:
+        logger.bind(stage="capture", code=error.code).warning("Not all could be asked for: {error}", error=error)
+        return [f"Not all could be asked for besides the hours: {error}"]
+    return []
+
+
+async def reconcile_week(adapters: Adapters, month: str) -> ReconcileReport | None:
+    """Compare the captured hours of the last week with the national series; None if the month ended before it begins.
+
+    Raises:
+        SourceError: The source did not answer.
+    """
+    if Month.parse(month).end < adapters.clock.now() - NATIONAL_WINDOW:
+        return None
+    async with adapters.source() as client:
+        return await reconcile(client=client, store=adapters.store, ledger=adapters.ledger, clock=adapters.clock)

@@ -1,0 +1,280 @@
+"""The order of a run over one month or many: capture, load, Gold, publication. It is written here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from loguru import logger
+
+from sec_core.errors import SecError
+from sec_core.hours import Month, month_range, past_or_present
+from sec_core.usecases.progress import Step, report
+from sec_core.usecases.reports import MonthIncomplete, MonthsIncomplete, SyncReport, Work, describe_month
+from sec_core.usecases.steps import Steps, direct
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from sec_core.clock import Clock
+    from sec_core.usecases.adapters import Adapters
+
+
+class Part(StrEnum):
+    """A part of the work on a month, as the form lists it."""
+
+    CAPTURE = "missing hours"
+    LOAD = "load"
+    GOLD = "gold"
+    PUBLISH = "publish"
+
+
+ALL_PARTS = list(Part)
+ALL_FAILED: Literal["all failed"] = "all failed"
+_FINISH = (Part.GOLD, Part.PUBLISH)
+
+
+class Order(StrEnum):
+    """In which order months are worked through."""
+
+    NEWEST_FIRST = "newest first"
+    OLDEST_FIRST = "oldest first"
+
+
+def month_or_last(month: str | None, clock: Clock) -> Month:
+    """The month `YYYY-MM`, else the one before the present month in Chile; InputError if the source can't have it."""
+    now = clock.now()
+    return past_or_present(Month.parse(month), now) if month else Month.of(now).shift(-1)
+
+
+def in_order(first: str, last: str, order: Order, clock: Clock) -> list[Month]:
+    """The months of a range of `YYYY-MM`; InputError if the source can't have one of them."""
+    now = clock.now()
+    months = month_range(past_or_present(Month.parse(first), now), past_or_present(Month.parse(last), now))
+    return months if order is Order.OLDEST_FIRST else months[::-1]
+
+
+async def sync_month(
+    adapters: Adapters, month: str | None = None, *, wait_for_circuit: bool = False, steps: Steps | None = None
+) -> SyncReport:
+    """Capture a month, load it, build Gold and publish it. Only hours that are not settled are asked for.
+
+    Args:
+        adapters: The adapters.
+        month: The month as YYYY-MM; without one, the month before the present one in Chile.
+        wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
+        steps: The steps as the caller wants them taken; plain calls unless given.
+
+    Raises:
+        MonthIncomplete: Some hours could not be had; all others were captured, loaded and published.
+        SecError: Something else that a person should know; what was captured stays.
+    """
+    return await _one_month(adapters, month, ALL_PARTS, steps, wait_for_circuit=wait_for_circuit)
+
+
+async def capture_month(
+    adapters: Adapters,
+    month: str | None = None,
+    *,
+    wait_for_circuit: bool = False,
+    force: bool = False,
+    steps: Steps | None = None,
+) -> SyncReport:
+    """Ask for the hours of a month that are not settled, with `force` for all; otherwise as `sync_month`."""
+    parts = [Part.CAPTURE]
+    return await _one_month(adapters, month, parts, steps, wait_for_circuit=wait_for_circuit, force=force)
+
+
+async def load_month(adapters: Adapters, month: str | None = None, *, steps: Steps | None = None) -> SyncReport:
+    """Bring Silver up to what Bronze holds of a month; the source is asked nothing."""
+    return await _one_month(adapters, month, [Part.LOAD], steps)
+
+
+async def backfill(
+    adapters: Adapters,
+    first: str,
+    last: str,
+    *,
+    order: Order = Order.NEWEST_FIRST,
+    wait_for_circuit: bool = True,
+    steps: Steps | None = None,
+) -> list[SyncReport]:
+    """Capture and load a range of months, then build and publish Gold once; raises as `rerun` does."""
+    months = in_order(first, last, order, adapters.clock)
+    return await _many_months(adapters, months, ALL_PARTS, steps, wait_for_circuit=wait_for_circuit)
+
+
+async def rerun(
+    adapters: Adapters,
+    months: str | Sequence[str],
+    *,
+    redo: Collection[Part] = ALL_PARTS,
+    wait_for_circuit: bool = True,
+    steps: Steps | None = None,
+) -> list[SyncReport]:
+    """Mend months, asking only for what is missing or unsettled.
+
+    Args:
+        adapters: The adapters.
+        months: A month as YYYY-MM, several, or `ALL_FAILED` for all that miss hours.
+        redo: What to do again.
+        wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
+        steps: The steps as the caller wants them taken; plain calls unless given.
+
+    Raises:
+        MonthsIncomplete: Some hours could not be had; everything else was done.
+        SecError: Something else that a person should know; what was captured stays.
+    """
+    if months == ALL_FAILED:
+        chosen = await asyncio.to_thread(_incomplete, adapters)
+    else:
+        named = [months] if isinstance(months, str) else months
+        chosen = sorted({month_or_last(month, adapters.clock) for month in named})
+    return await _many_months(adapters, chosen, redo, steps, wait_for_circuit=wait_for_circuit)
+
+
+async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps | None = None) -> list[SyncReport]:
+    """Make Silver and Gold again from Bronze for a range of months, asking the source nothing.
+
+    Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
+    made again for all months that Bronze has them of.
+    """
+    from sec_core.silver.load import MONTHS_AT_ONCE
+    from sec_core.silver.universe import rebuild_universe
+
+    steps = steps or direct(adapters)
+    # The newest first: where the history ends is known then, and no event is opened only to be closed.
+    months = in_order(first, last, Order.NEWEST_FIRST, adapters.clock)
+    await asyncio.to_thread(rebuild_universe, adapters.database, adapters.store)
+    at_once = asyncio.Semaphore(MONTHS_AT_ONCE)
+    failures: list[SecError] = []
+
+    async def one(month: Month) -> SyncReport | None:
+        async with at_once:
+            if failures:
+                return None
+            try:
+                learned = await asyncio.to_thread(adapters.ledger.relearn, month.start, month.end)
+                work = Work(loaded=await steps.load_month(str(month), True))
+            except SecError as error:
+                failures.append(error)
+                return None
+            if learned:
+                work.notes.append(f"{learned} bodies left quarantine.")
+            return await asyncio.to_thread(describe_month, adapters, month, work)
+
+    reports = await asyncio.gather(*(one(month) for month in months))
+    if failures:
+        raise failures[0]
+    found = [each for each in reports if each is not None][::-1]
+    await finish(steps, Work(), _FINISH)
+    await steps.show_months(found)
+    return found
+
+
+async def conclude(adapters: Adapters, months: Sequence[Month], steps: Steps) -> list[SyncReport]:
+    """Build and publish Gold once after others have captured and loaded these months; raises as `rerun` does."""
+    reports = [await asyncio.to_thread(describe_month, adapters, month, Work()) for month in months]
+    await finish(steps, Work(), _FINISH)
+    return await _complete(reports, steps)
+
+
+async def finish(steps: Steps, work: Work, parts: Collection[Part]) -> None:
+    """Build Gold and publish it, as far as asked for: the last steps of a run, whatever the number of its months."""
+    if Part.GOLD in parts:
+        work.gold = await steps.build_gold()
+        await steps.show_gold(work.gold)
+    if Part.PUBLISH in parts:
+        work.published = await steps.publish(False)
+
+
+async def _one_month(
+    adapters: Adapters,
+    month: str | None,
+    parts: Collection[Part],
+    steps: Steps | None,
+    *,
+    wait_for_circuit: bool = False,
+    force: bool = False,
+) -> SyncReport:
+    steps = steps or direct(adapters)
+    chosen = month_or_last(month, adapters.clock)
+    work = await _work_on(adapters, chosen, parts, steps, wait_for_circuit=wait_for_circuit, force=force)
+    await finish(steps, work, parts)
+    described = await _describe(adapters, chosen, work, steps)
+    if described.missing and Part.CAPTURE in parts:
+        raise MonthIncomplete(described)
+    return described
+
+
+async def _many_months(
+    adapters: Adapters,
+    months: Sequence[Month],
+    parts: Collection[Part],
+    steps: Steps | None,
+    *,
+    wait_for_circuit: bool,
+) -> list[SyncReport]:
+    """Work on months in turn, finish once, and fail at the end if hours are missing."""
+    steps = steps or direct(adapters)
+    reports: list[SyncReport] = []
+    report(Step(stage="months", total=len(months)))
+    began = time.monotonic()
+    for number, month in enumerate(months, start=1):
+        work = await _work_on(adapters, month, parts, steps, wait_for_circuit=wait_for_circuit)
+        reports.append(await _describe(adapters, month, work, steps))
+        report(Step(stage="months", done=1))
+        left_s = (time.monotonic() - began) / number * (len(months) - number)
+        logger.bind(stage="run", month=str(month)).info(
+            "Month {} of {} is done; about {:.0f} minutes left", number, len(months), left_s / 60
+        )
+    await finish(steps, Work(), parts)
+    if Part.CAPTURE not in parts:
+        await steps.show_months(reports)
+        return reports
+    return await _complete(reports, steps)
+
+
+async def _complete(reports: list[SyncReport], steps: Steps) -> list[SyncReport]:
+    await steps.show_months(reports)
+    if any(each.missing for each in reports):
+        raise MonthsIncomplete(reports)
+    return reports
+
+
+async def _work_on(
+    adapters: Adapters,
+    month: Month,
+    parts: Collection[Part],
+    steps: Steps,
+    *,
+    wait_for_circuit: bool,
+    force: bool = False,
+) -> Work:
+    work = Work()
+    if Part.CAPTURE in parts:
+        from sec_core.usecases.capture import ask_besides, capture_all
+
+        async with adapters.source():
+            work.captured = await capture_all(adapters, month, steps, wait_for_circuit=wait_for_circuit, force=force)
+            work.notes += await ask_besides(month, steps)
+    if Part.LOAD in parts:
+        work.loaded = await steps.load_month(str(month), False)
+    return work
+
+
+async def _describe(adapters: Adapters, month: Month, work: Work, steps: Steps) -> SyncReport:
+    described = await asyncio.to_thread(describe_month, adapters, month, work)
+    await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
+    return described
+
+
+def _incomplete(adapters: Adapters) -> list[Month]:
+    """Months that the ledger knows and that miss hours, newest first."""
+    summaries = adapters.ledger.month_summary(adapters.ledger.months(), adapters.clock.now())
+    months = [summary.month for summary in summaries if not summary.complete]
+    if not months:
+        logger.bind(stage="run").info("No month misses an hour")
+    return sorted(months, reverse=True)

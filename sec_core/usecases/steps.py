@@ -1,0 +1,92 @@
+"""Steps of a run. Called directly they are plain functions; a flow passes the same steps as Prefect tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sec_core.hours import Month
+from sec_core.usecases.progress import Step, report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import date, datetime
+
+    from sec_core.bronze.capture import CaptureReport
+    from sec_core.bronze.ledger_rules import HourState
+    from sec_core.bronze.reconcile import ReconcileReport
+    from sec_core.gold.publish import PublishReport
+    from sec_core.silver.load import LoadReport
+    from sec_core.silver.universe import UniverseReport
+    from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.gold import BuiltGold
+    from sec_core.usecases.reports import SyncReport
+
+
+async def _show_nothing(*_shown: object) -> None:
+    """A command shows the report that it gets back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps of a run that its caller may retry, limit, cache or show; months are written `YYYY-MM`."""
+
+    capture_day: Callable[[date, list[datetime]], Awaitable[CaptureReport]]
+    reconcile: Callable[[str], Awaitable[ReconcileReport | None]]
+    refresh_customers: Callable[[], Awaitable[UniverseReport]]
+    load_month: Callable[[str, bool], Awaitable[LoadReport]]
+    build_gold: Callable[[], Awaitable[BuiltGold]]
+    publish: Callable[[bool], Awaitable[PublishReport]]
+    show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
+    show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
+    show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
+
+
+def direct(adapters: Adapters) -> Steps:
+    """The steps as plain calls, each imported when it is taken: a command starts at once."""
+
+    def step(module: str, name: str) -> Callable[..., Awaitable[Any]]:
+        def call(*arguments: object) -> Awaitable[Any]:
+            taken: Awaitable[Any] = getattr(import_module(f"sec_core.usecases.{module}"), name)(adapters, *arguments)
+            return taken
+
+        return call
+
+    return Steps(
+        capture_day=step("capture", "capture_day"),
+        reconcile=step("capture", "reconcile_week"),
+        refresh_customers=step("customers", "refresh_customers"),
+        load_month=step("steps", "load_month"),
+        build_gold=step("gold", "build_gold"),
+        publish=step("steps", "publish_gold"),
+    )
+
+
+async def load_month(adapters: Adapters, month: str, force: bool = False) -> LoadReport:
+    """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
+    from sec_core.silver.load import load_month as load
+
+    report(Step(stage="load", month=month, total=1))
+    loaded = await asyncio.to_thread(
+        load,
+        adapters.database,
+        adapters.body,
+        Month.parse(month),
+        adapters.settings,
+        values=adapters.ledger,
+        force=force,
+    )
+    report(Step(stage="load", month=month, done=1))
+    return loaded
+
+
+async def publish_gold(adapters: Adapters, force: bool = False) -> PublishReport:
+    """Send Gold to Supabase in one step, with `force` although a payload would lose much; nothing without a project."""
+    from sec_core.gold.publish import publish
+
+    report(Step(stage="publish", total=1))
+    published = await asyncio.to_thread(publish, adapters.settings, adapters.clock, force=force)
+    report(Step(stage="publish", done=1))
+    return published

@@ -1,0 +1,142 @@
+"""The steps of a run as Prefect tasks: each is retried, limited, cached or seen, and does what the use case does."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
+from prefect.runtime import task_run
+
+from sec_core.bronze.capture import CaptureReport
+from sec_core.bronze.reconcile import ReconcileReport
+from sec_core.errors import CircuitOpen, ConfigError, SecError
+from sec_core.gold.publish import PublishReport
+from sec_core.silver.load import LoadReport
+from sec_core.silver.universe import UniverseReport
+from sec_core.usecases import capture, customers, gold, monitor, steps
+from sec_core.usecases.gold import BuiltGold
+from sec_core.usecases.monitor import Watched
+from sec_core.usecases.steps import Steps
+from tasks.runtime import adapters
+
+if TYPE_CHECKING:
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
+
+SOURCE_LIMIT = "sec-source"
+"""Global concurrency limit of Prefect on days that are requested at once, over all runs; the stack makes it."""
+_LEASE_S = 60
+"""A killed holder's slot is free again after this."""
+
+
+async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task may succeed by itself: its error says so.
+
+    An open circuit is transient too, but it lasts half an hour: waiting for it is the use case's business.
+    """
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, SecError) and error.transient and not isinstance(error, CircuitOpen)
+
+
+def _parameter(_context: object, parameters: dict[str, Any]) -> str:
+    return f"{task_run.task_name}-{parameters['digest']}"
+
+
+# The ledger and Silver know better than a cache what is settled.
+_PLAIN: dict[str, Any] = {
+    "retry_condition_fn": worth_another_try, "cache_policy": NO_CACHE, "persist_result": False
+}  # fmt: skip
+
+
+@task(name="capture-day", task_run_name="capture {day}", retries=2, retry_delay_seconds=[20, 120], **_PLAIN)
+async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
+    """Ask the source for hours of one day in Chile and keep what it says, holding a slot of the limit on the source."""
+    try:
+        async with concurrency(
+            SOURCE_LIMIT, strict=True, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False
+        ):
+            return await capture.capture_day(adapters(), day, hours)
+    except ConcurrencySlotAcquisitionError as error:
+        raise ConfigError(
+            f"No slot of the limit {SOURCE_LIMIT} on the Prefect server: {error}.",
+            next_step="`sec deploy` makes the limit.",
+        ) from error
+
+
+@task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **_PLAIN)
+async def reconcile_week(month: str) -> ReconcileReport | None:
+    """Compare the captured hours of the last week with the source's national totals, if the month reaches into it."""
+    return await capture.reconcile_week(adapters(), month)
+
+
+@task(name="load-month", task_run_name="load {month}", retries=3, retry_delay_seconds=[5, 30, 120], **_PLAIN)
+async def load_month(month: str, force: bool = False) -> LoadReport:
+    """Bring Silver up to what Bronze holds of a month; it is one transaction."""
+    return await steps.load_month(adapters(), month, force)
+
+
+@task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)
+async def publish(force: bool = False) -> PublishReport:
+    """Send what `gold/` holds to Supabase in one step; without a project, say so and send nothing."""
+    return await steps.publish_gold(adapters(), force)
+
+
+@task(name="watch-hours", task_run_name="ask for the newest hours", cache_policy=NO_CACHE, persist_result=False)
+async def ask_newest(closed: int) -> Watched:
+    """Ask for the open hour and for those closed ones that may have changed; the next try comes in ten minutes."""
+    return await monitor.ask_newest(adapters(), closed)
+
+
+@task(name="load-hours", task_run_name="load the newest hours", retries=2, retry_delay_seconds=[2, 10], **_PLAIN)
+async def load_newest(hours: list[datetime]) -> list[LoadReport]:
+    """Bring Silver, and with it the views of the last 30 days, up to what was captured."""
+    return await monitor.load_newest(adapters(), hours)
+
+
+@task(
+    name="build-gold",
+    task_run_name="build Gold",
+    retries=2,
+    retry_delay_seconds=[5, 60],
+    retry_condition_fn=worth_another_try,
+    cache_key_fn=_parameter,
+    persist_result=True,
+)
+async def build_gold_from(digest: str) -> BuiltGold:  # noqa: ARG001 - the cache's key
+    """Make all of Gold with its page from what Silver holds."""
+    return await gold.build_gold(adapters())
+
+
+@task(
+    name="regional-customers",
+    task_run_name="customers by region",
+    retries=1,
+    retry_delay_seconds=60,
+    retry_condition_fn=worth_another_try,
+    cache_key_fn=_parameter,
+    persist_result=True,
+)
+async def refresh_customers_of(digest: str) -> UniverseReport:  # noqa: ARG001 - the cache's key
+    """Ask for the customers of each region and of the country, keep the answers, and cap events by them."""
+    return await customers.refresh_customers(adapters())
+
+
+async def build_gold() -> BuiltGold:
+    """Gold, from Prefect's cache where nothing that it is made from has changed and its files are all there."""
+    digest = await asyncio.to_thread(gold.gold_digest, adapters())
+    stands = await asyncio.to_thread(gold.standing_gold, adapters(), digest)
+    return await build_gold_from.with_options(refresh_cache=stands is None)(digest)
+
+
+async def refresh_customers() -> UniverseReport:
+    """The customers of the present month, from Prefect's cache where the database has them."""
+    digest = await asyncio.to_thread(customers.customers_digest, adapters())
+    known = await asyncio.to_thread(customers.known_customers, adapters())
+    return await refresh_customers_of.with_options(refresh_cache=known is None)(digest)
+
+
+STEPS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish)
