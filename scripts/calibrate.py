@@ -279,8 +279,9 @@ def report(rows: pl.DataFrame, years: pl.DataFrame) -> str:
     four = regions.filter(pl.col("patron").is_in(list(PATTERNS)))
     head = "months | inside | truth below | truth above | bias of the sum | half width / median error"
     sizes = summary(sized(rows.filter(pl.col("patron").is_in(list(PATTERNS)))), "tamano")
-    error, width, inside = years["desvio"].abs().to_numpy(), np.median(years["ancho"]), np.mean(years["dentro"])
-    ratio = np.median(np.abs(years["estimado"] / years["verdad"] - 1))
+    inside = years["dentro"].sum() / len(years)
+    error, width = np.abs(years["desvio"].to_numpy()), np.median(years["ancho"].to_numpy())
+    ratio = np.median(np.abs((years["estimado"] / years["verdad"] - 1).to_numpy()))
     country = [
         f"The country's year, seen every sixth hour: {inside:.0%} of years lie inside; the median error is",
         f"{np.median(error):.1%}, the largest {error.max():.1%}, the median half width {width:.1%}. The ratio of an",
