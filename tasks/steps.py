@@ -21,14 +21,13 @@ from sec_core.usecases import capture, customers, gold, monitor, steps
 from sec_core.usecases.gold import BuiltGold
 from sec_core.usecases.monitor import Watched
 from sec_core.usecases.steps import Steps
+from tasks.limits import SOURCE_LIMIT
 from tasks.runtime import adapters
 
 if TYPE_CHECKING:
     from prefect import Task
     from prefect.client.schemas.objects import State, TaskRun
 
-SOURCE_LIMIT = "sec-source"
-"""Global concurrency limit of Prefect on days that are requested at once, over all runs; the stack makes it."""
 _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 
