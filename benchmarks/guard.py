@@ -125,7 +125,7 @@ def load_calls(settings: Settings) -> float:
         ledger, store = load.bronze_of(settings, database)
 
         def work(month: Month) -> None:
-            load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
+            load_month(database, store.read_kept, month, settings, values=ledger)
 
         work(MONTHS[0])  # finds nothing to do, and has everything imported
         return _calls(lambda: work(MONTHS[-1]))
@@ -141,7 +141,7 @@ def load_ratio(settings: Settings) -> float:
         store = BronzeStore(settings.bronze)
         for month in MONTHS[1:]:
             values = Ledger(database).values(month.start, month.end)
-            decode([store.read(value.key) for value in values], Shape.DETAILED)
+            decode([store.read_kept(value) for value in values], Shape.DETAILED)
     return (loaded - begun) / (time.process_time() - loaded)
 
 

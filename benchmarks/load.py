@@ -89,7 +89,7 @@ def load_all(settings: Settings, months: Sequence[Month]) -> int:
         ledger, store = bronze_of(settings, database)
 
         def one(month: Month) -> int:
-            return load_month(database, lambda value: store.read(value.key), month, settings, values=ledger).rows
+            return load_month(database, store.read_kept, month, settings, values=ledger).rows
 
         return sum(pool.map(one, reversed(months)))
 
@@ -101,7 +101,7 @@ def load_each(settings: Settings, months: Sequence[Month]) -> list[float]:
         ledger, store = bronze_of(settings, database)
         for month in months:
             begun = time.perf_counter()
-            load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
+            load_month(database, store.read_kept, month, settings, values=ledger)
             seconds.append(time.perf_counter() - begun)
     return seconds
 
@@ -115,7 +115,7 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
         for month in months:
             values = ledger.values(month.start, month.end)
             begun = time.perf_counter()
-            bodies = [Snapshot(value.hour, value.shape, store.read(value.key)) for value in values if value.shape]
+            bodies = [Snapshot(value.hour, value.shape, store.read_kept(value)) for value in values if value.shape]
             read = time.perf_counter()
             rows = decode([body.body for body in bodies], Shape.DETAILED)
             decoded = time.perf_counter()
@@ -137,7 +137,7 @@ def rerun(settings: Settings, month: Month) -> float:
         ledger, store = bronze_of(settings, database)
         database.check()
         begun = time.perf_counter()
-        load_month(database, lambda value: store.read(value.key), month, settings, values=ledger, force=True)
+        load_month(database, store.read_kept, month, settings, values=ledger, force=True)
         return time.perf_counter() - begun
 
 
@@ -150,7 +150,7 @@ def one_hour(settings: Settings, month: Month, count: int) -> list[float]:
         for hour in history.hours_of(month)[-count:]:
             ledger.record([history.finding(world, hour, revision=1)])
             begun = time.perf_counter()
-            load_hours(database, lambda value: store.read(value.key), [hour], settings, values=ledger)
+            load_hours(database, store.read_kept, [hour], settings, values=ledger)
             seconds.append(time.perf_counter() - begun)
     return seconds
 

@@ -81,7 +81,7 @@ async def _month(settings: Settings, month: Month) -> float:
             SourceClient(settings, throttle, clock) as client,
         ):
             await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
-        load_month(database, lambda value: store.read(value.key), month, settings, values=ledger)
+        load_month(database, store.read_kept, month, settings, values=ledger)
         build_gold(database, settings, clock)
     return time.perf_counter() - begun
 

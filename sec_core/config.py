@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from sec_core.blobs.place import Place, StoreUrl, parse_place
+from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import ConfigError
 
 DEFAULT_DIR = Path("data")
 
 
-class Settings(BaseSettings):
-    """All settings of the pipeline. The environment name of a field is `SEC_` and the field's name in capitals.
+class Settings(Environment):
+    """All settings of the pipeline: `SEC_` and the field's name in capitals, unless the field says otherwise."""
 
-    Attributes:
-        base_url: Base address of the API, any server that speaks it.
-        data_dir: Where Bronze, Gold and the archive live: a folder, or `s3://bucket/prefix` in an object store.
-        state_dir: Folder of what must be on this machine (embedded PostgreSQL, logs, Prefect's home, what runs now);
-            None means `data_dir` where that is a folder, else `data`.
-        database_url: Any PostgreSQL 15 or later; None means the embedded one under `state_dir`.
-        max_concurrency: Requests in flight, for the whole machine.
-        max_rate: Requests a second, for the whole machine.
-        timeout_s: Seconds until a request counts as unanswered.
-        retries: How often a request is repeated after a transient failure.
-        circuit_failures: Failures in a row that open the circuit.
-        circuit_cooldown_s: Seconds that the circuit stays open.
-        contact: Address of a person, for the User-Agent.
-        event_threshold: Customers from which a comuna's hour belongs to an aggregated event.
-        event_close_hours: Captured hours below the threshold that close an aggregated event.
-        event_max_gap_hours: Hours without data in a row that an aggregated event outlives.
-        retention_days: Days of observations kept in the database; older months move to the archive. None keeps all.
-        supabase_url: Address of the Supabase project; None publishes locally only.
-        supabase_key: The project's service key.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="SEC_", env_file=".env", env_file_encoding="utf-8", extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="SEC_")
 
     base_url: HttpUrl = HttpUrl("https://apps.sec.cl/INTONLINEv1/ClientesAfectados/")
+    """Base address of the API, any server that speaks it."""
     data_dir: Path | StoreUrl = DEFAULT_DIR
+    """Where Bronze, Gold and the archive live: a folder, or `s3://bucket/prefix` in an object store."""
     state_dir: Path | None = None
+    """Folder of what must be on this machine (embedded PostgreSQL, logs, Prefect's home, what runs now); None means
+    `data_dir` where that is a folder, else `data`."""
     database_url: SecretStr | None = None
+    """Any PostgreSQL 15 or later; None means the embedded one under `state_dir`."""
     max_concurrency: int = Field(default=4, ge=1, le=200)
+    """Requests in flight, for the whole machine."""
     max_rate: float = Field(default=4, gt=0, le=10_000)
+    """Requests a second, for the whole machine."""
     timeout_s: float = Field(default=60, gt=0, le=600)
+    """Seconds until a request counts as unanswered."""
     retries: int = Field(default=4, ge=0, le=20)
+    """How often a request is repeated after a transient failure."""
     circuit_failures: int = Field(default=5, ge=1)
+    """Failures in a row that open the circuit."""
     circuit_cooldown_s: float = Field(default=1800, ge=0)
-    contact: str | None = None
+    """Seconds that the circuit stays open."""
+    contact: HeaderText | None = None
+    """Address of a person, for the User-Agent."""
     event_threshold: int = Field(default=100, ge=1)
+    """Customers from which a comuna's hour belongs to an aggregated event."""
     event_close_hours: int = Field(default=2, ge=1)
+    """Captured hours below the threshold that close an aggregated event."""
     event_max_gap_hours: int = Field(default=6, ge=0)
+    """Hours without data in a row that an aggregated event outlives."""
+    estimate_max_gap_hours: int = Field(default=12, ge=1)
+    """Hours between two loaded ones over which estimates draw a straight line."""
     retention_days: int | None = Field(default=None, ge=30)
+    """Days of observations kept in the database; older months move to the archive. None keeps all."""
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
-    supabase_key: SecretStr | None = Field(default=None, validation_alias="SUPABASE_KEY")
+    """Address of the Supabase project; None publishes locally only."""
+    supabase_key: HeaderSecret | None = Field(default=None, validation_alias="SUPABASE_KEY")
+    """The project's service key."""
 
     @field_validator("data_dir", mode="before")
     @classmethod
@@ -71,10 +71,11 @@ class Settings(BaseSettings):
             raise ValueError("this must be a folder of this machine")
         return value
 
-    @field_validator("state_dir", "database_url", "contact", "supabase_url", "supabase_key", mode="before")
-    @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    @model_validator(mode="after")
+    def _supabase_is_whole(self) -> Self:
+        if (self.supabase_url is None) != (self.supabase_key is None):
+            raise ValueError("SUPABASE_URL says where Gold is published and SUPABASE_KEY by whom: set both or neither")
+        return self
 
     @property
     def data(self) -> Place:
@@ -157,21 +158,29 @@ def load_settings(**overrides: object) -> Settings:
     """Read the settings, with overrides by field name.
 
     Raises:
-        ConfigError: A setting is malformed; the message names its environment variable.
+        ConfigError: A setting is malformed or contradicts another; the message names its environment variable.
+    """
+    return Settings.read(**overrides)
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder for this user alone, mode 0700, whoever made it before with another mode.
+
+    Raises:
+        ConfigError: It belongs to somebody else, or can't be made.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = "; ".join(f"{_env_name(str(item['loc'][0]))}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"Bad settings: {problems}.") from None
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "posix" and path.stat().st_mode & 0o077:
+            path.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be used: {error.strerror}.", next_step="Run as its owner, or choose another SEC_STATE_DIR."
+        ) from None
+    return path
 
 
 def _folder(place: Place) -> Path:
     if isinstance(place, StoreUrl):
         raise ConfigError(f"This needs a folder of this machine, and {place} is an object store.")
     return place
-
-
-def _env_name(field: str) -> str:
-    upper = field.upper()
-    return upper if upper.startswith(("SEC_", "SUPABASE_")) else f"SEC_{upper}"

@@ -48,6 +48,14 @@ class InputError(SecError):
     code = "input"
 
 
+def is_transient_status(status: int) -> bool:
+    """Whether an HTTP status may go away by itself, for all clients: 408, 425, 429, and all from 500 up.
+
+    Vendors use codes that no standard knows, such as 540 for a paused Supabase project.
+    """
+    return status in {408, 425, 429} or status >= 500
+
+
 # --- the source ---------------------------------------------------------------------------------------------
 
 

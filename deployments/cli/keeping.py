@@ -20,8 +20,15 @@ app.add_typer(ledger_app, name="ledger")
 def ledger_rebuild() -> None:
     """Make the ledger anew from the files of Bronze."""
     with opened() as adapters:
-        hours = adapters.ledger.rebuild()
-    typer.echo(f"The ledger knows {sum(hours.values()):,} hours of {len(hours)} months.")
+        report = adapters.ledger.rebuild()
+    typer.echo(f"The ledger knows {sum(report.hours.values()):,} hours of {len(report.hours)} months.")
+    if report.moved:
+        typer.echo(
+            f"{report.moved:,} journal lines had instants of another time zone database and follow their wall clock "
+            "now: run `sec reprocess` for their months."
+        )
+    for problem in report.passed_over:
+        typer.echo(f"Passed over: {problem}", err=True)
 
 
 @app.command("import-legacy")

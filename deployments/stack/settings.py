@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from deployments.stack.mail import addresses, sender_url
-from sec_core.errors import ConfigError
+from sec_core.environment import Environment, HeaderSecret
 
 
-class StackSettings(BaseSettings):
-    """Settings of the local stack. The environment name of a field is `SEC_` and the field's name in capitals.
+class StackSettings(Environment):
+    """Settings of the local stack. The environment name of a field is `SEC_` and the field's name in capitals."""
 
-    Attributes:
-        ui_port: TCP port of the Prefect UI and API on 127.0.0.1; another free one is taken where it is in use.
-        prefect_auth: `user:password` that the Prefect API and UI ask for; None lets every local user in.
-        notify_url: Webhook that is told of failed runs and of a stale pipeline; None tells nobody.
-        notify_email: E-mail addresses, with commas, that are told the same; None tells nobody by mail.
-        smtp_url: The mail server for it, `smtps://user:password@host` (see `deployments.stack.mail`).
-        worker_limit: Flow runs at once on one worker.
-        prefect_database_url: Where Prefect's own tables are: another database, or `schema` for a schema of ours; None
-            means a database `<ours>_prefect` beside ours.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="SEC_", env_file=".env", env_file_encoding="utf-8", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SEC_")
 
     ui_port: int = Field(default=4200, ge=1, le=65_535)
-    prefect_auth: SecretStr | None = None
+    """TCP port of the Prefect UI and API on 127.0.0.1; another free one is taken where it is in use."""
+    prefect_auth: HeaderSecret | None = None
+    """`user:password` that the Prefect API and UI ask for; None lets every local user in."""
     notify_url: SecretStr | None = None
+    """Webhook that is told of failed runs and of a stale pipeline; None tells nobody."""
     notify_email: str | None = None
+    """E-mail addresses, with commas, that are told the same; None tells nobody by mail."""
     smtp_url: SecretStr | None = Field(default=None, validate_default=True)
+    """The mail server for it, `smtps://user:password@host` (see `deployments.stack.mail`)."""
     worker_limit: int = Field(default=6, ge=1, le=100)
+    """Flow runs at once on one worker."""
     prefect_database_url: SecretStr | None = None
-
-    @field_validator("prefect_auth", "notify_url", "notify_email", "smtp_url", "prefect_database_url", mode="before")
-    @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
+    """Where Prefect's own tables are: another database, or `schema` for a schema of ours; None means a database
+    `<ours>_prefect` beside ours."""
 
     @field_validator("prefect_auth")
     @classmethod
@@ -83,8 +75,4 @@ def load_stack_settings(**overrides: object) -> StackSettings:
     Raises:
         ConfigError: A setting is malformed; the message names its environment variable.
     """
-    try:
-        return StackSettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        problems = "; ".join(f"SEC_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"Bad settings: {problems}.") from None
+    return StackSettings.read(**overrides)

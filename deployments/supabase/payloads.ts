@@ -102,6 +102,14 @@ export interface MetaRow {
   denominadores: Denominator[];
   /** Sizes. */
   totales: Totals;
+  /** Mix of forms behind the sums of what was seen. */
+  mezcla: ShapeMix;
+  /** What began before anything of its month was seen. */
+  fuera_de_ventana: Outside;
+  /** Version of the method; docs/definitions.md says what changed with each. */
+  version_metodo: string;
+  /** Version of the code. */
+  version: string;
   /** The source's name. */
   fuente: string;
   /** The source's address. */
@@ -110,6 +118,12 @@ export interface MetaRow {
   cita: string;
   /** Terms. */
   licencia: string;
+}
+
+/** Events that begin in a month without a loaded hour: they stand in no month of `time_series`. */
+export interface Outside {
+  eventos: number;
+  clientes: number;
 }
 
 /** One region. */
@@ -168,6 +182,12 @@ export interface ReliabilityRow {
   etiqueta: string;
 }
 
+/** Loaded hours of the whole history by form: sums over both forms count what was seen in different ways. */
+export interface ShapeMix {
+  detalladas: number;
+  agregadas: number;
+}
+
 /** Loaded hours of a month by shape. Only the detailed shape names companies and start dates. */
 export interface ShapeMonth {
   mes: string;
@@ -175,11 +195,12 @@ export interface ShapeMonth {
   agregadas: number;
 }
 
-/** The settings that decide what an aggregated event is, and what counts as covered. */
+/** The settings that decide what an aggregated event is, what is interpolated, and what counts as covered. */
 export interface Thresholds {
   umbral_evento: number;
   horas_cierre: number;
   horas_sin_datos_max: number;
+  horas_interpoladas_max: number;
   cobertura_minima: number;
 }
 

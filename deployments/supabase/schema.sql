@@ -10,10 +10,38 @@ create table if not exists public.dashboard_stats (
     updated_at timestamptz not null default now()
 );
 comment on table public.dashboard_stats is
-    'Payloads of the dashboard. All rows of a publication are written by one statement and carry the same updated_at.';
+    'Payloads that the public dashboard reads; its pages load the whole table. Written by publicar() alone, so that all rows of a publication carry the same updated_at.';
 comment on column public.dashboard_stats.id is 'Name of the payload, for example market_map.';
 comment on column public.dashboard_stats.data is 'A JSON list of objects; keys and types in payloads.schema.json.';
 comment on column public.dashboard_stats.updated_at is 'When it was published.';
+
+create table if not exists public.estadisticas (
+    id         text primary key,
+    data       jsonb not null,
+    updated_at timestamptz not null default now()
+);
+comment on table public.estadisticas is
+    'All other payloads, of the same form and of the same publication.';
+comment on column public.estadisticas.id is 'Name of the payload, for example reliability.';
+comment on column public.estadisticas.data is 'A JSON list of objects; keys and types in payloads.schema.json.';
+comment on column public.estadisticas.updated_at is 'When it was published.';
+
+-- One call is one transaction: no reader sees half of a publication.
+create or replace function public.publicar(panel jsonb, otras jsonb, publicado timestamptz) returns integer
+    language sql security invoker set search_path = ''
+as $$
+    -- Payloads that were the dashboard's in earlier versions.
+    delete from public.dashboard_stats where id in (select jsonb_object_keys(otras));
+    insert into public.dashboard_stats (id, data, updated_at)
+        select key, value, publicado from jsonb_each(panel)
+        on conflict (id) do update set data = excluded.data, updated_at = excluded.updated_at;
+    insert into public.estadisticas (id, data, updated_at)
+        select key, value, publicado from jsonb_each(otras)
+        on conflict (id) do update set data = excluded.data, updated_at = excluded.updated_at;
+    select count(*)::integer from (select jsonb_object_keys(panel || otras)) as payloads;
+$$;
+comment on function public.publicar(jsonb, jsonb, timestamptz) is
+    'Writes a publication: objects of payloads by id, the dashboard''s and the others, and its time. Returns how many.';
 
 -- Events of the last 30 days ----------------------------------------------------------------------------------------
 
@@ -88,6 +116,7 @@ comment on view public.v_recientes_por_hora is
 -- Rights: public read, no public write ------------------------------------------------------------------------------
 
 alter table public.dashboard_stats enable row level security;
+alter table public.estadisticas enable row level security;
 alter table public.interrupciones_recientes enable row level security;
 
 do $$
@@ -95,7 +124,7 @@ declare
     name   text;
     reader text;
 begin
-    foreach name in array array['dashboard_stats', 'interrupciones_recientes'] loop
+    foreach name in array array['dashboard_stats', 'estadisticas', 'interrupciones_recientes'] loop
         if not exists (
             select from pg_policies where schemaname = 'public' and tablename = name and policyname = 'public read'
         ) then
@@ -103,7 +132,7 @@ begin
         end if;
     end loop;
     foreach name in array array[
-        'dashboard_stats', 'interrupciones_recientes', 'v_recientes_por_region', 'v_recientes_por_hora'
+        'dashboard_stats', 'estadisticas', 'interrupciones_recientes', 'v_recientes_por_region', 'v_recientes_por_hora'
     ] loop
         -- A new Supabase table comes with all rights for everybody.
         foreach reader in array array['anon', 'authenticated'] loop
@@ -116,6 +145,10 @@ begin
         end loop;
         execute format('grant select, insert, update, delete on public.%I to service_role', name);
     end loop;
+    if has_function_privilege('anon', 'public.publicar(jsonb, jsonb, timestamptz)', 'EXECUTE') then
+        revoke all on function public.publicar(jsonb, jsonb, timestamptz) from public, anon, authenticated;
+    end if;
+    grant execute on function public.publicar(jsonb, jsonb, timestamptz) to service_role;
 end
 $$;
 

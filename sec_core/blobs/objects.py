@@ -20,11 +20,11 @@ from obstore.store import S3Store
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.access import load_access
+from sec_core.blobs.access import StoreAccess
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.place import width
-from sec_core.errors import StorageError, StorageUnavailable
+from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,7 +38,9 @@ _PAUSE_S: Final = 0.05
 _TIMEOUT: Final = timedelta(seconds=60)
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]+)</Code>")
-_WORTH_ANOTHER_TRY: Final = ("408", "409", "425", "429")
+_CONFLICT: Final = 409
+"""S3 answers it to writes that meet; the same write succeeds a moment later."""
+
 _REFUSED: Final = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
     "write and delete there."
@@ -54,7 +56,7 @@ class ObjectBlobs(Blobs):
 
     def __init__(self, place: StoreUrl) -> None:
         self._place = place
-        access = load_access()
+        access = StoreAccess.read()
         with self._translated():
             self._store = _connect(str(place), access.unencrypted, tuple(access.config().items()))
 
@@ -216,7 +218,7 @@ class ObjectBlobs(Blobs):
             return StorageError(f"The object store sends {what} elsewhere.", next_step="Check AWS_REGION.")
         if status is None:
             return StorageUnavailable(f"The object store did not answer about {what}.", next_step=_NO_ANSWER)
-        if status[1].startswith("4") and status[1] not in _WORTH_ANOTHER_TRY:
+        if status[1].startswith("4") and not (is_transient_status(int(status[1])) or int(status[1]) == _CONFLICT):
             return StorageError(f"The object store refuses {what} with {status[1]}{name}.", next_step=_REFUSED)
         return StorageUnavailable(f"The object store answered {status[1]}{name} about {what}.")
 

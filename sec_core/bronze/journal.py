@@ -2,27 +2,90 @@
 
 In a folder a log is a file, `journal/2024-08.jsonl`; in an object store it is parts below `journal/2024-08/`.
 
-Lines *begin* with a line break, so that a line torn by a kill can't swallow the next one; a torn line is passed over
-when reading (its body, if it was kept, is found again among the files).
+Lines *begin* with a line break, so that a line torn by a kill can't swallow the next one. What is read is trusted only
+once it fits `_Line`: other lines, torn ones among them, are passed over, counted and named.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Final
 
-import orjson
+import msgspec
 
-from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result
-from sec_core.hours import Month
-from sec_core.source.shapes import Shape
+from sec_core.blobs import parts
+from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result, clean
+from sec_core.bronze.store import BodyName
+from sec_core.hours import CHILE, Month, from_wall
+from sec_core.source.shapes import Shape  # noqa: TC001  (read by msgspec)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sec_core.blobs.model import Blobs
 
 _FOLDER: Final = "journal/"
+_NAME: Final = re.compile(rf"{_FOLDER}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))(\.jsonl|/(?P<part>[^/]+))")
+_NAMED: Final = 5
+
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_Customers = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Wall = Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}$")]
+_Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """A line as it is written; `reloj` is the hour by the Chile wall clock, which outlives changes of time zones."""
+
+    hora: _Instant
+    en: _Instant
+    resultado: Result
+    consulta: bool
+    reloj: _Wall | None = None
+    codigo_error: str | None = None
+    error: str | None = None
+    sospechosa: bool = False
+    reconocida: bool = False
+    total_nacional: _Customers | None = None
+    clave: str | None = None
+    capturado_en: _Instant | None = None
+    origen: Origin | None = None
+    sha256: _Digest | None = None
+    bytes: _Count | None = None
+    n_filas: _Count | None = None
+    clientes: _Customers | None = None
+    forma: Shape | None = None
+
+
+_DECODER: Final = msgspec.json.Decoder(_Line)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthJournal:
+    """What a month's journal says.
+
+    Attributes:
+        outcomes: In the order in which they were written.
+        bad_lines: Numbers of lines that were passed over.
+        moved: Lines whose instant came from another time zone database, and now follows from the wall clock.
+    """
+
+    outcomes: list[Outcome]
+    bad_lines: tuple[int, ...] = ()
+    moved: int = 0
+
+    def problems(self, month: Month) -> str | None:
+        """The lines that were passed over, in a sentence."""
+        if not self.bad_lines:
+            return None
+        more = " and others" if len(self.bad_lines) > _NAMED else ""
+        named = ", ".join(map(str, self.bad_lines[:_NAMED])) + more
+        return f"{_key(month)}: {len(self.bad_lines)} unreadable lines passed over (line {named})"
 
 
 class Journal:
@@ -36,105 +99,160 @@ class Journal:
         self._blobs = blobs
 
     def append(self, month: Month, outcomes: Iterable[Outcome]) -> None:
-        """Write outcomes down, in one write.
-
-        Raises:
-            StorageError: They could not be written.
-        """
+        """Write outcomes down, in one write; raises StorageError where that fails."""
         data = b"".join(b"\n" + encode(outcome) for outcome in outcomes)
         if data:
             self._blobs.append(_key(month), data)
 
-    def read(self, month: Month) -> list[Outcome]:
-        """Outcomes of a month in the order in which they were written.
-
-        Raises:
-            StorageError: The file can't be read.
-        """
-        decoded = (decode(line) for line in self._blobs.read_log(_key(month)).split(b"\n") if line)
-        return [outcome for outcome in decoded if outcome is not None]
+    def read(self, month: Month) -> MonthJournal:
+        """What was written down of a month; raises StorageError where the file can't be read."""
+        raw = self._blobs.read_log(_key(month)).split(b"\n")
+        lines = [(number, _decode(line)) for number, line in enumerate(raw) if line]
+        shifts = _shifts([line for _, line in lines if line is not None])
+        outcomes: list[Outcome] = []
+        bad: list[int] = []
+        moved = 0
+        for number, line in lines:
+            outcome = None if line is None else _mended(line, shifts)
+            if line is None or outcome is None or not month.start <= outcome.hour < month.end:
+                bad.append(number)
+            else:
+                outcomes.append(outcome)
+                moved += outcome.hour != line.outcome.hour
+        return MonthJournal(outcomes, tuple(bad), moved)
 
     def compact(self, month: Month, most: int = 64) -> None:
-        """Bring a month's log into few blobs where it has more than `most`.
-
-        Raises:
-            StorageError: It can't be read or written; nothing is lost.
-        """
+        """Bring a month's log into few blobs where it has more than `most`; raises StorageError, and loses nothing."""
         self._blobs.compact(_key(month), most)
 
     def months(self) -> list[Month]:
         """Months that have a journal, in order."""
-        names = {
-            key.removeprefix(_FOLDER).partition("/")[0].removesuffix(".jsonl") for key in self._blobs.list(_FOLDER)
-        }
-        return sorted(Month.parse(name) for name in names)
+        return sorted({Month.parse(found["month"]) for key in self._blobs.list(_FOLDER) if (found := _own(key))})
+
+    def strays(self) -> list[str]:
+        """Files beside the journals that are none."""
+        return [key for key in self._blobs.list(_FOLDER) if not _own(key)]
 
 
 def _key(month: Month) -> str:
     return f"{_FOLDER}{month}.jsonl"
 
 
+def _own(key: str) -> re.Match[str] | None:
+    found = _NAME.fullmatch(key)
+    part = found and found["part"]
+    return found if part is None or parts.is_part(part) or parts.is_pack(part) else None
+
+
 def encode(outcome: Outcome) -> bytes:
     """A journal line without its line break; what is absent is left out."""
-    fields: dict[str, Any] = {
-        "hora": _text(outcome.hour),
-        "en": _text(outcome.at),
-        "resultado": outcome.result.value,
-        "consulta": outcome.asked,
-        "codigo_error": outcome.code,
-        "error": outcome.error,
-        "sospechosa": outcome.suspect or None,
-        "reconocida": outcome.relearned or None,
-        "total_nacional": outcome.national_total,
-    }
-    if outcome.capture is not None:
-        capture = outcome.capture
-        fields |= {
-            "clave": capture.key,
-            "capturado_en": _text(capture.captured_at),
-            "origen": capture.origin.value,
-            "sha256": capture.sha256,
-            "bytes": capture.size,
-            "n_filas": capture.rows,
-            "clientes": capture.customers,
-            "forma": capture.shape.value if capture.shape else None,
-        }
-    return orjson.dumps({name: value for name, value in fields.items() if value is not None})
+    line = _Line(
+        hora=outcome.hour.astimezone(UTC),
+        en=outcome.at.astimezone(UTC),
+        resultado=outcome.result,
+        consulta=outcome.asked,
+        reloj=f"{outcome.hour.astimezone(CHILE):%Y-%m-%dT%H}",
+        codigo_error=outcome.code,
+        error=outcome.error,
+        sospechosa=outcome.suspect,
+        reconocida=outcome.relearned,
+        total_nacional=outcome.national_total,
+    )
+    if (kept := outcome.capture) is not None:
+        line.clave, line.capturado_en, line.origen = kept.key, kept.captured_at.astimezone(UTC), kept.origin
+        line.sha256, line.bytes, line.n_filas, line.clientes = kept.sha256, kept.size, kept.rows, kept.customers
+        line.forma = kept.shape
+    return msgspec.json.encode(line)
 
 
 def decode(line: bytes) -> Outcome | None:
-    """Read a journal line; None for a torn one."""
+    """Read a journal line; None for a torn or bad one."""
+    found = _decode(line)
+    return None if found is None else found.outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A line as it was written.
+
+    Attributes:
+        outcome: With the instant that the writer's time zone database gave the hour.
+        hour: The instant of the wall hour that the line gives; None if it gives none that exists.
+        has_wall: Whether it gives one.
+    """
+
+    outcome: Outcome
+    hour: datetime | None
+    has_wall: bool
+
+
+def _decode(data: bytes) -> _Read | None:
     try:
-        fields = orjson.loads(line)
-        capture = None
-        hour = datetime.fromisoformat(fields["hora"])
-        if "clave" in fields:
-            capture = Capture(
-                hour=hour,
-                captured_at=datetime.fromisoformat(fields["capturado_en"]),
-                origin=Origin(fields["origen"]),
-                key=fields["clave"],
-                sha256=fields["sha256"],
-                size=fields["bytes"],
-                rows=fields["n_filas"],
-                customers=fields["clientes"],
-                shape=Shape(fields["forma"]) if "forma" in fields else None,
-            )
-        return Outcome(
-            hour=hour,
-            at=datetime.fromisoformat(fields["en"]),
-            result=Result(fields["resultado"]),
-            capture=capture,
-            asked=fields["consulta"],
-            code=fields.get("codigo_error"),
-            error=fields.get("error"),
-            suspect=fields.get("sospechosa", False),
-            national_total=fields.get("total_nacional"),
-            relearned=fields.get("reconocida", False),
-        )
-    except (ValueError, KeyError, TypeError):
+        line = _DECODER.decode(data)
+        capture = None if line.clave is None else _capture(line.clave, line)
+        hour, at = line.hora.astimezone(UTC), line.en.astimezone(UTC)
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        # A ValueError stands for bytes that are no UTF-8.
         return None
+    if capture is not None and capture.shape is None and line.resultado is Result.CAPTURED:
+        return None
+    outcome = Outcome(
+        hour=hour,
+        at=at,
+        result=line.resultado,
+        capture=capture,
+        asked=line.consulta,
+        code=clean(line.codigo_error),
+        error=clean(line.error),
+        suspect=line.sospechosa,
+        national_total=line.total_nacional,
+        relearned=line.reconocida,
+    )
+    if capture is not None:
+        return _Read(outcome, capture.hour, has_wall=True)
+    return _Read(outcome, _instant(line.reloj), has_wall=line.reloj is not None)
 
 
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
+def _capture(key: str, line: _Line) -> Capture:
+    """The body that a line names, by its name; raises ValueError if it is no name, or something is missing."""
+    name = BodyName.parse(key)
+    if name is None or line.sha256 is None or line.bytes is None or line.n_filas is None or line.clientes is None:
+        raise ValueError(f"{key} is no body")
+    return Capture(
+        hour=name.hour,
+        captured_at=name.captured_at,
+        origin=name.origin,
+        key=key,
+        sha256=line.sha256,
+        size=line.bytes,
+        rows=line.n_filas,
+        customers=line.clientes,
+        shape=line.forma,
+    )
+
+
+def _shifts(lines: Iterable[_Read]) -> dict[date, timedelta]:
+    """How far another time zone database than today's moved the lines of each UTC day, where it did."""
+    shifts: dict[date, Counter[timedelta]] = defaultdict(Counter)
+    for line in lines:
+        if line.hour is not None:
+            shifts[line.outcome.hour.date()][line.hour - line.outcome.hour] += 1
+    return {day: most for day, counter in shifts.items() if (most := counter.most_common(1)[0][0])}
+
+
+def _mended(line: _Read, shifts: Mapping[date, timedelta]) -> Outcome | None:
+    """The outcome with the instant of its wall hour; None if that hour does not exist.
+
+    A line of an older version without any wall hour is moved as far as most lines of its day are.
+    """
+    written = line.outcome.hour
+    hour = line.hour if line.has_wall else written + shifts.get(written.date(), timedelta(0))
+    return None if hour is None else line.outcome if hour == written else replace(line.outcome, hour=hour)
+
+
+@lru_cache(maxsize=2048)
+def _instant(wall: str | None) -> datetime | None:
+    try:
+        return from_wall(date.fromisoformat(wall[:10]), int(wall[11:])) if wall else None
+    except (ValueError, OverflowError):
+        return None

@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
+from sec_core.blobs.model import BlobMissing
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze import record as recording
 from sec_core.bronze import repair as repairing
 from sec_core.bronze.journal import Journal
-from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Outcome, Result, fold
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Outcome, Result, fold
+from sec_core.bronze.sealed import BodyDamaged
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, closed_hours
 from sec_core.source.shapes import classify
@@ -39,11 +43,16 @@ _BOTH_SHAPES = """
     from newest d join newest a on a.hora = d.hora and a.forma = 'aggregated'
     where d.forma = 'detailed' order by d.hora
 """
+_IMPORTED = """
+    select hora, capturado_en from revisiones
+    where origen = 'legacy' and not (resultado = 'quarantined' and coalesce(motivo, '') like %s)
+"""
 _SUMMARY = """
     select
         count(*) filter (where estado = 'captured') as captured, count(*) filter (where estado = 'empty') as empty,
         count(*) filter (where estado = 'failed') as failed,
         count(*) filter (where estado = 'quarantined') as quarantined,
+        count(*) filter (where codigo_error = 'dañado') as damaged,
         count(*) filter (where sospechosa) as suspect,
         count(*) filter (where diferencia_nacional <> 0) as differing,
         max(ultima_consulta) as last_asked, coalesce(sum(n_revisiones), 0)::bigint as revisions
@@ -63,6 +72,7 @@ class MonthSummary:
         failed: Hours that were asked for and never answered.
         quarantined: Hours whose answers fit no known shape.
         pending: Hours never asked for.
+        damaged: Hours whose value was lost to a damaged body, to be asked for again.
         suspect: Captured hours that look like a corrupt cycle.
         differing: Captured hours whose sum differs from the national series.
         revisions: Bodies kept.
@@ -76,6 +86,7 @@ class MonthSummary:
     failed: int
     quarantined: int
     pending: int
+    damaged: int
     suspect: int
     differing: int
     revisions: int
@@ -133,13 +144,12 @@ class Ledger:
         with table.transaction(self._database) as cursor:
             return table.read_revisions(cursor, [hour]).get(hour, [])
 
-    def hashes(self, month: Month) -> dict[str, str]:
-        """Hex SHA-256 of every kept body of a month, by its name in the store."""
+    def kept(self, month: Month) -> list[Capture]:
+        """Every kept body of a month, of any shape, that is not known to be damaged; in the order of names."""
         with table.transaction(self._database) as cursor:
-            cursor.execute(
-                "select clave, sha256 from revisiones where hora >= %s and hora < %s", (month.start, month.end)
-            )
-            return {row["clave"]: row["sha256"] for row in cursor}
+            revisions = table.read_revisions(cursor, month.hours())
+        captures = [item.capture for held in revisions.values() for item in held if not item.damaged]
+        return sorted(captures, key=lambda capture: capture.key)
 
     def totals_of_both_shapes(self) -> dict[datetime, tuple[int, int]]:
         """Customers by the newest detailed and the newest aggregated capture, of each hour that has both."""
@@ -150,7 +160,7 @@ class Ledger:
     def imported(self) -> set[tuple[datetime, datetime]]:
         """Hour and time of capture of every body from the older dataset."""
         with table.transaction(self._database) as cursor:
-            cursor.execute("select hora, capturado_en from revisiones where origen = 'legacy'")
+            cursor.execute(_IMPORTED, (DAMAGED + "%",))
             return {(row["hora"].astimezone(UTC), row["capturado_en"].astimezone(UTC)) for row in cursor}
 
     def quarantine(self, first: datetime, last: datetime) -> list[table.Revision]:
@@ -220,8 +230,8 @@ class Ledger:
         _, journal = self._files()
         journal.compact(month, most=1)
 
-    def rebuild(self) -> dict[Month, int]:
-        """Make the whole ledger anew from the files; hours of each month."""
+    def rebuild(self) -> repairing.RebuildReport:
+        """Make the whole ledger anew from the files."""
         store, journal = self._files()
         return repairing.rebuild(self._database, store, journal)
 
@@ -252,8 +262,45 @@ class Ledger:
             differing |= {hour: row.national_difference for hour, row in held.items() if row.national_difference}
         return dict(sorted(differing.items()))
 
+    def set_aside(self, damaged: Mapping[Capture, str]) -> None:
+        """Put bodies that are not what was kept into quarantine, each with its reason; their hours are asked for again.
+
+        Raises:
+            ConfigError: The ledger was opened for reading only.
+        """
+        _, journal = self._files()
+        for month in sorted({Month.of(capture.hour) for capture in damaged}):
+            hours = sorted({capture.hour for capture in damaged if Month.of(capture.hour) == month})
+            with table.transaction(self._database) as cursor:
+                table.lock_month(cursor, month)
+                revisions = table.read_revisions(cursor, hours)
+                rows = table.read_rows_of(cursor, hours, revisions)
+                held = {item.capture.key: item.capture for hour in hours for item in revisions.get(hour, [])}
+                lines = []
+                for capture, reason in damaged.items():
+                    if held.get(capture.key) != capture:
+                        continue
+                    gone = held[capture.key] = replace(capture, rows=0, customers=0, shape=None)
+                    line = recording.damage(gone, reason)
+                    of_hour = [item for item in held.values() if item.hour == capture.hour]
+                    rows[capture.hour] = fold(rows.get(capture.hour) or LedgerRow(capture.hour), line, of_hour)
+                    lines.append(line)
+                    logger.bind(stage="load", code=DAMAGED, hour=capture.hour.isoformat()).error(
+                        "kept body in quarantine: {reason}", reason=reason
+                    )
+                journal.append(month, lines)
+                kept = [(line.capture, line) for line in lines if line.capture]
+                table.write_revisions(cursor, [table.Revision(item, line.result, line.error) for item, line in kept])
+                table.write_rows(cursor, [rows[line.hour] for line in lines])
+
+    def damaged(self) -> list[datetime]:
+        """Hours that lost their value to a damaged body and were not answered since, in order."""
+        with table.transaction(self._database) as cursor:
+            cursor.execute("select hora from capturas where codigo_error = %s order by hora", (DAMAGED,))
+            return [row["hora"].astimezone(UTC) for row in cursor]
+
     def relearn(self, first: datetime, last: datetime) -> int:
-        """Take bodies out of quarantine whose shape the code knows by now, asking the source nothing.
+        """Take bodies out of quarantine whose shape the code knows by now, or that were restored; asks nothing.
 
         Args:
             first: First hour.
@@ -266,7 +313,11 @@ class Ledger:
         count = 0
         for revision in self.quarantine(first, last):
             kept = revision.capture
-            classified = classify(store.read(kept.key))
+            try:
+                classified = classify(store.read_kept(kept))
+            except (BodyDamaged, BlobMissing) as error:
+                logger.bind(stage="load", code=DAMAGED, hour=kept.hour.isoformat()).warning("{}", error.message)
+                continue
             if not classified.usable:
                 continue
             kept = replace(kept, rows=classified.rows, customers=classified.customers, shape=classified.shape)

@@ -6,6 +6,7 @@ database keeps the running result, the journal keeps the lines, and both give th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -35,6 +36,9 @@ class Origin(StrEnum):
     SEC = "sec"
     LEGACY = "legacy"
 
+
+DAMAGED: Final = "dañado"
+"""`code` of an hour whose value was lost: the kept body is not what was kept, and the hour is to be asked for again."""
 
 SUSPECT_SHARE: Final = 0.1
 SUSPECT_NEIGHBOUR_ROWS: Final = 20
@@ -94,7 +98,7 @@ class Outcome:
         error: One line about the failure, or why the body is in quarantine.
         suspect: Whether the answer still looks like a corrupt cycle after it was asked for again.
         national_total: Customers of the whole country by the `Get` series (`Result.NATIONAL` only).
-        relearned: The body came out of quarantine because the code has learned its shape; it is no new revision.
+        relearned: A body that is kept already is seen otherwise, its shape learned or its damage found: no revision.
     """
 
     hour: datetime
@@ -152,16 +156,16 @@ class LedgerRow:
         return self.national_total - self.value.customers
 
 
-def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
-    """Add an outcome to an hour's row.
+def fold(row: LedgerRow, outcome: Outcome, kept: Iterable[Capture] = ()) -> LedgerRow:
+    """Add an outcome to an hour's row (`LedgerRow(hour)` for an hour never heard of).
 
     Args:
-        row: What was known before; `LedgerRow(hour)` for an hour never heard of.
+        row: What was known before.
         outcome: What happened next.
-
-    Returns:
-        What is known after it.
+        kept: The hour's bodies after it; only needed where a body turned out to be damaged.
     """
+    if outcome.code == DAMAGED and outcome.capture is not None:
+        return _fold_damage(row, outcome, outcome.capture.key, kept)
     if outcome.result is Result.NATIONAL:
         return replace(row, national_total=outcome.national_total)
     if outcome.asked:
@@ -177,11 +181,21 @@ def fold(row: LedgerRow, outcome: Outcome) -> LedgerRow:
             row,
             state=state,
             failures=row.failures + 1,
-            code=outcome.code,
+            code=DAMAGED if row.code == DAMAGED else outcome.code,
             error=outcome.error,
             suspect=row.suspect or (outcome.suspect and row.value is not None),
         )
     return _fold_answer(row, outcome)
+
+
+def _fold_damage(row: LedgerRow, outcome: Outcome, key: str, kept: Iterable[Capture]) -> LedgerRow:
+    if row.value is None or row.value.key != key:
+        return row
+    value: Capture | None = None
+    for other in kept:
+        value = better_value(value, other)
+    state = HourState.QUARANTINED if value is None else HourState.CAPTURED
+    return replace(row, state=state, value=value, code=DAMAGED, error=outcome.error, suspect=False)
 
 
 def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
@@ -230,13 +244,14 @@ def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
     A body that two lines name counts once: its second line is skipped (a line written again after a kill).
     """
     rows: dict[datetime, LedgerRow] = {}
-    keys: set[str] = set()
+    kept: dict[datetime, dict[str, Capture]] = defaultdict(dict)
     for outcome in outcomes:
+        of_hour = kept[outcome.hour]
         if outcome.capture is not None:
-            if outcome.capture.key in keys and not outcome.relearned:
+            if outcome.capture.key in of_hour and not outcome.relearned:
                 continue
-            keys.add(outcome.capture.key)
-        rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome)
+            of_hour[outcome.capture.key] = outcome.capture
+        rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome, of_hour.values())
     return rows
 
 
@@ -263,3 +278,8 @@ def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timede
     return bool(neighbours) and all(
         count >= SUSPECT_NEIGHBOUR_ROWS and rows_of[hour] < SUSPECT_SHARE * count for count in neighbours
     )
+
+
+def clean(text: str | None) -> str | None:
+    """A text that PostgreSQL takes and a person can read in a table."""
+    return None if text is None else text.replace("\x00", "\\x00")[:1000]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import dict_row
 from sqlalchemy import exc
 
-from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin, Result, better_value
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Origin, Result, better_value
+from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
 from sec_core.source.shapes import Shape
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from sec_core.hours import Month
 
 Cursor = psycopg.Cursor[dict[str, Any]]
-
-_MONTH_LOCK: Final = 0x5EC1
-"""First key of the advisory locks that let one writer at a time add to a month's journal."""
 
 _BODY_COLUMNS = "hora, capturado_en, resultado, forma, origen, clave, sha256, bytes, n_filas, clientes, motivo"
 _ROW_COLUMNS = (
@@ -52,6 +50,11 @@ class Revision:
     result: Result
     reason: str | None
 
+    @property
+    def damaged(self) -> bool:
+        """Whether the body is no longer what was kept."""
+        return self.result is Result.QUARANTINED and (self.reason or "").startswith(DAMAGED)
+
 
 @contextmanager
 def transaction(database: Database) -> Iterator[Cursor]:
@@ -73,7 +76,9 @@ def transaction(database: Database) -> Iterator[Cursor]:
 
 def lock_month(cursor: Cursor, month: Month) -> None:
     """Wait until nobody else writes to this month's journal and rows; held to the end of the transaction."""
-    cursor.execute("select pg_advisory_xact_lock(%s, %s)", (_MONTH_LOCK, month.year * 100 + month.month))
+    cursor.execute(
+        "select pg_advisory_xact_lock(%s, %s)", (int(LockClass.JOURNAL_MONTH), month.year * 100 + month.month)
+    )
 
 
 def read_revisions(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, list[Revision]]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from sec_core.bronze.ledger_rules import HourState
+from sec_core.bronze.ledger_rules import DAMAGED, HourState
 from sec_core.hours import HOUR, is_source_hour, open_hour
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Reason(IntEnum):
     DIFFERS = 4
     RECENT = 5
     FORCED = 6
-    # Last, so that a body that stays odd can't keep a run from everything else.
+    # Of an unknown shape, or damaged. Last, so that a body that stays odd can't keep a run from everything else.
     QUARANTINED = 7
 
 
@@ -53,6 +53,8 @@ def reason_to_ask(row: LedgerRow | None, now: datetime, hour: datetime) -> Reaso
     Returns:
         The reason; None if the hour is settled.
     """
+    if row is not None and row.code == DAMAGED:
+        return Reason.QUARANTINED
     if row is None or row.asked == 0:
         # An hour known from an import alone is held; only its freshness is not known.
         return Reason.PENDING if row is None or row.state is not HourState.CAPTURED else None

@@ -39,8 +39,8 @@ class ReconcileReport:
     capture: CaptureReport
 
 
-def compare(series: NationalSeries, ledger: Ledger, now: datetime) -> list[datetime]:
-    """Write the series' totals of closed hours into the ledger; gives the hours whose rows sum to something else."""
+def compare(series: NationalSeries, ledger: Ledger, now: datetime) -> dict[datetime, int]:
+    """Write the series' totals of closed hours into the ledger; gives hours whose rows sum to something else."""
     totals = {hour: total for hour, total in series.totals.items() if hour < open_hour(now)}
     return ledger.record_national(totals, series.answer.received_at)
 

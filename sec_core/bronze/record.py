@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.bronze import ledger_table as table
-from sec_core.bronze.ledger_rules import Capture, LedgerRow, Origin, Outcome, Result, fold
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, LedgerRow, Origin, Outcome, Result, clean, fold
 from sec_core.bronze.store import BodyName, digest
 from sec_core.hours import Month
 from sec_core.source.shapes import BodyKind, Classified
@@ -138,8 +138,9 @@ class _Book:
             return Outcome(finding.hour, finding.at, Result.FAILED, asked=asked, code=code, error=error)
         sha256 = digest(finding.body)
         held = [item for item in self._revisions.get(finding.hour, []) if item.capture.origin is finding.origin]
-        newest = max(held, key=lambda item: item.capture.captured_at, default=None)
-        if not asked and any(item.capture.sha256 == sha256 for item in held):
+        sound = [item for item in held if not item.damaged]
+        newest = max(sound, key=lambda item: item.capture.captured_at, default=None)
+        if not asked and any(item.capture.sha256 == sha256 for item in sound):
             return None
         kept = None
         if newest is None or newest.capture.sha256 != sha256:
@@ -171,6 +172,20 @@ def describe(
     return Outcome(hour, at, Result.CAPTURED, capture, asked=asked, suspect=suspect)
 
 
+def damage(capture: Capture, reason: str) -> Outcome:
+    """The journal line of a body that turned out to be damaged."""
+    return Outcome(
+        capture.hour,
+        capture.captured_at,
+        Result.QUARANTINED,
+        capture,
+        asked=False,
+        code=DAMAGED,
+        error=clean(f"{DAMAGED}: {reason}"),
+        relearned=True,
+    )
+
+
 def capture_of(name: BodyName, body: bytes, classified: Classified, *, sha256: str | None = None) -> Capture:
     """How the ledger describes a kept body; its hash is worked out where it is not known."""
     return Capture(
@@ -184,8 +199,3 @@ def capture_of(name: BodyName, body: bytes, classified: Classified, *, sha256: s
         customers=classified.customers,
         shape=classified.shape,
     )
-
-
-def clean(text: str | None) -> str | None:
-    """A text that PostgreSQL takes and a person can read in a table."""
-    return None if text is None else text.replace("\x00", "\\x00")[:1000]

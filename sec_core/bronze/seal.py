@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.sealed import pack, parse_seal_key, seal_key
+from sec_core.bronze.sealed import BodyDamaged, pack, parse_seal_key, seal_key
 from sec_core.bronze.store import digest
 from sec_core.errors import IncompleteError, StorageError
-from sec_core.hours import closed_hours
+from sec_core.hours import CHILE, Month, closed_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
     from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.store import BodyName, BronzeStore
-    from sec_core.hours import Month
+    from sec_core.bronze.ledger_rules import Capture
+    from sec_core.bronze.store import BronzeStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +73,28 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
     ledger.repair(month)
     if (reason := may_seal(month, ledger, now)) is not None:
         raise IncompleteError(reason, next_step=f"Run `sec sync --month {month}`, then seal it.")
-    loose = list(store.loose(month))
-    sealed_before = store.sealed.newest(month)
+    kept = ledger.kept(month)
+    keys = {capture.key for capture in kept}
+    # What is known to be damaged stays where it is: it may be restored from a backup.
+    loose = [name.key for name in store.loose(month) if name.key in keys]
     if not loose:
         return None
+    sealed_before = next(iter(store.sealed.of(month)), None)
     key = sealed_before
-    names = list(store.bodies(month))
-    hashes = ledger.hashes(month)
-    if sealed_before is None or any(name.key not in store.sealed.open(sealed_before) for name in loose):
+    if sealed_before is None or not store.sealed.names(sealed_before).issuperset(loose):
         number = (parse_seal_key(sealed_before) or (month, 0))[1] + 1 if sealed_before else 1
         key = seal_key(month, number)
-        store.blobs.put_new(key, pack(_bodies(store, names, hashes)))
+        store.blobs.put_new(key, pack(_sound(store, ledger, kept)))
         store.blobs.flush()
     assert key is not None  # noqa: S101  (set above if it was not before)
-    raw_bytes = _verify(store, key, names, hashes)
+    raw_bytes = _verify(store, key, kept)
     # Only now that every body was read back do the other copies go.
-    loose_bytes = sum(store.sizes([name.key for name in loose]))
-    store.delete_all([name.key for name in loose])
+    loose_bytes = sum(store.sizes(loose))
+    store.delete_all(loose)
     ledger.compact(month)
-    if sealed_before is not None and sealed_before != key:
+    if sealed_before is not None and sealed_before != key and store.sealed.names(sealed_before) <= keys:
         store.blobs.delete(sealed_before)
-    report = SealReport(month, key, len(names), raw_bytes, loose_bytes, store.stored_size(key))
+    report = SealReport(month, key, len(kept), raw_bytes, loose_bytes, store.stored_size(key))
     logger.bind(stage="seal", month=str(month)).info(
         "{bodies} bodies sealed: {loose} loose bytes became {sealed}",
         bodies=report.bodies, loose=report.loose_bytes, sealed=report.sealed_bytes,
@@ -101,22 +102,33 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
     return report
 
 
-def _bodies(store: BronzeStore, names: list[BodyName], hashes: dict[str, str]) -> Iterator[tuple[str, str, bytes]]:
-    for name, body in zip(names, store.read_all([name.key for name in names]), strict=True):
-        if digest(body) != hashes.get(name.key):
-            raise StorageError(f"{name.key} is not what the ledger says it is.", next_step="Run `sec ledger rebuild`.")
-        yield name.key, hashes[name.key], body
+def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[tuple[str, str, bytes]]:
+    """Key, hash and bytes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
+    damaged: dict[Capture, str] = {}
+    for capture, body in zip(kept, store.try_all(kept), strict=True):
+        if isinstance(body, BodyDamaged):
+            damaged[capture] = body.message
+        else:
+            yield capture.key, capture.sha256, body
+    if damaged:
+        month = Month.of(kept[0].hour)
+        ledger.set_aside(damaged)
+        hours = sorted({f"{capture.hour.astimezone(CHILE):%Y-%m-%d %Hh}" for capture in damaged})
+        raise IncompleteError(
+            f"{month} has {len(damaged)} damaged bodies ({', '.join(hours[:5])}); nothing was packed.",
+            next_step=f"Run `sec sync --month {month}`, which asks for these hours again, then seal it.",
+        )
 
 
-def _verify(store: BronzeStore, key: str, names: list[BodyName], hashes: dict[str, str]) -> int:
+def _verify(store: BronzeStore, key: str, kept: list[Capture]) -> int:
     """Read a sealed file back and compare every body's hash; the bytes of all bodies together."""
     sealed = store.sealed.open(key)
-    if sorted(sealed.names()) != sorted(name.key for name in names):
+    if not {capture.key for capture in kept} <= set(sealed.names()):
         raise StorageError(f"{key} does not hold the month's bodies; the loose files stay.")
     total = 0
-    for name in names:
-        body = sealed.read(name.key)
-        if digest(body) != hashes.get(name.key):
-            raise StorageError(f"{key} gives {name.key} back otherwise; the loose files stay.")
+    for capture in kept:
+        body = sealed.read(capture.key)
+        if digest(body) != capture.sha256:
+            raise StorageError(f"{key} gives {capture.key} back otherwise; the loose files stay.")
         total += len(body)
     return total

@@ -8,6 +8,8 @@ from io import BytesIO
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from loguru import logger
+
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
 
 FOLDER: Final = "sellado/"
-_NAME: Final = re.compile(rf"{FOLDER}(?P<month>[0-9]{{4}}-[0-9]{{2}})\.(?P<number>[0-9]+)\.parquet")
+_NAME: Final = re.compile(rf"{FOLDER}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))\.(?P<number>[0-9]+)\.parquet")
 _GROUP_BYTES: Final = 8 * 1024 * 1024
 _LEVEL: Final = 12
 _OPEN_MONTHS: Final = 4
@@ -78,6 +80,15 @@ def pack(bodies: Iterable[tuple[str, str, bytes]]) -> bytes:
     return out.getvalue()
 
 
+class BodyDamaged(StorageError):
+    """A kept body, or the sealed file with it, is not what was kept."""
+
+    default_next_step = (
+        "Run `sec sync` for its month, which asks the source again, or restore the file from a backup and run "
+        "`sec reprocess`."
+    )
+
+
 class SealedMonth:
     """Reads the bodies of a sealed file; only one group of bodies is unpacked at a time.
 
@@ -86,7 +97,7 @@ class SealedMonth:
         name: Its name, for messages.
 
     Raises:
-        StorageError: It is damaged.
+        BodyDamaged: It is damaged.
     """
 
     def __init__(self, data: bytes, name: str) -> None:
@@ -94,35 +105,30 @@ class SealedMonth:
         import pyarrow.parquet as pq  # noqa: PLC0415
 
         self._name = name
-        self._errors = (pa.ArrowException, OSError)
+        self._errors = (pa.ArrowException, OSError, UnicodeDecodeError)
         self._lock = Lock()
         self._group: tuple[int, list[bytes]] = (-1, [])
-        self._places: dict[str, tuple[int, int]] = {}
-        self._hashes: dict[str, str] = {}
+        self._rows: dict[str, tuple[int, int]] = {}
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data))
             for group in range(self._file.num_row_groups):
-                table = self._file.read_row_group(group, columns=["clave", "sha256"])
-                for row, (key, sha256) in enumerate(zip(*(column.to_pylist() for column in table), strict=True)):
-                    self._places[key] = (group, row)
-                    self._hashes[key] = sha256
+                keys = self._file.read_row_group(group, columns=["clave"]).column("clave").to_pylist()
+                self._rows.update({key: (group, row) for row, key in enumerate(keys)})
         except self._errors as error:
             raise self._damaged(error) from error
 
     def names(self) -> list[str]:
         """Names of all bodies, in order."""
-        return list(self._places)
-
-    def hashes(self) -> dict[str, str]:
-        """Hex SHA-256 of each body as it was noted when the file was made."""
-        return self._hashes
+        return list(self._rows)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._places
+        return key in self._rows
 
     def read(self, key: str) -> bytes:
-        """The bytes of a body."""
-        group, row = self._places[key]
+        """The bytes of a body; raises BodyDamaged where the file does not give it back."""
+        group, row = self._rows.get(key, (-1, -1))
+        if group < 0:
+            raise BodyDamaged(f"{self._name} does not hold {key}.")
         with self._lock:
             if self._group[0] != group:
                 try:
@@ -132,8 +138,8 @@ class SealedMonth:
                 self._group = (group, column.to_pylist())
             return self._group[1][row]
 
-    def _damaged(self, error: Exception) -> StorageError:
-        return StorageError(f"{self._name} is damaged: {error}.", next_step="Restore it from a backup of Bronze.")
+    def _damaged(self, error: Exception) -> BodyDamaged:
+        return BodyDamaged(f"{self._name} is damaged: {' '.join(str(error).split())}.")
 
 
 class SealedMonths:
@@ -155,15 +161,18 @@ class SealedMonths:
             if parsed is not None:
                 yield (*parsed, key)
 
-    def newest(self, month: Month) -> str | None:
-        """Name of a month's sealed file; None if it is not sealed."""
+    def of(self, month: Month) -> list[str]:
+        """Names of a month's sealed files, the newest first; older ones stay only where bodies in them are damaged."""
         found = [(number, key) for at, number, key in self.files() if at == month]
-        return max(found)[1] if found else None
+        return [key for _, key in sorted(found, reverse=True)]
 
-    def month(self, month: Month) -> SealedMonth | None:
-        """A month's sealed file; None if it is not sealed."""
-        key = self.newest(month)
-        return None if key is None else self.open(key)
+    def names(self, key: str) -> set[str]:
+        """Names of the bodies in a sealed file; none if it is damaged."""
+        try:
+            return set(self.open(key).names())
+        except BodyDamaged as error:
+            logger.bind(stage="seal", code="damaged").error("{}", error.message)
+            return set()
 
     def holding(self, key: str) -> SealedMonth | None:
         """The sealed file with this body, if it is open already."""

@@ -6,7 +6,20 @@ within it (`pg_advisory_lock(class, number)`); PostgreSQL keeps both kinds apart
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sec_core.db.database import Database
+
+_LOOK_AGAIN_S: Final = 0.5
+_TRY: Final = text("select pg_try_advisory_lock(:kind, :number)")
 
 
 class Lock(IntEnum):
@@ -32,7 +45,54 @@ class LockClass(IntEnum):
     """Whoever adds to a month's journal; by `YYYYMM`."""
 
     REQUEST_SLOT = 0x5EC2
-    """A request in flight; by the slot's number, 0 for the gate itself."""
+    """A request in flight; by the slot's number."""
+
+    CAPTURE_MONTH = 0x5EC4
+    """The lease of a month: whoever asks the source for its hours; by `YYYYMM`."""
 
     SILVER_MONTH = 0x5EC3
     """Whoever loads a month; by `YYYYMM`."""
+
+
+@asynccontextmanager
+async def lease(
+    database: Database, kind: LockClass, number: int, *, on_wait: Callable[[], None] | None = None
+) -> AsyncIterator[bool]:
+    """Hold something alone over all processes; whoever waited finds the work of the holder before done.
+
+    A holder that is killed loses it at once, with its connection.
+
+    Args:
+        database: Where the lock is.
+        kind: What is held.
+        number: Which one of its kind.
+        on_wait: Called once, before the first wait for another holder.
+
+    Yields:
+        Whether another one held it before.
+
+    Raises:
+        DatabaseUnavailable: The server can't be reached.
+    """
+    connection = await asyncio.to_thread(_session, database)
+    try:
+        waited = False
+        while not await asyncio.to_thread(_try, connection, kind, number):
+            if not waited and on_wait is not None:
+                on_wait()
+            waited = True
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        yield waited
+    finally:
+        # The lock goes with its session, which must not be used again.
+        await asyncio.to_thread(connection.invalidate)
+        connection.close()
+
+
+def _session(database: Database) -> Connection:
+    return database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _try(connection: Connection, kind: LockClass, number: int) -> bool:
+    free: bool = connection.execute(_TRY, {"kind": kind, "number": number}).scalar_one()
+    return free

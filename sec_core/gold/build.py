@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import polars as pl
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
-from sec_core.gold import frames, local, observations, parquet
+from sec_core.gold import frames, local, monthly, observations, parquet
+from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.hours import Month
+from sec_core.reference import tables
 from sec_core.silver.archive import Archive
 
 if TYPE_CHECKING:
@@ -21,10 +26,8 @@ if TYPE_CHECKING:
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
-    from sec_core.hours import Month
 
 EVENTS_FILE = "golden_interrupciones.parquet"
-EVENTS_TITLE = "Power-outage events in Chile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class GoldReport:
         folder: `gold/` under the data folder.
         events_file: `golden_interrupciones.parquet`.
         events: Events in it.
-        months_written: Months of `observaciones/` that were written again.
+        months_written: Months of `observaciones/` and `panel/` that were written again.
+        months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
         page: `report/index.html`.
         pictures: One PNG for each figure of the page that has something to draw.
@@ -46,6 +50,7 @@ class GoldReport:
     events_file: Place
     events: int
     months_written: tuple[Month, ...]
+    months_computed: tuple[Month, ...]
     payloads: dict[str, int]
     page: Place
     pictures: tuple[Place, ...]
@@ -70,7 +75,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     with ThreadPoolExecutor(max_workers=2) as beside:
         script = beside.submit(report_page.chart_library)
         collected, exported = read_frames(database, gold, settings, clock)
-        written = beside.submit(parquet.write, collected.events, gold, EVENTS_FILE, parquet.EVENTS, EVENTS_TITLE)
+        written = beside.submit(write_files, collected, gold)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
         pictures = report_page.draw(gold, payloads, collected, script.result())
@@ -88,6 +93,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         events_file=settings.gold / EVENTS_FILE,
         events=collected.events.height,
         months_written=exported.written,
+        months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
         page=settings.gold / report_page.PAGE,
         pictures=tuple(settings.gold / key for key in pictures),
@@ -95,10 +101,24 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     )
 
 
+def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
+    """Write the files of the whole history; months have theirs already."""
+    made = collected.loads["capturado_en"].max()
+    comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
+        {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
+    )
+    for key, rows, columns, title in (
+        (EVENTS_FILE, collected.events, parquet.EVENTS, "Power-outage events in Chile"),
+        ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
+        ("comunas.parquet", comunas, parquet.COMUNAS, "Comunas of Chile"),
+    ):
+        parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None)
+
+
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
 ) -> tuple[frames.GoldFrames, observations.ExportReport]:
-    """Read one snapshot of Silver, bringing `gold/observaciones/` up to date from the same snapshot."""
+    """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive = Archive(settings.archive)
     now = clock.now()
     with (
@@ -111,24 +131,39 @@ def read_frames(
         events = beside.submit(frames.read_events, other, names)
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
-        exported = observations.export(gold, wanted, observations.silver_reader(connection, archive, loads, names))
-        ledger = frames.query(connection, "SELECT hora, estado, forma, n_filas FROM capturas")
+        received = {Month(day.year, day.month): at for day, at in newest_capture(loads).iter_rows()}
+        read = observations.silver_reader(connection, archive, loads, names)
+        exported = observations.export(gold, wanted, read, received)
+        ledger = frames.query(
+            connection,
+            "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, diferencia_nacional FROM capturas",
+        )
+        calendar = frames.hour_calendar(ledger, loads, now)
+        seen = pattern(calendar, settings.estimate_max_gap_hours)
         collected = frames.GoldFrames(
             loads=loads,
-            calendar=frames.hour_calendar(ledger, loads, now),
+            calendar=calendar,
             customers=frames.read_customers(connection),
             imputation=frames.query(
                 connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
             ),
             projects=frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2"),
-            hourly=observations.hourly(gold, sorted(wanted)),
+            names=names,
+            seen=seen,
+            monthly=monthly.bring_up_to_date(gold, wanted, names, loads, seen),
             thresholds={
                 "umbral_evento": settings.event_threshold,
                 "horas_cierre": settings.event_close_hours,
                 "horas_sin_datos_max": settings.event_max_gap_hours,
+                "horas_interpoladas_max": settings.estimate_max_gap_hours,
                 "cobertura_minima": MINIMUM_COVERAGE,
             },
             now=now,
             events=events.result(),
         )
     return collected, exported
+
+
+def newest_capture(loads: pl.DataFrame) -> pl.DataFrame:
+    """mes, and when the newest capture loaded of it was received."""
+    return loads.group_by("mes").agg(pl.col("capturado_en").max())

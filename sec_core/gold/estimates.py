@@ -1,15 +1,19 @@
 """Customer-hours of series by month, year and day, from what was seen of them. See `panel.py` for what a series is.
 
 customer-hours = sum over observed and interpolated hours x ended hours / (observed + interpolated).
+
+Every row of `parts` holds what one series shows in one month; bounds come from all of them together (`intervals.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from sec_core.gold.estimated_hours import MINIMUM_COVERED, Method
+from sec_core.gold.intervals import DAYS, PEAKS, REACH, bounds, month_errors, residuals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,32 +21,76 @@ if TYPE_CHECKING:
 
     from sec_core.gold.estimated_hours import Pattern
 
+PARTS_SCHEMA: dict[str, pl.DataType] = {
+    "mes": pl.Date(),
+    "serie": pl.String(),
+    "observado": pl.Int64(),
+    "suma": pl.Float64(),
+    "punta": pl.Int64(),
+    "dias": pl.Array(pl.Float64(), DAYS),
+    "local": pl.Float64(),
+    "desvio": pl.Float64(),
+    "raices": pl.Float64(),
+    "saltos": pl.Array(pl.Float64(), PEAKS),
+    "dobles": pl.Array(pl.Float64(), PEAKS),
+}
+"""Customer-hours of observed hours; of observed and interpolated ones; most customers out in an observed hour;
+customer-hours of each day (NaN where less than half of it is known); the rest is explained in `intervals.residuals`."""
+
 
 def parts(series: pl.DataFrame, pattern: Pattern, names: Iterable[str], months: Iterable[date]) -> pl.DataFrame:
     """What estimates of some months are made of, one row for each series and month.
 
     Args:
-        series: hora, serie, clientes: all that the loaded hours of these months list, and of the hours before and
-            after that a line over the month's border needs (`SEC_ESTIMATE_MAX_GAP_HOURS`). More does no harm.
+        series: hora, serie, clientes: all that the loaded hours of these months list, and of `intervals.REACH` hours
+            before and after them. More does no harm.
         pattern: What was seen when.
         names: All series that get a row, listed or not.
         months: First days of months; those without a loaded hour get no row.
 
     Returns:
-        mes, serie, observado (customer-hours of observed hours), suma (of observed and interpolated ones).
-        Rows of all months together are what `months` and `years` take.
+        `PARTS_SCHEMA`, by month and series. Rows of all months together are what `months` and `years` take.
     """
-    wanted = pattern.months.join(pl.DataFrame({"mes": list(months)}, schema={"mes": pl.Date}), on="mes", how="semi")
-    grid = wanted.select("mes").join(pl.DataFrame({"serie": sorted(set(names))}), how="cross")
-    weighted = series.join(pattern.weights.join(wanted, on="mes", how="semi"), on="hora")
-    sums = weighted.group_by("mes", "serie").agg(suma=(pl.col("peso") * pl.col("clientes")).sum())
-    seen = pattern.hours.filter(pl.col("visto") == "observada").select("hora", "mes").join(wanted, on="mes", how="semi")
-    own = series.join(seen, on="hora").group_by("mes", "serie").agg(observado=pl.col("clientes").sum())
-    return (
-        grid.join(own, on=["mes", "serie"], how="left")
-        .join(sums, on=["mes", "serie"], how="left")
-        .with_columns(pl.col("observado", "suma").fill_null(0))
-        .sort("mes", "serie")
+    order = sorted(set(names))
+    numbered = series.join(pl.DataFrame({"serie": order, "fila": range(len(order))}), on="serie").sort("hora")
+    known = set(pattern.months["mes"])
+    found = [_month_parts(numbered, pattern, order, month) for month in sorted(set(months) & known)]
+    return pl.concat(found) if found else pl.DataFrame(schema=PARTS_SCHEMA)
+
+
+def _month_parts(series: pl.DataFrame, pattern: Pattern, order: list[str], month: date) -> pl.DataFrame:
+    hours = pattern.hours.filter(pl.col("mes") == month)
+    near = hours.filter((pl.col("visto") == "observada") | (pl.col("hueco") <= REACH))
+    seen = pl.concat([near["anterior"], near["siguiente"]]).unique().sort()
+    row = pl.DataFrame({"hora": seen, "lugar": range(seen.len())}, schema_overrides={"hora": seen.dtype})
+    span = [series["hora"].search_sorted(seen.min(), "left"), series["hora"].search_sorted(seen.max(), "right")]
+    cells = series[span[0] : span[1]].join(row, on="hora")
+    values = np.zeros((seen.len(), len(order)))
+    values[cells["lugar"].to_numpy(), cells["fila"].to_numpy()] = cells["clientes"].to_numpy()
+
+    days = pattern.days.filter(pl.col("mes") == month)
+    place = pattern.weights.filter(pl.col("mes") == month).join(row, on="hora")
+    weights = np.zeros((DAYS, seen.len()))
+    weights[place["dia"].dt.day().to_numpy() - 1, place["lugar"].to_numpy()] = place["peso"].to_numpy()
+    by_day = weights @ values
+    covered = (days["observadas"] + days["interpoladas"]).to_numpy()
+    share = np.full(DAYS, np.nan)
+    share[days["dia"].dt.day().to_numpy() - 1] = np.where(
+        covered >= MINIMUM_COVERED * days["horas"].to_numpy(), days["horas"].to_numpy() / np.maximum(covered, 1), np.nan
+    )
+    own = values[seen.is_in(hours["hora"].implode()).to_numpy()]
+    total = by_day.sum(axis=0)
+    return pl.DataFrame(
+        {
+            "mes": [month] * len(order),
+            "serie": order,
+            "observado": own.sum(axis=0).astype(np.int64),
+            "suma": total,
+            "punta": own.max(axis=0, initial=0).astype(np.int64),
+            "dias": (by_day * share[:, None]).T,
+            **residuals(values, seen, hours, total / max(covered.sum(), 1)),
+        },
+        schema=PARTS_SCHEMA,
     )
 
 
@@ -50,39 +98,96 @@ def months(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     """Customer-hours by series and month.
 
     Args:
-        parts: see `parts`: of all months and of one kind of series, since they share what is known of peaks.
+        parts: see `parts`: of all months and of one kind of series (regions and country, or comunas), since these
+            share what is known of peaks.
         pattern: What was seen when.
 
     Returns:
-        mes, serie, metodo, observado, cliente_horas, inferior, superior (95%; all three null where metodo is
-        `insuficiente`), horas, observadas, interpoladas; ordered by month and series.
+        mes, serie, metodo, horas, observadas, interpoladas, observado, cliente_horas, inferior, superior (95%; these
+        three null where metodo is `insuficiente`), punta; ordered by month and series.
     """
+    return _figures(_with_errors(parts, pattern), "mes")
+
+
+def years(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
+    """Customer-hours by series and year, with bounds of their own: errors of months add up like independent ones.
+
+    Args:
+        parts: see `months`.
+        pattern: What was seen when. A year is as long as its ended hours; a month of it without an estimate leaves
+            the year without one.
+
+    Returns:
+        anho and the columns of `months`.
+    """
+    every = pattern.hours.group_by(pl.col("dia").dt.year().alias("anho")).agg(pl.col("mes").n_unique().alias("todos"))
+    rows = _with_errors(parts, pattern).with_columns(anho=pl.col("mes").dt.year())
+    had = rows.group_by("anho").agg(pl.col("mes").n_unique().alias("tenidos"))
+    whole = every.join(had, on="anho").select("anho", falta=pl.col("tenidos") < pl.col("todos"))
+    rows = rows.join(whole, on="anho").with_columns(
+        metodo=pl.when("falta").then(pl.lit(Method.INSUFFICIENT.value)).otherwise("metodo")
+    )
+    return _figures(rows, "anho")
+
+
+def _with_errors(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     covered = pl.col("observadas") + pl.col("interpoladas")
-    known = pl.col("metodo") != Method.INSUFFICIENT.value
-    return (
-        parts.join(pattern.months.drop("racha"), on="mes")
-        .with_columns(cliente_horas=pl.when(known).then(pl.col("suma") * pl.col("horas") / covered))
-        .sort("mes", "serie")
+    rows = parts.sort("mes", "serie").join(pattern.months.drop("racha"), on="mes", maintain_order="left")
+    return month_errors(
+        rows.with_columns(
+            cliente_horas=pl.when(covered > 0).then(pl.col("suma") * pl.col("horas") / covered).otherwise(0.0)
+        ),
+        pattern,
     )
 
 
-def days(series: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
-    """Customer-hours by series and day; days of which less than half is observed or interpolated are left out.
+def _figures(rows: pl.DataFrame, when: str) -> pl.DataFrame:
+    insufficient = pl.col("metodo") == Method.INSUFFICIENT.value
+    grouped = (
+        rows.group_by(when, "serie")
+        .agg(
+            pl.when(insufficient.any())
+            .then(pl.lit(Method.INSUFFICIENT.value))
+            .when((pl.col("metodo") == Method.MEASURED.value).all())
+            .then(pl.lit(Method.MEASURED.value))
+            .otherwise(pl.lit(Method.ESTIMATED.value))
+            .alias("metodo"),
+            pl.col("horas", "observadas", "interpoladas", "observado", "cliente_horas").sum(),
+            *bounds(),
+            pl.col("punta").max(),
+        )
+        .sort(when, "serie")
+    )
+    measured = pl.col("metodo") == Method.MEASURED.value
+    inferior = pl.max_horizontal(pl.col("inferior"), pl.col("observado").cast(pl.Float64))
+    known = [
+        pl.col("cliente_horas"),
+        pl.when(measured)
+        .then("cliente_horas")
+        .otherwise(pl.min_horizontal(inferior, "cliente_horas"))
+        .alias("inferior"),
+        pl.when(measured)
+        .then("cliente_horas")
+        .otherwise(pl.max_horizontal(pl.col("superior"), pl.col("cliente_horas") + 1))
+        .alias("superior"),
+    ]
+    return grouped.with_columns(
+        pl.when(~insufficient).then(column).alias(column.meta.output_name()) for column in known
+    )
 
-    Args:
-        series: hora, serie, clientes.
-        pattern: What was seen when.
+
+def days(parts: pl.DataFrame) -> pl.DataFrame:
+    """Estimated customer-hours by series and day; days of which less than half is known have no row.
 
     Returns:
-        dia, mes, serie, cliente_horas; a series without customers out on a day has no row.
+        dia, mes, serie, cliente_horas.
     """
-    covered = pl.col("observadas") + pl.col("interpoladas")
-    usable = pattern.days.filter(covered >= MINIMUM_COVERED * pl.col("horas"))
+    number = pl.int_range(pl.len(), dtype=pl.Int64).over("mes", "serie")
     return (
-        series.join(pattern.weights, on="hora")
-        .group_by("dia", "serie")
-        .agg(suma=(pl.col("peso") * pl.col("clientes")).sum())
-        .join(usable, on="dia")
-        .select("dia", "mes", "serie", cliente_horas=pl.col("suma") * pl.col("horas") / covered)
+        parts.select("mes", "serie", cliente_horas=pl.col("dias").arr.to_list())
+        .explode("cliente_horas")
+        .with_columns(dia=pl.col("mes").dt.offset_by(pl.format("{}d", number)))
+        .filter(pl.col("cliente_horas").is_not_nan())
+        .select("dia", "mes", "serie", "cliente_horas")
         .sort("dia", "serie")
     )

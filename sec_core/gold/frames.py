@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from adbc_driver_postgresql.dbapi import Connection
 
     from sec_core.db.database import Database
+    from sec_core.gold.estimated_hours import Pattern
+    from sec_core.gold.monthly import Monthly
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
@@ -37,8 +39,9 @@ class GoldFrames:
         customers: `clientes_regionales` with names.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
-        hourly: Lazily, customers out in each loaded hour: hora, nombre_region, clientes (one row for each region that
-            the hour lists).
+        names: The dimensions.
+        seen: Which hours are observed, interpolated or uncovered.
+        monthly: What estimates are made of.
         thresholds: Settings that `meta` repeats.
         now: The present instant, UTC.
     """
@@ -49,7 +52,9 @@ class GoldFrames:
     customers: pl.DataFrame
     imputation: pl.DataFrame
     projects: pl.DataFrame
-    hourly: pl.LazyFrame
+    names: Names
+    seen: Pattern
+    monthly: Monthly
     thresholds: Mapping[str, float]
     now: datetime
 
@@ -170,18 +175,24 @@ def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> p
     """Every hour that is expected from the ledger's first month to its newest, with its state.
 
     Args:
-        ledger: `capturas`: hora, estado, forma, n_filas.
+        ledger: `capturas`: hora, estado, forma, n_filas, n_revisiones, sospechosa, diferencia_nacional.
         loads: `cargas`: hora.
         now: The present instant; only hours that have ended are expected.
 
     Returns:
-        hora, mes, estado (`pending` where the ledger has no row), forma, n_filas, cargada; ordered by hour.
+        The ledger's columns for every hour, with mes and cargada, ordered by hour; estado is `pending` where the
+        ledger has no row. A suspect hour is a corrupt cycle that stayed, and is loaded.
     """
     expected = source_hours(ledger["hora"].min(), ledger["hora"].max(), now)  # type: ignore[arg-type]
     return with_month(
-        expected.join(ledger.select("hora", "estado", "forma", "n_filas"), on="hora", how="left")
+        expected.join(ledger, on="hora", how="left")
         .join(loads.select("hora", cargada=pl.lit(value=True)), on="hora", how="left")
-        .with_columns(pl.col("estado").fill_null("pending"), pl.col("cargada").fill_null(value=False))
+        .with_columns(
+            pl.col("estado").fill_null("pending"),
+            pl.col("n_revisiones").fill_null(0),
+            pl.col("cargada", "sospechosa").fill_null(value=False),
+        )
+        .with_columns(sospechosa=pl.col("sospechosa") & pl.col("cargada"))
         .sort("hora")
     )
 

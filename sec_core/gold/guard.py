@@ -5,29 +5,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Payloads = Mapping[str, Sequence[Any]]
 
 LARGEST_LOSS = 0.2
 """A payload may lose this share of its rows without anybody being asked."""
 
+SEIA = ("eda_projects_dist", "investment_roi")
+"""Payloads made from the SEIA's list of projects."""
 
-def losses(published: Mapping[str, Sequence[Any]], new: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What the new payloads lack, a sentence each; empty when they may be published.
 
-    Args:
-        published: Rows of each payload that is published now.
-        new: Rows of each payload that would replace it. Payloads that are only published are not touched, and so not
-            judged.
+def without_seia(published: Payloads, new: Payloads) -> Payloads:
+    """The new payloads, but for those of the SEIA while no list was imported: what is published of them stays."""
+    if new.get(SEIA[0]):
+        return new
+    return {name: rows for name, rows in new.items() if name not in SEIA or not published.get(name)}
+
+
+def losses(published: Payloads, new: Payloads) -> dict[str, str]:
+    """What the new payloads lack, in words by payload; empty when they may be published.
+
+    Payloads that are only published are not touched, and so not judged.
     """
-    found = []
+    found: dict[str, str] = {}
     for name in sorted(published.keys() & new.keys()):
         before, after = published[name], new[name]
+        text = []
         if len(after) < len(before) * (1 - LARGEST_LOSS):
-            found.append(f"{name} would fall from {len(before)} rows to {len(after)}.")
+            text.append(f"{name} would fall from {len(before)} rows to {len(after)}.")
         newest_before, newest_after = newest_month(before), newest_month(after)
         if newest_before and newest_before > newest_after:
-            found.append(f"{name} would lose its newest month {newest_before[:7]}.")
+            text.append(f"{name} would lose its newest month {newest_before[:7]}.")
+        if text:
+            found[name] = " ".join(text)
     return found
+
+
+def mending(lost: Iterable[str], published: Payloads, new: Payloads) -> str:
+    """What to do about payloads that would lose something."""
+    steps = []
+    if set(lost) & set(SEIA):
+        steps.append("Import the whole list of projects with `sec seia FILE`, then `sec gold`.")
+    if set(lost) - set(SEIA):
+        steps.append("See with `sec status` which months are missing; `sec backfill` and `sec gold` bring them back.")
+    before, after = ((rows.get("meta") or [{}])[0].get("version_metodo", "1") for rows in (published, new))
+    if before != after:
+        steps.append(f"The method changed from version {before} to {after}: see docs/definitions.md.")
+    return " ".join([*steps, "If this is meant, publish with --force."])
 
 
 def newest_month(rows: Sequence[Any]) -> str:

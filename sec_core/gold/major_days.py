@@ -4,11 +4,16 @@ A day is a major event day if its SAIDI exceeds exp(alpha + 2.5 beta), where alp
 standard deviation of the natural logarithms of daily SAIDI over the five years before the reporting year. Days without
 any interruption don't enter. Where the five years hold too little, the standard takes all that is available: the
 reporting year itself then joins.
+
+Only days that were seen alike make a base: a threshold from days seen every sixth hour says nothing of hourly ones.
 """
 
 from __future__ import annotations
 
 import polars as pl
+
+from sec_core.gold.estimated_hours import MINIMUM_COVERED
+from sec_core.source.shapes import Shape
 
 FULL_BASE_DAYS = 365
 """Days with interruptions from which the years before suffice by themselves."""
@@ -17,12 +22,53 @@ LEAST_BASE_DAYS = 10
 """Days with interruptions below which no threshold is computed at all."""
 
 
-def thresholds(daily: pl.DataFrame) -> pl.DataFrame:
+SAME_FORM = 0.95
+"""Share of a year's observed hours in one form from which the year is of this form."""
+
+SAME_SHARE = 0.1
+"""Difference of the observed share of the mean day up to which two years were seen alike."""
+
+USUAL_DAYS, USUAL_SHARE = 0.9, 0.25
+"""Share of a year's days whose observed share must lie this near to the median day's, else the year is not one."""
+
+
+def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
+    """Which years can be a base for which, by form and by how much of a day was seen.
+
+    Args:
+        days: dia, horas, observadas, interpoladas, see `estimated_hours.Pattern`.
+        loads: hora, mes, forma of loaded hours.
+
+    Returns:
+        anho, base: pairs of years, each year with itself where it was seen in one way.
+    """
+    covered = (pl.col("observadas") + pl.col("interpoladas")) >= MINIMUM_COVERED * pl.col("horas")
+    share = pl.col("observadas") / pl.col("horas")
+    usual = (pl.col("visto") - pl.col("visto").median()).abs() <= USUAL_SHARE
+    seen = (
+        days.filter(covered)
+        .select(anho=pl.col("dia").dt.year(), visto=share)
+        .group_by("anho")
+        .agg(pl.col("visto").mean(), parejo=usual.mean() >= USUAL_DAYS)
+    )
+    detailed = (pl.col("forma") == Shape.DETAILED.value).mean()
+    forms = loads.group_by(anho=pl.col("mes").dt.year()).agg(detallada=detailed)
+    one_form = (pl.col("detallada") >= SAME_FORM) | (pl.col("detallada") <= 1 - SAME_FORM)
+    years = seen.join(forms, on="anho").filter(pl.col("parejo") & one_form).sort("anho")
+    pairs = years.join(years, how="cross", suffix="_base").filter(
+        ((pl.col("visto") - pl.col("visto_base")).abs() <= SAME_SHARE)
+        & ((pl.col("detallada") >= 0.5) == (pl.col("detallada_base") >= 0.5))
+    )
+    return pairs.select("anho", base="anho_base")
+
+
+def thresholds(daily: pl.DataFrame, alike: pl.DataFrame | None = None) -> pl.DataFrame:
     """The threshold of every region and reporting year.
 
     Args:
         daily: nombre_region, dia (Date), saidi (hours per customer), cubierto (whether the day has captured hours);
             one row a region and day.
+        alike: anho, base: years whose days may be compared; None where all may.
 
     Returns:
         nombre_region, anho, umbral_med (hours per customer; null where the base is too small), dias_base.
@@ -32,6 +78,12 @@ def thresholds(daily: pl.DataFrame) -> pl.DataFrame:
     )
     wanted = daily.select("nombre_region", pl.col("dia").dt.year().alias("anho")).unique()
     pairs = wanted.lazy().join(usable.lazy(), on="nombre_region", how="left", suffix="_base")
+    if alike is not None:
+        pairs = wanted.lazy().join(
+            pairs.join(alike.lazy(), left_on=["anho", "anho_base"], right_on=["anho", "base"], how="semi"),
+            on=["nombre_region", "anho"],
+            how="left",
+        )
     before = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
     own = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho"))
     table = (

@@ -1,4 +1,7 @@
-"""`gold/observaciones/`: all observations, hive-partitioned by year and month; only what changed is written again."""
+"""`gold/observaciones/` and `gold/panel/`: all observations, and their sums by comuna, hive-partitioned by month.
+
+Only months whose observations changed are read from Silver and written again.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.panel import panel
 from sec_core.hours import Month
 from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from adbc_driver_postgresql.dbapi import Connection
 
@@ -28,10 +32,11 @@ if TYPE_CHECKING:
 
     ObservationReader = Callable[[Month], pl.DataFrame]
 
-FORMAT = "1"
+FORMAT = "2"
 """Raise it when the columns or their meaning change: all months are then written again."""
 
 TITLE = "Customers without supply in Chile, by hour, comuna, company and start date"
+PANEL_TITLE = "Customers without supply in Chile, by hour and comuna"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,22 @@ class ExportReport:
     removed: int
 
 
-FOLDER = "observaciones/"
+FOLDERS = ("observaciones/", "panel/")
 
 
-def month_folder(month: Month) -> str:
+def month_folder(month: Month, folder: str = "observaciones/") -> str:
     """The folder of a month, below Gold's place."""
-    return f"{FOLDER}anho={month.year:04d}/mes={month.month:02d}/"
+    return f"{folder}anho={month.year:04d}/mes={month.month:02d}/"
 
 
 def month_key(month: Month) -> str:
-    """The file of a month, below Gold's place."""
+    """The file of a month's observations, below Gold's place."""
     return f"{month_folder(month)}observaciones.parquet"
+
+
+def panel_key(month: Month) -> str:
+    """The file of a month's panel, below Gold's place."""
+    return f"{month_folder(month, 'panel/')}panel.parquet"
 
 
 def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
@@ -74,35 +84,40 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
     return found
 
 
-def export(gold: Blobs, wanted: dict[Month, str], read: ObservationReader) -> ExportReport:
-    """Bring the folder up to date.
+def export(
+    gold: Blobs, wanted: dict[Month, str], read: ObservationReader, made: Mapping[Month, datetime] | None = None
+) -> ExportReport:
+    """Bring both folders up to date.
 
     Args:
         gold: Gold's place.
         wanted: Digest of each month that Silver has.
         read: Gives a month's observations with names.
+        made: When the newest capture of each month was received.
 
     Raises:
         StorageError: The place refused a file; months written before it stay.
     """
     months = sorted(wanted)
-    found = at_once(width(gold.place), lambda month: parquet.metadata(gold, month_key(month)).get("digest"), months)
-    written = [month for month, digest in zip(months, found, strict=True) if digest != wanted[month]]
+    files = [key(month) for month in months for key in (month_key, panel_key)]
+    found = list(at_once(width(gold.place), lambda key: parquet.metadata(gold, key).get("digest"), files))
+    written = [month for at, month in enumerate(months) if {wanted[month]} != set(found[2 * at : 2 * at + 2])]
     with ThreadPoolExecutor(max_workers=1) as writer:
         # A month is written while the next one is read; at most one waits, so that memory stays bounded.
-        waiting: Future[int] | None = None
+        waiting: Future[None] | None = None
         for month in written:
             frame = read(month)
             if waiting is not None:
                 waiting.result()
-            waiting = writer.submit(_write, frame, gold, month, wanted[month])
+            waiting = writer.submit(_write, frame, gold, month, (made or {}).get(month), wanted[month])
         if waiting is not None:
             waiting.result()
-    current = {month_folder(month) for month in wanted}
-    stale = {folder for key in gold.list(FOLDER) if (folder := f"{key.rpartition('/')[0]}/") not in current}
-    for folder in sorted(stale):
+    current = {month_folder(month, folder) for month in wanted for folder in FOLDERS}
+    held = {f"{key.rpartition('/')[0]}/" for folder in FOLDERS for key in gold.list(folder)}
+    for folder in sorted(held - current):
         gold.delete_below(folder)
-    return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=len(stale))
+    removed = len({folder.partition("/")[2] for folder in held - current})
+    return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=removed)
 
 
 def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame, names: Names) -> ObservationReader:
@@ -126,24 +141,11 @@ def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame,
     return read
 
 
-def _write(frame: pl.DataFrame, gold: Blobs, month: Month, digest: str) -> int:
-    key, title = month_key(month), f"{TITLE}, {month}"
-    return parquet.write(frame, gold, key, parquet.OBSERVATIONS, title, {"digest": digest})
-
-
-def hourly(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
-    """Customers out by hour and region, lazily, from the exported files of these months.
-
-    Files of an object store are fetched at once, since Polars does not know how to ask for them.
-
-    Returns:
-        hora, nombre_region, clientes.
-    """
-    if not months:
-        return pl.LazyFrame(schema={"hora": UTC_TIME, "nombre_region": pl.String, "clientes": pl.Int64})
-    files = list(at_once(width(gold.place), gold.source, map(month_key, months)))
-    return (
-        pl.scan_parquet(files, hive_partitioning=False)  # type: ignore[arg-type]
-        .group_by("hora", "nombre_region")
-        .agg(pl.col("clientes_afectados").sum().alias("clientes"))
-    )
+def _write(frame: pl.DataFrame, gold: Blobs, month: Month, made: datetime | None, digest: str) -> None:
+    places = frame.select("id_geografia", pl.col("codigo_comuna").cast(pl.String)).unique()
+    listed = panel(frame, places, frame.select("hora", "forma").unique())
+    for key, rows, columns, title in (
+        (month_key(month), frame, parquet.OBSERVATIONS, TITLE),
+        (panel_key(month), listed, parquet.PANEL, PANEL_TITLE),
+    ):
+        parquet.write(rows, gold, key, columns, f"{title}, {month}", made, {"digest": digest})

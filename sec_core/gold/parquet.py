@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sec_core.blobs.model import BlobMissing
-from sec_core.gold.payloads.meta import CITATION, LICENCE, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     import polars as pl
 
@@ -87,7 +89,46 @@ OBSERVATIONS: tuple[Column, ...] = (
 )
 
 
-def schema(columns: Sequence[Column], title: str, extra: Mapping[str, str] | None = None) -> pa.Schema:
+PANEL: tuple[Column, ...] = (
+    Column("hora", UTC_US, "Beginning of a loaded hour, UTC."),
+    _text("codigo_comuna", "Official comuna code (CUT), five digits; empty for UNKNOWN."),
+    Column(
+        "clientes_afectados",
+        pa.int64(),
+        "Customers without supply in that hour, all companies. A comuna without a row in a loaded hour (see"
+        " horas.parquet) had 0; an hour that is not loaded is missing, not 0.",
+    ),
+    _text("forma", "Shape of the hour's capture: detailed or aggregated."),
+)
+
+HOURS: tuple[Column, ...] = (
+    Column("hora", UTC_US, "Beginning of the hour, UTC. Every hour that the source can have and that has ended."),
+    _text("estado", "captured, empty (the source has no data), failed, quarantined, or pending (not asked for yet)."),
+    Column("cargada", pa.bool_(), "Whether the hour is loaded: only then is a comuna that is not listed at 0."),
+    Column("forma", pa.string(), "Shape of its capture: detailed or aggregated.", nullable=True, repeats=True),
+    Column("n_filas", pa.int32(), "Rows of the source's answer.", nullable=True),
+    Column("n_revisiones", pa.int32(), "Different answers held."),
+    Column("sospechosa", pa.bool_(), "Whether it is a corrupt cycle that stayed: estimates count it as without data."),
+    Column(
+        "diferencia_nacional",
+        pa.int64(),
+        "Customers out in the source's national series less those of the rows; null where they were not compared.",
+        nullable=True,
+    ),
+)
+
+COMUNAS: tuple[Column, ...] = (
+    _text("codigo_comuna", "Official comuna code (CUT), five digits."),
+    _text("nombre_comuna", "Name, upper case without accents."),
+    _text("nombre_oficial", "Official name."),
+    _text("codigo_region", "Official region code, two digits."),
+    _text("nombre_region", "Region, upper case without accents."),
+)
+
+
+def schema(
+    columns: Sequence[Column], title: str, made: datetime | None = None, extra: Mapping[str, str] | None = None
+) -> pa.Schema:
     """The Arrow schema with a description on each column, and source, licence and citation on the file."""
     fields = [pa.field(c.name, c.type, nullable=c.nullable, metadata={"description": c.description}) for c in columns]
     about = {
@@ -95,6 +136,9 @@ def schema(columns: Sequence[Column], title: str, extra: Mapping[str, str] | Non
         "source": f"{SOURCE} ({SOURCE_URL})",
         "licence": LICENCE,
         "citation": CITATION,
+        "version": version("sec-outages"),
+        "method": METHOD,
+        "made": made.isoformat() if made else "",
         "columns": "\n".join(f"{c.name}: {c.description}" for c in columns),
         **(extra or {}),
     }
@@ -107,6 +151,7 @@ def write(
     key: str,
     columns: Sequence[Column],
     title: str,
+    made: datetime | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> int:
     """Write a frame whole or not at all, and return its size in bytes. The same frame gives the same bytes.
@@ -117,12 +162,13 @@ def write(
         key: Its name there.
         columns: Order, types and descriptions.
         title: What the file is.
+        made: When the newest capture in it was received: unlike the clock, it gives the same bytes for the same data.
         extra: Further metadata of the file.
 
     Raises:
         StorageError: The place refused it.
     """
-    table = frame.select([column.name for column in columns]).to_arrow().cast(schema(columns, title, extra))
+    table = frame.select([column.name for column in columns]).to_arrow().cast(schema(columns, title, made, extra))
     out = pa.BufferOutputStream()
     pq.write_table(
         table,

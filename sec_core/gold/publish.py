@@ -1,4 +1,4 @@
-"""Publication to Supabase: validate everything, compare, one upsert, read back. A failure leaves what was published."""
+"""Publication to Supabase: validate, compare, one transaction, read back. A failure leaves what was published."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.build import EVENTS_FILE
 from sec_core.gold.local import read_payloads
+from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.supabase import SupabaseStore
 
 if TYPE_CHECKING:
@@ -66,23 +67,31 @@ def publish(
         sleep: Waits between attempts.
 
     Raises:
-        PublicationError: Gold is missing or invalid, would lose what is published, or Supabase refused it.
+        PublicationError: Only half of the settings is there, Gold is missing or invalid or would lose what is
+            published, or Supabase refused it.
         PublicationUnavailable: Supabase did not answer, however often it was asked.
     """
-    if settings.supabase_url is None or settings.supabase_key is None:
+    missing = [name for name in ("supabase_url", "supabase_key") if getattr(settings, name) is None]
+    if len(missing) == 1:
+        raise PublicationError(
+            f"{missing[0].upper()} is not set, the other half of the Supabase settings is.",
+            next_step="Set both SUPABASE_URL and SUPABASE_KEY, or neither.",
+        )
+    if missing:
         logger.bind(stage="publish").info(NOT_CONFIGURED)
         return PublishReport(published=False)
     gold = open_blobs(settings.gold)
-    payloads = read_payloads(gold)
+    payloads: guard.Payloads = read_payloads(gold)
     with closing(SupabaseStore(settings, sleep=sleep)) as store:
         before = store.payloads()
         events_before = store.events(recent.COLUMNS)
         newest = payloads["meta"][0]["ultima_hora"]
-        lost = [*guard.losses(before, payloads), *_lost_events(events_before, newest)]
+        payloads = guard.without_seia(before, payloads)
+        lost = guard.losses(before, payloads) | _lost_events(events_before, newest)
         if lost and not force:
             raise PublicationError(
-                f"Nothing was published: {' '.join(lost)}",
-                next_step="Check `sec status`; if this is meant, publish with --force.",
+                f"Nothing was published: {' '.join(lost.values())}",
+                next_step=guard.mending(lost, before, payloads),
             )
         _publish_payloads(store, payloads, clock)
         changes = recent.RecentPlan([], [], 0, 0)
@@ -92,7 +101,7 @@ def publish(
     report = PublishReport(
         published=True,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        forced=tuple(lost),
+        forced=tuple(lost.values()),
         events=changes.rows,
         events_written=len(changes.write),
         events_deleted=len(changes.delete),
@@ -102,9 +111,13 @@ def publish(
     return report
 
 
-def _publish_payloads(store: SupabaseStore, payloads: dict[str, list[dict[str, Any]]], clock: Clock) -> None:
-    stamp = clock.now().isoformat()
-    store.upsert_payloads([{"id": name, "data": rows, "updated_at": stamp} for name, rows in payloads.items()])
+def _publish_payloads(store: SupabaseStore, payloads: guard.Payloads, clock: Clock) -> None:
+    dashboard = {spec.id for spec in PAYLOADS if spec.dashboard}
+    store.publish_payloads(
+        {name: rows for name, rows in payloads.items() if name in dashboard},
+        {name: rows for name, rows in payloads.items() if name not in dashboard},
+        clock.now().isoformat(),
+    )
     after = store.payloads()
     different = [name for name, rows in payloads.items() if after.get(name) != rows]
     if different:
@@ -129,8 +142,9 @@ def _publish_events(store: SupabaseStore, changes: recent.RecentPlan) -> None:
         )
 
 
-def _lost_events(published: list[dict[str, Any]], newest: str | None) -> list[str]:
+def _lost_events(published: list[dict[str, Any]], newest: str | None) -> dict[str, str]:
     last = recent.newest_published(published)
     if last > (newest or ""):
-        return [f"interrupciones_recientes reaches {last}, but the newest loaded hour is {newest or 'none'}."]
-    return []
+        text = f"interrupciones_recientes reaches {last}, but the newest loaded hour is {newest or 'none'}."
+        return {"interrupciones_recientes": text}
+    return {}

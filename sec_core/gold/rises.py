@@ -90,9 +90,10 @@ def standing(observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern,
     hours = pl.DataFrame({"hora": observed, "orden": range(observed.len()), "indice": source_index(observed)})
     same = [pl.col(name).eq_missing(pl.col(name).shift(1)) for name in [*_KEY, "clientes_afectados"]]
     follows = (pl.col("orden").diff() == 1) & (pl.col("indice").diff() <= NEIGHBOURS_APART)
+    rows = observations.select("hora", *_KEY, "clientes_afectados").join(hours, on="hora")
+    long = rows.group_by(_KEY).agg(pl.col("indice").max() - pl.col("indice").min())
     runs = (
-        observations.select("hora", *_KEY, "clientes_afectados")
-        .join(hours, on="hora")
+        rows.join(long.filter(pl.col("indice") >= STANDING_HOURS - 1), on=_KEY, how="semi", nulls_equal=True)
         .sort(*_KEY, "hora")
         .with_columns(tramo=(~pl.all_horizontal(*same, follows).fill_null(value=False)).cum_sum())
     )
@@ -101,9 +102,25 @@ def standing(observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern,
     return _by_region(still.select("mes", "id_geografia", quietas="clientes_afectados"), places, "mes")
 
 
+def imputed(observations: pl.DataFrame, places: pl.DataFrame, month: date) -> pl.DataFrame:
+    """Source rows of a month, and those in observations that an imputation rule touched (an upper bound).
+
+    Args:
+        observations: hora, id_geografia, n_filas, imputaciones; other months are passed over.
+        places: id_geografia, nombre_region.
+        month: First day of the month.
+
+    Returns:
+        mes, serie (regions, UNKNOWN, `CHILE`), filas, imputadas.
+    """
+    own = with_month(observations).filter(pl.col("mes") == month)
+    touched = pl.when(pl.col("imputaciones") != 0).then("n_filas").otherwise(0)
+    return _by_region(own.select("mes", "id_geografia", filas="n_filas", imputadas=touched), places, "mes")
+
+
 def _by_region(rows: pl.DataFrame, places: pl.DataFrame, when: str) -> pl.DataFrame:
     """Sums by day or month and region, and of the country."""
-    value = next(name for name in rows.columns if name not in {when, "id_geografia"})
+    values = pl.col([name for name in rows.columns if name not in {when, "id_geografia"}]).sum()
     named = rows.join(places.select("id_geografia", serie=pl.col("nombre_region").cast(pl.String)), on="id_geografia")
-    both = pl.concat([named.select(when, "serie", value), named.select(when, pl.lit(COUNTRY).alias("serie"), value)])
-    return both.group_by(when, "serie").agg(pl.col(value).sum()).sort(when, "serie")
+    both = pl.concat([named, named.with_columns(serie=pl.lit(COUNTRY))])
+    return both.group_by(when, "serie").agg(values).sort(when, "serie")

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import httpx
 from loguru import logger
 
-from sec_core.errors import PublicationError, PublicationUnavailable
+from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from supabase import Client
 
     from sec_core.config import Settings
+
+    Payloads = Mapping[str, Sequence[Any]]
 
 T = TypeVar("T")
 
@@ -33,8 +35,7 @@ BATCH = 2000
 _EVENTS = "interrupciones_recientes"
 SCHEMA_FILE = "deployments/supabase/schema.sql"
 _WRONG_KEY = "Set SUPABASE_KEY to the project's service key (service_role), and SUPABASE_URL to the same project."
-_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
-_MISSING = frozenset({"42P01", "PGRST205", "PGRST204", "42703"})
+_MISSING = frozenset({"42P01", "PGRST205", "PGRST204", "PGRST202", "42703", "42883"})
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 
@@ -50,7 +51,7 @@ class _LastAnswer:
 
 
 class SupabaseStore:
-    """Tables `dashboard_stats` and `interrupciones_recientes` of one Supabase project.
+    """Tables `dashboard_stats`, `estadisticas` and `interrupciones_recientes` of one Supabase project.
 
     Every call is repeated after a transient failure, at most `retries` times; all of them can be repeated safely.
     """
@@ -88,14 +89,17 @@ class SupabaseStore:
         self._http.close()
 
     def payloads(self) -> dict[str, list[Any]]:
-        """All published payloads, read in one statement: never a mix of two publications."""
-        query = self._table("dashboard_stats").select("id,data")
-        return {row["id"]: row["data"] for row in self._run("read dashboard_stats", query.execute)}
+        """All published payloads, of both tables."""
+        found: dict[str, list[Any]] = {}
+        for name in ("estadisticas", "dashboard_stats"):
+            rows = self._run(f"read {name}", self._table(name).select("id,data").execute)
+            found |= {row["id"]: row["data"] for row in rows}
+        return found
 
-    def upsert_payloads(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Write payloads (id, data, updated_at) in one statement: all of them or none."""
-        query = self._table("dashboard_stats").upsert(list(rows), returning=_minimal())
-        self._run("write dashboard_stats", query.execute)
+    def publish_payloads(self, dashboard: Payloads, others: Payloads, at: str) -> None:
+        """Write both tables in one transaction: all payloads or none."""
+        arguments = {"panel": dashboard, "otras": others, "publicado": at}
+        self._run("write dashboard_stats and estadisticas", self._client.rpc("publicar", arguments).execute)
 
     def events(self, columns: Sequence[str]) -> list[dict[str, Any]]:
         """All rows of `interrupciones_recientes`, a page at a time, by hash_id."""
@@ -157,13 +161,14 @@ class SupabaseStore:
 
 
 def _explain(what: str, status: int, code: str, message: str) -> PublicationError:
-    if status in _TRANSIENT_STATUS:
+    if is_transient_status(status):
         return PublicationUnavailable(f"Supabase answered {status} ({what}).")
     if status == httpx.codes.UNAUTHORIZED and code != "42501":
         return PublicationError("Supabase does not accept the key.", next_step=_WRONG_KEY)
     if code in _MISSING or status == httpx.codes.NOT_FOUND:
         return PublicationError(
-            f"A table or column is missing in Supabase ({what}).", next_step=f"Apply {SCHEMA_FILE} to the project."
+            f"A table, column or function is missing in Supabase ({what}).",
+            next_step=f"Apply {SCHEMA_FILE} to the project.",
         )
     if code == "42501" or status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
         return PublicationError(

@@ -14,7 +14,7 @@ import orjson
 import polars as pl
 
 from sec_core.errors import StorageError
-from sec_core.source.shapes import AGGREGATED_KEYS, Shape, whole_number
+from sec_core.source.shapes import AGGREGATED_KEYS, Shape, read_json, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +91,8 @@ def _plain(body: bytes, rows: int) -> bool:
 
 def _exact(body: bytes, shape: Shape) -> pl.DataFrame:
     try:
-        rows = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        rows = read_json(body)
+    except ValueError as error:
         raise StorageError(f"A kept body is not JSON: {error}.", next_step="Run `sec ledger rebuild`.") from error
     if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise StorageError("A kept body is not a list of rows.", next_step="Run `sec ledger rebuild`.")

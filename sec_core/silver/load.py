@@ -8,12 +8,15 @@ reader sees the month as it was or as it is, never a part of it; a killed load l
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
+from sec_core.bronze.sealed import BodyDamaged
+from sec_core.bronze.store import attempt
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
@@ -26,7 +29,7 @@ from sec_core.silver.write import Plan, write_events, write_month
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sec_core.bronze.ledger_rules import Capture
@@ -35,10 +38,9 @@ if TYPE_CHECKING:
     from sec_core.reference.names import Names
     from sec_core.silver.event_updates import EventChanges
     from sec_core.silver.observation_tables import History
-    from sec_core.silver.observations import Observed
 
     BodyReader = Callable[[Capture], bytes]
-    """Gives the bytes of a kept body."""
+    """Gives the bytes of a kept body; raises BodyDamaged where they are not what was kept."""
 
 MONTHS_AT_ONCE = 3
 """How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events."""
@@ -49,6 +51,10 @@ class HourValues(Protocol):
 
     def values(self, first: datetime, last: datetime) -> list[Capture]:
         """The value of each captured hour in [first, last), ordered by hour."""
+        ...
+
+    def set_aside(self, damaged: Mapping[Capture, str]) -> None:
+        """Put bodies that are not what was kept into quarantine, each with its reason."""
         ...
 
 
@@ -70,6 +76,7 @@ class LoadReport:
         events_removed: Events that it removed.
         imputed: Source rows imputed, by rule.
         unresolved_spellings: Different spellings in the month that resolve to nothing.
+        damaged: Hours whose body was not what was kept; it is in quarantine, and they are to be asked for again.
     """
 
     month: Month
@@ -85,6 +92,7 @@ class LoadReport:
     events_removed: int = 0
     imputed: dict[str, int] = field(default_factory=dict)
     unresolved_spellings: int = 0
+    damaged: tuple[datetime, ...] = ()
 
 
 def load_month(
@@ -114,21 +122,29 @@ def load_month(
         What the month holds and what was done.
 
     Raises:
-        StorageError: A body is missing, damaged or not a list of rows.
+        StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
         DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
     """
     values = _ledger(database) if values is None else values
     rules = EventRules.of(settings)
     alone = False
+    lost: set[datetime] = set()
     with database.adbc() as connection:
         tables = SilverTables(connection, Archive(settings.archive))
         while True:
             held = tables.loaded(month.start, month.end)
             plan = _plan(held, _values_of(month, values), force=force, only=only)
             if plan.empty and tables.history(month).rules == rules:
-                return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING)
+                return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING, lost)
             connection.rollback()  # no transaction stays open while bodies are read
-            observed = _observe(plan, bodies, settings, default_names() if names is None else names)
+            damaged: dict[Capture, str] = {}
+            snapshots = _snapshots(plan, bodies, settings, damaged)
+            observed = observe(snapshots, default_names() if names is None else names)
+            if damaged:
+                # Their hours get another value, or none, and the plan changes.
+                values.set_aside(damaged)
+                lost.update(capture.hour for capture in damaged)
+                continue
             tables.lock_month(month, alone=alone)
             history = tables.history(month)
             # Another worker may have captured a newer revision meanwhile: then this one's bodies are stale.
@@ -138,7 +154,7 @@ def load_month(
                 history = tables.history(month)
                 if alone or not _needs_all_months(history, rules):
                     changes = write_events(tables, written, history, rules)
-                    return _report(tables, month, plan, written.hours, written.changes.after, changes)
+                    return _report(tables, month, plan, written.hours, written.changes.after, changes, lost)
             alone = _needs_all_months(history, rules)
             connection.rollback()
 
@@ -161,11 +177,15 @@ def _plan(
     return Plan(load, [hour for hour in held if hour not in wanted and (only is None or hour in only)])
 
 
-def _observe(plan: Plan, bodies: BodyReader, settings: Settings, names: Names) -> Observed:
+def _snapshots(plan: Plan, bodies: BodyReader, settings: Settings, damaged: dict[Capture, str]) -> Iterator[Snapshot]:
+    """What the bodies list; those that are not what was kept are noted in `damaged` instead."""
     captures = plan.load.values()
-    read = at_once(width(settings.bronze), bodies, captures)
-    kept = zip(captures, read, strict=True)
-    return observe((Snapshot(value.hour, Shape(str(value.shape)), body) for value, body in kept), names)
+    read = at_once(width(settings.bronze), partial(attempt, bodies), captures)
+    for capture, body in zip(captures, read, strict=True):
+        if isinstance(body, BodyDamaged):
+            damaged[capture] = body.message
+        else:
+            yield Snapshot(capture.hour, Shape(str(capture.shape)), body)
 
 
 def _needs_all_months(history: History, rules: EventRules) -> bool:
@@ -194,7 +214,7 @@ def load_hours(
         A report for each month among the hours, in order.
 
     Raises:
-        StorageError: A body is missing, damaged or not a list of rows.
+        StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
         DatabaseUnavailable: PostgreSQL can't be reached.
     """
     months = sorted({Month.of(hour) for hour in hours})
@@ -214,6 +234,7 @@ def _report(
     hours: pl.DataFrame,
     stretches: pl.DataFrame,
     changes: EventChanges,
+    lost: Collection[datetime],
 ) -> LoadReport:
     sums = hours.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
     rules = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
@@ -232,4 +253,5 @@ def _report(
         events_removed=changes.removed,
         imputed={rule.value: sums[f"filas_{rule.value}"] for rule in rules},
         unresolved_spellings=tables.count_unresolved(month),
+        damaged=tuple(sorted(lost)),
     )

@@ -9,6 +9,7 @@ import adbc_driver_manager
 import polars as pl
 import pyarrow as pa
 
+from sec_core.db.locks import Lock, LockClass
 from sec_core.db.problems import refusal
 
 if TYPE_CHECKING:
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 
     Parameter = str | int | date | datetime | pl.Series
     """A series is an array in SQL."""
-
-_EVENTS_LOCK = 7_301_946_023
-"""Events reach over months, so they are derived by one load at a time, in any process, for a fraction of a second."""
-_ALL_MONTHS_LOCK = 7_301_946_024
-_MONTH_LOCK = 0x5EC2
-"""First key of the locks on single months."""
 
 
 class Statements:
@@ -76,12 +71,12 @@ class Statements:
             alone: Wait until no other load writes to any month, for what touches several.
         """
         kind = "" if alone else "_shared"
-        self._take(f"pg_advisory_xact_lock{kind}({_ALL_MONTHS_LOCK})")
-        self._take(f"pg_advisory_xact_lock({_MONTH_LOCK}, {month.year * 100 + month.month})")
+        self._take(f"pg_advisory_xact_lock{kind}({Lock.ALL_MONTHS:d})")
+        self._take(f"pg_advisory_xact_lock({LockClass.SILVER_MONTH:d}, {month.year * 100 + month.month})")
 
     def lock_events(self) -> None:
         """Wait until nobody else derives events; held until the transaction ends."""
-        self._take(f"pg_advisory_xact_lock({_EVENTS_LOCK})")
+        self._take(f"pg_advisory_xact_lock({Lock.EVENTS:d})")
 
     def _take(self, lock: str) -> None:
         self.execute(f"select 1 from (select {lock}) as held")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
 from loguru import logger
@@ -23,16 +23,18 @@ from sec_core.silver.cap import cap
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observations import HORA
 from sec_core.silver.tables import SilverTables
-from sec_core.source.customers import read_country, read_regions
+from sec_core.source.answers import read_country, read_regions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from sec_core.bronze.store import AnswerName, BronzeStore
     from sec_core.db.database import Database
     from sec_core.reference.names import Names
-    from sec_core.source.customers import RegionCustomers
+    from sec_core.source.answers import RegionCustomers
+
+T = TypeVar("T")
 
 FIGURE_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
@@ -241,13 +243,15 @@ def rebuild_universe(database: Database, store: BronzeStore, names: Names | None
     """
     resolver = default_names() if names is None else names
     codes = {region.codigo for region in regiones()}
-    askings = newest_askings(store.answers("GetClientesRegional"), store.answers("GetClientesNacional"), codes)
+    regional = _readable(store, "GetClientesRegional", read_regions)
+    national = _readable(store, "GetClientesNacional", read_country)
+    askings = newest_askings(list(regional), list(national), codes)
     if not askings:
         return 0
     rows = [
         figures(
-            [region for answer in asking.regions for region in read_regions(store.read(answer.key))],
-            read_country(store.read(asking.country.key)),
+            [region for answer in asking.regions for region in regional[answer]],
+            national[asking.country],
             asking.country.received_at,
             resolver,
         )
@@ -256,3 +260,14 @@ def rebuild_universe(database: Database, store: BronzeStore, names: Names | None
     changed = write_universe(database, pl.concat(rows))
     logger.bind(stage="universe").info("{} months of customers from Bronze; {} events changed", len(askings), changed)
     return len(askings)
+
+
+def _readable(store: BronzeStore, endpoint: str, read: Callable[[bytes], T]) -> dict[AnswerName, T]:
+    """What the kept answers say; one with a value that can't be, as older versions kept them, is passed over."""
+    found: dict[AnswerName, T] = {}
+    for answer in store.answers(endpoint):
+        try:
+            found[answer] = read(store.read(answer.key))
+        except ValueError as error:
+            logger.bind(stage="universe", code="odd_value").warning("{} is passed over: {}", answer.key, error)
+    return found

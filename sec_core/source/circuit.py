@@ -3,6 +3,9 @@
 closed -- enough failures in a row --> open -- cooldown over, one probe leaves --> half-open -- success --> closed
                                         ^------------------ the probe fails -----------|
 
+Failures of one request alone don't open it, however often it is repeated: an hour that the source can't answer must
+not keep everybody from the others.
+
 A probe holds a lease: if its process dies, another probe may leave when the lease has run out.
 """
 
@@ -22,6 +25,12 @@ PROBE_LEASE: Final = timedelta(seconds=50)
 LONG_REST: Final = timedelta(seconds=120)
 """A Retry-After above this opens the circuit at once, for that long: no run sits and waits for it."""
 
+LONGEST_REST: Final = timedelta(days=1)
+"""A longer Retry-After counts as this."""
+
+_SKEW: Final = timedelta(minutes=1)
+"""So far apart the clocks of two machines may be."""
+
 
 class CircuitStatus(StrEnum):
     """States of the circuit (column `estado`)."""
@@ -36,7 +45,7 @@ class CircuitRules:
     """Settings of the circuit.
 
     Attributes:
-        failures: Failures in a row that open it.
+        failures: Failures in a row that open it, unless one request alone had all of them and they are more than one.
         cooldown: How long it stays open.
     """
 
@@ -57,6 +66,7 @@ class Circuit:
         probe: Which probe is out.
         code: Code of the last failure; None after a success.
         error: The last failure in words; None after a success.
+        only: The request that had all failures in a row; None if there were several, or if they concern all.
     """
 
     status: CircuitStatus = CircuitStatus.CLOSED
@@ -67,6 +77,7 @@ class Circuit:
     probe: UUID | None = None
     code: str | None = None
     error: str | None = None
+    only: str | None = None
 
 
 class Leave(StrEnum):
@@ -102,6 +113,25 @@ def ask_leave(circuit: Circuit, now: datetime, probe: UUID) -> tuple[Leave, Circ
     return Leave.PROBE, replace(circuit, status=CircuitStatus.HALF_OPEN, probe=probe, probe_until=now + PROBE_LEASE)
 
 
+def bounded(circuit: Circuit, now: datetime, rules: CircuitRules) -> Circuit:
+    """The state without instants further ahead than they can be, as a changed clock leaves them.
+
+    Args:
+        circuit: The shared state.
+        now: The present instant.
+        rules: How long it stays open.
+    """
+    opened, reopens, probe_until = circuit.opened_at, circuit.reopens_at, circuit.probe_until
+    if reopens is not None and reopens > now + max(rules.cooldown, LONGEST_REST) + _SKEW:
+        reopens = now + rules.cooldown
+    if opened is not None and opened > now + _SKEW:
+        opened = now
+        reopens = None if reopens is None else min(reopens, now + rules.cooldown)
+    if probe_until is not None and probe_until > now + PROBE_LEASE + _SKEW:
+        probe_until = now + PROBE_LEASE
+    return replace(circuit, opened_at=opened, reopens_at=reopens, probe_until=probe_until)
+
+
 def after_success(circuit: Circuit, probe: UUID | None) -> Circuit:
     """The state after a usable answer.
 
@@ -124,6 +154,7 @@ def after_failure(
     code: str,
     error: str,
     rest: timedelta = timedelta(0),
+    subject: str | None = None,
 ) -> Circuit:
     """The state after a failure.
 
@@ -135,6 +166,7 @@ def after_failure(
         code: Code of the failure.
         error: The failure in words.
         rest: How long the source asked to be left alone (Retry-After).
+        subject: What was asked for; None for a failure that concerns whatever is asked.
     """
     failures = circuit.failures + 1
     opened = Circuit(
@@ -146,8 +178,11 @@ def after_failure(
         error=error,
     )
     if circuit.status is CircuitStatus.CLOSED:
-        opens = failures >= rules.failures or rest > LONG_REST
-        return opened if opens else replace(circuit, failures=failures, code=code, error=error)
+        only = subject if circuit.failures == 0 or subject == circuit.only else None
+        enough = failures >= rules.failures and (only is None or rules.failures == 1)
+        if enough or rest > LONG_REST:
+            return opened
+        return replace(circuit, failures=failures, code=code, error=error, only=only)
     if circuit.status is CircuitStatus.HALF_OPEN and probe is not None and circuit.probe == probe:
         return opened
     return circuit

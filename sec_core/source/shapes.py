@@ -61,6 +61,9 @@ _TYPE_NAMES: Final = {
 }  # fmt: skip
 _INT64_MAX: Final = 2**63 - 1
 _INTEGER_TEXT: Final = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
+_SURROGATE: Final = re.compile(rb"(?P<whole>\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..", re.DOTALL)
+"""A pair, half a pair, or an escaped backslash, after which no escape begins."""
+
 _HEAD_BYTES: Final = 600
 """A first row and more: enough to tell which shape to try."""
 
@@ -103,6 +106,24 @@ class Classified:
     def usable(self) -> bool:
         """Whether the source answered as it should: a known shape, or `[]`."""
         return self.reason is None
+
+
+def read_json(body: bytes) -> Any:  # noqa: ANN401 - it may be anything
+    """Decode a body; half a surrogate pair, as a name cut in the middle of a character leaves it, is U+FFFD.
+
+    Raises:
+        ValueError: It is not JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if not _SURROGATE.search(body):
+            raise
+        return orjson.loads(_SURROGATE.sub(_whole_pair, body))
+
+
+def _whole_pair(found: re.Match[bytes]) -> bytes:
+    return found[0] if found["whole"] else b"\\ufffd"
 
 
 def whole_number(value: object) -> int | None:
@@ -169,8 +190,8 @@ def _decoder(keys: frozenset[str]) -> msgspec.json.Decoder[list[Any]]:
 
 def _classify_any(body: bytes) -> Classified:
     try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        decoded = read_json(body)
+    except ValueError as error:
         start = body[:_EXAMPLE_CHARS].decode("utf-8", "replace")
         return Classified(BodyKind.NOT_JSON, reason=f"not JSON ({error}); it starts {start!r}"[:400])
     if not isinstance(decoded, list):

@@ -20,7 +20,7 @@ import os
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
@@ -29,6 +29,7 @@ import psycopg
 from loguru import logger
 from psycopg.rows import tuple_row
 
+from sec_core.db.locks import LockClass
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source.circuit import (
     LONG_REST,
@@ -40,6 +41,7 @@ from sec_core.source.circuit import (
     after_failure,
     after_success,
     ask_leave,
+    bounded,
 )
 
 if TYPE_CHECKING:
@@ -64,9 +66,6 @@ _LATE_TRIES: Final = 5
 _SLOT_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 _LOG_EVERY_S: Final = 60.0
-_SLOTS: Final = 0x5EC2
-"""First key of the advisory locks that are the slots; the second one is the slot's number, 1 to the limit."""
-
 _CONNECTION: Final[dict[str, Any]] = {
     "application_name": "sec-throttle",
     "client_encoding": "UTF8",
@@ -105,12 +104,12 @@ _PAUSE_LEFT = """
     from ritmo_fuente where fuente = 'sec'
 """
 _CIRCUIT = (
-    "select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error "
-    "from circuito_fuente where fuente = 'sec'"
+    "select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error, "
+    "fallo_de from circuito_fuente where fuente = 'sec'"
 )
 _SET_CIRCUIT = """
     update circuito_fuente set estado = %s, fallos_seguidos = %s, abierto_en = %s, reabre_en = %s, prueba_hasta = %s,
-        prueba_de = %s, codigo_error = %s, ultimo_error = %s
+        prueba_de = %s, codigo_error = %s, ultimo_error = %s, fallo_de = %s
     where fuente = 'sec'
 """
 
@@ -123,11 +122,13 @@ class Failure:
         code: Stable name of the failure.
         error: The failure in one line.
         rest_s: Seconds for which the source asked to be left alone (Retry-After).
+        subject: What was asked for; None if the failure concerns whatever is asked.
     """
 
     code: str
     error: str
     rest_s: float = 0.0
+    subject: str | None = None
 
 
 @dataclass(slots=True)
@@ -224,8 +225,15 @@ class Throttle:
 
         def rule(circuit: Circuit) -> Circuit:
             nonlocal leave
-            leave, after = ask_leave(circuit, self._clock.now(), name)
-            return after if leaving else circuit
+            now = self._clock.now()
+            possible = bounded(circuit, now, self._rules)
+            if possible != circuit:
+                logger.bind(stage="capture", code="clock_changed").warning(
+                    "The circuit was to reopen at {} UTC, further ahead than it can be: a clock was changed. "
+                    "It reopens at {} UTC.", circuit.reopens_at, possible.reopens_at,
+                )  # fmt: skip
+            leave, after = ask_leave(possible, now, name)
+            return after if leaving else possible
 
         circuit = await self._change(rule)
         if leave is Leave.REFUSED and circuit.reopens_at is not None:
@@ -273,6 +281,7 @@ class Throttle:
                         code=failure.code,
                         error=failure.error,
                         rest=rest,
+                        subject=failure.subject,
                     )
                 )
             case True if not _at_ease(await self._call(self._shared.circuit)):
@@ -307,7 +316,9 @@ class _SharedLimits:
         with self._session() as connection:
             free = [number for number in self._numbers if number not in self._held]
             start = os.getpid() % len(self._numbers)
-            row = connection.execute(_TAKE_SLOT, {"free": free[start:] + free[:start], "class": _SLOTS}).fetchone()
+            row = connection.execute(
+                _TAKE_SLOT, {"free": free[start:] + free[:start], "class": LockClass.REQUEST_SLOT}
+            ).fetchone()
         if row is not None:
             slot.number = row[0]
             self._held[row[0]] = slot
@@ -317,7 +328,7 @@ class _SharedLimits:
         # With a lost connection all slots were lost, and another request may hold this number now.
         if slot.number is not None and self._held.get(slot.number) is slot:
             del self._held[slot.number]
-            self._row(_RELEASE, {"class": _SLOTS, "number": slot.number})
+            self._row(_RELEASE, {"class": LockClass.REQUEST_SLOT, "number": slot.number})
         slot.number = None
 
     def take_time(self) -> tuple[float, bool]:
@@ -347,7 +358,7 @@ class _SharedLimits:
         return _circuit(self._row(_CIRCUIT, {}))
 
     def change_circuit(self, rule: Callable[[Circuit], Circuit]) -> Circuit:
-        """Apply a rule to the circuit's state, one process at a time; gives back the state before it."""
+        """Apply a rule to the circuit's state, one process at a time; gives back the state after it."""
         with self._session() as connection, connection.transaction():
             before = _circuit(self._row(_CIRCUIT + " for update", {}))
             after = rule(before)
@@ -356,7 +367,7 @@ class _SharedLimits:
                 connection.execute(_SET_CIRCUIT, [after.status.value, *values[1:]])
         if before.status is not after.status:
             _log_transition(before, after)
-        return before
+        return after
 
     def close(self) -> None:
         if self._connection is not None:
@@ -391,6 +402,44 @@ class _SharedLimits:
                 f"PostgreSQL can't keep the shared limits: {_reason(error)}.",
                 next_step="Check the database and the role of SEC_DATABASE_URL with `sec doctor`.",
             ) from error
+
+
+def read_circuit(database: Database) -> Circuit:
+    """The circuit's present state; raises as `Throttle.permit` does."""
+    limits = _SharedLimits(database, 1, 1)
+    with closing(limits):
+        return limits.circuit()
+
+
+def close_circuit(database: Database, who: str, why: str) -> Circuit:
+    """Close the circuit by hand, whatever its state; logged with who did it and why.
+
+    Args:
+        database: The database that all processes share.
+        who: Who decided it.
+        why: The reason.
+
+    Returns:
+        The state before.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    limits = _SharedLimits(database, 1, 1)
+    before = Circuit()
+
+    def rule(circuit: Circuit) -> Circuit:
+        nonlocal before
+        before = circuit
+        return Circuit(opened_at=circuit.opened_at)
+
+    with closing(limits):
+        limits.change_circuit(rule)
+    told = [" ".join(text.split())[:200] for text in (who, why)]
+    logger.bind(stage="capture", code="circuit_closed_by_hand", who=told[0], why=told[1]).warning(
+        "circuit {} -> closed by hand, by {}: {}", before.status.value, *told
+    )
+    return before
 
 
 def _circuit(row: tuple[Any, ...]) -> Circuit:

@@ -39,7 +39,7 @@ class Adapters:
 
     def body(self, capture: Capture) -> bytes:
         """Bytes of a capture, as the source sent them."""
-        return self.store.read(capture.key)
+        return self.store.read_kept(capture)
 
     @asynccontextmanager
     async def source(self) -> AsyncIterator[SourceClient]:

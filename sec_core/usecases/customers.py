@@ -12,7 +12,7 @@ from sec_core.silver.universe import UniverseReport, known_universe, store_unive
 from sec_core.usecases.progress import Step, report
 
 if TYPE_CHECKING:
-    from sec_core.source.customers import RegionCustomers
+    from sec_core.source.answers import RegionCustomers
     from sec_core.usecases.adapters import Adapters
 
 

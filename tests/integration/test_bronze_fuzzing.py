@@ -60,7 +60,7 @@ def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, 
     assert ledger.states(MONTH)[hours[0]] is not HourState.PENDING
 
     def read(capture: Capture) -> bytes:
-        return store.read(capture.key)
+        return store.read_kept(capture)
 
     # Nothing in quarantine is loaded, and of what is loaded every row is counted.
     values = [row.value for row in rows.values() if row.value is not None]

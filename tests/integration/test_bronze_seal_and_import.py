@@ -63,7 +63,7 @@ def ledger(database: Database, store: BronzeStore) -> Ledger:
 
 
 def bodies_of(ledger: Ledger, store: BronzeStore) -> dict[str, bytes]:
-    return {key: store.read(key) for key in sorted(ledger.hashes(MONTH))}
+    return {key: store.read(key) for key in (each.key for each in ledger.kept(MONTH))}
 
 
 def settle(ledger: Ledger) -> None:

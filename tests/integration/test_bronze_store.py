@@ -95,9 +95,9 @@ def test_a_torn_journal_line_costs_only_itself(tmp_path: Path) -> None:
     journal.append(AUGUST, lines[:2])
     path = tmp_path / "journal" / "2024-08.jsonl"
     path.write_bytes(path.read_bytes()[:-7])
-    assert journal.read(AUGUST) == lines[:1]
+    assert journal.read(AUGUST).outcomes == lines[:1]
     journal.append(AUGUST, lines[2:])
-    assert journal.read(AUGUST) == [lines[0], lines[2]]
+    assert journal.read(AUGUST).outcomes == [lines[0], lines[2]]
     assert journal.months() == [AUGUST]
 
 

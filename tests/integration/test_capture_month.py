@@ -49,9 +49,9 @@ def counts(capture: Capturing, month: Month = MONTH) -> Counter[HourState]:
 
 def assert_rebuilt_equal(capture: Capturing) -> None:
     hours = MONTH.hours()
-    before = capture.ledger.rows(hours), capture.ledger.values(MONTH.start, MONTH.end), capture.ledger.hashes(MONTH)
+    before = capture.ledger.rows(hours), capture.ledger.values(MONTH.start, MONTH.end), capture.ledger.kept(MONTH)
     capture.ledger.rebuild()
-    after = capture.ledger.rows(hours), capture.ledger.values(MONTH.start, MONTH.end), capture.ledger.hashes(MONTH)
+    after = capture.ledger.rows(hours), capture.ledger.values(MONTH.start, MONTH.end), capture.ledger.kept(MONTH)
     assert after == before
 
 

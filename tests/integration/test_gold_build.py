@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
@@ -187,6 +189,50 @@ def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: 
     assert build_gold(silver, settings, FixedClock()).months_written == (AUGUST,)
     assert parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"] != digest
     assert 8 in pl.read_parquet(settings.gold_dir / key)["clientes_afectados"]
+
+
+def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
+    silver: Database, make_settings: Callable[..., Settings]
+) -> None:
+    """Four months, of which one changes: only it and its neighbours are computed, and nothing tells that."""
+    settings = make_settings()
+    later = [AUGUST.shift(n) for n in (-2, -1, -4)]
+    with silver.engine.begin() as connection:
+        for month in later:
+            load_hours(connection, month, [0, 6, 7, 400])
+    build_gold(silver, settings, FixedClock())
+    with silver.engine.begin() as connection:
+        changed = text("UPDATE fact_observaciones SET clientes_afectados = 77 WHERE hora >= :a AND hora < :b")
+        connection.execute(changed, {"a": later[0].start, "b": later[0].end})
+        connection.execute(
+            text("UPDATE cargas SET clientes = clientes WHERE hora >= :a AND hora < :b"),
+            {"a": later[0].start, "b": later[0].end},
+        )
+    again = build_gold(silver, settings, FixedClock())
+    assert again.months_written == (later[0],)
+    assert again.months_computed == (later[2], later[0], later[1])
+    kept = contents(settings.gold_dir)
+    shutil.rmtree(settings.gold_dir)
+    from_nothing = build_gold(silver, settings, FixedClock())
+    assert from_nothing.months_computed == (later[2], later[0], later[1], AUGUST)
+    assert contents(settings.gold_dir) == kept
+
+
+def load_hours(connection: Connection, month: Month, numbers: list[int]) -> None:
+    """Aggregated hours of a month with one comuna out."""
+    run = connection.execute
+    run(text("SELECT asegurar_tiempo(:day), asegurar_particion(:day)"), {"day": month.first_day})
+    for number in numbers:
+        hour = {"h": month.hours()[number], "g": TALCA, "c": 100 + number}
+        run(text("INSERT INTO capturas (hora, estado, forma, n_filas) VALUES (:h, 'captured', 'aggregated', 1)"), hour)
+        run(
+            text(
+                "INSERT INTO cargas (hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes)"
+                " VALUES (:h, 'aggregated', :h, 'x', 1, 1, :c)"
+            ),
+            hour,
+        )
+        run(text("INSERT INTO fact_observaciones VALUES (:h, :g, 1, NULL, :c, 1, 0)"), hour)
 
 
 def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:

@@ -52,7 +52,12 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
         places[region, COMUNAS[event.comuna], event.company].append(event.peak)
         companies[event.company].append(event.peak)
 
-    assert {(row["mes"], row["nombre_region"]): row["afectados"] for row in found["time_series"]} == series
+    seen = {month_of(hour) for hour in world.captured}
+    assert {(row["mes"], row["nombre_region"]): row["afectados"] for row in found["time_series"]} == {
+        key: customers for key, customers in series.items() if key[0] in seen
+    }
+    outside = [event.peak for event in events if month_of(event.begins) not in seen]
+    assert found["meta"][0]["fuera_de_ventana"] == {"eventos": len(outside), "clientes": sum(outside)}
     by_name = {name: CUSTOMERS[code] for code, name in REGIONS.items() if code}
     assert {
         (row["nombre_region"], row["nombre_comuna"], row["nombre_empresa"]): (

@@ -54,7 +54,7 @@ def test_a_server_that_recovers_is_asked_again(supabase: Project, gold_settings:
     answers = iter([503, 502])
     supabase.intercept = lambda method, _path: next(answers, None) if method == "POST" else None
     assert send(settings).published
-    posts = [path for method, path in supabase.requests if method == "POST" and "dashboard_stats" in path]
+    posts = [path for method, path in supabase.requests if method == "POST" and "publicar" in path]
     assert len(posts) == 3
 
 

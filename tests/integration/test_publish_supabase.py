@@ -34,12 +34,24 @@ def test_a_publication_is_one_upsert_that_anybody_can_read(
     assert report.published
     assert (report.payloads["time_series"], report.events, report.events_written) == (2, 2, 2)
     assert [path.partition("?")[0] for method, path in supabase.requests if method == "POST"] == [
-        "/rest/v1/dashboard_stats",
+        "/rest/v1/rpc/publicar",
         "/rest/v1/interrupciones_recientes",
     ]
     anon = client(supabase, supabase.anon_key)
     rows: list[Any] = anon.table("dashboard_stats").select("*").execute().data
-    assert {row["id"] for row in rows} == {spec.id for spec in PAYLOADS}
+    assert {row["id"] for row in rows} == {
+        "time_series",
+        "company_ranking",
+        "investment_roi",
+        "eda_projects_dist",
+        "market_map",
+        "investment_validation",
+        "eda_quality_stats",
+        "meta",
+    }
+    others: list[Any] = anon.table("estadisticas").select("*").execute().data
+    assert {row["id"] for row in [*rows, *others]} == {spec.id for spec in PAYLOADS}
+    assert {row["updated_at"] for row in others} == {row["updated_at"] for row in rows}
     assert len({row["updated_at"] for row in rows}) == 1
     assert next(row["data"] for row in rows if row["id"] == "time_series")[0] == {
         "mes": "2024-01-01",
@@ -52,7 +64,7 @@ def test_a_publication_is_one_upsert_that_anybody_can_read(
     assert [(row["hora"][:13], row["eventos_vivos"]) for row in by_hour] == [("2024-08-31T18", 1), ("2024-08-31T23", 1)]
 
 
-@pytest.mark.parametrize("table", ["dashboard_stats", "interrupciones_recientes"])
+@pytest.mark.parametrize("table", ["dashboard_stats", "estadisticas", "interrupciones_recientes"])
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 def test_the_public_may_not_write(
     supabase: Project, gold_settings: Callable[..., Settings], role: str, table: str
@@ -62,7 +74,10 @@ def test_the_public_may_not_write(
     send(settings)
     before = supabase.sql(f"select * from {table} order by 1")
     outsider = client(supabase, token(role)).table(table)
-    key = "id" if table == "dashboard_stats" else "hash_id"
+    key = "hash_id" if table == "interrupciones_recientes" else "id"
+    with pytest.raises(APIError) as refused:
+        client(supabase, token(role)).rpc("publicar", {"panel": {}, "otras": {}, "publicado": "2024-01-01"}).execute()
+    assert refused.value.code == "42501"
     for attempt in (
         outsider.upsert({"id": "x", "data": []} if key == "id" else {"hash_id": str(before[0][0])}),
         outsider.update({"imputaciones": 1} if key == "hash_id" else {"data": []}).neq(key, str(before[0][0])),
@@ -72,6 +87,28 @@ def test_the_public_may_not_write(
             attempt.execute()
         assert refused.value.code == "42501"
     assert supabase.sql(f"select * from {table} order by 1") == before
+
+
+def test_what_was_the_dashboards_before_moves(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
+    supabase.sql("insert into dashboard_stats (id, data) values ('reliability', '[]'), ('another', '[]')")
+    settings = gold_settings()
+    write_gold(settings)
+    send(settings)
+    ids = {row[0] for row in supabase.sql("select id from dashboard_stats")}
+    assert "another" in ids
+    assert "reliability" not in ids
+
+
+def test_projects_stay_published_while_no_list_was_imported(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    projects = '[{"nombre_region": "MAULE", "count": 3}]'
+    supabase.sql(f"insert into dashboard_stats (id, data) values ('eda_projects_dist', '{projects}')")
+    settings = gold_settings()
+    write_gold(settings)
+    assert "eda_projects_dist" not in send(settings).payloads
+    kept = supabase.sql("select data from dashboard_stats where id = 'eda_projects_dist'")
+    assert kept == [([{"nombre_region": "MAULE", "count": 3}],)]
 
 
 def test_a_second_publication_changes_only_what_differs(
@@ -118,7 +155,9 @@ def test_a_publication_that_loses_rows_stops_unless_forced(
         send(settings)
     assert stored(supabase) == before
     report = send(settings, force=True)
-    assert len(report.forced) == 2
+    assert report.forced == (
+        "time_series would fall from 5 rows to 3. time_series would lose its newest month 2024-05.",
+    )
     assert stored(supabase) != before
 
 
@@ -207,6 +246,12 @@ def test_without_settings_nothing_is_published_and_one_line_says_so(make_setting
     assert not report.published
     assert "locally only" in report.line()
     assert "\n" not in report.line()
+
+
+def test_half_a_configuration_is_an_error(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings(database_url="postgresql://unused/x", supabase_url="https://example.org")
+    with pytest.raises(PublicationError, match="SUPABASE_KEY is not set"):
+        publish(settings, FixedClock())
 
 
 def test_the_schema_applied_again_changes_nothing(supabase: Project) -> None:

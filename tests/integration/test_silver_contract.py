@@ -23,7 +23,7 @@ from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
 from sec_core.simulator.world import World
-from sec_core.source.customers import RegionCustomers
+from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:

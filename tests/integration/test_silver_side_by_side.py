@@ -21,7 +21,7 @@ from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
-from sec_core.source.customers import RegionCustomers
+from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sec_core.bronze.store import AnswerName, BronzeStore
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
 from sec_core.silver.universe import newest_askings, rebuild_universe, store_universe
-from sec_core.source.customers import RegionCustomers, read_country, read_regions
+from sec_core.source.answers import RegionCustomers, read_country, read_regions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.gold import local, parquet
 from sec_core.gold.build import EVENTS_FILE
 from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.payloads.meta import MetaRow
+from sec_core.gold.payloads.meta import METHOD, MetaRow
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.time_series import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
@@ -49,7 +49,7 @@ def supabase_project(server_url: str, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture
 def supabase(supabase_project: Project) -> Iterator[Project]:
     """The project with empty tables."""
-    supabase_project.sql("truncate dashboard_stats, interrupciones_recientes")
+    supabase_project.sql("truncate dashboard_stats, estadisticas, interrupciones_recientes")
     supabase_project.requests.clear()
     yield supabase_project
     supabase_project.intercept = lambda _method, _path: None
@@ -93,11 +93,21 @@ def write_gold(
             "ultima_hora": NEWEST,
             "formas": [],
             "meses_con_empresa": [],
-            "umbrales": {"umbral_evento": 1, "horas_cierre": 1, "horas_sin_datos_max": 1, "cobertura_minima": 0.95},
+            "umbrales": {
+                "umbral_evento": 1,
+                "horas_cierre": 1,
+                "horas_sin_datos_max": 1,
+                "horas_interpoladas_max": 12,
+                "cobertura_minima": 0.95,
+            },
             "denominadores": [],
             "totales": dict.fromkeys(
                 ("eventos", "eventos_abiertos", "clientes_afectados", "horas_cargadas", "filas", "observaciones"), 0
             ),
+            "mezcla": {"detalladas": 0, "agregadas": 0},
+            "fuera_de_ventana": {"eventos": 0, "clientes": 0},
+            "version_metodo": METHOD,
+            "version": "1",
             "fuente": "SEC",
             "fuente_url": "https://example.org",
             "cita": "SEC",
@@ -144,4 +154,7 @@ def client(supabase: Project, key: str) -> Client:
 
 
 def stored(supabase: Project) -> list[tuple[object, ...]]:
-    return supabase.sql("select id, data::text, updated_at from dashboard_stats order by id")
+    return supabase.sql(
+        "select id, data::text, updated_at from dashboard_stats"
+        " union all select id, data::text, updated_at from estadisticas order by id"
+    )

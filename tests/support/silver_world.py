@@ -15,6 +15,7 @@ from sec_core.reference import tables
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sec_core.db.database import Database
@@ -38,6 +39,11 @@ class MemoryBronze:
     bodies: dict[str, bytes] = field(default_factory=dict)
     held: dict[datetime, Capture] = field(default_factory=dict)
     revision: int = 0
+
+    def set_aside(self, damaged: Mapping[Capture, str]) -> None:
+        """Forget bodies that are not what was kept."""
+        for capture in damaged:
+            self.held.pop(capture.hour)
 
     def put(self, hour: datetime, shape: Shape, body: bytes) -> Capture:
         """Make a body the value of an hour."""

@@ -20,6 +20,7 @@ from sec_core.bronze.ledger_rules import (
     fold_all,
     looks_corrupt,
 )
+from sec_core.bronze.store import BodyName
 from sec_core.source.shapes import Shape
 
 HOUR = datetime(2024, 8, 2, 16, tzinfo=UTC)
@@ -27,9 +28,8 @@ STEP = timedelta(minutes=1)
 
 
 def capture(at: datetime, shape: Shape | None, *, origin: Origin = Origin.SEC, customers: int = 5) -> Capture:
-    return Capture(
-        HOUR, at, origin, f"k/{at.isoformat()}/{origin}", "ab" * 32, 100, 3 if shape else 0, customers, shape
-    )
+    key = BodyName(HOUR, at, origin).key
+    return Capture(HOUR, at, origin, key, "ab" * 32, 100, 3 if shape else 0, customers, shape)
 
 
 def captured(minute: int, shape: Shape = Shape.AGGREGATED, customers: int = 5) -> Outcome:

@@ -19,7 +19,7 @@ from sec_core.gold.sheets import decimal_mark, number
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.reference.names import default_names
 from sec_core.silver.universe import figures
-from sec_core.source.customers import RegionCustomers
+from sec_core.source.answers import RegionCustomers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError
 from sec_core.gold import recent
-from sec_core.gold.guard import losses
+from sec_core.gold.guard import losses, mending, without_seia
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,11 +37,30 @@ def rows(count: int, month: str = "2024-08-01") -> list[dict[str, str]]:
     ],
 )
 def test_losses(before: list[Any], after: list[Any], lost: list[str]) -> None:
-    assert losses({"x": before}, {"x": after}) == lost
+    assert losses({"x": before}, {"x": after}) == ({"x": " ".join(lost)} if lost else {})
 
 
 def test_payloads_that_are_not_replaced_are_not_judged() -> None:
-    assert losses({"other": rows(5)}, {"x": []}) == []
+    assert losses({"other": rows(5)}, {"x": []}) == {}
+
+
+def test_projects_that_were_never_imported_stay_as_they_are_published() -> None:
+    new: dict[str, list[Any]] = {"eda_projects_dist": [], "investment_roi": [], "x": []}
+    assert without_seia({}, new) == new
+    assert without_seia({"investment_roi": rows(3), "x": rows(1)}, new) == {"eda_projects_dist": [], "x": []}
+    listed = {**new, "eda_projects_dist": rows(1)}
+    assert without_seia({"investment_roi": rows(3)}, listed) == listed
+
+
+def test_the_message_names_what_mends() -> None:
+    old: list[Any] = [{"formas": []}]
+    new: list[Any] = [{"version_metodo": "2"}]
+    seia = mending(["investment_roi"], {"meta": new}, {"meta": new})
+    assert "sec seia" in seia
+    assert "sec status" not in seia
+    both = mending(["time_series"], {"meta": old}, {"meta": new})
+    assert "sec status" in both
+    assert "from version 1 to 2" in both
 
 
 def event(key: str, last: datetime, customers: int = 10, *, is_open: bool = False) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "hora": [month.start],
+            "id_geografia": [7101],
             "forma": ["detailed"],
             "codigo_region": ["07"],
             "nombre_region": ["MAULE"],
@@ -44,7 +45,9 @@ def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
 def test_a_file_describes_itself(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "observaciones.parquet"
     gold = LocalBlobs(path.parent)
-    size = parquet.write(one_observation(AUGUST), gold, path.name, parquet.OBSERVATIONS, "Title", {"digest": "abc"})
+    size = parquet.write(
+        one_observation(AUGUST), gold, path.name, parquet.OBSERVATIONS, "Title", extra={"digest": "abc"}
+    )
     assert size == path.stat().st_size
     schema = pq.read_schema(path)
     for column in parquet.OBSERVATIONS:
@@ -70,7 +73,9 @@ def test_the_same_frame_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="could not be written"):
-        parquet.write(one_observation(AUGUST), LocalBlobs(tmp_path), "file/x.parquet", parquet.OBSERVATIONS, "Title")
+        parquet.write(
+            one_observation(AUGUST), LocalBlobs(tmp_path), "file/x.parquet", parquet.OBSERVATIONS, "Title", None
+        )
 
 
 def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
@@ -87,7 +92,7 @@ def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
     assert asked == [AUGUST, SEPTEMBER, SEPTEMBER]
     gone = observations.export(LocalBlobs(tmp_path), {SEPTEMBER: "changed"}, read)
     assert (gone.written, gone.kept, gone.removed) == ((), 1, 1)
-    found = pl.read_parquet(tmp_path / "**" / "*.parquet", hive_partitioning=True)
+    found = pl.read_parquet(tmp_path / "observaciones" / "**" / "*.parquet", hive_partitioning=True)
     assert found.select("anho", "mes", "clientes_afectados").rows() == [(2024, 9, 5)]
 
 
@@ -113,11 +118,16 @@ def test_a_digest_follows_loads_and_names() -> None:
     assert observations.digests(loads, names) == base
 
 
-def test_hourly_sums_by_region(tmp_path: Path) -> None:
+def test_the_panel_sums_companies_and_is_written_with_the_observations(tmp_path: Path) -> None:
     def read(month: Month) -> pl.DataFrame:
         return pl.concat([one_observation(month, 5), one_observation(month, 7)])
 
-    observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, read)
-    frame = observations.hourly(LocalBlobs(tmp_path), [AUGUST]).collect()
-    assert frame.select("nombre_region", "clientes").rows() == [("MAULE", 12)]
-    assert observations.hourly(LocalBlobs(tmp_path), []).collect().is_empty()
+    received = datetime(2024, 8, 2, 3, tzinfo=UTC)
+    gold = LocalBlobs(tmp_path)
+    observations.export(gold, {AUGUST: "a"}, read, {AUGUST: received})
+    found = pl.read_parquet(tmp_path / "panel" / "anho=2024" / "mes=08" / "panel.parquet", hive_partitioning=False)
+    assert found.rows() == [(AUGUST.start, "07101", 12, "detailed")]
+    about = parquet.metadata(gold, observations.panel_key(AUGUST))
+    assert (about["made"], about["method"]) == ("2024-08-02T03:00:00+00:00", "2")
+    (tmp_path / observations.panel_key(AUGUST)).unlink()
+    assert observations.export(gold, {AUGUST: "a"}, read).written == (AUGUST,)

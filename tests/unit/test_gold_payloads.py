@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import polars as pl
 import pytest
 from pydantic import ValidationError
+from support.gold_frames import make_customers, make_ledger
 
 from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
 from sec_core.gold.model import as_json, dump
@@ -18,7 +20,7 @@ from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_sta
 from sec_core.gold.payloads.market_map import market_map
 from sec_core.gold.payloads.meta import meta
 from sec_core.gold.payloads.time_series import time_series
-from sec_core.gold.universe import CUSTOMERS_SCHEMA, denominators, nearest, newest
+from sec_core.gold.universe import denominators, nearest, newest
 from sec_core.hours import Month, closed_hours, hours_of_day, month_range
 
 AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)
@@ -42,10 +44,6 @@ def make_events(*rows: tuple[Any, ...]) -> pl.DataFrame:
     return pl.DataFrame(filled, schema=EVENT_COLUMNS, orient="row")
 
 
-def make_customers(*rows: tuple[Any, ...]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=CUSTOMERS_SCHEMA, orient="row")
-
-
 EVENTS = make_events(
     (AUGUST, "MAULE", "TALCA", "CGE", 600),
     (AUGUST, "MAULE", "TALCA", "CGE", 150),
@@ -59,6 +57,9 @@ CUSTOMERS = make_customers(
     (AUGUST, "07", "MAULE", 3000, None, "052019"),
     (AUGUST, "11", "AYSEN", 4000, 5000, "052019"),
 )
+
+
+MONTHS = pl.DataFrame({"mes": [AUGUST, SEPTEMBER]})
 
 
 def test_market_map_divides_by_the_newest_customers_and_stops_at_100() -> None:
@@ -113,13 +114,18 @@ def test_market_map_without_customers_has_no_index() -> None:
 
 
 def test_time_series_sums_by_month_of_the_beginning() -> None:
-    assert as_json(time_series(EVENTS)) == [
+    assert as_json(time_series(EVENTS, MONTHS)) == [
         {"mes": "2024-08-01", "nombre_region": "AYSEN", "afectados": 5000},
         {"mes": "2024-08-01", "nombre_region": "MAULE", "afectados": 750},
         {"mes": "2024-09-01", "nombre_region": "AYSEN", "afectados": 0},
         {"mes": "2024-09-01", "nombre_region": "MAULE", "afectados": 10},
         {"mes": "2024-09-01", "nombre_region": "UNKNOWN", "afectados": 7},
     ]
+
+
+def test_a_month_without_a_loaded_hour_has_no_row() -> None:
+    rows = time_series(EVENTS, pl.DataFrame({"mes": [AUGUST]}))
+    assert {row.mes for row in rows} == {AUGUST}
 
 
 def test_company_ranking_leaves_out_what_names_no_company() -> None:
@@ -165,14 +171,6 @@ def test_quality_counts_source_rows_and_capped_events() -> None:
         {"category": "Start date = server time (Imputed)", "count": 5, "percentage": 0.025},
         {"category": "Affected capped at regional total", "count": 1, "percentage": 1 / 6},
     ]
-
-
-def make_ledger(*rows: tuple[datetime, str, str | None, int]) -> pl.DataFrame:
-    return pl.DataFrame(
-        rows,
-        schema={"hora": UTC_TIME, "estado": pl.String(), "forma": pl.String(), "n_filas": pl.Int32()},
-        orient="row",
-    )
 
 
 def test_coverage_accounts_for_every_hour_that_has_ended() -> None:
@@ -231,7 +229,19 @@ LOADS = pl.Schema(
         "n_observaciones": pl.Int32(),
     }
 )
-THRESHOLDS = {"umbral_evento": 100, "horas_cierre": 2, "horas_sin_datos_max": 6, "cobertura_minima": 0.95}
+THRESHOLDS = {
+    "umbral_evento": 100,
+    "horas_cierre": 2,
+    "horas_sin_datos_max": 6,
+    "horas_interpoladas_max": 12,
+    "cobertura_minima": 0.95,
+}
+
+
+def meta_of(events: pl.DataFrame, loads: pl.DataFrame, customers: pl.DataFrame) -> dict[str, Any]:
+    frames = SimpleNamespace(events=events, loads=loads, customers=customers, thresholds=THRESHOLDS, now=NOW)
+    (row,) = as_json(meta(frames))  # type: ignore[arg-type]
+    return row
 
 
 def test_meta_says_from_what_it_was_made() -> None:
@@ -245,7 +255,11 @@ def test_meta_says_from_what_it_was_made() -> None:
         schema=LOADS,
         orient="row",
     )
-    (row,) = as_json(meta(EVENTS, loads, CUSTOMERS, THRESHOLDS, NOW))
+    early = make_events((date(2023, 5, 1), "MAULE", "TALCA", "CGE", 40))
+    row = meta_of(pl.concat([EVENTS, early]), loads, CUSTOMERS)
+    assert row["fuera_de_ventana"] == {"eventos": 1, "clientes": 40}
+    assert row["mezcla"] == {"detalladas": 1, "agregadas": 2}
+    assert row["version_metodo"] == "2"
     assert row["generado"] == "2024-10-05T12:30:00Z"
     assert (row["primera_hora"], row["ultima_hora"]) == ("2024-08-01T04:00:00Z", "2024-09-01T04:00:00Z")
     assert row["formas"] == [
@@ -278,9 +292,9 @@ def test_meta_says_from_what_it_was_made() -> None:
         },
     ]
     assert row["totales"] == {
-        "eventos": 6,
+        "eventos": 7,
         "eventos_abiertos": 1,
-        "clientes_afectados": 5767,
+        "clientes_afectados": 5807,
         "horas_cargadas": 3,
         "filas": 10,
         "observaciones": 9,
@@ -292,12 +306,12 @@ def test_empty_silver_gives_empty_payloads_not_zeros() -> None:
     imputation = pl.DataFrame(schema={"mes": pl.Date, "regla": pl.String, "filas": pl.Int64, "total": pl.Int64})
     calendar = hour_calendar(make_ledger(), pl.DataFrame(schema={"hora": UTC_TIME}), NOW)
     assert market_map(nothing, make_customers()) == []
-    assert time_series(nothing) == []
+    assert time_series(nothing, MONTHS) == []
     assert company_ranking(nothing) == []
     assert eda_quality_stats(imputation, nothing) == []
     assert coverage(calendar) == []
-    (row,) = meta(nothing, pl.DataFrame(schema=LOADS), make_customers(), THRESHOLDS, NOW)
-    assert (row.ultima_hora, row.denominadores, row.totales.eventos) == (None, [], 0)
+    row = meta_of(nothing, pl.DataFrame(schema=LOADS), make_customers())
+    assert (row["ultima_hora"], row["denominadores"], row["totales"]["eventos"]) == (None, [], 0)
 
 
 def test_the_country_takes_the_national_figure_where_there_is_one() -> None:
@@ -346,7 +360,7 @@ def test_a_payload_that_is_not_what_it_says_is_refused() -> None:
 
 
 def test_the_bytes_of_a_payload_are_a_json_list_in_any_case() -> None:
-    rows = time_series(EVENTS)
+    rows = time_series(EVENTS, MONTHS)
     assert orjson.loads(dump(rows)) == as_json(rows)
-    assert dump(rows) == dump(time_series(EVENTS.reverse()))
+    assert dump(rows) == dump(time_series(EVENTS.reverse(), MONTHS))
     assert orjson.loads(dump([])) == []

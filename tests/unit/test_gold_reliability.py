@@ -8,8 +8,9 @@ from statistics import mean, stdev
 
 import polars as pl
 import pytest
+from support.gold_frames import make_calendar
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar
+from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.major_days import thresholds
 from sec_core.gold.model import as_json
 from sec_core.gold.payloads.reliability import reliability
@@ -29,19 +30,6 @@ CUSTOMERS = pl.DataFrame(
 )
 
 
-def make_calendar(hours: list[datetime]) -> pl.DataFrame:
-    ledger = pl.DataFrame(
-        {
-            "hora": hours,
-            "estado": ["captured"] * len(hours),
-            "forma": ["detailed"] * len(hours),
-            "n_filas": [1] * len(hours),
-        },
-        schema_overrides={"hora": UTC_TIME},
-    )
-    return hour_calendar(ledger, ledger.select("hora"), NOW)
-
-
 def make_events(*rows: tuple[date, str, int, int]) -> pl.DataFrame:
     """Events from (day, region, customers, customer-hours), beginning at 00h."""
     return pl.DataFrame(
@@ -56,9 +44,15 @@ def make_events(*rows: tuple[date, str, int, int]) -> pl.DataFrame:
     )
 
 
-def make_hourly(*rows: tuple[datetime, str, int]) -> pl.LazyFrame:
-    schema = {"hora": UTC_TIME, "nombre_region": pl.String(), "clientes": pl.Int64()}
-    return pl.LazyFrame(rows, schema=schema, orient="row")
+def make_hourly(*rows: tuple[datetime, str, int]) -> pl.DataFrame:
+    schema = {"hora": UTC_TIME, "serie": pl.String(), "clientes": pl.Int64()}
+    regions = pl.DataFrame(rows, schema=schema, orient="row")
+    country = (
+        regions.group_by("hora")
+        .agg(pl.col("clientes").sum())
+        .select("hora", pl.lit("CHILE").alias("serie"), "clientes")
+    )
+    return with_month(pl.concat([regions, country.select(regions.columns)]))
 
 
 def test_the_indices_of_a_month() -> None:
@@ -71,7 +65,7 @@ def test_the_indices_of_a_month() -> None:
     hourly = make_hourly(
         (hours[0], "MAULE", 150), (hours[1], "MAULE", 200), (hours[1], "UNKNOWN", 4), (hours[2], "AYSEN", 30)
     )
-    rows = as_json(reliability(events, make_calendar(hours), hourly, CUSTOMERS))
+    rows = as_json(reliability(events, make_calendar(NOW, hours), hourly, CUSTOMERS))
     assert [row["nombre_region"] for row in rows] == ["AYSEN", "MAULE", "CHILE"]
     aysen, maule, chile = rows
     assert maule == {
@@ -111,7 +105,7 @@ def test_major_event_days_are_left_out_after_the_2_5_beta_method() -> None:
     logs = [math.log(hours / 1000) for hours in [*usual, 9000]]
     limit = math.exp(mean(logs) + 2.5 * stdev(logs))
     assert 0.12 < limit < 9
-    rows = reliability(events, make_calendar(AUGUST.hours()), make_hourly(), CUSTOMERS)
+    rows = reliability(events, make_calendar(NOW, AUGUST.hours()), make_hourly(), CUSTOMERS)
     maule = next(row for row in rows if row.nombre_region == "MAULE")
     assert maule.umbral_med == pytest.approx(limit, abs=1e-6)
     assert (maule.dias_med, maule.dias_base) == (1, 13)
@@ -123,7 +117,7 @@ def test_major_event_days_are_left_out_after_the_2_5_beta_method() -> None:
 
 def test_a_month_with_events_but_no_captured_hour_is_shown_as_uncovered() -> None:
     events = make_events((date(2019, 2, 19), "MAULE", 30, 60))
-    rows = reliability(events, make_calendar(AUGUST.hours()), make_hourly(), CUSTOMERS)
+    rows = reliability(events, make_calendar(NOW, AUGUST.hours()), make_hourly(), CUSTOMERS)
     old = [row for row in rows if row.mes == date(2019, 2, 1)]
     assert [(row.nombre_region, row.saidi, row.punta, row.cobertura, row.cubierto) for row in old] == [
         ("MAULE", 0.06, None, None, False),
@@ -134,7 +128,7 @@ def test_a_month_with_events_but_no_captured_hour_is_shown_as_uncovered() -> Non
 
 def test_without_customers_there_are_no_indices() -> None:
     events = make_events((date(2024, 8, 1), "MAULE", 30, 60))
-    assert reliability(events, make_calendar(AUGUST.hours()), make_hourly(), NO_CUSTOMERS) == []
+    assert reliability(events, make_calendar(NOW, AUGUST.hours()), make_hourly(), NO_CUSTOMERS) == []
 
 
 def make_daily(*spans: tuple[date, int, float, bool]) -> pl.DataFrame:

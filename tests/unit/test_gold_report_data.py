@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 import pytest
+from support.gold_frames import make_calendar
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar
+from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.report import charts
 from sec_core.gold.report.data import (
     NORTH_TO_SOUTH,
@@ -29,17 +30,10 @@ AUGUST = date(2024, 8, 1)
 NOW = datetime(2024, 10, 1, 12, tzinfo=UTC)
 
 
-def make_calendar(**states: list[datetime]) -> pl.DataFrame:
-    rows = [(hour, state) for state, hours in states.items() for hour in hours]
-    ledger = pl.DataFrame(rows, schema={"hora": UTC_TIME, "estado": pl.String()}, orient="row").with_columns(
-        forma=pl.lit("detailed"), n_filas=pl.lit(1)
-    )
-    return hour_calendar(ledger, ledger.filter(pl.col("estado") == "captured").select("hora"), NOW)
-
-
 def test_a_day_says_why_it_is_missing() -> None:
     days = [hours_of_day(date(2024, 9, day)) for day in range(1, 9)]
     calendar = make_calendar(
+        NOW,
         captured=[*days[0], *days[1][:3], *days[7]],
         empty=[*days[2], *days[1][3:]],
         failed=list(days[3][:1]),
@@ -62,12 +56,12 @@ def test_a_day_says_why_it_is_missing() -> None:
 
 def test_a_day_without_data_has_no_peak() -> None:
     first, second = hours_of_day(date(2024, 8, 1)), hours_of_day(date(2024, 8, 3))
-    hourly = pl.LazyFrame(
-        [(first[0], "MAULE", 5), (first[0], "AYSEN", 6), (first[1], "MAULE", 7), (second[0], "MAULE", 0)],
-        schema={"hora": UTC_TIME, "nombre_region": pl.String(), "clientes": pl.Int64()},
+    hourly = pl.DataFrame(
+        [(first[0], "MAULE", 50), (first[0], "CHILE", 11), (first[1], "CHILE", 7), (second[0], "CHILE", 0)],
+        schema={"hora": UTC_TIME, "serie": pl.String(), "clientes": pl.Int64()},
         orient="row",
     )
-    days = day_table(make_calendar(captured=[*first[:2], second[0]]))
+    days = day_table(make_calendar(NOW, captured=[*first[:2], second[0]]))
     peaks = daily_peaks(hourly, days)
     assert peaks["clientes"].to_list()[:4] == [11, None, 0, None]
     assert peaks.height == 31
@@ -85,7 +79,7 @@ def test_storms_stand_out_and_lie_apart() -> None:
 
 
 def test_a_month_without_hours_is_unknown_and_one_without_events_is_zero() -> None:
-    calendar = make_calendar(captured=list(hours_of_day(AUGUST)), failed=[hours_of_day(date(2024, 9, 1))[0]])
+    calendar = make_calendar(NOW, captured=list(hours_of_day(AUGUST)), failed=[hours_of_day(date(2024, 9, 1))[0]])
     events = pl.DataFrame({"mes": [AUGUST], "nombre_region": ["MAULE"], "clientes_afectados": [30]})
     monthly = monthly_affected(events, calendar)
     found = {(row["mes"].month, row["nombre_region"]): row["afectados"] for row in monthly.to_dicts()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sec_core.blobs.access import load_access
+from sec_core.blobs.access import StoreAccess
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
@@ -80,11 +80,11 @@ def test_credentials_come_from_the_environment_before_the_file(tmp_path: Path, m
         "AWS_ACCESS_KEY_ID=me\nAWS_SECRET_ACCESS_KEY=from-file\nAWS_ENDPOINT_URL=https://elsewhere\n", encoding="utf-8"
     )
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-environment")
-    found = load_access()
+    found = StoreAccess.read()
     assert found.config() == {
         "access_key_id": "me", "secret_access_key": "from-environment", "endpoint": "http://127.0.0.1:9",
     }  # fmt: skip
     assert found.unencrypted
     assert "from-environment" not in repr(found)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "")
-    assert not load_access().unencrypted
+    assert not StoreAccess.read().unencrypted

@@ -7,8 +7,8 @@ from statistics import mean, stdev
 
 import polars as pl
 import pytest
+from support.gold_frames import make_calendar as calendar_of
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar
 from sec_core.gold.model import as_json
 from sec_core.gold.payloads.eda_projects_dist import eda_projects_dist
 from sec_core.gold.payloads.investment_roi import investment_roi, note
@@ -107,10 +107,7 @@ CUSTOMERS = pl.DataFrame([(date(2019, 5, 1), "07", "MAULE", 2000, None, None)], 
 
 def make_calendar(months: list[Month], shape: str = "detailed", every: int = 6) -> pl.DataFrame:
     hours = [hour for month in months for hour in month.hours()[::every]]
-    ledger = pl.DataFrame(
-        {"hora": hours, "estado": "captured", "forma": shape, "n_filas": 1}, schema_overrides={"hora": UTC_TIME}
-    )
-    return hour_calendar(ledger, ledger.select("hora"), datetime(2026, 1, 1, tzinfo=UTC))
+    return calendar_of(datetime(2026, 1, 1, tzinfo=UTC), hours, shape)
 
 
 def make_rates(months: list[Month], customers: int, spread: int = 2) -> list[tuple[date, str, str, int]]:

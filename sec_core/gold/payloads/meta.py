@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -10,9 +11,12 @@ from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
 from sec_core.gold.universe import COUNTRY, newest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import date, datetime
+    from datetime import date
 
+    from sec_core.gold.frames import GoldFrames
+
+METHOD = "2"
+"""Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md)."""
 SOURCE = "Superintendencia de Electricidad y Combustibles (SEC), Chile: Interrupciones en línea"
 SOURCE_URL = "https://apps.sec.cl/INTONLINEv1/index.aspx"
 CITATION = (
@@ -50,12 +54,27 @@ class Denominator(PayloadRow):
 
 
 class Thresholds(PayloadRow):
-    """The settings that decide what an aggregated event is, and what counts as covered."""
+    """The settings that decide what an aggregated event is, what is interpolated, and what counts as covered."""
 
     umbral_evento: Count
     horas_cierre: Count
     horas_sin_datos_max: Count
+    horas_interpoladas_max: Count
     cobertura_minima: float
+
+
+class ShapeMix(PayloadRow):
+    """Loaded hours of the whole history by form: sums over both forms count what was seen in different ways."""
+
+    detalladas: Count
+    agregadas: Count
+
+
+class Outside(PayloadRow):
+    """Events that begin in a month without a loaded hour: they stand in no month of `time_series`."""
+
+    eventos: Count
+    clientes: Count
 
 
 class Totals(PayloadRow):
@@ -88,6 +107,14 @@ class MetaRow(PayloadRow):
     """Newest denominator of each region."""
     totales: Totals
     """Sizes."""
+    mezcla: ShapeMix
+    """Mix of forms behind the sums of what was seen."""
+    fuera_de_ventana: Outside
+    """What began before anything of its month was seen."""
+    version_metodo: str
+    """Version of the method; docs/definitions.md says what changed with each."""
+    version: str
+    """Version of the code."""
     fuente: str
     """The source's name."""
     fuente_url: str
@@ -98,22 +125,10 @@ class MetaRow(PayloadRow):
     """Terms."""
 
 
-def meta(
-    events: pl.DataFrame,
-    loads: pl.DataFrame,
-    customers: pl.DataFrame,
-    thresholds: Mapping[str, float],
-    now: datetime,
-) -> list[MetaRow]:
-    """The one object of `meta`.
-
-    Args:
-        events: clientes_afectados, fin.
-        loads: `cargas` with mes: hora, mes, forma, n_filas, n_observaciones.
-        customers: see `universe.CUSTOMERS_SCHEMA`.
-        thresholds: The fields of `Thresholds`.
-        now: The present instant.
-    """
+def meta(frames: GoldFrames) -> list[MetaRow]:
+    """The one object of `meta`."""
+    events, loads = frames.events, frames.loads
+    outside = events.join(loads.select("mes").unique(), on="mes", how="anti")
     shapes = (
         loads.group_by("mes")
         .agg(
@@ -126,13 +141,13 @@ def meta(
     latest: date | None = None if shapes.is_empty() else shapes["mes"][-1]
     row = MetaRow.model_validate(
         {
-            "generado": now,
+            "generado": frames.now,
             "primera_hora": hours.min(),
             "ultima_hora": hours.max(),
             "formas": shapes.to_dicts(),
             "meses_con_empresa": shapes.filter(pl.col("detalladas") > 0)["mes"].to_list(),
-            "umbrales": dict(thresholds),
-            "denominadores": _ages(newest(customers), latest).to_dicts(),
+            "umbrales": dict(frames.thresholds),
+            "denominadores": _ages(newest(frames.customers), latest).to_dicts(),
             "totales": {
                 "eventos": events.height,
                 "eventos_abiertos": events["fin"].null_count(),
@@ -141,6 +156,10 @@ def meta(
                 "filas": loads["n_filas"].sum(),
                 "observaciones": loads["n_observaciones"].sum(),
             },
+            "mezcla": {name: shapes[name].sum() for name in ("detalladas", "agregadas")},
+            "fuera_de_ventana": {"eventos": outside.height, "clientes": outside["clientes_afectados"].sum()},
+            "version_metodo": METHOD,
+            "version": version("sec-outages"),
             "fuente": SOURCE,
             "fuente_url": SOURCE_URL,
             "cita": CITATION,

@@ -26,16 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PayloadSpec:
-    """A payload: its key in `dashboard_stats`, the model of its rows, and what computes it."""
+    """A payload: its id, the model of its rows, what computes it, and whether the public dashboard reads it.
+
+    The dashboard's are in table `dashboard_stats` of Supabase, all others in `estadisticas`.
+    """
 
     id: str
     row: type[PayloadRow]
     build: Callable[[GoldFrames], Sequence[PayloadRow]]
+    dashboard: bool = True
 
 
 PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec("market_map", MarketMapRow, lambda f: market_map(f.events, f.customers)),
-    PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events)),
+    PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events, f.loads)),
     PayloadSpec("company_ranking", CompanyRankingRow, lambda f: company_ranking(f.events)),
     PayloadSpec("investment_roi", InvestmentRoiRow, lambda f: investment_roi(f.events, f.projects, f.newest_day)),
     PayloadSpec(
@@ -45,7 +49,12 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     ),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
     PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
-    PayloadSpec("reliability", ReliabilityRow, lambda f: reliability(f.events, f.calendar, f.hourly, f.customers)),
-    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
-    PayloadSpec("meta", MetaRow, lambda f: meta(f.events, f.loads, f.customers, f.thresholds, f.now)),
+    PayloadSpec(
+        "reliability",
+        ReliabilityRow,
+        lambda f: reliability(f.events, f.calendar, f.monthly.region_hours, f.customers),
+        dashboard=False,
+    ),
+    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar), dashboard=False),
+    PayloadSpec("meta", MetaRow, meta),
 )

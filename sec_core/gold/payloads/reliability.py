@@ -65,14 +65,14 @@ class ReliabilityRow(PayloadRow):
 
 
 def reliability(
-    events: pl.DataFrame, calendar: pl.DataFrame, hourly: pl.LazyFrame, customers: pl.DataFrame
+    events: pl.DataFrame, calendar: pl.DataFrame, region_hours: pl.DataFrame, customers: pl.DataFrame
 ) -> list[ReliabilityRow]:
     """Every region with a denominator, in every month with captured hours or events; by month, the country last.
 
     Args:
         events: id_tiempo, nombre_region, clientes_afectados, cliente_horas.
         calendar: see `sec_core.gold.frames.hour_calendar`.
-        hourly: hora, nombre_region, clientes: customers out in each loaded hour.
+        region_hours: mes, serie, clientes: customers out in each loaded hour.
         customers: see `universe.CUSTOMERS_SCHEMA`.
     """
     hours = calendar.with_columns(dia=pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date())
@@ -83,7 +83,7 @@ def reliability(
     table = (
         nearest(grid, customers)
         .join(months, on=["mes", "nombre_region"], how="left")
-        .join(_peaks(hourly), on=["mes", "nombre_region"], how="left")
+        .join(_peaks(region_hours), on=["mes", "nombre_region"], how="left")
         .join(covered, on="mes", how="left")
         .join(
             thresholds(daily).rename({"anho": "_anho"}),
@@ -152,17 +152,9 @@ def _grid(customers: pl.DataFrame, covered: pl.DataFrame, months: pl.DataFrame) 
     return pl.concat([seen, months.select("mes", "nombre_region")]).unique()
 
 
-def _peaks(hourly: pl.LazyFrame) -> pl.DataFrame:
+def _peaks(region_hours: pl.DataFrame) -> pl.DataFrame:
     """Most customers out in one hour, by month of the hour."""
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE))
-    country = hourly.group_by("hora").agg(pl.col("clientes").sum()).with_columns(nombre_region=pl.lit(COUNTRY))
-    columns = ["hora", "nombre_region", "clientes"]
-    return (
-        pl.concat([hourly.select(columns), country.select(columns)])
-        .group_by(wall.dt.date().dt.month_start().alias("mes"), "nombre_region")
-        .agg(maximo=pl.col("clientes").max())
-        .collect()
-    )
+    return region_hours.group_by("mes", nombre_region="serie").agg(maximo=pl.col("clientes").max())
 
 
 def _indices(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""`time_series`: customers affected by month and region."""
+"""`time_series`: customers seen affected, by month and region. What hours without data hid is not in these sums."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ class TimeSeriesRow(PayloadRow):
     """Sum of the events' customers (high-water marks)."""
 
 
-def time_series(events: pl.DataFrame) -> list[TimeSeriesRow]:
-    """All months and regions that had events, by month.
+def time_series(events: pl.DataFrame, loads: pl.DataFrame) -> list[TimeSeriesRow]:
+    """All regions that had events in the months with a loaded hour, by month.
 
-    A pair without events has no row: `coverage` tells whether that means none, or no data.
+    What began in other months (long outages do) is in `meta` as `fuera_de_ventana`. A pair without events has no row:
+    `coverage` tells whether that means none, or no data.
 
     Args:
         events: mes, nombre_region, clientes_afectados.
+        loads: mes of the loaded hours.
     """
     table = (
         events.lazy()
+        .join(loads.lazy().select("mes").unique(), on="mes", how="semi")
         .group_by("mes", "nombre_region")
         .agg(pl.col("clientes_afectados").sum().alias("afectados"))
         .with_columns(pl.col("nombre_region").cast(pl.String))

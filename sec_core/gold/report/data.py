@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sec_core.gold.universe import nearest
+from sec_core.gold.universe import COUNTRY, nearest
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ReportData:
 def report_data(frames: GoldFrames) -> ReportData:
     """All tables, from the frames that Gold is built from."""
     days = day_table(frames.calendar)
-    daily = daily_peaks(frames.hourly, days)
+    daily = daily_peaks(frames.monthly.region_hours, days)
     monthly = monthly_affected(frames.events, frames.calendar)
     return ReportData(
         daily=as_rows(daily),
@@ -109,12 +109,10 @@ def day_table(calendar: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def daily_peaks(hourly: pl.LazyFrame, days: pl.DataFrame) -> pl.DataFrame:
+def daily_peaks(region_hours: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     """Most customers out at once in the country, by day of the calendar: dia, clientes."""
     day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
-    peaks = (
-        hourly.group_by("hora").agg(pl.col("clientes").sum()).group_by(day.alias("dia")).agg(pl.col("clientes").max())
-    ).collect()
+    peaks = region_hours.filter(pl.col("serie") == COUNTRY).group_by(day.alias("dia")).agg(pl.col("clientes").max())
     return days.select("dia").join(peaks, on="dia", how="left").sort("dia")
 
 

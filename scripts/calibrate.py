@@ -1,0 +1,203 @@
+"""`make calibrate`: do the intervals of estimates hold what they promise? Worlds with known hourly truth, thinned.
+
+Every world is drawn from its seed alone. The table and the picture go into docs/estimates.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from sec_core.gold import estimates
+from sec_core.gold.estimated_hours import Method, pattern
+from sec_core.gold.frames import source_hours
+from sec_core.gold.universe import COUNTRY
+from sec_core.hours import CHILE, Month
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    Kept = Callable[[NDArray[np.int64], NDArray[np.int64], Generator], NDArray[np.bool_]]
+
+MAX_GAP = 12
+FIRST_MONTH = Month(2023, 3)
+BEFORE = 120
+"""Hours that a world runs before its first month, so that it begins with outages under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Hourly truth.
+
+    Attributes:
+        hours: All source hours, ascending.
+        values: Customers out, hours by region.
+        customers: Customers of each region.
+    """
+
+    hours: pl.Series
+    values: NDArray[np.float64]
+    customers: NDArray[np.float64]
+
+    @property
+    def names(self) -> list[str]:
+        """The regions' names."""
+        return [f"R{number:02d}" for number in range(self.values.shape[1])]
+
+    def seen(self, kept: NDArray[np.bool_]) -> pl.DataFrame:
+        """What these hours list: hora, serie, clientes, the country among the series."""
+        values = np.column_stack([self.values, self.values.sum(axis=1)])[kept]
+        row, column = np.nonzero(values)
+        names = np.array([*self.names, COUNTRY])
+        return pl.DataFrame(
+            {
+                "hora": self.hours.filter(pl.Series(kept))[row.tolist()],
+                "serie": names[column],
+                "clientes": values[row, column].astype(np.int64),
+            }
+        )
+
+
+def make_world(seed: int, months: int = 2, regions: int = 16, first: Month = FIRST_MONTH) -> World:
+    """Ordinary outages on a daily cycle, and storms; peaks by a Pareto law of index 1.1 or less.
+
+    What is not fixed is drawn: how many outages there are, how long they last, how often storms come and how strong
+    the daily cycle is.
+    """
+    draw = np.random.default_rng(seed)
+    hours = source_hours(first.start, first.shift(months - 1).start, datetime(2100, 1, 1, tzinfo=UTC))["hora"]
+    index, lasting = draw.choice([1.0, 1.05, 1.1]), draw.choice([1.5, 3.0, 6.0])
+    cycle, rate, storms = (
+        draw.choice([0.2, 0.4]),
+        draw.choice([0.3, 1.0, 3.0]),
+        draw.poisson(draw.choice([0.5, 1.5]) * months),
+    )
+    customers = np.exp(draw.normal(12.3, 1.0, regions)).clip(40e3, 3e6)
+    time = np.arange(len(hours) + BEFORE)
+    wall = hours.dt.convert_time_zone(str(CHILE)).dt.hour().to_numpy()
+    daily = 1 + cycle * np.sin(2 * np.pi * (np.concatenate([np.arange(BEFORE) % 24, wall]) - 8) / 24)
+    weather = np.zeros((len(time), regions))
+    for _ in range(storms):
+        since = (time - draw.uniform(0, len(time))) / draw.uniform(6, 30)
+        strength = draw.lognormal(3.0, 0.8) * np.exp(np.where(since < 0, np.maximum(since, -50) * 4, -since))
+        weather += strength[:, None] * (draw.random(regions) < 0.3)
+    values = np.zeros((len(hours), regions))
+    for region in range(regions):
+        began = np.repeat(time, draw.poisson(rate * customers[region] / 300e3 * (daily + weather[:, region])))
+        peak = np.minimum(10 * draw.random(len(began)) ** (-1 / index), customers[region] / 2)
+        length = np.ceil(draw.lognormal(np.log(lasting), 0.8, len(began))).clip(1, 96).astype(int)
+        falling = draw.random(len(began)) < 0.5
+        which = np.repeat(np.arange(len(began)), length)
+        passed = np.arange(len(which)) - np.repeat(np.cumsum(length) - length, length)
+        height = peak[which] * np.where(falling[which], 1 - passed / length[which], 1.0)
+        total = np.bincount(began[which] + passed, height, minlength=len(time))[BEFORE : len(time)]
+        values[:, region] = np.floor(np.minimum(total, customers[region]))
+    return World(hours, values, customers)
+
+
+def _every_sixth(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Generator) -> NDArray[np.bool_]:
+    del wall
+    kept: NDArray[np.bool_] = time % 6 == draw.integers(6)
+    return kept
+
+
+def _at_random(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Generator) -> NDArray[np.bool_]:
+    del wall
+    return draw.random(len(time)) < 0.3
+
+
+def _no_nights(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Generator) -> NDArray[np.bool_]:
+    del time
+    kept: NDArray[np.bool_] = (wall >= draw.integers(6, 10)) & (wall < draw.integers(19, 24))
+    return kept
+
+
+def _block_missing(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Generator) -> NDArray[np.bool_]:
+    """Five days, once in each thirty."""
+    del wall
+    kept = np.ones(len(time), dtype=bool)
+    for start in range(0, len(time) - 719, 720):
+        begin = start + draw.integers(0, 600)
+        kept[begin : begin + 120] = False
+    return kept
+
+
+def _real_pattern(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Generator) -> NDArray[np.bool_]:
+    del time, draw
+    kept: NDArray[np.bool_] = wall % 6 == 0
+    return kept
+
+
+PATTERNS: dict[str, Kept] = {
+    "every sixth hour": _every_sixth,
+    "30% at random": _at_random,
+    "no nights": _no_nights,
+    "five days missing": _block_missing,
+}
+"""How worlds are thinned."""
+
+REAL = {"hours 0, 6, 12, 18": _real_pattern}
+"""What was seen from 2017 to 2025."""
+
+
+def estimate(world: World, kept: NDArray[np.bool_]) -> pl.DataFrame:
+    """Estimates of all months from the hours kept, beside the truth.
+
+    Returns:
+        mes, serie, metodo, verdad, cliente_horas, inferior, superior.
+    """
+    calendar = pl.DataFrame({"hora": world.hours, "cargada": kept, "sospechosa": False})
+    what = pattern(calendar, MAX_GAP)
+    names = [*world.names, COUNTRY]
+    pieces = estimates.parts(world.seen(kept), what, names, what.months["mes"].to_list())
+    regions = pieces.filter(pl.col("serie") != COUNTRY)
+    found = pl.concat(
+        [estimates.months(regions, what), estimates.months(pieces, what).filter(pl.col("serie") == COUNTRY)]
+    )
+    truth = (
+        world.seen(np.ones(len(kept), dtype=bool))
+        .join(what.hours.select("hora", "mes"), on="hora")
+        .group_by("mes", "serie")
+        .agg(verdad=pl.col("clientes").sum())
+    )
+    return found.join(truth, on=["mes", "serie"], how="left").with_columns(pl.col("verdad").fill_null(0))
+
+
+def thinned(worlds: Iterable[World], patterns: dict[str, Kept], seed: int) -> pl.DataFrame:
+    """Estimates of all worlds in all patterns: the columns of `estimate`, patron, mundo, clientes (of the region)."""
+    rows = []
+    for number, world in enumerate(worlds):
+        time = np.arange(len(world.hours))
+        wall = world.hours.dt.convert_time_zone(str(CHILE)).dt.hour().to_numpy().astype(np.int64)
+        size = pl.DataFrame({"serie": [*world.names, COUNTRY], "clientes": [*world.customers, world.customers.sum()]})
+        for name, keep in patterns.items():
+            kept = keep(time, wall, np.random.default_rng([seed, number]))
+            found = estimate(world, kept).join(size, on="serie")
+            rows.append(found.with_columns(patron=pl.lit(name), mundo=number))
+    return pl.concat(rows)
+
+
+def summary(rows: pl.DataFrame, by: str | None = None) -> pl.DataFrame:
+    """How well intervals do, by a column or for all rows: meses, dentro, debajo, encima, sesgo, ancho.
+
+    `ancho` is the median half width over the median absolute error; estimates alone count, not what was measured.
+    """
+    known = rows.filter(pl.col("metodo") == Method.ESTIMATED.value)
+    truth, value = pl.col("verdad"), pl.col("cliente_horas")
+    below, above = truth < pl.col("inferior"), truth > pl.col("superior")
+    figures = [
+        pl.len().alias("meses"),
+        (~below & ~above).mean().alias("dentro"),
+        below.mean().alias("debajo"),
+        above.mean().alias("encima"),
+        (value.sum() / truth.sum() - 1).alias("sesgo"),
+        ((pl.col("superior") - pl.col("inferior")).median() / 2 / (value - truth).abs().median()).alias("ancho"),
+    ]
+    return known.group_by(by, maintain_order=True).agg(figures) if by else known.select(figures)

@@ -1,0 +1,249 @@
+"""Reliability of regions and of the country by month, how far thresholds matter, and the parts of quality. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.gold import estimates
+from sec_core.gold.estimated_hours import Method
+from sec_core.gold.major_days import thresholds
+from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
+from sec_core.gold.universe import COUNTRY
+from sec_core.silver.timeline import usable_hours
+
+if TYPE_CHECKING:
+    from sec_core.gold.estimated_hours import Pattern
+    from sec_core.silver.timeline import EventRules
+
+LABEL = "calculado con instantáneas horarias"
+INSUFFICIENT = "Sin estimación: menos de la mitad de las horas con datos, o más de 120 horas seguidas sin ellos."
+LOWER_BOUND = "SAIFI es un mínimo: con menos del 95% de las horas se pierden alzas, y no se calcula CAIDI."
+NOT_ALIKE = "Sin días de evento mayor: el año no se vio de una sola manera (forma y horas por día)."
+SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
+NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."
+
+THRESHOLDS = (50, 100, 500, 1000)
+"""Customers from which a comuna's hour belongs to an event, in `sensitivity`."""
+
+OLDEST_DENOMINATOR = 120
+"""Months of age from which a denominator's age counts as 1 in `quality`."""
+
+_KEY = ["mes", "nombre_region"]
+
+
+def reliability(
+    parts: pl.DataFrame,
+    pattern: Pattern,
+    rises: pl.DataFrame,
+    standing: pl.DataFrame,
+    events: pl.DataFrame,
+    denominators: pl.DataFrame,
+    alike: pl.DataFrame,
+) -> pl.DataFrame:
+    """Every region with a denominator, and the country, in each month with a loaded hour.
+
+    Args:
+        parts: `estimates.parts` of regions and country, all months.
+        pattern: What was seen when.
+        rises: `rises.rises` of all months.
+        standing: `rises.standing` of all months.
+        events: mes (of the beginning), nombre_region, clientes_afectados.
+        denominators: mes, nombre_region (`CHILE` among them), universo, meses_denominador.
+        alike: `major_days.alike`.
+
+    Returns:
+        The keys of `reliability`, by month and region, the country last.
+    """
+    table = (
+        estimates.months(parts, pattern)
+        .rename({"serie": "nombre_region"})
+        .join(denominators.select(*_KEY, "universo", "meses_denominador"), on=_KEY)
+        .filter(pl.col("universo") > 0)
+        .join(_major(parts, rises, denominators, alike), on=_KEY, how="left")
+        .join(_with_country(events), on=_KEY, how="left")
+        .join(standing.rename({"serie": "nombre_region"}), on=_KEY, how="left")
+        .with_columns(pl.col("subidas", "subidas_med", "horas_med", "dias_med", "eventos", "quietas").fill_null(0))
+        .with_columns(pl.col("dias_base").fill_null(0))
+        .join(
+            alike.select(anho_igual="anho").unique(), left_on=pl.col("mes").dt.year(), right_on="anho_igual", how="left"
+        )
+        .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
+    )
+    return _indices(table)
+
+
+def _with_country(events: pl.DataFrame) -> pl.DataFrame:
+    """High-water marks of a month's events, by region and for the country."""
+    regions = (
+        events.lazy()
+        .group_by(_KEY)
+        .agg(eventos=pl.col("clientes_afectados").sum())
+        .with_columns(pl.col("nombre_region").cast(pl.String))
+        .collect()
+    )
+    country = regions.group_by("mes").agg(pl.col("eventos").sum()).with_columns(nombre_region=pl.lit(COUNTRY))
+    return pl.concat([regions, country.select(regions.columns)])
+
+
+def _major(parts: pl.DataFrame, rises: pl.DataFrame, denominators: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
+    """By month and region: rises, and what falls on major event days by the days' own estimates."""
+    daily = (
+        estimates.days(parts)
+        .rename({"serie": "nombre_region"})
+        .join(denominators.select(*_KEY, "universo"), on=_KEY)
+        .with_columns(saidi=pl.col("cliente_horas") / pl.col("universo"), cubierto=pl.lit(value=True))
+        .with_columns(anho=pl.col("dia").dt.year())
+    )
+    limits = thresholds(daily, alike)
+    judged = daily.join(limits, on=["nombre_region", "anho"], how="left").with_columns(
+        mayor=(pl.col("saidi") > pl.col("umbral_med")).fill_null(value=False)
+    )
+    risen = rises.rename({"serie": "nombre_region"}).with_columns(mes=pl.col("dia").dt.month_start())
+    major_days = judged.filter("mayor").select("nombre_region", "dia")
+    on_major = risen.join(major_days, on=["nombre_region", "dia"], how="semi")
+    return (
+        judged.group_by(_KEY)
+        .agg(
+            pl.col("umbral_med", "dias_base").first(),
+            dias_med=pl.col("mayor").sum().cast(pl.Int64),
+            horas_med=pl.col("cliente_horas").filter("mayor").sum(),
+        )
+        .join(risen.group_by(_KEY).agg(pl.col("subidas").sum()), on=_KEY, how="full", coalesce=True)
+        .join(on_major.group_by(_KEY).agg(subidas_med=pl.col("subidas").sum()), on=_KEY, how="left")
+    )
+
+
+def _indices(table: pl.DataFrame) -> pl.DataFrame:
+    served, ended = pl.col("universo"), pl.col("horas")
+    seen = pl.col("observadas") > 0
+    covered = pl.col("observadas") / ended >= MINIMUM_COVERAGE
+    quiet = (pl.col("cliente_horas") == 0).fill_null(value=False)
+    judged = (pl.col("metodo") != Method.INSUFFICIENT.value) & (quiet | pl.col("umbral_med").is_not_null())
+    calm_hours = pl.max_horizontal(pl.col("cliente_horas") - pl.col("horas_med"), 0.0)
+    calm_rises = pl.col("subidas") - pl.col("subidas_med")
+    risen = pl.when(seen).then(pl.col("subidas"))
+    notes = [
+        pl.when(~seen).then(pl.lit(NOT_OBSERVED)),
+        pl.when(pl.col("metodo") == Method.INSUFFICIENT.value).then(pl.lit(INSUFFICIENT)),
+        pl.when(~covered).then(pl.lit(LOWER_BOUND)),
+        pl.when(~judged & (pl.col("metodo") != Method.INSUFFICIENT.value)).then(
+            pl.when(pl.col("anho_igual").is_null()).then(pl.lit(NOT_ALIKE)).otherwise(pl.lit(SMALL_BASE))
+        ),
+    ]
+    note = pl.concat_str(notes, separator=" ", ignore_nulls=True)
+    return table.select(
+        *_KEY,
+        served.cast(pl.Int64).alias("clientes"),
+        "meses_denominador",
+        "metodo",
+        saidi=(pl.col("cliente_horas") / served).round(8),
+        saidi_inf=(pl.col("inferior") / served).round(8),
+        saidi_sup=(pl.col("superior") / served).round(8),
+        saidi_observado=pl.when(seen).then(pl.col("observado") / served).round(8),
+        saifi=(risen / served).round(8),
+        saifi_eventos=(pl.col("eventos") / served).round(8),
+        caidi=pl.when(covered & (pl.col("subidas") > 0)).then(pl.col("cliente_horas") / pl.col("subidas")).round(8),
+        saidi_sin_med=pl.when(judged).then(calm_hours / served).round(8),
+        saifi_sin_med=pl.when(judged & covered).then(calm_rises / served).round(8),
+        caidi_sin_med=pl.when(judged & covered & (calm_rises > 0)).then(calm_hours / calm_rises).round(8),
+        dias_med=pl.when(judged).then(pl.col("dias_med")),
+        umbral_med=pl.col("umbral_med").round(8),
+        dias_base=pl.col("dias_base"),
+        punta=pl.when(seen).then(pl.col("punta") / served).round(8),
+        cobertura=(pl.col("observadas") / ended).round(6),
+        interpolada=(pl.col("interpoladas") / ended).round(6),
+        cubierto=covered,
+        estancado=pl.when(pl.col("observado") > 0).then(pl.col("quietas") / pl.col("observado")).round(6),
+        nota=pl.when(note != "").then(note),
+        etiqueta=pl.lit(LABEL),
+    )
+
+
+def sensitivity(panel: pl.DataFrame, loads: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
+    """Aggregated events under other thresholds, by the rules of `silver.aggregated`, before the cap.
+
+    Args:
+        panel: `panel.PANEL_COLUMNS`, all hours in the aggregated form; others are passed over.
+        loads: hora, forma of all loaded hours.
+        rules: For the hours that close an event and the gap that it outlives.
+
+    Returns:
+        umbral, anho (of the first hour, Chile), eventos, clientes (high-water marks), cliente_horas; by both.
+    """
+    usable = usable_hours(loads.select("hora", "forma"), rules)
+    listed = (
+        panel.select(
+            "hora", lugar=pl.col("codigo_comuna").cast(pl.Categorical).to_physical(), valor="clientes_afectados"
+        )
+        .join(usable.select("hora", "orden", "racha"), on="hora")
+        .sort("lugar", "orden")
+        .with_columns(suma=pl.col("valor").cum_sum())
+    )
+    return pl.concat([_events(listed, threshold, rules) for threshold in THRESHOLDS]).sort("umbral", "anho")
+
+
+def _events(listed: pl.DataFrame, threshold: int, rules: EventRules) -> pl.DataFrame:
+    """Events of one threshold; what lies below it between two hits of an event is in the running sum."""
+    same = (
+        (pl.col("lugar") == pl.col("lugar").shift(1))
+        & (pl.col("orden").diff() - 1 < rules.close_hours)
+        & (pl.col("racha") == pl.col("racha").shift(1))
+    )
+    return (
+        listed.filter(pl.col("valor") >= threshold)
+        .with_columns(evento=(~same.fill_null(value=False)).cum_sum())
+        .group_by("evento")
+        .agg(
+            anho=pl.col("hora").min().dt.convert_time_zone("America/Santiago").dt.year(),
+            clientes=pl.col("valor").max(),
+            cliente_horas=pl.col("suma").max() - (pl.col("suma") - pl.col("valor")).min(),
+        )
+        .group_by("anho")
+        .agg(
+            eventos=pl.len().cast(pl.Int64),
+            clientes=pl.col("clientes").sum(),
+            cliente_horas=pl.col("cliente_horas").sum(),
+        )
+        .select(pl.lit(threshold, pl.Int64).alias("umbral"), "anho", "eventos", "clientes", "cliente_horas")
+    )
+
+
+def quality(
+    figures: pl.DataFrame, calendar: pl.DataFrame, imputed: pl.DataFrame, national: pl.DataFrame
+) -> pl.DataFrame:
+    """The parts of quality by month and region, each 0 to 1; null where it can't be known.
+
+    Args:
+        figures: `reliability`.
+        calendar: mes, sospechosa of all ended hours.
+        imputed: `rises.imputed` of all months.
+        national: hora, mes, total_nacional, diferencia_nacional (`capturas`), for hours that the national series has.
+
+    Returns:
+        mes, nombre_region, cobertura, interpolada, imputadas (source rows of observations that a rule touched),
+        sospechosas (hours), diferencia (absolute differences from the national series over its sum; at most 1),
+        antiguedad (of the denominator, over ten years; at most 1), estancado.
+    """
+    hours = calendar.group_by("mes").agg(sospechosas=pl.col("sospechosa").mean())
+    far = national.group_by("mes").agg(
+        diferencia=pl.when(pl.col("total_nacional").sum() > 0).then(
+            pl.min_horizontal(pl.col("diferencia_nacional").abs().sum() / pl.col("total_nacional").sum(), 1.0)
+        )
+    )
+    rows = imputed.select("mes", nombre_region="serie", imputadas=pl.col("imputadas") / pl.col("filas"))
+    return (
+        figures.select(*_KEY, "cobertura", "interpolada", "meses_denominador", "estancado")
+        .join(rows, on=_KEY, how="left", maintain_order="left")
+        .join(hours, on="mes", how="left", maintain_order="left")
+        .join(far, on="mes", how="left", maintain_order="left")
+        .select(
+            *_KEY,
+            "cobertura",
+            "interpolada",
+            pl.col("imputadas", "sospechosas", "diferencia").round(6),
+            antiguedad=pl.min_horizontal(pl.col("meses_denominador") / OLDEST_DENOMINATOR, 1.0).round(6),
+            estancado="estancado",
+        )
+    )

@@ -1,0 +1,149 @@
+"""An installation of the version before is taken on without loss (see tests/upgrade/README.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import polars as pl
+import psycopg
+import pytest
+from support.kept_state import state_of
+
+from deployments.stack.server import history_url, start_server, stop_process, wait_until_ready
+from sec_core.bronze.store import BronzeStore
+from sec_core.config import load_settings
+from sec_core.db import embedded
+from sec_core.db.installation import installations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEPT = Path(__file__).resolve().parent.parent / "upgrade"
+WAS: dict[str, Any] = json.loads((KEPT / "kept.json").read_text(encoding="utf-8"))
+SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+UNSET = ("SEC_DATABASE_URL", "SEC_PREFECT_DATABASE_URL", "SUPABASE_URL", "SUPABASE_KEY", "PREFECT_API_URL")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A restored installation: its data folder, its PostgreSQL with both databases."""
+
+    data: Path
+    url: str
+
+    def sec(self, *words: str, data: Path | None = None, database: str = "") -> str:
+        """Run a command of the present version, as a person would."""
+        environment = {name: value for name, value in os.environ.items() if name not in UNSET}
+        environment |= {"SEC_DATA_DIR": str(data or self.data), "SEC_STATE_DIR": str(self.data), "NO_COLOR": "1"}
+        environment |= {"SEC_DATABASE_URL": database, "SEC_BASE_URL": "http://127.0.0.1:9/"}
+        done = subprocess.run(
+            [sys.executable, "-c", "from deployments.cli.main import run; run()", *words],
+            cwd=self.data, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"sec {' '.join(words)}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder = tmp_path_factory.mktemp("upgrade")
+    with tarfile.open(KEPT / "installation.tar.xz") as packed:
+        packed.extractall(folder, filter="data")
+    data = folder / "data"
+    url = embedded.ensure_running(data / "postgres", extra_settings=SERVER)
+    try:
+        psql = str(installations()[0].program("psql"))
+        for name in ("sec", "prefect"):
+            place, script = embedded.ensure_database(url, name), folder / f"{name}.sql"
+            command = [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={place}", f"--file={script}"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        assert state_of(url, data) == WAS["tables"], "the installation was not restored"
+        yield Installation(data, url)
+    finally:
+        embedded.stop(data / "postgres")
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def hours_by_state(status: str) -> dict[str, tuple[int, ...]]:
+    names = ("captured", "empty", "failed", "quarantined", "pending")
+    return {month["month"]: tuple(month[name] for name in names) for month in json.loads(status)["months"]}
+
+
+def test_no_command_loses_anything(before: Installation) -> None:
+    bronze = files_of(before.data / "bronze")
+    events = pl.read_parquet(before.data / "gold" / "golden_interrupciones.parquet")
+    hours = {"2017-01": (2, 0, 0, 0, 742), "2024-10": (744, 0, 0, 0, 0), "2024-12": (189, 120, 2, 1, 432)}
+    for words in (
+        "status --json",
+        "load --month 2024-12",
+        "gold",
+        "seal",
+        "ledger rebuild",
+        "reprocess --from 2024-10 --to 2024-12",
+        "reprocess --from 2017-01 --to 2017-01",
+    ):
+        said = before.sec(*words.split())
+        assert state_of(before.url, before.data) == WAS["tables"], words
+        assert files_of(before.data / "bronze") == bronze, words
+        if words.startswith("status"):
+            assert hours_by_state(said) == hours
+    now = pl.read_parquet(before.data / "gold" / "golden_interrupciones.parquet")
+    assert now.select(events.columns).sort("hash_id").equals(events.sort("hash_id"))
+
+
+def test_the_files_alone_give_the_same_again(before: Installation, tmp_path: Path) -> None:
+    shutil.copytree(before.data / "bronze", tmp_path / "bronze")
+    database = embedded.ensure_database(before.url, "again")
+    for words in ("ledger rebuild", "reprocess --from 2017-01 --to 2017-01", "reprocess --from 2024-10 --to 2024-12"):
+        before.sec(*words.split(), data=tmp_path, database=database)
+    again = state_of(database, tmp_path)
+    # The list of projects is the one thing that is in no file of ours.
+    assert again | {"proyectos_seia": WAS["tables"]["proyectos_seia"]} == WAS["tables"]
+
+
+def test_every_body_reads_as_it_was_kept(before: Installation) -> None:
+    with psycopg.connect(before.url) as connection:
+        kept: dict[str, str] = dict(connection.execute("select clave, sha256 from revisiones").fetchall())
+    store = BronzeStore(before.data / "bronze")
+    assert {key: hashlib.sha256(store.read(key)).hexdigest() for key in kept} == kept
+    assert [len(list(store.loose(month))) for month in store.months()] == [2, 0, 310]
+
+
+def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation, tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, data_dir=before.data, state_dir=None, database_url=None)
+    log = tmp_path / "server.log"
+    process, api = start_server(settings, history_url(settings, before.url), log)
+    try:
+        wait_until_ready(process, api, log)
+
+        def found(kind: str, **body: object) -> list[dict[str, Any]]:
+            answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
+            return answer
+
+        was = WAS["prefect"]
+        runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
+        assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
+        # Commands of other tests may have added to these.
+        assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
+        assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
+        of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
+        assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
+    finally:
+        stop_process(process)

@@ -1,0 +1,203 @@
+"""Panel, patterns and estimates against values computed by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from sec_core.gold import estimates
+from sec_core.gold.estimated_hours import pattern
+from sec_core.gold.frames import UTC_TIME, source_hours
+from sec_core.gold.panel import comuna_hours, panel, region_hours
+from sec_core.hours import Month, from_wall, hours_of_day
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sec_core.gold.estimated_hours import Pattern
+
+JUNE = Month(2024, 6)
+MAX_GAP = 12
+PLACES = pl.DataFrame(
+    {
+        "id_geografia": [0, 7101, 7102, 11101],
+        "codigo_comuna": ["", "07101", "07102", "11101"],
+        "nombre_region": ["UNKNOWN", "MAULE", "MAULE", "AYSEN"],
+    }
+)
+
+
+def calendar(
+    months: Iterable[Month], loaded: Iterable[datetime], suspect: Iterable[datetime] = (), now: datetime | None = None
+) -> pl.DataFrame:
+    chosen = sorted(months)
+    hours = source_hours(chosen[0].start, chosen[-1].start, now or datetime(2100, 1, 1, tzinfo=UTC))
+    return hours.with_columns(
+        cargada=pl.col("hora").is_in(pl.Series(list(loaded), dtype=UTC_TIME).implode()),
+        sospechosa=pl.col("hora").is_in(pl.Series(list(suspect), dtype=UTC_TIME).implode()),
+    )
+
+
+def june(loaded: Iterable[datetime], suspect: Iterable[datetime] = (), now: datetime | None = None) -> Pattern:
+    return pattern(calendar([JUNE], loaded, suspect, now), MAX_GAP)
+
+
+def hours_frame(values: Mapping[tuple[datetime, str], int]) -> pl.DataFrame:
+    rows = [(hour, serie, customers) for (hour, serie), customers in values.items()]
+    schema = {"hora": UTC_TIME, "serie": pl.String(), "clientes": pl.Int64()}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def figures(
+    values: Mapping[tuple[datetime, str], int], seen: Pattern, names: Iterable[str] = ("MAULE",)
+) -> list[dict[str, object]]:
+    parts = estimates.parts(hours_frame(values), seen, names, seen.months["mes"].to_list())
+    return estimates.months(parts, seen).to_dicts()
+
+
+def test_the_panel_sums_a_comunas_rows_and_regions_and_unknown_make_the_country() -> None:
+    first, second = JUNE.hours()[:2]
+    observations = pl.DataFrame(
+        [(first, 7101, 5), (first, 7101, 6), (first, 0, 2), (second, 11101, 9), (second, 7102, 1)],
+        schema={"hora": UTC_TIME, "id_geografia": pl.Int64(), "clientes_afectados": pl.Int64()},
+        orient="row",
+    )
+    loads = pl.DataFrame({"hora": [first, second], "forma": ["detailed", "aggregated"]}).cast({"hora": UTC_TIME})
+    rows = panel(observations, PLACES, loads)
+    assert rows.rows() == [
+        (first, "", 2, "detailed"),
+        (first, "07101", 11, "detailed"),
+        (second, "07102", 1, "aggregated"),
+        (second, "11101", 9, "aggregated"),
+    ]
+    assert region_hours(rows, PLACES).rows() == [
+        (first, "CHILE", 13),
+        (first, "MAULE", 11),
+        (first, "UNKNOWN", 2),
+        (second, "AYSEN", 9),
+        (second, "CHILE", 10),
+        (second, "MAULE", 1),
+    ]
+    assert comuna_hours(rows)["serie"].to_list() == ["07101", "07102", "11101"]
+
+
+@pytest.mark.parametrize(("apart", "interpolated"), [(1, 0), (2, 1), (11, 10), (12, 11), (13, 0), (14, 0)])
+def test_a_line_spans_at_most_the_gap_that_is_set(apart: int, interpolated: int) -> None:
+    hours = JUNE.hours()
+    seen = june([*hours[:300], *hours[299 + apart :]])
+    (month,) = seen.months.to_dicts()
+    missing = apart - 1
+    assert (month["observadas"], month["interpoladas"]) == (720 - missing, interpolated)
+    assert month["racha"] == missing - interpolated
+    assert month["metodo"] == ("medido" if apart == 1 else "estimado")
+
+
+def test_the_estimate_is_the_line_scaled_to_the_ended_hours() -> None:
+    hours = JUNE.hours()
+    # Hours 0 to 3 on a line from 40 to 10, then 100 in hour 4; 5 to 19 are uncovered; from 20 on nothing.
+    seen = june([hours[0], hours[3], hours[4], *hours[20:]])
+    values = {(hours[0], "MAULE"): 40, (hours[3], "MAULE"): 10, (hours[4], "MAULE"): 100}
+    (row,) = figures(values, seen)
+    assert row["observado"] == 150
+    assert row["cliente_horas"] == pytest.approx((40 + 30 + 20 + 10 + 100) * 720 / 705)
+    assert (row["metodo"], row["horas"], row["interpoladas"], row["punta"]) == ("estimado", 720, 2, 100)
+    assert 150 <= row["inferior"] < row["cliente_horas"] < row["superior"]  # type: ignore[operator]
+
+
+def test_a_line_over_midnight_and_over_the_months_border_belongs_to_the_hours_it_passes() -> None:
+    may, hours = Month(2024, 5), JUNE.hours()
+    before = may.hours()
+    seen = pattern(calendar([may, JUNE], [*before[:-2], *hours[2:]]), MAX_GAP)
+    # 50 at 21h of 31 May, 100 at 02h of 1 June: 22h and 23h are 60 and 70 of May, 00h and 01h 80 and 90 of June.
+    values = {(before[-3], "MAULE"): 50, (hours[2], "MAULE"): 100}
+    assert [row["cliente_horas"] for row in figures(values, seen)] == pytest.approx([50 + 60 + 70, 80 + 90 + 100])
+    parts = estimates.parts(hours_frame(values), seen, ["MAULE"], [may.first_day, JUNE.first_day])
+    days = {row["dia"]: row["cliente_horas"] for row in estimates.days(parts).to_dicts() if row["cliente_horas"]}
+    assert days == pytest.approx({date(2024, 5, 31): 180, date(2024, 6, 1): 270})
+
+
+@pytest.mark.parametrize(
+    ("missing", "method"),
+    [(0, "medido"), (1, "estimado"), (120, "estimado"), (121, "insuficiente"), (360, "insuficiente")],
+)
+def test_a_block_of_uncovered_hours(missing: int, method: str) -> None:
+    hours = JUNE.hours()
+    (row,) = figures({(hours[0], "MAULE"): 7}, june([*hours[:100], *hours[100 + missing :]]))
+    assert row["metodo"] == method
+    if method == "insuficiente":
+        assert (row["cliente_horas"], row["inferior"], row["superior"]) == (None, None, None)
+        assert row["observado"] == 7
+    else:
+        assert (row["inferior"] == row["superior"]) == (method == "medido")
+
+
+@pytest.mark.parametrize(("kept", "method"), [(12, "estimado"), (11, "insuficiente")])
+def test_half_of_the_hours_are_enough(kept: int, method: str) -> None:
+    hours = [hour for day in JUNE.days() for hour in hours_of_day(day)[:kept]]
+    assert june(hours).months["metodo"].to_list() == [method]
+
+
+def test_measured_months_have_no_interval_and_all_others_have_one() -> None:
+    hours = JUNE.hours()
+    (whole,) = figures({(hours[5], "MAULE"): 9}, june(hours))
+    assert (whole["metodo"], whole["cliente_horas"], whole["inferior"], whole["superior"]) == ("medido", 9, 9, 9)
+    # A region of which nothing is listed at all is 0, and not surely so while an hour is missing.
+    (empty,) = figures({}, june(hours[1:]))
+    assert (empty["cliente_horas"], empty["inferior"]) == (0, 0)
+    assert empty["superior"] > 0  # type: ignore[operator]
+
+
+def test_a_suspect_hour_counts_as_one_without_data() -> None:
+    hours = JUNE.hours()
+    values = {(hours[9], "MAULE"): 60, (hours[10], "MAULE"): 1, (hours[11], "MAULE"): 80}
+    (row,) = figures(values, june(hours, suspect=[hours[10]]))
+    assert (row["metodo"], row["observado"], row["cliente_horas"], row["interpoladas"]) == ("estimado", 140, 210, 1)
+    # A month in which nothing else was loaded has a row all the same, and no figure.
+    (row,) = figures({(hours[10], "MAULE"): 1}, june([hours[10]], suspect=[hours[10]]))
+    assert (row["metodo"], row["observado"], row["observadas"], row["cliente_horas"]) == ("insuficiente", 0, 0, None)
+
+
+def test_the_current_month_counts_ended_hours_only_and_months_without_data_have_no_row() -> None:
+    hours = JUNE.hours()
+    seen = june(hours[:30], now=hours[40])
+    assert seen.months.select("horas", "observadas", "racha", "metodo").rows() == [(40, 30, 10, "estimado")]
+    (row,) = figures({(hours[0], "MAULE"): 30}, seen)
+    assert row["cliente_horas"] == pytest.approx(40)
+    two = pattern(calendar([Month(2024, 5), JUNE], hours), MAX_GAP)
+    assert two.months["mes"].to_list() == [date(2024, 6, 1)]
+
+
+def test_the_repeated_hour_of_april_counts_once_and_septembers_missing_hour_never() -> None:
+    april, september = Month(2024, 4), Month(2024, 9)
+    counted = [
+        pattern(calendar([month], month.hours()), MAX_GAP).months.row(0, named=True) for month in (april, september)
+    ]
+    assert [(row["horas"], row["metodo"]) for row in counted] == [(720, "medido"), (719, "medido")]
+    # From 18h to 06h are 12 source hours, whether the clock repeats one between or not; at 05h in September 11 - 1.
+    evening, morning = from_wall(date(2024, 4, 6), 18), from_wall(date(2024, 4, 7), 6)
+    hours = [hour for hour in april.hours() if not evening < hour < morning]  # type: ignore[operator]
+    assert pattern(calendar([april], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
+    evening, morning = from_wall(date(2024, 9, 7), 18), from_wall(date(2024, 9, 8), 7)
+    hours = [hour for hour in september.hours() if not evening < hour < morning]  # type: ignore[operator]
+    assert pattern(calendar([september], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
+
+
+def test_a_year_needs_all_its_months_and_has_bounds_of_its_own() -> None:
+    months = [Month(2024, number) for number in range(1, 13)]
+    loaded = [hour for month in months for number, hour in enumerate(month.hours()) if number % 3 == 0]
+    values = {(hour, "MAULE"): 50 + number * 7 % 90 for number, hour in enumerate(loaded)}
+    seen = pattern(calendar(months, loaded), MAX_GAP)
+    parts = estimates.parts(hours_frame(values), seen, ["MAULE"], seen.months["mes"].to_list())
+    by_month = estimates.months(parts, seen)
+    (year,) = estimates.years(parts, seen).to_dicts()
+    assert (year["anho"], year["metodo"], year["horas"]) == (2024, "estimado", 8783)
+    assert year["cliente_horas"] == pytest.approx(by_month["cliente_horas"].sum())
+    assert by_month["inferior"].sum() < year["inferior"] < year["cliente_horas"] < year["superior"]
+    assert year["superior"] < by_month["superior"].sum()
+    without_may = pattern(calendar(months, [hour for hour in loaded if Month.of(hour) != months[4]]), MAX_GAP)
+    parts = estimates.parts(hours_frame(values), without_may, ["MAULE"], without_may.months["mes"].to_list())
+    (year,) = estimates.years(parts, without_may).to_dicts()
+    assert (year["metodo"], year["cliente_horas"]) == ("insuficiente", None)

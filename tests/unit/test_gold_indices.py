@@ -1,0 +1,257 @@
+"""Rises, stale values and the indices of regions against values computed by hand."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+from random import Random
+from statistics import mean, stdev
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from sec_core.gold import estimates, indices
+from sec_core.gold.estimated_hours import pattern
+from sec_core.gold.frames import UTC_TIME, source_hours, with_month
+from sec_core.gold.major_days import alike
+from sec_core.gold.rises import imputed, rises, standing
+from sec_core.hours import Month
+from sec_core.silver import aggregated
+from sec_core.silver.observations import OBSERVATION_SCHEMA
+from sec_core.silver.timeline import EventRules, usable_hours
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sec_core.gold.estimated_hours import Pattern
+
+JUNE = Month(2024, 6)
+HOURS = JUNE.hours()
+FIRST, SECOND = date(2024, 6, 1), date(2024, 6, 2)
+PLACES = pl.DataFrame(
+    {"id_geografia": [0, 7101, 7102, 11101], "nombre_region": ["UNKNOWN", "MAULE", "MAULE", "AYSEN"]},
+    schema_overrides={"id_geografia": pl.Int16},
+)
+Row = tuple[datetime, int, int, "date | None", int]
+
+
+def observations(rows: Iterable[Row]) -> pl.DataFrame:
+    return pl.DataFrame([(*row, 1, 0) for row in rows], schema=OBSERVATION_SCHEMA, orient="row")
+
+
+def loads(hours: Sequence[datetime], form: str = "detailed") -> pl.DataFrame:
+    return with_month(pl.DataFrame({"hora": hours, "forma": [form] * len(hours)}).cast({"hora": UTC_TIME}))
+
+
+def seen(
+    hours: Iterable[datetime], first: Month = JUNE, last: Month = JUNE, suspect: Iterable[datetime] = ()
+) -> Pattern:
+    wanted, doubtful = (pl.Series(list(some), dtype=UTC_TIME).implode() for some in (hours, suspect))
+    every = source_hours(first.start, last.start, datetime(2100, 1, 1, tzinfo=UTC))
+    return pattern(
+        every.with_columns(cargada=pl.col("hora").is_in(wanted), sospechosa=pl.col("hora").is_in(doubtful)), 12
+    )
+
+
+def test_rises_are_first_values_and_every_rise_between_neighbouring_hours() -> None:
+    rows: list[Row] = [
+        # 10, 4, not listed, 6: 10 new, then 6 new. Another start date is another series.
+        (HOURS[0], 7101, 2, FIRST, 10),
+        (HOURS[1], 7101, 2, FIRST, 4),
+        (HOURS[3], 7101, 2, FIRST, 6),
+        (HOURS[3], 7101, 2, SECOND, 3),
+        # 5, then 8 in the next loaded hour, whatever lies between: 5 + 3.
+        (HOURS[1], 0, 0, FIRST, 5),
+        (HOURS[30], 0, 0, FIRST, 8),
+    ]
+    hours = [*HOURS[:4], HOURS[30]]
+    rows.insert(-1, (HOURS[3], 0, 0, FIRST, 5))
+    rows.insert(-1, (HOURS[2], 0, 0, FIRST, 5))
+    found = rises(observations(rows), PLACES, loads(hours), seen(hours), JUNE.first_day)
+    assert found.rows() == [
+        (FIRST, "CHILE", 24),
+        (FIRST, "MAULE", 19),
+        (FIRST, "UNKNOWN", 5),
+        (SECOND, "CHILE", 3),
+        (SECOND, "UNKNOWN", 3),
+    ]
+
+
+def test_aggregated_rises_over_the_months_border_and_over_a_change_of_form() -> None:
+    may = Month(2024, 5).hours()
+    rows: list[Row] = [
+        (may[-5], 7101, 1, None, 70),
+        (HOURS[0], 7101, 1, None, 100),
+        (HOURS[1], 7101, 2, FIRST, 90),
+        (HOURS[1], 7101, 3, FIRST, 30),
+        (HOURS[2], 7101, 1, None, 125),
+    ]
+    hours = [may[-5], *HOURS[:3]]
+    forms = pl.concat([loads([may[-5], HOURS[0], HOURS[2]], "aggregated"), loads([HOURS[1]])]).sort("hora")
+    found = rises(observations(rows), PLACES, forms, seen(hours, Month(2024, 5)), JUNE.first_day)
+    assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 20 + 5)]
+    # A suspect hour is passed over: 100 is followed by 125.
+    doubtful = seen(hours, Month(2024, 5), suspect=[HOURS[1]])
+    found = rises(observations(rows), PLACES, forms, doubtful, JUNE.first_day)
+    assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 25)]
+
+
+@pytest.mark.parametrize(("hours", "still"), [(167, 0), (168, 168 * 4)])
+def test_a_value_that_stands_still_for_a_week_is_stale(hours: int, still: int) -> None:
+    rows: list[Row] = [(hour, 7101, 2, FIRST, 4) for hour in HOURS[10 : 10 + hours]]
+    rows += [(hour, 7101, 2, SECOND, 4 + number % 2) for number, hour in enumerate(HOURS[10:400])]
+    found = standing(observations(rows), PLACES, seen(HOURS), JUNE.first_day)
+    assert found["quietas"].to_list() == ([still, still] if still else [])
+
+
+def test_stale_values_are_found_over_the_months_border() -> None:
+    may = Month(2024, 5).hours()
+    rows: list[Row] = [(hour, 7101, 1, None, 4) for hour in [*may[-100:], *HOURS[:68]]]
+    found = standing(observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)), JUNE.first_day)
+    assert found.rows() == [(FIRST, "CHILE", 68 * 4), (FIRST, "MAULE", 68 * 4)]
+
+
+def reliability(
+    values: Iterable[Row], what: Pattern, hours: Sequence[datetime]
+) -> dict[tuple[date, str], dict[str, object]]:
+    rows = observations(values)
+    months = what.months["mes"].to_list()
+    names = rows.join(PLACES, on="id_geografia").select("hora", "clientes_afectados", serie="nombre_region")
+    series = pl.concat([names, names.with_columns(serie=pl.lit("CHILE"))])
+    series = series.group_by("hora", "serie").agg(clientes=pl.col("clientes_afectados").sum())
+    parts = estimates.parts(series, what, ["AYSEN", "MAULE", "UNKNOWN", "CHILE"], months)
+    served = {"AYSEN": 500, "MAULE": 1000, "CHILE": 1500}
+    keys = [(month, name, customers, 3) for month in months for name, customers in served.items()]
+    denominators = pl.DataFrame(keys, schema=["mes", "nombre_region", "universo", "meses_denominador"], orient="row")
+    found = indices.reliability(
+        parts,
+        what,
+        pl.concat([rises(rows, PLACES, loads(hours), what, month) for month in months]),
+        pl.concat([standing(rows, PLACES, what, month) for month in months]),
+        pl.DataFrame({"mes": [FIRST], "nombre_region": ["MAULE"], "clientes_afectados": [250]}),
+        denominators,
+        alike(what.days, loads(hours)),
+    )
+    return {(row["mes"], row["nombre_region"]): row for row in found.to_dicts()}
+
+
+def test_the_indices_of_a_measured_month() -> None:
+    rows: list[Row] = [(hour, 7101, 2, FIRST, 200) for hour in HOURS[:3]]
+    rows += [(HOURS[3], 7101, 2, FIRST, 300), (HOURS[2], 0, 2, FIRST, 30)]
+    found = reliability(rows, seen(HOURS), HOURS)
+    assert found[FIRST, "MAULE"] == {
+        "mes": FIRST,
+        "nombre_region": "MAULE",
+        "clientes": 1000,
+        "meses_denominador": 3,
+        "metodo": "medido",
+        "saidi": 0.9,
+        "saidi_inf": 0.9,
+        "saidi_sup": 0.9,
+        "saidi_observado": 0.9,
+        "saifi": 0.3,
+        "saifi_eventos": 0.25,
+        "caidi": 3.0,
+        "saidi_sin_med": None,
+        "saifi_sin_med": None,
+        "caidi_sin_med": None,
+        "dias_med": None,
+        "umbral_med": None,
+        "dias_base": 1,
+        "punta": 0.3,
+        "cobertura": 1.0,
+        "interpolada": 0.0,
+        "cubierto": True,
+        "estancado": 0.0,
+        "nota": indices.SMALL_BASE,
+        "etiqueta": indices.LABEL,
+    }
+    # The country counts what did not resolve; a region that lists nothing had nothing.
+    chile, aysen = found[FIRST, "CHILE"], found[FIRST, "AYSEN"]
+    assert (chile["saidi"], chile["saifi"]) == (round(930 / 1500, 8), round(330 / 1500, 8))
+    assert (aysen["saidi"], aysen["saidi_sin_med"], aysen["dias_med"], aysen["caidi"]) == (0.0, 0.0, 0, None)
+    assert (aysen["estancado"], aysen["nota"]) == (None, None)
+    assert (FIRST, "UNKNOWN") not in found
+
+
+def test_thin_months_say_what_is_missing() -> None:
+    thin, few = HOURS[::6], HOURS[:100]
+    rows: list[Row] = [(hour, 7101, 2, FIRST, 100) for hour in thin]
+    row = reliability(rows, seen(thin), thin)[FIRST, "MAULE"]
+    assert (row["saidi"], row["saidi_observado"], row["metodo"]) == (72.0, 12.0, "estimado")
+    assert (row["saifi"], row["caidi"], row["caidi_sin_med"], row["cubierto"]) == (0.1, None, None, False)
+    assert (row["estancado"], row["nota"]) == (1.0, indices.LOWER_BOUND)
+    row = reliability([(hour, 7101, 2, FIRST, 100) for hour in few], seen(few), few)[FIRST, "MAULE"]
+    assert (row["saidi"], row["saidi_inf"], row["saidi_observado"], row["saidi_sin_med"]) == (None, None, 10.0, None)
+    assert row["nota"] == f"{indices.INSUFFICIENT} {indices.LOWER_BOUND}"
+
+
+def test_major_days_by_estimated_days_of_years_that_were_seen_alike() -> None:
+    usual = [100, 110, 90, 105, 95, 100, 120, 80, 100, 100, 100, 100]
+    rows: list[Row] = [(HOURS[day * 24], 7101, 2, FIRST, customers) for day, customers in enumerate(usual)]
+    rows.append((HOURS[20 * 24], 7101, 2, FIRST, 900))
+    row = reliability(rows, seen(HOURS), HOURS)[FIRST, "MAULE"]
+    logs = [math.log(customers / 1000) for customers in [*usual, 900]]
+    assert row["umbral_med"] == pytest.approx(math.exp(mean(logs) + 2.5 * stdev(logs)), abs=1e-7)
+    assert (row["dias_med"], row["dias_base"], row["saidi_sin_med"], row["saifi_sin_med"]) == (1, 13, 1.2, 1.2)
+    # The same month, half of it seen every sixth hour: no base is like it.
+    hours = [hour for number, hour in enumerate(HOURS) if number < 360 or number % 6 == 0]
+    row = reliability(rows, seen(hours), hours)[FIRST, "MAULE"]
+    assert (row["umbral_med"], row["dias_med"], row["saidi_sin_med"]) == (None, None, None)
+    assert indices.NOT_ALIKE in str(row["nota"])
+
+
+def test_years_are_alike_in_form_and_in_what_was_seen() -> None:
+    hours = [hour for year in (2021, 2022, 2023, 2024) for number in (1, 2) for hour in Month(year, number).hours()]
+    kept = [hour for number, hour in enumerate(hours) if hour.year > 2021 or number % 6 == 0]
+    what = seen(kept, Month(2021, 1), Month(2024, 2))
+    forms = loads(kept).with_columns(
+        forma=pl.when(pl.col("hora").dt.year() == 2024).then(pl.lit("aggregated")).otherwise("forma")
+    )
+    pairs = alike(what.days.filter(pl.col("observadas") > 0), forms)
+    assert sorted(pairs.rows()) == [(2021, 2021), (2022, 2022), (2022, 2023), (2023, 2022), (2023, 2023), (2024, 2024)]
+
+
+def test_sensitivity_agrees_with_the_events_of_silver() -> None:
+    random = Random(3)
+    hours = [hour for number, hour in enumerate(HOURS) if number % 50 < 40 and random.random() < 0.9]
+    cells = [(hour, place) for hour in hours for place in (7101, 7102, 11101) if random.random() < 0.6]
+    rows: list[Row] = [(hour, place, 1, None, int(40 / random.random())) for hour, place in cells]
+    frame, what = observations(rows), loads(hours, "aggregated")
+    panel = frame.select("hora", pl.format("{}", "id_geografia").alias("codigo_comuna"), "clientes_afectados")
+    found = indices.sensitivity(panel, what, EventRules())
+    assert found["umbral"].to_list() == [50, 100, 500, 1000]
+    for row in found.to_dicts():
+        rules = EventRules(threshold=row["umbral"])
+        usable = usable_hours(what, rules)
+        events = aggregated.events(aggregated.stretches(frame, usable, rules, JUNE.first_day), usable, rules)
+        assert row["anho"] == 2024
+        assert (row["eventos"], row["clientes"], row["cliente_horas"]) == (
+            events.height,
+            events["maximo"].sum(),
+            events["cliente_horas"].sum(),
+        )
+
+
+def test_the_parts_of_quality_are_shares() -> None:
+    hours = HOURS[:-1]
+    rows = observations([(hour, 7101, 2, FIRST, 100) for hour in hours])
+    rows = rows.with_columns(imputaciones=pl.when(pl.col("hora") == HOURS[0]).then(4).otherwise(0).cast(pl.Int16))
+    made = pl.DataFrame(list(reliability([(hour, 7101, 2, FIRST, 100) for hour in hours], seen(hours), hours).values()))
+    calendar = seen(hours).hours.select("mes", sospechosa=pl.col("hora") == HOURS[1])
+    national = pl.DataFrame({"mes": [FIRST] * 2, "total_nacional": [100, 300], "diferencia_nacional": [-30, 10]})
+    touched = imputed(rows, PLACES, FIRST)
+    found = {row["nombre_region"]: row for row in indices.quality(made, calendar, touched, national).to_dicts()}
+    assert found["MAULE"] == {
+        "mes": FIRST,
+        "nombre_region": "MAULE",
+        "cobertura": round(719 / 720, 6),
+        "interpolada": 0.0,
+        "imputadas": round(1 / 719, 6),
+        "sospechosas": round(1 / 720, 6),
+        "diferencia": 0.1,
+        "antiguedad": 0.025,
+        "estancado": 1.0,
+    }
+    assert (found["AYSEN"]["imputadas"], found["AYSEN"]["estancado"]) == (None, None)

@@ -1,0 +1,160 @@
+"""Settings: checked where they enter, the same in the program, the README, `.env.example` and the containers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from deployments.stack.settings import StackSettings
+from sec_core.blobs.access import StoreAccess
+from sec_core.config import Settings, load_settings, private_folder
+from sec_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sec_core.environment import Environment
+
+PROJECT = Path(__file__).resolve().parents[2]
+CLASSES: tuple[type[Environment], ...] = (Settings, StackSettings, StoreAccess)
+OF_CONTAINERS = {"SEC_STATE_DIR"}
+"""What a container decides by itself: its state lies in a volume."""
+
+
+def variables() -> dict[str, object]:
+    """All variables, with their defaults."""
+    return {each.variable(name): field.default for each in CLASSES for name, field in each.model_fields.items()}
+
+
+def readme() -> dict[str, str]:
+    """Variables of the README's table, with the text of their defaults."""
+    table = (PROJECT / "README.md").read_text(encoding="utf-8").partition("## Settings")[2].partition("\n## ")[0]
+    found: dict[str, str] = {}
+    for names, default in re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", table, flags=re.MULTILINE):
+        each = re.findall(r"`([A-Z_]+)`", names)
+        texts = default.split(", ") if len(default.split(", ")) == len(each) else [default] * len(each)
+        found |= dict(zip(each, texts, strict=True))
+    return found
+
+
+def test_program_readme_example_and_containers_have_the_same_settings() -> None:
+    known = set(variables())
+    assert set(readme()) == known
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    assert set(re.findall(r"^(?:# )?([A-Z_]+)=", example, flags=re.MULTILINE)) == known | {"POSTGRES_PASSWORD"}
+    compose = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
+    assert set(compose["x-settings"]) - {"PREFECT_API_URL"} == known - OF_CONTAINERS
+    for name, text in compose["x-settings"].items():
+        assert text is None or name in text or name in {"SEC_DATABASE_URL", "SEC_DATA_DIR", "PREFECT_API_URL"}
+    for service in ("prefect", "setup", "worker"):
+        assert set(compose["services"][service]["environment"]) >= known - OF_CONTAINERS
+
+
+def test_the_defaults_are_those_of_the_readme() -> None:
+    shown = readme()
+    numbers = {name: default for name, default in variables().items() if isinstance(default, int | float)}
+    assert {name: float(shown[name]) for name in numbers} == numbers
+
+
+@pytest.mark.parametrize("each", CLASSES)
+def test_what_is_empty_is_unset_whatever_the_file_says(
+    each: type[Environment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [each.variable(name) for name in each.model_fields]
+    Path(".env").write_text("".join(f"{name}=1\n" for name in names), encoding="utf-8")
+    for name in names:
+        monkeypatch.setenv(name, "  ")
+    assert {name: getattr(each.read(), name) for name in each.model_fields} == {
+        name: field.default for name, field in each.model_fields.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEC_CONTACT", "María Peña <maria@example.cl>"),
+        ("SEC_CONTACT", "maria@example.cl\r\nX-Evil: 1"),
+        ("SEC_CONTACT", "tab\there"),
+        ("SUPABASE_KEY", "eyJ\nabc"),
+        ("SUPABASE_KEY", "clave-ñ"),
+    ],
+)
+def test_what_becomes_a_header_is_one_line_of_ascii(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://x.example.org")
+    monkeypatch.setenv("SUPABASE_KEY", "key")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=rf"{name}: it is sent in a header.*ASCII") as caught:
+        load_settings(_env_file=None)
+    assert value not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_newline_at_the_end_of_a_secret_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", "https://x.example.org")
+    monkeypatch.setenv("SUPABASE_KEY", "from-a-file\n")
+    key = load_settings(_env_file=None).supabase_key
+    assert key is not None
+    assert key.get_secret_value() == "from-a-file"
+
+
+@pytest.mark.parametrize(
+    ("each", "given", "missing"),
+    [
+        (Settings, {"SUPABASE_URL": "https://x.example.org"}, "SUPABASE_KEY"),
+        (Settings, {"SUPABASE_KEY": "key"}, "SUPABASE_URL"),
+        (StoreAccess, {"AWS_ACCESS_KEY_ID": "me"}, "AWS_SECRET_ACCESS_KEY"),
+        (StoreAccess, {"AWS_SECRET_ACCESS_KEY": "key"}, "AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_half_a_configuration_is_an_error(
+    each: type[Environment], given: dict[str, str], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(missing, "")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{missing}.*both or neither"):
+        each.read(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("SEC_CONTACT=a@b.cl\n# Peña\n".encode("latin-1"), r"no UTF-8 text \(line 2\)"),
+        ("SEC_CONTACT=a@b.cl\n".encode("utf-16"), "no UTF-8 text"),
+        ("\ufeffSEC_CONTACT=a@b.cl\r\n# Peña\r\n".encode(), None),
+    ],
+    ids=["latin-1", "utf-16", "byte order mark"],
+)
+def test_a_file_in_another_encoding_is_one_line(
+    content: bytes, told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEC_CONTACT", raising=False)
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    if told is None:
+        assert load_settings().contact == "a@b.cl"
+        return
+    with pytest.raises(ConfigError, match=told) as caught:
+        load_settings()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SEC_MAX_RATE", "many"), ("SEC_RETENTION_DAYS", "3"), ("SEC_BASE_URL", "x")]
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"Bad settings: {name}: "):
+        load_settings(_env_file=None)
+
+
+def test_a_private_folder_is_for_its_owner_alone_whoever_made_it(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir(mode=0o755)
+    for path in (tmp_path / "logs", tmp_path / "a" / "run"):
+        assert private_folder(path).stat().st_mode & 0o777 == 0o700
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="SEC_STATE_DIR"):
+        private_folder(tmp_path / "file")
