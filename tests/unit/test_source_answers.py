@@ -28,7 +28,9 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "GetHoraServer": read_server_time,
 }
 SERIES: dict[str, Any] = {"anho": 2026, "mes": 9, "dia": 29, "hora": 0, "clientes_afectados": 5}
-REGION: dict[str, Any] = {"REGION_ID": "5", "NOMBRE_REGION": "Region de Valparaiso", "PERIODO_STAR": "052019", "CLIENTES": "780563"}
+REGION: dict[str, Any] = {
+    "REGION_ID": "5", "NOMBRE_REGION": "Region de Valparaiso", "PERIODO_STAR": "052019", "CLIENTES": "780563",
+}  # fmt: skip
 ROWS: dict[str, dict[Any, Any]] = {
     "Get": SERIES,
     "GetClientesRegional": REGION,
