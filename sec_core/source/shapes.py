@@ -102,7 +102,9 @@ class Classified:
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 - it may be anything
-    """Decode a body; half a surrogate pair, as a name cut in the middle of a character leaves it, is U+FFFD.
+    """Decode a body, with or without a byte order mark.
+
+    Half a surrogate pair, as a name cut in the middle of a character leaves it, is U+FFFD.
 
     Raises:
         ValueError: It is not JSON.
@@ -110,9 +112,10 @@ def read_json(body: bytes) -> Any:  # noqa: ANN401 - it may be anything
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        if not _SURROGATE.search(body):
+        mended = _SURROGATE.sub(_whole_pair, body.removeprefix(b"\xef\xbb\xbf"))
+        if mended == body:
             raise
-        return orjson.loads(_SURROGATE.sub(_whole_pair, body))
+        return orjson.loads(mended)
 
 
 def _whole_pair(found: re.Match[bytes]) -> bytes:

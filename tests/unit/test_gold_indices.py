@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from random import Random
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import pytest
 from sec_core.gold import estimates, indices
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.frames import UTC_TIME, source_hours, with_month
-from sec_core.gold.major_days import alike
+from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.rises import imputed, rises, standing
 from sec_core.hours import Month
 from sec_core.silver import aggregated
@@ -211,6 +211,18 @@ def test_years_are_alike_in_form_and_in_what_was_seen() -> None:
     )
     pairs = alike(what.days.filter(pl.col("observadas") > 0), forms)
     assert sorted(pairs.rows()) == [(2021, 2021), (2022, 2022), (2022, 2023), (2023, 2022), (2023, 2023), (2024, 2024)]
+
+
+def test_an_hourly_year_after_six_hourly_ones_has_no_base_yet() -> None:
+    pairs = pl.DataFrame({"anho": [2023, 2024], "base": [2023, 2024]})
+    days = [(date(year, 1, 1) + timedelta(days=day), 1.0 + day % 7) for year in (2023, 2024) for day in range(360)]
+    daily = pl.DataFrame(days, schema=["dia", "saidi"], orient="row")
+    daily = daily.with_columns(nombre_region=pl.lit("MAULE"), cubierto=pl.lit(value=True))
+    first, second = thresholds(daily, pairs).sort("anho").to_dicts()
+    assert (first["umbral_med"] > 7, first["dias_base"], first["distinta"]) == (True, 360, False)
+    assert (second["umbral_med"], second["distinta"]) == (None, True)
+    both = pl.DataFrame({"anho": [2023, 2024, 2024], "base": [2023, 2023, 2024]})
+    assert thresholds(daily, both).sort("anho")["dias_base"].to_list() == [360, 720]
 
 
 def test_sensitivity_agrees_with_the_events_of_silver() -> None:
