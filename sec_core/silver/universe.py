@@ -15,6 +15,7 @@ import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
+from sec_core.bronze.sealed import BodyDamaged
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
@@ -268,6 +269,6 @@ def _readable(store: BronzeStore, endpoint: str, read: Callable[[bytes], T]) -> 
     for answer in store.answers(endpoint):
         try:
             found[answer] = read(store.read(answer.key))
-        except ValueError as error:
+        except (ValueError, BodyDamaged) as error:
             logger.bind(stage="universe", code="odd_value").warning("{} is passed over: {}", answer.key, error)
     return found
