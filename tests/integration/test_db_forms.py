@@ -109,8 +109,8 @@ async def test_every_driver_gets_the_same_database(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     engine = create_async_engine(url)
-    async with engine.connect() as connection:
-        row = (await connection.execute(text("select current_database()::text, current_user::text"))).one()
+    async with engine.connect() as found:
+        row = (await found.execute(text("select current_database()::text, current_user::text"))).one()
         assert tuple(row) == expected
     await engine.dispose()
     assert Database(database.address.url).address == database.address

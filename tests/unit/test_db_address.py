@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 FORMS = {
     "postgresql://sec:secret@localhost/sec": {"host": "localhost", "user": "sec", "password": "secret"},
     "postgresql://sec@localhost:5433/sec": {"host": "localhost", "port": "5433", "user": "sec"},
-    "postgres://sec:secret@127.0.0.2/sec": {"host": "127.0.0.2", "user": "sec", "password": "secret"},
-    "postgresql+psycopg://sec:secret@127.0.0.2:1/sec": {"host": "127.0.0.2", "port": "1", "user": "sec", "password": "secret"},
-    "postgresql+asyncpg://sec@127.0.0.2/sec": {"host": "127.0.0.2", "user": "sec"},
-    "postgresql://sec:p%40ss%2Fw%3Ard%20%25@127.0.0.2/sec": {"host": "127.0.0.2", "user": "sec", "password": "p@ss/w:rd %"},
-    "postgresql://se%C3%B1or:contrase%C3%B1a@127.0.0.2/sec": {"host": "127.0.0.2", "user": "señor", "password": "contraseña"},
+    "postgres://sec:secret@127.1/sec": {"host": "127.1", "user": "sec", "password": "secret"},
+    "postgresql+psycopg://sec:secret@127.1:1/sec": {"host": "127.1", "port": "1", "user": "sec", "password": "secret"},
+    "postgresql+asyncpg://sec@127.1/sec": {"host": "127.1", "user": "sec"},
+    "postgresql://sec:p%40ss%2Fw%3Ard%20%25@127.1/sec": {"host": "127.1", "user": "sec", "password": "p@ss/w:rd %"},
+    "postgresql://se%C3%B1or:contrase%C3%B1a@127.1/sec": {"host": "127.1", "user": "señor", "password": "contraseña"},
     "postgresql://sec:secret@[::1]:5432/sec": {"host": "::1", "port": "5432", "user": "sec", "password": "secret"},
     "postgresql:///sec?host=/run/pg&user=sec": {"host": "/run/pg", "user": "sec"},
     "postgresql://sec@%2Frun%2Fpg/sec": {"host": "/run/pg", "user": "sec"},
-    "postgresql://u@127.0.0.2:1,127.0.0.3:2/sec?target_session_attrs=primary": {
-        "host": "127.0.0.2,127.0.0.3", "port": "1,2", "user": "u", "target_session_attrs": "primary"
+    "postgresql://u@127.1:1,127.2:2/sec?target_session_attrs=primary": {
+        "host": "127.1,127.2", "port": "1,2", "user": "u", "target_session_attrs": "primary"
     },
-    "postgresql://u@127.0.0.2/sec?sslmode=verify-full&sslrootcert=system&options=-c%20work_mem%3D1MB": {
-        "host": "127.0.0.2", "user": "u", "sslmode": "verify-full", "sslrootcert": "system", "options": "-c work_mem=1MB"
+    "postgresql://u@127.1/sec?sslmode=verify-full&sslrootcert=system&options=-c%20work_mem%3D1MB": {
+        "host": "127.1", "user": "u", "sslmode": "verify-full", "sslrootcert": "system", "options": "-c work_mem=1MB"
     },
-    "host=127.0.0.2 port=5 user=u dbname=sec password='a b'": {"host": "127.0.0.2", "port": "5", "user": "u", "password": "a b"},
+    "host=127.1 port=5 user=u dbname=sec password='a b'": {"host": "127.1", "port": "5", "user": "u", "password": "a b"},
     "service=mine dbname=sec": {"service": "mine"},
-    "postgresql://u:s3cret?#x@127.0.0.2/sec": {"host": "127.0.0.2", "user": "u", "password": "s3cret?#x"},
-    "  postgresql://u@127.0.0.2/sec\n": {"host": "127.0.0.2", "user": "u"},
+    "postgresql://u:s3cret?#x@127.1/sec": {"host": "127.1", "user": "u", "password": "s3cret?#x"},
+    "  postgresql://u@127.1/sec\n": {"host": "127.1", "user": "u"},
 }  # fmt: skip
 
 
