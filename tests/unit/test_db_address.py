@@ -33,7 +33,7 @@ FORMS = {
     "postgresql://u@127.1/sec?sslmode=verify-full&sslrootcert=system&options=-c%20work_mem%3D1MB": {
         "host": "127.1", "user": "u", "sslmode": "verify-full", "sslrootcert": "system", "options": "-c work_mem=1MB"
     },
-    "host=127.1 port=5 user=u dbname=sec password='a b'": {"host": "127.1", "port": "5", "user": "u", "password": "a b"},
+    "host=::1 port=5 user=u dbname=sec password='a c'": {"host": "::1", "port": "5", "user": "u", "password": "a c"},
     "service=mine dbname=sec": {"service": "mine"},
     "postgresql://u:s3cret?#x@127.1/sec": {"host": "127.1", "user": "u", "password": "s3cret?#x"},
     "  postgresql://u@127.1/sec\n": {"host": "127.1", "user": "u"},
