@@ -81,13 +81,12 @@ def _stack_is_up(settings: Settings) -> bool:
 
 def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
     from deployments.stack.server import prefect_api, prepare_environment
+    from sec_core.db.database import address_of
 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     prepare_environment(settings)
     own = not _stack_is_up(settings)
-    from sec_core.db.database import address_of
-
     with prefect_api(settings, address_of(settings)):
         # Prefect reads its environment when it is imported.
         from deployments.stack.limits import make_source_limit

@@ -221,8 +221,8 @@ class _Round:
                     raise
             else:
                 self._attempted.pop(hour, None)
-                suspect = self._stays_cut_short(hour, found.verdict.rows)
-                finding = Finding(hour, found.answer.received_at, found.answer.body, found.verdict, suspect=suspect)
+                suspect = self._stays_cut_short(hour, found.value.rows)
+                finding = Finding(hour, found.received_at, found.body, found.value, suspect=suspect)
                 self._put(finding)
 
     def _put(self, finding: Finding) -> None:
@@ -241,8 +241,8 @@ class _Round:
     def _interrupted(self, hour: datetime, error: SourceError) -> Finding:
         """What is known of an hour whose attempts were cut off by the end of the work."""
         if isinstance(error, OddBody) and _is_odd(error):
-            answer = error.answer.answer
-            return Finding(hour, answer.received_at, answer.body, error.answer.verdict)
+            answer = error.answer
+            return Finding(hour, answer.received_at, answer.body, answer.value)
         return self._failed(hour, error)
 
     def _stays_cut_short(self, hour: datetime, rows: int) -> bool:
@@ -287,4 +287,4 @@ class _Round:
 
 def _is_odd(error: SourceError) -> bool:
     """Whether the source gave JSON of another shape (a page in HTML is an outage, not a change)."""
-    return isinstance(error, OddBody) and error.answer.verdict.kind is BodyKind.UNKNOWN_SHAPE
+    return isinstance(error, OddBody) and error.answer.value.kind is BodyKind.UNKNOWN_SHAPE

@@ -24,6 +24,9 @@ RECHECK: Final = timedelta(hours=72)
 SETTLE: Final = timedelta(days=7)
 """How long an empty answer must have lasted, or a suspect one must have stayed, to be believed."""
 
+MOST_ROUNDS: Final = 2
+"""In so many rounds of one run an hour may fail; a round ends where the circuit opens."""
+
 NATIONAL_WINDOW: Final = timedelta(days=8)
 """How far back the national series reaches, with a day to spare."""
 
@@ -84,6 +87,7 @@ def hours_to_ask(
     *,
     force: bool = False,
     asked_since: datetime | None = None,
+    rows_before: Mapping[datetime, LedgerRow] | None = None,
     not_within: timedelta = timedelta(0),
 ) -> list[datetime]:
     """Which of some hours are to be asked for now.
@@ -94,6 +98,8 @@ def hours_to_ask(
         now: The present instant.
         force: Ask for settled hours too.
         asked_since: Start of this run: what was answered since then is not asked for again (failures are).
+        rows_before: The rows at the start of this run: an hour that failed in `MOST_ROUNDS` rounds since then is left
+            for the next run, so that this one ends.
         not_within: Least time between two answers of an hour that has one.
 
     Returns:
@@ -110,8 +116,15 @@ def hours_to_ask(
             reason = Reason.FORCED
         if reason is None or (row is not None and _answered_lately(row, now, asked_since, not_within)):
             continue
+        if row is not None and rows_before is not None and _left(row, rows_before.get(hour)):
+            continue
         chosen.append((reason, hour))
     return [hour for _, hour in sorted(chosen)]
+
+
+def _left(row: LedgerRow, before: LedgerRow | None) -> bool:
+    """Whether an hour has failed often enough since `before`; an answer in between starts the count anew."""
+    return row.failures - (before.failures if before is not None else 0) >= MOST_ROUNDS
 
 
 def _answered_lately(row: LedgerRow, now: datetime, asked_since: datetime | None, not_within: timedelta) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.store import BronzeStore
     from sec_core.clock import Clock
-    from sec_core.source.client import NationalSeries, SourceClient
+    from sec_core.source.client import Answer, SourceClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class ReconcileReport:
     capture: CaptureReport
 
 
-def compare(series: NationalSeries, ledger: Ledger, now: datetime) -> dict[datetime, int]:
+def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) -> dict[datetime, int]:
     """Write the series' totals of closed hours into the ledger; gives hours whose rows sum to something else."""
-    totals = {hour: total for hour, total in series.totals.items() if hour < open_hour(now)}
-    return ledger.record_national(totals, series.answer.received_at)
+    totals = {hour: total for hour, total in series.value.items() if hour < open_hour(now)}
+    return ledger.record_national(totals, series.received_at)
 
 
 async def reconcile(
@@ -70,10 +70,10 @@ async def reconcile(
         DatabaseUnavailable: The ledger can't be written.
     """
     series = await client.national_series()
-    at = series.answer.received_at
-    await asyncio.to_thread(store.put_answer, "Get", at, series.answer.body)
+    at = series.received_at
+    await asyncio.to_thread(store.put_answer, "Get", at, series.body)
     now = clock.now()
-    rows = await asyncio.to_thread(ledger.rows, sorted(hour for hour in series.totals if hour < open_hour(now)))
+    rows = await asyncio.to_thread(ledger.rows, sorted(hour for hour in series.value if hour < open_hour(now)))
     compared = sum(row.value is not None for row in rows.values())
     differing = await asyncio.to_thread(compare, series, ledger, now)
     capture = CaptureReport()

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 import psycopg
 from loguru import logger
-from psycopg.rows import tuple_row
 
 from sec_core.db.locks import LockClass
+from sec_core.db.problems import refusal
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source.circuit import (
     LONG_REST,
@@ -66,18 +66,16 @@ _LATE_TRIES: Final = 5
 _SLOT_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 _LOG_EVERY_S: Final = 60.0
-_CONNECTION: Final[dict[str, Any]] = {
+_CONNECTION: Final = {
     "application_name": "sec-throttle",
-    "client_encoding": "UTF8",
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
 }
 # The server's own probes end the session soon after its host was lost without a word (a power cut). The pace may lose
 # its last moments when the server crashes; waiting for its disk would double the cost of a request.
 _SET_UP = """
-    set timezone = 'UTC'; set synchronous_commit = off;
+    set synchronous_commit = off;
     set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3
 """
 _TAKE_SLOT = "select n from unnest(%(free)s::int[]) as n where pg_try_advisory_lock(%(class)s, n) limit 1"
@@ -303,7 +301,7 @@ class _SharedLimits:
     """This process's session with the shared rows and locks. Everything blocks and belongs to one thread."""
 
     def __init__(self, database: Database, max_concurrency: int, max_rate: float) -> None:
-        self._url = database.url
+        self._address = database.address.changed(**_CONNECTION)
         self._numbers = range(1, max_concurrency + 1)
         self._step_s = SPARE / max_rate
         # Only as many requests as there are slots wait for a time, a pause is bounded, and some were cancelled.
@@ -389,19 +387,14 @@ class _SharedLimits:
         try:
             if self._connection is None or self._connection.closed:
                 self._held.clear()
-                self._connection = psycopg.connect(self._url, autocommit=True, row_factory=tuple_row, **_CONNECTION)
+                self._connection = self._address.connect(autocommit=True)
                 self._connection.execute(_SET_UP)
             yield self._connection
-        except psycopg.OperationalError as error:
-            self.close()
-            raise DatabaseUnavailable(
-                f"PostgreSQL, which holds the shared limits, can't be reached: {_reason(error)}."
-            ) from error
         except psycopg.Error as error:
-            raise DatabaseError(
-                f"PostgreSQL can't keep the shared limits: {_reason(error)}.",
-                next_step="Check the database and the role of SEC_DATABASE_URL with `sec doctor`.",
-            ) from error
+            failure = refusal(error)
+            if isinstance(failure, DatabaseUnavailable):
+                self.close()
+            raise failure from error
 
 
 def read_circuit(database: Database) -> Circuit:
@@ -448,10 +441,6 @@ def _circuit(row: tuple[Any, ...]) -> Circuit:
 
 def _at_ease(circuit: Circuit) -> bool:
     return circuit.status is CircuitStatus.CLOSED and circuit.failures == 0
-
-
-def _reason(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _log_transition(before: Circuit, after: Circuit) -> None:

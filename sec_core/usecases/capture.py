@@ -58,10 +58,12 @@ async def capture_all(
     await asyncio.to_thread(adapters.ledger.repair, month)
     async with adapters.source() as client:
         sent_before = client.requests
+        candidates = month.hours()
+        rows_before = rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
         while True:
-            candidates = month.hours()
-            rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
-            hours = hours_to_ask(candidates, rows, adapters.clock.now(), force=force, asked_since=began)
+            hours = hours_to_ask(
+                candidates, rows, adapters.clock.now(), force=force, asked_since=began, rows_before=rows_before
+            )
             report(Step(stage="capture", month=str(month), total=len(hours)))
             logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))
             try:
@@ -74,6 +76,7 @@ async def capture_all(
                 )
                 pause = max(error.reopens_at - adapters.clock.now(), timedelta()) + _MARGIN
                 await adapters.clock.sleep(pause.total_seconds())
+                rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
             else:
                 # The days' own counts overlap: they share one client.
                 return replace(total, requests=client.requests - sent_before)

@@ -49,13 +49,13 @@ async def test_all_endpoints(sim: Simulator, make_settings: MakeSettings) -> Non
     async with capturing(settings) as capture:
         client = capture.client
         answer = await client.hour(HOUR)
-        assert answer.verdict.kind is BodyKind.DETAILED
+        assert answer.value.kind is BodyKind.DETAILED
         series = await client.national_series()
-        assert series.totals[HOUR] == answer.verdict.customers
-        assert max(series.totals) == from_wall(NOW.astimezone(CHILE).date(), 10)
-        regions = (await client.regional_customers("Valparaiso")).regions
+        assert series.value[HOUR] == answer.value.customers
+        assert max(series.value) == from_wall(NOW.astimezone(CHILE).date(), 10)
+        regions = (await client.regional_customers("Valparaiso")).value
         assert [(region.region_id, region.period) for region in regions] == [("5", "052019")]
-        assert (await client.national_customers()).customers == 8_156_814
+        assert (await client.national_customers()).value == 8_156_814
         assert await client.server_time() == NOW
         assert client.requests == 5
     asked = sim.requests[-5:]
@@ -97,10 +97,10 @@ async def test_odd_bodies_are_asked_for_again_and_given_back_if_they_stay(
     before = faults(sim, rule)
     async with capturing(make_settings(base_url=sim.url, retries=1, **FAST)) as capture:
         stays = await capture.client.hour(HOUR)
-        assert not stays.verdict.usable
+        assert not stays.value.usable
         assert (await capture.throttle.circuit()).failures == 2
         faults(sim, f"{rule},requests={before + 3}..{before + 3}")
-        assert (await capture.client.hour(HOUR)).verdict.usable
+        assert (await capture.client.hour(HOUR)).value.usable
         assert (await capture.throttle.circuit()).failures == 0
     assert len(sim.requests) - before == 4
 
@@ -165,7 +165,7 @@ async def test_compressed_answers(make_settings: MakeSettings) -> None:
     ]
     async with raw_server(*answers) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
         for _ in answers:
-            assert (await capture.client.hour(HOUR)).answer.body == ROW
+            assert (await capture.client.hour(HOUR)).body == ROW
 
 
 async def test_a_small_answer_that_unpacks_to_gigabytes_is_refused(make_settings: MakeSettings) -> None:

@@ -128,4 +128,6 @@ def export(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 def clear(database: Database) -> None:
     """Empty Silver, dimensions aside."""
     with database.engine.begin() as connection:
-        connection.exec_driver_sql(f"truncate {', '.join(EXPORT)}, reglas, clientes_regionales")
+        # A truncated table gets new files, one for each index and partition: a few rows are deleted ten times faster.
+        for table in (*EXPORT, "reglas", "clientes_regionales"):
+            connection.exec_driver_sql(f"delete from {table}")
