@@ -20,11 +20,11 @@ Constants were calibrated once on simulated worlds, see docs/estimates.md; nothi
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
-from scipy.stats import norm
 
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import source_index
@@ -61,7 +61,7 @@ CYCLE = 0.35
 STRETCH_QUANTILE = 0.035
 """Share of ratios of uncovered stretches left out at either side."""
 
-USUAL_RATIOS = np.exp(0.6 * norm.ppf((np.arange(20) + 0.5) / 20))
+USUAL_RATIOS = np.exp([NormalDist(0, 0.6).inv_cdf((step + 0.5) / 20) for step in range(20)])
 """What a stretch of days held over the rest of its month, twenty of them: counts where few were observed."""
 
 CHANCE = 0.05

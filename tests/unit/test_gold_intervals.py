@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scripts.calibrate import PATTERNS, World, estimate, make_world, summary, thinned
+from scripts.calibrate import PATTERNS, World, estimate, make_world, summary, thinned, two_years
 from sec_core.gold.frames import source_hours
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month
@@ -111,3 +111,11 @@ def test_regions_sum_to_the_country() -> None:
     assert regions.sort("mes")["cliente_horas"].to_list() == pytest.approx(country["cliente_horas"].to_list())
     apart = found.filter(pl.col("serie") != COUNTRY).group_by("mes").agg(pl.col("superior").sum()).sort("mes")
     assert (country["superior"] < apart["superior"]).all()
+
+
+def test_a_year_seen_every_sixth_hour_compares_with_the_hourly_one_after_it() -> None:
+    years = two_years(make_world(seed, 24, first=Month(2023, 1)) for seed in (4, 5, 6))
+    assert years["dentro"].all()
+    assert years["desvio"].abs().max() < 0.05  # type: ignore[operator]
+    assert ((years["estimado"] > 1) == (years["verdad"] > 1)).all()
+    assert (years["estimado"] / years["verdad"] - 1).abs().max() < 0.05  # type: ignore[operator]
