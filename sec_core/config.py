@@ -171,14 +171,14 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder for this user alone, mode 0700, whoever made it before with another mode.
+    """Make a folder for this user alone, mode 0700; one that this user has with another mode is closed.
 
     Raises:
-        ConfigError: It belongs to somebody else, or can't be made.
+        ConfigError: It can't be made.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix" and path.stat().st_mode & 0o077:
+        if os.name == "posix" and path.stat().st_uid == os.geteuid():
             path.chmod(0o700)
     except OSError as error:
         raise ConfigError(

@@ -12,10 +12,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from importlib.resources import files
+from zoneinfo import TZPATH, ZoneInfo, reset_tzpath
 
 from sec_core.errors import InputError
 
+# The project's own time zone data goes before the system's, which may be years old.
+reset_tzpath([str(files("tzdata") / "zoneinfo"), *TZPATH])
 CHILE = ZoneInfo("America/Santiago")
 HOUR = timedelta(hours=1)
 

@@ -107,7 +107,7 @@ class Journal:
     def read(self, month: Month) -> MonthJournal:
         """What was written down of a month; raises StorageError where the file can't be read."""
         raw = self._blobs.read_log(_key(month)).split(b"\n")
-        lines = [(number, _decode(line)) for number, line in enumerate(raw) if line]
+        lines = [(number, _decode(line)) for number, line in enumerate(raw, start=1) if line]
         shifts = _shifts([line for _, line in lines if line is not None])
         outcomes: list[Outcome] = []
         bad: list[int] = []

@@ -15,6 +15,7 @@ from sec_core.bronze import repair as repairing
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Outcome, Result, fold
 from sec_core.bronze.sealed import BodyDamaged
+from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, closed_hours
 from sec_core.source.shapes import classify
@@ -216,6 +217,7 @@ class Ledger:
         """
         if month in self._repaired:
             return 0
+        check_zones(self._database, month.start, month.end)
         store, journal = self._files()
         changed = repairing.repair(self._database, store, journal, month)
         self._repaired.add(month)

@@ -127,6 +127,7 @@ def _read(store: BronzeStore, journal: Journal, month: Month) -> _Files:
     names = list(store.bodies(month))
     there, loose = {name.key for name in names}, {name.key for name in store.loose(month)}
     lost = {sha256 for key, sha256 in named.items() if key not in there}
+    files.passed_over += [f"{file}: damaged" for file in store.sealed.of(month) if not store.sealed.names(file)]
     adopted: list[Outcome] = []
     for name in names:
         if name.key in named:

@@ -17,6 +17,7 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import attempt
+from sec_core.db.zones import check_zones
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
@@ -137,6 +138,7 @@ def load_month(
             if plan.empty and tables.history(month).rules == rules:
                 return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING, lost)
             connection.rollback()  # no transaction stays open while bodies are read
+            check_zones(database, month.start, month.end)
             damaged: dict[Capture, str] = {}
             snapshots = _snapshots(plan, bodies, settings, damaged)
             observed = observe(snapshots, default_names() if names is None else names)

@@ -149,9 +149,12 @@ def _differing(
 ) -> pl.DataFrame:
     """Keys of which the load changes what is listed, or whether it counts, while the tables are as they were."""
     replaced = tables.observations_at([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
-    # Where a day loses its last detailed hour, aggregated ones that were loaded long ago begin to count.
+    # Where a day loses its last detailed hour, its aggregated ones begin to count: those that were loaded long ago, and
+    # those that are loaded again and list the same as before.
     awakened = tables.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
-    return pl.concat([keys_differing(replaced, observed.observations), awakened.select(KEY)])
+    again = observed.observations.join(usable_since, on="hora", how="semi")
+    parts = (keys_differing(replaced, observed.observations), awakened.select(KEY), again.select(KEY))
+    return pl.concat(parts)
 
 
 def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFrame:

@@ -115,6 +115,33 @@ def test_an_hour_that_loses_its_value_leaves_silver(database: Database, make_set
     assert export(database) == without
 
 
+def test_an_hour_asked_again_counts_once_its_day_is_no_longer_detailed(
+    database: Database, make_settings: MakeSettings
+) -> None:
+    bronze, settings = MemoryBronze(), make_settings()
+    listed = {
+        hour: body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 400)]))
+        for hour in (utc(2025, 6, 14, at) for at in (18, 19, 20))
+    }
+    for hour, body in listed.items():
+        bronze.put(hour, Shape.AGGREGATED, body)
+    bronze.put(utc(2025, 6, 14, 21), Shape.AGGREGATED, body_of(Hour("aggregated", [])))
+    start = date(2025, 6, 14)
+    bronze.put(utc(2025, 6, 14, 17), Shape.DETAILED, body_of(Hour("detailed", [Listed(NUNOA, 15, start, 300)])))
+    load_all(database, bronze, settings, [Month(2025, 6)])
+    assert rows_of(database, "select forma from fact_interrupciones") == [("detailed",)]
+    # In one load the detailed hour becomes an aggregated one and an hour comes again that lists the same as before.
+    bronze.put(utc(2025, 6, 14, 17), Shape.AGGREGATED, body_of(Hour("aggregated", [])))
+    for hour, body in listed.items():
+        bronze.put(hour, Shape.AGGREGATED, body)
+    load_all(database, bronze, settings, [Month(2025, 6)])
+    loaded = export(database)
+    assert rows_of(database, "select forma, n_observaciones from fact_interrupciones") == [("aggregated", 3)]
+    clear(database)
+    load_all(database, bronze, settings, [Month(2025, 6)])
+    assert export(database) == loaded
+
+
 def test_one_hour_at_a_time_equals_a_month_at_once(database: Database, make_settings: MakeSettings) -> None:
     settings, bronze = make_settings(), world()
     load_all(database, bronze, settings)
