@@ -64,8 +64,8 @@ def _as_json(summary: MonthSummary) -> dict[str, object]:
 def _print_months(summaries: list[MonthSummary]) -> None:
     from deployments.cli.show import print_table
 
-    names = ("expected", "captured", "empty", "failed", "quarantined", "pending", "suspect", "differing")
-    heads = ("month", "hours", "captured", "empty", "failed", "quar.", "pend.", "susp.", "differ", "last asked")
+    names = ("expected", "captured", "empty", "failed", "quarantined", "damaged", "pending", "suspect", "differing")
+    heads = ("month", "hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ", "last asked")
     rows = []
     for each in summaries:
         asked = f"{each.last_asked:%Y-%m-%d}" if each.last_asked else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+import zstandard
 from support.capturing import HastyClock, capturing
 
 from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
@@ -161,6 +162,10 @@ async def test_compressed_answers(make_settings: MakeSettings) -> None:
     answers = [
         http(gzip.compress(ROW), "Content-Encoding: gzip"),
         http(zlib.compress(ROW), "Content-Encoding: deflate"),
+        http(zlib.compress(ROW)[2:-4], "Content-Encoding: deflate"),
+        http(zstandard.compress(ROW), "Content-Encoding: zstd"),
+        http(zstandard.compress(gzip.compress(ROW)), "Content-Encoding: GZIP , zstd"),
+        http(ROW, "Content-Encoding: identity"),
         http(ROW),
     ]
     async with raw_server(*answers) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
@@ -172,10 +177,11 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_is_refused(make_settings
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(b" " * 2**20) for _ in range(MAX_BODY_BYTES // 2**20 * 4)) + packer.flush()
     assert len(bomb) < 200_000
-    answer = http(bomb, "Content-Encoding: gzip")
-    async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
-        with pytest.raises(UnexpectedBody, match="more than 33554432 bytes"):
-            await capture.client.hour(HOUR)
+    other = zstandard.compress(b" " * MAX_BODY_BYTES * 4)
+    for answer in (http(bomb, "Content-Encoding: gzip"), http(other, "Content-Encoding: zstd")):
+        async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
+            with pytest.raises(UnexpectedBody, match="more than 33554432 bytes"):
+                await capture.client.hour(HOUR)
 
 
 @pytest.mark.parametrize(
