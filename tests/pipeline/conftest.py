@@ -24,9 +24,7 @@ from sec_core.db.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from sec_core.db.database import Database
 
 __all__ = ["browser"]
 
@@ -56,24 +54,10 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def pipeline(prefect_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a test's own data folder and database, which flows and commands find in the environment."""
-    monkeypatch.chdir(tmp_path)
-    values = {
-        "SEC_DATA_DIR": str(tmp_path / "data"),
-        "SEC_STATE_DIR": "",
-        "SEC_DATABASE_URL": database.url,
-        "SEC_MAX_CONCURRENCY": "16",
-        "SEC_MAX_RATE": "2000",
-        "SEC_RETRIES": "0",
-        "SUPABASE_URL": "",
-        "SUPABASE_KEY": "",
-        "PREFECT_API_URL": prefect_url,
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    settings = load_settings(_env_file=None)
+def pipeline(prefect_url: str, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of `commands`, for flows that run under the tests' Prefect server."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
     # The server is this installation's: commands run their flows there.
     with api_client(prefect_url) as client:
-        mark(client, settings)
-    return settings
+        mark(client, commands)
+    return commands
