@@ -32,7 +32,7 @@ class Settings(Environment):
     """Any PostgreSQL 15 or later; None means the embedded one under `state_dir`."""
     max_concurrency: int = Field(default=4, ge=1, le=200)
     """Requests in flight, for the whole machine."""
-    max_rate: float = Field(default=4, gt=0, le=10_000)
+    max_rate: float = Field(default=4, ge=0.001, le=10_000)
     """Requests a second, for the whole machine."""
     timeout_s: float = Field(default=60, gt=0, le=600)
     """Seconds until a request counts as unanswered."""
@@ -40,7 +40,7 @@ class Settings(Environment):
     """How often a request is repeated after a transient failure."""
     circuit_failures: int = Field(default=5, ge=1)
     """Failures in a row that open the circuit."""
-    circuit_cooldown_s: float = Field(default=1800, ge=0)
+    circuit_cooldown_s: float = Field(default=1800, ge=0, le=604_800)
     """Seconds that the circuit stays open."""
     contact: HeaderText | None = None
     """Address of a person, for the User-Agent."""

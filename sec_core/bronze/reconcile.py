@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileReport:
-    """What comparing with the national series came to.
+    """What comparing with the national series came to, over captured, closed hours that it covers.
 
-    Attributes:
-        compared: Captured, closed hours that the series covers.
-        asked_again: Hours that differed and were asked for again.
-        differing: Hours that still differ: customers of the series less those of the rows.
-        capture: What asking again came to.
+    `differing` hours still differ after they were asked for again: customers of the series less those of the rows.
     """
 
     compared: int
@@ -56,18 +52,7 @@ async def reconcile(
     """Compare the captured hours of the last week with the national series, and ask again for those that differ.
 
     Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`). The open hour is left out: it moves.
-
-    Args:
-        client: The API, behind the shared limits.
-        store: Where the raw series is kept.
-        ledger: The ledger with its store.
-        clock: Tells the time.
-        on_hour: Told each hour that is asked for again.
-
-    Raises:
-        SourceError: As `capture_hours` does.
-        StorageError: Bronze can't be written.
-        DatabaseUnavailable: The ledger can't be written.
+    Raises as `capture_hours` does.
     """
     series = await client.national_series()
     at = series.received_at

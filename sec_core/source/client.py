@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
@@ -227,7 +227,7 @@ class SourceClient:
         except SourceError as error:
             # A refusal is meant for this address, whatever was asked.
             subject = None if isinstance(error, SourceRefused) else str(question)
-            permit.outcome = Failure(error.code, error.message, _rest_s(error), subject)
+            permit.outcome = Failure(error.code, error.message, timedelta(seconds=_rest_s(error)), subject)
             raise
         permit.outcome = True
         if endpoint == "GetPorFecha":
@@ -258,16 +258,16 @@ def _read(endpoint: str, read: Callable[[bytes], T], body: bytes, received_at: d
     if start.startswith(b"<"):
         raise SourceUnavailable(f"{endpoint} answered 200 with a page instead of data: {_title(start)}.")
     try:
-        answer = Answer(read(body), body, received_at)
+        value = read(body)
     except ValueError as error:
         raise UnexpectedBody(
             f"{endpoint} answered in another form: {error}; it starts {body[:60].decode('utf-8', 'replace')!r}.",
             body=body,
             next_step="The source has changed: see docs/source.md.",
         ) from error
-    if isinstance(answer.value, Classified) and not answer.value.usable:
-        raise OddBody(answer)
-    return answer
+    if isinstance(value, Classified) and not value.usable:
+        raise OddBody(Answer(value, body, received_at))
+    return Answer(value, body, received_at)
 
 
 def _title(page: bytes) -> str:

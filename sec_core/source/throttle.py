@@ -21,7 +21,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
@@ -114,18 +114,11 @@ _SET_CIRCUIT = """
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a request failed.
-
-    Attributes:
-        code: Stable name of the failure.
-        error: The failure in one line.
-        rest_s: Seconds for which the source asked to be left alone (Retry-After).
-        subject: What was asked for; None if the failure concerns whatever is asked.
-    """
+    """Why a request failed; the fields are those of `circuit.after_failure`."""
 
     code: str
     error: str
-    rest_s: float = 0.0
+    rest: timedelta = timedelta(0)
     subject: str | None = None
 
 
@@ -148,13 +141,7 @@ class _Slot:
 
 
 class Throttle:
-    """The throttle of one process and event loop.
-
-    Args:
-        database: The database that all processes share, migrated.
-        settings: Limits and circuit.
-        clock: Tells the time and waits.
-    """
+    """The throttle of one process and event loop, over the migrated database that all processes share."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         self._shared = _SharedLimits(database, settings.max_concurrency, settings.max_rate)
@@ -266,22 +253,10 @@ class Throttle:
     async def _count(self, permit: Permit) -> None:
         match permit.outcome:
             case Failure() as failure:
-                rest = timedelta(seconds=failure.rest_s)
-                if rest:
-                    await self._call(self._shared.pause, min(rest, LONG_REST).total_seconds())
-                now = self._clock.now()
-                await self._change(
-                    lambda circuit: after_failure(
-                        circuit,
-                        now,
-                        self._rules,
-                        probe=permit.probe,
-                        code=failure.code,
-                        error=failure.error,
-                        rest=rest,
-                        subject=failure.subject,
-                    )
-                )
+                if failure.rest:
+                    await self._call(self._shared.pause, min(failure.rest, LONG_REST).total_seconds())
+                known = {"now": self._clock.now(), "rules": self._rules, "probe": permit.probe, **asdict(failure)}
+                await self._change(lambda circuit: after_failure(circuit, **known))
             case True if not _at_ease(await self._call(self._shared.circuit)):
                 await self._change(lambda circuit: after_success(circuit, permit.probe))
 
@@ -294,7 +269,9 @@ class Throttle:
     def _log_wait(self, wait_s: float, reason: str) -> None:
         if wait_s > LONG_WAIT_S and time.monotonic() > self._logged_at + _LOG_EVERY_S:
             self._logged_at = time.monotonic()
-            logger.bind(stage="capture", code="waiting").info("Waiting for the next request: {}", reason)
+            logger.bind(stage="capture", code="waiting").info(
+                "Waiting {:.0f} s for the next request: {}", wait_s, reason
+            )
 
 
 class _SharedLimits:
@@ -405,18 +382,10 @@ def read_circuit(database: Database) -> Circuit:
 
 
 def close_circuit(database: Database, who: str, why: str) -> Circuit:
-    """Close the circuit by hand, whatever its state; logged with who did it and why.
-
-    Args:
-        database: The database that all processes share.
-        who: Who decided it.
-        why: The reason.
-
-    Returns:
-        The state before.
+    """Close the circuit by hand, whatever its state, logged with who did it and why; gives back the state before.
 
     Raises:
-        DatabaseUnavailable: The database can't be reached.
+        DatabaseError: The database can't be reached or written.
     """
     limits = _SharedLimits(database, 1, 1)
     before = Circuit()

@@ -271,6 +271,31 @@ async def test_a_run_ends_though_some_hours_always_fail(make_settings: MakeSetti
             assert counts(capture) == {HourState.CAPTURED: 735, HourState.EMPTY: 5, HourState.FAILED: 4}
 
 
+class JumpingClock(HastyClock):
+    """A clock on which waits take no time at all."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+        await super().sleep(0)
+
+
+async def test_a_run_waits_a_day_for_a_source_that_is_away_and_asks_it_once_each_half_hour(
+    make_settings: MakeSettings,
+) -> None:
+    down = FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, status=500, endpoint=None),))
+    with Simulator(world=WORLD, now=NOW, faults=down) as sim:
+        settings = fast(make_settings, sim, circuit_failures=3, retries=1)
+        async with capturing(settings) as capture:
+            adapters = Adapters(settings, capture.database, JumpingClock(NOW))
+            with pytest.raises(CircuitOpen, match="still doesn't answer"):
+                await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+            probes = [item for item in sim.requests if item.endpoint == "GetHoraServer"]
+            assert 45 <= len(probes) <= 50
+            assert len(sim.requests) - len(probes) <= 3 + settings.max_concurrency
+            # What failed before the circuit opened is not blamed for the probes.
+            assert counts(capture)[HourState.FAILED] < 20
+
+
 async def test_a_lost_database_loses_no_body(make_settings: MakeSettings) -> None:
     with Simulator(world=WORLD, now=NOW) as sim:
         async with capturing(fast(make_settings, sim)) as capture:

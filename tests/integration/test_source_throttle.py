@@ -125,7 +125,7 @@ async def test_long_waits_are_said_with_their_reason(
     settings = make_settings(max_rate=0.1, max_concurrency=1)
     clock = HastyClock()
     async with Throttle.open(database, settings, clock) as one, Throttle.open(database, settings, clock) as two:
-        for throttle, failure in ((one, None), (one, Failure("x", "429", rest_s=60)), (two, None)):
+        for throttle, failure in ((one, None), (one, Failure("x", "429", timedelta(seconds=60))), (two, None)):
             async with throttle.permit() as permit:
                 permit.outcome = failure or True
     assert [line.rpartition(": ")[2] for line in log if line.startswith("Waiting")] == [

@@ -27,9 +27,11 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "GetClientesNacional": read_country,
     "GetHoraServer": read_server_time,
 }
-SERIES = {"anho": 2026, "mes": 9, "dia": 29, "hora": 0, "clientes_afectados": 5}
-REGION = {"REGION_ID": "5", "NOMBRE_REGION": "Region de Valparaiso", "PERIODO_STAR": "052019", "CLIENTES": "780563"}
-ROWS = {
+SERIES: dict[str, Any] = {"anho": 2026, "mes": 9, "dia": 29, "hora": 0, "clientes_afectados": 5}
+REGION: dict[str, Any] = {
+    "REGION_ID": "5", "NOMBRE_REGION": "Region de Valparaiso", "PERIODO_STAR": "052019", "CLIENTES": "780563",
+}  # fmt: skip
+ROWS: dict[str, dict[Any, Any]] = {
     "Get": SERIES,
     "GetClientesRegional": REGION,
     "GetClientesNacional": {"CLIENTES": "8156814"},
@@ -43,7 +45,7 @@ def body(*rows: object) -> bytes:
     return json.dumps(rows).encode()
 
 
-def outcome(call: Callable[[], Any]) -> object:
+def outcome(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - it may be anything
     """What a call gives back, or its error from the source."""
     try:
         return call()
