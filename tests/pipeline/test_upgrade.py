@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from support.kept_state import state_of
 
-from deployments.stack.server import history_url, start_server, stop_process, wait_until_ready
+from deployments.stack.server import history_of, start_server, stop_process, wait_until_ready
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
@@ -27,6 +27,8 @@ from sec_core.db.installation import installations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sec_core.db.address import Address
 
 KEPT = Path(__file__).resolve().parent.parent / "upgrade"
 WAS: dict[str, Any] = json.loads((KEPT / "kept.json").read_text(encoding="utf-8"))
@@ -39,7 +41,11 @@ class Installation:
     """A restored installation: its data folder, its PostgreSQL with both databases."""
 
     data: Path
-    url: str
+    address: Address
+
+    @property
+    def url(self) -> str:
+        return self.address.url
 
     def sec(self, *words: str, data: Path | None = None, database: str = "") -> str:
         """Run a command of the present version, as a person would."""
@@ -60,15 +66,15 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with tarfile.open(KEPT / "installation.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     data = folder / "data"
-    url = embedded.ensure_running(data / "postgres", extra_settings=SERVER)
+    address = embedded.ensure_running(data / "postgres", extra_settings=SERVER)
     try:
         psql = str(installations()[0].program("psql"))
         for name in ("sec", "prefect"):
-            place, script = embedded.ensure_database(url, name), folder / f"{name}.sql"
+            place, script = embedded.ensure_database(address, name).url, folder / f"{name}.sql"
             command = [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={place}", f"--file={script}"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        assert state_of(url, data) == WAS["tables"], "the installation was not restored"
-        yield Installation(data, url)
+        assert state_of(address.url, data) == WAS["tables"], "the installation was not restored"
+        yield Installation(data, address)
     finally:
         embedded.stop(data / "postgres")
 
@@ -110,7 +116,7 @@ def test_no_command_loses_anything(before: Installation) -> None:
 
 def test_the_files_alone_give_the_same_again(before: Installation, tmp_path: Path) -> None:
     shutil.copytree(before.data / "bronze", tmp_path / "bronze")
-    database = embedded.ensure_database(before.url, "again")
+    database = embedded.ensure_database(before.address, "again").url
     for words in ("ledger rebuild", "reprocess --from 2017-01 --to 2017-01", "reprocess --from 2024-10 --to 2024-12"):
         before.sec(*words.split(), data=tmp_path, database=database)
     again = state_of(database, tmp_path)
@@ -129,7 +135,7 @@ def test_every_body_reads_as_it_was_kept(before: Installation) -> None:
 def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation, tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, data_dir=before.data, state_dir=None, database_url=None)
     log = tmp_path / "server.log"
-    process, api = start_server(settings, history_url(settings, before.url), log)
+    process, api = start_server(settings, history_of(settings, before.address), log)
     try:
         wait_until_ready(process, api, log)
 
