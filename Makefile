@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo up test bench guard lint format lock clean
+.PHONY: help demo up test bench guard calibrate lint format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5
 
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
 	$(BIN)/python -m benchmarks.guard
+
+calibrate: $(VENV)/.dev ## whether intervals of estimates hold what they promise, into docs/estimates.md (a minute)
+	$(BIN)/python -m scripts.calibrate
 
 lint: $(VENV)/.dev ## style, types, layers, dead code, known flaws in packages
 	$(BIN)/ruff format --check .

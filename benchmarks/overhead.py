@@ -22,7 +22,6 @@ from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
-from sec_core.db.address import Address
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
@@ -89,7 +88,8 @@ async def _month(settings: Settings, month: Month) -> float:
 
 def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[float], int]:
     """Do months by the flow `rerun-month`; seconds of each, and bytes that Prefect's tables grew after the first."""
-    from deployments.stack.server import DATABASE, prefect_api, prepare_environment  # noqa: PLC0415
+    from deployments.stack.api import prepare_environment  # noqa: PLC0415
+    from deployments.stack.server import prefect_api  # noqa: PLC0415
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()
@@ -103,7 +103,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     prepare_environment(settings)
     seconds = []
     sizes = []
-    with prefect_api(settings, Address.parse(address)):
+    with prefect_api(settings):
         from flows.months import rerun_month  # noqa: PLC0415  (imports Prefect)
 
         logging.disable(logging.WARNING)
@@ -112,7 +112,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
             asyncio.run(rerun_month(months=str(month)))
             seconds.append(time.perf_counter() - begun)
             time.sleep(3)  # events and logs follow in batches
-            with psycopg.connect(f"{address.rpartition('/')[0]}/{DATABASE}") as connection:
+            with psycopg.connect(f"{address}_prefect") as connection:
                 row = connection.execute("select pg_database_size(current_database())").fetchone()
             sizes.append(int(row[0]) if row else 0)
     return seconds, sizes[-1] - sizes[0]

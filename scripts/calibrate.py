@@ -1,16 +1,20 @@
 """`make calibrate`: do the intervals of estimates hold what they promise? Worlds with known hourly truth, thinned.
 
-Every world is drawn from its seed alone. The table and the picture go into docs/estimates.md.
+Every world is drawn from its seed alone, so the same code writes the same tables and picture into docs/estimates.md.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import altair as alt
 import numpy as np
 import polars as pl
+import vl_convert
 
 from sec_core.gold import estimates
 from sec_core.gold.estimated_hours import Method, pattern
@@ -157,10 +161,7 @@ def estimate(world: World, kept: NDArray[np.bool_]) -> pl.DataFrame:
     what = pattern(calendar, MAX_GAP)
     names = [*world.names, COUNTRY]
     pieces = estimates.parts(world.seen(kept), what, names, what.months["mes"].to_list())
-    regions = pieces.filter(pl.col("serie") != COUNTRY)
-    found = pl.concat(
-        [estimates.months(regions, what), estimates.months(pieces, what).filter(pl.col("serie") == COUNTRY)]
-    )
+    found = estimates.months(pieces, what)
     truth = (
         world.seen(np.ones(len(kept), dtype=bool))
         .join(what.hours.select("hora", "mes"), on="hora")
@@ -201,3 +202,135 @@ def summary(rows: pl.DataFrame, by: str | None = None) -> pl.DataFrame:
         ((pl.col("superior") - pl.col("inferior")).median() / 2 / (value - truth).abs().median()).alias("ancho"),
     ]
     return known.group_by(by, maintain_order=True).agg(figures) if by else known.select(figures)
+
+
+SIZES = [(150e3, "under 150 000 customers"), (600e3, "150 000 to 600 000"), (math.inf, "over 600 000")]
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimates.md"
+PICTURE = PAGE.parent / "images" / "calibration.png"
+BEGIN, END = "<!-- calibration: written by `make calibrate` -->", "<!-- end of calibration -->"
+WORLDS, YEARS = 40, 20
+"""Worlds of two months for the months' intervals, and of two years for the country's."""
+
+
+def sized(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add `tamano`: the size of the region, or the country."""
+    size = pl.lit(SIZES[-1][1])
+    for limit, name in reversed(SIZES):
+        size = pl.when(pl.col("clientes") < limit).then(pl.lit(name)).otherwise(size)
+    size = pl.when(pl.col("serie") == COUNTRY).then(pl.lit("the country")).otherwise(size)
+    order = pl.Enum([*(name for _, name in SIZES), "the country"])
+    return rows.with_columns(tamano=size.cast(order))
+
+
+def two_years(worlds: Iterable[World]) -> pl.DataFrame:
+    """The country's years where the first is seen every sixth hour and the second hourly, beside the truth.
+
+    Returns:
+        mundo, estimado and verdad (second year over first), desvio (first year over its truth, less 1), dentro,
+        ancho (half width over the first year's estimate).
+    """
+    rows = []
+    for number, world in enumerate(worlds):
+        year = world.hours.dt.convert_time_zone(str(CHILE)).dt.year()
+        first = (year == year[0]).to_numpy()
+        kept = ~first | (np.arange(len(first)) % 6 == 0)
+        what = pattern(pl.DataFrame({"hora": world.hours, "cargada": kept, "sospechosa": False}), MAX_GAP)
+        pieces = estimates.parts(world.seen(kept), what, [*world.names, COUNTRY], what.months["mes"].to_list())
+        found = estimates.years(pieces, what).filter(pl.col("serie") == COUNTRY).sort("anho")
+        (value, later), low, high = found["cliente_horas"], found["inferior"][0], found["superior"][0]
+        truth, later_truth = world.values[first].sum(), world.values[~first].sum()
+        rows.append(
+            {
+                "mundo": number,
+                "estimado": later / value,
+                "verdad": later_truth / truth,
+                "desvio": value / truth - 1,
+                "dentro": bool(low <= truth <= high),
+                "ancho": (high - low) / 2 / value,
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def _table(header: str, rows: Iterable[Iterable[str]]) -> str:
+    columns = header.count("|") + 1
+    lines = [f"| {header} |", "|---" + "|---:" * (columns - 1) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _lines(found: pl.DataFrame) -> list[list[str]]:
+    return [
+        [
+            str(row.get("patron") or row.get("tamano") or "all four ways"),
+            f"{row['meses']}",
+            f"{row['dentro']:.1%}",
+            f"{row['debajo']:.1%}",
+            f"{row['encima']:.1%}",
+            f"{row['sesgo']:+.1%}",
+            f"{row['ancho']:.1f}",
+        ]
+        for row in found.to_dicts()
+    ]
+
+
+def report(rows: pl.DataFrame, years: pl.DataFrame) -> str:
+    """The tables, as Markdown."""
+    regions = rows.filter(pl.col("serie") != COUNTRY)
+    four = regions.filter(pl.col("patron").is_in(list(PATTERNS)))
+    head = "months | inside | truth below | truth above | bias of the sum | half width / median error"
+    sizes = summary(sized(rows.filter(pl.col("patron").is_in(list(PATTERNS)))), "tamano")
+    inside = years["dentro"].sum() / len(years)
+    error, width = np.abs(years["desvio"].to_numpy()), np.median(years["ancho"].to_numpy())
+    ratio = np.median(np.abs((years["estimado"] / years["verdad"] - 1).to_numpy()))
+    country = [
+        f"The country's year, seen every sixth hour: {inside:.0%} of years lie inside; the median error is",
+        f"{np.median(error):.1%}, the largest {error.max():.1%}, the median half width {width:.1%}. The ratio of an",
+        f"hourly year to the one before, seen every sixth hour, is off by {ratio:.1%} in the median.",
+    ]
+    return "\n\n".join(
+        [
+            f"{WORLDS} worlds of 16 regions and two months; {YEARS} of two years.",
+            _table(f"region-months, thinned | {head}", [*_lines(summary(regions, "patron")), *_lines(summary(four))]),
+            _table(f"by size, thinned in all four ways | {head}", _lines(sizes.sort("tamano"))),
+            "![Share of region-months whose truth lies inside, by pattern and size](images/calibration.png)",
+            "\n".join(country),
+        ]
+    )
+
+
+def picture(rows: pl.DataFrame) -> bytes:
+    """Share inside by pattern and size, and the promise from 88 to 99%, as PNG."""
+    found = (
+        sized(rows)
+        .group_by("patron")
+        .map_groups(lambda group: summary(group, "tamano").with_columns(patron=pl.lit(group["patron"][0])))
+    )
+    share = alt.X("dentro:Q", title="share inside", scale=alt.Scale(domain=[0.8, 1], zero=False, clamp=True)).axis(
+        format="%"
+    )
+    promise = alt.Chart(pl.DataFrame({"dentro": [0.88], "hasta": [0.99]})).mark_rect(opacity=0.15)
+    points = alt.Chart(found.with_columns(pl.col("tamano").cast(pl.String))).mark_point(filled=True, size=60)
+    order = [*(name for _, name in SIZES), "the country"]
+    chart = promise.encode(x=share, x2="hasta:Q") + points.encode(
+        x=share,
+        y=alt.Y("patron:N", title=None),
+        yOffset=alt.YOffset("tamano:N", sort=order),
+        color=alt.Color("tamano:N", title="region", sort=order),
+    )
+    spec = chart.properties(width=420, height=180).to_json()
+    png: bytes = vl_convert.vegalite_to_png(spec, scale=1.5)
+    return png
+
+
+def main() -> None:
+    """Draw the worlds, thin them, and write the page's tables and picture."""
+    rows = thinned((make_world(seed) for seed in range(WORLDS)), PATTERNS | REAL, seed=7)
+    years = two_years(make_world(seed, 24, first=Month(2023, 1)) for seed in range(YEARS))
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{report(rows, years)}\n\n{END}{after}", encoding="utf-8")
+    PICTURE.write_bytes(picture(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,7 @@ class Settings(Environment):
     """Any PostgreSQL 15 or later; None means the embedded one under `state_dir`."""
     max_concurrency: int = Field(default=4, ge=1, le=200)
     """Requests in flight, for the whole machine."""
-    max_rate: float = Field(default=4, gt=0, le=10_000)
+    max_rate: float = Field(default=4, ge=0.001, le=10_000)
     """Requests a second, for the whole machine."""
     timeout_s: float = Field(default=60, gt=0, le=600)
     """Seconds until a request counts as unanswered."""
@@ -40,7 +40,7 @@ class Settings(Environment):
     """How often a request is repeated after a transient failure."""
     circuit_failures: int = Field(default=5, ge=1)
     """Failures in a row that open the circuit."""
-    circuit_cooldown_s: float = Field(default=1800, ge=0)
+    circuit_cooldown_s: float = Field(default=1800, ge=0, le=604_800)
     """Seconds that the circuit stays open."""
     contact: HeaderText | None = None
     """Address of a person, for the User-Agent."""
@@ -76,6 +76,13 @@ class Settings(Environment):
         if (self.supabase_url is None) != (self.supabase_key is None):
             raise ValueError("SUPABASE_URL says where Gold is published and SUPABASE_KEY by whom: set both or neither")
         return self
+
+    @field_validator("contact")
+    @classmethod
+    def _fits_a_header(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise ValueError("it becomes part of the User-Agent: use letters without accents, on one line")
+        return value.strip() or None if value is not None else None
 
     @property
     def data(self) -> Place:
@@ -164,14 +171,14 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder for this user alone, mode 0700, whoever made it before with another mode.
+    """Make a folder for this user alone, mode 0700; one that this user has with another mode is closed.
 
     Raises:
-        ConfigError: It belongs to somebody else, or can't be made.
+        ConfigError: It can't be made.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix" and path.stat().st_mode & 0o077:
+        if os.name == "posix" and path.stat().st_uid == os.geteuid():
             path.chmod(0o700)
     except OSError as error:
         raise ConfigError(

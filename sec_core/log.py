@@ -10,11 +10,14 @@ Code logs with `logger.bind(stage=..., code=..., hour=..., month=...)`. The fiel
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TextIO
 
 from loguru import logger
+
+from sec_core.config import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,13 +58,18 @@ class JsonLines:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._made = False
 
     def __call__(self, message: Message) -> None:
         """Write one record in one append."""
         line = json.dumps(as_fields(message.record), ensure_ascii=False, default=str) + "\n"
-        self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"sec-{datetime.now(UTC):%Y-%m-%d}.jsonl"
-        with path.open("ab", buffering=0) as file:
+        # For their owner alone, whichever command comes first.
+        if not self._made:
+            private_folder(self._folder)
+            self._made = True
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
             file.write(line.encode())
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 from prefect.runtime import task_run
 
@@ -21,14 +23,13 @@ from sec_core.usecases import capture, customers, gold, monitor, steps
 from sec_core.usecases.gold import BuiltGold
 from sec_core.usecases.monitor import Watched
 from sec_core.usecases.steps import Steps
+from tasks.limits import SOURCE_LIMIT
 from tasks.runtime import adapters
 
 if TYPE_CHECKING:
     from prefect import Task
     from prefect.client.schemas.objects import State, TaskRun
 
-SOURCE_LIMIT = "sec-source"
-"""Global concurrency limit of Prefect on days that are requested at once, over all runs; the stack makes it."""
 _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 
@@ -56,9 +57,8 @@ _PLAIN: dict[str, Any] = {
 async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
     """Ask the source for hours of one day in Chile and keep what it says, holding a slot of the limit on the source."""
     try:
-        async with concurrency(
-            SOURCE_LIMIT, strict=True, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False
-        ):
+        holder = ConcurrencyLeaseHolder(type="task_run", id=UUID(task_run.id))
+        async with concurrency(SOURCE_LIMIT, strict=True, lease_duration=_LEASE_S, holder=holder):
             return await capture.capture_day(adapters(), day, hours)
     except ConcurrencySlotAcquisitionError as error:
         raise ConfigError(

@@ -115,6 +115,26 @@ def make_settings(tmp_path: Path, request: pytest.FixtureRequest) -> MakeSetting
     return make
 
 
+@pytest.fixture
+def commands(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a test's own data folder and database, which commands and flows find in the environment."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    values = {
+        "SEC_DATA_DIR": str(tmp_path / "data"),
+        "SEC_STATE_DIR": "",
+        "SEC_DATABASE_URL": database.url,
+        "SEC_MAX_CONCURRENCY": "16",
+        "SEC_MAX_RATE": "2000",
+        "SEC_RETRIES": "0",
+        "SUPABASE_URL": "",
+        "SUPABASE_KEY": "",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return load_settings(_env_file=None)
+
+
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
     """A real S3-compatible server on loopback."""

@@ -16,6 +16,9 @@ from sec_core.errors import SecError
 
 __all__ = ["app", "demo", "doctor", "keeping", "main", "run", "runs", "simulate", "stack", "status"]
 
+_INTERRUPTED = 130
+"""What Typer makes of a Ctrl-C."""
+
 
 def run() -> None:
     """Entry point of the console script."""
@@ -44,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"{error.strerror or error}{place}. Check SEC_DATA_DIR and the files named.")
         return 1
     except (typer.Abort, KeyboardInterrupt):
+        result = _INTERRUPTED
+    if result == _INTERRUPTED:
         _say("Stopped. What was captured is kept; run the same command again to go on.")
         return 1
     return result if isinstance(result, int) else 0

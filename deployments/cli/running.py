@@ -62,42 +62,37 @@ def run(use_case: Callable[..., Coroutine[Any, Any, T]], flow: str, prefect: boo
 
     settings = load_settings()
     console = Console(stderr=True)
-    if prefect or (prefect is None and _stack_is_up(settings)):
-        result: T = _run_flow(settings, console, flow, parameters)
+    api = None if prefect is False else _stack(settings)
+    if prefect or api is not None:
+        result: T = _run_flow(settings, api, console, flow, parameters)
         return result
     setup_logging(settings.logs_dir, terminal=_printer(console))
     with open_adapters(settings) as adapters, _progress(console):
         return asyncio.run(use_case(adapters, **parameters))
 
 
-def _stack_is_up(settings: Settings) -> bool:
+def _stack(settings: Settings) -> str | None:
+    """Address of the Prefect API of the stack that is up."""
     # Nearly always there is none, and finding out properly costs a quarter of a second of imports.
     if not os.environ.get("PREFECT_API_URL") and not settings.run_dir.exists():
-        return False
-    from deployments.stack.server import running_api
+        return None
+    from deployments.stack.api import running_api
 
-    return bool(os.environ.get("PREFECT_API_URL")) or running_api(settings) is not None
+    return running_api(settings)
 
 
-def _run_flow(settings: Settings, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
-    from deployments.stack.server import prefect_api, prepare_environment
+def _run_flow(settings: Settings, api: str | None, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
+    from deployments.stack.server import prefect_api
 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    prepare_environment(settings)
-    own = not _stack_is_up(settings)
-    from sec_core.db.database import address_of
-
-    with prefect_api(settings, address_of(settings)):
+    with prefect_api(settings, api):
         # Prefect reads its environment when it is imported.
-        from deployments.stack.limits import make_source_limit
         from sec_core.log import setup_logging
         from tasks.runtime import logging_is_set_up, prefect_sink
 
         setup_logging(settings.logs_dir, terminal=_printer(console), extra_sinks=(prefect_sink,))
         logging_is_set_up()
-        if own:
-            asyncio.run(make_source_limit(settings))
         module, _, name = flow.partition(":")
         with _progress(console):
             return asyncio.run(getattr(importlib.import_module(module), name)(**parameters))

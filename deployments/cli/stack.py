@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli.app import app
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
 
 
@@ -48,18 +48,36 @@ def down() -> None:
 @app.command()
 def deploy() -> None:
     """Bring the Prefect server of PREFECT_API_URL, or of `sec up`, to what the project says."""
+    from deployments.stack.api import prepare_environment
     from deployments.stack.apply import apply
-    from deployments.stack.server import prepare_environment, running_api
-    from deployments.stack.settings import load_stack_settings
 
     settings = load_settings()
     prepare_environment(settings)
+    api = _api_asked_for(settings)
+    apply(api, settings)
+    typer.echo(f"Applied work pool, limits, deployments and automations to {api}.")
+
+
+def _api_asked_for(settings: Settings) -> str:
+    from deployments.stack.api import running_api
+
     api = os.environ.get("PREFECT_API_URL") or running_api(settings)
     if api is None:
         raise ConfigError("There is no Prefect server.", next_step="Run `sec up`, or set PREFECT_API_URL.")
-    os.environ["PREFECT_API_URL"] = api
-    apply(settings, load_stack_settings())
-    typer.echo(f"Work pool, deployments and automations at {api} are as the project says.")
+    return api
+
+
+@app.command("adopt-prefect")
+def adopt_prefect() -> None:
+    """Take on the database `prefect` that an earlier version made in the server of SEC_DATABASE_URL, if it is ours."""
+    from deployments.stack.history import adopt
+    from sec_core.db.database import address_of
+
+    settings = load_settings()
+    if settings.database_url is None:
+        typer.echo("Nothing to do: `sec up` takes on that of the embedded PostgreSQL by itself.")
+        return
+    typer.echo(f"The database prefect is now {adopt(address_of(settings))}; `sec up` uses it.")
 
 
 @app.command()
@@ -71,7 +89,7 @@ def worker() -> None:
 
     settings = load_settings()
     setup_logging(settings.logs_dir)
-    run_worker(settings, load_stack_settings())
+    run_worker(settings, load_stack_settings(), _api_asked_for(settings))
 
 
 @app.command(hidden=True)
@@ -90,7 +108,7 @@ def server(
     port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="TCP port.")] = 4200,
 ) -> None:
     """A Prefect server alone, with its history in PostgreSQL; `sec up` brings one by itself."""
-    from deployments.stack.run_server import run_server
+    from deployments.stack.server import run_server
     from sec_core.log import setup_logging
 
     settings = load_settings()

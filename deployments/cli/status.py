@@ -74,8 +74,8 @@ def _months_table(summaries: list[MonthSummary]) -> RenderableType:
         collapse_padding=True,
     )
     table.add_column("month", no_wrap=True)
-    names = ("expected", "captured", "empty", "failed", "quarantined", "pending", "suspect", "differing")
-    heads = ("hours", "captured", "empty", "failed", "quar.", "pend.", "susp.", "differ")
+    names = ("expected", "captured", "empty", "failed", "quarantined", "damaged", "pending", "suspect", "differing")
+    heads = ("hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ")
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("last asked", no_wrap=True)

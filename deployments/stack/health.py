@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
 
-from deployments.stack.server import api_client, prepare_environment
+from deployments.stack.api import WORK_POOL, api_client, online_workers, prepare_environment, running_api
 from deployments.stack.state import RunFolder
-from deployments.stack.worker import WORK_POOL, online_workers
 from sec_core.health.verdict import Check, Level
 
 if TYPE_CHECKING:
@@ -31,10 +29,10 @@ class Services:
 
 
 def look_at_services(settings: Settings) -> Services:
-    """Look at the Prefect server that is configured, or that `sec up` runs."""
+    """Look at the Prefect server that `sec up` runs, or that is configured."""
     prepare_environment(settings)
     state = RunFolder(settings.run_dir).running()
-    api = os.environ.get("PREFECT_API_URL") or (state.api if state else None)
+    api = running_api(settings) or (state.api if state else None)
     if api is None:
         return Services((Check("services", Level.GOOD, "No `sec up` runs; commands work without it."),))
     with api_client(api) as client:

@@ -1,4 +1,4 @@
-"""E-mail for notices: how the settings become the address that Prefect's notification block sends through (Apprise)."""
+"""E-mail: how the settings become the address that Apprise sends through."""
 
 from __future__ import annotations
 

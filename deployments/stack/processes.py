@@ -1,18 +1,20 @@
-"""Processes that are kept alive: started again when they end or stop answering, with growing pauses."""
+"""Processes of the stack: found again by others, ended together, started again when they die or stop answering."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
 from loguru import logger
-
-from deployments.stack.server import stop_process
-from deployments.stack.state import ProcessId, children, describe, end
+from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -24,25 +26,100 @@ STEADY_S = 120.0
 _UNANSWERED = 12
 _PROBE_EVERY_S = 10.0
 _GRACE_S = 20.0
+_SAME_START_S = 1.0
+
+
+class ProcessId(BaseModel):
+    """A process by its number and its start (seconds since 1970, as the system tells it): numbers are used again."""
+
+    pid: int
+    created: float
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Describe a process that runs."""
+        return cls(pid=pid, created=psutil.Process(pid).create_time())
+
+    def process(self) -> psutil.Process | None:
+        """The process, if it still runs."""
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self.pid)
+            same = abs(found.create_time() - self.created) < _SAME_START_S
+            if same and found.status() != psutil.STATUS_ZOMBIE:
+                return found
+        return None
+
+
+def start_process(
+    module: str, arguments: list[str], environment: dict[str, str], log: Path, *, tied: bool = True
+) -> subprocess.Popen[bytes]:
+    """Run a Python module in a process that a Ctrl-C in this terminal does not reach.
+
+    Args:
+        module: Its name, as for `python -m`.
+        arguments: Words of its command line; anyone on this machine can read them.
+        environment: Its whole environment.
+        log: Where its output goes, added at the end.
+        tied: Whether it ends, with all that it started, when this process ends, however that happens.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", *(["deployments.stack.tied"] if tied else []), module, *arguments]
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and constants
+            command,
+            env=environment,
+            stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+
+
+def end(head: psutil.Process | None) -> list[int]:
+    """End a process and all below it: politely first, by force after 20 seconds.
+
+    Returns:
+        Numbers of the processes below it.
+    """
+    if head is None:
+        return []
+    below: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        below = head.children(recursive=True)
+    # All at once: a worker would wait for its runs.
+    for process in (everything := [head, *below]):
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(everything, timeout=_GRACE_S)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return [process.pid for process in below]
+
+
+def until_told_to_end() -> threading.Event:
+    """An event that is set when this process is told to end, or its terminal closes."""
+    ended = threading.Event()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, lambda _number, _frame: ended.set())
+    return ended
 
 
 def restart_pause(deaths: int) -> float:
-    """Seconds to wait before a part is started again.
-
-    Args:
-        deaths: How often in a row it ended soon after its start, 1 or more.
-    """
+    """Seconds to wait before a part is started again that ended `deaths` times in a row soon after its start."""
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(deaths - 1, 10))
 
 
 class Part:
-    """A process of the stack.
+    """A process of the stack that is kept alive.
 
     Args:
         name: What a person calls it.
         start: Starts it.
         log: Where its output goes, for messages.
-        answers: Asks whether it still does its work; None where that can't be asked.
+        answers: Whether it still does its work; None where that can't be found out.
         clock: Seconds that only grow.
     """
 
@@ -55,21 +132,21 @@ class Part:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.log = log
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths = 0
         self._start = start
+        self._log = log
         self._answers = answers
         self._clock = clock
-        self._began = 0.0
-        self._next_start = 0.0
-        self._next_probe = 0.0
+        self._began = self._next_start = self._next_probe = 0.0
         self._unanswered = 0
 
     @property
     def id(self) -> ProcessId | None:
         """The process as others can find it."""
-        return describe(self.process) if self.process is not None else None
+        with suppress(psutil.NoSuchProcess):
+            return ProcessId.of(self.process.pid) if self.process is not None else None
+        return None
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it now."""
@@ -80,11 +157,7 @@ class Part:
         return self.process
 
     def watch(self) -> bool:
-        """Look at it once, and start it again when it is due.
-
-        Returns:
-            Whether it was started again.
-        """
+        """Start it again if it ended or does not answer, once its pause has passed; returns whether it did so."""
         if self.process is not None:
             code = self.process.poll()
             if code is None and not self._stuck():
@@ -97,25 +170,14 @@ class Part:
         return True
 
     def stop(self) -> list[int]:
-        """End it, and whatever it started.
-
-        Returns:
-            Numbers of the processes that it had started.
-        """
+        """End it, and whatever it started; returns the numbers of those."""
         if self.process is None:
             return []
-        below: list[psutil.Process] = []
-        try:
-            head = psutil.Process(self.process.pid)
-        except psutil.NoSuchProcess:
-            head = None
-        if head is not None:
-            # All at once: a worker would wait for its runs.
-            below = children(head)
-            end([head, *below], _GRACE_S)
+        head = self.id
+        below = end(head.process() if head else None)
         self.process.wait()
         self.process = None
-        return [process.pid for process in below]
+        return below
 
     def _note_death(self, how: str) -> None:
         steady = self._clock() - self._began >= STEADY_S
@@ -123,12 +185,10 @@ class Part:
         pause = restart_pause(self.deaths)
         self._next_start = self._clock() + pause
         logger.bind(stage="stack", code="part_died").error(
-            "{name} {how}; it is started again in {pause:.0f} s. Its log is {log}",
-            name=self.name, how=how, pause=pause, log=self.log,
+            "{name} {how}; starting it again in {pause:.0f} s. Its log: {log}",
+            name=self.name, how=how, pause=pause, log=self._log,
         )  # fmt: skip
-        if self.process is not None and self.process.poll() is None:
-            stop_process(self.process)
-        self.process = None
+        self.stop()
 
     def _stuck(self) -> bool:
         if self._answers is None or self._clock() < self._next_probe:

@@ -26,6 +26,9 @@ class StackSettings(Environment):
     """The mail server for it, `smtps://user:password@host` (see `deployments.stack.mail`)."""
     worker_limit: int = Field(default=6, ge=1, le=100)
     """Flow runs at once on one worker."""
+    prefect_database_url: SecretStr | None = None
+    """Where Prefect's own tables are: another database, or `schema` for a schema of ours; None means a database
+    `<ours>_prefect` beside ours."""
 
     @field_validator("prefect_auth")
     @classmethod

@@ -1,36 +1,29 @@
 """`sec up`: PostgreSQL, the Prefect server with its UI, everything that the project wants in it, and a worker.
 
-One supervisor process starts the parts, watches them, starts again what dies, and ends them all. What it knows is in
-`SEC_STATE_DIR/run`, so that other commands use the same server and `sec down` can end it from anywhere.
+One supervisor process starts the parts, watches them, starts again what dies, and ends them all; they end by themselves
+if it is killed. What it knows is in `SEC_STATE_DIR/run`, so that other commands use the same server and `sec down` can
+end it from anywhere.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from loguru import logger
 
-from deployments.stack.processes import Part
-from deployments.stack.server import (
-    PrefectServerError,
-    answers,
-    api_client,
-    free_port,
-    history_of,
-    prepare_environment,
-    start_process,
-    start_server,
-    wait_until_ready,
-)
+from deployments.stack.api import api_client, online_workers, prepare_environment
+from deployments.stack.apply import apply
+from deployments.stack.history import prefect_history
+from deployments.stack.notices import Notifier
+from deployments.stack.processes import Part, ProcessId, end, start_process, until_told_to_end
+from deployments.stack.server import LOG_NAME, LOOPBACK, TICK_S, free_port, server_part, wait_until_ready
 from deployments.stack.settings import load_stack_settings
-from deployments.stack.state import ProcessId, RunFolder, StackState, end, end_leftovers
-from deployments.stack.worker import TICK_S, online_workers, start_worker, stop_worker, until_told_to_end, worker_name
+from deployments.stack.state import RunFolder, StackState
+from deployments.stack.worker import stop_worker, worker_name, worker_part
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.database import open_database
@@ -38,13 +31,13 @@ from sec_core.errors import DatabaseUnavailable, SecError
 from sec_core.log import setup_logging
 
 if TYPE_CHECKING:
+    import subprocess
     import threading
     from collections.abc import Callable
     from pathlib import Path
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
-    from sec_core.db.address import Address
 
 _READY_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 90
@@ -73,7 +66,7 @@ class Stack:
         self._ended = ended
         self._folder = RunFolder(settings.run_dir)
         self._log = logger.bind(stage="stack")
-        self._parts: list[Part] = []
+        self._server: Part | None = None
         self._worker: Part | None = None
         self._ui = ""
         self._ready = False
@@ -83,7 +76,7 @@ class Stack:
         """Start everything, keep it alive until told to stop, and stop it.
 
         Args:
-            on_ready: Told the UI's address once all is up.
+            on_ready: Gets the UI's address once all is up.
 
         Raises:
             SecError: A part did not start; what was started is stopped again.
@@ -98,9 +91,6 @@ class Stack:
             self._stop()
 
     def _start(self) -> None:
-        left = self._folder.read()
-        if left is not None and (names := end_leftovers(left)):
-            self._log.warning("ended what a killed `sec up` had left: {names}", names=", ".join(names))
         self._folder.clear()
         prepare_environment(self._settings)
         for private in (self._settings.logs_dir, self._settings.prefect_dir):
@@ -111,56 +101,35 @@ class Stack:
         database.dispose()
         self._log.info("PostgreSQL is ready: {database}", database=str(address))
         port = _port(self._options.ui_port)
-        self._ui = f"http://127.0.0.1:{port}"
-        self._start_server(history_of(self._settings, address), port)
-        self._apply()
-        self._start_worker()
+        self._ui = f"http://{LOOPBACK}:{port}"
+        history = prefect_history(self._settings, self._options, address)
+        self._server = server_part(self._settings, history, port)
+        process = self._server.start()
+        self._write()
+        api = wait_until_ready(process, port, self._settings.logs_dir / LOG_NAME)
+        self._log.info("The Prefect server is ready: {ui}", ui=self._ui)
+        apply(api, self._settings)
+        self._log.info("Applied work pool, limits, deployments and automations")
+        self._start_worker(api)
+        Notifier(self._settings, self._options, api, self._ended).start()
         self._ready = True
         self._write()
 
-    def _start_server(self, history: Address | None, port: int) -> None:
-        log, api = self._settings.logs_dir / "prefect-server.log", f"{self._ui}/api"
-        server = Part(
-            "The Prefect server",
-            lambda: start_server(self._settings, history, log, port=port)[0],
-            log,
-            answers=lambda: answers(api),
-        )
-        self._parts.append(server)
-        process = server.start()
-        self._write()
-        wait_until_ready(process, api, log)
-        self._log.info("the Prefect server is ready: {ui}", ui=self._ui)
-
-    def _apply(self) -> None:
-        environment = dict(os.environ) | self._settings.environment | {"PREFECT_API_URL": f"{self._ui}/api"}
-        log = self._settings.logs_dir / "prefect-apply.log"
-        log.unlink(missing_ok=True)
-        applying = start_process([sys.executable, "-m", "deployments.stack.apply"], environment, log)
-        code = _wait(applying, self._ended)
-        if code != 0:
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no reason given"]
-            raise PrefectServerError(f"The deployments were not applied: {lines[-1]}", next_step=f"The log is {log}.")
-        self._log.info("work pool, deployments and automations are as the project says")
-
-    def _start_worker(self) -> None:
-        log, api = self._settings.logs_dir / "prefect-worker.log", f"{self._ui}/api"
-        worker = Part(
-            "The worker",
-            lambda: start_worker(self._settings, self._options, api, log, name=worker_name()),
-            log,
-        )
-        self._parts.append(worker)
-        self._worker = worker
-        worker.start()
+    def _start_worker(self, api: str) -> None:
+        self._worker = worker_part(self._settings, self._options, api)
+        self._worker.start()
         self._write()
         deadline = time.monotonic() + _WORKER_TIMEOUT_S
         with api_client(api) as client:
             while worker_name() not in online_workers(client) and not self._stop_asked():
-                worker.watch()
+                self._worker.watch()
                 if time.monotonic() > deadline:
-                    raise StackError("The worker did not come up in two minutes.", next_step=f"Its log is {log}.")
-        self._log.info("the worker {name} is online", name=worker_name())
+                    raise StackError("The worker is not online after two minutes.", next_step="See SEC_STATE_DIR/logs.")
+        self._log.info("The worker {name} is online", name=worker_name())
+
+    @property
+    def _parts(self) -> list[Part]:
+        return [part for part in (self._server, self._worker) if part is not None]
 
     def _watch(self) -> None:
         started_again = [part.watch() for part in self._parts]
@@ -184,15 +153,16 @@ class Stack:
         return self._ended.wait(TICK_S) or self._folder.stop_asked()
 
     def _stop(self) -> None:
-        self._log.info("stopping")
+        self._log.info("Stopping")
+        self._ended.set()
         if self._worker is not None:
             stop_worker(self._worker, f"{self._ui}/api")
-        for part in reversed(self._parts):
-            part.stop()
+        if self._server is not None:
+            self._server.stop()
         if self._settings.database_url is None:
             embedded.stop(self._settings.postgres_dir)
         self._folder.clear()
-        self._log.info("everything has stopped")
+        self._log.info("Everything has stopped")
 
     def _write(self) -> None:
         parts = {part.name: known for part in self._parts if (known := part.id) is not None}
@@ -207,7 +177,7 @@ def up(settings: Settings, options: StackSettings, on_ready: Callable[[str], Non
     Args:
         settings: Where data and databases are.
         options: Ports, authentication, limits.
-        on_ready: Told the UI's address once all is up, or at once if it was up before.
+        on_ready: Gets the UI's address once all is up, or at once if it was up before.
 
     Returns:
         Whether this call ran it (and it has stopped now); False if it runs elsewhere.
@@ -222,7 +192,7 @@ def up(settings: Settings, options: StackSettings, on_ready: Callable[[str], Non
             Stack(settings, options, until_told_to_end()).run(on_ready)
             return True
     except Timeout:
-        on_ready(wait_for_stack(settings).ui)
+        on_ready(_wait_for_stack(settings).ui)
         return False
 
 
@@ -234,23 +204,13 @@ def up_detached(settings: Settings) -> StackState:
     """
     log = settings.logs_dir / "stack.log"
     environment = dict(os.environ) | settings.environment
-    supervisor = start_process([sys.executable, "-m", "deployments.stack"], environment, log)
-    return wait_for_stack(settings, supervisor, log)
+    supervisor = start_process("deployments.stack", [], environment, log, tied=False)
+    return _wait_for_stack(settings, supervisor, log)
 
 
-def wait_for_stack(
+def _wait_for_stack(
     settings: Settings, supervisor: subprocess.Popen[bytes] | None = None, log: Path | None = None
 ) -> StackState:
-    """Wait until the stack of this data folder is up.
-
-    Args:
-        settings: Names the data folder.
-        supervisor: The process that was started for it, if this one started it.
-        log: Its log.
-
-    Raises:
-        StackError: It is not up in five minutes, or its process has ended.
-    """
     folder = RunFolder(settings.run_dir)
     deadline = time.monotonic() + _READY_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -261,11 +221,11 @@ def wait_for_stack(
             break  # 0: another one runs already
         time.sleep(TICK_S)
     last = _last_error(log) if log is not None else ""
-    raise StackError(f"The local stack did not come up. {last}".strip(), next_step=f"See {log or settings.logs_dir}.")
+    raise StackError(f"The local stack did not start. {last}".strip(), next_step=f"See {log or settings.logs_dir}.")
 
 
 def _last_error(log: Path) -> str:
-    """What the supervisor said last of what went wrong."""
+    """The last error in the supervisor's log."""
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if " ERROR " in line]
     return lines[-1].partition(" stack ")[2].strip() if lines else ""
 
@@ -280,30 +240,15 @@ def down(settings: Settings) -> bool:
         DatabaseUnavailable: The embedded PostgreSQL did not stop.
     """
     folder = RunFolder(settings.run_dir)
-    state = folder.read()
-    found = False
+    state = folder.running()
     if state is not None:
-        supervisor = state.supervisor.process()
-        if supervisor is not None:
-            found = True
-            folder.ask_to_stop()
-            deadline = time.monotonic() + _STOP_TIMEOUT_S
-            while state.supervisor.process() is not None and time.monotonic() < deadline:
-                time.sleep(TICK_S / 5)
-            if state.supervisor.process() is not None:
-                end([supervisor], grace_s=5)
-        found = bool(end_leftovers(state)) or found
+        folder.ask_to_stop()
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while state.supervisor.process() is not None and time.monotonic() < deadline:
+            time.sleep(TICK_S / 5)
+        end(state.supervisor.process())
         folder.clear()
-    return embedded.stop(settings.postgres_dir) or found
-
-
-def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
-    while True:
-        try:
-            return process.wait(TICK_S)
-        except subprocess.TimeoutExpired:
-            if ended.is_set():
-                process.kill()
+    return embedded.stop(settings.postgres_dir) or state is not None
 
 
 def _port(wanted: int) -> int:
@@ -313,10 +258,10 @@ def _port(wanted: int) -> int:
             # Connections of an earlier run that are still closing don't keep the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind((LOOPBACK, wanted))
         except OSError:
             port = free_port()
-            logger.bind(stage="stack").warning("port {wanted} is in use; taking {port}", wanted=wanted, port=port)
+            logger.bind(stage="stack").warning("Port {wanted} is in use; taking {port}", wanted=wanted, port=port)
             return port
     return wanted
 
@@ -326,12 +271,8 @@ def main() -> int:
     try:
         settings = load_settings()
         setup_logging(settings.logs_dir)
-        up(settings, load_stack_settings(), lambda ui: logger.bind(stage="stack").info("up: {ui}", ui=ui))
+        up(settings, load_stack_settings(), lambda ui: logger.bind(stage="stack").info("Up: {ui}", ui=ui))
     except SecError as error:
         logger.bind(stage="stack", code=error.code).error("{error}", error=error)
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -15,27 +12,21 @@ import psutil
 from loguru import logger
 from pydantic import BaseModel, ValidationError
 
-from deployments.stack.processes import Part
-from deployments.stack.server import (
-    answers,
-    api_client,
-    free_port,
-    prepare_environment,
-    running_api,
-    start_process,
-)
-from deployments.stack.state import ProcessId, RunFolder
+from deployments.stack.api import WORK_POOL, answers, api_client, prepare_environment, why_not_ours
+from deployments.stack.processes import Part, ProcessId, start_process, until_told_to_end
+from deployments.stack.server import TICK_S, free_port
+from deployments.stack.state import RunFolder
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import subprocess
+    import threading
     from pathlib import Path
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
 
-WORK_POOL = "residential"
-TICK_S = 0.5
+LOG_NAME = "prefect-worker.log"
 _SAY_EVERY_S = 60
 
 
@@ -44,36 +35,29 @@ def worker_name() -> str:
     return f"sec-{platform.node() or 'worker'}"
 
 
-def worker_environment(settings: Settings, api: str) -> dict[str, str]:
-    """Environment of a worker and of the runs that it starts: they see the settings of whoever started it."""
-    prepare_environment(settings)
-    # A run is started in the folder of the worker; a relative data folder stays the one that was meant.
-    return dict(os.environ) | settings.environment | {"PREFECT_API_URL": api}
-
-
-def start_worker(
-    settings: Settings, options: StackSettings, api: str, log: Path, *, name: str, health_port: int | None = None
-) -> subprocess.Popen[bytes]:
-    """Start a worker process.
+def worker_part(settings: Settings, options: StackSettings, api: str, health_port: int | None = None) -> Part:
+    """The worker as a part that is kept alive.
 
     Args:
         settings: Settings for its runs.
         options: How many runs at once.
         api: Address of the Prefect API.
-        log: Where its output goes.
-        name: Its name in the UI.
         health_port: TCP port of loopback on which it says whether it polls; None for none.
     """
-    environment = worker_environment(settings, api)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL, "--type", "process"]
-    command += ["--name", name, "--limit", str(options.worker_limit), "--install-policy", "never"]
+    # A run is started in the folder of the worker; a relative data folder stays the one that was meant.
+    environment = dict(os.environ) | settings.environment | {"PREFECT_API_URL": api}
+    arguments = ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", worker_name()]
+    arguments += ["--limit", str(options.worker_limit), "--install-policy", "never"]
     if health_port is not None:
-        environment |= {
-            "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
-            "PREFECT_WORKER_WEBSERVER_PORT": str(health_port),
-        }
-        command.append("--with-healthcheck")
-    return start_process(command, environment, log)
+        environment["PREFECT_WORKER_WEBSERVER_HOST"] = "127.0.0.1"
+        environment["PREFECT_WORKER_WEBSERVER_PORT"] = str(health_port)
+        arguments.append("--with-healthcheck")
+    log = settings.logs_dir / LOG_NAME
+
+    def start() -> subprocess.Popen[bytes]:
+        return start_process("prefect", arguments, environment, log)
+
+    return Part("The worker", start, log)
 
 
 class WorkerState(BaseModel):
@@ -88,45 +72,37 @@ class WorkerState(BaseModel):
     health_port: int
 
 
-def run_worker(settings: Settings, options: StackSettings) -> None:
+def run_worker(settings: Settings, options: StackSettings, api: str) -> None:
     """Keep a worker alive until this process is told to end (SIGTERM, Ctrl-C).
 
     Raises:
-        ConfigError: There is no Prefect API to work for.
+        ConfigError: The API belongs to another installation: its runs are not for our database.
     """
     prepare_environment(settings)
-    api = os.environ.get("PREFECT_API_URL") or running_api(settings)
-    if api is None:
-        raise ConfigError(
-            "There is no Prefect API to work for.",
-            next_step="Set PREFECT_API_URL, or run `sec up`, which brings a worker of its own.",
-        )
     ended = until_told_to_end()
     if not _wait_for(api, ended):
         return
-    name, port = worker_name(), free_port()
-    folder = RunFolder(settings.run_dir)
-    folder.make()
+    if (reason := why_not_ours(settings, api, unmarked=True)) is not None:
+        raise ConfigError(f"There is no work at {api}: {reason}.", next_step="Check PREFECT_API_URL.")
+    port = free_port()
+    RunFolder(settings.run_dir).make()
     _state_file(settings).write_text(
         WorkerState(supervisor=ProcessId.of(os.getpid()), health_port=port).model_dump_json(), encoding="utf-8"
     )
-    log = settings.logs_dir / "prefect-worker.log"
-    worker = Part("The worker", lambda: start_worker(settings, options, api, log, name=name, health_port=port), log)
+    worker = worker_part(settings, options, api, port)
     try:
         worker.start()
-        logger.bind(stage="stack").info(
-            "the worker {name} takes runs of {pool} from {api}", name=name, pool=WORK_POOL, api=api
-        )
+        logger.bind(stage="stack").info("The worker {name} takes runs from {api}", name=worker_name(), api=api)
         while not ended.wait(TICK_S):
             worker.watch()
     finally:
         stop_worker(worker, api)
         _state_file(settings).unlink(missing_ok=True)
-        logger.bind(stage="stack").info("the worker has stopped")
+        logger.bind(stage="stack").info("The worker has stopped")
 
 
 def stop_worker(worker: Part, api: str) -> None:
-    """End a worker and its runs, and write down of these that they were cut off: they can be retried as they are."""
+    """End a worker and its runs, and mark these as crashed: they can be retried as they are."""
     ended = [str(pid) for pid in worker.stop()]
     if not ended:
         return
@@ -143,7 +119,7 @@ def stop_worker(worker: Part, api: str) -> None:
                     client.post(f"/flow_runs/{run['id']}/set_state", json={"state": cut_off}).raise_for_status()
     except httpx.HTTPError as error:
         # Where the server is gone too, the silence of these runs says the same a little later.
-        logger.bind(stage="stack").warning("the server was not told of runs cut off: {error}", error=repr(error))
+        logger.bind(stage="stack").warning("Runs cut off could not be marked: {error}", error=repr(error))
 
 
 def worker_is_alive(settings: Settings) -> bool:
@@ -155,32 +131,7 @@ def worker_is_alive(settings: Settings) -> bool:
     if state is None or state.supervisor.process() is None:
         # In a container of another command there is no worker to ask.
         return "worker" not in psutil.Process(1).cmdline()
-    try:
-        return httpx.get(f"http://127.0.0.1:{state.health_port}/health", timeout=10).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def online_workers(client: httpx.Client) -> list[str]:
-    """Names of the pool's workers that have told of themselves lately.
-
-    Raises:
-        httpx.HTTPError: The Prefect API does not answer as it should.
-    """
-    answer = client.post(f"/work_pools/{WORK_POOL}/workers/filter", json={})
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return []
-    return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
-
-
-def until_told_to_end() -> threading.Event:
-    """An event that is set when this process is told to end, or its terminal closes."""
-    ended = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, lambda _number, _frame: ended.set())
-    return ended
+    return answers(f"http://127.0.0.1:{state.health_port}", timeout_s=10)
 
 
 def _wait_for(api: str, ended: threading.Event) -> bool:
@@ -189,7 +140,7 @@ def _wait_for(api: str, ended: threading.Event) -> bool:
     while not answers(api):
         if time.monotonic() - said >= _SAY_EVERY_S:
             said = time.monotonic()
-            logger.bind(stage="stack", code="waiting").warning("waiting for the Prefect API at {api}", api=api)
+            logger.bind(stage="stack", code="waiting").warning("Waiting for the Prefect API at {api}", api=api)
         if ended.wait(2):
             return False
     return True

@@ -1,5 +1,5 @@
 -- The Supabase side of the publication: run it in the SQL editor of the project (or with psql as its owner).
--- Everybody may read, nobody but the service key may write. Applied again it changes nothing.
+-- Everybody may read, nobody but the service key may write. Applied again it gives the same rights.
 -- The roles anon, authenticated and service_role are Supabase's own.
 
 -- Payloads of the dashboard -----------------------------------------------------------------------------------------
@@ -119,35 +119,50 @@ alter table public.dashboard_stats enable row level security;
 alter table public.estadisticas enable row level security;
 alter table public.interrupciones_recientes enable row level security;
 
+-- Whatever an older project left on our tables goes: its policies, and all rights of anybody but the owner and the
+-- service key, those on single columns too. What a later `grant all` gives back, row level security still refuses.
 do $$
 declare
-    name   text;
-    reader text;
+    name  text;
+    other record;
 begin
     foreach name in array array['dashboard_stats', 'estadisticas', 'interrupciones_recientes'] loop
-        if not exists (
-            select from pg_policies where schemaname = 'public' and tablename = name and policyname = 'public read'
-        ) then
+        for other in
+            select policyname from pg_policies
+            where schemaname = 'public' and tablename = name
+              and not (policyname = 'public read' and cmd = 'SELECT' and qual = 'true' and permissive = 'PERMISSIVE'
+                       and roles = array['anon', 'authenticated']::name[])
+        loop
+            execute format('drop policy %I on public.%I', other.policyname, name);
+        end loop;
+        if not exists (select from pg_policies where schemaname = 'public' and tablename = name) then
             execute format('create policy "public read" on public.%I for select to anon, authenticated using (true)', name);
         end if;
     end loop;
     foreach name in array array[
         'dashboard_stats', 'estadisticas', 'interrupciones_recientes', 'v_recientes_por_region', 'v_recientes_por_hora'
     ] loop
-        -- A new Supabase table comes with all rights for everybody.
-        foreach reader in array array['anon', 'authenticated'] loop
-            if has_table_privilege(reader, 'public.' || name, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')
-                or not has_table_privilege(reader, 'public.' || name, 'SELECT')
-            then
-                execute format('revoke all on public.%I from public, %I', name, reader);
-                execute format('grant select on public.%I to %I', name, reader);
-            end if;
+        for other in
+            select distinct coalesce(r.rolname, 'public') as grantee, r.oid is null as everybody
+            from pg_class c
+            cross join lateral (
+                select a.grantee from aclexplode(c.relacl) a
+                union
+                select a.grantee from pg_attribute t cross join lateral aclexplode(t.attacl) a where t.attrelid = c.oid
+            ) as rights
+            left join pg_roles r on r.oid = rights.grantee
+            where c.oid = format('public.%I', name)::regclass and rights.grantee <> c.relowner
+        loop
+            -- A right on the table takes those on its columns along.
+            execute format(
+                'revoke all on public.%I from %s cascade',
+                name, case when other.everybody then 'public' else format('%I', other.grantee) end
+            );
         end loop;
+        execute format('grant select on public.%I to anon, authenticated', name);
         execute format('grant select, insert, update, delete on public.%I to service_role', name);
     end loop;
-    if has_function_privilege('anon', 'public.publicar(jsonb, jsonb, timestamptz)', 'EXECUTE') then
-        revoke all on function public.publicar(jsonb, jsonb, timestamptz) from public, anon, authenticated;
-    end if;
+    revoke all on function public.publicar(jsonb, jsonb, timestamptz) from public, anon, authenticated;
     grant execute on function public.publicar(jsonb, jsonb, timestamptz) to service_role;
 end
 $$;

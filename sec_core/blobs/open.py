@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.place import StoreUrl
@@ -12,8 +12,6 @@ from sec_core.errors import StorageError
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
     from sec_core.blobs.place import Place
-
-_FOLDER: Final = "prueba/"
 
 
 def open_blobs(place: Place) -> Blobs:
@@ -32,7 +30,8 @@ def try_out(blobs: Blobs) -> None:
         StorageError: The place refuses something, or replaces what it must not.
         StorageUnavailable: The place does not answer.
     """
-    key = f"{_FOLDER}{secrets.token_hex(8)}"
+    folder = f"prueba-{secrets.token_hex(8)}/"
+    key = f"{folder}x"
     try:
         kept = blobs.put_new(key, b"first") and not blobs.put_new(key, b"second")
         if not kept or blobs.read(key) != b"first":
@@ -40,7 +39,8 @@ def try_out(blobs: Blobs) -> None:
                 f"{blobs.place} lets one object take the place of another.",
                 next_step="Use a store that honours `If-None-Match: *` on PUT.",
             )
-        if key not in blobs.list(_FOLDER):
+        if key not in blobs.list(folder):
             raise StorageError(f"{blobs.place} does not list what was just written.", next_step="Use another store.")
     finally:
         blobs.delete(key)
+        blobs.delete_below(folder)

@@ -7,10 +7,13 @@ Accepted: `{"data_by_year": {"2017": {"metadata": {}, "data": [point, ...]}, ...
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
+import string
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import ijson
@@ -19,9 +22,9 @@ from loguru import logger
 
 from sec_core.bronze.ledger_rules import Origin, Result
 from sec_core.bronze.record import Finding
-from sec_core.errors import InputError, SecError
-from sec_core.hours import CHILE, HOUR, from_wall
-from sec_core.source.shapes import classify
+from sec_core.errors import InputError
+from sec_core.hours import CHILE, FIRST_MONTH, HOUR, from_wall
+from sec_core.source.shapes import MAX_VALUES, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +36,12 @@ _POINTS: Final = re.compile(r"(data_by_year\.[^.]*\.)?data\.item")
 _BATCH: Final = 32
 _EXAMPLES: Final = 5
 _ASKED: Final = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})[ T]([0-9]{1,2})(?::[0-9]{2}){0,2}(?:\.[0-9]+)?")
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NOT_NUMBERS: Final = re.compile(_TEXT.pattern + rb"|-?\bInfinity\b|\bNaN\b", re.DOTALL)
+_LETTERS: Final = b"-" + string.ascii_letters.encode()
+_LONGEST_TEXT: Final = 1024 * 1024
+_DEEPEST: Final = 64
+_YEARS: Final = range(FIRST_MONTH.year, 2101)
 _WALL_FORMATS: Final = ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d-%m-%Y %H:%M", "%d-%m-%Y %H:%M:%S")
 
 
@@ -40,19 +49,9 @@ _WALL_FORMATS: Final = ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d-%m-%Y %H:%M",
 class ImportReport:
     """What an import came to, in points of the file.
 
-    Attributes:
-        points: Points read.
-        imported: Points that were taken in.
-        held: Points that were held already.
-        empty: Points without rows (`[]`): no data, nothing to keep.
-        unsuccessful: Points that the earlier scraper had marked as failed, or without a list of rows.
-        without_hour: Points whose hour can't be told.
-        without_time: Points taken in whose time of scraping can't be told; the end of their hour stands for it.
-        quarantined: Points whose rows fit no known shape, kept in quarantine.
-        rows: Rows taken in.
-        examples: The first points whose hour can't be told, in short.
-        both_shapes: Hours now held in both shapes.
-        differing: Of these, hours whose totals differ: (customers detailed, customers aggregated).
+    `unsuccessful` ones were marked so or have no list of rows, those `without_hour` can't be placed (`examples` shows
+    some), those `without_time` are taken in as of the end of their hour. `differing` has the customers (detailed,
+    aggregated) of hours now held in both shapes with different totals.
     """
 
     points: int = 0
@@ -72,16 +71,10 @@ class ImportReport:
 def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int], None] | None = None) -> ImportReport:
     """Take a file of the older dataset in; what was taken in before is passed over, so it can be resumed.
 
-    Args:
-        path: The file.
-        ledger: The ledger with its store.
-        on_points: Told the points read so far and the bytes read so far.
-
-    Returns:
-        What it came to.
+    `on_points` gets the points and the bytes read so far.
 
     Raises:
-        InputError: The file is missing, holds no points, or ends in the middle; what came before that is kept.
+        InputError: The file is missing, no points are in it, or it is not whole JSON; what came before that is kept.
         StorageError: Bronze can't be written.
         DatabaseUnavailable: The ledger can't be written.
     """
@@ -89,8 +82,10 @@ def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int],
     held = ledger.imported()
     batch: list[Finding] = []
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is not a regular file.", next_step="Name the JSON file itself.")
         with path.open("rb") as file:
-            for point in _points(file):
+            for point in _points(_Tolerant(file)):
                 report.points += 1
                 finding = _finding(point, held, report)
                 if finding is not None:
@@ -101,10 +96,11 @@ def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int],
                         on_points(report.points, file.tell())
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}.") from error
-    except ijson.JSONError as error:
+    except (ijson.JSONError, _TooLarge) as error:
         _flush(batch, ledger, report)
+        reason = " ".join(str(error).split())[:100]
         raise InputError(
-            f"{path} is not whole JSON after {report.points} points: {error}.",
+            f"{path} is not whole JSON after {report.points} points: {reason}.",
             next_step="What came before is kept; get the whole file and run the same command again.",
         ) from error
     _flush(batch, ledger, report)
@@ -116,19 +112,80 @@ def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int],
     return report
 
 
-def _points(file: BinaryIO) -> Iterator[dict[str, Any]]:
+class _TooLarge(Exception):
+    """What is nested too deep, or larger than any point can be."""
+
+
+class _Tolerant:
+    """A JSON file as Python writes it: without its byte order mark, NaN and infinities as null."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._carry = b""
+        self._begun = False
+
+    def read(self, size: int) -> bytes:
+        """More bytes, at least one before the end of the file."""
+        out = b""
+        while not out and size:
+            data = self._file.read(size)
+            whole = self._carry + (data if self._begun else data.removeprefix(codecs.BOM_UTF8))
+            self._begun = True
+            if not data:
+                self._carry = b""
+                return _NOT_NUMBERS.sub(_null, whole)
+            end = _whole_tokens(whole)
+            self._carry = whole[end:]
+            if len(self._carry) > _LONGEST_TEXT:
+                raise _TooLarge(f"a text of more than {_LONGEST_TEXT} bytes")
+            out = whole[:end] if b"N" not in whole and b"I" not in whole else _NOT_NUMBERS.sub(_null, whole[:end])
+        return out
+
+
+def _whole_tokens(data: bytes) -> int:
+    """How many bytes end before a text or a word that may go on."""
+    end = 0
+    for text in _TEXT.finditer(data):
+        end = text.end()
+    begun = data.find(b'"', end)
+    return begun if begun >= 0 else end + len(data[end:].rstrip(_LETTERS))
+
+
+def _null(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"
+
+
+def _points(file: _Tolerant) -> Iterator[dict[str, Any]]:
     """Points one by one; only the one at hand is in memory."""
-    builder = None
-    inside = ""
-    for prefix, event, value in ijson.parse(file, use_float=True):
+    builder: Any = None
+    depth = values = 0
+    for keys, event, value in _events(file):
         if builder is None:
-            if event != "start_map" or not _POINTS.fullmatch(prefix):
+            if event != "start_map" or not _POINTS.fullmatch(".".join(keys)):
                 continue
-            builder, inside = ijson.ObjectBuilder(), prefix
-        builder.event(event, value)
-        if event == "end_map" and prefix == inside:
+            builder, depth, values = ijson.ObjectBuilder(), len(keys), 0
+        values += 1
+        if values > MAX_VALUES:
+            raise _TooLarge(f"a point of more than {MAX_VALUES} values")
+        builder.event(event, float(value) if isinstance(value, Decimal) else value)
+        if event == "end_map" and len(keys) == depth:
             yield builder.value
             builder = None
+
+
+def _events(file: _Tolerant) -> Iterator[tuple[list[str], str, Any]]:
+    """Events of the parser, with the keys above each (`item` for a list); its own prefixes grow without bound."""
+    keys: list[str] = []
+    for event, value in ijson.basic_parse(file):
+        if event in {"end_map", "end_array"}:
+            keys.pop()
+        yield keys, event, value
+        if event == "map_key":
+            keys[-1] = value
+        elif event in {"start_map", "start_array"}:
+            if len(keys) == _DEEPEST:
+                raise _TooLarge(f"lists or objects more than {_DEEPEST} deep")
+            keys.append("item" if event == "start_array" else "")
 
 
 def _finding(point: dict[str, Any], held: set[tuple[datetime, datetime]], report: ImportReport) -> Finding | None:
@@ -187,23 +244,26 @@ def hour_of(point: dict[str, Any]) -> datetime | None:
         parts = tuple(point.get(name) for name in ("year", "month", "day", "hour"))
     try:
         year, month, day, hour = (int(part) for part in parts if isinstance(part, int | str))
-        return from_wall(date(year, month, day), hour)
-    except (ValueError, SecError):
+        return from_wall(date(year, month, day), hour) if year in _YEARS else None
+    except (ValueError, OverflowError):
         return None
 
 
 def scraped_at(text: object) -> datetime | None:
     """When a point was scraped, UTC; without a zone the text is Chile wall clock. None if it can't be read."""
-    if not isinstance(text, str):
+    read = _time(text.strip()) if isinstance(text, str) else None
+    if read is None or read.year not in _YEARS:
         return None
+    return (read if read.tzinfo else read.replace(tzinfo=CHILE)).astimezone(UTC)
+
+
+def _time(text: str) -> datetime | None:
     try:
-        read = datetime.fromisoformat(text.strip())
+        return datetime.fromisoformat(text)
     except ValueError:
         for form in _WALL_FORMATS:
             try:
-                read = datetime.strptime(text.strip(), form).replace(tzinfo=CHILE)
+                return datetime.strptime(text, form).replace(tzinfo=CHILE)
             except ValueError:
                 continue
-            return read.astimezone(UTC)
-        return None
-    return (read if read.tzinfo else read.replace(tzinfo=CHILE)).astimezone(UTC)
+    return None

@@ -24,6 +24,9 @@ RECHECK: Final = timedelta(hours=72)
 SETTLE: Final = timedelta(days=7)
 """How long an empty answer must have lasted, or a suspect one must have stayed, to be believed."""
 
+MOST_ROUNDS: Final = 2
+"""In so many rounds of one run an hour may fail; a round ends where the circuit opens."""
+
 NATIONAL_WINDOW: Final = timedelta(days=8)
 """How far back the national series reaches, with a day to spare."""
 
@@ -43,16 +46,7 @@ class Reason(IntEnum):
 
 
 def reason_to_ask(row: LedgerRow | None, now: datetime, hour: datetime) -> Reason | None:  # noqa: PLR0911
-    """Why an existing, closed hour is to be asked for now.
-
-    Args:
-        row: What the ledger knows of it; None if nothing.
-        now: The present instant.
-        hour: The hour.
-
-    Returns:
-        The reason; None if the hour is settled.
-    """
+    """Why an existing, closed hour is to be asked for now; None if it is settled. No row: nothing is known of it."""
     if row is not None and row.code == DAMAGED:
         return Reason.QUARANTINED
     if row is None or row.asked == 0:
@@ -84,9 +78,10 @@ def hours_to_ask(
     *,
     force: bool = False,
     asked_since: datetime | None = None,
+    rows_before: Mapping[datetime, LedgerRow] | None = None,
     not_within: timedelta = timedelta(0),
 ) -> list[datetime]:
-    """Which of some hours are to be asked for now.
+    """Which of some hours are to be asked for now: those never asked for first, those in quarantine last.
 
     Args:
         hours: Candidates, for example all hours of a month.
@@ -94,10 +89,9 @@ def hours_to_ask(
         now: The present instant.
         force: Ask for settled hours too.
         asked_since: Start of this run: what was answered since then is not asked for again (failures are).
+        rows_before: The rows at the start of this run: an hour that failed in `MOST_ROUNDS` rounds since then is left
+            for the next run, so that this one ends.
         not_within: Least time between two answers of an hour that has one.
-
-    Returns:
-        The hours, those never asked for first, those in quarantine last; within a reason in time order.
     """
     under_way = open_hour(now)
     chosen: list[tuple[Reason, datetime]] = []
@@ -110,8 +104,15 @@ def hours_to_ask(
             reason = Reason.FORCED
         if reason is None or (row is not None and _answered_lately(row, now, asked_since, not_within)):
             continue
+        if row is not None and rows_before is not None and _left(row, rows_before.get(hour)):
+            continue
         chosen.append((reason, hour))
     return [hour for _, hour in sorted(chosen)]
+
+
+def _left(row: LedgerRow, before: LedgerRow | None) -> bool:
+    """Whether an hour has failed often enough since `before`; an answer in between starts the count anew."""
+    return row.failures - (before.failures if before is not None else 0) >= MOST_ROUNDS
 
 
 def _answered_lately(row: LedgerRow, now: datetime, asked_since: datetime | None, not_within: timedelta) -> bool:
@@ -127,12 +128,7 @@ LOOK_AGAIN: Final = timedelta(hours=1)
 
 
 def candidates(now: datetime, closed: int) -> list[datetime]:
-    """The open hour and the hours before it, newest first.
-
-    Args:
-        now: What time it is at the source.
-        closed: How many closed hours.
-    """
+    """The open hour and `closed` hours before it, newest first; `now` is the time at the source."""
     under_way = open_hour(now)
     hours = (under_way - HOUR * back for back in range(closed + 2))
     return [hour for hour in hours if is_source_hour(hour)][: closed + 1]
@@ -141,16 +137,9 @@ def candidates(now: datetime, closed: int) -> list[datetime]:
 def hours_to_watch(
     hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime, *, look_again: timedelta = LOOK_AGAIN
 ) -> list[datetime]:
-    """Which of the candidates are to be asked for now.
+    """Which of the candidates are to be asked for now: the open one first, then from the newest back.
 
-    Args:
-        hours: Candidates, see `candidates`.
-        rows: The ledger's rows of them; an hour without a row was never asked for.
-        now: What time it is at the source.
-        look_again: How long an hour that was answered after its close is left alone.
-
-    Returns:
-        The hours in the order of asking: the open one first, then from the newest back.
+    An hour that was answered after its close is left alone for `look_again`.
     """
     under_way = open_hour(now)
     return [hour for hour in hours if hour == under_way or _due(hour, rows.get(hour), now, look_again)]

@@ -19,18 +19,14 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.store import BronzeStore
     from sec_core.clock import Clock
-    from sec_core.source.client import NationalSeries, SourceClient
+    from sec_core.source.client import Answer, SourceClient
 
 
 @dataclass(frozen=True, slots=True)
 class ReconcileReport:
-    """What comparing with the national series came to.
+    """What comparing with the national series came to, over captured, closed hours that it covers.
 
-    Attributes:
-        compared: Captured, closed hours that the series covers.
-        asked_again: Hours that differed and were asked for again.
-        differing: Hours that still differ: customers of the series less those of the rows.
-        capture: What asking again came to.
+    `differing` hours still differ after they were asked for again: customers of the series less those of the rows.
     """
 
     compared: int
@@ -39,10 +35,10 @@ class ReconcileReport:
     capture: CaptureReport
 
 
-def compare(series: NationalSeries, ledger: Ledger, now: datetime) -> dict[datetime, int]:
+def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) -> dict[datetime, int]:
     """Write the series' totals of closed hours into the ledger; gives hours whose rows sum to something else."""
-    totals = {hour: total for hour, total in series.totals.items() if hour < open_hour(now)}
-    return ledger.record_national(totals, series.answer.received_at)
+    totals = {hour: total for hour, total in series.value.items() if hour < open_hour(now)}
+    return ledger.record_national(totals, series.received_at)
 
 
 async def reconcile(
@@ -56,24 +52,13 @@ async def reconcile(
     """Compare the captured hours of the last week with the national series, and ask again for those that differ.
 
     Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`). The open hour is left out: it moves.
-
-    Args:
-        client: The API, behind the shared limits.
-        store: Where the raw series is kept.
-        ledger: The ledger with its store.
-        clock: Tells the time.
-        on_hour: Told each hour that is asked for again.
-
-    Raises:
-        SourceError: As `capture_hours` does.
-        StorageError: Bronze can't be written.
-        DatabaseUnavailable: The ledger can't be written.
+    Raises as `capture_hours` does.
     """
     series = await client.national_series()
-    at = series.answer.received_at
-    await asyncio.to_thread(store.put_answer, "Get", at, series.answer.body)
+    at = series.received_at
+    await asyncio.to_thread(store.put_answer, "Get", at, series.body)
     now = clock.now()
-    rows = await asyncio.to_thread(ledger.rows, sorted(hour for hour in series.totals if hour < open_hour(now)))
+    rows = await asyncio.to_thread(ledger.rows, sorted(hour for hour in series.value if hour < open_hour(now)))
     compared = sum(row.value is not None for row in rows.values())
     differing = await asyncio.to_thread(compare, series, ledger, now)
     capture = CaptureReport()

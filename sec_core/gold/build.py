@@ -14,11 +14,13 @@ from loguru import logger
 from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet
 from sec_core.gold.estimated_hours import pattern
+from sec_core.gold.index_tables import make_indices
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.silver.archive import Archive
+from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
@@ -107,10 +109,18 @@ def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
     comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
         {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
     )
+    indices = collected.indices
     for key, rows, columns, title in (
         (EVENTS_FILE, collected.events, parquet.EVENTS, "Power-outage events in Chile"),
         ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
-        ("comunas.parquet", comunas, parquet.COMUNAS, "Comunas of Chile"),
+        (
+            "comunas.parquet",
+            comunas.join(indices.customers, on="codigo_comuna", how="left"),
+            parquet.COMUNAS,
+            "Comunas of Chile",
+        ),
+        ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
+        ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
         parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None)
 
@@ -136,31 +146,40 @@ def read_frames(
         exported = observations.export(gold, wanted, read, received)
         ledger = frames.query(
             connection,
-            "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, diferencia_nacional FROM capturas",
+            "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional,"
+            " diferencia_nacional FROM capturas",
         )
         calendar = frames.hour_calendar(ledger, loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
-        collected = frames.GoldFrames(
-            loads=loads,
-            calendar=calendar,
-            customers=frames.read_customers(connection),
-            imputation=frames.query(
-                connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
-            ),
-            projects=frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2"),
-            names=names,
-            seen=seen,
-            monthly=monthly.bring_up_to_date(gold, wanted, names, loads, seen),
-            thresholds={
-                "umbral_evento": settings.event_threshold,
-                "horas_cierre": settings.event_close_hours,
-                "horas_sin_datos_max": settings.event_max_gap_hours,
-                "horas_interpoladas_max": settings.estimate_max_gap_hours,
-                "cobertura_minima": MINIMUM_COVERAGE,
-            },
-            now=now,
-            events=events.result(),
+        kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
+        customers = frames.read_customers(connection)
+        imputation = frames.query(
+            connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
+        projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
+        all_events = events.result()
+    collected = frames.GoldFrames(
+        events=all_events,
+        loads=loads,
+        calendar=calendar,
+        customers=customers,
+        imputation=imputation,
+        projects=projects,
+        names=names,
+        seen=seen,
+        monthly=kept,
+        indices=make_indices(kept, seen, loads, all_events, customers, names),
+        panel=observations.panel_of(gold, sorted(wanted)),
+        rules=EventRules.of(settings),
+        thresholds={
+            "umbral_evento": settings.event_threshold,
+            "horas_cierre": settings.event_close_hours,
+            "horas_sin_datos_max": settings.event_max_gap_hours,
+            "horas_interpoladas_max": settings.estimate_max_gap_hours,
+            "cobertura_minima": MINIMUM_COVERAGE,
+        },
+        now=now,
+    )
     return collected, exported
 
 

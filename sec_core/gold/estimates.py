@@ -63,8 +63,9 @@ def _month_parts(series: pl.DataFrame, pattern: Pattern, order: list[str], month
     near = hours.filter((pl.col("visto") == "observada") | (pl.col("hueco") <= REACH))
     seen = pl.concat([near["anterior"], near["siguiente"]]).unique().sort()
     row = pl.DataFrame({"hora": seen, "lugar": range(seen.len())}, schema_overrides={"hora": seen.dtype})
-    span = [series["hora"].search_sorted(seen.min(), "left"), series["hora"].search_sorted(seen.max(), "right")]
-    cells = series[span[0] : span[1]].join(row, on="hora")
+    edges = pl.concat([seen.head(1), seen.tail(1).dt.offset_by("1h")])
+    first, end = series["hora"].search_sorted(edges).to_list() or (0, 0)
+    cells = series[first:end].join(row, on="hora")
     values = np.zeros((seen.len(), len(order)))
     values[cells["lugar"].to_numpy(), cells["fila"].to_numpy()] = cells["clientes"].to_numpy()
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from sec_core.db.database import Database
     from sec_core.gold.estimated_hours import Pattern
+    from sec_core.gold.index_tables import Indices
     from sec_core.gold.monthly import Monthly
+    from sec_core.silver.timeline import EventRules
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
@@ -42,6 +44,9 @@ class GoldFrames:
         names: The dimensions.
         seen: Which hours are observed, interpolated or uncovered.
         monthly: What estimates are made of.
+        indices: Indices by month.
+        panel: Lazily, the panel of all months.
+        rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
         now: The present instant, UTC.
     """
@@ -55,6 +60,9 @@ class GoldFrames:
     names: Names
     seen: Pattern
     monthly: Monthly
+    indices: Indices
+    panel: pl.LazyFrame
+    rules: EventRules
     thresholds: Mapping[str, float]
     now: datetime
 
@@ -175,7 +183,7 @@ def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> p
     """Every hour that is expected from the ledger's first month to its newest, with its state.
 
     Args:
-        ledger: `capturas`: hora, estado, forma, n_filas, n_revisiones, sospechosa, diferencia_nacional.
+        ledger: `capturas`: hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional, diferencia_nacional.
         loads: `cargas`: hora.
         now: The present instant; only hours that have ended are expected.
 

@@ -21,6 +21,7 @@ LABEL = "calculado con instantáneas horarias"
 INSUFFICIENT = "Sin estimación: menos de la mitad de las horas con datos, o más de 120 horas seguidas sin ellos."
 LOWER_BOUND = "SAIFI es un mínimo: con menos del 95% de las horas se pierden alzas, y no se calcula CAIDI."
 NOT_ALIKE = "Sin días de evento mayor: el año no se vio de una sola manera (forma y horas por día)."
+OTHER_BASE = "Sin días de evento mayor: los años anteriores se vieron de otra manera (forma u horas por día)."
 SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
 NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."
 
@@ -106,7 +107,7 @@ def _major(parts: pl.DataFrame, rises: pl.DataFrame, denominators: pl.DataFrame,
     return (
         judged.group_by(_KEY)
         .agg(
-            pl.col("umbral_med", "dias_base").first(),
+            pl.col("umbral_med", "dias_base", "distinta").first(),
             dias_med=pl.col("mayor").sum().cast(pl.Int64),
             horas_med=pl.col("cliente_horas").filter("mayor").sum(),
         )
@@ -129,7 +130,11 @@ def _indices(table: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("metodo") == Method.INSUFFICIENT.value).then(pl.lit(INSUFFICIENT)),
         pl.when(~covered).then(pl.lit(LOWER_BOUND)),
         pl.when(~judged & (pl.col("metodo") != Method.INSUFFICIENT.value)).then(
-            pl.when(pl.col("anho_igual").is_null()).then(pl.lit(NOT_ALIKE)).otherwise(pl.lit(SMALL_BASE))
+            pl.when(pl.col("anho_igual").is_null())
+            .then(pl.lit(NOT_ALIKE))
+            .when("distinta")
+            .then(pl.lit(OTHER_BASE))
+            .otherwise(pl.lit(SMALL_BASE))
         ),
     ]
     note = pl.concat_str(notes, separator=" ", ignore_nulls=True)

@@ -71,21 +71,24 @@ def thresholds(daily: pl.DataFrame, alike: pl.DataFrame | None = None) -> pl.Dat
         alike: anho, base: years whose days may be compared; None where all may.
 
     Returns:
-        nombre_region, anho, umbral_med (hours per customer; null where the base is too small), dias_base.
+        nombre_region, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
+        the reporting year alone although there are earlier ones), dias_base, distinta (whether the latter).
     """
     usable = daily.filter(pl.col("cubierto") & (pl.col("saidi") > 0)).select(
         "nombre_region", pl.col("dia").dt.year().alias("anho"), pl.col("saidi").log().alias("ln")
     )
     wanted = daily.select("nombre_region", pl.col("dia").dt.year().alias("anho")).unique()
     pairs = wanted.lazy().join(usable.lazy(), on="nombre_region", how="left", suffix="_base")
-    if alike is not None:
-        pairs = wanted.lazy().join(
-            pairs.join(alike.lazy(), left_on=["anho", "anho_base"], right_on=["anho", "base"], how="semi"),
-            on=["nombre_region", "anho"],
-            how="left",
+    if alike is None:
+        pairs = pairs.with_columns(igual=True)
+    else:
+        known = alike.lazy().with_columns(igual=True)
+        pairs = pairs.join(known, left_on=["anho", "anho_base"], right_on=["anho", "base"], how="left").with_columns(
+            pl.col("igual").fill_null(value=False)
         )
-    before = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
-    own = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho"))
+    earlier = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
+    before = earlier & pl.col("igual")
+    own = before | ((pl.col("anho_base") == pl.col("anho")) & pl.col("igual"))
     table = (
         pairs.group_by("nombre_region", "anho")
         .agg(
@@ -93,14 +96,18 @@ def thresholds(daily: pl.DataFrame, alike: pl.DataFrame | None = None) -> pl.Dat
             *_moments(before, "before"),
             own.sum().alias("n_own"),
             *_moments(own, "own"),
+            otras=(earlier & ~pl.col("igual")).any(),
         )
         .with_columns(full=pl.col("n_before") >= FULL_BASE_DAYS)
         .with_columns(
             dias_base=_either("n").cast(pl.Int64),
             umbral_med=(_either("alpha") + 2.5 * _either("beta")).exp(),
         )
-        .with_columns(umbral_med=pl.when(pl.col("dias_base") >= LEAST_BASE_DAYS).then(pl.col("umbral_med")))
-        .select("nombre_region", "anho", "umbral_med", "dias_base")
+        .with_columns(distinta=(pl.col("otras") & ~pl.col("full")).fill_null(value=False))
+        .with_columns(
+            umbral_med=pl.when((pl.col("dias_base") >= LEAST_BASE_DAYS) & ~pl.col("distinta")).then("umbral_med")
+        )
+        .select("nombre_region", "anho", "umbral_med", "dias_base", "distinta")
         .sort("nombre_region", "anho")
     )
     return table.collect()

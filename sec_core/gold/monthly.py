@@ -22,7 +22,7 @@ from sec_core.gold import observations
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.panel import comuna_hours, panel, region_hours
-from sec_core.gold.rises import STANDING_HOURS, rises, standing
+from sec_core.gold.rises import STANDING_HOURS, imputed, rises, standing
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month
 
@@ -44,8 +44,12 @@ KINDS: Mapping[str, pl.Schema] = {
     "region_parts": pl.Schema(PARTS_SCHEMA),
     "comuna_parts": pl.Schema(PARTS_SCHEMA),
     "rises": pl.Schema({"mes": pl.Date(), "dia": pl.Date(), "serie": pl.String(), "subidas": pl.Int64()}),
+    "imputed": pl.Schema({"mes": pl.Date(), "serie": pl.String(), "filas": pl.Int64(), "imputadas": pl.Int64()}),
     "standing": pl.Schema({"mes": pl.Date(), "serie": pl.String(), "quietas": pl.Int64()}),
 }
+
+
+KEPT_COLUMNS = ["hora", "fecha_inicio", "clientes_afectados", "n_filas", "imputaciones"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Monthly:
         region_parts: Of regions, UNKNOWN and the country, see `estimates.parts`.
         comuna_parts: Of comunas by code.
         rises: See `rises.rises`.
+        imputed: See `rises.imputed`.
         standing: See `rises.standing`.
         computed: Months that were computed in this build.
     """
@@ -65,6 +70,7 @@ class Monthly:
     region_parts: pl.DataFrame
     comuna_parts: pl.DataFrame
     rises: pl.DataFrame
+    imputed: pl.DataFrame
     standing: pl.DataFrame
     computed: tuple[Month, ...]
 
@@ -104,10 +110,12 @@ def _digests(exported: Mapping[Month, str], seen: Pattern) -> dict[str, str]:
     months = sorted(exported)
     used = seen.hours.filter(pl.col("visto") != "descubierta").select("mes", "hora", "visto")
     hours = {day: frame.write_csv().encode() for (day,), frame in used.partition_by("mes", as_dict=True).items()}
+    # A day that has not ended changes with every hour.
+    days = {day: frame.write_csv().encode() for (day,), frame in seen.days.partition_by("mes", as_dict=True).items()}
     found = {}
     for at, month in enumerate(months):
         before = [other for other in months[:at] if other.first_day in hours]
-        content = hashlib.sha256(FORMAT.encode())
+        content = hashlib.sha256(FORMAT.encode() + days.get(month.first_day, b""))
         for other in sorted({*before[-1:], *months[max(at - 1, 0) : at + 2]}):
             content.update(exported[other].encode())
             content.update(hours.get(other.first_day, b""))
@@ -149,6 +157,7 @@ def _compute(
         made["region_parts"].append(parts(by_region, seen, regions, [day]))
         made["comuna_parts"].append(parts(comuna_hours(listed), seen, comunas, [day]))
         made["rises"].append(rises(rows, names.places, loads, seen, day).with_columns(own))
+        made["imputed"].append(imputed(rows, names.places, day))
         made["standing"].append(standing(rows, names.places, seen, day))
     return made
 
@@ -158,8 +167,8 @@ def _holds(month: Month, hour: object) -> bool:
 
 
 def _observations(gold: Blobs, month: Month, names: Names) -> pl.DataFrame:
-    """hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados of an exported month."""
-    columns = ["hora", "codigo_comuna", "nombre_empresa", "fecha_inicio", "clientes_afectados"]
+    """`KEPT_COLUMNS`, id_geografia and id_empresa of an exported month."""
+    columns = [*KEPT_COLUMNS, "codigo_comuna", "nombre_empresa"]
     return (
         pl.read_parquet(gold.source(observations.month_key(month)), columns=columns, hive_partitioning=False)
         .join(names.places.select("codigo_comuna", "id_geografia"), on="codigo_comuna", how="left")

@@ -16,6 +16,7 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
+from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.panel import panel
 from sec_core.hours import Month
 from sec_core.silver.tables import SilverTables
@@ -149,3 +150,15 @@ def _write(frame: pl.DataFrame, gold: Blobs, month: Month, made: datetime | None
         (panel_key(month), listed, parquet.PANEL, PANEL_TITLE),
     ):
         parquet.write(rows, gold, key, columns, f"{title}, {month}", made, {"digest": digest})
+
+
+def panel_of(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
+    """The panel of these months, lazily, from its files.
+
+    Files of an object store are fetched at once, since Polars does not know how to ask for them.
+    """
+    if not months:
+        empty = {"hora": UTC_TIME, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64(), "forma": pl.String()}
+        return pl.LazyFrame(schema=empty)
+    files = list(at_once(width(gold.place), gold.source, map(panel_key, months)))
+    return pl.scan_parquet(files, hive_partitioning=False)  # type: ignore[arg-type]

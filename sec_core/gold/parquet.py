@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.reliability import ReliabilityRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,9 +41,20 @@ class Column:
     repeats: bool = False
 
 
-def _text(name: str, description: str) -> Column:
+def _text(name: str, description: str, *, nullable: bool = False) -> Column:
     """A column of few different texts."""
-    return Column(name, pa.string(), description, repeats=True)
+    return Column(name, pa.string(), description, nullable=nullable, repeats=True)
+
+
+_ARROW = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+
+
+def _payload(name: str) -> Column:
+    """A column that is a key of `reliability` too; null where that row is missing."""
+    field: dict[str, Any] = ReliabilityRow.model_json_schema(mode="serialization")["properties"][name]
+    kind = _ARROW[next(option for option in [field, *field.get("anyOf", [])] if "type" in option)["type"]]
+    text = " ".join(field["description"].split())
+    return Column(name, pa.date32() if name == "mes" else kind, text, nullable=name != "mes")
 
 
 NAMES = (
@@ -101,6 +113,14 @@ PANEL: tuple[Column, ...] = (
     _text("forma", "Shape of the hour's capture: detailed or aggregated."),
 )
 
+CUSTOMERS = (
+    Column("clientes", pa.int64(), "Customers of the comuna: an estimate, see metodo_clientes.", nullable=True),
+    _text(
+        "metodo_clientes", "facturacion (CNE's billing, regulated customers) or viviendas (dwellings).", nullable=True
+    ),
+    _text("fuente_clientes", "Where the customers come from.", nullable=True),
+)
+
 HOURS: tuple[Column, ...] = (
     Column("hora", UTC_US, "Beginning of the hour, UTC. Every hour that the source can have and that has ended."),
     _text("estado", "captured, empty (the source has no data), failed, quarantined, or pending (not asked for yet)."),
@@ -123,6 +143,37 @@ COMUNAS: tuple[Column, ...] = (
     _text("nombre_oficial", "Official name."),
     _text("codigo_region", "Official region code, two digits."),
     _text("nombre_region", "Region, upper case without accents."),
+    *CUSTOMERS,
+)
+
+CUSTOMER_HOURS = (
+    Column("cliente_horas", pa.float64(), "Customer-hours of all ended hours; null if insuficiente.", nullable=True),
+    Column("cliente_horas_inf", pa.float64(), "Lower bound of its 95% interval.", nullable=True),
+    Column("cliente_horas_sup", pa.float64(), "Upper bound of its 95% interval.", nullable=True),
+    Column("cliente_horas_observadas", pa.int64(), "Customer-hours of observed hours alone."),
+    Column("clientes_punta", pa.int64(), "Most customers out in an observed hour."),
+)
+
+REGIONAL: tuple[Column, ...] = (
+    _payload("mes"),
+    _text("codigo_region", "Official region code; empty for UNKNOWN, null for CHILE.", nullable=True),
+    _text("nombre_region", "Region, UNKNOWN (which has no customers of its own), or CHILE: all of them."),
+    *CUSTOMER_HOURS,
+    *(_payload(name) for name in ReliabilityRow.model_fields if name not in {"mes", "nombre_region"}),
+)
+
+COMUNAL: tuple[Column, ...] = (
+    _payload("mes"),
+    *NAMES[:4],
+    _payload("metodo"),
+    *CUSTOMER_HOURS,
+    _payload("cobertura"),
+    _payload("interpolada"),
+    *CUSTOMERS,
+    Column("meses_denominador", pa.int64(), "Months between this month and the customers'.", nullable=True),
+    Column("saidi", pa.float64(), "cliente_horas over clientes: hours, an estimate in both parts.", nullable=True),
+    Column("saidi_inf", pa.float64(), "Lower bound; says nothing of the customers' own error.", nullable=True),
+    Column("saidi_sup", pa.float64(), "Upper bound; says nothing of the customers' own error.", nullable=True),
 )
 
 

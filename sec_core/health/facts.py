@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs, try_out
 from sec_core.blobs.place import StoreUrl
 from sec_core.bronze.ledger import Ledger
 from sec_core.db.database import open_database
-from sec_core.errors import CircuitOpen, DatabaseError, SourceError, StorageError
-from sec_core.health.verdict import DataFacts, Facts, SourceFacts, due_month
+from sec_core.db.zones import check_zones
+from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, SourceError, StorageError
+from sec_core.health.verdict import DataFacts, Facts, PlaceFacts, SourceFacts, due_month
+from sec_core.hours import FIRST_MONTH, Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
 
@@ -40,7 +43,7 @@ _UNRESOLVED = text("""
 """)
 _QUARANTINED = text("""
     select count(*) as everything, count(*) filter (where ultima_consulta >= :since) as lately
-    from capturas where estado = 'quarantined'
+    from capturas where estado = 'quarantined' and codigo_error is distinct from 'dañado'
 """)
 _PUBLISHED = text("select max(updated_at) from dashboard_stats")
 _LOADED = text("select max(capturado_en) from cargas")
@@ -59,7 +62,7 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
         The facts; what can't be reached is a fact too.
     """
     disk = min(map(shutil.disk_usage, _folders(settings)), key=lambda usage: usage.free)
-    store, store_error = _try_store(settings.data)
+    place = _try_place(settings.data)
     source: SourceFacts | None = None
     data: DataFacts | None = None
     problem = ""
@@ -85,8 +88,7 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
         database_error=problem,
         monitored=monitored,
         services=services,
-        store=store,
-        store_error=store_error,
+        place=place,
     )
 
 
@@ -97,14 +99,21 @@ def _folders(settings: Settings) -> Iterator[Path]:
             yield next(_existing(place))
 
 
-def _try_store(place: Place) -> tuple[str | None, tuple[str, str]]:
-    if not isinstance(place, StoreUrl):
-        return None, ("", "")
+def _try_place(place: Place) -> PlaceFacts:
+    blobs, remote = open_blobs(place), isinstance(place, StoreUrl)
     try:
-        try_out(open_blobs(place))
+        try_out(blobs)
     except StorageError as error:
-        return str(place), (error.message, error.next_step)
-    return str(place), ("", "")
+        return PlaceFacts(str(place), remote=remote, error=error.message, next_step=error.next_step)
+    return PlaceFacts(str(place), remote=remote, has_links=not isinstance(blobs, LocalBlobs) or blobs.has_links)
+
+
+def _zone_problem(database: Database, now: datetime) -> tuple[str, str]:
+    try:
+        check_zones(database, FIRST_MONTH.start, Month.of(now).shift(1).end)
+    except ConfigError as error:
+        return error.message, error.next_step
+    return "", ""
 
 
 def _existing(folder: Path) -> Iterator[Path]:
@@ -144,7 +153,9 @@ def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
         due_missing=due.expected - due.captured - due.empty,
         quarantined=quarantined.everything,
         quarantined_lately=quarantined.lately,
+        damaged=tuple(ledger.damaged()),
         unresolved=tuple((row.name, int(row.rows)) for row in unresolved),
         published_at=published.astimezone(UTC) if published else None,
         loaded_at=loaded.astimezone(UTC) if loaded else None,
+        zone_problem=_zone_problem(database, now),
     )

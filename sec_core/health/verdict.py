@@ -101,6 +101,25 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """What trying out the place of Bronze and Gold showed.
+
+    Attributes:
+        name: The folder, or the object store's address.
+        remote: Whether it is an object store.
+        error: What is wrong with it; empty if nothing is.
+        next_step: What to do then.
+        has_links: Whether the folder's file system has hard links.
+    """
+
+    name: str
+    remote: bool = False
+    error: str = ""
+    next_step: str = ""
+    has_links: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class DataFacts:
     """What the database tells.
 
@@ -112,9 +131,11 @@ class DataFacts:
         due_missing: Hours of it that are neither captured nor known to be empty.
         quarantined: Hours whose only answers fit no known shape.
         quarantined_lately: Those of them asked for in the last week.
+        damaged: Hours whose kept body turned out to be damaged, and that were not answered since.
         unresolved: Spellings of the last 30 days that resolve to nothing, with their rows, most frequent first.
         published_at: When Gold was published last; None if never.
         loaded_at: When the newest of the loaded bodies was received; None if nothing is loaded.
+        zone_problem: How the three time zone databases differ and what to do; empty strings if they agree.
     """
 
     circuit: Circuit
@@ -124,9 +145,11 @@ class DataFacts:
     due_missing: int = 0
     quarantined: int = 0
     quarantined_lately: int = 0
+    damaged: tuple[datetime, ...] = ()
     unresolved: tuple[tuple[str, int], ...] = ()
     published_at: datetime | None = None
     loaded_at: datetime | None = None
+    zone_problem: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +165,7 @@ class Facts:
         database_error: Why it can't.
         monitored: Whether the monitor is meant to run, so that the newest hour must be young.
         services: Checks of the services on this machine, made elsewhere.
-        store: Address of the object store; None where the data is in a folder.
-        store_error: What is wrong with it and what to do; empty strings if nothing is.
+        place: What trying out the place of Bronze and Gold showed; None if it was not tried.
     """
 
     now: datetime
@@ -154,8 +176,7 @@ class Facts:
     database_error: str = ""
     monitored: bool = False
     services: tuple[Check, ...] = field(default=())
-    store: str | None = None
-    store_error: tuple[str, str] = ("", "")
+    place: PlaceFacts | None = None
 
 
 def due_month(now: datetime) -> Month:
@@ -168,14 +189,16 @@ def due_month(now: datetime) -> Month:
 
 def judge(facts: Facts) -> Verdict:
     """The verdict on some facts."""
-    checks = [_database(facts), _disk(facts), *_store(facts), _source(facts.source)]
+    checks = [_database(facts), _disk(facts), *_place(facts.place), _source(facts.source)]
     if facts.data is not None:
         data = facts.data
         checks += [
+            _zones(data),
             _circuit(data.circuit, facts.now),
             _schedule(data, facts.now),
             _newest(data, facts),
             _quarantine(data),
+            _bodies(data),
             _names(data),
             _publication(data, facts.now),
         ]
@@ -196,13 +219,23 @@ def _disk(facts: Facts) -> Check:
     return Check("disk", Level.WARN, free, step) if facts.disk_free < DISK_WARN else Check("disk", Level.GOOD, free)
 
 
-def _store(facts: Facts) -> list[Check]:
-    if facts.store is None:
+def _place(place: PlaceFacts | None) -> list[Check]:
+    if place is None:
         return []
-    problem, step = facts.store_error
+    name = "object store" if place.remote else "data folder"
+    if place.error:
+        return [Check(name, Level.BAD, place.error, place.next_step)]
+    text = f"{place.name} takes, lists, gives back and keeps what is written."
+    if not place.has_links:
+        text += " Its file system has no hard links, so a lock guards new names: use one machine at a time."
+    return [Check(name, Level.GOOD, text)]
+
+
+def _zones(data: DataFacts) -> Check:
+    problem, step = data.zone_problem
     if problem:
-        return [Check("object store", Level.BAD, problem, step)]
-    return [Check("object store", Level.GOOD, f"{facts.store} takes, lists, gives back and keeps what is written.")]
+        return Check("time zones", Level.BAD, problem, step)
+    return Check("time zones", Level.GOOD, "Python, Polars and PostgreSQL agree about Chile's wall clock since 2017.")
 
 
 def _source(source: SourceFacts | None) -> Check:
@@ -271,6 +304,17 @@ def _quarantine(data: DataFacts) -> Check:
         f"{data.quarantined} hours have only answers of an unknown shape, {data.quarantined_lately} of the last week."
     )
     return Check("quarantine", level, text, "The source may have changed: see docs/runbook.md, “A changed API”.")
+
+
+def _bodies(data: DataFacts) -> Check:
+    if not data.damaged:
+        return Check("kept bodies", Level.GOOD, "No kept body is known to be damaged.")
+    hours = ", ".join(f"{hour.astimezone(CHILE):%Y-%m-%d %Hh}" for hour in data.damaged[:5])
+    months = sorted({str(Month.of(hour)) for hour in data.damaged})
+    more = " and others" if len(data.damaged) > 5 else ""
+    text = f"{len(data.damaged)} hours have lost their body to damage (Chile time): {hours}{more}."
+    step = f"Run `sec sync --month {months[0]}`" + (f" and so on for {', '.join(months[1:4])}" if months[1:] else "")
+    return Check("kept bodies", Level.BAD, text, f"{step}; or restore the files from a backup and run `sec reprocess`.")
 
 
 def _names(data: DataFacts) -> Check:

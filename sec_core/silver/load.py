@@ -17,6 +17,7 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import attempt
+from sec_core.db.zones import check_zones
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
@@ -62,21 +63,9 @@ class HourValues(Protocol):
 class LoadReport:
     """What a month holds after a load, and what the load did.
 
-    Attributes:
-        month: The month.
-        hours_loaded: Hours whose rows were replaced or added.
-        hours_removed: Hours that lost their value.
-        hours: Loaded hours of the month.
-        rows: Source rows of the month.
-        observations: Observations that they became.
-        customers: Sum of customers over these.
-        events: Events with an hour in the month.
-        events_new: Events that this load made.
-        events_changed: Events that it changed.
-        events_removed: Events that it removed.
-        imputed: Source rows imputed, by rule.
-        unresolved_spellings: Different spellings in the month that resolve to nothing.
-        damaged: Hours whose body was not what was kept; it is in quarantine, and they are to be asked for again.
+    `rows` are source rows, `observations` what they became, `customers` the sum over these; `events` have an hour in
+    the month. `imputed` counts source rows by rule. `damaged` are hours whose body was not what was kept: it is in
+    quarantine, and they are to be asked for again.
     """
 
     month: Month
@@ -118,9 +107,6 @@ def load_month(
         force: Load all hours again, for instance after an alias was added.
         only: Consider these hours alone.
 
-    Returns:
-        What the month holds and what was done.
-
     Raises:
         StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
         DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
@@ -137,6 +123,7 @@ def load_month(
             if plan.empty and tables.history(month).rules == rules:
                 return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING, lost)
             connection.rollback()  # no transaction stays open while bodies are read
+            check_zones(database, month.start, month.end)
             damaged: dict[Capture, str] = {}
             snapshots = _snapshots(plan, bodies, settings, damaged)
             observed = observe(snapshots, default_names() if names is None else names)
@@ -201,22 +188,7 @@ def load_hours(
     *,
     values: HourValues | None = None,
 ) -> list[LoadReport]:
-    """Bring single hours up to date, for the monitor.
-
-    Args:
-        database: The database.
-        bodies: Reads a body from Bronze.
-        hours: Instants of hours, in any order.
-        settings: For the rules of aggregated events.
-        values: Which capture counts for each hour; the ledger unless given.
-
-    Returns:
-        A report for each month among the hours, in order.
-
-    Raises:
-        StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
+    """Bring single hours up to date, for the monitor: a report for each month; raises as `load_month` does."""
     months = sorted({Month.of(hour) for hour in hours})
     return [load_month(database, bodies, month, settings, values=values, only=set(hours)) for month in months]
 

@@ -60,18 +60,11 @@ Row = TypeVar("Row", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class RegionCustomers:
-    """One region in an answer of `GetClientesRegional`.
-
-    Attributes:
-        region_id: The region's number as the source writes it.
-        name: The source's full name of the region.
-        period: Month of the figure as the source writes it (`052019` is May 2019), at most 20 printable characters.
-        customers: Customers of the region.
-    """
+    """One region in an answer of `GetClientesRegional`, as the source writes it."""
 
     region_id: str
     name: str
-    period: str
+    period: str  # month of the figure: `052019` is May 2019; at most 20 printable characters
     customers: int
 
 

@@ -42,11 +42,9 @@ class CircuitStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CircuitRules:
-    """Settings of the circuit.
+    """Settings: how many failures in a row open the circuit, and for how long.
 
-    Attributes:
-        failures: Failures in a row that open it, unless one request alone had all of them and they are more than one.
-        cooldown: How long it stays open.
+    With more than one needed, failures of one request alone never do.
     """
 
     failures: int
@@ -55,55 +53,30 @@ class CircuitRules:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """The shared state, a row of `circuito_fuente`.
-
-    Attributes:
-        status: closed, open or half-open.
-        failures: Failures in a row.
-        opened_at: When it was opened last.
-        reopens_at: From when a probe may leave.
-        probe_until: Until when the probe that is out holds its lease.
-        probe: Which probe is out.
-        code: Code of the last failure; None after a success.
-        error: The last failure in words; None after a success.
-        only: The request that had all failures in a row; None if there were several, or if they concern all.
-    """
+    """The shared state, a row of `circuito_fuente`; its columns have these values."""
 
     status: CircuitStatus = CircuitStatus.CLOSED
-    failures: int = 0
+    failures: int = 0  # in a row
     opened_at: datetime | None = None
-    reopens_at: datetime | None = None
-    probe_until: datetime | None = None
+    reopens_at: datetime | None = None  # from when a probe may leave
+    probe_until: datetime | None = None  # until when the probe that is out holds its lease
     probe: UUID | None = None
-    code: str | None = None
+    code: str | None = None  # of the last failure; None after a success
     error: str | None = None
-    only: str | None = None
+    only: str | None = None  # the request that had all failures in a row; None if several had, or they concern all
 
 
 class Leave(StrEnum):
     """What a request that wants to leave is told."""
 
     GO = "go"
-    """Leave."""
-    PROBE = "probe"
-    """Leave, as the one probe."""
-    WAIT = "wait"
-    """A probe is out: its outcome is known within its lease."""
-    REFUSED = "refused"
-    """The circuit is open."""
+    PROBE = "probe"  # leave, as the one probe
+    WAIT = "wait"  # a probe is out: its outcome is known within its lease
+    REFUSED = "refused"  # the circuit is open
 
 
 def ask_leave(circuit: Circuit, now: datetime, probe: UUID) -> tuple[Leave, Circuit]:
-    """Whether a request may leave.
-
-    Args:
-        circuit: The shared state.
-        now: The present instant.
-        probe: Name under which this request would be the probe.
-
-    Returns:
-        The verdict and the state after it.
-    """
+    """Whether a request may leave, as the probe under this name if one is due; and the state after it."""
     if circuit.status is CircuitStatus.CLOSED:
         return Leave.GO, circuit
     if circuit.status is CircuitStatus.OPEN and circuit.reopens_at is not None and now < circuit.reopens_at:
@@ -114,13 +87,7 @@ def ask_leave(circuit: Circuit, now: datetime, probe: UUID) -> tuple[Leave, Circ
 
 
 def bounded(circuit: Circuit, now: datetime, rules: CircuitRules) -> Circuit:
-    """The state without instants further ahead than they can be, as a changed clock leaves them.
-
-    Args:
-        circuit: The shared state.
-        now: The present instant.
-        rules: How long it stays open.
-    """
+    """The state without instants further ahead than they can be, as a changed clock leaves them."""
     opened, reopens, probe_until = circuit.opened_at, circuit.reopens_at, circuit.probe_until
     if reopens is not None and reopens > now + max(rules.cooldown, LONGEST_REST) + _SKEW:
         reopens = now + rules.cooldown
@@ -133,13 +100,7 @@ def bounded(circuit: Circuit, now: datetime, rules: CircuitRules) -> Circuit:
 
 
 def after_success(circuit: Circuit, probe: UUID | None) -> Circuit:
-    """The state after a usable answer.
-
-    Args:
-        circuit: The shared state.
-        probe: The request's name if it was a probe; answers to requests that left before the circuit opened change
-            nothing.
-    """
+    """The state after a usable answer, which changes nothing if its request left before the circuit opened."""
     if circuit.status is CircuitStatus.CLOSED or (probe is not None and circuit.probe == probe):
         return Circuit(opened_at=circuit.opened_at)
     return circuit
@@ -161,7 +122,7 @@ def after_failure(
     Args:
         circuit: The shared state.
         now: The present instant.
-        rules: How many failures open it, and for how long.
+        rules: Settings.
         probe: The request's name if it was a probe.
         code: Code of the failure.
         error: The failure in words.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import orjson
 from loguru import logger
@@ -52,12 +52,7 @@ _TITLE_CHARS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to the API.
-
-    Attributes:
-        endpoint: Name of the endpoint.
-        fields: Its JSON body.
-    """
+    """An endpoint and the JSON fields that it is asked with."""
 
     endpoint: str
     fields: Mapping[str, object] = field(default_factory=dict)
@@ -71,68 +66,12 @@ _TIME: Final = Question("GetHoraServer")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer as received.
+class Answer(Generic[T]):
+    """What an answer says, its bytes as received, and when the last of them came, UTC."""
 
-    Attributes:
-        body: The bytes.
-        received_at: When the last of them came, UTC.
-    """
-
+    value: T
     body: bytes
     received_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class HourAnswer:
-    """An answer of `GetPorFecha`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        verdict: Which shape they have; unknown shapes are given back too, for quarantine.
-    """
-
-    answer: Answer
-    verdict: Classified
-
-
-@dataclass(frozen=True, slots=True)
-class NationalSeries:
-    """An answer of `Get`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        totals: Customers affected in the whole country by hour, D-7 00h to the open hour.
-    """
-
-    answer: Answer
-    totals: dict[datetime, int]
-
-
-@dataclass(frozen=True, slots=True)
-class RegionalCustomers:
-    """An answer of `GetClientesRegional`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        regions: Regions whose full name contains the name asked for.
-    """
-
-    answer: Answer
-    regions: tuple[RegionCustomers, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NationalCustomers:
-    """An answer of `GetClientesNacional`.
-
-    Attributes:
-        answer: The bytes, and when they came.
-        customers: Customers of the whole country.
-    """
-
-    answer: Answer
-    customers: int
 
 
 class SourceClient:
@@ -178,7 +117,9 @@ class SourceClient:
         """Close all connections."""
         await self._transport.close()
 
-    async def hour(self, hour: datetime, *, on_failure: Callable[[SourceError], None] | None = None) -> HourAnswer:
+    async def hour(
+        self, hour: datetime, *, on_failure: Callable[[SourceError], None] | None = None
+    ) -> Answer[Classified]:
         """Ask `GetPorFecha` for an hour.
 
         Args:
@@ -190,52 +131,49 @@ class SourceClient:
             it stays so, the last one is given back.
 
         Raises:
-            SourceUnavailable: No answer after all attempts.
+            SourceUnavailable: No answer, or a page instead of data, after all attempts.
             SourceRefused: 403 or 429 after all attempts, or a long Retry-After.
-            UnexpectedBody: The answer is too large to be read.
+            UnexpectedBody: The answer is too large to be read, or holds a value that can't be.
             CircuitOpen: No request may leave now.
         """
         wall = hour.astimezone(CHILE)
         fields = {"anho": wall.year, "mes": wall.month, "dia": wall.day, "hora": wall.hour}
-
         try:
-            return await self._ask(Question("GetPorFecha", fields), _read_hour, on_failure)
+            return await self._ask(Question("GetPorFecha", fields), classify, on_failure)
         except OddBody as odd:
             return odd.answer
 
-    async def national_series(self) -> NationalSeries:
-        """Ask `Get` for the national total of each hour of the last week; raises as `hour` does."""
+    async def national_series(self) -> Answer[dict[datetime, int]]:
+        """Ask `Get` for the customers affected in the country in each hour of the last week; raises as `hour` does."""
 
-        def read(answer: Answer) -> NationalSeries:
-            totals, odd = read_series(answer.body)
+        def read(body: bytes) -> dict[datetime, int]:
+            totals, odd = read_series(body)
             if odd:
                 logger.bind(stage="capture", code="odd_value").warning(
                     "Get: {} rows passed over, the first because of {}", len(odd), odd[0]
                 )
-            return NationalSeries(answer, totals)
+            return totals
 
         return await self._ask(Question("Get"), read)
 
-    async def regional_customers(self, name: str) -> RegionalCustomers:
+    async def regional_customers(self, name: str) -> Answer[tuple[RegionCustomers, ...]]:
         """Ask `GetClientesRegional` for the regions whose full name contains a text; raises as `hour` does."""
-        question = Question("GetClientesRegional", {"region": name})
-        return await self._ask(question, lambda answer: RegionalCustomers(answer, read_regions(answer.body)))
+        return await self._ask(Question("GetClientesRegional", {"region": name}), read_regions)
 
-    async def national_customers(self) -> NationalCustomers:
+    async def national_customers(self) -> Answer[int]:
         """Ask `GetClientesNacional` for the customers of the country; raises as `hour` does."""
-        question = Question("GetClientesNacional")
-        return await self._ask(question, lambda answer: NationalCustomers(answer, read_country(answer.body)))
+        return await self._ask(Question("GetClientesNacional"), read_country)
 
     async def server_time(self) -> datetime:
         """Ask `GetHoraServer` what time it is at the source; an aware instant. Raises as `hour` does."""
-        return await self._ask(_TIME, lambda answer: read_server_time(answer.body))
+        return (await self._ask(_TIME, read_server_time)).value
 
     async def _ask(
         self,
         question: Question,
-        read: Callable[[Answer], T],
+        read: Callable[[bytes], T],
         on_failure: Callable[[SourceError], None] | None = None,
-    ) -> T:
+    ) -> Answer[T]:
         """Ask and read; again after transient failures: exponential backoff, full jitter, Retry-After obeyed."""
         attempt = 0
         while True:
@@ -256,55 +194,55 @@ class SourceClient:
             attempt += 1
             await self._clock.sleep(wait_s)
 
-    async def _attempt(self, question: Question, read: Callable[[Answer], T]) -> T:
+    async def _attempt(self, question: Question, read: Callable[[bytes], T]) -> Answer[T]:
         async with self._throttle.permit() as permit:
             if permit.probe is None or question == _TIME:
                 return await self._exchange(permit, question, read)
-            # Not the question itself, which may be the one that the source can't answer.
-            failed: SourceError | None = None
-            try:
-                if self._answered is not None:
-                    await self._exchange(permit, self._answered, _read_hour)
-                else:
-                    await self._exchange(permit, _TIME, lambda answer: read_server_time(answer.body))
-            except SourceError as error:
-                failed = error
-        if failed is not None:
-            # The failure is the source's, not this question's.
+            failure = await self._probe(permit)
+        if failure is not None:
+            # It is the source's, not this question's.
             reopens_at = (await self._throttle.circuit()).reopens_at or self._clock.now()
-            raise CircuitOpen(f"The source still doesn't answer: {failed.message}", reopens_at=reopens_at) from failed
+            raise CircuitOpen(f"The source still doesn't answer: {failure.message}", reopens_at=reopens_at) from failure
         return await self._attempt(question, read)
 
-    async def _exchange(self, permit: Permit, question: Question, read: Callable[[Answer], T]) -> T:
+    async def _probe(self, permit: Permit) -> SourceError | None:
+        """Ask for an hour that was answered before, else for the time: the question at hand may be the bad one."""
+        try:
+            if self._answered is not None:
+                await self._exchange(permit, self._answered, classify)
+            else:
+                await self._exchange(permit, _TIME, read_server_time)
+        except SourceError as error:
+            return error
+        return None
+
+    async def _exchange(self, permit: Permit, question: Question, read: Callable[[bytes], T]) -> Answer[T]:
         try:
             self.requests += 1
             timeout_s = min(self._timeout_s, _PROBE_TIMEOUT_S) if permit.probe else self._timeout_s
             endpoint = question.endpoint
             reply = await self._transport.post(endpoint, orjson.dumps(question.fields), timeout_s=timeout_s)
             _check_status(endpoint, reply, self._clock.now())
-            result = _read(endpoint, read, Answer(reply.body, self._clock.now()))
+            answer = _read(endpoint, read, reply.body, self._clock.now())
         except SourceError as error:
             # A refusal is meant for this address, whatever was asked.
             subject = None if isinstance(error, SourceRefused) else str(question)
-            permit.outcome = Failure(error.code, error.message, _rest_s(error), subject)
+            permit.outcome = Failure(error.code, error.message, timedelta(seconds=_rest_s(error)), subject)
             raise
         permit.outcome = True
         if endpoint == "GetPorFecha":
             self._answered = question
-        return result
+        return answer
 
 
 class OddBody(UnexpectedBody):
-    """An answer of `GetPorFecha` that is not JSON or fits no shape.
+    """An answer of `GetPorFecha` that is not JSON or fits no shape; `answer` holds it.
 
     It is asked for again like any failure: one odd cycle passes, a change of the source stays.
-
-    Attributes:
-        answer: The answer and its verdict.
     """
 
-    def __init__(self, answer: HourAnswer) -> None:
-        super().__init__(f"GetPorFecha answered with {answer.verdict.reason}.", body=answer.answer.body)
+    def __init__(self, answer: Answer[Classified]) -> None:
+        super().__init__(f"GetPorFecha answered with {answer.value.reason}.", body=answer.body)
         self.answer = answer
 
 
@@ -313,35 +251,31 @@ def user_agent(contact: str | None) -> str:
     return f"{PROJECT} contact: {contact}" if contact else PROJECT
 
 
-def _read_hour(answer: Answer) -> HourAnswer:
-    verdict = classify(answer.body)
-    if not verdict.usable:
-        raise OddBody(HourAnswer(answer, verdict))
-    return HourAnswer(answer, verdict)
-
-
-def _read(endpoint: str, read: Callable[[Answer], T], answer: Answer) -> T:
-    start = answer.body[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
+def _read(endpoint: str, read: Callable[[bytes], T], body: bytes, received_at: datetime) -> Answer[T]:
+    start = body[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start:
         raise SourceUnavailable(f"{endpoint} answered 200 with an empty body.")
     if start.startswith(b"<"):
         raise SourceUnavailable(f"{endpoint} answered 200 with a page instead of data: {_title(start)}.")
     try:
-        return read(answer)
+        value = read(body)
     except ValueError as error:
         raise UnexpectedBody(
-            f"{endpoint} answered in another form: {error}; it starts {answer.body[:60].decode('utf-8', 'replace')!r}.",
-            body=answer.body,
+            f"{endpoint} answered in another form: {error}; it starts {body[:60].decode('utf-8', 'replace')!r}.",
+            body=body,
             next_step="The source has changed: see docs/source.md.",
         ) from error
+    if isinstance(value, Classified) and not value.usable:
+        raise OddBody(Answer(value, body, received_at))
+    return Answer(value, body, received_at)
 
 
 def _title(page: bytes) -> str:
-    text = page.decode("utf-8", "replace")
-    small = text.lower()
-    start = small.find(">", small.find("<title")) + 1 if "<title" in small else len(text)
-    end = small.find("</title", start)
-    words = "".join(char if char.isprintable() else " " for char in unescape(text[start:end])).split()
+    small = page.lower()
+    begin = small.find(b">", small.find(b"<title")) + 1 if b"<title" in small else 0
+    end = small.find(b"</title", begin)
+    text = unescape(page[begin:end].decode("utf-8", "replace")) if 0 < begin < end else ""
+    words = "".join(char if char.isprintable() else " " for char in text).split()
     return f'"{" ".join(words)[:_TITLE_CHARS]}"' if words else "it has no title"
 
 
@@ -364,15 +298,7 @@ def _check_status(endpoint: str, reply: Reply, now: datetime) -> None:
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:
-    """Seconds that a Retry-After header asks to wait: a number, or an HTTP date.
-
-    Args:
-        header: The header's value.
-        now: The present instant.
-
-    Returns:
-        Seconds from now, 0 or more, at most a day; None without a readable header.
-    """
+    """Seconds that a Retry-After header (a number, or an HTTP date) asks to wait, 0 to a day; None if it says none."""
     if header is None:
         return None
     text = header.strip()

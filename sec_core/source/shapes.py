@@ -83,19 +83,12 @@ class BodyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """The verdict on a body.
-
-    Attributes:
-        kind: Which shape it has, that it is `[]`, or why it fits none.
-        rows: Number of rows (0 unless it has a known shape).
-        customers: Sum of the valid customer counts (imputation rule 1 applied).
-        reason: What doesn't fit, in one line; None for a known shape and for `[]`.
-    """
+    """The verdict on a body."""
 
     kind: BodyKind
-    rows: int = 0
-    customers: int = 0
-    reason: str | None = None
+    rows: int = 0  # 0 unless it has a known shape
+    customers: int = 0  # sum of the valid counts (imputation rule 1 applied)
+    reason: str | None = None  # what doesn't fit, in one line; None for a known shape and for `[]`
 
     @property
     def shape(self) -> Shape | None:
@@ -109,7 +102,9 @@ class Classified:
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 - it may be anything
-    """Decode a body; half a surrogate pair, as a name cut in the middle of a character leaves it, is U+FFFD.
+    """Decode a body, with or without a byte order mark.
+
+    Half a surrogate pair, as a name cut in the middle of a character leaves it, is U+FFFD.
 
     Raises:
         ValueError: It is not JSON.
@@ -117,9 +112,10 @@ def read_json(body: bytes) -> Any:  # noqa: ANN401 - it may be anything
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        if not _SURROGATE.search(body):
+        mended = _SURROGATE.sub(_whole_pair, body.removeprefix(b"\xef\xbb\xbf"))
+        if mended == body:
             raise
-        return orjson.loads(_SURROGATE.sub(_whole_pair, body))
+        return orjson.loads(mended)
 
 
 def _whole_pair(found: re.Match[bytes]) -> bytes:
@@ -152,12 +148,6 @@ def classify(body: bytes) -> Classified:
     """Check a body against the two known shapes, every row of it.
 
     Never raises for any bytes, and works in memory bounded by `MAX_BODY_BYTES` and `MAX_VALUES`.
-
-    Args:
-        body: The answer as received.
-
-    Returns:
-        The verdict.
     """
     if len(body) > MAX_BODY_BYTES:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"{len(body)} bytes, more than {MAX_BODY_BYTES} are refused")

@@ -21,15 +21,15 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 
 import psycopg
 from loguru import logger
-from psycopg.rows import tuple_row
 
 from sec_core.db.locks import LockClass
+from sec_core.db.problems import refusal
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source.circuit import (
     LONG_REST,
@@ -66,18 +66,16 @@ _LATE_TRIES: Final = 5
 _SLOT_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 _LOG_EVERY_S: Final = 60.0
-_CONNECTION: Final[dict[str, Any]] = {
+_CONNECTION: Final = {
     "application_name": "sec-throttle",
-    "client_encoding": "UTF8",
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
 }
 # The server's own probes end the session soon after its host was lost without a word (a power cut). The pace may lose
 # its last moments when the server crashes; waiting for its disk would double the cost of a request.
 _SET_UP = """
-    set timezone = 'UTC'; set synchronous_commit = off;
+    set synchronous_commit = off;
     set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3
 """
 _TAKE_SLOT = "select n from unnest(%(free)s::int[]) as n where pg_try_advisory_lock(%(class)s, n) limit 1"
@@ -116,18 +114,11 @@ _SET_CIRCUIT = """
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a request failed.
-
-    Attributes:
-        code: Stable name of the failure.
-        error: The failure in one line.
-        rest_s: Seconds for which the source asked to be left alone (Retry-After).
-        subject: What was asked for; None if the failure concerns whatever is asked.
-    """
+    """Why a request failed; the fields are those of `circuit.after_failure`."""
 
     code: str
     error: str
-    rest_s: float = 0.0
+    rest: timedelta = timedelta(0)
     subject: str | None = None
 
 
@@ -150,13 +141,7 @@ class _Slot:
 
 
 class Throttle:
-    """The throttle of one process and event loop.
-
-    Args:
-        database: The database that all processes share, migrated.
-        settings: Limits and circuit.
-        clock: Tells the time and waits.
-    """
+    """The throttle of one process and event loop, over the migrated database that all processes share."""
 
     def __init__(self, database: Database, settings: Settings, clock: Clock) -> None:
         self._shared = _SharedLimits(database, settings.max_concurrency, settings.max_rate)
@@ -268,22 +253,10 @@ class Throttle:
     async def _count(self, permit: Permit) -> None:
         match permit.outcome:
             case Failure() as failure:
-                rest = timedelta(seconds=failure.rest_s)
-                if rest:
-                    await self._call(self._shared.pause, min(rest, LONG_REST).total_seconds())
-                now = self._clock.now()
-                await self._change(
-                    lambda circuit: after_failure(
-                        circuit,
-                        now,
-                        self._rules,
-                        probe=permit.probe,
-                        code=failure.code,
-                        error=failure.error,
-                        rest=rest,
-                        subject=failure.subject,
-                    )
-                )
+                if failure.rest:
+                    await self._call(self._shared.pause, min(failure.rest, LONG_REST).total_seconds())
+                known = {"now": self._clock.now(), "rules": self._rules, "probe": permit.probe, **asdict(failure)}
+                await self._change(lambda circuit: after_failure(circuit, **known))
             case True if not _at_ease(await self._call(self._shared.circuit)):
                 await self._change(lambda circuit: after_success(circuit, permit.probe))
 
@@ -296,14 +269,16 @@ class Throttle:
     def _log_wait(self, wait_s: float, reason: str) -> None:
         if wait_s > LONG_WAIT_S and time.monotonic() > self._logged_at + _LOG_EVERY_S:
             self._logged_at = time.monotonic()
-            logger.bind(stage="capture", code="waiting").info("Waiting for the next request: {}", reason)
+            logger.bind(stage="capture", code="waiting").info(
+                "Waiting {:.0f} s for the next request: {}", wait_s, reason
+            )
 
 
 class _SharedLimits:
     """This process's session with the shared rows and locks. Everything blocks and belongs to one thread."""
 
     def __init__(self, database: Database, max_concurrency: int, max_rate: float) -> None:
-        self._url = database.url
+        self._address = database.address.changed(**_CONNECTION)
         self._numbers = range(1, max_concurrency + 1)
         self._step_s = SPARE / max_rate
         # Only as many requests as there are slots wait for a time, a pause is bounded, and some were cancelled.
@@ -389,19 +364,14 @@ class _SharedLimits:
         try:
             if self._connection is None or self._connection.closed:
                 self._held.clear()
-                self._connection = psycopg.connect(self._url, autocommit=True, row_factory=tuple_row, **_CONNECTION)
+                self._connection = self._address.connect(autocommit=True)
                 self._connection.execute(_SET_UP)
             yield self._connection
-        except psycopg.OperationalError as error:
-            self.close()
-            raise DatabaseUnavailable(
-                f"PostgreSQL, which holds the shared limits, can't be reached: {_reason(error)}."
-            ) from error
         except psycopg.Error as error:
-            raise DatabaseError(
-                f"PostgreSQL can't keep the shared limits: {_reason(error)}.",
-                next_step="Check the database and the role of SEC_DATABASE_URL with `sec doctor`.",
-            ) from error
+            failure = refusal(error)
+            if isinstance(failure, DatabaseUnavailable):
+                self.close()
+            raise failure from error
 
 
 def read_circuit(database: Database) -> Circuit:
@@ -412,18 +382,10 @@ def read_circuit(database: Database) -> Circuit:
 
 
 def close_circuit(database: Database, who: str, why: str) -> Circuit:
-    """Close the circuit by hand, whatever its state; logged with who did it and why.
-
-    Args:
-        database: The database that all processes share.
-        who: Who decided it.
-        why: The reason.
-
-    Returns:
-        The state before.
+    """Close the circuit by hand, whatever its state, logged with who did it and why; gives back the state before.
 
     Raises:
-        DatabaseUnavailable: The database can't be reached.
+        DatabaseError: The database can't be reached or written.
     """
     limits = _SharedLimits(database, 1, 1)
     before = Circuit()
@@ -448,10 +410,6 @@ def _circuit(row: tuple[Any, ...]) -> Circuit:
 
 def _at_ease(circuit: Circuit) -> bool:
     return circuit.status is CircuitStatus.CLOSED and circuit.failures == 0
-
-
-def _reason(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _log_transition(before: Circuit, after: Circuit) -> None:

@@ -24,27 +24,15 @@ _ZSTD_STEP_BYTES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.
-
-    Attributes:
-        status: HTTP status.
-        body: The body, decompressed; empty unless the status is 200.
-        retry_after: Value of the Retry-After header.
-    """
+    """What came back."""
 
     status: int
-    body: bytes
+    body: bytes  # decompressed; empty unless the status is 200
     retry_after: str | None
 
 
 class Transport:
-    """Posts JSON to the API over kept connections. No cookies, no redirects, no proxy: no answer depends on another.
-
-    Args:
-        base_url: Base address of the API.
-        user_agent: Names the project and a contact.
-        max_connections: Connections kept open.
-    """
+    """Posts JSON to the API over kept connections. No cookies, no redirects, no proxy: no answer depends on another."""
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
@@ -60,12 +48,7 @@ class Transport:
         self._transport = httpx.AsyncHTTPTransport(limits=limits)
 
     async def post(self, endpoint: str, content: bytes, *, timeout_s: float) -> Reply:
-        """Post a JSON body and read the answer whole.
-
-        Args:
-            endpoint: Name of the endpoint.
-            content: The JSON body.
-            timeout_s: Seconds until the exchange must be over, from connecting to the last byte.
+        """Post a JSON body and read the answer whole within `timeout_s`, from connecting to the last byte.
 
         Raises:
             SourceUnavailable: No whole answer in time.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sec_core.usecases.steps import Steps
 
 _MARGIN = timedelta(seconds=1)
+_LONGEST_WAIT = timedelta(days=1)
+"""So long a run waits for a source that answers none of its hours, then it ends."""
 
 
 async def capture_day(adapters: Adapters, day: date, hours: list[datetime]) -> CaptureReport:
@@ -51,29 +53,34 @@ async def capture_all(
         force: Ask for settled hours too.
 
     Raises:
-        CircuitOpen: The circuit is open and `wait_for_circuit` is off; what was captured is kept.
+        CircuitOpen: The circuit is open, and `wait_for_circuit` is off or the source has answered no hour for a day;
+            what was captured is kept.
         UnexpectedBody: The source's answers have changed.
     """
     total, began = CaptureReport(), adapters.clock.now()
     await asyncio.to_thread(adapters.ledger.repair, month)
     async with adapters.source() as client:
         sent_before = client.requests
+        candidates = month.hours()
+        rows_before = rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
         while True:
-            candidates = month.hours()
-            rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
-            hours = hours_to_ask(candidates, rows, adapters.clock.now(), force=force, asked_since=began)
+            hours = hours_to_ask(
+                candidates, rows, adapters.clock.now(), force=force, asked_since=began, rows_before=rows_before
+            )
             report(Step(stage="capture", month=str(month), total=len(hours)))
             logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))
             try:
                 total += await _capture_days(hours, steps, adapters.settings.max_concurrency)
             except CircuitOpen as error:
-                if not wait_for_circuit:
+                answered = (row.last_asked for row in rows.values() if row.last_asked and not row.failures)
+                if not wait_for_circuit or adapters.clock.now() - max(began, *answered) > _LONGEST_WAIT:
                     raise
                 logger.bind(stage="capture", code=error.code, month=str(month)).warning(
                     "The circuit is open; this run goes on by itself at {at:%Y-%m-%d %H:%M:%S} UTC", at=error.reopens_at
                 )
                 pause = max(error.reopens_at - adapters.clock.now(), timedelta()) + _MARGIN
                 await adapters.clock.sleep(pause.total_seconds())
+                rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
             else:
                 # The days' own counts overlap: they share one client.
                 return replace(total, requests=client.requests - sent_before)

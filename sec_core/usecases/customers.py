@@ -41,14 +41,14 @@ async def refresh_customers(adapters: Adapters) -> UniverseReport:
     async with adapters.source() as client:
         for region in regiones():
             answer = await client.regional_customers(region.nombre_sec)
-            regions += answer.regions
-            received, body = answer.answer.received_at, answer.answer.body
+            regions += answer.value
+            received, body = answer.received_at, answer.body
             await asyncio.to_thread(
                 adapters.store.put_answer, "GetClientesRegional", received, body, subject=region.codigo
             )
             report(Step(stage="universe", done=1))
         country = await client.national_customers()
-    received = country.answer.received_at
-    await asyncio.to_thread(adapters.store.put_answer, "GetClientesNacional", received, country.answer.body)
+    received = country.received_at
+    await asyncio.to_thread(adapters.store.put_answer, "GetClientesNacional", received, country.body)
     report(Step(stage="universe", done=1))
-    return await asyncio.to_thread(store_universe, adapters.database, regions, country.customers, received)
+    return await asyncio.to_thread(store_universe, adapters.database, regions, country.value, received)

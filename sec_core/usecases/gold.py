@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 """Beside Gold's files: what they were made from, and what they are."""
 REPORT_PAGE = "report/index.html"
-_FOLDERS = ("dashboard_stats/", "observaciones/", "report/", "figures/")
+_OTHERS = (MANIFEST, "site/", "release/")
+"""What is in Gold's folder but not made by a build."""
 _NOT_READ = {
     "base_url", "data_dir", "state_dir", "database_url", "max_concurrency", "max_rate", "timeout_s", "retries",
     "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
@@ -126,7 +127,7 @@ def _build(adapters: Adapters) -> BuiltGold:
     gold = open_blobs(adapters.settings.gold)
     gold.delete(MANIFEST)
     made = build(adapters.database, adapters.settings, adapters.clock)
-    names = [EVENTS_FILE, *(name for folder in _FOLDERS for name in gold.list(folder))]
+    names = [name for name in gold.list("") if not name.startswith(_OTHERS)]
     built = BuiltGold(
         digest=digest,
         events=made.events,

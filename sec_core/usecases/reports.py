@@ -137,6 +137,11 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         report.notes.append(
             f"{summary.suspect} hours look cut short at the source; they are asked for again for a week."
         )
+    if summary.damaged:
+        report.notes.append(
+            f"{summary.damaged} hours have lost their kept body to damage: run `sec sync --month {month}`, which asks "
+            "for them again, or restore the files from a backup and run `sec reprocess`."
+        )
     if summary.differing:
         report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
     if report.unresolved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import threading
@@ -28,10 +29,16 @@ TESTS = Path(__file__).parents[1]
 WRITERS, LINES = 3, 40
 
 
-@pytest.fixture(params=["folder", "object store"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+@pytest.fixture(params=["folder", "folder without hard links", "object store"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A place that holds nothing."""
-    if request.param == "folder":
+    if request.param == "folder without hard links":
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr("os.link", refuse)
+    if request.param != "object store":
         return tmp_path / "data"
     found: Place = request.getfixturevalue("bucket") / "some" / "prefix"
     return found

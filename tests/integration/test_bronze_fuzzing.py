@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.fuzz_bodies import body_from
+from support.fuzz_bodies import AGGREGATED, DETAILED, body_from
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import Capture, HourState, Result
@@ -81,3 +82,24 @@ def test_bodies_gone_wrong_are_kept_and_counted(database: Database, make_setting
     assert all(item.reason for item in quarantined)
     ledger.rebuild()
     assert ledger.rows(hours) == before
+
+
+def test_names_however_odd_or_long_are_unresolved_names(database: Database, make_settings: MakeSettings) -> None:
+    settings_ = make_settings()
+    store = BronzeStore(settings_.bronze_dir)
+    ledger = Ledger(database, store)
+    mixed = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(20_000))
+    names = [
+        "\x00", "a\x00b", "\ud800", "x\udc00y", "\u202eroml", "\x1b[31m", mixed, "x" * 200_000, "\uffff", "[/bold]",
+        "\n\r", " " * 300, "Talca\u200b", "\U0001f4a9" * 3000,
+    ]  # fmt: skip
+    for hour, row in zip(MONTH.hours(), (AGGREGATED, DETAILED), strict=False):
+        keys = [key for key in row if key.startswith("NOMBRE")]
+        rows = [row | {key: name} for name in names for key in keys]
+        rows += [row | dict.fromkeys(keys, name) for name in names]
+        body = json.dumps(rows).encode()
+        ledger.record([Finding(hour, LATER, body, classify(body))])
+        assert ledger.rows([hour])[hour].state is HourState.CAPTURED
+        report = load_month(database, store.read_kept, MONTH, settings_, values=ledger)
+        assert report.rows == sum(value.rows for value in ledger.values(MONTH.start, MONTH.end))
+        assert report.imputed["geografia"] > len(names)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState, Origin
-from sec_core.bronze.legacy import hour_of, import_legacy, scraped_at
+from sec_core.bronze.legacy import _Tolerant, hour_of, import_legacy, scraped_at
 from sec_core.bronze.record import Finding
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import pack
@@ -219,13 +220,64 @@ def test_import_of_a_checkpoint_that_ends_in_the_middle(ledger: Ledger, tmp_path
         import_legacy(tmp_path / "missing.json", ledger)
 
 
+def test_a_file_as_python_writes_it(ledger: Ledger, store: BronzeStore, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [dict(row) for row in detailed_rows(3)]
+    rows[0]["CLIENTES_AFECTADOS"] = float("nan")
+    rows[1]["CLIENTES_AFECTADOS"] = 10**30
+    rows[2]["NOMBRE_COMUNA"] = 'NaN, "Infinity" \\ -Infinity'
+    path = tmp_path / "bom.json"
+    points = [point("2024-08-01 06:00", rows), point("0500-01-01 00:00", rows)]
+    path.write_text(json.dumps({"data": points}), "utf-8-sig")
+    report = import_legacy(path, ledger)
+    assert (report.points, report.imported, report.without_hour) == (2, 1, 1)
+    (kept,) = ledger.values(MONTH.start, MONTH.end)
+    back = json.loads(store.read_kept(kept))
+    assert [row["CLIENTES_AFECTADOS"] for row in back] == [None, 10**30, rows[2]["CLIENTES_AFECTADOS"]]
+    assert back[2]["NOMBRE_COMUNA"] == rows[2]["NOMBRE_COMUNA"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 5000])
+def test_what_json_has_no_word_for_is_null_wherever_a_chunk_ends(size: int) -> None:
+    odd = [float("nan"), [float("inf"), -float("inf")], "NaN", '\\"NaN', "x: -Infinity,", {"NaN": "\\"}, "ñ"]
+    file = _Tolerant(BytesIO(b"\xef\xbb\xbf" + json.dumps(odd, ensure_ascii=False).encode()))
+    read = b"".join(iter(lambda: file.read(size), b""))
+    assert json.loads(read) == [None, [None, None], *odd[2:]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"data": [' + "[" * 200_000,
+        '{"data": [{"data": ' + '{"a":' * 2_000,
+        '{"data": [{"a": "' + "x" * 3_000_000,
+        "[NaN, Infinit",
+        '{"data": [{"data": [], "fecha_consultada": "9999-12-31 23:00"},',
+    ],
+)
+def test_hostile_files_end_in_one_line(ledger: Ledger, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="not whole JSON") as caught:
+        import_legacy(path, ledger)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="not a regular file"):
+        import_legacy(tmp_path, ledger)
+
+
 def test_hours_and_times_of_points() -> None:
     assert hour_of({"fecha_consultada": "2017-01-01T06:00:00"}) == datetime(2017, 1, 1, 9, tzinfo=UTC)
     assert hour_of({"year": "2017", "month": 1, "day": 1, "hour": 6}) == datetime(2017, 1, 1, 9, tzinfo=UTC)
-    for odd in ({}, {"fecha_consultada": "2017-13-01 06:00"}, {"year": 2017, "month": 1, "day": 1}, {"hour": None}):
+    for odd in (
+        {},
+        {"fecha_consultada": "2017-13-01 06:00"},
+        {"year": 2017, "month": 1, "day": 1},
+        {"hour": None},
+        {"fecha_consultada": "9999-12-31 23:00"},
+    ):
         assert hour_of(odd) is None
     assert scraped_at("22/01/2026 12:00") == datetime(2026, 1, 22, 15, tzinfo=UTC)
     assert scraped_at("2026-01-22T12:00:00Z") == datetime(2026, 1, 22, 12, tzinfo=UTC)
     assert scraped_at("soon") is None
+    assert scraped_at("9999-12-31T23:00:00-05:00") is None
     assert scraped_at(None) is None
     assert digest(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -20,6 +20,9 @@ from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule
 from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import Shape
+from sec_core.usecases.adapters import Adapters
+from sec_core.usecases.capture import capture_all
+from sec_core.usecases.steps import direct
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -250,6 +253,47 @@ async def test_an_open_circuit_stops_the_work_and_what_came_is_kept(make_setting
                 await capture.run(DAY)
             assert len(sim.requests) == asked
             assert_rebuilt_equal(capture)
+
+
+async def test_a_run_ends_though_some_hours_always_fail(make_settings: MakeSettings) -> None:
+    bad = FaultRule(kind=FaultKind.STATUS, status=500, hours=("2026-08-10T03", "2026-08-10T06"))
+    with Simulator(world=WORLD, now=NOW, faults=FaultOptions(rules=(bad,))) as sim:
+        settings = fast(make_settings, sim, circuit_failures=3, circuit_cooldown_s=0.2, retries=1)
+        async with capturing(settings) as capture:
+            adapters = Adapters(settings, capture.database, HastyClock(NOW))
+            for _ in range(2):
+                sent = len(sim.requests)
+                await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+                failed = [hour for hour, state in capture.ledger.states(MONTH).items() if state is HourState.FAILED]
+                assert failed == [hour for hour in MONTH.hours() if "10T03" <= f"{hour - 4 * HOUR:%dT%H}" <= "10T06"]
+                asked = Counter(item.hour for item in sim.requests[sent:])
+                assert max(asked[hour] for hour in failed) <= 2 * (1 + settings.retries)
+            assert counts(capture) == {HourState.CAPTURED: 735, HourState.EMPTY: 5, HourState.FAILED: 4}
+
+
+class JumpingClock(HastyClock):
+    """A clock on which waits take no time at all."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+        await super().sleep(0)
+
+
+async def test_a_run_waits_a_day_for_a_source_that_is_away_and_asks_it_once_each_half_hour(
+    make_settings: MakeSettings,
+) -> None:
+    down = FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, status=500, endpoint=None),))
+    with Simulator(world=WORLD, now=NOW, faults=down) as sim:
+        settings = fast(make_settings, sim, circuit_failures=3, retries=1)
+        async with capturing(settings) as capture:
+            adapters = Adapters(settings, capture.database, JumpingClock(NOW))
+            with pytest.raises(CircuitOpen, match="still doesn't answer"):
+                await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+            probes = [item for item in sim.requests if item.endpoint == "GetHoraServer"]
+            assert 45 <= len(probes) <= 50
+            assert len(sim.requests) - len(probes) <= 3 + settings.max_concurrency
+            # What failed before the circuit opened is not blamed for the probes.
+            assert counts(capture)[HourState.FAILED] < 20
 
 
 async def test_a_lost_database_loses_no_body(make_settings: MakeSettings) -> None:

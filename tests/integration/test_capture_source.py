@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+import zstandard
 from support.capturing import HastyClock, capturing
 
 from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
@@ -49,13 +50,13 @@ async def test_all_endpoints(sim: Simulator, make_settings: MakeSettings) -> Non
     async with capturing(settings) as capture:
         client = capture.client
         answer = await client.hour(HOUR)
-        assert answer.verdict.kind is BodyKind.DETAILED
+        assert answer.value.kind is BodyKind.DETAILED
         series = await client.national_series()
-        assert series.totals[HOUR] == answer.verdict.customers
-        assert max(series.totals) == from_wall(NOW.astimezone(CHILE).date(), 10)
-        regions = (await client.regional_customers("Valparaiso")).regions
+        assert series.value[HOUR] == answer.value.customers
+        assert max(series.value) == from_wall(NOW.astimezone(CHILE).date(), 10)
+        regions = (await client.regional_customers("Valparaiso")).value
         assert [(region.region_id, region.period) for region in regions] == [("5", "052019")]
-        assert (await client.national_customers()).customers == 8_156_814
+        assert (await client.national_customers()).value == 8_156_814
         assert await client.server_time() == NOW
         assert client.requests == 5
     asked = sim.requests[-5:]
@@ -97,10 +98,10 @@ async def test_odd_bodies_are_asked_for_again_and_given_back_if_they_stay(
     before = faults(sim, rule)
     async with capturing(make_settings(base_url=sim.url, retries=1, **FAST)) as capture:
         stays = await capture.client.hour(HOUR)
-        assert not stays.verdict.usable
+        assert not stays.value.usable
         assert (await capture.throttle.circuit()).failures == 2
         faults(sim, f"{rule},requests={before + 3}..{before + 3}")
-        assert (await capture.client.hour(HOUR)).verdict.usable
+        assert (await capture.client.hour(HOUR)).value.usable
         assert (await capture.throttle.circuit()).failures == 0
     assert len(sim.requests) - before == 4
 
@@ -161,21 +162,26 @@ async def test_compressed_answers(make_settings: MakeSettings) -> None:
     answers = [
         http(gzip.compress(ROW), "Content-Encoding: gzip"),
         http(zlib.compress(ROW), "Content-Encoding: deflate"),
+        http(zlib.compress(ROW)[2:-4], "Content-Encoding: deflate"),
+        http(zstandard.compress(ROW), "Content-Encoding: zstd"),
+        http(zstandard.compress(gzip.compress(ROW)), "Content-Encoding: GZIP , zstd"),
+        http(ROW, "Content-Encoding: identity"),
         http(ROW),
     ]
     async with raw_server(*answers) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
         for _ in answers:
-            assert (await capture.client.hour(HOUR)).answer.body == ROW
+            assert (await capture.client.hour(HOUR)).body == ROW
 
 
 async def test_a_small_answer_that_unpacks_to_gigabytes_is_refused(make_settings: MakeSettings) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = b"".join(packer.compress(b" " * 2**20) for _ in range(MAX_BODY_BYTES // 2**20 * 4)) + packer.flush()
     assert len(bomb) < 200_000
-    answer = http(bomb, "Content-Encoding: gzip")
-    async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
-        with pytest.raises(UnexpectedBody, match="more than 33554432 bytes"):
-            await capture.client.hour(HOUR)
+    other = zstandard.compress(b" " * MAX_BODY_BYTES * 4)
+    for answer in (http(bomb, "Content-Encoding: gzip"), http(other, "Content-Encoding: zstd")):
+        async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
+            with pytest.raises(UnexpectedBody, match="more than 33554432 bytes"):
+                await capture.client.hour(HOUR)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import threading
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -268,3 +269,54 @@ def test_the_schema_applied_again_changes_nothing(supabase: Project) -> None:
     with psycopg.connect(supabase.database_url, autocommit=True) as connection:
         connection.execute(SCHEMA.read_bytes())
     assert supabase.sql(catalogue) == before
+
+
+LEFTOVERS = """
+    create policy "Enable insert for all" on public.dashboard_stats for insert to public with check (true);
+    create policy "anyone" on public.estadisticas for all to anon using (true) with check (true);
+    drop policy "public read" on public.interrupciones_recientes;
+    create policy "public read" on public.interrupciones_recientes for all to anon using (true) with check (true);
+    grant update (data) on public.dashboard_stats to anon;
+    grant insert (id, data) on public.estadisticas to authenticated;
+    grant all on all tables in schema public to public, anon, authenticated;
+    grant execute on function public.publicar(jsonb, jsonb, timestamptz) to public;
+    create role someone; grant insert on public.dashboard_stats to someone with grant option;
+"""
+
+
+@pytest.mark.parametrize("granted_later", [False, True])
+def test_what_an_older_project_left_lets_nobody_write(
+    supabase: Project, gold_settings: Callable[..., Settings], *, granted_later: bool
+) -> None:
+    settings = gold_settings()
+    write_gold(settings)
+    with psycopg.connect(supabase.database_url, autocommit=True) as connection:
+        connection.execute(LEFTOVERS)
+        connection.execute(SCHEMA.read_bytes())
+        if granted_later:
+            connection.execute("grant all on all tables in schema public to anon, authenticated")
+    send(settings)
+    for table, row in (
+        ("dashboard_stats", {"id": "market_map", "data": []}),
+        ("estadisticas", {"id": "reliability", "data": []}),
+        ("interrupciones_recientes", {"imputaciones": 1}),
+    ):
+        before = supabase.sql(f"select * from {table} order by 1")
+        assert before
+        for role in ("anon", "authenticated"):
+            outsider = client(supabase, token(role)).table(table)
+            attempts = [outsider.update(row).neq("updated_at" if "id" in row else "forma", "2000-01-01")]
+            attempts += [outsider.upsert(row)] if "id" in row else []
+            for attempt in attempts:
+                with suppress(APIError):
+                    attempt.execute()
+            with suppress(APIError):
+                outsider.delete().neq("updated_at" if "id" in row else "forma", "2000-01-01").execute()
+        assert supabase.sql(f"select * from {table} order by 1") == before
+        assert client(supabase, supabase.anon_key).table(table).select("*").execute().data
+    grants = supabase.sql(
+        "select grantee, privilege_type from information_schema.column_privileges where table_schema = 'public'"
+        " and table_name = 'dashboard_stats' and grantee in ('PUBLIC', 'someone') group by 1, 2"
+    )
+    supabase.sql("drop owned by someone; drop role someone; select 1")
+    assert grants == []

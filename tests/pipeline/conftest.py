@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,16 +14,17 @@ from prefect.settings import (
 )
 from support.browser import browser
 
-from deployments.stack.limits import make_source_limit
-from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.api import api_client, prepare_environment
+from deployments.stack.apply import apply_limits, mark
+from deployments.stack.history import prefect_history
+from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, load_settings
 from sec_core.db.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from sec_core.db.database import Database
 
 __all__ = ["browser"]
 
@@ -35,10 +35,11 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("prefect")
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
-    log = folder / "server.log"
-    process, url = start_server(settings, history_of(settings, Address.parse(server_url)), log)
+    port = free_port()
+    process = start_server(settings, prefect_history(settings, load_stack_settings(), Address.parse(server_url)), port)
     try:
-        wait_until_ready(process, url, log)
+        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+        apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
         values = {
             PREFECT_API_URL: url,
@@ -46,28 +47,17 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
             PREFECT_LOCAL_STORAGE_PATH: settings.results_dir,
         }
         with temporary_settings(values):
-            asyncio.run(make_source_limit(settings))
             yield url
             APILogWorker.drain_all(timeout=10)
     finally:
-        stop_process(process)
+        stop_server(process)
 
 
 @pytest.fixture
-def pipeline(prefect_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings of a test's own data folder and database, which flows and commands find in the environment."""
-    monkeypatch.chdir(tmp_path)
-    values = {
-        "SEC_DATA_DIR": str(tmp_path / "data"),
-        "SEC_STATE_DIR": "",
-        "SEC_DATABASE_URL": database.url,
-        "SEC_MAX_CONCURRENCY": "16",
-        "SEC_MAX_RATE": "2000",
-        "SEC_RETRIES": "0",
-        "SUPABASE_URL": "",
-        "SUPABASE_KEY": "",
-        "PREFECT_API_URL": prefect_url,
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return load_settings(_env_file=None)
+def pipeline(prefect_url: str, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of `commands`, for flows that run under the tests' Prefect server."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    # The server is this installation's: commands run their flows there.
+    with api_client(prefect_url) as client:
+        mark(client, commands)
+    return commands

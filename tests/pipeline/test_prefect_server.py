@@ -1,39 +1,84 @@
-"""Prefect's server on PostgreSQL: several that start at once on a new database."""
+"""Prefect's server: started with its tables in a place of their own, guarded, and gone when its starter is."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import psycopg
+import httpx
+import psutil
+import pytest
+from support.stack import eventually
 
-from deployments.stack.server import history_of, prepare_environment, start_server, stop_process, wait_until_ready
+from deployments.stack.api import prepare_environment
+from deployments.stack.history import prefect_history
+from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.settings import load_stack_settings
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+
     from support.fixtures import MakeSettings
 
+    from sec_core.db.address import Address
     from sec_core.db.database import Database
 
 
-def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
-    database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def prefect_database(database: Database) -> Iterator[Address]:
+    """Address of the database that is made for Prefect beside ours; dropped afterwards."""
     name = f"{database.address.parameters['dbname']}_prefect"
-    monkeypatch.setattr("deployments.stack.server.DATABASE", name)
+    yield database.address.at(name)
+    with database.address.connect(autocommit=True) as connection:
+        connection.execute(f"drop database if exists {name} with (force)")
+
+
+def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
+    database: Database, prefect_database: Address, make_settings: MakeSettings
+) -> None:
     settings = make_settings()
     prepare_environment(settings)
 
-    def start(number: int) -> bool:
-        log = settings.logs_dir / f"server-{number}.log"
-        process, url = start_server(settings, history_of(settings, database.address), log)
+    def start(_: int) -> bool:
+        port = free_port()
+        process = start_server(settings, prefect_history(settings, load_stack_settings(), database.address), port)
         try:
-            wait_until_ready(process, url, log)
+            wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
         finally:
-            stop_process(process)
+            stop_server(process)
         return True
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(start, range(2))) == [True, True]
-    with psycopg.connect(database.url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with prefect_database.connect() as connection:
+        assert connection.execute("select schema from sec_prefect.mark").fetchall() == [("public",)]
+
+
+_HOLDER = """
+import os, time
+from deployments.stack.server import prefect_api
+from sec_core.config import load_settings
+with prefect_api(load_settings()):
+    print(os.environ["PREFECT_API_URL"], flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.usefixtures("prefect_database")
+def test_a_server_ends_with_a_command_that_is_killed(database: Database, make_settings: MakeSettings) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "SEC_"))}
+    environment |= make_settings().environment | {"SEC_DATABASE_URL": database.address.url}
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLDER], env=environment, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        url = holder.stdout.readline().strip()
+        (limit,) = httpx.post(f"{url}/v2/concurrency_limits/filter", json={}).raise_for_status().json()
+        assert (limit["name"], limit["limit"], limit["active"]) == ("sec-source", 8, True)
+        left = psutil.Process(holder.pid).children(recursive=True)
+        assert left
+        holder.kill()
+    eventually(lambda: not any(process.is_running() for process in left))

@@ -13,8 +13,8 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import validate
 
-from deployments.stack.limits import QUEUES, WORK_POOL
-from deployments.stack.worker import WORK_POOL as WORKERS_POOL
+from deployments.stack.api import WORK_POOL
+from deployments.stack.apply import QUEUES
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     schema = parameter_schema(flow).model_dump()
     assert all(field.get("description") for field in schema["properties"].values())
     pool = deployment["work_pool"]
-    assert pool["name"] == WORK_POOL == WORKERS_POOL
-    assert pool["work_queue_name"] in {queue.name for queue in QUEUES}
-    assert pool["job_variables"] == {"working_dir": "."}, "no folder of this machine"
+    assert pool == {"name": WORK_POOL, "work_queue_name": pool["work_queue_name"]}, "nothing changes what a run runs"
+    assert pool["work_queue_name"] in {queue["name"] for queue in QUEUES}
     assert ("scheduled" in deployment["tags"]) == bool(deployment.get("schedules"))
     # Two at once would ask the source twice; rerun-month alone is shared by workers.
     limit = deployment["concurrency_limit"]

@@ -21,6 +21,7 @@ LEDGER = pl.Schema(
         "n_filas": pl.Int32(),
         "n_revisiones": pl.Int32(),
         "sospechosa": pl.Boolean(),
+        "total_nacional": pl.Int64(),
         "diferencia_nacional": pl.Int64(),
     }
 )
@@ -28,7 +29,7 @@ LEDGER = pl.Schema(
 
 def make_ledger(*rows: tuple[datetime, str, str | None, int]) -> pl.DataFrame:
     """`capturas` from (hora, estado, forma, n_filas)."""
-    return pl.DataFrame([(*row, 1, False, None) for row in rows], schema=LEDGER, orient="row")
+    return pl.DataFrame([(*row, 1, False, None, None) for row in rows], schema=LEDGER, orient="row")
 
 
 def make_calendar(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sec_core.health.verdict import Check, DataFacts, Facts, Level, SourceFacts, Verdict, due_month, judge
+from sec_core.health.verdict import Check, DataFacts, Facts, Level, PlaceFacts, SourceFacts, Verdict, due_month, judge
 from sec_core.hours import CHILE, Month
 from sec_core.source.circuit import Circuit, CircuitStatus
 
@@ -54,8 +54,16 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
     [
         ("disk", Level.WARN, facts(disk_free=5 * GB)),
         ("disk", Level.BAD, facts(disk_free=1 * GB)),
-        ("object store", Level.GOOD, facts(store="s3://datos")),
-        ("object store", Level.BAD, facts(store="s3://datos", store_error=("It is away.", "Wait."))),
+        ("data folder", Level.GOOD, facts(place=PlaceFacts("/data", has_links=False))),
+        ("data folder", Level.BAD, facts(place=PlaceFacts("/data", error="It is read-only.", next_step="Mount it."))),
+        ("time zones", Level.GOOD, facts()),
+        ("time zones", Level.BAD, facts({"zone_problem": ("Polars is old.", "Renew it.")})),
+        ("object store", Level.GOOD, facts(place=PlaceFacts("s3://datos", remote=True))),
+        (
+            "object store",
+            Level.BAD,
+            facts(place=PlaceFacts("s3://datos", remote=True, error="It is away.", next_step="Wait.")),
+        ),
         ("source", Level.BAD, facts(source=SourceFacts(answered=False, error="GetHoraServer answered 503."))),
         ("source", Level.WARN, facts(source=SourceFacts(answered=False, at_rest=True, error="Open."))),
         ("source", Level.WARN, facts(source=SourceFacts(answered=True, clock_offset=timedelta(minutes=-9)))),
@@ -66,6 +74,7 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
         ("newest capture", Level.WARN, facts({"newest_hour": None})),
         ("quarantine", Level.WARN, facts({"quarantined": 4})),
         ("quarantine", Level.BAD, facts({"quarantined": 4, "quarantined_lately": 1})),
+        ("kept bodies", Level.BAD, facts({"damaged": (NOW - timedelta(days=9),)})),
         ("names", Level.WARN, facts({"unresolved": (("PUEBLO NUEVO", 12),)})),
         ("publication", Level.WARN, facts({"published_at": None})),
         ("publication", Level.BAD, facts({"published_at": NOW - timedelta(days=40)})),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from loguru import logger
 
 from deployments.stack.settings import StackSettings
 from sec_core.blobs.access import StoreAccess
 from sec_core.config import Settings, load_settings, private_folder
 from sec_core.errors import ConfigError
+from sec_core.log import setup_logging
 
 if TYPE_CHECKING:
     from sec_core.environment import Environment
@@ -158,3 +160,13 @@ def test_a_private_folder_is_for_its_owner_alone_whoever_made_it(tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="SEC_STATE_DIR"):
         private_folder(tmp_path / "file")
+
+
+def test_logs_are_for_their_owner_alone_whichever_command_comes_first(tmp_path: Path) -> None:
+    logs = tmp_path / "state" / "logs"
+    setup_logging(logs, terminal=None)
+    try:
+        logger.info("x")
+    finally:
+        setup_logging(None)
+    assert [path.stat().st_mode & 0o777 for path in (logs, *logs.iterdir())] == [0o700, 0o600]

@@ -17,6 +17,7 @@ from sec_core.source.circuit import (
     after_failure,
     after_success,
     ask_leave,
+    bounded,
 )
 
 NOW = datetime(2024, 8, 2, 12, tzinfo=UTC)
@@ -75,6 +76,41 @@ def test_a_long_retry_after_opens_it_at_once_for_that_long() -> None:
     opened = failing(Circuit(), 1, rest=timedelta(hours=2))
     assert (opened.status, opened.reopens_at) == (CircuitStatus.OPEN, NOW + timedelta(hours=2))
     assert failing(Circuit(), 1, rest=timedelta(seconds=30)).status is CircuitStatus.CLOSED
+
+
+def test_failures_of_one_request_alone_never_open_it() -> None:
+    def fail(circuit: Circuit, subject: str | None, rules: CircuitRules = RULES) -> Circuit:
+        return after_failure(circuit, NOW, rules, probe=None, code="c", error="e", subject=subject)
+
+    alone = Circuit()
+    for _ in range(50):
+        alone = fail(alone, "hour 3")
+    assert (alone.status, alone.failures) == (CircuitStatus.CLOSED, 50)
+    assert fail(alone, "hour 4").status is CircuitStatus.OPEN
+    assert fail(alone, None).status is CircuitStatus.OPEN, "a refusal is meant for whatever is asked"
+    several = fail(fail(fail(Circuit(), "hour 3"), "hour 4"), "hour 3")
+    assert fail(fail(several, "hour 3"), "hour 3").status is CircuitStatus.OPEN
+    assert fail(after_success(several, None), "hour 3").only == "hour 3"
+    assert fail(Circuit(), "hour 3", CircuitRules(1, RULES.cooldown)).status is CircuitStatus.OPEN
+
+
+@given(
+    st.sampled_from(list(CircuitStatus)),
+    *[st.none() | st.timedeltas(timedelta(days=-9), timedelta(days=900)).map(lambda ahead: NOW + ahead)] * 3,
+)
+def test_no_stored_instant_is_waited_for_longer_than_it_can_be(
+    status: CircuitStatus, opened: datetime | None, reopens: datetime | None, probe_until: datetime | None
+) -> None:
+    stored = Circuit(status, 5, opened, reopens, probe_until, uuid4())
+    now_bounded = bounded(stored, NOW, RULES)
+    limit = timedelta(days=1, minutes=1)
+    assert now_bounded.reopens_at is None or now_bounded.reopens_at <= NOW + limit
+    assert now_bounded.probe_until is None or now_bounded.probe_until <= NOW + PROBE_LEASE + timedelta(minutes=1)
+    if opened is not None and opened > NOW + timedelta(minutes=1):
+        assert now_bounded.reopens_at is None or now_bounded.reopens_at <= NOW + RULES.cooldown
+    assert bounded(now_bounded, NOW, RULES) == now_bounded
+    possible = Circuit(status, 5, NOW - SECOND, NOW + timedelta(hours=20), NOW + PROBE_LEASE, uuid4())
+    assert bounded(possible, NOW, RULES) == possible
 
 
 @given(st.lists(st.sampled_from(["ask", "success", "failure", "wait", "long wait"]), max_size=60))

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,9 +14,9 @@ import psutil
 import pytest
 from apprise import Apprise
 
-from deployments.stack.processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, restart_pause
+from deployments.stack.processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, ProcessId, end, restart_pause
 from deployments.stack.settings import load_stack_settings
-from deployments.stack.state import ProcessId, RunFolder, StackState, end_leftovers
+from deployments.stack.state import RunFolder, StackState
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def test_a_part_that_does_not_answer_is_replaced(tmp_path: Path) -> None:
 
 def test_state_is_read_back_and_is_nobody_elses_business(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    assert folder.read() is None
+    assert folder.running() is None
     folder.make()
     state = StackState(supervisor=ProcessId.of(os.getpid()), ui="http://127.0.0.1:4200", ready=True)
     folder.write(state)
@@ -100,7 +101,7 @@ def test_state_is_read_back_and_is_nobody_elses_business(tmp_path: Path) -> None
     folder.ask_to_stop()
     assert folder.stop_asked()
     folder.clear()
-    assert folder.read() is None
+    assert folder.running() is None
     assert not folder.stop_asked()
 
 
@@ -111,17 +112,41 @@ def test_a_number_used_again_is_not_the_same_process(tmp_path: Path) -> None:
     assert other.process() is None
     folder = RunFolder(tmp_path)
     folder.write(StackState(supervisor=other, ui="http://127.0.0.1:1"))
-    assert folder.read() is not None
     assert folder.running() is None
 
 
-def test_what_a_killed_supervisor_left_is_ended() -> None:
-    left = sleeper()
-    state = StackState(supervisor=ProcessId(pid=1, created=0), ui="", parts={"The worker": ProcessId.of(left.pid)})
-    assert end_leftovers(state) == ["The worker"]
-    assert not psutil.pid_exists(left.pid)
-    left.wait()
-    assert end_leftovers(state) == []
+_STARTER = """
+import os, sys, time
+from pathlib import Path
+from deployments.stack.processes import start_process
+kept = start_process("support.sleeper", [], dict(os.environ), Path(sys.argv[1]))
+print(kept.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_part_ends_with_all_that_it_started_when_its_starter_is_killed(tmp_path: Path) -> None:
+    environment = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _STARTER, str(tmp_path / "log")]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        part = psutil.Process(int(starter.stdout.readline()))
+        deadline = time.monotonic() + 30
+        while not (below := part.children(recursive=True)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert below
+        starter.kill()
+    assert psutil.wait_procs([part, *below], timeout=20)[1] == []
+
+
+def test_a_process_is_ended_with_those_below_it() -> None:
+    head = subprocess.Popen([sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"])
+    deadline = time.monotonic() + 20
+    while not (below := psutil.Process(head.pid).children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert end(psutil.Process(head.pid)) == [below[0].pid]
+    head.wait(10)
+    assert not below[0].is_running()
 
 
 @pytest.mark.parametrize(

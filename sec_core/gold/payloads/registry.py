@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from sec_core.gold.indices import quality, sensitivity
+from sec_core.gold.model import PayloadRow
 from sec_core.gold.payloads.company_ranking import CompanyRankingRow, company_ranking
 from sec_core.gold.payloads.coverage import CoverageRow, coverage
 from sec_core.gold.payloads.eda_projects_dist import ProjectDistributionRow, eda_projects_dist
@@ -13,15 +15,21 @@ from sec_core.gold.payloads.investment_roi import InvestmentRoiRow, investment_r
 from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
 from sec_core.gold.payloads.market_map import MarketMapRow, market_map
 from sec_core.gold.payloads.meta import MetaRow, meta
-from sec_core.gold.payloads.reliability import ReliabilityRow, reliability
+from sec_core.gold.payloads.official_comparison import OfficialRow, official_comparison
+from sec_core.gold.payloads.quality import MonthQualityRow
+from sec_core.gold.payloads.reliability import ReliabilityRow
+from sec_core.gold.payloads.sensitivity import SensitivityRow
 from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
 from sec_core.gold.seia.works import works
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import polars as pl
+
     from sec_core.gold.frames import GoldFrames
-    from sec_core.gold.model import PayloadRow
+
+Row = TypeVar("Row", bound=PayloadRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,10 @@ class PayloadSpec:
     dashboard: bool = True
 
 
+def _rows(row: type[Row], table: pl.DataFrame) -> list[Row]:
+    return [row.model_validate(values) for values in table.select(list(row.model_fields)).to_dicts()]
+
+
 PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec("market_map", MarketMapRow, lambda f: market_map(f.events, f.customers)),
     PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events, f.loads)),
@@ -49,12 +61,20 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     ),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
     PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
+    PayloadSpec("reliability", ReliabilityRow, lambda f: _rows(ReliabilityRow, f.indices.reliability), dashboard=False),
     PayloadSpec(
-        "reliability",
-        ReliabilityRow,
-        lambda f: reliability(f.events, f.calendar, f.monthly.region_hours, f.customers),
+        "quality",
+        MonthQualityRow,
+        lambda f: _rows(MonthQualityRow, quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar)),
         dashboard=False,
     ),
+    PayloadSpec(
+        "sensitivity",
+        SensitivityRow,
+        lambda f: _rows(SensitivityRow, sensitivity(f.panel.collect(), f.loads, f.rules)),
+        dashboard=False,
+    ),
+    PayloadSpec("official_comparison", OfficialRow, official_comparison, dashboard=False),
     PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar), dashboard=False),
     PayloadSpec("meta", MetaRow, meta),
 )

@@ -27,11 +27,11 @@ COOLDOWN_S = 3.0
 
 
 @pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """A small simulated SEC that the settings point at."""
     with Simulator(world=WorldOptions.tiny(seed=5)) as simulator:
         monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert pipeline.retries == 0
+        assert commands.retries == 0
         yield simulator
 
 

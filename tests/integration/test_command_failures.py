@@ -27,11 +27,11 @@ MONTH = Month(2025, 2)
 
 
 @pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """A small simulated SEC that the settings point at."""
     with Simulator(world=WorldOptions.tiny(seed=3)) as simulator:
         monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert pipeline.retries == 0
+        assert commands.retries == 0
         yield simulator
 
 
@@ -54,9 +54,9 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_database_that_is_down(
-    pipeline: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    commands: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert pipeline.database_url is not None
+    assert commands.database_url is not None
     monkeypatch.setenv("SEC_DATABASE_URL", "postgresql://sec:secret-word@127.0.0.1:1/sec")
     assert main(["sync", "--month", str(MONTH)]) == 1
     line = last_line(capsys)
@@ -80,8 +80,8 @@ def test_an_unreachable_source_keeps_what_was_captured(
     assert Ledger(database).month_summary([MONTH], source.now())[0].captured == before.captured
 
 
-def test_a_person_sees_one_line_and_no_trace(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pipeline.retries == 0
+def test_a_person_sees_one_line_and_no_trace(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert commands.retries == 0
     monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:1/")
     # The fixture's server has set it for this process.
     monkeypatch.delenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", raising=False)

@@ -1,14 +1,12 @@
-"""The main job on the real captures and on the simulated world, through the `sec` command and Prefect."""
+"""The main job on the real captures and on the simulated world, through the `sec` command."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import polars as pl
 import pytest
-from prefect.logging.handlers import APILogWorker
 from sqlalchemy import text
 
 from deployments.cli.main import main
@@ -56,16 +54,16 @@ def contents(database: Database) -> dict[str, str]:
 
 
 @pytest.fixture
-def replay(captures_dir: Path, pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def replay(captures_dir: Path, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """A simulated SEC that replays the real captures."""
-    assert pipeline.database_url
+    assert commands.database_url
     with Simulator(captures=captures_dir) as source:
         monkeypatch.setenv("SEC_BASE_URL", source.url)
         yield source
 
 
 def test_real_captures_give_their_known_figures_and_nothing_changes_when_run_again(
-    replay: Simulator, database: Database, pipeline: Settings, capsys: pytest.CaptureFixture[str]
+    replay: Simulator, database: Database, commands: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = {
         "2026-08": {"captured": 56, "empty": 688, "rows": 12_111, "customers": 1_348_157, "unresolved": 0},
@@ -85,7 +83,7 @@ def test_real_captures_give_their_known_figures_and_nothing_changes_when_run_aga
             )
         ).scalar()
     assert metropolitana == 716_423
-    quality = json.loads((pipeline.gold_dir / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
+    quality = json.loads((commands.gold_dir / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
     assert [row["category"] for row in quality][1] == "Geography = UNKNOWN (Imputed)"
     assert quality[1]["count"] == 1
 
@@ -101,7 +99,7 @@ def test_real_captures_give_their_known_figures_and_nothing_changes_when_run_aga
 @pytest.mark.parametrize("shape", list(Shape))
 def test_events_are_the_simulated_truth(
     shape: Shape,
-    pipeline: Settings,
+    commands: Settings,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -116,7 +114,7 @@ def test_events_are_the_simulated_truth(
         rows = sum(truth.row_count(hour) for hour in hours)
     assert report["rows"] == rows
     assert report["events"] == len(events) > 50
-    assert pl.read_parquet(pipeline.gold_dir / "golden_interrupciones.parquet").height == len(events)
+    assert pl.read_parquet(commands.gold_dir / "golden_interrupciones.parquet").height == len(events)
     with database.engine.connect() as connection:
         facts = connection.execute(
             text(
@@ -141,19 +139,3 @@ def test_events_are_the_simulated_truth(
         )
         for event in events
     }
-
-
-def test_runs_tasks_and_logs_are_visible_in_prefects_api(
-    replay: Simulator, prefect_url: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sync("2025-02", capsys)
-    assert replay.requests
-    query = {"flow_runs": {"name": {"any_": ["monthly-sync 2025-02"]}}, "sort": "START_TIME_DESC"}
-    runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
-    assert runs[0]["state_type"] == "COMPLETED"
-    flow_run = {"flow_run_id": {"any_": [runs[0]["id"]]}}
-    APILogWorker.drain_all(timeout=10)
-    logs = httpx.post(f"{prefect_url}/logs/filter", json={"logs": flow_run}).raise_for_status().json()
-    assert any("[capture] Requesting 672 hours" in line["message"] for line in logs)
-    tasks = httpx.post(f"{prefect_url}/task_runs/filter", json={"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}).json()
-    assert {"capture 2025-02-26", "load 2025-02", "build Gold"} <= {task["name"] for task in tasks}

@@ -1,0 +1,173 @@
+"""The Prefect API that this installation uses: which one, how its clients find it, and how it is asked.
+
+Prefect reads its environment when it is imported, so nothing here imports it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+from loguru import logger
+
+from deployments.stack.history import installation_id
+from deployments.stack.settings import load_stack_settings
+from deployments.stack.state import RunFolder
+from sec_core.db.database import address_of
+from sec_core.errors import SecError
+
+if TYPE_CHECKING:
+    from sec_core.config import Settings
+
+WORK_POOL = "residential"
+MARK = "sec_installation"
+"""The Prefect variable that says which installation a server belongs to."""
+
+_RESTART_TIMEOUT_S = 20
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+# A person's own profile and database are not ours to use.
+_NOT_OURS = ("PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_")
+
+
+class PrefectServerError(SecError):
+    """The Prefect server did not start, or refused something."""
+
+    code = "prefect_server"
+
+
+def keep_loopback_direct() -> None:
+    """Send nothing for this machine through a proxy, in this process and those that it starts.
+
+    Clients read `NO_PROXY` by different rules, and few of them know ranges such as `127.0.0.0/8`: each name is given.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+        if "*" not in known:
+            os.environ[name] = ",".join(dict.fromkeys([*known, *_LOOPBACK]))
+
+
+def prepare_environment(settings: Settings) -> None:
+    """Set what Prefect reads from the environment when it is imported.
+
+    Prefect's own folder and database are ours, whatever profile a person uses; other settings that a person made stay.
+
+    Raises:
+        ConfigError: A setting of the stack is malformed.
+    """
+    keep_loopback_direct()
+    for name in [name for name in os.environ if name.startswith(_NOT_OURS)]:
+        del os.environ[name]
+    os.environ["PREFECT_HOME"] = str(settings.prefect_dir)
+    os.environ["PREFECT_PROFILES_PATH"] = str(settings.prefect_dir / "profiles.toml")
+    defaults = {
+        "PREFECT_LOCAL_STORAGE_PATH": str(settings.results_dir),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Runs are forgotten after 90 days, events sooner: Prefect's own tables stay small.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "100000",
+        # A run that falls silent is marked Crashed: see deployments/stack/apply.py.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    }
+    auth = load_stack_settings().prefect_auth
+    if auth is not None:
+        # What the server asks for, and what clients answer.
+        defaults["PREFECT_SERVER_API_AUTH_STRING"] = defaults["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def api_client(url: str, timeout_s: float = 10) -> httpx.Client:
+    """A client for questions that need no Prefect library; it shows the password that the API asks for."""
+    auth = load_stack_settings().prefect_auth
+    known = auth.get_secret_value() if auth else os.environ.get("PREFECT_API_AUTH_STRING", "")
+    user, _, password = known.partition(":")
+    here = urlsplit(url).hostname in _LOOPBACK
+    return httpx.Client(base_url=url, auth=(user, password) if user else None, timeout=timeout_s, trust_env=not here)
+
+
+def answers(url: str, timeout_s: float = 5) -> bool:
+    """Whether a Prefect API answers."""
+    here = urlsplit(url).hostname in _LOOPBACK
+    with suppress(httpx.HTTPError, httpx.InvalidURL):
+        return httpx.get(f"{url}/health", timeout=timeout_s, trust_env=not here).status_code == httpx.codes.OK
+    return False
+
+
+def running_api(settings: Settings) -> str | None:
+    """Address of the Prefect API of this installation's stack; None if no stack runs.
+
+    That is the stack of this data folder, else the one that `PREFECT_API_URL` names, if it answers and belongs to this
+    installation. An address that does not is named in a warning and passed over.
+    """
+    state = RunFolder(settings.run_dir).running()
+    if state is not None:
+        deadline = time.monotonic() + _RESTART_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if answers(state.api):
+                return state.api
+            time.sleep(0.5)
+        _pass_over(state.ui, "it does not answer")
+    given = os.environ.get("PREFECT_API_URL")
+    if not given or (state is not None and given == state.api):
+        return None
+    reason = why_not_ours(settings, given)
+    if reason is None:
+        return given
+    _pass_over(given, reason)
+    return None
+
+
+def why_not_ours(settings: Settings, url: str, *, unmarked: bool = False) -> str | None:
+    """Why a Prefect API is not the one of this installation, or None if it is.
+
+    Args:
+        settings: Name our database, which tells installations apart.
+        url: The API's address.
+        unmarked: Whether a server that belongs to nobody yet will do.
+    """
+    host = urlsplit(url).hostname or ""
+    if host.endswith("prefect.cloud"):
+        return "it is Prefect Cloud"
+    if not answers(url):
+        return "it does not answer"
+    with api_client(url) as client:
+        found = client.get(f"/variables/name/{MARK}")
+    if found.status_code == httpx.codes.NOT_FOUND:
+        return None if unmarked else "it is not a stack of this project"
+    if found.status_code == httpx.codes.UNAUTHORIZED:
+        return "it does not accept SEC_PREFECT_AUTH"
+    if not found.is_success or found.json()["value"] != own_id(settings):
+        return "it belongs to another installation, with another database"
+    return None
+
+
+def own_id(settings: Settings) -> str:
+    """This installation's identifier; starts the embedded server if that is our database's."""
+    return installation_id(address_of(settings))
+
+
+def online_workers(client: httpx.Client) -> list[str]:
+    """Names of the pool's workers that have told of themselves lately.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    answer = client.post(f"/work_pools/{WORK_POOL}/workers/filter", json={})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return []
+    return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
+
+
+def _pass_over(url: str, reason: str) -> None:
+    parts = urlsplit(url)
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    logger.bind(stage="run", code=PrefectServerError.code).warning(
+        "Not using the Prefect API at {url}: {reason}", url=shown, reason=reason
+    )

@@ -1,0 +1,252 @@
+"""Where Prefect keeps its tables: a database or schema that belongs to this installation alone.
+
+An installation is known by its own database: the server's identifier and the database's number in it. Whatever holds
+Prefect's tables carries a mark, the table `sec_prefect.mark`, that says in which schema they are and for which
+installation. Nothing else is ever written to. On the embedded server, which is ours alone, the database `prefect` of
+the version before is taken on by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import psycopg
+from loguru import logger
+from psycopg import errors, sql
+
+from sec_core.db.address import Address
+from sec_core.db.problems import one_line
+from sec_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deployments.stack.settings import StackSettings
+    from sec_core.config import Settings
+
+IN_OUR_DATABASE = "schema"
+SCHEMA = "prefect"
+"""Prefect's tables inside a database that holds other tables of ours."""
+
+ADDRESS_VARIABLE = "SEC_PREFECT_ADDRESS"
+"""Gives the server's process the same address in libpq's form."""
+
+_SETTING = "SEC_PREFECT_DATABASE_URL"
+_CHOICES = f"Set {_SETTING} to `schema`, for a schema of our own database, or to the address of an empty database."
+_OLD_NAME = "prefect"
+_OLD_FLOWS = {
+    "backfill", "capture", "gold", "health", "load", "maintenance", "monitor", "monthly-sync", "publish",
+    "regional-customers", "report", "reprocess", "rerun-month", "seia",
+}  # fmt: skip
+"""Flows of the version before, by which its database is recognised."""
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+def installation_id(database: Address) -> str:
+    """The installation whose database this is, as 12 hexadecimal digits.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    with database.connect() as connection:
+        return _id_of(connection)
+
+
+def prefect_history(settings: Settings, options: StackSettings, database: Address) -> dict[str, str]:
+    """Find or make the place of Prefect's tables.
+
+    Args:
+        settings: Say whether the server is the embedded one.
+        options: `prefect_database_url`.
+        database: Our own database.
+
+    Returns:
+        Environment of a server that keeps its tables there; it holds the password.
+
+    Raises:
+        ConfigError: There is no place that we may use; the message names the choices.
+        DatabaseUnavailable: A database can't be reached.
+    """
+    chosen = options.prefect_database_url.get_secret_value() if options.prefect_database_url else None
+    alone = settings.database_url is None and chosen is None
+    with database.connect(autocommit=True) as ours:
+        owner = _id_of(ours)
+        if chosen is None:
+            place, made = _beside(ours, database, take_on_old=alone)
+        else:
+            place, made = (database if chosen == IN_OUR_DATABASE else Address.parse(chosen, _SETTING)), False
+    with place.connect(autocommit=True) as connection:
+        schema = _claim(connection, owner, certain=made or alone)
+        url, environment = place.asyncpg()
+        environment |= {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url, ADDRESS_VARIABLE: place.url}
+        if schema != "public":
+            path = _search_path(connection, schema)
+            environment["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = path
+    return environment
+
+
+def adopt(database: Address) -> str:
+    """Take on the database `prefect` of the version before: rename it after ours, and mark it.
+
+    A database that was made for Prefect since is kept, as `<name>_replaced`.
+
+    Returns:
+        Its new name.
+
+    Raises:
+        ConfigError: There is none, it holds flows that are not ours, or it is in use.
+    """
+    with database.connect(autocommit=True) as ours:
+        owner, name = _id_of(ours), f"{ours.info.dbname}_prefect"
+        if not _exists(ours, _OLD_NAME):
+            raise ConfigError(f"This server has no database {_OLD_NAME}.", next_step="There is nothing to adopt.")
+        with database.at(_OLD_NAME).connect(autocommit=True) as old:
+            others = _flows(old) - _OLD_FLOWS
+            if others or _is_marked(old):
+                raise ConfigError(
+                    f"The database {_OLD_NAME} is not ours alone (other flows: {', '.join(sorted(others)[:5])}).",
+                    next_step="It stays as it is; `sec up` makes another one.",
+                )
+        try:
+            if _exists(ours, name):
+                with database.at(name).connect(autocommit=True) as newer:
+                    if _schema_of(newer, owner) is None:
+                        raise _foreign(name)
+                _rename(ours, name, f"{name}_replaced")
+            _rename(ours, _OLD_NAME, name)
+        except (errors.ObjectInUse, errors.DuplicateDatabase, errors.InsufficientPrivilege) as error:
+            raise ConfigError(
+                f"The database can't be renamed: {one_line(error)}.",
+                next_step="Stop what uses it, then run this again.",
+            ) from None
+    with database.at(name).connect(autocommit=True) as connection:
+        _mark(connection, "public", owner)
+    return name
+
+
+def _beside(ours: Connection, database: Address, *, take_on_old: bool) -> tuple[Address, bool]:
+    """Prefect's database beside ours, made if it is missing; and whether this call made it."""
+    name = f"{ours.info.dbname}_prefect"
+    place = database.at(name)
+    if _exists(ours, name):
+        return place, False
+    if _exists(ours, _OLD_NAME):
+        if take_on_old:
+            ours.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (_OLD_NAME,))
+            _rename(ours, _OLD_NAME, name)
+            return place, True
+        logger.bind(stage="stack").warning(
+            "Making the database {name} for Prefect. If the database prefect holds this installation's history, "
+            "run `sec down`, `sec adopt-prefect` and `sec up`",
+            name=name,
+        )
+    try:
+        ours.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    except (errors.DuplicateDatabase, errors.UniqueViolation):
+        return place, False  # another process was quicker
+    except errors.InsufficientPrivilege:
+        raise ConfigError(f"This role may not make the database {name} for Prefect.", next_step=_CHOICES) from None
+    return place, True
+
+
+def _claim(connection: Connection, owner: str, *, certain: bool) -> str:
+    """The schema for the tables of an installation in this database, which is marked as such.
+
+    Args:
+        connection: The database.
+        owner: The installation.
+        certain: Whether the database is known to be for these tables, mark or not.
+
+    Raises:
+        ConfigError: Somebody else's tables are here, or the role may not write.
+    """
+    name, inside = connection.info.dbname, _id_of(connection) == owner
+    try:
+        with connection.transaction():
+            # Two that start at once must not both find it empty.
+            connection.execute("select pg_advisory_xact_lock(hashtext('sec_prefect.mark'))")
+            if (known := _schema_of(connection, owner)) is not None:
+                return known
+            if inside:
+                schema = SCHEMA
+            elif _is_marked(connection):  # another installation shares this database
+                schema = f"{SCHEMA}_{owner}"
+            elif certain or _is_empty(connection):
+                schema = "public"
+            else:
+                raise _foreign(name)
+            if schema != "public":
+                if connection.execute("select from pg_namespace where nspname = %s", (schema,)).fetchone() is not None:
+                    raise _foreign(f"{name}, schema {schema},")
+                connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
+            _mark(connection, schema, owner)
+    except errors.InsufficientPrivilege as error:
+        raise ConfigError(f"This role may not write to {name}: {one_line(error)}.", next_step=_CHOICES) from None
+    return schema
+
+
+def _foreign(what: str) -> ConfigError:
+    return ConfigError(
+        f"The database {what} was not made by this installation; nothing in it was changed.", next_step=_CHOICES
+    )
+
+
+def _search_path(connection: Connection, schema: str) -> str:
+    """The schema, and that of the extension pg_trgm, which Prefect's indexes need."""
+    found = connection.execute(
+        "select nspname from pg_extension e join pg_namespace n on n.oid = extnamespace where extname = 'pg_trgm'"
+    ).fetchone()
+    if found == ("public",):
+        raise ConfigError(
+            f"The extension pg_trgm is in the schema public of {connection.info.dbname}, beside other tables.",
+            next_step=f"Set {_SETTING} to the address of an empty database.",
+        )
+    return schema if found is None or found == (schema,) else f"{schema},{found[0]}"
+
+
+def _mark(connection: Connection, schema: str, owner: str) -> None:
+    connection.execute("create schema if not exists sec_prefect")
+    connection.execute(
+        "create table if not exists sec_prefect.mark (installation text primary key, schema text not null unique)"
+    )
+    connection.execute("insert into sec_prefect.mark values (%s, %s)", (owner, schema))
+
+
+def _is_marked(connection: Connection) -> bool:
+    return connection.execute("select to_regclass('sec_prefect.mark')").fetchone() != (None,)
+
+
+def _schema_of(connection: Connection, owner: str) -> str | None:
+    if not _is_marked(connection):
+        return None
+    found = connection.execute("select schema from sec_prefect.mark where installation = %s", (owner,)).fetchone()
+    return str(found[0]) if found else None
+
+
+def _is_empty(connection: Connection) -> bool:
+    """Whether a database holds no table of anybody; those of extensions don't count."""
+    query = """
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'v', 'm', 'f') and nspname !~ '^(pg_|information_schema$)'
+            and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e') limit 1
+    """
+    return connection.execute(query).fetchone() is None
+
+
+def _flows(connection: Connection) -> set[str]:
+    if connection.execute("select to_regclass('public.flow')").fetchone() == (None,):
+        raise ConfigError(f"The database {_OLD_NAME} is no Prefect database.", next_step="It stays as it is.")
+    return {str(name) for (name,) in connection.execute("select name from public.flow")}
+
+
+def _id_of(connection: Connection) -> str:
+    query = "select system_identifier, oid from pg_control_system(), pg_database where datname = current_database()"
+    return hashlib.sha256(repr(connection.execute(query).fetchone()).encode()).hexdigest()[:12]
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    return connection.execute("select from pg_database where datname = %s", (name,)).fetchone() is not None
+
+
+def _rename(connection: Connection, name: str, new: str) -> None:
+    connection.execute(sql.SQL("alter database {} rename to {}").format(sql.Identifier(name), sql.Identifier(new)))

@@ -1,0 +1,212 @@
+"""Notices of failed and crashed runs, and of a pipeline whose health is no longer checked: by webhook and by e-mail.
+
+The stack sends them itself, so that the webhook's address and the mail password stay in its environment: what Prefect
+keeps in blocks, every caller of its API can read. Each flow is told of at most once an hour.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from loguru import logger
+from pydantic import BaseModel, Field, ValidationError
+
+from deployments.stack.api import api_client, keep_loopback_direct
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from deployments.stack.settings import StackSettings
+    from sec_core.config import Settings
+
+TOLD_ONCE_IN = timedelta(hours=1)
+HEALTH_OVERDUE = timedelta(hours=3)
+_LOOK_EVERY_S = 15
+# A run's end may be recorded a while after it.
+_LOOK_BACK = timedelta(minutes=10)
+_LOOK_BACK_AT_MOST = timedelta(days=1)
+_LONGEST_TEXT = 2000
+_OVERDUE = "Alert: no health check finished for 3 hours. Is a worker running? See `sec doctor`."
+
+
+class Notice(BaseModel):
+    """What is sent. The webhook gets it as JSON with `text`, which Slack, Mattermost and others read.
+
+    Attributes:
+        flow: Name of the flow.
+        run: Name of the run; empty if the notice is about none.
+        state: How it ended.
+        message: Why.
+        url: The run's page in the UI; empty if there is none.
+    """
+
+    flow: str
+    run: str = ""
+    state: str
+    message: str
+    url: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        return f"sec: {self.run or self.flow} {self.state}. {self.message}"
+
+
+class Told(BaseModel):
+    """What is remembered from one look to the next, in `SEC_STATE_DIR/run/notices.json`.
+
+    Attributes:
+        looked: When the server was asked last.
+        healthy: When a health check finished last, or when this began.
+        flows: When each flow was told of last.
+    """
+
+    looked: datetime
+    healthy: datetime
+    flows: dict[str, datetime] = Field(default_factory=dict)
+
+    def may_tell(self, flow: str, now: datetime, every: timedelta = TOLD_ONCE_IN) -> bool:
+        """Whether it is time to tell of a flow (again)."""
+        return flow not in self.flows or now - self.flows[flow] >= every
+
+
+class Notifier:
+    """Asks the Prefect server for failures every few seconds, and tells whoever the settings name.
+
+    Args:
+        settings: Give the folder in which is remembered what was told.
+        options: Name the webhook and the e-mail addresses.
+        api: Address of the Prefect API.
+        ended: Set when this is to stop.
+    """
+
+    def __init__(self, settings: Settings, options: StackSettings, api: str, ended: threading.Event) -> None:
+        self._options = options
+        self._api = api
+        self._ui = os.environ.get("PREFECT_UI_API_URL", api).removesuffix("/api")
+        self._ended = ended
+        self._file = settings.run_dir / "notices.json"
+        self._log = logger.bind(stage="notices")
+
+    def start(self) -> None:
+        """Begin, in a thread of its own; does nothing where nobody is to be told."""
+        if self._options.notify_url is not None or self._options.mail is not None:
+            threading.Thread(target=self._run, name="sec-notices", daemon=True).start()
+
+    def _run(self) -> None:
+        keep_loopback_direct()
+        now = datetime.now(UTC)
+        told = _read(self._file) or Told(looked=now, healthy=now)
+        # While the stack was down no health check could finish.
+        told.healthy = max(told.healthy, now)
+        while not self._ended.wait(_LOOK_EVERY_S):
+            self.look(told, datetime.now(UTC))
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file.write_text(told.model_dump_json(), encoding="utf-8")
+
+    def look(self, told: Told, now: datetime) -> None:
+        """Ask once, and send what is due; `told` is brought up to date."""
+        since = max(told.looked - _LOOK_BACK, now - _LOOK_BACK_AT_MOST)
+        failures: list[Notice] = []
+        try:
+            with api_client(self._api) as client:
+                failures = failed_since(client, since, self._ui)
+                told.healthy = max(told.healthy, last_health(client) or told.healthy)
+            told.looked = now
+        except (httpx.HTTPError, ValueError) as error:
+            self._log.warning("The Prefect server could not be asked for failed runs: {}", type(error).__name__)
+        for notice in failures:
+            if told.may_tell(notice.flow, now) and self._send(notice):
+                told.flows[notice.flow] = now
+        overdue = now - told.healthy >= HEALTH_OVERDUE and told.may_tell("overdue", now, HEALTH_OVERDUE)
+        if overdue and self._send(Notice(flow="health", state="Overdue", message=_OVERDUE)):
+            told.flows["overdue"] = now
+
+    def _send(self, notice: Notice) -> bool:
+        """Tell everybody; returns whether anybody was told. Errors are logged without addresses, which are secrets."""
+        told = []
+        if self._options.notify_url is not None:
+            try:
+                body = notice.model_dump() | {"text": notice.text}
+                httpx.post(self._options.notify_url.get_secret_value(), json=body, timeout=20).raise_for_status()
+                told.append("webhook")
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                self._log.bind(code="notice").error("The webhook took no notice: {}", type(error).__name__)
+        if self._options.mail is not None:
+            if _send_mail(self._options.mail, notice):
+                told.append("e-mail")
+            else:
+                self._log.bind(code="notice").error("The mail server took no notice")
+        if told:
+            self._log.info("Sent a notice by {}: {}", " and ".join(told), notice.text)
+        return bool(told)
+
+
+def failed_since(client: httpx.Client, since: datetime, ui: str) -> list[Notice]:
+    """Runs that failed or crashed, newest first.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    ended = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}, "end_time": {"after_": since.isoformat()}}
+    runs = _filter(client, "/flow_runs/filter", flow_runs=ended, sort="END_TIME_DESC")
+    if not runs:
+        return []
+    flows = _filter(client, "/flows/filter", flows={"id": {"any_": list({run["flow_id"] for run in runs})}})
+    names = {flow["id"]: flow["name"] for flow in flows}
+    return [
+        Notice(
+            flow=names.get(run["flow_id"], ""),
+            run=_one_line(run["name"]),
+            state=_one_line(run["state"]["name"]),
+            message=_one_line(run["state"]["message"] or "No reason was given."),
+            url=f"{ui}/runs/flow-run/{run['id']}",
+        )
+        for run in runs
+    ]
+
+
+def last_health(client: httpx.Client) -> datetime | None:
+    """When a health check finished last, whatever its verdict; None if none ever did."""
+    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
+    found = _filter(
+        client,
+        "/flow_runs/filter",
+        flows={"name": {"any_": ["health"]}},
+        flow_runs=ended,
+        sort="END_TIME_DESC",
+        limit=1,
+    )
+    return datetime.fromisoformat(found[0]["end_time"]) if found and found[0]["end_time"] else None
+
+
+def _filter(client: httpx.Client, path: str, **what: object) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.post(path, json=what).raise_for_status().json()
+    return found
+
+
+def _send_mail(url: SecretStr, notice: Notice) -> bool:
+    from apprise import Apprise  # noqa: PLC0415 - few installations send mail
+
+    sender = Apprise()
+    title = f"sec: {notice.run or notice.flow} {notice.state}"
+    body = f"{notice.message}\n\n{notice.url}"
+    return bool(sender.add(url.get_secret_value()) and sender.notify(title=title, body=body))
+
+
+def _one_line(text: str) -> str:
+    """Text from outside, as one line without control characters."""
+    return "".join(each if each.isprintable() else " " for each in text)[:_LONGEST_TEXT].strip()
+
+
+def _read(file: Path) -> Told | None:
+    try:
+        return Told.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None

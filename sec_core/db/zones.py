@@ -1,0 +1,72 @@
+"""Whether Python, Polars and PostgreSQL agree about Chile's wall clock: each has a time zone database of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy
+
+from sec_core.errors import ConfigError
+from sec_core.hours import CHILE, HOUR
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sec_core.db.database import Database
+
+_ZONE: Final = "America/Santiago"
+_POSTGRES: Final = sqlalchemy.text("""
+    select extract(epoch from (h at time zone :zone) - (h at time zone 'UTC'))::int
+    from generate_series(cast(:first as timestamptz), cast(:last as timestamptz), interval '1 hour') h order by h
+""")
+_RENEW: Final = {
+    "Python": "Renew it: pip install --upgrade tzdata.",
+    "Polars": "Renew it: pip install --upgrade polars.",
+    "PostgreSQL": "Renew PostgreSQL, or the package tzdata of its machine, and start it again.",
+}
+
+
+def check_zones(database: Database, start: datetime, end: datetime) -> None:
+    """Compare the three for the hours of a period; takes 2 ms for a month.
+
+    Args:
+        database: The database.
+        start: First hour.
+        end: First hour after the period.
+
+    Raises:
+        ConfigError: They differ; the message names the one that is old and how to renew it.
+        DatabaseUnavailable: The server can't be reached.
+    """
+    hours = [start + HOUR * step for step in range(int((end - start) / HOUR))]
+    if not hours:
+        return
+    told = {"Python": _python(hours), "Polars": _polars(hours), "PostgreSQL": _postgres(database, hours)}
+    if len(set(told.values())) == 1:
+        return
+    shared, count = Counter(told.values()).most_common(1)[0]
+    differing = next(index for index, offsets in enumerate(zip(*told.values(), strict=True)) if len(set(offsets)) > 1)
+    walls = ", ".join(f"{name} {hours[differing]:%Y-%m-%d %H}h UTC{told[name][differing] / 3600:+g}" for name in told)
+    old = [name for name, offsets in told.items() if offsets != shared] if count > 1 else list(told)
+    raise ConfigError(
+        f"The time zone data of {' and '.join(old)} is old, so hours would be misplaced ({walls}).",
+        next_step=" ".join(_RENEW[name] for name in old) + " Then run `sec ledger rebuild` and `sec reprocess`.",
+    )
+
+
+def _python(hours: list[datetime]) -> tuple[int, ...]:
+    return tuple(round((hour.astimezone(CHILE).utcoffset() or 0 * HOUR).total_seconds()) for hour in hours)
+
+
+def _polars(hours: list[datetime]) -> tuple[int, ...]:
+    import polars as pl  # noqa: PLC0415 - not every command moves frames
+
+    wall = pl.Series(hours, dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(_ZONE)
+    return tuple((wall.dt.base_utc_offset() + wall.dt.dst_offset()).dt.total_seconds())
+
+
+def _postgres(database: Database, hours: list[datetime]) -> tuple[int, ...]:
+    values = {"zone": _ZONE, "first": hours[0], "last": hours[-1]}
+    with database.engine.connect() as connection:
+        return tuple(connection.execute(_POSTGRES, values).scalars())

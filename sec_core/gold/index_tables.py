@@ -1,0 +1,185 @@
+"""Estimates of all months as the payloads and files of indices hold them: by region, by comuna, by year. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.gold import estimates, indices, major_days
+from sec_core.gold.comuna_customers import comuna_customers
+from sec_core.gold.estimated_hours import Pattern
+from sec_core.gold.universe import COUNTRY, nearest
+from sec_core.silver.cap import nearest_month
+
+if TYPE_CHECKING:
+    from sec_core.gold.frames import Names
+    from sec_core.gold.monthly import Monthly
+
+PERIODS = {"": 12, "enero a noviembre": 11}
+"""What `parcial` of the official figures says to the last month of the year that they hold."""
+
+NO_BILLING = pl.DataFrame(
+    schema={"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Indices:
+    """All indices.
+
+    Attributes:
+        reliability: see `indices.reliability`.
+        regional: `indices_regionales.parquet`: UNKNOWN too, whose customers are not known, so that customer-hours of
+            the regions sum to the country's where every hour is loaded.
+        comunal: `indices_comunales.parquet`.
+        customers: Each comuna's newest customers: codigo_comuna, clientes, metodo_clientes, fuente_clientes.
+    """
+
+    reliability: pl.DataFrame
+    regional: pl.DataFrame
+    comunal: pl.DataFrame
+    customers: pl.DataFrame
+
+
+def make_indices(
+    monthly: Monthly, seen: Pattern, loads: pl.DataFrame, events: pl.DataFrame, customers: pl.DataFrame, names: Names
+) -> Indices:
+    """All indices by month.
+
+    Args:
+        monthly: What estimates are made of.
+        seen: What was seen when.
+        loads: hora, mes, forma of loaded hours.
+        events: mes, nombre_region, clientes_afectados.
+        customers: see `universe.CUSTOMERS_SCHEMA`.
+        names: The dimensions.
+    """
+    months = seen.months.select("mes")
+    regions = customers.filter(pl.coalesce("clientes_estimados", "clientes") > 0)["nombre_region"].drop_nulls().unique()
+    series = pl.DataFrame({"nombre_region": [*regions.sort(), COUNTRY]}, schema={"nombre_region": pl.String})
+    figures = indices.reliability(
+        monthly.region_parts,
+        seen,
+        monthly.rises,
+        monthly.standing,
+        events,
+        nearest(months.join(series, how="cross"), customers).drop_nulls("universo"),
+        major_days.alike(seen.days, loads),
+    )
+    known = comuna_customers(customers, NO_BILLING).rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    return Indices(
+        figures,
+        _regional(monthly, seen, figures, names),
+        _comunal(monthly, seen, known, names),
+        known.sort("mes").group_by("codigo_comuna").last().drop("mes"),
+    )
+
+
+def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Names) -> pl.DataFrame:
+    regions = names.places.select("nombre_region", "codigo_region").unique()
+    return (
+        _customer_hours(estimates.months(monthly.region_parts, seen).rename({"serie": "nombre_region"}))
+        .join(regions, on="nombre_region", how="left")
+        .join(figures.drop("metodo", "cobertura", "interpolada"), on=["mes", "nombre_region"], how="left")
+        .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
+    )
+
+
+def _comunal(monthly: Monthly, seen: Pattern, known: pl.DataFrame, names: Names) -> pl.DataFrame:
+    months = _customer_hours(estimates.months(monthly.comuna_parts, seen).rename({"serie": "codigo_comuna"}))
+    served = nearest_month(months.select("mes", "codigo_comuna"), known, "codigo_comuna").drop("mes_figura")
+    places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")
+    return (
+        months.join(places, on="codigo_comuna", how="left")
+        .join(served, on=["mes", "codigo_comuna"], how="left")
+        .with_columns(
+            pl.col("meses_denominador").abs(),
+            *(
+                pl.when(pl.col("clientes") > 0).then(pl.col(hours) / pl.col("clientes")).round(8).alias(index)
+                for index, hours in (
+                    ("saidi", "cliente_horas"),
+                    ("saidi_inf", "cliente_horas_inf"),
+                    ("saidi_sup", "cliente_horas_sup"),
+                )
+            ),
+        )
+        .sort("mes", "codigo_comuna")
+    )
+
+
+def _customer_hours(months: pl.DataFrame) -> pl.DataFrame:
+    return months.select(
+        "mes",
+        pl.col("^nombre_region|codigo_comuna$"),
+        "metodo",
+        pl.col("cliente_horas").round(3),
+        pl.col("inferior").round(3).alias("cliente_horas_inf"),
+        pl.col("superior").round(3).alias("cliente_horas_sup"),
+        pl.col("observado").alias("cliente_horas_observadas"),
+        pl.col("punta").alias("clientes_punta"),
+        cobertura=(pl.col("observadas") / pl.col("horas")).round(6),
+        interpolada=(pl.col("interpoladas") / pl.col("horas")).round(6),
+    )
+
+
+def official_comparison(
+    official: pl.DataFrame, monthly: Monthly, seen: Pattern, customers: pl.DataFrame
+) -> pl.DataFrame:
+    """The SEC's official SAIDI beside the estimate of the same months. Nothing is fitted to it.
+
+    Args:
+        official: anho, nombre_region, saidi_oficial (hours), parcial (empty, or the months it holds), verificado,
+            fuente.
+        monthly: What estimates are made of.
+        seen: What was seen when.
+        customers: see `universe.CUSTOMERS_SCHEMA`.
+
+    Returns:
+        `official` with saidi, saidi_inf, saidi_sup (null without an estimate of all its months), razon (saidi over
+        saidi_oficial), cobertura (null where nothing of the year is expected); in the order of `official`.
+    """
+    key = ["anho", "nombre_region"]
+    found = []
+    for text, last in PERIODS.items():
+        period = _until(seen, last)
+        own = estimates.years(monthly.region_parts.filter(pl.col("mes").dt.month() <= last), period)
+        grid = own.select("anho", nombre_region="serie").join(pl.DataFrame({"m": range(1, last + 1)}), how="cross")
+        served = (
+            nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), customers)
+            .group_by(key)
+            .agg(pl.col("universo").mean())
+        )
+        hours = period.hours.group_by(anho=pl.col("mes").dt.year()).agg(
+            cobertura=(pl.col("visto") == "observada").mean().round(6)
+        )
+        whole = period.hours.group_by(anho=pl.col("mes").dt.year()).agg(n=pl.col("mes").n_unique()).filter(n=last)
+        estimate = (
+            own.rename({"serie": "nombre_region"})
+            .join(served, on=key)
+            .join(whole, on="anho", how="semi")
+            .select(
+                *key,
+                saidi=(pl.col("cliente_horas") / pl.col("universo")).round(8),
+                saidi_inf=(pl.col("inferior") / pl.col("universo")).round(8),
+                saidi_sup=(pl.col("superior") / pl.col("universo")).round(8),
+            )
+        )
+        rows = official.with_row_index("_fila").filter(pl.col("parcial") == text)
+        found.append(rows.join(estimate, on=key, how="left").join(hours, on="anho", how="left"))
+    return (
+        pl.concat(found)
+        .sort("_fila")
+        .with_columns(
+            razon=(pl.col("saidi") / pl.col("saidi_oficial")).round(4),
+            parcial=pl.when(pl.col("parcial") != "").then("parcial"),
+        )
+        .drop("_fila")
+    )
+
+
+def _until(seen: Pattern, last: int) -> Pattern:
+    """The pattern of each year's months up to the last one."""
+    own = pl.col("mes").dt.month() <= last
+    return Pattern(seen.hours.filter(own), seen.weights.filter(own), seen.days.filter(own), seen.months.filter(own))

@@ -1,0 +1,11 @@
+"""Names of Prefect's limits, known without importing Prefect."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SOURCE_LIMIT: Final = "sec-source"
+"""Global concurrency limit on days that are requested at once, over all runs; the stack makes it.
+
+It shows in the UI who asks the source. The hard limit on requests is in PostgreSQL (`sec_core.source.throttle`).
+"""

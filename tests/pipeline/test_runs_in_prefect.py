@@ -1,0 +1,162 @@
+"""Runs as Prefect sees them: names and logs, tasks that are cached until what they read changes, the limit's slots."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.logging.handlers import APILogWorker
+from support.stack import eventually
+
+from deployments.stack.apply import apply_limits
+from flows.gold import gold, regional_customers
+from flows.months import capture, monthly_sync, reprocess
+from sec_core.errors import ConfigError
+from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
+from tasks.limits import SOURCE_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+MONTH = "2025-02"
+
+
+@pytest.fixture
+def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A small simulated SEC that the settings point at."""
+    with Simulator(world=WorldOptions.tiny(seed=9, rows_per_hour=5)) as simulator:
+        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
+        assert pipeline.retries == 0
+        yield simulator
+
+
+def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers
+    return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
+
+
+def latest(api: str, flow_run: str) -> dict[str, Any]:
+    """The newest run of a name."""
+    query = {"name": {"any_": [flow_run]}}
+    run: dict[str, Any] = ask(api, "flow_runs/filter", flow_runs=query, sort="START_TIME_DESC")[0]
+    return run
+
+
+def task_states(api: str, flow_run: str) -> dict[str, str]:
+    """State of each task of the newest run of a name."""
+    runs = {"flow_runs": {"id": {"any_": [latest(api, flow_run)["id"]]}}}
+
+    def ended() -> dict[str, str] | None:
+        found = {task["name"]: task["state_name"] for task in ask(api, "task_runs/filter", **runs)}
+        return found if found and not {"Running", "Pending"} & set(found.values()) else None
+
+    states: dict[str, str] = eventually(ended)
+    return states
+
+
+def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_is_gone(
+    source: Simulator, prefect_url: str, pipeline: Settings, database: Database
+) -> None:
+    asyncio.run(monthly_sync(month=MONTH))
+    assert latest(prefect_url, f"monthly-sync {MONTH}")["state_type"] == "COMPLETED"
+    first = task_states(prefect_url, f"monthly-sync {MONTH}")
+    expected = {"capture 2025-02-26", f"load {MONTH}", "build Gold", "customers by region", "publish"}
+    assert expected <= first.keys()
+    assert set(first.values()) == {"Completed"}
+    APILogWorker.drain_all(timeout=10)
+    run_id = latest(prefect_url, f"monthly-sync {MONTH}")["id"]
+    logs = ask(prefect_url, "logs/filter", logs={"flow_run_id": {"any_": [run_id]}})
+    assert any("[capture] Requesting 672 hours" in line["message"] for line in logs)
+
+    asked = len(source.requests)
+    asyncio.run(monthly_sync(month=MONTH))
+    again = task_states(prefect_url, f"monthly-sync {MONTH}")
+    assert (again["build Gold"], again["customers by region"]) == ("Cached", "Cached")
+    assert len(source.requests) == asked
+
+    page = pipeline.gold_dir / "report" / "index.html"
+    page.unlink()
+    asyncio.run(gold())
+    assert task_states(prefect_url, "gold") == {"build Gold": "Completed"}
+    assert page.exists()
+    for result in (pipeline.gold_dir.parent / "prefect").rglob("build-gold*"):
+        result.unlink()
+
+    # Something that Gold reads; the same bytes in another version count as a change, never the other way round.
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("update cargas set clientes = clientes where hora = (select min(hora) from cargas)")
+    asyncio.run(gold())
+    assert task_states(prefect_url, "gold") == {"build Gold": "Completed"}
+    asyncio.run(gold())
+    assert task_states(prefect_url, "gold") == {"build Gold": "Cached"}
+
+    asyncio.run(reprocess(first=MONTH, last=MONTH))
+    assert task_states(prefect_url, f"reprocess {MONTH} to {MONTH}")["build Gold"] == "Completed"
+    assert len(source.requests) == asked
+
+
+def test_customers_that_the_database_lost_are_asked_for_again(
+    source: Simulator, prefect_url: str, database: Database
+) -> None:
+    asyncio.run(regional_customers())
+    asked = len(source.requests)
+    report = asyncio.run(regional_customers())
+    assert (len(source.requests), report.regions) == (asked, 16)
+    assert task_states(prefect_url, "regional-customers") == {"customers by region": "Cached"}
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("delete from clientes_regionales where codigo_region = '05'")
+    assert asyncio.run(regional_customers()) == report
+    assert len(source.requests) == 2 * asked
+    assert task_states(prefect_url, "regional-customers") == {"customers by region": "Completed"}
+
+
+def test_days_hold_slots_of_the_limit_on_the_source_while_they_ask(
+    source: Simulator, prefect_url: str, pipeline: Settings
+) -> None:
+    source.set_faults(FaultOptions(latency_s=0.2))
+    seen = []
+
+    async def watch_slots() -> None:
+        run = asyncio.create_task(capture(month=MONTH))
+        while not run.done():
+            await asyncio.sleep(0.3)
+            async with httpx.AsyncClient() as client:
+                limit = (await client.get(f"{prefect_url}/v2/concurrency_limits/{SOURCE_LIMIT}")).json()
+            seen.append(limit["active_slots"])
+            if max(seen) > 0:
+                source.set_faults(FaultOptions())
+        await run
+
+    began = datetime.now(UTC)
+    asyncio.run(watch_slots())
+    assert 1 <= max(seen) <= 1 + (pipeline.max_concurrency + 11) // 12
+    events = {"event": {"name": ["prefect.concurrency-limit.acquired"]}, "occurred": {"since": began.isoformat()}}
+    held = eventually(lambda: ask(prefect_url, "events/filter", filter=events, limit=5)["events"])
+    assert any(each["resource.id"].startswith("prefect.task-run.") for event in held for each in _related(event))
+
+
+def _related(event: dict[str, Any]) -> list[dict[str, str]]:
+    return [{"resource.id": part["prefect.resource.id"]} for part in event["related"]]
+
+
+def test_without_the_limit_a_run_says_what_makes_it(source: Simulator, prefect_url: str, pipeline: Settings) -> None:
+    async def without() -> None:
+        async with get_client() as client:
+            await client.delete_global_concurrency_limit_by_name(SOURCE_LIMIT)
+        try:
+            await capture(month=MONTH)
+        finally:
+            await asyncio.to_thread(apply_limits, prefect_url, pipeline)
+
+    assert source.url
+    with pytest.raises(ConfigError, match="`sec deploy` makes the limit"):
+        asyncio.run(without())
+    assert source.hours_asked() == []
