@@ -223,8 +223,8 @@ class Throttle:
         circuit = await self._change(rule)
         if leave is Leave.REFUSED and circuit.reopens_at is not None:
             raise CircuitOpen(
-                f"The circuit is open after {circuit.failures} failures in a row ({circuit.error}); "
-                "the source is left alone.",
+                f"The source is left alone: the circuit is open after {circuit.failures} failures in a row. "
+                f"The last one: {circuit.error}",
                 reopens_at=circuit.reopens_at,
             )
         return leave, name if leave is Leave.PROBE else None
