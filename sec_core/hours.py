@@ -25,12 +25,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, order=True, slots=True)
 class Month:
-    """A calendar month in Chile, ordered by time.
-
-    Attributes:
-        year: Four-digit year.
-        month: 1 to 12.
-    """
+    """A calendar month in Chile, ordered by time."""
 
     year: int
     month: int
@@ -41,17 +36,7 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Read `YYYY-MM`.
-
-        Args:
-            text: A month such as `2024-08`.
-
-        Returns:
-            The month.
-
-        Raises:
-            InputError: The text has another form or names no month.
-        """
+        """Read `YYYY-MM`; raises InputError for another form, or no month."""
         found = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text.strip())
         if found is None:
             raise InputError(f"{text!r} is not a month.", next_step="Write it as YYYY-MM, for example 2024-08.")
@@ -101,11 +86,7 @@ FIRST_MONTH = Month(2017, 1)
 
 
 def past_or_present(month: Month, now: datetime) -> Month:
-    """A month for which the source can have data.
-
-    Raises:
-        InputError: It lies before the source's first month, or has not begun.
-    """
+    """A month for which the source can have data; raises InputError before its first month, or before it began."""
     if month < FIRST_MONTH:
         raise InputError(f"The source has nothing before {FIRST_MONTH}.", next_step="Name a later month.")
     if month > Month.of(now):
@@ -114,11 +95,7 @@ def past_or_present(month: Month, now: datetime) -> Month:
 
 
 def month_range(first: Month, last: Month) -> list[Month]:
-    """All months from `first` to `last`, both included.
-
-    Raises:
-        InputError: `last` lies before `first`.
-    """
+    """All months from `first` to `last`, both included; raises InputError where `last` lies before `first`."""
     if last < first:
         raise InputError(f"The range from {first} to {last} is empty.", next_step="Give the earlier month first.")
     count = (last.year - first.year) * 12 + last.month - first.month
@@ -126,15 +103,7 @@ def month_range(first: Month, last: Month) -> list[Month]:
 
 
 def from_wall(day: date, hour: int) -> datetime | None:
-    """UTC instant of a wall-clock hour in Chile.
-
-    Args:
-        day: Calendar day in Chile.
-        hour: 0 to 23.
-
-    Returns:
-        The instant; of a repeated hour its first occurrence; None for an hour that the September change skips.
-    """
+    """UTC instant of a wall-clock hour in Chile: the first of a repeated hour, None for one that September skips."""
     wall = datetime(day.year, day.month, day.day, hour, tzinfo=CHILE, fold=0)
     instant = wall.astimezone(UTC)
     back = instant.astimezone(CHILE)

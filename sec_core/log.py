@@ -68,7 +68,8 @@ class JsonLines:
         if not self._made:
             private_folder(self._folder)
             self._made = True
-        with path.open("ab", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(descriptor, "ab", buffering=0) as file:
             file.write(line.encode())
 
 

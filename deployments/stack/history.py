@@ -176,7 +176,7 @@ def _claim(connection: Connection, owner: str, *, certain: bool) -> str:
             else:
                 raise _foreign(name)
             if schema != "public":
-                if connection.execute("select from pg_namespace where nspname = %s", (schema,)).fetchone():
+                if connection.execute("select from pg_namespace where nspname = %s", (schema,)).fetchone() is not None:
                     raise _foreign(f"{name}, schema {schema},")
                 connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
             _mark(connection, schema, owner)

@@ -1,12 +1,13 @@
-"""The Prefect server's own process: `python -m deployments.stack.serve HOST PORT`, its settings in the environment.
+"""The Prefect server's own process: `python -m deployments.stack.serve HOST PORT NAME...`.
 
-Prefect's API runs whatever its callers want. Where it asks for no login, any page open in a browser on this machine
-could call it; so this guard stands before it. See SECURITY.md.
+Prefect's API runs whatever its callers want, and any page open in a browser on this machine can call it; so a guard
+stands before it. See SECURITY.md.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import re
 import sys
@@ -33,17 +34,19 @@ _SIMPLE_BODIES = ("application/x-www-form-urlencoded", "multipart/form-data", "t
 class Guard:
     """Lets pass what the UI and programs send, and nothing that a page of another origin can make a browser send.
 
+    A name that the server does not know is refused, also with a login: a page could reach it under a name of its own
+    (DNS rebinding). An address in figures is nobody's name.
+
     Args:
         app: Prefect's server.
         origins: Origins that the UI is opened at, such as `http://127.0.0.1:4200`.
-        login: Whether the API asks for one. Then it may be reached under any name: a page that reaches it under a name
-            of its own (DNS rebinding) does not know the password.
+        names: Names under which the server may be reached.
     """
 
-    def __init__(self, app: ASGIApp, origins: list[str], *, login: bool) -> None:
+    def __init__(self, app: ASGIApp, origins: list[str], names: list[str]) -> None:
         self._app = app
         self._origins = set(origins)
-        self._hosts = None if login else {"127.0.0.1", "localhost", "[::1]"}
+        self._names = {"localhost", *names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or close a WebSocket, that is refused; hand on the others."""
@@ -58,18 +61,22 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        origin, kind = headers.get(b"origin"), headers.get(b"content-type", "").strip().lower()
-        host = headers.get(b"host", "").lower()
-        if self._hosts is not None and _PORT.sub("", host) not in self._hosts:
+        if not self._is_known(headers.get(b"host", "")):
             return 400, "This server is not known by that name."
         if scope["type"] == "http" and scope["method"] in _READING:
             return None
-        same = self._hosts is None and origin is not None and origin.partition("://")[2] == host
-        if origin is not None and origin not in self._origins and not same:
+        if headers.get(b"origin", next(iter(self._origins))) not in self._origins:
             return 403, "Requests of other sites change nothing here."
-        if kind.startswith(_SIMPLE_BODIES):
+        if headers.get(b"content-type", "").strip().lower().startswith(_SIMPLE_BODIES):
             return 415, "Send JSON."
         return None
+
+    def _is_known(self, host: str) -> bool:
+        name = _PORT.sub("", host.lower()).strip("[]")
+        try:
+            return bool(ipaddress.ip_address(name))
+        except ValueError:
+            return name in self._names
 
 
 class _Server(uvicorn.Server):
@@ -83,14 +90,13 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
 
 
-def main(host: str, port: int) -> None:
+def main(host: str, port: int, names: list[str]) -> None:
     """Serve until told to end."""
     from prefect.server.api.server import create_app  # noqa: PLC0415 - quick to fail before
     from prefect.settings import get_current_settings  # noqa: PLC0415
 
     settings = get_current_settings().server
-    origins = settings.api.cors_allowed_origins.split(",")
-    app = Guard(create_app(final=True), origins, login=settings.api.auth_string is not None)
+    app = Guard(create_app(final=True), settings.api.cors_allowed_origins.split(","), names)
     config = uvicorn.Config(
         app,
         host=host,
@@ -104,4 +110,4 @@ def main(host: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psutil
 from loguru import logger
@@ -45,13 +46,15 @@ def start_server(
         port: TCP port.
         host: Address to listen on. Anything but loopback is for containers, whose ports are published on loopback.
     """
-    origins = [f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"]
     ui = os.environ.get("PREFECT_UI_API_URL", "").removesuffix("/api")
+    origins = [f"http://{LOOPBACK}:{port}", *([ui] if ui else [])]
+    origins += [origin.replace(LOOPBACK, "localhost") for origin in origins]
+    names = {urlsplit(os.environ.get(name, "")).hostname for name in ("PREFECT_UI_API_URL", "PREFECT_API_URL")}
     # What is in the address of the embedded server is all that there is to know of it.
     hidden = "PG" if settings.database_url is None else "?"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | {
         "PREFECT_API_URL": f"http://{LOOPBACK}:{port}/api",
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join([*origins, ui] if ui else origins),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # A month of a shared backfill follows the one before it soon; Prefect would wait for 30 seconds.
@@ -62,7 +65,8 @@ def start_server(
         **history,
     }
     settings.prefect_dir.mkdir(parents=True, exist_ok=True)
-    return start_process("deployments.stack.serve", [host, str(port)], environment, settings.logs_dir / LOG_NAME)
+    arguments = [host, str(port), *sorted(filter(None, names))]
+    return start_process("deployments.stack.serve", arguments, environment, settings.logs_dir / LOG_NAME)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> str:

@@ -120,6 +120,54 @@ export interface MetaRow {
   licencia: string;
 }
 
+/** One region, or the country as `CHILE`, in one month with a loaded hour. Every part is 0 to 1, null if unknown. */
+export interface MonthQualityRow {
+  /** Month, Chile wall clock. */
+  mes: string;
+  /** Region or `CHILE`. */
+  nombre_region: string;
+  /** Ended hours that are loaded and not suspect; 1 is best. */
+  cobertura: number;
+  /** Ended hours that are interpolated; 0 is best, as for all that follow. */
+  interpolada: number;
+  /** Source rows in observations that an imputation rule touched. */
+  imputadas: number | null;
+  /** Ended hours that hold a corrupt cycle which stayed. */
+  sospechosas: number;
+  /** Differences from the source's own national series over that series, in the hours that it has; at most 1. */
+  diferencia: number | null;
+  /** Age of the denominator over ten years; at most 1. */
+  antiguedad: number;
+  /** Customer-hours from values that stood still for 168 hours or more. */
+  estancado: number | null;
+}
+
+/** One official figure. */
+export interface OfficialRow {
+  /** Year. */
+  anho: number;
+  /** Region, or `CHILE`. */
+  nombre_region: string;
+  /** Official SAIDI, hours for each customer. */
+  saidi_oficial: number;
+  /** The months of the year that it holds; null for all. */
+  parcial: string | null;
+  /** Whether two sources agree on it. */
+  verificado: boolean;
+  /** Where it was read. */
+  fuente: string;
+  /** The estimate of the same months, hours for each customer; null where too little was seen of them. */
+  saidi: number | null;
+  /** Lower bound of its 95% interval. */
+  saidi_inf: number | null;
+  /** Upper bound of its 95% interval. */
+  saidi_sup: number | null;
+  /** saidi over saidi_oficial. */
+  razon: number | null;
+  /** Share of the hours of these months that are loaded; null where none is expected. */
+  cobertura: number | null;
+}
+
 /** Events that begin in a month without a loaded hour: they stand in no month of `time_series`. */
 export interface Outside {
   eventos: number;
@@ -144,9 +192,9 @@ export interface QualityRow {
   percentage: number;
 }
 
-/** One region, or the country as `CHILE`, in one month. */
+/** One region, or the country as `CHILE`, in one month with a loaded hour. */
 export interface ReliabilityRow {
-  /** Month in which the interruptions begin, Chile wall clock. */
+  /** Month, Chile wall clock. */
   mes: string;
   /** Region or `CHILE`, which also counts places that did not resolve. */
   nombre_region: string;
@@ -154,32 +202,62 @@ export interface ReliabilityRow {
   clientes: number;
   /** Months between this month and the denominator's. */
   meses_denominador: number;
-  /** Interruptions per customer: sum of clientes_afectados over clientes. */
-  saifi: number;
-  /** Hours per customer: sum of cliente_horas over clientes. */
-  saidi: number;
-  /** Hours per interruption: saidi over saifi; null where nobody was affected. */
+  /** `medido`: every ended hour is loaded. `estimado`: half of them or more are loaded or lie between two loaded ones at most 12 hours apart, and at most 120 in a row are neither. `insuficiente`: less. */
+  metodo: "medido" | "estimado" | "insuficiente";
+  /** Hours without supply per customer, estimated for all ended hours; null where metodo is insuficiente. */
+  saidi: number | null;
+  /** Lower bound of its 95% interval; equal to saidi where metodo is medido. */
+  saidi_inf: number | null;
+  /** Upper bound of its 95% interval. */
+  saidi_sup: number | null;
+  /** Hours without supply per customer in loaded hours alone. */
+  saidi_observado: number | null;
+  /** Customers newly out, as snapshots show them, per customer; a lower bound where cubierto is false. */
+  saifi: number | null;
+  /** High-water marks of the events that begin in the month, per customer. */
+  saifi_eventos: number;
+  /** Hours per interruption: saidi over saifi; null where saifi is a lower bound or 0. */
   caidi: number | null;
-  /** The same without major event days; null where no threshold can be computed. */
-  saifi_sin_med: number | null;
-  /** The same without major event days. */
+  /** saidi without major event days; null where no threshold can be computed (see nota). */
   saidi_sin_med: number | null;
-  /** The same without major event days. */
+  /** saifi without major event days; null where it is a lower bound. */
+  saifi_sin_med: number | null;
+  /** caidi without major event days. */
   caidi_sin_med: number | null;
   /** Major event days in the month. */
   dias_med: number | null;
-  /** Daily SAIDI above which a day is one, hours per customer. */
+  /** Estimated daily SAIDI above which a day is one, hours per customer. */
   umbral_med: number | null;
-  /** Days that the threshold rests on. */
+  /** Days that the threshold rests on: only those of years that were seen alike. */
   dias_base: number;
-  /** Highest share of customers out in one captured hour; null without captured hours. Above 1 where the denominator is older than the customers. */
+  /** Highest share of customers out in one loaded hour. Above 1 where the denominator is older than the customers. */
   punta: number | null;
-  /** Share of the month's ended hours that are in Silver; null while none has ended. */
-  cobertura: number | null;
-  /** Whether that share reaches 95%. */
+  /** Share of the month's ended hours that are loaded and not suspect. */
+  cobertura: number;
+  /** Share of the month's ended hours that are interpolated. */
+  interpolada: number;
+  /** Whether cobertura reaches 95%. */
   cubierto: boolean;
+  /** Share of the observed customer-hours from values that stood still for 168 hours or more. */
+  estancado: number | null;
+  /** Why something is null or a bound. */
+  nota: string | null;
   /** Where the figures come from. */
   etiqueta: string;
+}
+
+/** Aggregated events of one year under one threshold, before any cap. */
+export interface SensitivityRow {
+  /** Customers from which an hour of a comuna belongs to an event. */
+  umbral: number;
+  /** Year of the events' first hours, Chile wall clock. */
+  anho: number;
+  /** Number of events. */
+  eventos: number;
+  /** Sum of their high-water marks. */
+  clientes: number;
+  /** Sum of their customer-hours over loaded hours. */
+  cliente_horas: number;
 }
 
 /** Loaded hours of the whole history by form: sums over both forms count what was seen in different ways. */
@@ -248,6 +326,9 @@ export interface DashboardStats {
   eda_quality_stats: QualityRow[];
   eda_projects_dist: ProjectDistributionRow[];
   reliability: ReliabilityRow[];
+  quality: MonthQualityRow[];
+  sensitivity: SensitivityRow[];
+  official_comparison: OfficialRow[];
   coverage: CoverageRow[];
   meta: MetaRow[];
 }

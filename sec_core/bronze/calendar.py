@@ -33,15 +33,7 @@ PLAIN_MARKS: Final[Mapping[HourState, str]] = {
 
 
 def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tuple[date, list[HourState | None]]]:
-    """Arrange the states of a month's hours by day and wall-clock hour.
-
-    Args:
-        month: The month.
-        states: State of each hour that the source can have, by UTC instant.
-
-    Returns:
-        Each day with 24 states; None for the hour that the September change skips.
-    """
+    """Each day of a month with the states of its 24 wall-clock hours; None for the hour that September skips."""
     lines: list[tuple[date, list[HourState | None]]] = []
     for day in month.days():
         line: list[HourState | None] = [None] * 24

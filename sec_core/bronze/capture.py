@@ -38,18 +38,10 @@ It bounds the memory when the disk or the database is slow, and what a kill make
 
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
-    """What asking for some hours came to; reports of parts add up with `+`.
+    """Counts of hours after asking for some; reports of parts add up with `+`.
 
-    Attributes:
-        asked: Hours that were asked for.
-        captured: Hours whose answer has a known shape and was kept, as their first or as a new revision.
-        unchanged: Hours whose answer was held already.
-        empty: Hours for which the source says that it has no data.
-        failed: Hours without a usable answer after all attempts.
-        quarantined: Hours whose answer fits no known shape.
-        revisions: Captured hours that had another value before.
-        suspect: Hours that look like a corrupt cycle, asked for twice.
-        requests: Requests that left, repetitions included.
+    `captured` hours were kept (first or new `revisions`), `unchanged` ones were held already; `suspect` ones look like
+    a corrupt cycle. `requests` counts repetitions too.
     """
 
     asked: int = 0
@@ -93,20 +85,10 @@ async def capture_hours(
     clock: Clock,
     on_hour: Callable[[datetime, HourState], None] | None = None,
 ) -> CaptureReport:
-    """Ask for hours and keep what comes.
+    """Ask for hours, in this order, and keep what comes.
 
     An hour without a usable answer after all attempts is `failed`, and the others go on. An answer that fits no known
     shape and was not seen before ends the work fast. Answers that look like a corrupt cycle are asked for once more.
-
-    Args:
-        hours: Hours to ask for, UTC instants, in the order of asking.
-        client: The API, behind the shared limits.
-        ledger: The ledger with its store.
-        clock: Tells the time.
-        on_hour: Told each hour and its state once it is written down.
-
-    Returns:
-        What it came to.
 
     Raises:
         CircuitOpen: The source is left alone; hours answered before are kept.

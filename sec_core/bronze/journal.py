@@ -67,12 +67,10 @@ _DECODER: Final = msgspec.json.Decoder(_Line)
 
 @dataclass(frozen=True, slots=True)
 class MonthJournal:
-    """What a month's journal says.
+    """What a month's journal says, in the order of writing.
 
-    Attributes:
-        outcomes: In the order in which they were written.
-        bad_lines: Numbers of lines that were passed over.
-        moved: Lines whose instant came from another time zone database, and now follows from the wall clock.
+    `bad_lines` are the numbers of lines passed over; `moved` counts lines whose instant another time zone database
+    gave.
     """
 
     outcomes: list[Outcome]
@@ -89,11 +87,7 @@ class MonthJournal:
 
 
 class Journal:
-    """Journal files of all months.
-
-    Args:
-        blobs: Where they are kept.
-    """
+    """Journal files of all months."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -175,10 +169,7 @@ def decode(line: bytes) -> Outcome | None:
 class _Read:
     """A line as it was written.
 
-    Attributes:
-        outcome: With the instant that the writer's time zone database gave the hour.
-        hour: The instant of the wall hour that the line gives; None if it gives none that exists.
-        has_wall: Whether it gives one.
+    `hour` is the instant of the wall hour that the line gives, by today's time zone database; None if there is none.
     """
 
     outcome: Outcome

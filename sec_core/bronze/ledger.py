@@ -63,21 +63,10 @@ _SUMMARY = """
 
 @dataclass(frozen=True, slots=True)
 class MonthSummary:
-    """How far a month is captured, in hours.
+    """How far a month is captured, in hours; `expected` ones have closed, `pending` ones were never asked for.
 
-    Attributes:
-        month: The month.
-        expected: Hours that have closed.
-        captured: Hours with a value.
-        empty: Hours for which the source says that it has no data.
-        failed: Hours that were asked for and never answered.
-        quarantined: Hours whose answers fit no known shape.
-        pending: Hours never asked for.
-        damaged: Hours whose value was lost to a damaged body, to be asked for again.
-        suspect: Captured hours that look like a corrupt cycle.
-        differing: Captured hours whose sum differs from the national series.
-        revisions: Bodies kept.
-        last_asked: When an hour of it was asked for last.
+    `damaged` hours lost their value to a damaged body, `suspect` ones look like a corrupt cycle, `differing` ones
+    differ from the national series; `revisions` counts kept bodies.
     """
 
     month: Month
@@ -100,13 +89,9 @@ class MonthSummary:
 
 
 class Ledger:
-    """States, values and revisions of hours.
+    """States, values and revisions of hours, safe to use from several threads and processes.
 
-    Safe to use from several threads and processes. Reading needs the database alone; writing needs the store too.
-
-    Args:
-        database: Where the tables are.
-        store: Where bodies and journal are; None for a reader.
+    Reading needs the database alone; writing needs the store too.
     """
 
     def __init__(self, database: Database, store: BronzeStore | None = None) -> None:
@@ -170,12 +155,7 @@ class Ledger:
             return table.read_quarantine(cursor, first, last)
 
     def month_summary(self, months: Sequence[Month], now: datetime) -> list[MonthSummary]:
-        """How far months are captured, in the order given.
-
-        Args:
-            months: The months.
-            now: The present instant; hours that it has not seen close are not expected.
-        """
+        """How far months are captured, in the order given; hours that have not closed by `now` are not expected."""
         with table.transaction(self._database) as cursor:
             return [_summary(cursor, month, now) for month in months]
 
@@ -195,12 +175,7 @@ class Ledger:
     # --- writing ---
 
     def record(self, findings: Sequence[recording.Finding]) -> list[recording.Recorded]:
-        """Write down what asking came to: body, journal, ledger.
-
-        Raises:
-            StorageError: The disk refused something.
-            DatabaseUnavailable: The ledger can't be written; what was kept is adopted by the next run.
-        """
+        """Write down what asking came to: body, journal, ledger; raises as `record.record` does."""
         store, journal = self._files()
         try:
             return recording.record(self._database, store, journal, findings)
@@ -210,11 +185,7 @@ class Ledger:
             raise
 
     def repair(self, month: Month) -> int:
-        """Bring a month up to its files, once for each month and ledger object; cheap when nothing was left behind.
-
-        Returns:
-            Number of hours that were behind.
-        """
+        """Bring a month up to its files, once for each ledger object; how many of its hours were behind."""
         if month in self._repaired:
             return 0
         check_zones(self._database, month.start, month.end)
@@ -224,11 +195,7 @@ class Ledger:
         return changed
 
     def compact(self, month: Month) -> None:
-        """Bring a month's journal into one blob, where the store keeps it in several.
-
-        Raises:
-            StorageError: The store refused something; nothing is lost.
-        """
+        """Bring a month's journal into one blob, where the store keeps it in several."""
         _, journal = self._files()
         journal.compact(month, most=1)
 
@@ -238,15 +205,7 @@ class Ledger:
         return repairing.rebuild(self._database, store, journal)
 
     def record_national(self, totals: Mapping[datetime, int], at: datetime) -> dict[datetime, int]:
-        """Note national totals for hours that the ledger knows.
-
-        Args:
-            totals: Customers affected in the whole country, by hour.
-            at: When they were received.
-
-        Returns:
-            Captured hours whose rows sum to something else, with the difference (national less captured).
-        """
+        """Note the country's customers by hour, received `at`; gives national less captured where they differ."""
         _, journal = self._files()
         differing: dict[datetime, int] = {}
         for month in sorted({Month.of(hour) for hour in totals}):
@@ -265,11 +224,7 @@ class Ledger:
         return dict(sorted(differing.items()))
 
     def set_aside(self, damaged: Mapping[Capture, str]) -> None:
-        """Put bodies that are not what was kept into quarantine, each with its reason; their hours are asked for again.
-
-        Raises:
-            ConfigError: The ledger was opened for reading only.
-        """
+        """Put bodies that are not what was kept into quarantine, with the reason; their hours are asked for again."""
         _, journal = self._files()
         for month in sorted({Month.of(capture.hour) for capture in damaged}):
             hours = sorted({capture.hour for capture in damaged if Month.of(capture.hour) == month})
@@ -302,15 +257,7 @@ class Ledger:
             return [row["hora"].astimezone(UTC) for row in cursor]
 
     def relearn(self, first: datetime, last: datetime) -> int:
-        """Take bodies out of quarantine whose shape the code knows by now, or that were restored; asks nothing.
-
-        Args:
-            first: First hour.
-            last: End of the range, not included.
-
-        Returns:
-            Number of bodies that were taken in.
-        """
+        """Take bodies out of quarantine whose shape the code knows by now, or that were restored; how many."""
         store, journal = self._files()
         count = 0
         for revision in self.quarantine(first, last):

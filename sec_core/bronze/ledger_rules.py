@@ -61,16 +61,8 @@ class Result(StrEnum):
 class Capture:
     """A body kept in Bronze, as the ledger describes it: a revision of its hour.
 
-    Attributes:
-        hour: The hour asked for, UTC instant of its beginning.
-        captured_at: When the answer was received, UTC; with the origin it identifies the revision within its hour.
-        origin: Where it came from.
-        key: Its name in the Bronze store.
-        sha256: Hex digest of the bytes as received.
-        size: Number of bytes as received.
-        rows: Number of rows (0 for `[]` and for quarantined bodies).
-        customers: Sum of the valid customer counts.
-        shape: Its shape; None for `[]` and for quarantined bodies.
+    `hour` and `captured_at` (of receipt) are UTC; `key` is its name in the store, `sha256` and `size` (bytes) are those
+    of the body as received. `shape` is None, and the counts 0, for `[]` and for quarantined bodies.
     """
 
     hour: datetime
@@ -88,17 +80,9 @@ class Capture:
 class Outcome:
     """One line of the journal.
 
-    Attributes:
-        hour: The hour asked for, UTC instant of its beginning.
-        at: When the outcome was known, UTC.
-        result: What it came to.
-        capture: The body that was kept; None when nothing new was kept (a failure, or an answer held already).
-        asked: Whether the source was asked (an import of older captures is no asking).
-        code: Stable name of the error, for failures.
-        error: One line about the failure, or why the body is in quarantine.
-        suspect: Whether the answer still looks like a corrupt cycle after it was asked for again.
-        national_total: Customers of the whole country by the `Get` series (`Result.NATIONAL` only).
-        relearned: A body that is kept already is seen otherwise, its shape learned or its damage found: no revision.
+    `at` is when it was known, UTC. `capture` is None when nothing new was kept; `asked` is false for imports; `suspect`
+    means that it looks like a corrupt cycle after a second look. `relearned`: a body kept before is seen otherwise, its
+    shape learned or its damage found, and is no new revision.
     """
 
     hour: datetime
@@ -115,23 +99,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """What the ledger knows of an hour: a row of `capturas`.
+    """What the ledger knows of an hour: a row of `capturas`. Instants are UTC.
 
-    Attributes:
-        hour: The hour, UTC instant of its beginning.
-        state: `captured` once any capture has a known shape; else what the newest answer was; `failed` when there was
-            never one.
-        value: The capture that counts: the newest detailed one, else the newest aggregated one.
-        revisions: Number of bodies kept, `[]` and quarantined ones included.
-        asked: How often the source was asked.
-        first_asked: When it was asked first; None for an hour known from an import or the national series alone.
-        last_asked: When it was asked last.
-        empty_since: First of the `[]` answers that nothing else has interrupted; None for a captured hour.
-        failures: Failures in a row since the last answer.
-        code: Name of the last error, None after a usable answer.
-        error: The last error, None after a usable answer.
-        suspect: Whether the newest answer looks like a corrupt cycle.
-        national_total: Customers of the whole country by the `Get` series, where it covered the hour.
+    `value` is the capture that counts; the state is `captured` once there is one, else what the newest answer was, else
+    `failed`. `revisions` counts kept bodies of any shape, `failures` those in a row since the last answer;
+    `empty_since` is the first of the `[]` answers that nothing else has interrupted; `code` and `error` are of the last
+    error.
     """
 
     hour: datetime
@@ -159,10 +132,7 @@ class LedgerRow:
 def fold(row: LedgerRow, outcome: Outcome, kept: Iterable[Capture] = ()) -> LedgerRow:
     """Add an outcome to an hour's row (`LedgerRow(hour)` for an hour never heard of).
 
-    Args:
-        row: What was known before.
-        outcome: What happened next.
-        kept: The hour's bodies after it; only needed where a body turned out to be damaged.
+    `kept`, the hour's bodies after it, is only needed where one turned out to be damaged.
     """
     if outcome.code == DAMAGED and outcome.capture is not None:
         return _fold_damage(row, outcome, outcome.capture.key, kept)
@@ -258,16 +228,8 @@ def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
 def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timedelta = SUSPECT_REACH) -> bool:
     """Whether an hour's answer looks like a corrupt cycle of the source.
 
-    It does when it has under a tenth of the rows of the nearest captured hours on either side, and these had 20 or more
-    (about 300 comunas fell to 2 for one cycle on 2026-07-17).
-
-    Args:
-        hour: The hour in question.
-        rows_of: Row counts of captured hours, instants of their beginnings.
-        reach: How far away a neighbour may lie.
-
-    Returns:
-        True when every neighbour within reach (one at least) says so.
+    It does when it has under a tenth of the rows of the nearest captured hours on either side within `reach` (one at
+    least), and these had 20 or more (about 300 comunas fell to 2 for one cycle on 2026-07-17).
     """
     if hour not in rows_of:
         return False

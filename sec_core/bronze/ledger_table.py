@@ -38,13 +38,7 @@ _UPSERT_ROW = (
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A kept body with what it was taken for (a row of `revisiones`).
-
-    Attributes:
-        capture: The body.
-        result: `captured`, `empty` or `quarantined`.
-        reason: Why it is in quarantine.
-    """
+    """A kept body with what it was taken for, and why it is in quarantine (a row of `revisiones`)."""
 
     capture: Capture
     result: Result
@@ -58,12 +52,7 @@ class Revision:
 
 @contextmanager
 def transaction(database: Database) -> Iterator[Cursor]:
-    """A transaction on the ledger: committed on a clean exit, rolled back on any error.
-
-    Raises:
-        DatabaseUnavailable: The server can't be reached or went away.
-        DatabaseError: It refused a statement.
-    """
+    """A transaction on the ledger; raises DatabaseUnavailable for a lost server, DatabaseError for a refusal."""
     try:
         with database.engine.begin() as connection:
             driver = connection.connection.driver_connection

@@ -49,19 +49,9 @@ _WALL_FORMATS: Final = ("%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S", "%d-%m-%Y %H:%M",
 class ImportReport:
     """What an import came to, in points of the file.
 
-    Attributes:
-        points: Points read.
-        imported: Points that were taken in.
-        held: Points that were held already.
-        empty: Points without rows (`[]`): no data, nothing to keep.
-        unsuccessful: Points that the earlier scraper had marked as failed, or without a list of rows.
-        without_hour: Points whose hour can't be told.
-        without_time: Points taken in whose time of scraping can't be told; the end of their hour stands for it.
-        quarantined: Points whose rows fit no known shape, kept in quarantine.
-        rows: Rows taken in.
-        examples: The first points whose hour can't be told, in short.
-        both_shapes: Hours now held in both shapes.
-        differing: Of these, hours whose totals differ: (customers detailed, customers aggregated).
+    `unsuccessful` ones were marked so or have no list of rows, those `without_hour` can't be placed (`examples` shows
+    some), those `without_time` are taken in as of the end of their hour. `differing` has the customers (detailed,
+    aggregated) of hours now held in both shapes with different totals.
     """
 
     points: int = 0
@@ -81,16 +71,10 @@ class ImportReport:
 def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int], None] | None = None) -> ImportReport:
     """Take a file of the older dataset in; what was taken in before is passed over, so it can be resumed.
 
-    Args:
-        path: The file.
-        ledger: The ledger with its store.
-        on_points: Told the points read so far and the bytes read so far.
-
-    Returns:
-        What it came to.
+    `on_points` gets the points and the bytes read so far.
 
     Raises:
-        InputError: The file is missing, holds no points, or ends in the middle; what came before that is kept.
+        InputError: The file is missing, no points are in it, or it is not whole JSON; what came before that is kept.
         StorageError: Bronze can't be written.
         DatabaseUnavailable: The ledger can't be written.
     """

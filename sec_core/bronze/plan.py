@@ -46,16 +46,7 @@ class Reason(IntEnum):
 
 
 def reason_to_ask(row: LedgerRow | None, now: datetime, hour: datetime) -> Reason | None:  # noqa: PLR0911
-    """Why an existing, closed hour is to be asked for now.
-
-    Args:
-        row: What the ledger knows of it; None if nothing.
-        now: The present instant.
-        hour: The hour.
-
-    Returns:
-        The reason; None if the hour is settled.
-    """
+    """Why an existing, closed hour is to be asked for now; None if it is settled. No row: nothing is known of it."""
     if row is not None and row.code == DAMAGED:
         return Reason.QUARANTINED
     if row is None or row.asked == 0:
@@ -90,7 +81,7 @@ def hours_to_ask(
     rows_before: Mapping[datetime, LedgerRow] | None = None,
     not_within: timedelta = timedelta(0),
 ) -> list[datetime]:
-    """Which of some hours are to be asked for now.
+    """Which of some hours are to be asked for now: those never asked for first, those in quarantine last.
 
     Args:
         hours: Candidates, for example all hours of a month.
@@ -101,9 +92,6 @@ def hours_to_ask(
         rows_before: The rows at the start of this run: an hour that failed in `MOST_ROUNDS` rounds since then is left
             for the next run, so that this one ends.
         not_within: Least time between two answers of an hour that has one.
-
-    Returns:
-        The hours, those never asked for first, those in quarantine last; within a reason in time order.
     """
     under_way = open_hour(now)
     chosen: list[tuple[Reason, datetime]] = []
@@ -140,12 +128,7 @@ LOOK_AGAIN: Final = timedelta(hours=1)
 
 
 def candidates(now: datetime, closed: int) -> list[datetime]:
-    """The open hour and the hours before it, newest first.
-
-    Args:
-        now: What time it is at the source.
-        closed: How many closed hours.
-    """
+    """The open hour and `closed` hours before it, newest first; `now` is the time at the source."""
     under_way = open_hour(now)
     hours = (under_way - HOUR * back for back in range(closed + 2))
     return [hour for hour in hours if is_source_hour(hour)][: closed + 1]
@@ -154,16 +137,9 @@ def candidates(now: datetime, closed: int) -> list[datetime]:
 def hours_to_watch(
     hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime, *, look_again: timedelta = LOOK_AGAIN
 ) -> list[datetime]:
-    """Which of the candidates are to be asked for now.
+    """Which of the candidates are to be asked for now: the open one first, then from the newest back.
 
-    Args:
-        hours: Candidates, see `candidates`.
-        rows: The ledger's rows of them; an hour without a row was never asked for.
-        now: What time it is at the source.
-        look_again: How long an hour that was answered after its close is left alone.
-
-    Returns:
-        The hours in the order of asking: the open one first, then from the newest back.
+    An hour that was answered after its close is left alone for `look_again`.
     """
     under_way = open_hour(now)
     return [hour for hour in hours if hour == under_way or _due(hour, rows.get(hour), now, look_again)]

@@ -31,15 +31,7 @@ _TICK = timedelta(microseconds=1)
 class Finding:
     """What came of asking for an hour (or of importing it), before it is written down.
 
-    Attributes:
-        hour: The hour, UTC instant of its beginning.
-        at: When the answer was received or the failure was certain, UTC.
-        body: The bytes as received; None for a failure.
-        classified: What the body is; None for a failure.
-        origin: Where the body came from.
-        code: Name of the failure.
-        error: The failure in one line.
-        suspect: Whether the answer still looks like a corrupt cycle after it was asked for again.
+    `at` is when the answer was received or the failure was certain, UTC. A failure has no body, but `code` and `error`.
     """
 
     hour: datetime
@@ -54,13 +46,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a finding.
-
-    Attributes:
-        outcome: The journal line.
-        before: The hour's ledger row before it.
-        after: The hour's ledger row now.
-    """
+    """What became of a finding: the journal line, and the hour's ledger row before and after it."""
 
     outcome: Outcome
     before: LedgerRow
@@ -73,19 +59,10 @@ class Recorded:
 
 
 def record(database: Database, store: BronzeStore, journal: Journal, findings: Sequence[Finding]) -> list[Recorded]:
-    """Write findings down; see the module's text for the order of steps.
+    """Write findings down, in the order in which they happened; see the module's text for the order of steps.
 
-    A body is kept unless it equals the newest revision of its hour and origin. An imported body that is
-    held already leaves no trace.
-
-    Args:
-        database: Where the ledger is.
-        store: Where bodies go.
-        journal: The journal beside them.
-        findings: In the order in which they happened.
-
-    Returns:
-        What became of each, month by month.
+    A body is kept unless it equals the newest revision of its hour and origin. An imported body that is held already
+    leaves no trace.
 
     Raises:
         StorageError: The disk refused something; what precedes it is kept.

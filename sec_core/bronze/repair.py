@@ -27,12 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What a rebuild found in the files.
+    """What a rebuild found: hours of each month, and journal lines whose instants were mended (`moved`).
 
-    Attributes:
-        hours: Number of hours of each month.
-        moved: Journal lines whose instant was mended: another time zone database had written it.
-        passed_over: What could not be read and was left where it is: journal lines, damaged bodies, stray files.
+    `passed_over` names what can't be read and stays where it is: journal lines, damaged bodies, stray files.
     """
 
     hours: dict[Month, int]
@@ -54,15 +51,7 @@ class _Files:
 
 
 def repair(database: Database, store: BronzeStore, journal: Journal, month: Month) -> int:
-    """Bring a month's ledger up to its files: adopt bodies without a journal line, fold in lines that the tables lack.
-
-    Returns:
-        Number of hours whose rows were changed or added.
-
-    Raises:
-        StorageError: A file can't be read or written.
-        DatabaseUnavailable: The ledger can't be reached.
-    """
+    """Adopt bodies that no journal line names, and fold in lines that the tables lack; how many hours changed."""
     with table.transaction(database) as cursor:
         table.lock_month(cursor, month)
         journal.compact(month)
@@ -87,7 +76,6 @@ def rebuild(database: Database, store: BronzeStore, journal: Journal) -> Rebuild
 
     Raises:
         StorageError: There are no files at all (a wrong SEC_DATA_DIR, most likely), or one can't be read.
-        DatabaseUnavailable: The ledger can't be reached.
     """
     months = sorted({*journal.months(), *store.months()})
     if not months:

@@ -24,16 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """What sealing a month came to.
-
-    Attributes:
-        month: The month.
-        key: Name of the sealed file.
-        bodies: Bodies in it.
-        raw_bytes: Their size as received.
-        loose_bytes: Size of the loose files that were let go.
-        sealed_bytes: Size of the sealed file.
-    """
+    """What sealing a month came to: bytes of its bodies as received, of their loose files, of the sealed file."""
 
     month: Month
     key: str
@@ -53,21 +44,12 @@ def may_seal(month: Month, ledger: Ledger, now: datetime) -> str | None:
 
 
 def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetime) -> SealReport | None:
-    """Pack a month; a kill at any instant leaves each body loose, sealed, or both.
+    """Pack a month; a kill at any instant leaves each body loose, sealed, or both. None if there was nothing to do.
 
-    A month sealed before that has got new bodies (an import) is packed anew, with all of them.
-
-    Args:
-        month: The month; it must be closed and settled.
-        store: The bodies.
-        ledger: Tells whether the month is settled, and each body's hash.
-        now: The present instant.
-
-    Returns:
-        What it came to; None if there was nothing to do.
+    A month sealed before that has got new bodies is packed anew, with all of them.
 
     Raises:
-        IncompleteError: The month is not closed, or has hours to be asked for.
+        IncompleteError: The month is not closed, has hours to be asked for, or damaged bodies.
         StorageError: What was read back is not what was packed; nothing was deleted.
     """
     ledger.repair(month)

@@ -37,15 +37,9 @@ def parse_seal_key(key: str) -> tuple[Month, int] | None:
 
 
 def pack(bodies: Iterable[tuple[str, str, bytes]]) -> bytes:
-    """Make a sealed file.
+    """Make a sealed file, in Parquet, of key, hex SHA-256 and bytes of each body.
 
     Bodies of neighbouring hours are compressed together, which the loose files can't be.
-
-    Args:
-        bodies: Key, hex SHA-256 and bytes of each body, in order.
-
-    Returns:
-        The Parquet file.
     """
     import pyarrow as pa  # noqa: PLC0415  (heavy, and only old months need it)
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -91,10 +85,6 @@ class BodyDamaged(StorageError):
 
 class SealedMonth:
     """Reads the bodies of a sealed file; only one group of bodies is unpacked at a time.
-
-    Args:
-        data: The Parquet file.
-        name: Its name, for messages.
 
     Raises:
         BodyDamaged: It is damaged.
@@ -143,11 +133,7 @@ class SealedMonth:
 
 
 class SealedMonths:
-    """The sealed files of a store, the last few of them open.
-
-    Args:
-        blobs: Where they are.
-    """
+    """The sealed files of a store, the last few of them open."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs

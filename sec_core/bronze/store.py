@@ -47,13 +47,7 @@ _ANSWER = re.compile(r"respuestas/\w+/[0-9/]+/(?P<at>[0-9]{8}T[0-9]{12}Z)(?:\.(?
 
 @dataclass(frozen=True, slots=True, order=True)
 class AnswerName:
-    """What the name of an answer of another endpoint says.
-
-    Attributes:
-        received_at: When it was received, UTC.
-        subject: What was asked about, such as a region's code.
-        key: Its name in the store.
-    """
+    """What the name of an answer of another endpoint says; `subject` is what was asked about, as a region's code."""
 
     received_at: datetime
     subject: str
@@ -71,13 +65,7 @@ class AnswerName:
 
 @dataclass(frozen=True, slots=True, order=True)
 class BodyName:
-    """What the name of a body says.
-
-    Attributes:
-        hour: The hour asked for, UTC instant of its beginning.
-        captured_at: When the answer was received, UTC, to the microsecond.
-        origin: Where it came from.
-    """
+    """What the name of a body says: its hour and the time of its receipt (to the microsecond), UTC, and its origin."""
 
     hour: datetime
     captured_at: datetime
@@ -127,21 +115,14 @@ def digest(body: bytes) -> str:
 
 
 class BronzeStore:
-    """Bodies in a place for blobs.
-
-    Args:
-        root: Where they are.
-    """
+    """Bodies in a place for blobs."""
 
     def __init__(self, root: Place | Blobs) -> None:
         self.blobs: Blobs = open_blobs(root) if isinstance(root, Path | StoreUrl) else root
         self.sealed = SealedMonths(self.blobs)
 
     def put(self, name: BodyName, body: bytes) -> str:
-        """Keep a body; it survives a power cut after the next `flush` or `append` of the blobs.
-
-        Returns:
-            Its name in the store.
+        """Keep a body; it survives a power cut after the next `flush` or `append` of the blobs. Gives its name.
 
         Raises:
             StorageError: Another body is held under this name, or the place refused it.
@@ -157,17 +138,7 @@ class BronzeStore:
             pass
 
     def put_answer(self, endpoint: str, received_at: datetime, body: bytes, *, subject: str = "") -> str:
-        """Keep the raw answer of another endpoint (`Get`, `GetClientesRegional`, ...).
-
-        Args:
-            endpoint: Name of the endpoint, which names the folder.
-            received_at: When it was received.
-            body: The bytes as received.
-            subject: What was asked about, for example a region's code; part of the name.
-
-        Returns:
-            Its name in the store.
-        """
+        """Keep the raw answer of another endpoint (`Get`, `GetClientesRegional`, ...); gives its name in the store."""
         at = received_at.astimezone(UTC)
         key = f"respuestas/{endpoint}/{at:%Y/%m}/{at:{_INSTANT}}{'.' + subject if subject else ''}.json.zst"
         self.blobs.put_new(key, compress(body))
@@ -180,11 +151,7 @@ class BronzeStore:
         return sorted(each for each in found if each is not None)
 
     def read(self, key: str) -> bytes:
-        """The bytes of a body as they were received, from its loose file or from its sealed month.
-
-        Raises:
-            StorageError: It is missing or damaged.
-        """
+        """The bytes of a body, loose or sealed; raises BodyDamaged, BlobMissing or StorageError."""
         packed = self.sealed.holding(key)
         if packed is not None:
             # A body never changes: what an open sealed file has is not looked for elsewhere.
@@ -200,13 +167,7 @@ class BronzeStore:
             return self.sealed.open(holding).read(key)
 
     def read_kept(self, capture: Capture) -> bytes:
-        """The bytes of a body, compared with what the ledger says of it.
-
-        Raises:
-            BodyDamaged: They are not those that were kept.
-            BlobMissing: The file is gone.
-            StorageError: It can't be read.
-        """
+        """The bytes of a body, compared with its SHA-256 in the ledger; raises as `read` does."""
         body = self.read(capture.key)
         if digest(body) != capture.sha256:
             raise BodyDamaged(f"{capture.key} holds other bytes than were kept (its SHA-256 differs).")
@@ -272,11 +233,7 @@ def compress(body: bytes) -> bytes:
 
 
 def decompress(data: bytes, key: str) -> bytes:
-    """Undo `compress`.
-
-    Raises:
-        StorageError: The data is damaged.
-    """
+    """Undo `compress`; raises BodyDamaged."""
     if not hasattr(_here, "decompressor"):
         _here.decompressor = zstandard.ZstdDecompressor()
     try:

@@ -6,12 +6,11 @@ import os
 import re
 import ssl
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 import psycopg
-from psycopg import conninfo
+from psycopg import conninfo, pq
 
 from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError, DatabaseUnavailable
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 _SCHEME: Final = re.compile(r"postgres(ql)?(\+[a-z0-9]+)?://", re.IGNORECASE)
 _UNKNOWN_OPTION: Final = re.compile(r'invalid (?:URI query parameter|connection option)[^"]*"(\w+)"')
-_HOST_FROM_ELSEWHERE: Final = ("PGHOST", "PGHOSTADDR", "PGSERVICE")
-_SOCKET_FOLDERS: Final = ("/var/run/postgresql", "/run/postgresql", "/tmp")  # noqa: S108 - where PostgreSQL puts them
 _USUAL: Final = {
     "connect_timeout": "10",
     "application_name": "sec",
@@ -30,6 +27,7 @@ _USUAL: Final = {
     # Where a database was made with the encoding SQL_ASCII, texts would come as bytes.
     "client_encoding": "UTF8",
 }
+_ADDED: Final = ("host", "hostaddr", "port", "user", "password", "dbname", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 _ASYNCPG_VARIABLES: Final = {
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
@@ -38,9 +36,7 @@ _ASYNCPG_VARIABLES: Final = {
     "sslnegotiation": "PGSSLNEGOTIATION",
 }
 """What asyncpg takes from the environment alone where SQLAlchemy calls it."""
-_ASYNCPG_OPTIONS: Final = {name: name for name in ("passfile", "service", "target_session_attrs", "krbsrvname")} | {
-    "sslmode": "ssl"
-}
+_ASYNCPG_OPTIONS: Final = {name: name for name in ("target_session_attrs", "krbsrvname")} | {"sslmode": "ssl"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -86,11 +82,6 @@ class Address:
         ports = given.get("port", "").split(",")
         if "@" in given.get("host", "") + given.get("dbname", "") or not all(re.fullmatch(r"\d*", p) for p in ports):
             raise ConfigError(f"{setting} is malformed.", next_step=escape)
-        if not given.keys() & {"host", "hostaddr", "service"} and not any(map(os.environ.get, _HOST_FROM_ELSEWHERE)):
-            # Each driver was built with a default of its own.
-            port = given.get("port") or os.environ.get("PGPORT") or "5432"
-            found_here = (each for each in _SOCKET_FOLDERS if Path(each, f".s.PGSQL.{port}").exists())
-            given["host"] = next(found_here, "localhost")
         return cls(given)
 
     def at(self, name: str) -> Address:
@@ -133,10 +124,26 @@ class Address:
         """Parameters of a session of ours: what was given, and bounds on waiting."""
         return {**_USUAL, **self.parameters}
 
+    def resolved(self) -> Address:
+        """The address with what libpq adds to it: `PG*` variables, service file, password file, and its defaults.
+
+        Other drivers read these in ways of their own, or have other defaults. Nothing is sent.
+        """
+        pending = pq.PGconn.connect_start(conninfo.make_conninfo("", **self.parameters).encode())
+        try:
+            found = {each.keyword.decode(): each.val.decode() for each in pending.info if each.val}
+            if not found.keys() & {"host", "hostaddr"} and pending.host:
+                found["host"] = pending.host.decode()
+            if pending.password:
+                found["password"] = pending.password.decode()
+        finally:
+            pending.finish()
+        return Address({name: found[name] for name in _ADDED if name in found} | dict(self.parameters))
+
     @property
     def conninfo(self) -> str:
-        """`session` in libpq's `key=value` form, with the password, for ADBC."""
-        return conninfo.make_conninfo("", **self.session)
+        """A session of ours in libpq's `key=value` form, with the password, for ADBC."""
+        return conninfo.make_conninfo("", **self.resolved().session)
 
     def connect(self, *, autocommit: bool = False) -> psycopg.Connection[tuple[object, ...]]:
         """Open a session that speaks UTC.
@@ -169,7 +176,7 @@ class Address:
         """
         from sqlalchemy import URL  # noqa: PLC0415 - costs 100 ms
 
-        known = self.parameters
+        known = self.resolved().parameters
         query = {other: known[name] for name, other in _ASYNCPG_OPTIONS.items() if name in known}
         by_name = known.get("sslmode") == "verify-full"
         host = known.get("host") if by_name else known.get("hostaddr") or known.get("host")

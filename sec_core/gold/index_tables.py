@@ -82,7 +82,7 @@ def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Nam
     return (
         _customer_hours(estimates.months(monthly.region_parts, seen).rename({"serie": "nombre_region"}))
         .join(regions, on="nombre_region", how="left")
-        .join(figures.drop("metodo", "cobertura", "interpolada", "punta"), on=["mes", "nombre_region"], how="left")
+        .join(figures.drop("metodo", "cobertura", "interpolada"), on=["mes", "nombre_region"], how="left")
         .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
     )
 

@@ -4,12 +4,12 @@ The error of an estimate has four parts, each bounded from the data itself:
 
 - *local*: on the way between two observed values a and b over L missing hours the sum may be anything between all a
   and all b. Taken as uniform, its variance is (L (b - a))^2 / 12; variances of gaps add up.
-- *missed peaks*: outages that began and ended inside a gap. Their size is judged by peaks that exactly one observed
-  hour shows (`saltos`): above a high threshold they follow a Pareto law, fitted by Hill's estimator over all months
-  and series that were seen equally often, each scaled by the series' level of residuals. How many are missed for each
-  one that is seen follows from how long peaks last, which the share of peaks shown by two hours in a row (`dobles`)
-  tells, with exponential durations. The bound is the mass that is exceeded with 2.5%: of heavy tails the largest one
-  decides, so this is where the expected number of larger ones is 0.0253.
+- *missed peaks*: outages that began and ended inside a gap (`peaks.py`). Their size is judged by peaks that exactly one
+  observed hour shows (`saltos`): above a high threshold they follow a Pareto law, fitted by Hill's estimator over all
+  months and series that were seen equally often, each scaled by its level of residuals. How many are missed
+  for each one that is seen follows from how long peaks last, which the share of peaks shown by two hours in a row
+  (`dobles`) tells. Of heavy tails the largest one decides: the bound is the customer-hours of which the expected number
+  of larger ones is 0.0253, so that there is none with 97.5%.
 - *hours of the day*: what a pattern that prefers some hours of the day makes of a daily cycle, by the pattern's Fourier
   coefficient at 24 hours and a cycle of `CYCLE` of the mean, whatever its phase.
 - *uncovered stretches* over a day long: how much the same number of days in a row held in other months, relative to
@@ -21,11 +21,12 @@ Constants were calibrated once on simulated worlds, see docs/estimates.md; nothi
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from sec_core.gold import peaks
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import source_index
 
@@ -43,15 +44,6 @@ DAYS = 31
 PEAKS = 8
 """Largest single peaks of a series and month that are kept: more than 5% of the hours seen every sixth hour."""
 
-EXPECTED_LARGER = 0.0253
-"""Number of missed peaks above the bound: none occur with 97.5%."""
-
-TAIL_SHARE, TAIL_LEAST = 0.001, 40
-"""Part of the pooled hours, and least number, whose peaks the Pareto law is fitted to."""
-
-USUAL_INDEX, USUAL_WEIGHT = 1.2, 10
-"""Pareto index of customers out, and what it weighs against peaks observed, where these are few."""
-
 LOWER, UPPER = 2.7, 1.96
 """Standard deviations of the local error that bounds lie away; below more, since seen peaks make estimates too high."""
 
@@ -63,9 +55,6 @@ STRETCH_QUANTILE = 0.035
 
 USUAL_RATIOS = np.exp([NormalDist(0, 0.6).inv_cdf((step + 0.5) / 20) for step in range(20)])
 """What a stretch of days held over the rest of its month, twenty of them: counts where few were observed."""
-
-CHANCE = 0.05
-"""Share of single peaks that look double by chance."""
 
 
 def residuals(values: Floats, seen: pl.Series, hours: pl.DataFrame, mean: Floats) -> dict[str, Floats]:
@@ -115,49 +104,6 @@ def _largest(excesses: Floats) -> Floats:
     return np.sort(np.partition(padded, -PEAKS, axis=0)[-PEAKS:], axis=0)[::-1].T
 
 
-class Tail(NamedTuple):
-    """Peaks of all months that were seen equally often.
-
-    Attributes:
-        threshold: Peak, in units of the series' level, above which the law holds.
-        rate: Share of observed hours with a single peak above it.
-        power: Pareto index.
-        lasting: Mean duration of peaks, hours.
-        step: Hours between observed hours.
-    """
-
-    threshold: float
-    rate: float
-    power: float
-    lasting: float
-    step: float
-
-    def missed(self, length: Floats) -> Floats:
-        """For gaps of so many hours: the number of missed peaks for each one seen x (their hours) ^ power."""
-        gap, last = length + 1, self.lasting
-        stays, leaves = np.exp(-gap / last), np.exp(-self.step / last)
-        unseen = 1 - last / gap * (1 - stays)
-        mass = last - (2 * last**2 - last * stays * (gap + 2 * last)) / gap
-        number = gap * unseen / (last * (1 - leaves) ** 2)
-        result: Floats = number * (mass / unseen) ** self.power
-        return result
-
-
-def _tail(single: Floats, double: Floats, count: float, step: float) -> Tail:
-    """Fit a tail to peaks in units of their levels; `count` is the number of hours they were looked for in."""
-    peaks = np.sort(single[single > 0])[::-1]
-    chosen = min(max(int(count * TAIL_SHARE), TAIL_LEAST), len(peaks) // 3)
-    if chosen < 3:
-        return Tail(float(peaks[0]) if len(peaks) else 1.0, 1 / max(count, 1.0), USUAL_INDEX, step, step)
-    threshold = float(peaks[chosen])
-    hill = 1 / float(np.mean(np.log(peaks[:chosen] / threshold)) or 1e-9)
-    index = (hill * chosen + USUAL_INDEX * USUAL_WEIGHT) / (chosen + USUAL_WEIGHT)
-    wide = float(peaks[min(max(int(count * 0.005), TAIL_LEAST), len(peaks) // 2)])
-    again = (double > wide).sum() / max((single > wide).sum(), 1) - CHANCE
-    lasting = -step / np.log(np.clip(again, 0.005, 0.95))
-    return Tail(threshold, chosen / count, float(np.clip(index, 0.8, 3)), float(lasting), step)
-
-
 def month_errors(rows: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     """Add the errors of each series and month: columns that `bounds` takes.
 
@@ -171,26 +117,20 @@ def month_errors(rows: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     shape = _shapes(pattern)
     table = rows.join(shape, on="mes", how="left", maintain_order="left")
     mean = (rows["cliente_horas"] / rows["horas"]).to_numpy()
-    tail, index = np.zeros(len(rows)), np.full(len(rows), USUAL_INDEX)
+    tail, index = np.zeros(len(rows)), np.full(len(rows), peaks.USUAL_INDEX)
     single, double = (rows[name].to_numpy() for name in ("saltos", "dobles"))
-    names = rows["serie"].to_physical() if rows["serie"].dtype == pl.Categorical else rows["serie"].rank("dense")
-    serie = names.to_numpy().astype(np.int64) - 1
-    count, often = table["n"].to_numpy().astype(float), table["clase"].to_numpy()
-    gaps = dict(zip(shape["mes"], shape["huecos"], strict=True))
-    month = table["mes"].to_numpy()
+    serie = rows["serie"].rank("dense").to_numpy().astype(np.int64) - 1
+    count, often, month = (table[name].to_numpy() for name in ("n", "clase", "mes"))
+    gaps = dict(zip(shape["mes"].to_numpy(), shape["huecos"].to_list(), strict=True))
     for one in np.unique(often):
         own = np.flatnonzero(often == one)
-        level = _levels(serie[own], count[own], rows["raices"].to_numpy()[own])
-        step = float(np.average(table["paso"].to_numpy()[own], weights=np.maximum(count[own], 1e-9)))
-        fit = _tail(
-            (single[own] / level[:, None]).ravel(), (double[own] / level[:, None]).ravel(), count[own].sum(), step
-        )
-        index[own] = fit.power
+        level = peaks.levels(serie[own], count[own], rows["raices"].to_numpy()[own])
+        step = float(np.average(table["paso"].to_numpy()[own], weights=np.maximum(count[own], 1)))
+        law = peaks.fit(single[own] / level[:, None], double[own] / level[:, None], count[own].sum(), step)
+        index[own] = law.power
         for when in np.unique(month[own]):
             at = month[own] == when
-            lengths = np.asarray(gaps[when.astype("datetime64[D]").item()], dtype=float)
-            larger = fit.missed(lengths).sum() * fit.rate / EXPECTED_LARGER if len(lengths) else 0.0
-            tail[own[at]] = fit.threshold * larger ** (1 / fit.power) * level[at]
+            tail[own[at]] = law.bound(np.asarray(gaps[when], dtype=float)) * level[at]
     low, high = _stretches(rows["dias"].to_numpy(), table["tramos"].to_list(), mean)
     return rows.with_columns(
         pl.Series("cola", tail),
@@ -210,15 +150,6 @@ def bounds() -> list[pl.Expr]:
     low = (LOWER**2 * pl.col("local").sum() + cycle + pl.col("baja").sum()).sqrt()
     high = (UPPER**2 * pl.col("local").sum() + peaks**2 + cycle + pl.col("alta").sum()).sqrt()
     return [(centre - low).alias("inferior"), (centre + high).alias("superior")]
-
-
-def _levels(serie: NDArray[np.int64], count: Floats, roots: Floats) -> Floats:
-    """Each row's level of residuals: that of its series over all months; at least a thousandth of the usual one."""
-    total = np.bincount(serie, count * roots)
-    level = (total / np.maximum(np.bincount(serie, count), 1e-9)) ** 2
-    usual = float(np.median(level[level > 0])) if (level > 0).any() else 1.0
-    chosen: Floats = np.maximum(level, usual / 1000)[serie]
-    return chosen
 
 
 def _shapes(pattern: Pattern) -> pl.DataFrame:

@@ -43,7 +43,7 @@ _UNRESOLVED = text("""
 """)
 _QUARANTINED = text("""
     select count(*) as everything, count(*) filter (where ultima_consulta >= :since) as lately
-    from capturas where estado = 'quarantined'
+    from capturas where estado = 'quarantined' and codigo_error is distinct from 'dañado'
 """)
 _PUBLISHED = text("select max(updated_at) from dashboard_stats")
 _LOADED = text("select max(capturado_en) from cargas")
@@ -153,6 +153,7 @@ def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
         due_missing=due.expected - due.captured - due.empty,
         quarantined=quarantined.everything,
         quarantined_lately=quarantined.lately,
+        damaged=tuple(ledger.damaged()),
         unresolved=tuple((row.name, int(row.rows)) for row in unresolved),
         published_at=published.astimezone(UTC) if published else None,
         loaded_at=loaded.astimezone(UTC) if loaded else None,

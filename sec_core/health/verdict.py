@@ -131,6 +131,7 @@ class DataFacts:
         due_missing: Hours of it that are neither captured nor known to be empty.
         quarantined: Hours whose only answers fit no known shape.
         quarantined_lately: Those of them asked for in the last week.
+        damaged: Hours whose kept body turned out to be damaged, and that were not answered since.
         unresolved: Spellings of the last 30 days that resolve to nothing, with their rows, most frequent first.
         published_at: When Gold was published last; None if never.
         loaded_at: When the newest of the loaded bodies was received; None if nothing is loaded.
@@ -144,6 +145,7 @@ class DataFacts:
     due_missing: int = 0
     quarantined: int = 0
     quarantined_lately: int = 0
+    damaged: tuple[datetime, ...] = ()
     unresolved: tuple[tuple[str, int], ...] = ()
     published_at: datetime | None = None
     loaded_at: datetime | None = None
@@ -196,6 +198,7 @@ def judge(facts: Facts) -> Verdict:
             _schedule(data, facts.now),
             _newest(data, facts),
             _quarantine(data),
+            _bodies(data),
             _names(data),
             _publication(data, facts.now),
         ]
@@ -301,6 +304,17 @@ def _quarantine(data: DataFacts) -> Check:
         f"{data.quarantined} hours have only answers of an unknown shape, {data.quarantined_lately} of the last week."
     )
     return Check("quarantine", level, text, "The source may have changed: see docs/runbook.md, “A changed API”.")
+
+
+def _bodies(data: DataFacts) -> Check:
+    if not data.damaged:
+        return Check("kept bodies", Level.GOOD, "No kept body is known to be damaged.")
+    hours = ", ".join(f"{hour.astimezone(CHILE):%Y-%m-%d %Hh}" for hour in data.damaged[:5])
+    months = sorted({str(Month.of(hour)) for hour in data.damaged})
+    more = " and others" if len(data.damaged) > 5 else ""
+    text = f"{len(data.damaged)} hours have lost their body to damage (Chile time): {hours}{more}."
+    step = f"Run `sec sync --month {months[0]}`" + (f" and so on for {', '.join(months[1:4])}" if months[1:] else "")
+    return Check("kept bodies", Level.BAD, text, f"{step}; or restore the files from a backup and run `sec reprocess`.")
 
 
 def _names(data: DataFacts) -> Check:

@@ -22,14 +22,7 @@ if TYPE_CHECKING:
 
 
 def plain(text: str) -> str:
-    """Upper case without accents, N for Ñ; spaces and punctuation stay.
-
-    Args:
-        text: Any spelling.
-
-    Returns:
-        The form in which names are stored (`NUNOA`).
-    """
+    """Upper case without accents, N for Ñ (`NUNOA`), as names are stored; spaces and punctuation stay."""
     if text.isascii():
         return text.upper()
     decomposed = unicodedata.normalize("NFKD", text)
@@ -76,15 +69,10 @@ class Names:
             self._comunas[fold(name)] = (*known, comuna)
 
     def id_geografia(self, region: str | None, comuna: str | None) -> int:
-        """Comuna of a pair of names.
+        """The comuna of a pair of names as the SEC wrote them, its code as a number.
 
-        Args:
-            region: Region as the SEC wrote it; used only when several comunas share the name.
-            comuna: Comuna as the SEC wrote it.
-
-        Returns:
-            The comuna's code as a number; 0 (UNKNOWN) when the name is blank, not known, or still shared by
-            several comunas in the named region.
+        The region is used only when several comunas share the name. 0 (UNKNOWN) when the name is blank, not known, or
+        still shared by several comunas in the named region.
         """
         candidates = self._comunas.get(fold(comuna), ()) if comuna else ()
         if len(candidates) > 1:
@@ -97,11 +85,7 @@ class Names:
         return self._empresas.get(fold(name), UNKNOWN_COMPANY) if name else UNKNOWN_COMPANY
 
     def codigo_region(self, name: str | None) -> str | None:
-        """Two-digit code of a region, from its name in any form: short, official, `Region de …`, a number.
-
-        Returns:
-            The code, or None when the name is blank or not known.
-        """
+        """Two-digit code of a region from its name in any form (`Region de …`, a number), None if not known."""
         if not name:
             return None
         folded = fold(name)

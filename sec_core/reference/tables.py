@@ -18,14 +18,9 @@ NO_COMPANY = 1
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One of the 16 regions.
+    """One of the 16 regions: official two-digit code, the dashboard's short form, official name with accents.
 
-    Attributes:
-        codigo: Official code, two digits.
-        nombre: The dashboard's short form, upper case without accents.
-        nombre_oficial: Official name with accents, without the words "Región de".
-        nombre_sec: Full name by which `GetClientesRegional` knows it.
-        alias: Other spellings.
+    `nombre_sec` is the full name by which `GetClientesRegional` knows it.
     """
 
     codigo: str
@@ -37,15 +32,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Comuna:
-    """One of the 346 comunas, in its official region of today.
-
-    Attributes:
-        codigo: Official code, five digits; empty for UNKNOWN.
-        nombre: Upper case without accents (`NUNOA`).
-        codigo_region: Official code of the region.
-        nombre_region: Short form of the region's name.
-        nombre_oficial: Name with accents.
-    """
+    """One of the 346 comunas in its region of today, by its official code of five digits (empty for UNKNOWN)."""
 
     codigo: str
     nombre: str
@@ -61,12 +48,7 @@ class Comuna:
 
 @dataclass(frozen=True, slots=True)
 class Empresa:
-    """A company. Ids are fixed in the file: never give one to another company.
-
-    Attributes:
-        id_empresa: Key of `dim_empresa`; 0 is UNKNOWN, 1 is NO INFORMADA.
-        nombre: Name as the SEC writes it today.
-    """
+    """A company by the name that the SEC writes today. Ids are fixed in the file: never give one to another company."""
 
     id_empresa: int
     nombre: str
@@ -74,13 +56,7 @@ class Empresa:
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A spelling that folding alone does not resolve.
-
-    Attributes:
-        alias: The spelling.
-        codigo: Code of the comuna, or id of the company, as text.
-        motivo: Why it is listed.
-    """
+    """A spelling that folding does not resolve, and why: code of the comuna, or id of the company, as text."""
 
     alias: str
     codigo: str

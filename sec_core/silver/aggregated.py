@@ -30,16 +30,13 @@ _SUMS = ("cliente_horas", "n_observaciones", "imputaciones")
 
 
 def stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: EventRules, month: date) -> pl.DataFrame:
-    """Stretches of a month, and what it lists below the threshold at its borders.
+    """Stretches of a month, and what it lists below the threshold at its borders, by `STRETCH_SCHEMA`.
 
     Args:
         observations: Observations of the month's aggregated hours; those of hours that are not usable are passed over.
         usable: The month's usable hours, by `timeline.usable_hours`.
         rules: Threshold and closing rules.
         month: First day of the month.
-
-    Returns:
-        Rows by `STRETCH_SCHEMA`.
     """
     if usable.is_empty():
         return no_stretches()
@@ -127,15 +124,9 @@ def _borders(
 
 
 def events(tramos: pl.DataFrame, usable: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
-    """Events, from stretches.
+    """Events by `MERGED_SCHEMA`, from stretches of comunas: with each one, all that can belong to its event.
 
-    Args:
-        tramos: Stretches of comunas: with each one, all that can belong to its event.
-        usable: Usable hours, at least all those within `rules.reach` of a border between months of the stretches.
-        rules: Closing rules.
-
-    Returns:
-        One row for each event, by `MERGED_SCHEMA`.
+    `usable` needs at least the hours within `rules.reach` of a border between months of the stretches.
     """
     rows = tramos.sort("id_geografia", "mes", "primera_hora", nulls_last=True)
     previous = pl.col("id_geografia", *(f"previo_{name}" for name in _SUMS))
@@ -184,17 +175,11 @@ def events(tramos: pl.DataFrame, usable: pl.DataFrame, rules: EventRules) -> pl.
 
 
 def is_open(last_hour: pl.Series, usable: pl.DataFrame, rules: EventRules, newest: datetime) -> pl.Series:
-    """Whether events are still open: nothing after their last hit closed them yet.
+    """Whether events, by their `ultima_hora`, are still open: nothing after their last hit closed them yet.
 
-    Args:
-        last_hour: `ultima_hora` of events.
-        usable: Usable hours, at least all those within `rules.reach` before `newest`.
-        rules: Closing rules.
-        newest: The newest loaded hour of the whole history, whatever its shape.
-
-    Returns:
-        True where fewer than `close_hours` usable hours and no run of more than `max_gap_hours` without data lie after
-        the last hit, up to and including `newest`. What is missing after `newest` closes nothing.
+    That is where fewer than `close_hours` usable hours and no run of more than `max_gap_hours` without data lie after
+    the last hit, up to and including `newest`, the newest loaded hour of the whole history. What is missing after it
+    closes nothing. `usable` needs at least the hours within `rules.reach` before `newest`.
     """
     if usable.is_empty():
         return pl.repeat(value=False, n=last_hour.len(), dtype=pl.Boolean, eager=True)

@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedMonth:
-    """A file of the archive as table `archivo` describes it.
-
-    Attributes:
-        key: Path below the archive's folder.
-        rows: Observations in it.
-        customers: Sum of `clientes_afectados`.
-        source_rows: Sum of `n_filas`.
-        sha256: Hex digest of the file.
-    """
+    """A file of the archive as table `archivo` describes it: path, observations, sums, and hex SHA-256."""
 
     key: str
     rows: int
@@ -48,14 +40,7 @@ class Archive:
         self._blobs = open_blobs(root)
 
     def write(self, month: Month, observations: pl.DataFrame) -> ArchivedMonth:
-        """Write a month and read it back.
-
-        Args:
-            month: The month.
-            observations: All its observations, by `OBSERVATION_SCHEMA`.
-
-        Returns:
-            The file's description.
+        """Write all observations of a month, and read them back; gives the file's description.
 
         Raises:
             StorageError: The place refused it, or what was read back is not what was written.
@@ -73,13 +58,7 @@ class Archive:
         return described
 
     def read(self, described: ArchivedMonth) -> pl.DataFrame:
-        """A month's observations, checked against their description.
-
-        Args:
-            described: What `archivo` says of the file.
-
-        Returns:
-            Rows by `OBSERVATION_SCHEMA`, sorted by key.
+        """A month's observations by `OBSERVATION_SCHEMA`, sorted by key, checked against what `archivo` says.
 
         Raises:
             StorageError: The file is missing, unreadable or not the one described.

@@ -29,16 +29,15 @@ def regions() -> pl.DataFrame:
 
 
 def cap(events: pl.DataFrame, universe: pl.DataFrame) -> pl.DataFrame:
-    """Cap events.
+    """Cap events, which keep their order.
 
     Args:
-        events: With `id_geografia`, `hora_maximo`, `clientes_afectados_crudo` and `imputaciones` (a cap's bit in it is
-            set anew).
+        events: With `id_geografia`, `hora_maximo`, `clientes_afectados_crudo` and `imputaciones`.
         universe: By `UNIVERSE_SCHEMA`; a figure of 0 counts as none.
 
     Returns:
-        The events in their order, with `clientes_afectados`, `topado`, `meses_denominador` (months from the figure's
-        month to that of `hora_maximo`, null without a figure) and the cap's bit in `imputaciones`.
+        The events with `clientes_afectados`, `topado`, the cap's bit in `imputaciones`, and `meses_denominador` (months
+        from the figure's month to that of `hora_maximo`, null without a figure).
     """
     month = pl.col("hora_maximo").dt.convert_time_zone("America/Santiago").dt.date().dt.month_start()
     peaks = events.join(regions(), on="id_geografia", how="left", maintain_order="left").with_columns(mes=month)

@@ -34,14 +34,9 @@ _READ: dict[Shape, dict[str, pl.DataType]] = {
 
 
 def decode(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame:
-    """Read bodies of one shape.
+    """Read bodies of one shape: a row for each of their rows, in order.
 
-    Args:
-        bodies: Bodies as received, each a JSON list of objects.
-        shape: Their shape.
-
-    Returns:
-        One row for each row of each body, in order: `cuerpo` (index of the body) and the columns of `SCHEMAS`.
+    Columns are `cuerpo` (index of the body) and those of `SCHEMAS`.
 
     Raises:
         StorageError: A body is not a JSON list of objects.

@@ -21,15 +21,7 @@ KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 
 
 def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:
-    """Stretches of a month.
-
-    Args:
-        observations: Observations of the month's detailed hours.
-        month: First day of the month.
-
-    Returns:
-        One row for each comuna, company and start date, by `STRETCH_SCHEMA`.
-    """
+    """Stretches of a month (its first day): one row for each comuna, company and start date, by `STRETCH_SCHEMA`."""
     value = pl.col("clientes_afectados")
     found = (
         observations.sort("hora")
@@ -48,14 +40,7 @@ def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:
 
 
 def events(tramos: pl.DataFrame) -> pl.DataFrame:
-    """Events of keys, from all their stretches.
-
-    Args:
-        tramos: All stretches of each key, of any months, in any order.
-
-    Returns:
-        One row for each key, by `MERGED_SCHEMA`.
-    """
+    """Events of keys by `MERGED_SCHEMA`, from all their stretches of any months, in any order."""
     merged = (
         tramos.sort("hora_maximo")
         .group_by(KEY)

@@ -35,13 +35,9 @@ _SLACK = timedelta(days=2)
 
 @dataclass(frozen=True, slots=True)
 class EventChanges:
-    """What happened to events.
+    """How many events are new, changed and removed.
 
-    Attributes:
-        new: Events that did not exist.
-        changed: Events of which anything changed.
-        removed: Events that no longer exist.
-        months: First days of the months of `inicio` in which there are now more or fewer events, or capped ones.
+    `months` are the first days of the months of `inicio` in which there are now more or fewer events, or capped ones.
     """
 
     new: int
@@ -57,11 +53,8 @@ NOTHING: Final = EventChanges(0, 0, 0, frozenset())
 class EventContext:
     """What events depend on besides stretches.
 
-    Attributes:
-        rules: Closing rules.
-        newest: The newest loaded hour of the whole history, None when nothing is loaded.
-        newest_before: The same before this load.
-        universe: Customers by region and month.
+    `newest` is the newest loaded hour of the whole history, `newest_before` that before this load; `universe` has the
+    customers by region and month.
     """
 
     rules: EventRules
@@ -86,9 +79,6 @@ def update_events(
         changes: What became of its stretches.
         context: Rules, newest hour, customers.
         covered: Whether the month's loaded hours or their shapes changed.
-
-    Returns:
-        What happened to events.
     """
     outages = changes.of_shape(Shape.DETAILED)
     keys = pl.concat([outages.gone, outages.made]).select(detailed.KEY).unique()
@@ -166,12 +156,7 @@ def _around(tables: SilverTables, month: Month, reach: timedelta) -> pl.DataFram
 
 @dataclass(frozen=True, slots=True)
 class _Frontier:
-    """From which hour the reach counts: for comunas with a stretch so far its outermost hour, else the border.
-
-    Attributes:
-        border: For all other comunas; None where the reach ends before the next month.
-        own: For comunas whose stretch may go on.
-    """
+    """From which hour the reach counts: `own` for comunas whose stretch may go on, `border` (if any) for all others."""
 
     border: datetime | None
     own: dict[int, datetime]

@@ -57,16 +57,11 @@ def no_events() -> pl.DataFrame:
 
 
 def identities(rows: pl.DataFrame) -> pl.DataFrame:
-    """Beginning and `hash_id` of events, or of stretches, were each the first of its event.
+    """Beginning and `hash_id` of events, or of stretches, were each the first of its event. The rows keep their order.
 
     `hash_id` is the MD5 of `codigo_comuna|nombre_empresa|inicio`, `inicio` written `YYYYMMDD` (detailed) or
-    `YYYYMMDDTHH` (aggregated) on the Chile wall clock, `codigo_comuna` empty for UNKNOWN.
-
-    Args:
-        rows: With `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
-
-    Returns:
-        The rows in their order with `inicio`, `id_tiempo` and `hash_id`.
+    `YYYYMMDDTHH` (aggregated) on the Chile wall clock, `codigo_comuna` empty for UNKNOWN. Added are `inicio`,
+    `id_tiempo` and `hash_id`; needed are `forma`, `id_geografia`, `id_empresa`, `fecha_inicio` and `primera_hora`.
     """
     # Few different dates and hours stand for many rows: the calendar is asked once for each.
     keys = rows.select("forma", "fecha_inicio", hora=_own_hour()).unique()
@@ -109,16 +104,7 @@ def _own_hour() -> pl.Expr:
 
 
 def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
-    """Give merged events their identity, end and cap.
-
-    Args:
-        merged: Merged events, by `stretches.MERGED_SCHEMA`.
-        is_open: Which of them are open, in their order.
-        universe: Customers by region and month, by `cap.UNIVERSE_SCHEMA`.
-
-    Returns:
-        Rows of `fact_interrupciones`, by `EVENT_SCHEMA`.
-    """
+    """Rows of `fact_interrupciones` from events by `MERGED_SCHEMA`: with identity, end (unless open), cap."""
     known = identities(merged).rename({"maximo": "clientes_afectados_crudo"})
     ended = known.with_columns(
         fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)

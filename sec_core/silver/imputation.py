@@ -45,16 +45,9 @@ _DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.A
 
 
 def start_date(year: int | None, month: int | None, day: int | None, text: str | None) -> date | None:
-    """Start date of a detailed row.
+    """Start date of a detailed row, from `ANHO_INT`, `MES_INT`, `DIA_INT`.
 
-    Args:
-        year: `ANHO_INT`.
-        month: `MES_INT`.
-        day: `DIA_INT`.
-        text: `FECHA_INT_STR`, `d/m/yyyy`, read only when the three numbers are no date.
-
-    Returns:
-        The date, or None when neither names a calendar date of the years 1 to 9999.
+    `FECHA_INT_STR`, `d/m/yyyy`, is read only when the three are no date. None when neither names a calendar date.
     """
     if year is not None and month is not None and day is not None:
         found = _calendar(year, month, day)

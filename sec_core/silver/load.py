@@ -63,21 +63,9 @@ class HourValues(Protocol):
 class LoadReport:
     """What a month holds after a load, and what the load did.
 
-    Attributes:
-        month: The month.
-        hours_loaded: Hours whose rows were replaced or added.
-        hours_removed: Hours that lost their value.
-        hours: Loaded hours of the month.
-        rows: Source rows of the month.
-        observations: Observations that they became.
-        customers: Sum of customers over these.
-        events: Events with an hour in the month.
-        events_new: Events that this load made.
-        events_changed: Events that it changed.
-        events_removed: Events that it removed.
-        imputed: Source rows imputed, by rule.
-        unresolved_spellings: Different spellings in the month that resolve to nothing.
-        damaged: Hours whose body was not what was kept; it is in quarantine, and they are to be asked for again.
+    `rows` are source rows, `observations` what they became, `customers` the sum over these; `events` have an hour in
+    the month. `imputed` counts source rows by rule. `damaged` are hours whose body was not what was kept: it is in
+    quarantine, and they are to be asked for again.
     """
 
     month: Month
@@ -119,14 +107,12 @@ def load_month(
         force: Load all hours again, for instance after an alias was added.
         only: Consider these hours alone.
 
-    Returns:
-        What the month holds and what was done.
-
     Raises:
         StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
         DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
     """
     values = _ledger(database) if values is None else values
+    names = default_names() if names is None else names
     rules = EventRules.of(settings)
     alone = False
     lost: set[datetime] = set()
@@ -141,7 +127,7 @@ def load_month(
             check_zones(database, month.start, month.end)
             damaged: dict[Capture, str] = {}
             snapshots = _snapshots(plan, bodies, settings, damaged)
-            observed = observe(snapshots, default_names() if names is None else names)
+            observed = observe(snapshots, names)
             if damaged:
                 # Their hours get another value, or none, and the plan changes.
                 values.set_aside(damaged)
@@ -203,22 +189,7 @@ def load_hours(
     *,
     values: HourValues | None = None,
 ) -> list[LoadReport]:
-    """Bring single hours up to date, for the monitor.
-
-    Args:
-        database: The database.
-        bodies: Reads a body from Bronze.
-        hours: Instants of hours, in any order.
-        settings: For the rules of aggregated events.
-        values: Which capture counts for each hour; the ledger unless given.
-
-    Returns:
-        A report for each month among the hours, in order.
-
-    Raises:
-        StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
+    """Bring single hours up to date, for the monitor: a report for each month; raises as `load_month` does."""
     months = sorted({Month.of(hour) for hour in hours})
     return [load_month(database, bodies, month, settings, values=values, only=set(hours)) for month in months]
 

@@ -19,16 +19,13 @@ KEY = detailed.KEY
 
 
 def month_stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: EventRules, month: date) -> pl.DataFrame:
-    """Stretches of both shapes, each key's from its own observations alone.
+    """Stretches of both shapes by `STRETCH_SCHEMA`, each key's from its own observations alone.
 
     Args:
-        observations: Observations of the month, by `observations.OBSERVATION_SCHEMA`; of some keys all of them.
+        observations: Observations of the month; of some keys all of them.
         usable: The month's hours that make aggregated events, by `timeline.usable_hours`.
         rules: Rules of aggregated events.
         month: First day of the month.
-
-    Returns:
-        Rows by `stretches.STRETCH_SCHEMA`.
     """
     has_start = pl.col("fecha_inicio").is_not_null()
     return pl.concat(
@@ -40,12 +37,7 @@ def month_stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: Eve
 
 
 def keys_differing(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    """Keys of which some hours list something else than before.
-
-    Args:
-        before: Observations of these hours as they were.
-        now: The same as they are.
-    """
+    """Keys of which some hours list something else than before, from these hours' observations before and now."""
     old, new = before.drop("n_filas"), now.drop("n_filas")
     return pl.concat([rows_only_in(old, new), rows_only_in(new, old)]).select(KEY).unique()
 
@@ -53,19 +45,14 @@ def keys_differing(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
 def keys_touched(
     before: pl.DataFrame, changed: pl.DataFrame, usable_before: pl.DataFrame, usable: pl.DataFrame
 ) -> pl.DataFrame | None:
-    """Keys whose stretches can differ after some hours of a month were replaced.
+    """Keys whose stretches can differ after some hours of a month were replaced; None where any can.
 
-    Args:
-        before: The month's stretches before.
-        changed: Keys of which these hours list something else than before, and all that hours list that were loaded
-            but not usable, and now are.
-        usable_before: The month's usable hours before.
-        usable: The same now.
+    Any can where usable hours came or went elsewhere than at the end. With hours added at the end all ranks and runs
+    stay, and what they add to a comuna that they do not list is that figures kept for the month's far border may no
+    longer matter.
 
-    Returns:
-        Different `KEY`s; None where any can: usable hours came or went elsewhere than at the end. With hours added at
-        the end all ranks and runs stay, and what they add to a comuna that they do not list is that figures kept for
-        the month's far border may no longer matter.
+    `changed` are keys of which these hours list something else than before, and all that hours list that were loaded
+    but not usable, and now are.
     """
     if not usable.head(usable_before.height).equals(usable_before):
         return None

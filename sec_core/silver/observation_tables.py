@@ -46,10 +46,8 @@ _QUALITY_OF_ROWS = {
 class History:
     """What a load of one month has to know of all other months.
 
-    Attributes:
-        newest_elsewhere: The newest loaded hour of all other months.
-        archived: Whether the month's observations are in the archive.
-        rules: The rules by which aggregated events were derived, None before the first load.
+    `archived`: the month's own observations are in the archive. `rules` are those by which aggregated events were
+    derived, None before the first load.
     """
 
     newest_elsewhere: datetime | None
@@ -61,12 +59,7 @@ class ObservationTables(Statements):
     """`cargas`, `fact_observaciones`, `archivo`, `nombres_no_resueltos`, `calidad_imputacion`."""
 
     def __init__(self, connection: Connection, archive: Archive | None = None) -> None:
-        """Make the object.
-
-        Args:
-            connection: The connection.
-            archive: Where months are that are not in the database; needed only once there are any.
-        """
+        """Make the object; the archive is needed once there are months in it."""
         super().__init__(connection)
         self._archive = archive
 
@@ -132,11 +125,7 @@ class ObservationTables(Statements):
                 )
 
     def append_observations(self, month: Month, rows: pl.DataFrame) -> bool:
-        """Add observations of a month; needs its lock.
-
-        Returns:
-            Whether they are in a new partition, which nobody sees before `attach`.
-        """
+        """Add observations of a month, under its lock; whether they wait in a new partition for `attach`."""
         made: bool = self.query(
             "select preparar_particion($1::date) as nueva", {"nueva": pl.Boolean()}, month.first_day
         ).item()
@@ -150,11 +139,7 @@ class ObservationTables(Statements):
         self.execute("select 1 from (select unir_particion($1::date)) as hecha", month.first_day)
 
     def observations(self, month: Month) -> pl.DataFrame:
-        """The month's observations, by `OBSERVATION_SCHEMA`, from the database or the archive.
-
-        Raises:
-            StorageError: The archive's file is missing or damaged.
-        """
+        """The month's observations by `OBSERVATION_SCHEMA`, from the database or the archive; raises StorageError."""
         archived = self.archived(month)
         if archived is not None:
             return self._open_archive().read(archived)
@@ -206,9 +191,7 @@ class ObservationTables(Statements):
         return [Month(day.year, day.month) for day in self.query(sql, {"mes": pl.Date()})["mes"]]
 
     def archive_month(self, month: Month) -> int:
-        """Move a month from the database to the archive; returns how many observations moved.
-
-        Needs the lock on all months.
+        """Move a month from the database to the archive, under the lock on all months; how many observations moved.
 
         Raises:
             StorageError: The file could not be written or verified; the partition stays.
@@ -233,9 +216,7 @@ class ObservationTables(Statements):
         return rows.height
 
     def restore_month(self, month: Month) -> None:
-        """Bring a month that is in the archive back into the database, before hours of it are replaced.
-
-        Needs the lock on all months.
+        """Bring a month back from the archive, before hours of it are replaced, under the lock on all months.
 
         Raises:
             StorageError: The archive's file is missing or damaged.

@@ -72,13 +72,7 @@ _DATE_KEYS = ["ANHO_INT", "MES_INT", "DIA_INT", "FECHA_INT_STR"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the source listed in an hour, to be read.
-
-    Attributes:
-        hour: The hour asked for, UTC instant of its beginning.
-        shape: Its shape.
-        body: The bytes as received.
-    """
+    """What the source listed in an hour: the body as received, and the shape in which it is to be read."""
 
     hour: datetime
     shape: Shape
@@ -87,13 +81,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What bodies became.
-
-    Attributes:
-        observations: By `OBSERVATION_SCHEMA`, sorted by key.
-        quality: One row an hour, by `QUALITY_SCHEMA`, sorted by hour.
-        unresolved: Spellings that did not resolve, by `UNRESOLVED_SCHEMA`, sorted.
-    """
+    """What snapshots became: sorted observations, one row of `quality` an hour, and `unresolved` spellings."""
 
     observations: pl.DataFrame
     quality: pl.DataFrame
@@ -121,14 +109,7 @@ class Observed:
 
 
 def observe(snapshots: Iterable[Snapshot], names: Names) -> Observed:
-    """Decode, impute and sum snapshots, at most one for each hour.
-
-    Args:
-        snapshots: The value of each hour; they are read as they are needed.
-        names: Resolver of comunas and companies.
-
-    Returns:
-        Observations, counts for each hour and unresolved spellings.
+    """Decode, impute and sum snapshots, at most one for each hour; they are read as they are needed.
 
     Raises:
         StorageError: A body is not a JSON list of objects.

@@ -38,15 +38,8 @@ _UNRESOLVED = text("""
 class MonthFigures:
     """What Silver holds of a month.
 
-    Attributes:
-        hours: Hours loaded.
-        rows: Rows of their captures.
-        observations: Observations that these became.
-        customers: Sum of customers over the rows.
-        events: Events with an hour in the month.
-        events_begun: Those of them that begin in it, which Gold counts under this month.
-        imputed: Rows (events for the cap) touched by each rule, by the rule's name.
-        unresolved_rows: Rows with a name, which is not blank, that did not resolve.
+    `events` have an hour in it, `events_begun` begin in it, as Gold counts them. `imputed` counts rows (events for the
+    cap) by rule; `unresolved_rows` have a name, which is not blank, that did not resolve.
     """
 
     hours: int
@@ -60,11 +53,7 @@ class MonthFigures:
 
 
 def month_figures(database: Database, month: Month) -> MonthFigures:
-    """Read the figures of a month.
-
-    Raises:
-        DatabaseUnavailable: The database can't be reached.
-    """
+    """Read the figures of a month."""
     window = {"first": month.start, "last": month.end}
     with database.engine.connect() as connection:
         loaded = connection.execute(_LOADED, window).one()
@@ -87,17 +76,9 @@ LEAST_SIMILARITY = 60.0
 
 @dataclass(frozen=True, slots=True)
 class UnresolvedName:
-    """A spelling that resolves to nothing.
+    """A spelling that resolves to nothing; `kind` is `comuna` or `empresa`, `example` the first hour with it.
 
-    Attributes:
-        kind: `comuna` or `empresa`.
-        region: The region as the source wrote it.
-        name: The spelling.
-        rows: Source rows with it.
-        hours: Hours with it.
-        example: The first hour with it.
-        suggestion: The nearest known name, None when none is near or the spelling is blank.
-        similarity: 0 to 100.
+    `suggestion` is the nearest known name with its `similarity` of 0 to 100, None when none is near.
     """
 
     kind: str
@@ -113,20 +94,7 @@ class UnresolvedName:
 def unresolved_names(
     database: Database, first: Month | None = None, last: Month | None = None, names: Names | None = None
 ) -> list[UnresolvedName]:
-    """Unresolved spellings, the most frequent first.
-
-    Args:
-        database: The database.
-        first: First month, None from the beginning.
-        last: Last month, None to the end.
-        names: Known names; those of the reference files unless given.
-
-    Returns:
-        The spellings with suggestions.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
+    """Unresolved spellings of some months, or of all, the most frequent first."""
     query = text(
         """
         select tipo, nombre_region, nombre, sum(n_filas)::bigint, count(*), min(hora)
@@ -152,15 +120,7 @@ def unresolved_names(
 
 
 def suggest(name: str, known: Mapping[str, str]) -> tuple[str | None, float]:
-    """The nearest known name.
-
-    Args:
-        name: A spelling.
-        known: Names by folded spelling.
-
-    Returns:
-        The name and its similarity from 0 to 100; (None, 0) when the spelling is blank or nothing is near.
-    """
+    """The nearest of names by folded spelling, with a similarity of 0 to 100; (None, 0) when nothing is near."""
     from rapidfuzz import fuzz, process  # noqa: PLC0415 - only the report needs it
 
     folded = fold(name)

@@ -21,13 +21,7 @@ SHORTEST_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class RetentionReport:
-    """What moved.
-
-    Attributes:
-        months: Months whose observations are now in the archive only, by this run.
-        rows: Observations moved.
-        kept_days: The retention asked for, None when everything is kept.
-    """
+    """Months whose observations this run left in the archive only; `kept_days` is None when all are kept."""
 
     months: tuple[Month, ...]
     rows: int
@@ -35,23 +29,14 @@ class RetentionReport:
 
 
 def apply_retention(database: Database, settings: Settings, *, keep_days: int | None = None) -> RetentionReport:
-    """Move months that ended more than `keep_days` before the newest loaded hour to the archive.
+    """Move months that ended more than `keep_days` (else the setting) before the newest loaded hour to the archive.
 
     Each month in a transaction of its own: written, read back, compared, and only then dropped. A failed check drops
     nothing, and months moved before it stay moved.
 
-    Args:
-        database: The database.
-        settings: `archive`, and `retention_days` where `keep_days` is not given.
-        keep_days: Days to keep; None means the setting, whose None keeps everything.
-
-    Returns:
-        What moved.
-
     Raises:
         ConfigError: Fewer than 30 days.
         StorageError: A file could not be written or verified.
-        DatabaseUnavailable: PostgreSQL can't be reached.
     """
     days = settings.retention_days if keep_days is None else keep_days
     if days is None:

@@ -31,12 +31,7 @@ class Statements:
         self.connection = connection
 
     def query(self, sql: str, schema: Mapping[str, pl.DataType], *parameters: Parameter) -> pl.DataFrame:
-        """Rows of a statement, with exactly the columns and types of `schema`.
-
-        Raises:
-            DatabaseUnavailable: The connection was lost.
-            DatabaseError: PostgreSQL refused the statement.
-        """
+        """Rows of a statement, with exactly the columns and types of `schema`."""
         with translated(), self.connection.cursor() as cursor:
             cursor.execute(sql, _bound(parameters))
             frame = pl.DataFrame(cursor.fetch_arrow_table())
@@ -50,13 +45,7 @@ class Statements:
             cursor.execute(sql, _bound(parameters))
 
     def append(self, table: str, frame: pl.DataFrame, *, temporary: bool = False) -> None:
-        """Add rows to a table whose columns the frame names, types as they are there; raises as `query` does.
-
-        Args:
-            table: The table.
-            frame: The rows.
-            temporary: Make it, as a table of this session.
-        """
+        """Add rows to a table whose columns and types the frame has; `temporary` makes it, for this session."""
         if frame.height or temporary:
             mode = "create" if temporary else "append"
             rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -66,9 +55,7 @@ class Statements:
     def lock_month(self, month: Month, *, alone: bool = False) -> None:
         """Wait until no other load writes to a month; held until the transaction ends, taken before `lock_events`.
 
-        Args:
-            month: The month.
-            alone: Wait until no other load writes to any month, for what touches several.
+        With `alone`, wait until no other load writes to any month, for what touches several.
         """
         kind = "" if alone else "_shared"
         self._take(f"pg_advisory_xact_lock{kind}({Lock.ALL_MONTHS:d})")

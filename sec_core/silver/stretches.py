@@ -1,4 +1,8 @@
-"""The form of a tramo (stretch): the part of an event that lies inside one month, with sums that can be merged."""
+"""Stretches (table `tramos`): the part of an event that lies inside one month, with sums that can be merged.
+
+An event of several months is its stretches put together. So a load makes only its own month's stretches anew, and
+events follow from them without reading old observations, whatever the order in which months are loaded.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +48,7 @@ MERGED_SCHEMA: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class StretchChanges:
-    """What became of a month's stretches.
-
-    Attributes:
-        before: As they were.
-        after: As they are now.
-        gone: Rows of `before` that are not in `after`.
-        made: Rows of `after` that were not in `before`.
-    """
+    """A month's stretches before and after, the rows that are gone, and those that are new."""
 
     before: pl.DataFrame
     after: pl.DataFrame

@@ -33,10 +33,8 @@ _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 class EventRules:
     """When an aggregated event begins and ends.
 
-    Attributes:
-        threshold: Customers from which an hour of a comuna is a hit.
-        close_hours: Captured hours below the threshold that close an event.
-        max_gap_hours: Hours without data in a row that an event outlives.
+    From `threshold` customers an hour of a comuna is a hit; `close_hours` captured hours below it close an event, which
+    outlives `max_gap_hours` hours without data in a row.
     """
 
     threshold: int = 100
@@ -75,14 +73,7 @@ def repeated_hours() -> pl.Series:
 
 
 def source_index(hours: pl.Series) -> pl.Series:
-    """Number of each hour on the line of source hours: neighbours differ by 1.
-
-    Args:
-        hours: Instants of source hours, UTC.
-
-    Returns:
-        Int64 numbers, null where the hour is null; only differences mean anything.
-    """
+    """Number of each hour (UTC) on the line of source hours: neighbours differ by 1. Null where the hour is null."""
     whole = hours.dt.epoch("s") // 3600
     return whole - repeated_hours().search_sorted(whole.fill_null(0), side="left").cast(pl.Int64)
 
@@ -106,8 +97,7 @@ def usable_hours(loaded: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
 
     Returns:
         By hour: `hora`, `indice` (source hours), `orden` (rank among usable hours) and `racha`, which grows by one
-        wherever more than `max_gap_hours` hours without data lie before the hour. Hours of detailed days count as
-        hours without data.
+        wherever more than `max_gap_hours` hours without data lie before the hour. Hours of detailed days count as such.
     """
     if not (loaded["forma"] == Shape.AGGREGATED.value).any():
         return pl.DataFrame(schema=USABLE_SCHEMA)

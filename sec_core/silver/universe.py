@@ -15,6 +15,7 @@ import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
+from sec_core.bronze.sealed import BodyDamaged
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import default_names
@@ -51,15 +52,7 @@ _CAPPED = ("hash_id", "clientes_afectados", "clientes_afectados_crudo", "imputac
 
 @dataclass(frozen=True, slots=True)
 class UniverseReport:
-    """What was kept and what followed.
-
-    Attributes:
-        month: The month for which the figures stand.
-        regions: Regions with a figure.
-        customers: Their sum.
-        national: The national figure, None when it was not answered.
-        events_changed: Events whose cap, or whose denominator's age, changed.
-    """
+    """Regions with a figure in a month, their sum, the national one if any, events whose cap or its age changed."""
 
     month: Month
     regions: int
@@ -71,16 +64,9 @@ class UniverseReport:
 def figures(
     regions: Sequence[RegionCustomers], national: int | None, captured_at: datetime, names: Names
 ) -> pl.DataFrame:
-    """Rows of `clientes_regionales` from the answers of one month. Pure.
+    """Rows of `clientes_regionales` by `FIGURE_SCHEMA`, from the answers of one month (of receipt, in Chile).
 
-    Args:
-        regions: Rows of `GetClientesRegional`; a region given twice counts once.
-        national: `GetClientesNacional`, or None.
-        captured_at: When the answers were received; their month in Chile is the month of the rows.
-        names: Resolver of regions; `REGION_ID` is used where the name does not resolve.
-
-    Returns:
-        A row for each region, and one for the country where its figure is known, by `FIGURE_SCHEMA`.
+    A region given twice counts once; `REGION_ID` is used where the name does not resolve.
 
     Raises:
         UnexpectedBody: A region that resolves neither by name nor by number.
@@ -127,19 +113,8 @@ def store_universe(
 
     Of several answers within a month the newest stands, in whatever order they are stored.
 
-    Args:
-        database: The database.
-        regions: Rows of `GetClientesRegional`.
-        national: `GetClientesNacional`, or None.
-        captured_at: When the answers were received.
-        names: Resolver of regions; that of the reference files unless given.
-
-    Returns:
-        What was kept and how many events changed.
-
     Raises:
         UnexpectedBody: A region is unknown; nothing is kept.
-        DatabaseUnavailable: PostgreSQL can't be reached.
     """
     rows = figures(regions, national, captured_at, default_names() if names is None else names)
     changed = write_universe(database, rows)
@@ -158,11 +133,7 @@ def known_universe(database: Database, month: Month) -> UniverseReport | None:
 
 
 def write_universe(database: Database, rows: pl.DataFrame) -> int:
-    """Keep rows of `figures`, of two for one month and region the newer; returns how many events changed by it.
-
-    Raises:
-        DatabaseUnavailable: PostgreSQL can't be reached.
-    """
+    """Keep rows of `figures`, of two for one month and region the newer; returns how many events changed by it."""
     with database.adbc() as connection:
         tables = SilverTables(connection)
         tables.lock_events()
@@ -188,12 +159,7 @@ ASKING_LASTS: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The answers of one asking: of each region, and of the country, which is asked for last.
-
-    Attributes:
-        regions: An answer for each region.
-        country: The answer for the country; when it was received dates the asking.
-    """
+    """The answers of one asking: of each region, and of the country, which is asked for last and dates the asking."""
 
     regions: tuple[AnswerName, ...]
     country: AnswerName
@@ -202,15 +168,10 @@ class Asking:
 def newest_askings(
     regional: Sequence[AnswerName], national: Sequence[AnswerName], codes: Collection[str]
 ) -> dict[Month, Asking]:
-    """The newest whole asking of each month. Pure.
+    """The newest whole asking of each month, by the month in Chile in which it ended. Pure.
 
-    Args:
-        regional: Answers of `GetClientesRegional`, their subjects being codes of regions.
-        national: Answers of `GetClientesNacional`.
-        codes: Codes of all regions that are asked for.
-
-    Returns:
-        By the month in Chile in which the asking ended. One that broke off before its end is left out, as it was then.
+    The subjects of `regional` are codes of regions, of which all `codes` are asked for. One asking that broke off
+    before its end is left out, as it was then.
     """
     found: dict[Month, Asking] = {}
     for country in sorted(national):
@@ -228,18 +189,10 @@ def newest_askings(
 def rebuild_universe(database: Database, store: BronzeStore, names: Names | None = None) -> int:
     """Make `clientes_regionales` again from Bronze, and bring the caps that depend on it up to date.
 
-    Args:
-        database: The database.
-        store: Bronze.
-        names: Resolver of regions; that of the reference files unless given.
-
-    Returns:
-        For how many months Bronze holds figures. Newer figures in the table stay.
+    Gives for how many months Bronze holds figures; newer figures in the table stay.
 
     Raises:
-        StorageError: An answer is missing or damaged.
         UnexpectedBody: A region is unknown; nothing is written.
-        DatabaseUnavailable: PostgreSQL can't be reached.
     """
     resolver = default_names() if names is None else names
     codes = {region.codigo for region in regiones()}
@@ -268,6 +221,6 @@ def _readable(store: BronzeStore, endpoint: str, read: Callable[[bytes], T]) -> 
     for answer in store.answers(endpoint):
         try:
             found[answer] = read(store.read(answer.key))
-        except ValueError as error:
+        except (ValueError, BodyDamaged) as error:
             logger.bind(stage="universe", code="odd_value").warning("{} is passed over: {}", answer.key, error)
     return found

@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do to a month.
-
-    Attributes:
-        load: Hours to load, each with its value.
-        remove: Hours to take out.
-    """
+    """What to do to a month: hours to load, each with its value, and hours to take out."""
 
     load: dict[datetime, Capture]
     remove: list[datetime]
@@ -60,13 +55,8 @@ class Plan:
 class WrittenMonth:
     """What is the month's own, written and not yet committed.
 
-    Attributes:
-        month: The month.
-        hours: Its rows of `cargas` as they are now.
-        newest_before: The newest of its hours before this load.
-        changes: What became of its stretches.
-        covered: Whether the hours that make aggregated events changed.
-        detached: Whether its observations are in a partition that is still to be attached.
+    `hours` are its rows of `cargas` now, `newest_before` the newest of its hours before. `covered`: the hours that make
+    aggregated events changed. `detached`: its observations are in a partition that is still to be attached.
     """
 
     month: Month
@@ -80,16 +70,7 @@ class WrittenMonth:
 def write_month(
     tables: SilverTables, month: Month, plan: Plan, observed: Observed, history: History, rules: EventRules
 ) -> WrittenMonth:
-    """Write what is the month's own, inside the caller's transaction.
-
-    Args:
-        tables: The tables, with the month's lock held; with all months' where the month is archived.
-        month: The month.
-        plan: What to do.
-        observed: What the bodies to load became.
-        history: What the other months say.
-        rules: Rules of aggregated events.
-    """
+    """Write what is the month's own, inside the transaction, under its lock (all months' where it is archived)."""
     if history.archived:
         tables.restore_month(month)
     held = tables.loaded(month.start, month.end)
@@ -125,11 +106,8 @@ def write_month(
 def write_events(tables: SilverTables, written: WrittenMonth, history: History, rules: EventRules) -> EventChanges:
     """Bring events up to date with a month that was just written, inside the same transaction.
 
-    Args:
-        tables: The tables, with the lock on events held.
-        written: The month.
-        history: What the other months say, asked for under that lock.
-        rules: Rules of aggregated events; other rules than before derive all of these again, under all months' lock.
+    `history` was asked for under the lock on events, which is held; other rules than before derive all aggregated
+    events again, under all months' lock.
     """
     if written.detached:
         tables.attach(written.month)

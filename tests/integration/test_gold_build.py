@@ -154,7 +154,11 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     (august,) = payloads["coverage"]
     assert (august["capturadas"], august["vacias"], august["pendientes"]) == (2, 1, 741)
     chile = next(row for row in payloads["reliability"] if row["nombre_region"] == "CHILE")
-    assert (chile["clientes"], chile["saifi"], chile["punta"]) == (3500, round(1107 / 3500, 8), round(900 / 3500, 8))
+    assert (chile["clientes"], chile["saifi_eventos"]) == (3500, round(1107 / 3500, 8))
+    assert (chile["punta"], chile["metodo"], chile["saidi"]) == (round(900 / 3500, 8), "insuficiente", None)
+    assert chile["saidi_observado"] == round(1507 / 3500, 8)
+    hours = pl.read_parquet(settings.gold_dir / "horas.parquet")
+    assert (hours.height, hours["cargada"].sum()) == (744, 2)
 
     with silver.engine.connect() as connection:
         stored = {row.id: row.data for row in connection.execute(text("SELECT id, data FROM dashboard_stats"))}
@@ -267,4 +271,5 @@ def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: 
     validation = json.loads((settings.gold_dir / "dashboard_stats" / "investment_validation.json").read_bytes())
     assert {row["type"] for row in validation} == {"insufficient data"}
     assert rows.pop("investment_validation") == len(validation)
+    assert rows.pop("official_comparison") == 27
     assert set(rows.values()) == {0}

@@ -43,8 +43,8 @@ class FixedClock:
 
 @pytest.fixture
 def silver(database: Database, tmp_path: Path) -> Database:
-    """Twenty days of August with an outage a day, a storm on the 12th, and projects of the SEIA."""
-    days = AUGUST.days()[:20]
+    """August seen every twelve hours, an outage a day, a storm on the 12th, and projects of the SEIA."""
+    days = AUGUST.days()
     with database.engine.begin() as connection:
         run = connection.execute
         run(text("SELECT asegurar_tiempo('2024-08-01'), asegurar_particion('2024-08-01')"))
@@ -65,6 +65,13 @@ def silver(database: Database, tmp_path: Path) -> Database:
                 values,
             )
             run(text("INSERT INTO fact_observaciones VALUES (:h, :g, :e, :d, :c, 1, 0)"), values)
+            run(
+                text(
+                    "INSERT INTO cargas (hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes)"
+                    " VALUES (:later, 'detailed', :h, 'x', 0, 0, 0)"
+                ),
+                {**values, "later": hour + timedelta(hours=12)},
+            )
             run(
                 text(
                     "INSERT INTO fact_interrupciones (hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin,"

@@ -6,8 +6,9 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
-from support.gold_world import CUSTOMERS, FixedClock, load_world
+from support.gold_world import CUSTOMERS, FixedClock, GoldWorld, load_world
 
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, Month
@@ -17,6 +18,7 @@ from sec_core.source.shapes import Shape
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -44,11 +46,9 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
     series: dict[tuple[str, str], int] = defaultdict(int)
     places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     companies: dict[str, list[int]] = defaultdict(list)
-    hours: dict[tuple[str, str], int] = defaultdict(int)
     for event in events:
         region = REGIONS[event.comuna[:2]]
         series[month_of(event.begins), region] += event.peak
-        hours[month_of(event.begins), region] += event.customer_hours
         places[region, COMUNAS[event.comuna], event.company].append(event.peak)
         companies[event.company].append(event.peak)
 
@@ -89,16 +89,47 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
     assert found["meta"][0]["totales"]["filas"] == rows
 
     indices = {(row["mes"], row["nombre_region"]): row for row in found["reliability"]}
-    for (month, region), customer_hours in hours.items():
-        if region != "UNKNOWN":
-            assert indices[month, region]["saidi"] == pytest.approx(customer_hours / by_name[region], abs=1e-8)
-            assert indices[month, region]["saifi"] == pytest.approx(series[month, region] / by_name[region], abs=1e-8)
+    assert {month for month, _ in indices} == seen
+    listed = listed_hours(world)
     for loaded in {Month.of(hour) for hour in world.captured}:
         inside = [hour for hour in world.captured if Month.of(hour) == loaded]
-        peak = max(world.truth.national(hour) for hour in inside)
+        for region, customers in by_name.items():
+            row = indices[f"{loaded}-01", region]
+            sums = [sum(n for place, n in listed[hour].items() if REGIONS[place[:2]] == region) for hour in inside]
+            assert row["saidi_observado"] == pytest.approx(sum(sums) / customers, abs=1e-8)
+            assert row["punta"] == pytest.approx(max(sums) / customers, abs=1e-8)
+            assert row["saifi_eventos"] == pytest.approx(series[f"{loaded}-01", region] / customers, abs=1e-8)
         chile = indices[f"{loaded}-01", "CHILE"]
+        peak = max(world.truth.national(hour) for hour in inside)
         assert chile["punta"] == pytest.approx(peak / sum(CUSTOMERS.values()), abs=1e-8)
         assert chile["cobertura"] == pytest.approx(len(inside) / expected_hours(loaded), abs=1e-6)
+    check_files(settings.gold_dir, listed)
+
+
+def check_files(gold: Path, listed: dict[datetime, dict[str, int]]) -> None:
+    regional = pl.read_parquet(gold / "indices_regionales.parquet")
+    comunal = pl.read_parquet(gold / "indices_comunales.parquet")
+    parts = regional.filter(pl.col("nombre_region") != "CHILE")["cliente_horas_observadas"].sum()
+    whole = regional.filter(pl.col("nombre_region") == "CHILE")["cliente_horas_observadas"].sum()
+    assert parts == whole == sum(sum(places.values()) for places in listed.values())
+    unknown = regional.filter(pl.col("nombre_region") == "UNKNOWN")["cliente_horas_observadas"].sum()
+    assert comunal["cliente_horas_observadas"].sum() == float(whole) - float(unknown)
+    assert comunal["cliente_horas_observadas"].sum() > 0
+    panel = pl.read_parquet(gold / "panel" / "**" / "*.parquet", hive_partitioning=False)
+    assert {(hour, place): n for hour, place, n, _ in panel.iter_rows()} == {
+        (hour, place): n for hour, places in listed.items() for place, n in places.items()
+    }
+
+
+def listed_hours(world: GoldWorld) -> dict[datetime, dict[str, int]]:
+    """Customers out in each captured hour by the code of the comuna, by plain loops."""
+    found: dict[datetime, dict[str, int]] = {}
+    for hour in world.captured:
+        places: dict[str, int] = defaultdict(int)
+        for (place, _, _), seen in world.truth.observations(hour).items():
+            places[place] += seen.customers
+        found[hour] = dict(places)
+    return found
 
 
 def expected_hours(month: Month) -> int:

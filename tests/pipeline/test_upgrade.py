@@ -12,6 +12,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import httpx
 import polars as pl
@@ -19,10 +20,14 @@ import psycopg
 import pytest
 from support.kept_state import state_of
 
-from deployments.stack.server import history_url, start_server, stop_process, wait_until_ready
+from deployments.stack.api import prepare_environment
+from deployments.stack.history import prefect_history
+from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.settings import load_stack_settings
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
+from sec_core.db.address import Address
 from sec_core.db.installation import installations
 
 if TYPE_CHECKING:
@@ -60,11 +65,12 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with tarfile.open(KEPT / "installation.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     data = folder / "data"
-    url = embedded.ensure_running(data / "postgres", extra_settings=SERVER)
+    address = embedded.ensure_running(data / "postgres", extra_settings=SERVER)
+    url = address.url
     try:
         psql = str(installations()[0].program("psql"))
         for name in ("sec", "prefect"):
-            place, script = embedded.ensure_database(url, name), folder / f"{name}.sql"
+            place, script = embedded.ensure_database(address, name).url, folder / f"{name}.sql"
             command = [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={place}", f"--file={script}"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         assert state_of(url, data) == WAS["tables"], "the installation was not restored"
@@ -110,7 +116,7 @@ def test_no_command_loses_anything(before: Installation) -> None:
 
 def test_the_files_alone_give_the_same_again(before: Installation, tmp_path: Path) -> None:
     shutil.copytree(before.data / "bronze", tmp_path / "bronze")
-    database = embedded.ensure_database(before.url, "again")
+    database = embedded.ensure_database(Address.parse(before.url), "again").url
     for words in ("ledger rebuild", "reprocess --from 2017-01 --to 2017-01", "reprocess --from 2024-10 --to 2024-12"):
         before.sec(*words.split(), data=tmp_path, database=database)
     again = state_of(database, tmp_path)
@@ -126,12 +132,15 @@ def test_every_body_reads_as_it_was_kept(before: Installation) -> None:
     assert [len(list(store.loose(month))) for month in store.months()] == [2, 0, 310]
 
 
-def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation, tmp_path: Path) -> None:
+def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation) -> None:
     settings = load_settings(_env_file=None, data_dir=before.data, state_dir=None, database_url=None)
-    log = tmp_path / "server.log"
-    process, api = start_server(settings, history_url(settings, before.url), log)
+    with patch.dict(os.environ):
+        prepare_environment(settings)
+        # The database `prefect` is taken on under its new name.
+        history = prefect_history(settings, load_stack_settings(), Address.parse(before.url))
+        process = start_server(settings, history, port := free_port())
     try:
-        wait_until_ready(process, api, log)
+        api = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
 
         def found(kind: str, **body: object) -> list[dict[str, Any]]:
             answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
@@ -146,4 +155,4 @@ def test_the_present_prefect_server_knows_the_runs_of_before(before: Installatio
         of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
         assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
     finally:
-        stop_process(process)
+        stop_server(process)

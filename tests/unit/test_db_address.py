@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 FORMS = {
     "postgresql://sec:secret@localhost/sec": {"host": "localhost", "user": "sec", "password": "secret"},
     "postgresql://sec@localhost:5433/sec": {"host": "localhost", "port": "5433", "user": "sec"},
-    "postgres://sec:secret@db/sec": {"host": "db", "user": "sec", "password": "secret"},
-    "postgresql+psycopg://sec:secret@db:1/sec": {"host": "db", "port": "1", "user": "sec", "password": "secret"},
-    "postgresql+asyncpg://sec@db/sec": {"host": "db", "user": "sec"},
-    "postgresql://sec:p%40ss%2Fw%3Ard%20%25@h/sec": {"host": "h", "user": "sec", "password": "p@ss/w:rd %"},
-    "postgresql://se%C3%B1or:contrase%C3%B1a@h/sec": {"host": "h", "user": "señor", "password": "contraseña"},
+    "postgres://sec:secret@127.1/sec": {"host": "127.1", "user": "sec", "password": "secret"},
+    "postgresql+psycopg://sec:secret@127.1:1/sec": {"host": "127.1", "port": "1", "user": "sec", "password": "secret"},
+    "postgresql+asyncpg://sec@127.1/sec": {"host": "127.1", "user": "sec"},
+    "postgresql://sec:p%40ss%2Fw%3Ard%20%25@127.1/sec": {"host": "127.1", "user": "sec", "password": "p@ss/w:rd %"},
+    "postgresql://se%C3%B1or:contrase%C3%B1a@127.1/sec": {"host": "127.1", "user": "señor", "password": "contraseña"},
     "postgresql://sec:secret@[::1]:5432/sec": {"host": "::1", "port": "5432", "user": "sec", "password": "secret"},
     "postgresql:///sec?host=/run/pg&user=sec": {"host": "/run/pg", "user": "sec"},
     "postgresql://sec@%2Frun%2Fpg/sec": {"host": "/run/pg", "user": "sec"},
-    "postgresql://u@a:1,b:2/sec?target_session_attrs=primary": {
-        "host": "a,b", "port": "1,2", "user": "u", "target_session_attrs": "primary"
+    "postgresql://u@127.1:1,127.2:2/sec?target_session_attrs=primary": {
+        "host": "127.1,127.2", "port": "1,2", "user": "u", "target_session_attrs": "primary"
     },
-    "postgresql://u@h/sec?sslmode=verify-full&sslrootcert=system&options=-c%20work_mem%3D1MB": {
-        "host": "h", "user": "u", "sslmode": "verify-full", "sslrootcert": "system", "options": "-c work_mem=1MB"
+    "postgresql://u@127.1/sec?sslmode=verify-full&sslrootcert=system&options=-c%20work_mem%3D1MB": {
+        "host": "127.1", "user": "u", "sslmode": "verify-full", "sslrootcert": "system", "options": "-c work_mem=1MB"
     },
-    "host=h port=5 user=u dbname=sec password='a b'": {"host": "h", "port": "5", "user": "u", "password": "a b"},
+    "host=::1 port=5 user=u dbname=sec password='a c'": {"host": "::1", "port": "5", "user": "u", "password": "a c"},
     "service=mine dbname=sec": {"service": "mine"},
-    "postgresql://u:s3cret?#x@h/sec": {"host": "h", "user": "u", "password": "s3cret?#x"},
-    "  postgresql://u@h/sec\n": {"host": "h", "user": "u"},
+    "postgresql://u:s3cret?#x@127.1/sec": {"host": "127.1", "user": "u", "password": "s3cret?#x"},
+    "  postgresql://u@127.1/sec\n": {"host": "127.1", "user": "u"},
 }  # fmt: skip
 
 
@@ -45,21 +45,22 @@ def test_each_form_is_read_and_written_and_read_again(text: str, fields: dict[st
     address = Address.parse(text)
     assert address.parameters == fields | {"dbname": "sec"}
     assert Address.parse(address.url) == address
-    assert conninfo.conninfo_to_dict(address.conninfo).items() >= address.parameters.items()
+    if "service" not in fields:
+        assert conninfo.conninfo_to_dict(address.conninfo).items() >= address.parameters.items()
     other = address.at("ñ/?x_prefect")
     assert other.parameters == fields | {"dbname": "ñ/?x_prefect"}
     assert Address.parse(other.url) == other
 
 
-@pytest.mark.parametrize("text", FORMS, ids=range(len(FORMS)))
+@pytest.mark.parametrize("text", [text for text in FORMS if "service" not in text])
 def test_asyncpg_gets_the_same_address(text: str) -> None:
     address = Address.parse(text)
     url, variables = address.asyncpg()
     dialect: Any = PGDialect_asyncpg
     _, given = dialect().create_connect_args(make_url(url))
     known = address.parameters
-    assert [given.get(name) for name in ("user", "password", "database", "service", "ssl", "target_session_attrs")] == [
-        known.get(name) for name in ("user", "password", "dbname", "service", "sslmode", "target_session_attrs")
+    assert [given.get(name) for name in ("user", "password", "database", "ssl", "target_session_attrs")] == [
+        known.get(name) for name in ("user", "password", "dbname", "sslmode", "target_session_attrs")
     ]
     hosts = given.get("host")
     assert (",".join(hosts) if isinstance(hosts, list) else hosts) == known.get("host")
@@ -69,15 +70,21 @@ def test_asyncpg_gets_the_same_address(text: str) -> None:
     assert variables.get("PGSSLROOTCERT") != "system"
 
 
-def test_without_a_host_every_driver_gets_the_same_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGPORT"):
+def test_what_libpq_adds_is_written_out_for_the_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGPORT", "PGUSER"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("sec_core.db.address._SOCKET_FOLDERS", ("/nowhere", str(tmp_path)))
-    assert Address.parse("postgresql:///sec").parameters["host"] == "localhost"
-    (tmp_path / ".s.PGSQL.5432").touch()
-    assert Address.parse("postgresql:///sec").parameters["host"] == str(tmp_path)
-    monkeypatch.setenv("PGHOST", "elsewhere")
-    assert "host" not in Address.parse("postgresql:///sec").parameters
+    (tmp_path / "services").write_text("[mine]\nhost=127.0.0.1\nport=1\nuser=me\ndbname=there\n")
+    (tmp_path / "pgpass").write_text("*:*:*:me:s3cret\n")
+    (tmp_path / "pgpass").chmod(0o600)
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+    found = Address.parse("service=mine dbname=sec").resolved().parameters
+    assert {name: found[name] for name in ("host", "port", "user", "dbname", "password")} == {
+        "host": "127.0.0.1", "port": "1", "user": "me", "dbname": "sec", "password": "s3cret"
+    }  # fmt: skip
+    assert Address.parse("postgresql:///sec").resolved().parameters["host"].startswith("/")
+    monkeypatch.setenv("PGHOST", "127.0.0.2")
+    assert Address.parse("postgresql:///sec").resolved().parameters["host"] == "127.0.0.2"
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import pairwise
+from math import isnan
+from random import Random
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.examples import examples
 
 from sec_core.gold import estimates
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.frames import UTC_TIME, source_hours
 from sec_core.gold.panel import comuna_hours, panel, region_hours
-from sec_core.hours import Month, from_wall, hours_of_day
+from sec_core.hours import CHILE, Month, from_wall, hours_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -105,6 +111,9 @@ def test_the_estimate_is_the_line_scaled_to_the_ended_hours() -> None:
     assert row["cliente_horas"] == pytest.approx((40 + 30 + 20 + 10 + 100) * 720 / 705)
     assert (row["metodo"], row["horas"], row["interpoladas"], row["punta"]) == ("estimado", 720, 2, 100)
     assert 150 <= row["inferior"] < row["cliente_horas"] < row["superior"]  # type: ignore[operator]
+    # Of the first day only 9 of 24 hours are known: it is no day with a figure.
+    parts = estimates.parts(hours_frame(values), seen, ["MAULE"], [JUNE.first_day])
+    assert estimates.days(parts)["dia"].to_list() == JUNE.days()[1:]
 
 
 def test_a_line_over_midnight_and_over_the_months_border_belongs_to_the_hours_it_passes() -> None:
@@ -201,3 +210,39 @@ def test_a_year_needs_all_its_months_and_has_bounds_of_its_own() -> None:
     parts = estimates.parts(hours_frame(values), without_may, ["MAULE"], without_may.months["mes"].to_list())
     (year,) = estimates.years(parts, without_may).to_dicts()
     assert (year["metodo"], year["cliente_horas"]) == ("insuficiente", None)
+
+
+@given(data=st.data())
+@settings(max_examples=examples(25), deadline=None)
+def test_weights_say_the_same_as_lines_drawn_hour_by_hour(data: st.DataObject) -> None:
+    """Over a month with a change of the clocks, against a plain loop."""
+    month = data.draw(st.sampled_from([Month(2024, 4), Month(2024, 9), JUNE]))
+    draw = Random(data.draw(st.integers(0, 10**6)))
+    share, limit = draw.choice([0.1, 0.3, 0.7, 0.97]), draw.choice([1, 3, 12])
+    months = [month.shift(-1), month, month.shift(1)]
+    hours = [hour for one in months for hour in one.hours()]
+    known = {number: draw.choice([0, draw.randrange(500)]) for number in range(len(hours)) if draw.random() < share}
+    expected: dict[date, list[float]] = {}
+    points = sorted(known)
+    for left, right in pairwise(points):
+        last = right if right - left <= limit else left + 1
+        for number in range(left, last):
+            value = known[left] + (known[right] - known[left]) * (number - left) / (right - left)
+            expected.setdefault(hours[number].astimezone(CHILE).date(), []).append(value)
+    expected.setdefault(hours[points[-1]].astimezone(CHILE).date(), []).append(known[points[-1]])
+
+    seen = pattern(calendar(months, [hours[number] for number in known]), limit)
+    values = {(hours[number], "MAULE"): customers for number, customers in known.items() if customers}
+    parts = estimates.parts(hours_frame(values), seen, ["MAULE"], seen.months["mes"].to_list())
+    for row in parts.to_dicts():
+        days = {day: values for day, values in expected.items() if day.replace(day=1) == row["mes"]}
+        assert row["suma"] == pytest.approx(sum(map(sum, days.values())))
+        for day, total in enumerate(row["dias"], start=1):
+            of_day = (
+                days.get(row["mes"].replace(day=day), []) if day <= len(Month(2024, row["mes"].month).days()) else []
+            )
+            ended = len(hours_of_day(row["mes"].replace(day=day))) if of_day else 0
+            if of_day and len(of_day) >= ended / 2:
+                assert total == pytest.approx(sum(of_day) * ended / len(of_day))
+            else:
+                assert isnan(total), "too little of the day is known"

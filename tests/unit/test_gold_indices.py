@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.examples import examples
 
 from sec_core.gold import estimates, indices
 from sec_core.gold.estimated_hours import pattern
@@ -95,6 +98,41 @@ def test_aggregated_rises_over_the_months_border_and_over_a_change_of_form() -> 
     doubtful = seen(hours, Month(2024, 5), suspect=[HOURS[1]])
     found = rises(observations(rows), PLACES, forms, doubtful, JUNE.first_day)
     assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 25)]
+
+
+@given(seed=st.integers(0, 10**6), form=st.sampled_from(["detailed", "aggregated"]))
+@settings(max_examples=examples(25), deadline=None)
+def test_rises_and_stale_values_say_the_same_as_a_plain_loop(seed: int, form: str) -> None:
+    draw = Random(seed)
+    hours = [hour for hour in HOURS[:500] if draw.random() < draw.choice([0.3, 0.95])]
+    keys = (
+        [(7101, 1, None), (0, 1, None)]
+        if form == "aggregated"
+        else [(7101, 2, FIRST), (7101, 3, FIRST), (0, 2, SECOND)]
+    )
+    value, rows, risen, still = dict.fromkeys(keys, 0), list[Row](), 0, 0
+    runs: dict[object, list[datetime]] = {key: [] for key in keys}
+    for hour, before in zip(hours, [None, *hours], strict=False):
+        for key in keys:
+            now = value[key] if draw.random() < 0.995 else draw.choice([0, 1, 5])
+            risen += max(now - value[key], 0)
+            near = before is not None and hour - before <= timedelta(hours=24)
+            if now != value[key] or not near:
+                still += _stale(runs[key]) * value[key]
+                runs[key] = []
+            value[key] = now
+            runs[key].append(hour)
+            rows += [(hour, *key, now)] if now else []
+    still += sum(_stale(runs[key]) * value[key] for key in keys)
+    frame, what = observations(rows), seen(hours)
+    found = rises(frame, PLACES, loads(hours, form), what, JUNE.first_day).filter(pl.col("serie") == "CHILE")
+    assert found["subidas"].sum() == risen
+    stale = standing(frame, PLACES, what, JUNE.first_day).filter(pl.col("serie") == "CHILE")
+    assert stale["quietas"].sum() == still
+
+
+def _stale(run: list[datetime]) -> int:
+    return len(run) if run and run[-1] - run[0] >= timedelta(hours=167) else 0
 
 
 @pytest.mark.parametrize(("hours", "still"), [(167, 0), (168, 168 * 4)])
@@ -217,7 +255,7 @@ def test_an_hourly_year_after_six_hourly_ones_has_no_base_yet() -> None:
     pairs = pl.DataFrame({"anho": [2023, 2024], "base": [2023, 2024]})
     days = [(date(year, 1, 1) + timedelta(days=day), 1.0 + day % 7) for year in (2023, 2024) for day in range(360)]
     daily = pl.DataFrame(days, schema=["dia", "saidi"], orient="row")
-    daily = daily.with_columns(nombre_region=pl.lit("MAULE"), cubierto=pl.lit(value=True))
+    daily = daily.with_columns(nombre_region=pl.lit("MAULE"))
     first, second = thresholds(daily, pairs).sort("anho").to_dicts()
     assert (first["umbral_med"] > 7, first["dias_base"], first["distinta"]) == (True, 360, False)
     assert (second["umbral_med"], second["distinta"]) == (None, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,12 @@ import polars as pl
 import pytest
 
 from scripts.calibrate import PATTERNS, World, estimate, make_world, summary, thinned, two_years
+from sec_core.gold import estimates, peaks
+from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.frames import source_hours
+from sec_core.gold.intervals import REACH
 from sec_core.gold.universe import COUNTRY
-from sec_core.hours import Month
+from sec_core.hours import HOUR, Month
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +48,31 @@ def test_a_lower_bound_never_lies_under_what_was_observed(calibration: pl.DataFr
     assert known.filter(pl.col("inferior") < pl.col("observado")).is_empty()
     assert known.filter(~pl.col("cliente_horas").is_between("inferior", "superior")).is_empty()
     assert known.filter(pl.col("inferior") >= pl.col("superior")).is_empty()
+
+
+@pytest.mark.parametrize(("lasting", "step"), [(1.0, 6), (4.0, 6), (12.0, 6), (3.0, 1)])
+def test_missed_peaks_follow_from_those_that_one_hour_shows(lasting: float, step: int) -> None:
+    draw = np.random.default_rng(8)
+    begin, length = draw.uniform(0, 60_000, 400_000), draw.exponential(lasting, 400_000)
+    seen = np.floor((begin + length) / step) - np.floor(begin / step)
+    missed = length[seen == 0].sum() / (60_000 / step)
+    single, double = ((seen == times).sum() / (60_000 / step) for times in (1, 2))
+    law = peaks.Tail(threshold=1, rate=1, power=1, lasting=lasting, step=step)
+    assert law.missed(np.array([step - 1.0]))[0] * single == pytest.approx(missed, rel=0.03)
+    assert double / single == pytest.approx(math.exp(-step / lasting), rel=0.05)
+
+
+def test_parts_of_a_month_need_its_own_hours_and_a_day_about_it() -> None:
+    world = make_world(35, months=3)
+    kept = np.random.default_rng(3).random(len(world.hours)) < 0.35
+    what = pattern(pl.DataFrame({"hora": world.hours, "cargada": kept, "sospechosa": False}), 12)
+    seen, months = world.seen(kept), what.months["mes"].to_list()
+    whole = estimates.parts(seen, what, [*world.names, COUNTRY], months)
+    apart = []
+    for month in (Month(day.year, day.month) for day in months):
+        near = pl.col("hora").is_between(month.start - REACH * HOUR, month.end + REACH * HOUR)
+        apart.append(estimates.parts(seen.filter(near), what, [*world.names, COUNTRY], [month.first_day]))
+    assert pl.concat(apart).equals(whole, null_equal=True)
 
 
 def national_series(captures: Path) -> World:

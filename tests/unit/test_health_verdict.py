@@ -74,6 +74,7 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
         ("newest capture", Level.WARN, facts({"newest_hour": None})),
         ("quarantine", Level.WARN, facts({"quarantined": 4})),
         ("quarantine", Level.BAD, facts({"quarantined": 4, "quarantined_lately": 1})),
+        ("kept bodies", Level.BAD, facts({"damaged": (NOW - timedelta(days=9),)})),
         ("names", Level.WARN, facts({"unresolved": (("PUEBLO NUEVO", 12),)})),
         ("publication", Level.WARN, facts({"published_at": None})),
         ("publication", Level.BAD, facts({"published_at": NOW - timedelta(days=40)})),

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from loguru import logger
 
 from deployments.stack.settings import StackSettings
 from sec_core.blobs.access import StoreAccess
 from sec_core.config import Settings, load_settings, private_folder
 from sec_core.errors import ConfigError
+from sec_core.log import setup_logging
 
 if TYPE_CHECKING:
     from sec_core.environment import Environment
@@ -45,9 +47,13 @@ def test_program_readme_example_and_containers_have_the_same_settings() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     assert set(re.findall(r"^(?:# )?([A-Z_]+)=", example, flags=re.MULTILINE)) == known | {"POSTGRES_PASSWORD"}
     compose = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
-    assert set(compose["x-settings"]) - {"PREFECT_API_URL"} == known - OF_CONTAINERS
+    assert set(compose["x-settings"]) - {"PREFECT_API_URL", "PGPASSWORD"} == known - OF_CONTAINERS
     for name, text in compose["x-settings"].items():
-        assert text is None or name in text or name in {"SEC_DATABASE_URL", "SEC_DATA_DIR", "PREFECT_API_URL"}
+        assert (
+            text is None
+            or name in text
+            or name in {"SEC_DATABASE_URL", "PGPASSWORD", "SEC_DATA_DIR", "PREFECT_API_URL"}
+        )
     for service in ("prefect", "setup", "worker"):
         assert set(compose["services"][service]["environment"]) >= known - OF_CONTAINERS
 
@@ -158,3 +164,13 @@ def test_a_private_folder_is_for_its_owner_alone_whoever_made_it(tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="SEC_STATE_DIR"):
         private_folder(tmp_path / "file")
+
+
+def test_logs_are_for_their_owner_alone_whichever_command_comes_first(tmp_path: Path) -> None:
+    logs = tmp_path / "state" / "logs"
+    setup_logging(logs, terminal=None)
+    try:
+        logger.info("x")
+    finally:
+        setup_logging(None)
+    assert [path.stat().st_mode & 0o777 for path in (logs, *logs.iterdir())] == [0o700, 0o600]

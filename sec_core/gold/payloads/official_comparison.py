@@ -79,4 +79,4 @@ def official() -> pl.DataFrame:
 def official_comparison(frames: GoldFrames) -> list[OfficialRow]:
     """All official figures, in the file's order."""
     table = compare(official(), frames.monthly, frames.seen, frames.customers)
-    return [OfficialRow.model_validate(row) for row in table.select(OfficialRow.model_fields).to_dicts()]
+    return [OfficialRow.model_validate(row) for row in table.select(list(OfficialRow.model_fields)).to_dicts()]

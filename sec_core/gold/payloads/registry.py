@@ -46,7 +46,7 @@ class PayloadSpec:
 
 
 def _rows(row: type[Row], table: pl.DataFrame) -> list[Row]:
-    return [row.model_validate(values) for values in table.select(row.model_fields).to_dicts()]
+    return [row.model_validate(values) for values in table.select(list(row.model_fields)).to_dicts()]
 
 
 PAYLOADS: tuple[PayloadSpec, ...] = (

@@ -1,0 +1,118 @@
+"""An outside PostgreSQL written down in every way that people do: all drivers reach the same database."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from sec_core.db import embedded
+from sec_core.db.database import Database, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.fixtures import MakeSettings
+
+    from sec_core.db.address import Address
+
+ROLE, PASSWORD = "peña & hijos", "p@ss/w:rd?#% ñ"
+WHO = f"{ROLE.replace(' ', '%20').replace('&', '%26').replace('ñ', '%C3%B1')}"
+SECRET = "p%40ss%2Fw%3Ard%3F%23%25%20%C3%B1"
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Address]:
+    """A server with a socket, where `peer` needs no password there, and a database whose owner has an awkward name."""
+    folder = Path(tempfile.mkdtemp(prefix="sec-forms-"))
+    folder.chmod(0o755)
+    (folder / "sockets").mkdir()
+    (folder / "sockets").chmod(0o777)
+    settings = {"unix_socket_directories": str(folder / "sockets"), "fsync": "off"}
+    if _has_ipv6():
+        settings["listen_addresses"] = "127.0.0.1,::1"
+    server = embedded.ensure_running(folder / "postgres", extra_settings=settings)
+    rules = folder / "postgres" / "data" / "pg_hba.conf"
+    rules.write_text(f"local all peer trust\n{rules.read_text()}")
+    with server.connect(autocommit=True) as connection:
+        connection.execute("select pg_reload_conf()")
+        connection.execute(f"create role \"{ROLE}\" login password '{PASSWORD}'".encode())
+        connection.execute(f'create role peer login in role "{ROLE}"'.encode())
+        connection.execute(f'create database equipo owner "{ROLE}"'.encode())
+    with server.at("equipo").connect(autocommit=True) as connection:
+        connection.execute(f'alter schema public owner to "{ROLE}"'.encode())
+    yield server.changed(folder=str(folder))
+    embedded.stop(folder / "postgres")
+    shutil.rmtree(folder)
+
+
+FORMS = {
+    "percent-encoded": "postgresql://{who}:{secret}@127.0.0.1:{port}/equipo",
+    "postgres": "postgres://{who}:{secret}@localhost:{port}/equipo",
+    "sqlalchemy": "postgresql+psycopg://{who}:{secret}@127.0.0.1:{port}/equipo?sslmode=prefer",
+    "options": "postgresql://{who}:{secret}@127.0.0.1:{port}/equipo?sslmode=disable&connect_timeout=5&application_name=x",
+    "ipv6": "postgresql://{who}:{secret}@[::1]:{port}/equipo",
+    "keywords": "host=127.0.0.1 port={port} dbname=equipo user='{role}' password='{password}'",
+    "socket without a password": "postgresql:///equipo?host={folder}/sockets&port={port}&user=peer",
+    "socket as a host": "postgresql://peer@{socket}:{port}/equipo",
+    "socket with a password": "host={folder}/sockets port={port} dbname=equipo user='{role}' password='{password}'",
+    "password file": "postgresql://{who}@127.0.0.1:{port}/equipo",
+    "several hosts": "postgresql://{who}:{secret}@127.0.0.1:1,127.0.0.1:{port}/equipo?target_session_attrs=read-write",
+    "service": "service=equipo",
+    "variables": "postgresql://",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_every_driver_gets_the_same_database(
+    form: str, outside: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    if form == "ipv6" and not _has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    folder, port = outside.parameters["folder"], outside.parameters["port"]
+    (tmp_path / "pgpass").write_text(f"*:*:*:*:{PASSWORD.replace(':', chr(92) + ':')}\n")
+    (tmp_path / "pgpass").chmod(0o600)
+    (tmp_path / "services").write_text(f"[equipo]\nhost=127.0.0.1\nport={port}\ndbname=equipo\nuser={ROLE}\n")
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    if form == "variables":
+        for name, value in {"HOST": "127.0.0.1", "PORT": port, "USER": ROLE, "DATABASE": "equipo"}.items():
+            monkeypatch.setenv(f"PG{name}", value)
+    written = FORMS[form].format(
+        who=WHO, secret=SECRET, role=ROLE, password=PASSWORD, folder=folder, port=port,
+        socket=f"{folder}/sockets".replace("/", "%2F"),
+    )  # fmt: skip
+    expected = ("equipo", "peer" if "peer" in written else ROLE)
+    database = open_database(make_settings(database_url=written))
+    with database.engine.connect() as connection:
+        row = connection.execute(text("select current_database()::text, current_user::text")).one()
+        assert tuple(row) == expected
+    with database.adbc() as connection, connection.cursor() as cursor:
+        cursor.execute("select current_database()::text, current_user::text")
+        assert cursor.fetchone() == expected
+    url, variables = database.address.asyncpg()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    engine = create_async_engine(url)
+    async with engine.connect() as found:
+        row = (await found.execute(text("select current_database()::text, current_user::text"))).one()
+        assert tuple(row) == expected
+    await engine.dispose()
+    assert Database(database.address.url).address == database.address
+    assert PASSWORD not in repr(database)
+    database.dispose()

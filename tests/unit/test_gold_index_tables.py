@@ -1,0 +1,200 @@
+"""Indices of a small world against values computed by hand, from observations to the rows that are published."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from support.gold_frames import make_calendar, make_customers
+
+from sec_core.gold.estimated_hours import Pattern, pattern
+from sec_core.gold.estimates import parts
+from sec_core.gold.frames import UTC_TIME, Names, with_month
+from sec_core.gold.index_tables import Indices, make_indices, official_comparison
+from sec_core.gold.monthly import Monthly
+from sec_core.gold.panel import comuna_hours, panel, region_hours
+from sec_core.gold.payloads.official_comparison import official
+from sec_core.gold.payloads.reliability import ReliabilityRow
+from sec_core.gold.rises import imputed, rises, standing
+from sec_core.hours import Month
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AUGUST = Month(2024, 8)
+NOW = datetime(2024, 9, 1, 12, tzinfo=UTC)
+NAMES = Names(
+    places=pl.DataFrame(
+        [
+            (0, "", "UNKNOWN", "", "UNKNOWN"),
+            (7101, "07101", "TALCA", "07", "MAULE"),
+            (7102, "07102", "CONSTITUCION", "07", "MAULE"),
+            (11101, "11101", "COIHAIQUE", "11", "AYSEN"),
+        ],
+        schema=["id_geografia", "codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region"],
+        orient="row",
+    ),
+    companies=pl.DataFrame({"id_empresa": [1], "nombre_empresa": ["NO INFORMADA"]}),
+)
+CUSTOMERS = make_customers(
+    (date(2024, 8, 1), "07", "MAULE", 1000, None, "052019"),
+    (date(2024, 8, 1), "11", "AYSEN", 500, None, "052019"),
+)
+NO_EVENTS = pl.DataFrame(schema={"mes": pl.Date(), "nombre_region": pl.String(), "clientes_afectados": pl.Int64()})
+
+
+class SmallWorld:
+    """Loaded hours of a form and what they list: (number of the hour in August, comuna, customers)."""
+
+    def __init__(
+        self,
+        loaded: Sequence[int],
+        listed: Sequence[tuple[int, int, int]],
+        *,
+        month: Month = AUGUST,
+        suspect: Sequence[int] = (),
+    ) -> None:
+        hours = month.hours()
+        self.loads = with_month(
+            pl.DataFrame({"hora": [hours[n] for n in loaded]}, schema={"hora": UTC_TIME}).with_columns(
+                forma=pl.lit("aggregated")
+            )
+        )
+        suspects = [hours[n] for n in suspect]
+        self.calendar = make_calendar(NOW, self.loads["hora"], "aggregated").with_columns(
+            sospechosa=pl.col("hora").is_in(suspects), total_nacional=pl.lit(None, pl.Int64)
+        )
+        self.seen: Pattern = pattern(self.calendar, 12)
+        rows = pl.DataFrame(
+            [(hours[n], place, 1, None, customers, 1, 0) for n, place, customers in listed],
+            schema={
+                "hora": UTC_TIME,
+                "id_geografia": pl.Int64(),
+                "id_empresa": pl.Int64(),
+                "fecha_inicio": pl.Date(),
+                "clientes_afectados": pl.Int64(),
+                "n_filas": pl.Int32(),
+                "imputaciones": pl.Int16(),
+            },
+            orient="row",
+        )
+        self.panel = panel(rows, NAMES.places, self.loads)
+        by_region = region_hours(self.panel, NAMES.places)
+        day = month.first_day
+        own = pl.lit(day).alias("mes")
+        regions = ["AYSEN", "CHILE", "MAULE", "UNKNOWN"]
+        comunas = ["07101", "07102", "11101"]
+        self.monthly = Monthly(
+            region_hours=by_region.with_columns(own),
+            region_parts=parts(by_region, self.seen, regions, [day]),
+            comuna_parts=parts(comuna_hours(self.panel), self.seen, comunas, [day]),
+            rises=rises(rows, NAMES.places, self.loads, self.seen, day).with_columns(own),
+            imputed=imputed(rows, NAMES.places, day),
+            standing=standing(rows, NAMES.places, self.seen, day),
+            computed=(month,),
+        )
+
+    def indices(self, customers: pl.DataFrame = CUSTOMERS) -> Indices:
+        return make_indices(self.monthly, self.seen, self.loads, NO_EVENTS, customers, NAMES)
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        table = self.indices().reliability
+        rows = [ReliabilityRow.model_validate(row).model_dump() for row in table.to_dicts()]
+        return {row["nombre_region"]: row for row in rows}
+
+
+EVERY = range(744)
+
+
+def test_a_gap_is_bridged_by_a_straight_line_and_the_rest_by_the_share_of_hours() -> None:
+    loaded = [n for n in EVERY if not 10 < n < 16 and n < 700]
+    rows = SmallWorld(loaded, [(10, 7101, 120), (16, 7101, 60)]).rows()
+    maule = rows["MAULE"]
+    # Five hours between 120 and 60: 110, 100, 90, 80, 70. 44 hours at the end are uncovered.
+    whole = (120 + 60 + 450) * 744 / 700
+    assert maule["metodo"] == "estimado"
+    assert maule["saidi"] == pytest.approx(whole / 1000, abs=1e-8)
+    assert maule["saidi_observado"] == 0.18
+    assert maule["saidi_inf"] < maule["saidi"] < maule["saidi_sup"]
+    assert (maule["cobertura"], maule["interpolada"]) == (round(695 / 744, 6), round(5 / 744, 6))
+    # Rises are lost between snapshots: a lower bound, said so, from which nothing else is made.
+    assert (maule["saifi"], maule["cubierto"], maule["caidi"]) == (0.12, False, None)
+    assert "mínimo" in maule["nota"]
+
+
+@pytest.mark.parametrize(
+    ("uncovered", "method"), [(range(100, 220), "estimado"), (range(100, 221), "insuficiente"), (range(372), "x")]
+)
+def test_too_long_without_data_gives_no_estimate(uncovered: range, method: str) -> None:
+    loaded = [n for n in EVERY if n not in uncovered]
+    maule = SmallWorld(loaded, [(n, 7101, 10) for n in loaded]).rows()["MAULE"]
+    expected = "insuficiente" if method == "x" else method
+    assert maule["metodo"] == expected
+    assert (maule["saidi"] is None) == (expected == "insuficiente")
+    assert (maule["nota"] is not None) or expected == "estimado"
+    assert maule["saidi_observado"] == pytest.approx(len(loaded) / 100)
+
+
+def test_a_suspect_hour_counts_as_one_without_data() -> None:
+    listed = [(n, 7101, 100) for n in EVERY if n != 50]
+    maule = SmallWorld(EVERY, listed, suspect=[50]).rows()["MAULE"]
+    assert (maule["metodo"], maule["saidi"]) == ("estimado", pytest.approx(74.4))
+    assert maule["cobertura"] == round(743 / 744, 6)
+
+
+def test_without_customers_there_are_no_indices_but_customer_hours() -> None:
+    world = SmallWorld(EVERY, [(5, 7101, 100), (5, 0, 11)])
+    found = world.indices(customers=make_customers())
+    assert found.reliability.is_empty()
+    regional = found.regional.filter(pl.col("cliente_horas") > 0)
+    assert regional.select("nombre_region", "cliente_horas", "saidi").rows() == [
+        ("MAULE", 100.0, None),
+        ("UNKNOWN", 11.0, None),
+        ("CHILE", 111.0, None),
+    ]
+
+
+def test_comunas_have_their_own_estimates_and_share_their_regions_customers() -> None:
+    found = SmallWorld(EVERY, [(5, 7101, 100), (6, 7102, 30)]).indices().comunal
+    assert found.height == 3
+    talca = found.row(0, named=True)
+    assert (talca["nombre_comuna"], talca["cliente_horas"], talca["metodo"]) == ("TALCA", 100.0, "medido")
+    assert talca["metodo_clientes"] == "viviendas"
+    assert talca["saidi"] == round(100 / talca["clientes"], 8)
+    coihaique = found.row(2, named=True)
+    assert (coihaique["cliente_horas"], coihaique["saidi"]) == (0.0, 0.0)
+
+
+def test_the_official_figure_stands_beside_the_estimate_of_its_own_months() -> None:
+    """An estimate of 2024 up to November needs all its months: one of August alone gives none."""
+    table = official().filter(pl.col("anho").is_in([2019, 2024]))
+    assert table.height == 18
+    world = SmallWorld(EVERY, [(n, 7101, 100) for n in EVERY])
+    found = official_comparison(table, world.monthly, world.seen, CUSTOMERS)
+    assert found["nombre_region"].to_list() == table["nombre_region"].to_list()
+    assert found.filter(anho=2024).select("saidi_oficial", "saidi", "razon", "cobertura").rows() == [
+        (27.59, None, None, 1.0)
+    ]
+    assert set(found.filter(anho=2019)["parcial"]) == {None, "enero a noviembre"}
+
+
+def test_the_official_figure_of_whole_years_and_of_their_first_months() -> None:
+    months = [Month(2019, number) for number in range(1, 13)]
+    worlds = [SmallWorld(range(len(m.hours())), [(5, 7101, 1200), (6, 11101, 300)], month=m) for m in months]
+    calendar = pl.concat(
+        [world.calendar.filter(pl.col("mes") == pl.lit(m.first_day)) for world, m in zip(worlds, months, strict=True)]
+    )
+    seen = pattern(calendar, 12)
+    monthly = replace(worlds[0].monthly, region_parts=pl.concat([world.monthly.region_parts for world in worlds]))
+    customers = make_customers(
+        (date(2019, 1, 1), "07", "MAULE", 1000, None, None), (date(2019, 1, 1), "11", "AYSEN", 500, None, None)
+    )
+    found = official_comparison(official().filter(anho=2019), monthly, seen, customers)
+    chile = found.row(0, named=True)
+    # Twelve months of 1500 customer-hours by 1500 customers, all of them loaded.
+    assert (chile["saidi"], chile["saidi_inf"], chile["saidi_sup"], chile["razon"]) == (12.0, 12.0, 12.0, 0.8621)
+    maule = found.filter(nombre_region="MAULE").row(0, named=True)
+    assert (maule["saidi"], maule["razon"], maule["cobertura"]) == (13.2, round(13.2 / 18.22, 4), 1.0)
