@@ -103,12 +103,8 @@ def apply(api: str, settings: Settings) -> None:
     try:
         with api_client(api, timeout_s=30) as client:
             mark(client, settings)
-            _put(client, "/work_pools/", f"/work_pools/{WORK_POOL}", POOL)
-            queues = f"/work_pools/{WORK_POOL}/queues"
-            for queue in QUEUES:
-                _put(client, queues, f"{queues}/{queue['name']}", queue)
+            apply_pool(client)
             _ensure_automation(client)
-            _remove_old(client)
     except httpx.HTTPError as error:
         raise PrefectServerError(f"The Prefect server at {api} refused a request: {error}") from error
     apply_limits(api, settings)
@@ -118,6 +114,15 @@ def apply(api: str, settings: Settings) -> None:
 def mark(client: httpx.Client, settings: Settings) -> None:
     """Let a server say to which installation it belongs."""
     _put(client, "/variables/", f"/variables/name/{MARK}", {"name": MARK, "value": own_id(settings)})
+
+
+def apply_pool(client: httpx.Client) -> None:
+    """Make the work pool and its queues, and remove what the version before kept beside them."""
+    _put(client, "/work_pools/", f"/work_pools/{WORK_POOL}", POOL)
+    queues = f"/work_pools/{WORK_POOL}/queues"
+    for queue in QUEUES:
+        _put(client, queues, f"{queues}/{queue['name']}", queue)
+    _remove_old(client)
 
 
 def apply_limits(api: str, settings: Settings) -> None:

@@ -107,23 +107,28 @@ class Notifier:
         told.healthy = max(told.healthy, now)
         while not self._ended.wait(_LOOK_EVERY_S):
             self.look(told, datetime.now(UTC))
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file.write_text(told.model_dump_json(), encoding="utf-8")
+            try:
+                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._file.write_text(told.model_dump_json(), encoding="utf-8")
+            except OSError as error:  # a full disk is a reason to go on telling
+                self._log.warning("{} can't be written: {}", self._file, error.strerror)
 
     def look(self, told: Told, now: datetime) -> None:
         """Ask once, and send what is due; `told` is brought up to date."""
         since = max(told.looked - _LOOK_BACK, now - _LOOK_BACK_AT_MOST)
-        failures: list[Notice] = []
         try:
             with api_client(self._api) as client:
                 failures = failed_since(client, since, self._ui)
                 told.healthy = max(told.healthy, last_health(client) or told.healthy)
-            told.looked = now
         except (httpx.HTTPError, ValueError) as error:
             self._log.warning("The Prefect server could not be asked for failed runs: {}", type(error).__name__)
-        for notice in failures:
-            if told.may_tell(notice.flow, now) and self._send(notice):
-                told.flows[notice.flow] = now
+        else:
+            due = [notice for notice in failures if told.may_tell(notice.flow, now)]
+            newest = {notice.flow: notice for notice in reversed(due)}
+            sent = {flow: now for flow, notice in newest.items() if self._send(notice)}
+            told.flows |= sent
+            if len(sent) == len(newest):  # else the next look finds them again
+                told.looked = now
         overdue = now - told.healthy >= HEALTH_OVERDUE and told.may_tell("overdue", now, HEALTH_OVERDUE)
         if overdue and self._send(Notice(flow="health", state="Overdue", message=_OVERDUE)):
             told.flows["overdue"] = now

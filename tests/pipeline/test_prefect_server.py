@@ -57,6 +57,38 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
         assert connection.execute("select schema from sec_prefect.mark").fetchall() == [("public",)]
 
 
+def test_a_role_that_may_not_make_databases_keeps_prefects_tables_in_a_schema(
+    database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = database.address.parameters["dbname"]
+    role = f"{name}_owner"
+    with database.address.connect(autocommit=True) as connection:
+        connection.execute(f"create role {role} login password 'x'")
+        connection.execute(f"alter database {name} owner to {role}")
+    monkeypatch.setenv("SEC_PREFECT_DATABASE_URL", "schema")
+    settings = make_settings()
+    prepare_environment(settings)
+    ours = database.address.changed(user=role, password="x")
+    process = start_server(settings, prefect_history(settings, load_stack_settings(), ours), port := free_port())
+    try:
+        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+        made = httpx.post(f"{url}/flows/", json={"name": "in a schema"}).raise_for_status().json()
+        run = {"flow_id": made["id"], "state": {"type": "COMPLETED"}}
+        httpx.post(f"{url}/flow_runs/", json=run).raise_for_status()
+        query = {"flow_runs": {"name": {"like_": "x"}}}
+        httpx.post(f"{url}/flow_runs/filter", json=query).raise_for_status()
+    finally:
+        stop_server(process)
+    with database.address.connect(autocommit=True) as connection:
+        assert connection.execute("select name from prefect.flow").fetchall() == [("in a schema",)]
+        assert connection.execute("select to_regclass('public.flow')").fetchone() == (None,)
+        assert connection.execute("select to_regclass('public.capturas') is not null").fetchone() == (True,)
+        connection.execute(f"alter database {name} owner to current_user")
+        connection.execute(f"reassign owned by {role} to current_user")
+        connection.execute(f"drop owned by {role}")
+        connection.execute(f"drop role {role}")
+
+
 _HOLDER = """
 import os, time
 from deployments.stack.server import prefect_api

@@ -85,6 +85,21 @@ def test_the_api_asks_for_its_password_and_listens_on_loopback_alone(stack: Stac
     assert set(listening) == {"127.0.0.1"}
 
 
+def test_the_api_gives_no_secret_away(stack: Stack) -> None:
+    answers = [
+        stack.api("POST", f"/{kind}/filter", {"include_secrets": True}) for kind in ("block_documents", "variables")
+    ]
+    answers += [stack.api("POST", "/automations/filter", {}), stack.api("POST", "/deployments/filter", {})]
+    text = "".join(answer.raise_for_status().text for answer in answers)
+    for name in ("SEC_NOTIFY_URL", "SEC_SMTP_URL", "SEC_PREFECT_AUTH"):
+        assert stack.environment[name] not in text
+    # Nor do process lists.
+    for known in (stack.state.supervisor, *stack.state.parts.values()):
+        process = known.process()
+        assert process is not None
+        assert PASSWORD not in str(process.cmdline())
+
+
 def test_a_second_up_finds_the_first(stack: Stack) -> None:
     before = stack.state
     assert stack.up() == before
@@ -105,8 +120,13 @@ def test_bad_parameters_are_refused_by_the_server(stack: Stack, name: str, param
 
 
 def test_the_worker_runs_the_monitor_and_other_commands_use_the_same_server(stack: Stack) -> None:
-    run = stack.wait_for(stack.trigger("monitor", parameters={"closed_hours": 2}), "COMPLETED", "FAILED", "CRASHED")
+    owned = stack.folder / "owned"
+    # What a caller of the API would have run instead of the flow.
+    instead = {"command": f"touch {owned}", "env": {"SEC_BASE_URL": "http://127.0.0.1:9/"}, "working_dir": "/"}
+    run_id = stack.trigger("monitor", parameters={"closed_hours": 2}, job_variables=instead)
+    run = stack.wait_for(run_id, "COMPLETED", "FAILED", "CRASHED")
     assert run["state_type"] == "COMPLETED", run["state"]
+    assert not owned.exists()
     status = json.loads(stack.sec("status", "--json").stdout)
     assert sum(month["captured"] for month in status["months"]) >= 2
     health = json.loads(stack.sec("doctor", "--json").stdout)

@@ -1,0 +1,247 @@
+"""Attacks on the Prefect API from pages of other origins, in a real browser; which API a command uses, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from loguru import logger
+
+from deployments.stack.api import MARK, api_client, running_api
+from deployments.stack.apply import POOL, apply_pool, mark
+from deployments.stack.server import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from selenium.webdriver import Chrome
+
+    from sec_core.config import Settings
+
+SECRET = "smtps://user:open-sesame@mail.example.org"
+
+_ATTACK = """
+const [api, deployment, done] = arguments;
+const found = {};
+async function attempt(name, path, options) {
+  try { const answer = await fetch(api + path, options); found[name] = answer.type + " " + await answer.text(); }
+  catch (error) { found[name] = "refused"; }
+}
+function listen(name, path) {
+  return new Promise(resolve => {
+    const socket = new WebSocket(api.replace("http", "ws") + path);
+    socket.onopen = () => { found[name] = "open"; resolve(); };
+    socket.onerror = socket.onclose = () => { found[name] = found[name] || "refused"; resolve(); };
+  });
+}
+(async () => {
+  const json = {"content-type": "application/json"}, run = `/deployments/${deployment}/create_flow_run`;
+  const command = JSON.stringify({job_variables: {command: "touch /tmp/owned"}});
+  await attempt("run", run, {method: "POST", headers: json, body: command});
+  const text = {"content-type": "text/plain"};
+  await attempt("run as text", run, {method: "POST", mode: "no-cors", headers: text, body: command});
+  await attempt("run without a type", run, {method: "POST", mode: "no-cors", body: new Blob([command])});
+  await attempt("pause", `/deployments/${deployment}/pause_deployment`, {method: "POST", mode: "no-cors"});
+  const secrets = JSON.stringify({include_secrets: true});
+  await attempt("secrets", "/block_documents/filter", {method: "POST", headers: json, body: secrets});
+  await attempt("flows", "/flows/count", {method: "POST", headers: json, body: "{}"});
+  await attempt("read", "/admin/settings", {});
+  await listen("send events", "/events/in");
+  await listen("read logs", "/logs/out");
+  const form = document.createElement("form"), frame = document.createElement("iframe");
+  frame.name = "hidden"; document.body.append(frame, form);
+  form.action = api + run; form.method = "post"; form.target = "hidden"; form.submit();
+  setTimeout(() => done(found), 1000);
+})();
+"""
+
+
+@contextmanager
+def foreign_page() -> Iterator[str]:
+    """A site of somebody else, on another port of this machine; gives its address."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>evil</title><body>evil</body>")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def deployment(prefect_url: str, pipeline: Settings) -> str:
+    """A deployment of the pool, as `sec deploy` makes it."""
+    assert pipeline.max_concurrency == 16
+    with api_client(prefect_url) as client:
+        apply_pool(client)
+        flow = client.post("/flows/", json={"name": "attacked"}).raise_for_status().json()
+        body = {"name": "attacked", "flow_id": flow["id"], "work_pool_name": POOL["name"], "work_queue_name": "light"}
+        return str(client.post("/deployments/", json=body).raise_for_status().json()["id"])
+
+
+def state(prefect_url: str, deployment: str) -> dict[str, Any]:
+    with api_client(prefect_url) as client:
+        query = {"deployments": {"id": {"any_": [deployment]}}}
+        return {
+            "runs": client.post("/flow_runs/count", json=query).json(),
+            "paused": client.get(f"/deployments/{deployment}").json()["paused"],
+        }
+
+
+def test_a_page_of_another_origin_gets_nothing_and_changes_nothing(
+    prefect_url: str, deployment: str, browser: Chrome
+) -> None:
+    browser.set_script_timeout(60)
+    before = state(prefect_url, deployment)
+    with foreign_page() as page:
+        browser.get(page)
+        found = browser.execute_async_script(_ATTACK, prefect_url, deployment)
+    opaque = {"run as text", "run without a type", "pause"}
+    assert {name: found[name] for name in found if name not in opaque} == dict.fromkeys(
+        ("run", "secrets", "flows", "read", "send events", "read logs"), "refused"
+    )
+    assert all(found[name] in {"refused", "opaque "} for name in opaque)
+    assert state(prefect_url, deployment) == before
+
+
+def test_a_page_that_reaches_the_server_under_a_name_of_its_own_gets_nothing(
+    prefect_url: str, deployment: str, browser: Chrome
+) -> None:
+    # Chromium resolves every name below localhost to this machine, as a rebinding name server would.
+    here = urlsplit(prefect_url)
+    evil = f"http://evil.localhost:{here.port}/api"
+    browser.get(f"{evil}/health")
+    assert "not known by that name" in browser.page_source
+    before = state(prefect_url, deployment)
+    found = browser.execute_async_script(_ATTACK, evil, deployment)
+    assert not [name for name, text in found.items() if name not in {"send events", "read logs"} and "{" in text]
+    assert {found["send events"], found["read logs"]} == {"refused"}
+    assert state(prefect_url, deployment) == before
+
+
+@pytest.mark.usefixtures("deployment")
+def test_no_variable_of_a_run_changes_what_it_runs(prefect_url: str) -> None:
+    with api_client(prefect_url) as client:
+        pool = client.get(f"/work_pools/{POOL['name']}").raise_for_status().json()
+        template = pool["base_job_template"]
+        assert "{{" not in json.dumps(template["job_configuration"]), "no variable reaches the process"
+        assert "command" not in template["job_configuration"]
+        assert template["variables"]["properties"] == {}
+
+
+@pytest.mark.usefixtures("deployment")
+def test_secrets_of_the_version_before_leave_prefect(prefect_url: str) -> None:
+    with api_client(prefect_url) as client:
+        (kind,) = [each for each in client.post("/block_types/filter", json={}).json() if each["slug"] == "webhook"]
+        query = {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}}
+        schema = client.post("/block_schemas/filter", json=query).json()[0]
+        body = {"name": "sec-notify", "block_type_id": kind["id"], "block_schema_id": schema["id"]}
+        body |= {"data": {"url": SECRET}}
+        client.post("/block_documents/", json=body).raise_for_status()
+        apply_pool(client)
+        found = client.post("/block_documents/filter", json={"include_secrets": True}).json()
+        assert "open-sesame" not in json.dumps(found)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What is logged."""
+    lines: list[str] = []
+    handler = logger.add(lambda message: lines.append(message.record["message"]), level="WARNING")
+    yield lines
+    logger.remove(handler)
+
+
+def test_an_inherited_address_is_used_if_it_is_this_installations(
+    prefect_url: str, pipeline: Settings, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    assert running_api(pipeline) == prefect_url
+    with api_client(prefect_url) as client:
+        client.patch(f"/variables/name/{MARK}", json={"value": "another"}).raise_for_status()
+    assert running_api(pipeline) is None
+    monkeypatch.setenv("PREFECT_API_URL", f"http://me:open-sesame@127.0.0.1:{free_port()}/api")
+    assert running_api(pipeline) is None
+    monkeypatch.setenv("PREFECT_API_URL", "https://api.prefect.cloud/api/accounts/1/workspaces/2")
+    assert running_api(pipeline) is None
+    reasons = ["it belongs to another installation, with another database", "it does not answer", "it is Prefect Cloud"]
+    assert [line.rpartition(": ")[2] for line in said] == reasons
+    assert "open-sesame" not in str(said)
+
+
+LOOPBACK_FORMS = ("", "localhost,127.0.0.0/8,::1", "localhost,127.0.0.1", "example.org", "*")
+
+
+def sec(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as in a fresh terminal with these variables."""
+    command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
+    environment = dict(os.environ) | variables
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+@pytest.mark.parametrize("exempt", LOOPBACK_FORMS)
+@pytest.mark.usefixtures("pipeline")
+def test_nothing_for_this_machine_goes_through_a_proxy(prefect_url: str, tmp_path: Path, exempt: str) -> None:
+    # A profile of a person, which points elsewhere, is neither used nor touched.
+    home = tmp_path / "home"
+    (home / ".prefect").mkdir(parents=True)
+    profiles = home / ".prefect" / "profiles.toml"
+    profiles.write_text(
+        'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n', encoding="utf-8"
+    )
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    variables = proxies | {"NO_PROXY": exempt, "no_proxy": exempt, "HOME": str(home), "PREFECT_PROFILE": "mine"}
+    done = sec(tmp_path, "load", "--month", "2025-09", PREFECT_HOME=str(home / ".prefect"), **variables)
+    assert done.returncode == 0, done.stderr
+    runs = {"flow_runs": {"name": {"any_": ["load 2025-09"]}}, "sort": "START_TIME_DESC", "limit": 1}
+    (run,) = httpx.post(f"{prefect_url}/flow_runs/filter", json=runs).raise_for_status().json()
+    assert run["state_type"] == "COMPLETED"
+    assert [path.name for path in (home / ".prefect").iterdir()] == ["profiles.toml"]
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_stale_address_is_named_and_passed_over(tmp_path: Path) -> None:
+    stale = f"http://127.0.0.1:{free_port()}/api"
+    done = sec(tmp_path, "load", "--month", "2025-09", PREFECT_API_URL=stale)
+    assert done.returncode == 0, done.stderr
+    assert f"Not using the Prefect API at {stale}: it does not answer" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_of_another_installation_is_not_deployed_to(
+    prefect_url: str, pipeline: Settings, tmp_path: Path
+) -> None:
+    with api_client(prefect_url) as client:
+        client.patch(f"/variables/name/{MARK}", json={"value": "another"}).raise_for_status()
+        for words in (["deploy"], ["worker"]):
+            done = sec(tmp_path, *words)
+            assert done.returncode == 1
+            assert "belongs to another installation" in done.stderr
+            assert "Traceback" not in done.stderr
+        mark(client, pipeline)
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_server_for_others_than_this_machine_demands_a_login(tmp_path: Path) -> None:
+    done = sec(tmp_path, "server", "--host", "0.0.0.0", SEC_PREFECT_AUTH="")
+    assert done.returncode == 1
+    assert "SEC_PREFECT_AUTH" in done.stderr
