@@ -15,7 +15,7 @@ import httpx
 from loguru import logger
 from pydantic import BaseModel, Field, ValidationError
 
-from deployments.stack.api import api_client, keep_loopback_direct
+from deployments.stack.api import api_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,6 @@ class Notifier:
             threading.Thread(target=self._run, name="sec-notices", daemon=True).start()
 
     def _run(self) -> None:
-        keep_loopback_direct()
         now = datetime.now(UTC)
         told = _read(self._file) or Told(looked=now, healthy=now)
         # While the stack was down no health check could finish.

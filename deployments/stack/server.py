@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import time
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ def start_server(
     origins = [f"http://{LOOPBACK}:{port}", *([ui] if ui else [])]
     origins += [origin.replace(LOOPBACK, "localhost") for origin in origins]
     names = {urlsplit(os.environ.get(name, "")).hostname for name in ("PREFECT_UI_API_URL", "PREFECT_API_URL")}
+    names.add(platform.node().lower())
     # What is in the address of the embedded server is all that there is to know of it.
     hidden = "PG" if settings.database_url is None else "?"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | {
