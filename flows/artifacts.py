@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from prefect.artifacts import (
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
 from sec_core.health.verdict import Level
 from sec_core.hours import CHILE, Month
-from sec_core.usecases.progress import Step, listening
+from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT
 from tasks.runtime import adapters
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.gold.standing import BuiltGold
     from sec_core.health.verdict import Verdict
-    from sec_core.usecases.gold import BuiltGold
     from sec_core.usecases.monitor import MonitorReport
     from sec_core.usecases.reports import SyncReport
 
@@ -129,28 +129,21 @@ class _Bars:
     """A progress artifact for each month, with counts of what became of its hours."""
 
     def __init__(self) -> None:
-        self._totals: dict[str, int] = {}
-        self._states: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
         self._bars: dict[str, tuple[UUID, int]] = {}
 
     def take(self, step: Step) -> None:
-        if step.stage != "capture":
-            return
-        states = self._states[step.month]
-        if step.total:
-            self._totals[step.month] = step.total + states.total()
-        if step.done:
-            states[step.label] += step.done
+        if step.stage == "capture":
+            self._tallies[step.month].take(step)
 
     async def show(self) -> None:
-        for month, total in self._totals.items():
-            states = self._states[month]
+        for month, tally in self._tallies.items():
             bar, shown = self._bars.get(month, (None, -1))
-            done = states.total()
-            if done == shown:
+            done = tally.done
+            if done == shown or not tally.total:
                 continue
-            became = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-            percent, text = 100 * min(done / total, 1), f"# {total} hours of {month} to request\n\n{became}"
+            percent = 100 * min(done / tally.total, 1)
+            text = f"# {tally.total} hours of {month} to request\n\n{tally.text}"
             try:
                 if bar is None:
                     bar = await acreate_progress_artifact(percent, key=f"capture-{month}", description=text)

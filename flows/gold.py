@@ -11,8 +11,9 @@ from pydantic import Field
 from flows.artifacts import show_gold
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.seia.load import SeiaReport
+from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
-from sec_core.usecases.gold import BuiltGold, import_seia
+from sec_core.usecases.gold import import_seia
 from tasks.runtime import open_run
 from tasks.steps import STEPS
 

@@ -14,14 +14,13 @@ from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurr
 from prefect.runtime import task_run
 
 from sec_core.bronze.capture import CaptureReport
-from sec_core.bronze.reconcile import ReconcileReport
+from sec_core.bronze.reconcile import ReconcileReport, Watched
 from sec_core.errors import CircuitOpen, ConfigError, SecError
 from sec_core.gold.publish import PublishReport
+from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import capture, customers, gold, monitor, steps
-from sec_core.usecases.gold import BuiltGold
-from sec_core.usecases.monitor import Watched
 from sec_core.usecases.steps import Steps
 from tasks.limits import SOURCE_LIMIT
 from tasks.runtime import adapters

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli.app import app
-from deployments.cli.runs import sync_and_show
+from deployments.cli.runs import work_on
 from sec_core.errors import InputError
 from sec_core.hours import Month
 
@@ -37,7 +37,7 @@ def demo(
     try:
         with Simulator(world=WorldOptions.storm_month(month)) as source:
             _point_settings_at(place, source.url)
-            sync_and_show(DEMO_MONTH, wait=False, prefect=True)
+            work_on("sync_month", "monthly_sync", prefect=True, month=DEMO_MONTH, wait_for_circuit=False)
     finally:
         embedded.stop(place / "postgres")
     gold = folder / "gold"

@@ -109,10 +109,7 @@ def retention(
 @app.command()
 def names() -> None:
     """Spellings that resolve to no comuna or company, with the nearest known name as a suggestion."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
+    from deployments.cli.show import print_table
     from sec_core.silver.reports import unresolved_names
 
     with opened() as adapters:
@@ -120,13 +117,11 @@ def names() -> None:
     if not found:
         typer.echo("Every name resolves.")
         return
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("kind", "region", "name", "rows", "hours", "first seen (Chile)", "nearest known"):
-        table.add_column(column)
+    rows = []
     for each in found:
         nearest = f"{each.suggestion} ({each.similarity:.0f})" if each.suggestion else ""
         seen = f"{each.example.astimezone(CHILE):%Y-%m-%d %Hh}"
-        shown = (each.kind, each.region or "(blank)", each.name or "(blank)", f"{each.rows:,}", f"{each.hours:,}")
-        table.add_row(*shown, seen, nearest)
-    Console().print(table)
+        spelled = (each.region or "(blank)", each.name or "(blank)")
+        rows.append(((each.kind, *spelled, each.rows, each.hours, seen, nearest), False))
+    print_table(("kind", "region", "name", "rows", "hours", "first seen (Chile)", "nearest known"), rows)
     typer.echo("Suggestions are never applied by themselves: add an alias in sec_core/reference, then `sec reprocess`.")

@@ -12,12 +12,10 @@ from deployments.cli.app import app
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.errors import IncompleteError, InputError
+from sec_core.errors import InputError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sec_core.usecases.reports import SyncReport
 
 MonthOption = Annotated[
@@ -39,7 +37,7 @@ def sync(
     month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
 ) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-    sync_and_show(month, wait=wait, json=json, prefect=prefect)
+    work_on("sync_month", "monthly_sync", prefect, json=json, month=_checked(month), wait_for_circuit=wait)
 
 
 @app.command()
@@ -50,18 +48,13 @@ def capture(
     prefect: PrefectOption = None,
 ) -> None:
     """Ask the source for a month's hours that are not settled, and keep what it says."""
-    from sec_core.usecases.months import capture_month
-
-    chosen = {"month": _checked(month), "wait_for_circuit": wait, "force": force}
-    _show_month(lambda: run(capture_month, "flows.months:capture", prefect, **chosen))
+    work_on("capture_month", "capture", prefect, month=_checked(month), wait_for_circuit=wait, force=force)
 
 
 @app.command()
 def load(month: MonthOption = None, prefect: PrefectOption = None) -> None:
     """Bring PostgreSQL up to what Bronze holds of a month; the source is asked nothing."""
-    from sec_core.usecases.months import load_month
-
-    _show_month(lambda: run(load_month, "flows.months:load", prefect, month=_checked(month)))
+    work_on("load_month", "load", prefect, month=_checked(month))
 
 
 @app.command()
@@ -96,12 +89,11 @@ def backfill(
     prefect: PrefectOption = None,
 ) -> None:
     """Capture and load many months, newest first. Stop it at any time; run again, it goes on where it was."""
-    from sec_core.usecases import months
+    from sec_core.usecases.months import Order
 
     month_range(Month.parse(first), Month.parse(last))
-    order = months.Order.OLDEST_FIRST if oldest_first else months.Order.NEWEST_FIRST
-    chosen = {"first": first, "last": last, "order": order, "wait_for_circuit": not no_wait}
-    _show_months(lambda: run(months.backfill, "flows.months:backfill", prefect, **chosen))
+    order = Order.OLDEST_FIRST if oldest_first else Order.NEWEST_FIRST
+    work_on("backfill", "backfill", prefect, first=first, last=last, order=order, wait_for_circuit=not no_wait)
 
 
 @app.command()
@@ -114,21 +106,17 @@ def rerun(
     prefect: PrefectOption = None,
 ) -> None:
     """Mend months: ask only for what is missing or unsettled, then load, build and publish again."""
-    from sec_core.usecases import months
+    from sec_core.usecases.months import ALL_FAILED
 
-    chosen = [_checked(text) for text in month or []] or months.ALL_FAILED
-    _show_months(
-        lambda: run(months.rerun, "flows.months:rerun_month", prefect, months=chosen, wait_for_circuit=not no_wait)
-    )
+    months = [_checked(text) for text in month or []] or ALL_FAILED
+    work_on("rerun", "rerun_month", prefect, months=months, wait_for_circuit=not no_wait)
 
 
 @app.command()
 def reprocess(first: FromOption, last: ToOption, prefect: PrefectOption = None) -> None:
     """Silver and Gold again from Bronze, asking the SEC nothing; bodies of a shape learned since leave quarantine."""
-    from sec_core.usecases import months
-
     month_range(Month.parse(first), Month.parse(last))
-    _show_months(lambda: run(months.reprocess, "flows.months:reprocess", prefect, first=first, last=last))
+    work_on("reprocess", "reprocess", prefect, first=first, last=last)
 
 
 @app.command()
@@ -154,7 +142,7 @@ def report(
 ) -> None:
     """Where the report page is, which `sec gold` and every `sec sync` draw. From an object store, --open fetches it."""
     from sec_core.blobs.open import open_blobs
-    from sec_core.usecases.gold import REPORT_PAGE
+    from sec_core.gold.standing import REPORT_PAGE
 
     settings = load_settings()
     blobs = open_blobs(settings.gold)
@@ -171,14 +159,6 @@ def report(
         typer.launch(page.as_uri())
 
 
-def sync_and_show(month: str | None, *, wait: bool, json: bool = False, prefect: bool | None) -> None:
-    """Run the main job and show its report, also when the month stays incomplete."""
-    from sec_core.usecases.months import sync_month
-
-    chosen = {"month": _checked(month), "wait_for_circuit": wait}
-    _show_month(lambda: run(sync_month, "flows.months:monthly_sync", prefect, **chosen), json=json)
-
-
 def _checked(month: str | None) -> str | None:
     """The month as it was written, once it is known that the source can have it; before anything starts."""
     if month is not None:
@@ -186,30 +166,29 @@ def _checked(month: str | None) -> str | None:
     return month
 
 
-def _show_month(work: Callable[[], SyncReport], *, json: bool = False) -> None:
+def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = False, **chosen: object) -> None:
+    """Run a use case over months and show its figures, also when some stay incomplete.
+
+    Args:
+        use_case: Its name in `sec_core.usecases.months`.
+        flow: The name of the same in `flows.months`.
+        prefect: As `run` takes it.
+        json: Whether the month's report goes to standard output as JSON.
+        chosen: What the person chose.
+    """
+    from deployments.cli.show import print_reports
+    from sec_core.usecases import months
+    from sec_core.usecases.reports import MonthsIncomplete
+
+    def show(reports: list[SyncReport]) -> None:
+        if json:
+            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+        else:
+            print_reports(reports)
+
     try:
-        described = work()
-    except IncompleteError as error:
-        _print_month(error.report, json=json)  # type: ignore[attr-defined] # that of a month's run carries it
+        found = run(getattr(months, use_case), f"flows.months:{flow}", prefect, **chosen)
+    except MonthsIncomplete as error:
+        show(error.reports)
         raise
-    _print_month(described, json=json)
-
-
-def _print_month(described: SyncReport, *, json: bool) -> None:
-    if json:
-        sys.stdout.write(described.model_dump_json(indent=2) + "\n")
-        return
-    from deployments.cli.show import print_month
-
-    print_month(described)
-
-
-def _show_months(work: Callable[[], list[SyncReport]]) -> None:
-    from deployments.cli.show import print_months
-
-    try:
-        reports = work()
-    except IncompleteError as error:
-        print_months(error.reports)  # type: ignore[attr-defined] # that of a run over months carries them
-        raise
-    print_months(reports)
+    show(found if isinstance(found, list) else [found])

@@ -21,11 +21,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from sec_core.usecases.progress import Step, listening
+from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sec_core.usecases.reports import SyncReport
 
@@ -62,28 +62,19 @@ class _Board:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._bars: dict[tuple[str, str], TaskID] = {}
-        self._states: dict[tuple[str, str], dict[str, int]] = {}
+        self._bars: dict[tuple[str, str], tuple[TaskID, Tally]] = {}
 
     def take(self, step: Step) -> None:
         key = (step.stage, step.month)
-        bar = self._bars.get(key)
-        if bar is None:
+        if key not in self._bars:
             text = f"{step.month} {STAGE_TEXT.get(step.stage, step.stage)}".strip()
-            bar = self._bars[key] = self._progress.add_task(text, total=step.total, states="")
-            self._states[key] = {}
-        elif step.total is not None:
-            self._progress.reset(bar, total=step.total)
-            self._states[key] = {}
-        states = self._states[key]
-        if step.label:
-            states[step.label] = states.get(step.label, 0) + step.done
-        self._progress.update(
-            bar, advance=step.done, states=", ".join(f"{count} {name}" for name, count in sorted(states.items()))
-        )
+            self._bars[key] = self._progress.add_task(text, total=None, states=""), Tally()
+        bar, tally = self._bars[key]
+        tally.take(step)
+        self._progress.update(bar, total=tally.total, completed=tally.done, states=tally.text)
 
 
-def print_month(report: SyncReport) -> None:
+def _print_month(report: SyncReport) -> None:
     """The short table at the end of a month's run."""
     table = Table(title=f"Month {report.month}", show_header=False, title_justify="left", min_width=60)
     table.add_column("what", style="bold", no_wrap=True)
@@ -108,13 +99,24 @@ def print_month(report: SyncReport) -> None:
     Console().print(table)
 
 
-def print_months(reports: list[SyncReport]) -> None:
-    """A line for each month."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+def print_reports(reports: list[SyncReport]) -> None:
+    """The figures of a month, or of several a line each."""
+    if len(reports) == 1:
+        _print_month(reports[0])
+        return
     heads = ("month", "hours", "captured", "empty", "missing", "requests", "rows", "events")
-    for head in heads:
-        table.add_column(head, justify="left" if head == "month" else "right", no_wrap=True)
-    for report in reports:
-        figures = (getattr(report, "expected" if head == "hours" else head) for head in heads[1:])
-        table.add_row(report.month, *(f"{figure:,}" for figure in figures), style="bold" if report.missing else "")
+    names = ("month", "expected", *heads[2:])
+    print_table(heads, [([getattr(each, name) for name in names], bool(each.missing)) for each in reports])
+
+
+def print_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[object], bool]], title: str = "") -> None:
+    """A plain table; numbers stand on the right, and rows that are marked are bold."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE, padding=0, pad_edge=False)
+    lines = [*rows]
+    for place, head in enumerate(heads):
+        number = bool(lines) and isinstance(lines[0][0][place], int)
+        table.add_column(head, justify="right" if number else "left", no_wrap=number)
+    for cells, marked in lines:
+        shown = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
+        table.add_row(*shown, style="bold" if marked else "")
     Console().print(table)

@@ -55,8 +55,8 @@ def simulate(
     from pydantic import ValidationError
 
     from sec_core.simulator.faults import Ban, FaultOptions, FaultRule
-    from sec_core.simulator.options import Revisions, Storm, WorldOptions
-    from sec_core.simulator.server import SimulatorOptions, serve
+    from sec_core.simulator.options import Revisions, SimulatorOptions, Storm, WorldOptions
+    from sec_core.simulator.server import Simulator
 
     world = {"seed": seed, "storms": tuple(Storm.in_month(Month.parse(month)) for month in storm or ())}
     try:
@@ -86,7 +86,7 @@ def simulate(
     def tell(url: str) -> None:
         typer.echo(f"A simulated SEC listens. Use it with SEC_BASE_URL={url} and stop it with Ctrl-C.")
 
-    serve("127.0.0.1", port, options, on_ready=tell)
+    Simulator(options, port=port).serve(tell)
 
 
 def _chile(text: str, option: str) -> datetime:

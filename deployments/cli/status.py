@@ -48,7 +48,7 @@ def status(
         sys.stdout.write(jsonlib.dumps(answer, indent=2) + "\n")
         return
     console = Console()
-    console.print(_months_table(summaries))
+    _print_months(summaries)
     if chosen:
         console.print(_calendar(chosen, states))
     elif not summaries:
@@ -61,29 +61,16 @@ def _as_json(summary: MonthSummary) -> dict[str, object]:
     return fields
 
 
-def _months_table(summaries: list[MonthSummary]) -> RenderableType:
-    from rich import box
-    from rich.table import Table
+def _print_months(summaries: list[MonthSummary]) -> None:
+    from deployments.cli.show import print_table
 
-    table = Table(
-        title="Months (last asked: UTC)",
-        title_justify="left",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    table.add_column("month", no_wrap=True)
     names = ("expected", "captured", "empty", "failed", "quarantined", "damaged", "pending", "suspect", "differing")
-    heads = ("hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ")
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("last asked", no_wrap=True)
-    for summary in summaries:
-        asked = f"{summary.last_asked:%Y-%m-%d}" if summary.last_asked else ""
-        figures = (f"{getattr(summary, name):,}" for name in names)
-        table.add_row(str(summary.month), *figures, asked, style="" if summary.complete else "bold")
-    return table
+    heads = ("month", "hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ", "last asked")
+    rows = []
+    for each in summaries:
+        asked = f"{each.last_asked:%Y-%m-%d}" if each.last_asked else ""
+        rows.append(([str(each.month), *(getattr(each, name) for name in names), asked], not each.complete))
+    print_table(heads, rows, "Months (last asked: UTC)")
 
 
 def _calendar(month: Month, states: Mapping[datetime, HourState]) -> RenderableType:

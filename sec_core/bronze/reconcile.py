@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.plan import candidates, hours_to_watch
 from sec_core.hours import open_hour
 
 if TYPE_CHECKING:
@@ -74,3 +75,30 @@ async def reconcile(
             "the national series has {difference:+d} customers against the hour's rows", difference=difference
         )
     return ReconcileReport(compared, len(differing), still, capture)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Hours that were asked for, the open one first, what became of them, and how many closed ones differ."""
+
+    open_hour: datetime
+    hours: list[datetime]
+    report: CaptureReport
+    differing: int
+
+
+async def watch_hours(closed: int, *, client: SourceClient, ledger: Ledger, clock: Clock) -> Watched:
+    """Ask for the open hour, and for those of the `closed` hours before it that may have changed.
+
+    Raises:
+        CircuitOpen: The source is left alone for now.
+        SourceUnavailable: The source does not answer.
+        UnexpectedBody: The source's answers have changed.
+    """
+    now = await client.server_time()
+    hours = candidates(now, closed)
+    rows = await asyncio.to_thread(ledger.rows, hours)
+    due = hours_to_watch(hours, rows, now)
+    report = await capture_hours(due, client=client, ledger=ledger, clock=clock)
+    differing = await asyncio.to_thread(compare, await client.national_series(), ledger, now)
+    return Watched(open_hour(now), due, report, len(differing))

@@ -94,7 +94,7 @@ def _major(parts: pl.DataFrame, rises: pl.DataFrame, denominators: pl.DataFrame,
         estimates.days(parts)
         .rename({"serie": "nombre_region"})
         .join(denominators.select(*_KEY, "universo"), on=_KEY)
-        .with_columns(saidi=pl.col("cliente_horas") / pl.col("universo"), cubierto=pl.lit(value=True))
+        .with_columns(saidi=pl.col("cliente_horas") / pl.col("universo"))
         .with_columns(anho=pl.col("dia").dt.year())
     )
     limits = thresholds(daily, alike)

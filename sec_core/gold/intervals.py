@@ -6,7 +6,7 @@ The error of an estimate has four parts, each bounded from the data itself:
   and all b. Taken as uniform, its variance is (L (b - a))^2 / 12; variances of gaps add up.
 - *missed peaks*: outages that began and ended inside a gap (`peaks.py`). Their size is judged by peaks that exactly one
   observed hour shows (`saltos`): above a high threshold they follow a Pareto law, fitted by Hill's estimator over all
-  months and series that were seen equally often, each scaled by the series' level of residuals. How many are missed
+  months and series that were seen equally often, each scaled by its level of residuals. How many are missed
   for each one that is seen follows from how long peaks last, which the share of peaks shown by two hours in a row
   (`dobles`) tells. Of heavy tails the largest one decides: the bound is the customer-hours of which the expected number
   of larger ones is 0.0253, so that there is none with 97.5%.

@@ -62,30 +62,26 @@ def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
     return pairs.select("anho", base="anho_base")
 
 
-def thresholds(daily: pl.DataFrame, alike: pl.DataFrame | None = None) -> pl.DataFrame:
+def thresholds(daily: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
     """The threshold of every region and reporting year.
 
     Args:
-        daily: nombre_region, dia (Date), saidi (hours per customer), cubierto (whether the day has captured hours);
-            one row a region and day.
-        alike: anho, base: years whose days may be compared; None where all may.
+        daily: nombre_region, dia (Date), saidi (hours per customer): one row for each region and day that is known.
+        alike: anho, base: years whose days may be compared.
 
     Returns:
         nombre_region, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
         the reporting year alone although there are earlier ones), dias_base, distinta (whether the latter).
     """
-    usable = daily.filter(pl.col("cubierto") & (pl.col("saidi") > 0)).select(
+    usable = daily.filter(pl.col("saidi") > 0).select(
         "nombre_region", pl.col("dia").dt.year().alias("anho"), pl.col("saidi").log().alias("ln")
     )
     wanted = daily.select("nombre_region", pl.col("dia").dt.year().alias("anho")).unique()
     pairs = wanted.lazy().join(usable.lazy(), on="nombre_region", how="left", suffix="_base")
-    if alike is None:
-        pairs = pairs.with_columns(igual=True)
-    else:
-        known = alike.lazy().with_columns(igual=True)
-        pairs = pairs.join(known, left_on=["anho", "anho_base"], right_on=["anho", "base"], how="left").with_columns(
-            pl.col("igual").fill_null(value=False)
-        )
+    known = alike.lazy().with_columns(igual=True)
+    pairs = pairs.join(known, left_on=["anho", "anho_base"], right_on=["anho", "base"], how="left").with_columns(
+        pl.col("igual").fill_null(value=False)
+    )
     earlier = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
     before = earlier & pl.col("igual")
     own = before | ((pl.col("anho_base") == pl.col("anho")) & pl.col("igual"))

@@ -24,6 +24,9 @@ TAIL_SHARE, TAIL_LEAST = 0.001, 40
 USUAL_INDEX, USUAL_WEIGHT = 1.2, 10
 """Pareto index of customers out, and what it weighs against peaks observed, where these are few."""
 
+OWN_HOURS = 60
+"""Hours of which a month's own level of residuals counts as much as that of its series over all months."""
+
 CHANCE = 0.05
 """Share of single peaks that look double by chance."""
 
@@ -84,9 +87,11 @@ def fit(single: Floats, double: Floats, count: float, step: float) -> Tail:
 
 
 def levels(serie: NDArray[np.int64], count: Floats, roots: Floats) -> Floats:
-    """Each row's level of residuals: that of its series over all months; at least a thousandth of the usual one."""
-    total = np.bincount(serie, count * roots)
-    level = (total / np.maximum(np.bincount(serie, count), 1e-9)) ** 2
-    usual = float(np.median(level[level > 0])) if (level > 0).any() else 1.0
-    chosen: Floats = np.maximum(level, usual / 1000)[serie]
+    """Each row's level of residuals: its own, drawn to that of its series over all months, and never almost 0."""
+    total, hours = np.bincount(serie, count * roots), np.bincount(serie, count)
+    usual = (total / np.maximum(hours, 1))[serie]
+    share = count / (count + OWN_HOURS)
+    level = (roots**share * usual ** (1 - share)) ** 2
+    least = float(np.median(level[level > 0])) / 1000 if (level > 0).any() else 1.0
+    chosen: Floats = np.maximum(level, least)
     return chosen

@@ -112,6 +112,7 @@ def load_month(
         DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
     """
     values = _ledger(database) if values is None else values
+    names = default_names() if names is None else names
     rules = EventRules.of(settings)
     alone = False
     lost: set[datetime] = set()
@@ -126,7 +127,7 @@ def load_month(
             check_zones(database, month.start, month.end)
             damaged: dict[Capture, str] = {}
             snapshots = _snapshots(plan, bodies, settings, damaged)
-            observed = observe(snapshots, default_names() if names is None else names)
+            observed = observe(snapshots, names)
             if damaged:
                 # Their hours get another value, or none, and the plan changes.
                 values.set_aside(damaged)

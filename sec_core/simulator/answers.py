@@ -1,4 +1,4 @@
-"""What the simulated SEC answers when nothing goes wrong: one small interface, filled from a world."""
+"""What the simulated SEC answers when nothing goes wrong, from a world."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from sec_core.hours import CHILE, HOUR, hours_of_day, open_hour
 from sec_core.simulator import render
@@ -16,86 +16,40 @@ from sec_core.source.shapes import Shape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sec_core.simulator.options import Revisions
+    from sec_core.simulator.options import SimulatorOptions
     from sec_core.simulator.world import World
 
 Served = Callable[[datetime], int]
 
 
 class HourAnswer(NamedTuple):
-    """An answer of `GetPorFecha`.
-
-    Attributes:
-        body: The bytes.
-        revision: Which revision of the hour they are.
-        shape: Their shape; None where nobody looked (a replay).
-    """
+    """An answer of `GetPorFecha`."""
 
     body: bytes
     revision: int
-    shape: Shape | None
-
-
-class Answers(Protocol):
-    """The five endpoints without HTTP or faults. `now` is aware; `served` is how often an hour was answered before."""
-
-    def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:
-        """The body for an hour."""
-        ...
-
-    def get(self, now: datetime, served: Served) -> bytes:
-        """The national series."""
-        ...
-
-    def clientes_regional(self, part: str) -> bytes:
-        """Customers of the regions whose full name contains `part`."""
-        ...
-
-    def clientes_nacional(self) -> bytes:
-        """Customers of the country."""
-        ...
+    shape: Shape | None  # None where nobody looked (a replay)
 
 
 class WorldAnswers:
-    """Answers made from a world.
+    """The five endpoints without HTTP or faults, from a world. `now` is aware; `served` counts an hour's answers."""
 
-    Args:
-        world: The outages.
-        shape: Shape of `GetPorFecha`.
-        switch_hour: Hours asked for from this one on are aggregated, whatever `shape` says.
-        switch_when: From this instant of the clock on, every answer is aggregated, history included.
-        revisions: How hours are corrected.
-        cache_bytes: Most that the cache of bodies holds.
-    """
-
-    def __init__(
-        self,
-        world: World,
-        *,
-        shape: Shape,
-        switch_hour: datetime | None,
-        switch_when: datetime | None,
-        revisions: Revisions,
-        cache_bytes: int,
-    ) -> None:
+    def __init__(self, world: World, options: SimulatorOptions) -> None:
         self.world = world
-        self._shape = shape
-        self._switch_hour = switch_hour
-        self._switch_when = switch_when
-        self._revisions = revisions
+        self._options = options
         self._cache: OrderedDict[tuple[int, Shape, int], bytes] = OrderedDict()
-        self._cache_left = cache_bytes
+        self._cache_left = options.cache_bytes
 
     def shape_of(self, hour: datetime, now: datetime) -> Shape:
         """Shape in which an hour is answered at `now`."""
-        switched = (self._switch_hour is not None and hour >= self._switch_hour) or (
-            self._switch_when is not None and now >= self._switch_when
+        options = self._options
+        switched = (options.switch_hour is not None and hour >= options.switch_hour) or (
+            options.switch_when is not None and now >= options.switch_when
         )
-        return Shape.AGGREGATED if switched else self._shape
+        return Shape.AGGREGATED if switched else options.shape
 
     def revision_of(self, hour: datetime, now: datetime, served: int) -> int:
         """Revision of an hour at `now`, after it was answered `served` times."""
-        rules = self._revisions
+        rules = self._options.revisions
         under_way = open_hour(now)
         if hour == under_way and rules.open_hour_moves:
             return now.astimezone(CHILE).minute // 15 - 4
@@ -139,11 +93,7 @@ class WorldAnswers:
         return render.national_customers(self.world.options.national_customers)
 
     def prepare(self, hours: Iterable[datetime], now: datetime) -> int:
-        """Render bodies before they are asked for.
-
-        Returns:
-            Bytes now held.
-        """
+        """Render bodies before they are asked for; returns their bytes."""
         return sum(len(self.por_fecha(hour, now, 0).body) for hour in hours)
 
     def _body(self, hour: datetime, shape: Shape, revision: int) -> bytes:

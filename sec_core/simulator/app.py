@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -20,10 +19,12 @@ from sec_core.simulator.log import Request, RequestLog, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
-    from sec_core.simulator.answers import Answers
+    from sec_core.simulator.answers import WorldAnswers
+    from sec_core.simulator.replay import CapturedAnswers
     from sec_core.simulator.truth import Truth
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
@@ -36,31 +37,18 @@ _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A client's connection.
-
-    Attributes:
-        transport: Its socket.
-        lost: Set once it is closed.
-    """
+    """A client's connection; `lost` is set once it is closed."""
 
     transport: asyncio.Transport
     lost: asyncio.Event
 
 
 class SimulatorApp:
-    """The ASGI application.
-
-    Args:
-        answers: What a good day answers.
-        faults: What goes wrong; may be replaced while it runs.
-        log: Where requests are noted.
-        now: The clock, aware.
-        truth: Truth for `/_sim/truth`; None where there is none (replay).
-    """
+    """The ASGI application. Without a truth it replays captures; each answer's header says which of the two it is."""
 
     def __init__(
         self,
-        answers: Answers,
+        answers: WorldAnswers | CapturedAnswers,
         *,
         faults: FaultOptions,
         log: RequestLog,
@@ -73,6 +61,7 @@ class SimulatorApp:
         self.stopping = False
         self._now = now
         self._truth = truth
+        self._source = b"replay" if truth is None else b"simulator"
         self.set_faults(faults)
 
     def set_faults(self, faults: FaultOptions) -> None:
@@ -83,6 +72,7 @@ class SimulatorApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         arrived = time.monotonic()
+        send = self._marked(send)
         name = scope["path"].rstrip("/").rsplit("/", 1)[-1]
         if "/_sim/" in scope["path"]:
             await self._control(name, scope, send)
@@ -98,15 +88,11 @@ class SimulatorApp:
         hour = hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None
         request = self.log.begin(
             Request(
-                number=0,
                 endpoint=endpoint.value,
                 hour=hour,
-                attempt=0,
                 body=raw.decode("utf-8", "replace"),
                 client_port=scope["client"][1],
                 user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
-                in_flight=0,
-                arrived_at=datetime.now(UTC),
                 arrived=arrived,
             )
         )
@@ -115,6 +101,16 @@ class SimulatorApp:
         finally:
             if request.ended is None:
                 self.log.end(request, time.monotonic())
+
+    def _marked(self, send: Send) -> Send:
+        """Nobody may take these answers for the SEC's: each says where it comes from."""
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-sec-source", self._source))
+            await send(message)
+
+        return marked
 
     def connection(self, scope: Scope) -> Connection | None:
         """The connection of a request; None once it is closed."""

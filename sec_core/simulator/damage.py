@@ -21,15 +21,7 @@ _NEW_KEY = "NOMBRE_ALIMENTADOR"
 
 
 def damaged(body: bytes, rule: FaultRule) -> bytes:
-    """A body after a fault that changes it; other kinds leave it as it is.
-
-    Args:
-        body: A sound answer.
-        rule: The fault.
-
-    Returns:
-        The bytes to send with status 200.
-    """
+    """A body after a fault that changes it; other kinds leave it as it is."""
     change = _CHANGES.get(rule.kind)
     return body if change is None else change(body, rule)
 

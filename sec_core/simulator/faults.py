@@ -51,34 +51,22 @@ class Endpoint(StrEnum):
 class FaultRule(BaseModel):
     """One kind of fault and the requests that meet it. Every condition that is given must hold.
 
-    Attributes:
-        kind: What goes wrong.
-        endpoint: Which endpoint; None means all.
-        rate: Share of the requests that meet it, 0 to 1. With `attempts` it is a share of the hours: a chosen hour
-            fails in all these attempts and then heals.
-        hours: First and last hour asked for, `YYYY-MM-DDTHH` in Chile wall clock; None means all.
-        attempts: First and last request for the same hour, counted from 1; None means all.
-        requests: First and last request at all, counted from 1; None means all.
-        status: Status of `status`.
-        retry_after_s: `Retry-After` of `status`, in seconds.
-        delay_s: Wait of `slow` (default 5 s), and between the 64 KiB pieces of `endless` (default 0.02 s).
-        size: Bytes of `oversize` (default 200 MB), depth of `nested` (default 100 000).
-        key: Key that `renamed_key`, `missing_key`, `new_key` and `wrong_type` change.
+    With `attempts`, `rate` is a share of the hours: a chosen hour fails in all these attempts and then heals.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: FaultKind
-    endpoint: Endpoint | None = Endpoint.POR_FECHA
-    rate: float = Field(default=1.0, ge=0, le=1)
-    hours: tuple[str, str] | None = None
-    attempts: tuple[int, int] | None = None
-    requests: tuple[int, int] | None = None
-    status: int = Field(default=503, ge=400, le=599)
-    retry_after_s: float | None = Field(default=None, ge=0)
-    delay_s: float | None = Field(default=None, ge=0)
-    size: int | None = Field(default=None, ge=1)
-    key: str = "CLIENTES_AFECTADOS"
+    endpoint: Endpoint | None = Endpoint.POR_FECHA  # None means all
+    rate: float = Field(default=1.0, ge=0, le=1)  # share of the requests
+    hours: tuple[str, str] | None = None  # first and last hour asked for, YYYY-MM-DDTHH in Chile wall clock
+    attempts: tuple[int, int] | None = None  # first and last request for the same hour, from 1
+    requests: tuple[int, int] | None = None  # first and last request at all, from 1
+    status: int = Field(default=503, ge=400, le=599)  # of `status`
+    retry_after_s: float | None = Field(default=None, ge=0)  # of `status`
+    delay_s: float | None = Field(default=None, ge=0)  # see `wait_s`
+    size: int | None = Field(default=None, ge=1)  # see `amount`
+    key: str = "CLIENTES_AFECTADOS"  # that renamed_key, missing_key, new_key and wrong_type change
 
     @field_validator("hours")
     @classmethod
@@ -92,26 +80,19 @@ class FaultRule(BaseModel):
 
     @property
     def amount(self) -> int:
-        """Bytes of `oversize`, depth of `nested`."""
+        """Bytes of `oversize` (by default 200 MB), depth of `nested` (100 000)."""
         return self.size or (100_000 if self.kind is FaultKind.NESTED else 200_000_000)
 
     @property
     def wait_s(self) -> float:
-        """Seconds of `slow`, seconds between the pieces of `endless`."""
+        """Seconds of `slow` (by default 5), and between the 64 KiB pieces of `endless` (0.02)."""
         return self.delay_s if self.delay_s is not None else (0.02 if self.kind is FaultKind.ENDLESS else 5)
 
     @classmethod
     def parse(cls, text: str) -> FaultRule:
         """Read a rule as written on a command line: `kind[,name=value]...`; ranges are `first..last`.
 
-        Args:
-            text: For example `status,rate=0.1,status=429,retry_after_s=2` or `html,hours=2024-08-01T00..2024-08-01T05`.
-
-        Returns:
-            The rule.
-
-        Raises:
-            InputError: The text names no kind, no condition or no value that exists.
+        For example `status,rate=0.1,status=429,retry_after_s=2` or `html,hours=2024-08-01T00..2024-08-01T05`.
         """
         kind, *rest = [part.strip() for part in text.split(",")]
         values: dict[str, object] = {"kind": kind}
@@ -152,14 +133,7 @@ class FaultRule(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FaultRequest:
-    """What a rule looks at.
-
-    Attributes:
-        endpoint: Which endpoint.
-        hour: The hour asked for, UTC; None for the endpoints without one.
-        attempt: How often this hour (or this endpoint) was asked for, this time included.
-        number: How many requests there were, this one included.
-    """
+    """What a rule looks at, see `log.Request`."""
 
     endpoint: Endpoint
     hour: datetime | None
@@ -168,43 +142,25 @@ class FaultRequest:
 
 
 class Ban(BaseModel):
-    """A ban of everybody, as the SEC is said to impose: too many requests, and nothing is answered for a while.
-
-    Attributes:
-        max_rate: Requests a second over the window that are still borne.
-        window_s: Length of the sliding window.
-        duration_s: How long the ban lasts after the last request that exceeded the rate.
-        status: Status of the answers; None drops the connections instead.
-        retry_after_s: `Retry-After` of the answers.
-    """
+    """A ban of everybody, as the SEC is said to impose: too many requests, and nothing is answered for a while."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_rate: float = Field(gt=0)
+    max_rate: float = Field(gt=0)  # requests a second over the window that are still borne
     window_s: float = Field(default=10, gt=0)
-    duration_s: float = Field(default=60, ge=0)
-    status: int | None = Field(default=403, ge=400, le=599)
+    duration_s: float = Field(default=60, ge=0)  # after the last request that exceeded the rate
+    status: int | None = Field(default=403, ge=400, le=599)  # None drops the connections instead
     retry_after_s: float | None = None
 
 
 class FaultOptions(BaseModel):
-    """Everything that goes wrong, by request.
-
-    Attributes:
-        seed: Which requests meet a fault with a rate.
-        rules: Looked through in order; the first that meets a request decides. `slow` is the exception: it delays the
-            answer and the search goes on.
-        latency_s: Wait before every answer.
-        latency_jitter_s: Up to so much more, evenly spread.
-        ban: A ban above a rate.
-    """
+    """Everything that goes wrong. The first rule that a request meets decides; after `slow` the search goes on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = 1
+    seed: int = 1  # which requests meet a fault with a rate
     rules: tuple[FaultRule, ...] = ()
-    latency_s: float = Field(default=0, ge=0)
-    latency_jitter_s: float = Field(default=0, ge=0)
+    latency_s: float = Field(default=0, ge=0)  # before every answer
     ban: Ban | None = None
 
     @model_validator(mode="before")
@@ -217,15 +173,9 @@ class FaultOptions(BaseModel):
 
     @classmethod
     def rough(cls, *, rate: float = 0.1, attempts: int | None = 2, seed: int = 1) -> FaultOptions:
-        """A rough day: server errors, drops, HTML and cut bodies, each for a share of the hours.
+        """A rough day: server errors, drops, HTML and cut bodies, each for a share `rate` of the hours.
 
-        Args:
-            rate: Share of each kind.
-            attempts: A faulty hour heals after so many attempts; None means that each attempt is drawn anew.
-            seed: Which hours.
-
-        Returns:
-            The options.
+        A faulty hour heals after so many attempts; with None each attempt is drawn anew.
         """
         span = None if attempts is None else (1, attempts)
         rules = [FaultRule(kind=FaultKind.STATUS, status=status, rate=rate, attempts=span) for status in (500, 503)]
@@ -234,14 +184,8 @@ class FaultOptions(BaseModel):
         return cls(seed=seed, rules=tuple(rules))
 
     def decide(self, request: FaultRequest) -> tuple[FaultRule | None, float]:
-        """What happens to a request.
-
-        Returns:
-            The rule that it meets, or None, and the seconds to wait before the answer.
-        """
+        """The rule that a request meets, or None, and the seconds to wait before the answer."""
         wait = self.latency_s
-        if self.latency_jitter_s:
-            wait += Random(f"latency {self.seed} {request.number}").random() * self.latency_jitter_s  # noqa: S311
         for number, rule in enumerate(self.rules):
             if rule.meets(self.seed, number, request):
                 if rule.kind is not FaultKind.SLOW:
@@ -251,11 +195,7 @@ class FaultOptions(BaseModel):
 
 
 class BanWatch:
-    """Counts requests over a sliding window and says who is banned.
-
-    Args:
-        ban: The rule.
-    """
+    """Counts requests over a sliding window and says who is banned."""
 
     def __init__(self, ban: Ban) -> None:
         self._ban = ban
@@ -263,11 +203,7 @@ class BanWatch:
         self._until = float("-inf")
 
     def banned(self, now: float) -> bool:
-        """Count a request and say whether it falls under the ban.
-
-        Args:
-            now: Monotonic seconds of its arrival.
-        """
+        """Count a request that arrived at `now`, monotonic seconds, and say whether it falls under the ban."""
         self._arrivals.append(now)
         while self._arrivals[0] <= now - self._ban.window_s:
             self._arrivals.popleft()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Lock
 from typing import TYPE_CHECKING, TextIO
 
@@ -13,7 +14,6 @@ import orjson
 from sec_core.simulator.faults import Endpoint
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from sec_core.simulator.faults import FaultKind
@@ -22,43 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Request:
-    """One request.
+    """One request."""
 
-    Attributes:
-        number: Counted from 1 in the order of arrival.
-        endpoint: Last part of the address.
-        hour: Hour asked for, UTC; None for the endpoints without one, and for an hour that Chile does not have.
-        attempt: How often this hour (or this endpoint) was asked for, this time included.
-        body: The request's body as text.
-        client_port: Port of the client's end of the connection: one for each connection.
-        user_agent: `User-Agent`.
-        in_flight: Requests in flight at its arrival, this one included.
-        arrived_at: Wall time of the arrival, UTC.
-        arrived: Monotonic seconds of the arrival.
-        ended: Monotonic seconds of the end; None while it is in flight.
-        status: Status sent; 0 when none was.
-        fault: Fault that it met; `ban` for a ban.
-        revision: Revision of the hour that was answered, None without one.
-        shape: Shape of that answer.
-        sent: Bytes of the answer's body.
-    """
-
-    number: int
-    endpoint: str
-    hour: datetime | None
-    attempt: int
+    endpoint: str  # last part of the address
+    hour: datetime | None  # hour asked for, UTC; None without one, and for an hour that Chile does not have
     body: str
-    client_port: int
+    client_port: int  # of the client's end: one for each connection
     user_agent: str
-    in_flight: int
-    arrived_at: datetime
-    arrived: float
-    ended: float | None = None
-    status: int = 0
-    fault: FaultKind | str | None = None
-    revision: int | None = None
-    shape: Shape | None = None
-    sent: int = 0
+    arrived: float  # monotonic seconds
+    number: int = 0  # from 1 in the order of arrival
+    attempt: int = 0  # how often this hour (or this endpoint) was asked for, this time included
+    in_flight: int = 0  # requests in flight at its arrival, this one included
+    arrived_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    ended: float | None = None  # monotonic seconds; None while it is in flight
+    status: int = 0  # 0 when none was sent
+    fault: FaultKind | str | None = None  # that it met; `ban` for a ban
+    revision: int | None = None  # of the hour that was answered
+    shape: Shape | None = None  # of that answer
+    sent: int = 0  # bytes of the answer's body
 
     @property
     def sound(self) -> bool:
@@ -67,11 +48,7 @@ class Request:
 
 
 class RequestLog:
-    """All requests since the start, in memory and, if asked for, as lines of JSON in a file.
-
-    Args:
-        path: The file; it gets a line when a request ends.
-    """
+    """All requests since the start, in memory and, when they end, as lines of JSON in a file."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = Lock()

@@ -28,25 +28,15 @@ _BY_HOUR = (
 
 
 class Course(NamedTuple):
-    """An outage: where, whose, since when, and how many customers over its hours.
+    """An outage: where, whose, since when, and how many customers over its hours."""
 
-    Attributes:
-        place: Index into the world's places; -1 for a blank name.
-        company: Company name; `""` for a blank one.
-        day: Start date as published.
-        first: Index of the first hour that lists it.
-        end: Index of the hour after the last one.
-        peak: Customers at its height.
-        kind: 0 constant, 1 falling, 2 rising for a while and then falling.
-    """
-
-    place: int
+    place: int  # index into the world's places
     company: str
-    day: date
-    first: int
-    end: int
-    peak: int
-    kind: int
+    day: date  # start date as published
+    first: int  # index of the first hour that lists it
+    end: int  # index of the hour after the last one
+    peak: int  # customers at its height
+    kind: int  # 0 constant, 1 falling, 2 rising for a while and then falling
 
     def customers(self, hour: int) -> int:
         """Customers affected in an hour that lists it, at least 1."""
@@ -63,25 +53,14 @@ class Course(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A comuna of the world.
+    """A comuna of the world, with the SEC's spellings. Ordinary outages are spread by its customers."""
 
-    Attributes:
-        code: Official code (CUT).
-        name: The SEC's spelling.
-        region_code: Two-digit code.
-        region: The SEC's spelling.
-        weight: Share of the nation's ordinary outages.
-        customers: Customers who live there.
-        companies: Company and share.
-    """
-
-    code: str
+    code: str  # official (CUT)
     name: str
     region_code: str
     region: str
-    weight: float
     customers: float
-    companies: tuple[tuple[str, int], ...]
+    companies: tuple[tuple[str, int], ...]  # with their shares
 
 
 def make_places(regions: Sequence[str] | None, max_comunas: int | None) -> list[Place]:
@@ -101,12 +80,8 @@ def make_places(regions: Sequence[str] | None, max_comunas: int | None) -> list[
             for company in rng.choices(list(drawn), k=20):
                 drawn[company] += 1
             companies = COMUNA_COMPANIES.get(code) or tuple((company, n) for company, n in drawn.items() if n)
-            share = sizes[code] / total
-            places.append(
-                Place(
-                    code, name, region.code, region.name, share * region.customers, share * region.customers, companies
-                )
-            )
+            customers = sizes[code] / total * region.customers
+            places.append(Place(code, name, region.code, region.name, customers, companies))
     if max_comunas is not None and max_comunas < len(places):
         places = _largest(places, max_comunas)
     return places
@@ -141,14 +116,7 @@ class DayOfOutages:
     """The ordinary outages that begin on one UTC day, found by the hours that list them."""
 
     def __init__(self, seed: int, day: int, rows_per_hour: float, places: list[Place]) -> None:
-        """Draw a day.
-
-        Args:
-            seed: The world's seed.
-            day: Days since 1970, UTC.
-            rows_per_hour: Mean of rows in an hour.
-            places: The world's comunas.
-        """
+        """Draw a day, in days since 1970 of UTC."""
         rng = Random(f"day {seed} {day}")  # noqa: S311
         self.by_hour: dict[int, list[Course]] = defaultdict(list)
         owners, weights = _owners(places)
@@ -182,7 +150,7 @@ def _owners(places: list[Place]) -> tuple[list[tuple[int, str]], list[float]]:
     for index, place in enumerate(places):
         total = sum(share for _, share in place.companies)
         for company, share in place.companies:
-            running += place.weight * share / total
+            running += place.customers * share / total
             owners.append((index, company))
             weights.append(running)
     return owners, weights
@@ -198,9 +166,9 @@ def storm_outages(seed: int, number: int, storm: Storm, places: list[Place]) -> 
         return []
     in_region: dict[str, float] = defaultdict(float)
     for place in hit.values():
-        in_region[place.region_code] += place.weight
+        in_region[place.region_code] += place.customers
     known = sum(storm.regions[code] for code in in_region)
-    share = {i: storm.regions[p.region_code] / known * p.weight / in_region[p.region_code] for i, p in hit.items()}
+    share = {i: storm.regions[p.region_code] / known * p.customers / in_region[p.region_code] for i, p in hit.items()}
     drawn: list[Course] = []
     at_peak: dict[int, float] = defaultdict(float)
     lengths = _quantiles(3.0, 0.8, 2, 190)

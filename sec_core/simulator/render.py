@@ -28,17 +28,7 @@ _BAD_COUNTS = ("null", '""', '"s/i"', "-3")
 
 
 def detailed_body(world: World, hour: datetime, rows: Iterable[Row], revision: int = 0) -> bytes:
-    """A detailed answer: 13 keys, one row for each outage, unsorted.
-
-    Args:
-        world: Whose places the rows name.
-        hour: The hour asked for.
-        rows: What it lists.
-        revision: Which one; it moves `ACTUALIZADO_HACE`.
-
-    Returns:
-        Compact JSON, UTF-8.
-    """
+    """A detailed answer: 13 keys, one row for each outage, unsorted. The revision moves `ACTUALIZADO_HACE`."""
     index = hour_index(hour)
     ages = _Ages(Random(f"ages {world.options.seed} {index} {revision}"))  # noqa: S311 - a simulation, not a secret
     names = _place_texts(world, index, detailed=True)
@@ -61,16 +51,7 @@ def detailed_body(world: World, hour: datetime, rows: Iterable[Row], revision: i
 
 
 def aggregated_body(world: World, hour: datetime, rows: Iterable[Row]) -> bytes:
-    """An aggregated answer: 3 keys, one row for each comuna with outages, sorted by region and comuna.
-
-    Args:
-        world: Whose places the rows name.
-        hour: The hour asked for.
-        rows: What it lists, detailed.
-
-    Returns:
-        Compact JSON, UTF-8.
-    """
+    """An aggregated answer of detailed rows: 3 keys, one row for each comuna, sorted by region and comuna."""
     names = _place_texts(world, hour_index(hour), detailed=False)
     sums: dict[str, int] = defaultdict(int)
     for row in rows:
@@ -120,7 +101,6 @@ class _Ages:
     """`ACTUALIZADO_HACE` of each company in one answer: the same for all its rows."""
 
     def __init__(self, rng: Random) -> None:
-        self._rng = rng
         self._known: dict[str, str] = {}
         self._usual = rng.randint(0, 14)
 

@@ -26,14 +26,7 @@ _NAME = re.compile(r"(?P<asked>.+?)(?:\.captured-(?P<when>[0-9TZ-]+))?\.json")
 
 
 class CapturedAnswers:
-    """Answers read from a folder of captures.
-
-    Args:
-        folder: Where the captures lie.
-
-    Raises:
-        InputError: The folder has no capture of an hour, or a file's name can't be read.
-    """
+    """Answers read from a folder of captures."""
 
     def __init__(self, folder: Path) -> None:
         self._hours: dict[datetime, tuple[datetime, Path]] = {}
@@ -48,11 +41,6 @@ class CapturedAnswers:
             )
         self._series = sorted((_hour_and_capture(path)[0], path) for path in (folder / "get").glob("*.json"))
         self._regions = _read_regions(folder / "clientes_regional")
-
-    @property
-    def hours(self) -> list[datetime]:
-        """Hours that have a capture, UTC instants in order."""
-        return sorted(self._hours)
 
     def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:  # noqa: ARG002 - history does not change
         """The newest capture of an hour, byte for byte; `[]` where there is none."""

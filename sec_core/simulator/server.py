@@ -2,64 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import signal
 import socket
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sec_core.errors import InputError
-from sec_core.simulator.answers import Answers, WorldAnswers
-from sec_core.simulator.app import BASE_PATH, SimulatorApp
-from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.answers import WorldAnswers
+from sec_core.simulator.app import BASE_PATH, Connection, SimulatorApp
 from sec_core.simulator.log import Request, RequestLog
-from sec_core.simulator.options import Revisions, WorldOptions
+from sec_core.simulator.options import SimulatorOptions
 from sec_core.simulator.replay import CapturedAnswers
 from sec_core.simulator.truth import Truth
 from sec_core.simulator.world import World
-from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator
 
-    from sec_core.simulator.protocol import WaitableServer
+    from sec_core.simulator.faults import FaultOptions
 
 _START_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 10
-
-
-class SimulatorOptions(BaseModel):
-    """Everything about a simulated SEC.
-
-    Attributes:
-        world: The outages; left aside when `captures` is given.
-        captures: Folder of captured files to replay.
-        shape: Shape of `GetPorFecha`.
-        switch_hour: Hours asked for from this one on are aggregated.
-        switch_when: From this instant of the clock on every answer is aggregated, history included.
-        revisions: How hours are corrected after they closed.
-        faults: What goes wrong.
-        now: The source's clock stands still here; None lets it run with the machine's.
-        log_path: File that gets a line of JSON for each request.
-        cache_bytes: Most that the cache of rendered bodies holds.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    world: WorldOptions = WorldOptions()
-    captures: Path | None = None
-    shape: Shape = Shape.DETAILED
-    switch_hour: AwareDatetime | None = None
-    switch_when: AwareDatetime | None = None
-    revisions: Revisions = Revisions()
-    faults: FaultOptions = FaultOptions()
-    now: AwareDatetime | None = None
-    log_path: Path | None = None
-    cache_bytes: int = Field(default=128_000_000, ge=0)
 
 
 class Simulator:
@@ -88,17 +58,18 @@ class Simulator:
     ) -> None:
         given = {} if options is None else {name: getattr(options, name) for name in SimulatorOptions.model_fields}
         self.options = SimulatorOptions.model_validate({**given, **changes})
-        self._clock = _clock_of(self.options) if clock is None else clock
+        self._clock = clock or (lambda: self.options.now or datetime.now(UTC))
         self._host, self._port = _loopback(host), port
         self._log = RequestLog(self.options.log_path)
-        self.world, self._answers = _world_and_answers(self.options)
-        self.app = SimulatorApp(
-            self._answers,
-            faults=self.options.faults,
-            log=self._log,
-            now=self.now,
-            truth=None if self.world is None else self.truth,
-        )
+        self.world: World | None = None
+        self._answers: WorldAnswers | CapturedAnswers
+        if self.options.captures is not None:
+            self._answers = CapturedAnswers(self.options.captures)
+        else:
+            self.world = World(self.options.world)
+            self._answers = WorldAnswers(self.world, self.options)
+        truth = None if self.world is None else self.truth
+        self.app = SimulatorApp(self._answers, faults=self.options.faults, log=self._log, now=self.now, truth=truth)
         self.url = ""
         self._server: WaitableServer | None = None
         self._thread: threading.Thread | None = None
@@ -109,16 +80,12 @@ class Simulator:
 
     @property
     def truth(self) -> Truth:
-        """Truth about the world: of each hour the revision and shape as it was last answered, or would be first.
-
-        Raises:
-            InputError: A replay has no world.
-        """
+        """Truth about the world: of each hour the revision and shape as it was last answered, or would be first."""
         answers = self._answers
-        if self.world is None or not isinstance(answers, WorldAnswers):
+        if not isinstance(answers, WorldAnswers):
             raise InputError("A replay of captures has no truth.", next_step="Simulate a world instead.")
         return Truth(
-            self.world,
+            answers.world,
             revision_of=self._log.revision,
             shape_of=lambda hour: self._log.shape(hour) or answers.shape_of(hour, self.now()),
         )
@@ -137,11 +104,7 @@ class Simulator:
         self.app.set_faults(faults)
 
     def prepare(self, hours: Iterable[datetime]) -> int:
-        """Render the bodies of hours beforehand, for benchmarks. Call it before requests come in.
-
-        Returns:
-            Bytes rendered; more than `cache_bytes` are not kept.
-        """
+        """Render the bodies of hours before requests come in, for benchmarks; more than `cache_bytes` are not kept."""
         if not isinstance(self._answers, WorldAnswers):
             return 0
         return self._answers.prepare(hours, self.now())
@@ -159,9 +122,7 @@ class Simulator:
             raise InputError("The simulator did not start.", next_step="See the messages above.")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop the server; what is still in flight is cut."""
         self.app.stopping = True
         if self._server is not None:
@@ -171,11 +132,7 @@ class Simulator:
         self._log.close()
 
     def serve(self, on_ready: Callable[[str], None] | None = None) -> None:
-        """Serve until SIGINT or SIGTERM; for the main thread of a process.
-
-        Args:
-            on_ready: Called with `url` once the port is bound.
-        """
+        """Serve until SIGINT or SIGTERM, in the main thread; `on_ready` gets `url` once the port is bound."""
         listening = self._listen()
         server = self._make_server()
         if on_ready is not None:
@@ -205,11 +162,6 @@ class Simulator:
         return listening
 
     def _make_server(self) -> WaitableServer:
-        # Imported here, so that options and worlds can be had without a server.
-        import uvicorn  # noqa: PLC0415
-
-        from sec_core.simulator.protocol import WaitableServer, protocol_for  # noqa: PLC0415
-
         config = uvicorn.Config(
             self.app,
             http=protocol_for(self.app.connections),
@@ -220,7 +172,6 @@ class Simulator:
             log_level="critical",
             access_log=False,
             server_header=False,
-            date_header=True,
             timeout_keep_alive=120,
             timeout_graceful_shutdown=1,
         )
@@ -228,41 +179,55 @@ class Simulator:
         return self._server
 
 
-def serve(
-    host: str,
-    port: int,
-    options: SimulatorOptions | None = None,
-    *,
-    clock: Callable[[], datetime] | None = None,
-    on_ready: Callable[[str], None] | None = None,
-) -> None:
-    """Serve a simulated SEC until SIGINT or SIGTERM (`sec simulate`).
+def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio.Protocol]:
+    """A protocol class that keeps `connections` up to date, by the client's address and port."""
 
-    Args:
-        host: A loopback address.
-        port: 0 takes a free one.
-        options: Everything about it.
-        clock: Tells the source's time; wins over `options.now`.
-        on_ready: Called with the base address once the port is bound.
+    class FindableProtocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            connections[_peer(transport)] = Connection(transport, asyncio.Event())
 
-    Raises:
-        InputError: The address is not loopback, the port is taken, or the captures can't be used.
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            connection = connections.pop(_peer(self.transport), None)
+            if connection is not None:
+                connection.lost.set()
+
+    return FindableProtocol
+
+
+class WaitableServer(uvicorn.Server):
+    """A server that says when it serves, and for which a signal is a wish to end and no error.
+
+    Attributes:
+        serving: Set once connections are answered.
     """
-    Simulator(options, clock=clock, host=host, port=port).serve(on_ready)
+
+    serving: threading.Event | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets)
+        if self.serving is not None:
+            self.serving.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End on SIGINT and SIGTERM (in the main thread only), and leave the handlers as they were."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def _world_and_answers(options: SimulatorOptions) -> tuple[World | None, Answers]:
-    if options.captures is not None:
-        return None, CapturedAnswers(options.captures)
-    world = World(options.world)
-    return world, WorldAnswers(
-        world,
-        shape=options.shape,
-        switch_hour=options.switch_hour,
-        switch_when=options.switch_when,
-        revisions=options.revisions,
-        cache_bytes=options.cache_bytes,
-    )
+def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
+    peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
+    return ("", 0) if peer is None else (peer[0], peer[1])
 
 
 def _loopback(host: str) -> str:
@@ -275,10 +240,3 @@ def _loopback(host: str) -> str:
     if not is_loopback:
         raise InputError(f"{host} is not a loopback address.", next_step="The simulator serves 127.0.0.1 or ::1 only.")
     return host
-
-
-def _clock_of(options: SimulatorOptions) -> Callable[[], datetime]:
-    fixed = options.now
-    if fixed is not None:
-        return lambda: fixed
-    return lambda: datetime.now(UTC)

@@ -31,50 +31,29 @@ Group = tuple[str, str, "date | None"]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What one hour says of one group of rows: their customers, their number, and what was imputed.
+    """What one hour says of one group of rows."""
 
-    Attributes:
-        customers: Sum, invalid counts taken as 0.
-        rows: Number of rows.
-        bad_counts: Rows whose count is invalid.
-        bad_dates: Rows whose start date is.
-    """
-
-    customers: int
+    customers: int  # sum; invalid counts are 0
     rows: int
-    bad_counts: int = 0
-    bad_dates: int = 0
+    bad_counts: int = 0  # rows whose count is invalid
+    bad_dates: int = 0  # rows whose start date is
 
 
 @dataclass(frozen=True, slots=True)
 class TrueEvent:
-    """An event as it must come out, before the cap at the region's customers.
-
-    Attributes:
-        shape: Shape that it was seen in.
-        comuna: Official code, `""` for UNKNOWN.
-        company: Canonical name, `UNKNOWN`, or `NO INFORMADA` for the aggregated shape.
-        begins: First instant of the start date in Chile (detailed), or the first hour (aggregated), UTC.
-        ends: The hour after the last one; None while open.
-        peak: High-water mark.
-        peak_hour: First hour that reached it.
-        first_hour: First hour.
-        last_hour: Last hour (aggregated: at or above the threshold).
-        customer_hours: Sum of the hourly values over the captured hours from the first to the last.
-        hours_listed: How many of these hours list it.
-    """
+    """An event as it must come out, before the cap at the region's customers; instants in UTC."""
 
     shape: Shape
-    comuna: str
-    company: str
-    begins: datetime
-    ends: datetime | None
+    comuna: str  # "" for UNKNOWN
+    company: str  # NO INFORMADA in the aggregated shape
+    begins: datetime  # first instant of the start date in Chile (detailed), or the first hour (aggregated)
+    ends: datetime | None  # the hour after the last one; None while open
     peak: int
-    peak_hour: datetime
+    peak_hour: datetime  # the first that reached it
     first_hour: datetime
-    last_hour: datetime
-    customer_hours: int
-    hours_listed: int
+    last_hour: datetime  # aggregated: at or above the threshold
+    customer_hours: int  # over the captured hours from the first to the last
+    hours_listed: int  # how many of these list it
 
     @property
     def identity(self) -> str:
@@ -123,22 +102,10 @@ class Truth:
             values[self._codes[row.place] if row.place >= 0 else ""] += _customers(row)
         return dict(values)
 
-    def region_values(self, hour: datetime) -> dict[str, int]:
-        """Customers by two-digit region code in an hour; `""` holds blank and unknown names."""
-        values: dict[str, int] = defaultdict(int)
-        for code, customers in self.comuna_values(hour).items():
-            values[code[:2]] += customers
-        return dict(values)
-
     def observations(self, hour: datetime, shape: Shape | None = None) -> dict[Group, Listed]:
-        """An hour's rows, those of one place, company and (detailed) start date taken together.
+        """An hour's rows by comuna code, company and start date (aggregated: `NO INFORMADA` and None).
 
-        Args:
-            hour: The hour.
-            shape: Shape of the body; by default the one in which it was captured.
-
-        Returns:
-            By comuna code, company and start date; aggregated: the company is `NO INFORMADA`, the date None.
+        The shape is by default the one in which it was captured.
         """
         if (shape or self._shape_of(hour)) is Shape.AGGREGATED:
             names = len({row.place for row in self._rows(hour) if row.place < 0})
@@ -161,14 +128,9 @@ class Truth:
         return {group: Listed(*sums) for group, sums in found.items()}
 
     def detailed_events(self, hours: Iterable[datetime], *, newest: datetime | None = None) -> list[TrueEvent]:
-        """Events of the detailed shape: all that is listed under one comuna, company and start date.
+        """Events of the detailed shape, by identity: all that is listed under one comuna, company and start date.
 
-        Args:
-            hours: Captured hours to take events from.
-            newest: Newest captured hour of all; by default the newest of `hours`.
-
-        Returns:
-            Ordered by identity.
+        `newest` is the newest captured hour of all, by default that of `hours`.
         """
         captured = self.hours_with_data(hours)
         values: dict[Group, dict[datetime, int]] = defaultdict(dict)
@@ -192,17 +154,10 @@ class Truth:
         max_gap_hours: int = 6,
         newest: datetime | None = None,
     ) -> list[TrueEvent]:
-        """Events of the aggregated shape: runs of a comuna's hours at or above a threshold.
+        """Events of the aggregated shape, by identity: runs of a comuna's hours at or above a threshold.
 
-        Args:
-            hours: Captured hours.
-            threshold: Customers from which an hour belongs to a run.
-            close_hours: Captured hours below it, one after the other, that close a run.
-            max_gap_hours: A run outlives so many hours without data in a row, up to the newest captured hour.
-            newest: Newest captured hour of all, detailed ones included; by default the newest of `hours`.
-
-        Returns:
-            Ordered by identity.
+        A run ends with `close_hours` captured hours below it in a row, or more than `max_gap_hours` without data.
+        `newest` is the newest captured hour of all, detailed ones included, by default that of `hours`.
         """
         captured = self.hours_with_data(hours)
         values = {hour: self.comuna_values(hour) for hour in captured}
@@ -219,10 +174,8 @@ class Truth:
                 events.append(_event(Shape.AGGREGATED, code, NOT_REPORTED, first, ends, by_hour, listing))
         return sorted(events, key=lambda event: event.identity)
 
-    def events(
-        self, hours: Iterable[datetime], *, threshold: int = 100, close_hours: int = 2, max_gap_hours: int = 6
-    ) -> list[TrueEvent]:
-        """Events of all captured hours, each in the shape in which it was captured.
+    def events(self, hours: Iterable[datetime], **rules: int) -> list[TrueEvent]:
+        """Events of all captured hours, each in the shape in which it was captured; `rules` as above.
 
         A Chile day with any detailed hour is a detailed day: its aggregated hours count as hours without data.
         """
@@ -232,13 +185,7 @@ class Truth:
         others = [hour for hour in captured if hour.astimezone(CHILE).date() not in detailed_days]
         events = self.detailed_events(detailed, newest=captured[-1]) if detailed else []
         if others:
-            events += self.aggregated_events(
-                others,
-                threshold=threshold,
-                close_hours=close_hours,
-                max_gap_hours=max_gap_hours,
-                newest=captured[-1],
-            )
+            events += self.aggregated_events(others, newest=captured[-1], **rules)
         return sorted(events, key=lambda event: event.identity)
 
     def _rows(self, hour: datetime) -> list[Row]:

@@ -34,29 +34,17 @@ _KEPT_HOURS = 64
 
 
 class Row(NamedTuple):
-    """A detailed row before it is spelled.
+    """A detailed row before it is spelled."""
 
-    Attributes:
-        place: Index into `World.places`, `BLANK` or `UNKNOWN_PLACE`.
-        company: Canonical name; `""` for a blank one.
-        day: Start date.
-        customers: Customers affected; what is published is spoilt where `wrong` says so.
-        wrong: Bits of what is wrong with the row.
-    """
-
-    place: int
-    company: str
+    place: int  # index into `World.places`, `BLANK` or `UNKNOWN_PLACE`
+    company: str  # canonical name, "" for a blank one
     day: date
-    customers: int
-    wrong: int = 0
+    customers: int  # what is published is spoilt where `wrong` says so
+    wrong: int = 0  # bits
 
 
 class World:
-    """All outages of a simulated country.
-
-    Args:
-        options: What kind of world; the default is a national one without storms.
-    """
+    """All outages of a simulated country; by default a national one without storms."""
 
     def __init__(self, options: WorldOptions | None = None) -> None:
         self.options = WorldOptions() if options is None else options
@@ -78,15 +66,9 @@ class World:
         return bool(self.rows(hour))
 
     def rows(self, hour: datetime, revision: int = 0) -> list[Row]:
-        """Detailed rows of an hour, in the order in which they are published.
+        """Detailed rows of an hour, in the order in which they are published; not to be changed by the caller.
 
-        Args:
-            hour: UTC instant of the hour's beginning.
-            revision: 0 for the hour as it closed, 1 and more for later corrections, -4 to -1 for the quarters of an
-                hour that is still open.
-
-        Returns:
-            The rows; none where the source has no data. Not to be changed by the caller.
+        Revision 0 is the hour as it closed, 1 and more are later corrections, -4 to -1 the quarters of an open hour.
         """
         key = (hour_index(hour), revision)
         with self._lock:
@@ -121,7 +103,7 @@ class World:
     def _make_rows(self, index: int, revision: int) -> list[Row]:
         if self._is_hole(index):
             return []
-        courses = list(self._written_rows(index))
+        courses = list(self._written.get(index, ()))
         courses.extend(Row(c.place, c.company, c.day, c.customers(index)) for c in self._courses(index))
         rng = Random(f"hour {self.options.seed} {index}")  # noqa: S311 - a simulation, not a secret
         if rng.random() < self.options.blank_share:
@@ -184,9 +166,6 @@ class World:
                 if customers is not None:
                     by_hour.setdefault(first + step, []).append(Row(place, outage.company, day, customers))
         return by_hour
-
-    def _written_rows(self, index: int) -> list[Row]:
-        return self._written.get(index, [])
 
     def _spoil(self, rows: list[Row], rng: Random) -> list[Row]:
         dirt = self.options.dirt

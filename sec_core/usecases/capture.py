@@ -72,15 +72,15 @@ async def capture_all(
             try:
                 total += await _capture_days(hours, steps, adapters.settings.max_concurrency)
             except CircuitOpen as error:
-                answered = (row.last_asked for row in rows.values() if row.last_asked and not row.failures)
-                if not wait_for_circuit or adapters.clock.now() - max(began, *answered) > _LONGEST_WAIT:
+                rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
+                answered = [row.last_asked for row in rows.values() if row.last_asked and not row.failures]
+                if not wait_for_circuit or adapters.clock.now() - max([began, *answered]) > _LONGEST_WAIT:
                     raise
                 logger.bind(stage="capture", code=error.code, month=str(month)).warning(
                     "The circuit is open; this run goes on by itself at {at:%Y-%m-%d %H:%M:%S} UTC", at=error.reopens_at
                 )
                 pause = max(error.reopens_at - adapters.clock.now(), timedelta()) + _MARGIN
                 await adapters.clock.sleep(pause.total_seconds())
-                rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
             else:
                 # The days' own counts overlap: they share one client.
                 return replace(total, requests=client.requests - sent_before)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.plan import candidates, hours_to_watch
-from sec_core.bronze.reconcile import compare
+from sec_core.bronze.reconcile import Watched, watch_hours
 from sec_core.errors import CircuitOpen
-from sec_core.hours import open_hour
 from sec_core.silver.load import LoadReport, load_hours
 
 if TYPE_CHECKING:
@@ -47,33 +44,10 @@ class MonitorReport(BaseModel):
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Hours that were asked for, the open one first, what became of them, and how many closed ones differ."""
-
-    open_hour: datetime
-    hours: list[datetime]
-    report: CaptureReport
-    differing: int
-
-
 async def ask_newest(adapters: Adapters, closed: int) -> Watched:
-    """Ask for the open hour, and for those of the `closed` hours before it that may have changed.
-
-    Raises:
-        CircuitOpen: The source is left alone for now.
-        SourceUnavailable: The source does not answer.
-        UnexpectedBody: The source's answers have changed.
-    """
-    ledger = adapters.ledger
+    """Ask for the open hour, and for those of the `closed` hours before it that may have changed."""
     async with adapters.source() as client:
-        now = await client.server_time()
-        hours = candidates(now, closed)
-        rows = await asyncio.to_thread(ledger.rows, hours)
-        due = hours_to_watch(hours, rows, now)
-        captured = await capture_hours(due, client=client, ledger=ledger, clock=adapters.clock)
-        differing = await asyncio.to_thread(compare, await client.national_series(), ledger, now)
-    return Watched(open_hour(now), due, captured, len(differing))
+        return await watch_hours(closed, client=client, ledger=adapters.ledger, clock=adapters.clock)
 
 
 async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadReport]:
@@ -100,14 +74,9 @@ async def watch(
     except CircuitOpen as error:
         return MonitorReport(note=str(error))
     loads = await load(watched.hours)
-    asked = watched.report
     return MonitorReport(
+        **{name: value for name, value in asdict(watched.report).items() if name in MonitorReport.model_fields},
         open_hour=watched.open_hour,
-        asked=asked.asked,
-        captured=asked.captured,
-        unchanged=asked.unchanged,
-        empty=asked.empty,
-        failed=asked.failed,
         loaded=sum(load.hours_loaded for load in loads),
         events_changed=sum(load.events_new + load.events_changed + load.events_removed for load in loads),
         differing=watched.differing,

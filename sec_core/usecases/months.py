@@ -12,7 +12,7 @@ from loguru import logger
 from sec_core.errors import SecError
 from sec_core.hours import Month, month_range, past_or_present
 from sec_core.usecases.progress import Step, report
-from sec_core.usecases.reports import MonthIncomplete, MonthsIncomplete, SyncReport, Work, describe_month
+from sec_core.usecases.reports import MonthsIncomplete, SyncReport, Work, describe_month
 from sec_core.usecases.steps import Steps, direct
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def sync_month(
         steps: The steps as the caller wants them taken; plain calls unless given.
 
     Raises:
-        MonthIncomplete: Some hours could not be had; all others were captured, loaded and published.
+        MonthsIncomplete: Some hours could not be had; all others were captured, loaded and published.
         SecError: Something else that a person should know; what was captured stays.
     """
     return await _one_month(adapters, month, ALL_PARTS, steps, wait_for_circuit=wait_for_circuit)
@@ -205,7 +205,7 @@ async def _one_month(
     await finish(steps, work, parts)
     described = await _describe(adapters, chosen, work, steps)
     if described.missing and Part.CAPTURE in parts:
-        raise MonthIncomplete(described)
+        raise MonthsIncomplete([described])
     return described
 
 

@@ -1,13 +1,19 @@
-"""News of a run for whoever shows it: the terminal, or an artifact in the Prefect UI."""
+"""News of a run for whoever shows it: the terminal, or artifacts in the Prefect UI."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +21,9 @@ class Step:
     """One piece of news.
 
     Attributes:
-        stage: capture, load, gold or publish.
+        stage: capture, universe, load, gold, publish or months.
         month: The month at work as `YYYY-MM`, or an empty string.
-        total: Units of work in this stage, where known; for capture, hours to ask for.
+        total: Units of work that are to be done now, for capture hours; None if that is not new.
         done: Units done since the last piece of news.
         label: What became of them, such as a state of an hour.
     """
@@ -46,3 +52,35 @@ def listening(listener: Callable[[Step], None]) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+async def in_thread(stage: str, month: str, work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """Do blocking work in a thread, as one unit of a stage."""
+    report(Step(stage, month, total=1))
+    result = await asyncio.to_thread(partial(work, *arguments, **options))
+    report(Step(stage, month, done=1))
+    return result
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was reported so far of a stage of a month."""
+
+    total: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+
+    def take(self, step: Step) -> None:
+        """Count a step in."""
+        if step.total is not None:
+            self.total = self.done + step.total
+        self.states[step.label] += step.done
+
+    @property
+    def done(self) -> int:
+        """Units done."""
+        return self.states.total()
+
+    @property
+    def text(self) -> str:
+        """What became of them, as `3 empty, 24 captured`."""
+        return ", ".join(f"{count} {label}" for label, count in sorted(self.states.items()) if label)

@@ -13,10 +13,10 @@ from sec_core.silver.reports import month_figures
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
     from sec_core.gold.publish import PublishReport
+    from sec_core.gold.standing import BuiltGold
     from sec_core.hours import Month
     from sec_core.silver.load import LoadReport
     from sec_core.usecases.adapters import Adapters
-    from sec_core.usecases.gold import BuiltGold
 
 IMPUTATION_TEXT = {
     "clientes": "rows imputed: customers to 0",
@@ -75,30 +75,26 @@ class SyncReport(BaseModel):
         return self.failed + self.quarantined + self.pending
 
 
-class MonthIncomplete(IncompleteError):
-    """A month's run ended in good order without every hour; carries the report."""
-
-    def __init__(self, report: SyncReport) -> None:
-        super().__init__(
-            f"{report.month}: {report.failed} hours failed, {report.quarantined} in quarantine, "
-            f"{report.pending} not asked for, of {report.expected}.",
-            next_step=f"Run `sec sync --month {report.month}` again: only these hours are asked for.",
-        )
-        self.report = report
-
-
 class MonthsIncomplete(IncompleteError):
-    """A run over several months ended in good order without every hour; carries the reports."""
+    """A run ended in good order without every hour; carries the reports of its months."""
 
     def __init__(self, reports: list[SyncReport]) -> None:
         missing = [report for report in reports if report.missing]
-        names = [report.month for report in missing]
-        few = names if len(names) <= 6 else [*names[:6], "..."]
-        super().__init__(
-            f"{len(missing)} of {len(reports)} months miss {sum(report.missing for report in missing)} hours: "
-            f"{', '.join(few)}.",
-            next_step="Run the same again: only these hours are asked for.",
-        )
+        if len(reports) == 1:
+            (only,) = reports
+            super().__init__(
+                f"{only.month}: {only.failed} hours failed, {only.quarantined} in quarantine, "
+                f"{only.pending} not asked for, of {only.expected}.",
+                next_step=f"Run `sec sync --month {only.month}` again: only these hours are asked for.",
+            )
+        else:
+            names = [report.month for report in missing]
+            few = names if len(names) <= 6 else [*names[:6], "..."]
+            hours = sum(report.missing for report in missing)
+            super().__init__(
+                f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(few)}.",
+                next_step="Run the same again: only these hours are asked for.",
+            )
         self.reports = reports
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sec_core.hours import Month
-from sec_core.usecases.progress import Step, report
+from sec_core.usecases.progress import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -18,10 +17,10 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.reconcile import ReconcileReport
     from sec_core.gold.publish import PublishReport
+    from sec_core.gold.standing import BuiltGold
     from sec_core.silver.load import LoadReport
     from sec_core.silver.universe import UniverseReport
     from sec_core.usecases.adapters import Adapters
-    from sec_core.usecases.gold import BuiltGold
     from sec_core.usecases.reports import SyncReport
 
 
@@ -68,25 +67,14 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
     """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
     from sec_core.silver.load import load_month as load
 
-    report(Step(stage="load", month=month, total=1))
-    loaded = await asyncio.to_thread(
-        load,
-        adapters.database,
-        adapters.body,
-        Month.parse(month),
-        adapters.settings,
-        values=adapters.ledger,
-        force=force,
+    bodies, settings, ledger = adapters.body, adapters.settings, adapters.ledger
+    return await in_thread(
+        "load", month, load, adapters.database, bodies, Month.parse(month), settings, values=ledger, force=force
     )
-    report(Step(stage="load", month=month, done=1))
-    return loaded
 
 
 async def publish_gold(adapters: Adapters, force: bool = False) -> PublishReport:
     """Send Gold to Supabase in one step, with `force` although a payload would lose much; nothing without a project."""
     from sec_core.gold.publish import publish
 
-    report(Step(stage="publish", total=1))
-    published = await asyncio.to_thread(publish, adapters.settings, adapters.clock, force=force)
-    report(Step(stage="publish", done=1))
-    return published
+    return await in_thread("publish", "", publish, adapters.settings, adapters.clock, force=force)

@@ -113,7 +113,8 @@ def check_files(gold: Path, listed: dict[datetime, dict[str, int]]) -> None:
     whole = regional.filter(pl.col("nombre_region") == "CHILE")["cliente_horas_observadas"].sum()
     assert parts == whole == sum(sum(places.values()) for places in listed.values())
     unknown = regional.filter(pl.col("nombre_region") == "UNKNOWN")["cliente_horas_observadas"].sum()
-    assert comunal["cliente_horas_observadas"].sum() == whole - unknown > 0
+    assert comunal["cliente_horas_observadas"].sum() == float(whole) - float(unknown)
+    assert comunal["cliente_horas_observadas"].sum() > 0
     panel = pl.read_parquet(gold / "panel" / "**" / "*.parquet", hive_partitioning=False)
     assert {(hour, place): n for hour, place, n, _ in panel.iter_rows()} == {
         (hour, place): n for hour, places in listed.items() for place, n in places.items()

@@ -18,7 +18,7 @@ from sec_core.errors import InputError
 from sec_core.hours import CHILE, HOUR, Month, from_wall
 from sec_core.simulator.faults import Ban, FaultOptions
 from sec_core.simulator.options import Outage, Revisions, WorldOptions
-from sec_core.simulator.server import Simulator, SimulatorOptions, serve
+from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def test_only_loopback_is_served_and_a_taken_port_is_told() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"Port {port}"):
-            serve("127.0.0.1", port, SimulatorOptions(world=TINY))
+            Simulator(world=TINY, port=port).serve()
 
 
 # --- replay -------------------------------------------------------------------------------------------------
@@ -322,7 +322,8 @@ def test_replay_answers_the_newest_capture_and_nothing_for_other_hours(captures_
         assert month("2026-08") == (56, 12_111, 1_348_157)
         assert month("2024-08") == (1, 299, 1_176_268)
         assert month("2025-02") == (1, 831, 5_482)
-        assert len(client.post("GetClientesRegional", json={}).json()) == 16
+        regions = client.post("GetClientesRegional", json={})
+        assert (len(regions.json()), regions.headers["X-SEC-Source"]) == (16, "replay")
         assert client.post("Get", json={}).json()[-1]["clientes_afectados"] == 152_605
         with pytest.raises(InputError, match="no truth"):
             _ = sim.truth
@@ -338,9 +339,9 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from sec_core.simulator.options import WorldOptions\n"
-        "from sec_core.simulator.server import SimulatorOptions, serve\n"
-        "options = SimulatorOptions(world=WorldOptions.tiny(), log_path=pathlib.Path(sys.argv[1]))\n"
-        "serve('127.0.0.1', 0, options, on_ready=lambda url: (sys.stdout.write(url + '\\n'), sys.stdout.flush()))\n"
+        "from sec_core.simulator.server import Simulator\n"
+        "simulator = Simulator(world=WorldOptions.tiny(), log_path=pathlib.Path(sys.argv[1]))\n"
+        "simulator.serve(lambda url: (sys.stdout.write(url + '\\n'), sys.stdout.flush()))\n"
     )
     command = [sys.executable, "-c", code, str(log)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

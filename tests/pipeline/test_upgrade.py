@@ -12,6 +12,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import httpx
 import polars as pl
@@ -133,10 +134,11 @@ def test_every_body_reads_as_it_was_kept(before: Installation) -> None:
 
 def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation) -> None:
     settings = load_settings(_env_file=None, data_dir=before.data, state_dir=None, database_url=None)
-    prepare_environment(settings)
-    # The database `prefect` is taken on under its new name.
-    history = prefect_history(settings, load_stack_settings(), Address.parse(before.url))
-    process = start_server(settings, history, port := free_port())
+    with patch.dict(os.environ):
+        prepare_environment(settings)
+        # The database `prefect` is taken on under its new name.
+        history = prefect_history(settings, load_stack_settings(), Address.parse(before.url))
+        process = start_server(settings, history, port := free_port())
     try:
         api = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
 

@@ -111,6 +111,9 @@ def test_the_estimate_is_the_line_scaled_to_the_ended_hours() -> None:
     assert row["cliente_horas"] == pytest.approx((40 + 30 + 20 + 10 + 100) * 720 / 705)
     assert (row["metodo"], row["horas"], row["interpoladas"], row["punta"]) == ("estimado", 720, 2, 100)
     assert 150 <= row["inferior"] < row["cliente_horas"] < row["superior"]  # type: ignore[operator]
+    # Of the first day only 9 of 24 hours are known: it is no day with a figure.
+    parts = estimates.parts(hours_frame(values), seen, ["MAULE"], [JUNE.first_day])
+    assert estimates.days(parts)["dia"].to_list() == JUNE.days()[1:]
 
 
 def test_a_line_over_midnight_and_over_the_months_border_belongs_to_the_hours_it_passes() -> None:

@@ -255,7 +255,7 @@ def test_an_hourly_year_after_six_hourly_ones_has_no_base_yet() -> None:
     pairs = pl.DataFrame({"anho": [2023, 2024], "base": [2023, 2024]})
     days = [(date(year, 1, 1) + timedelta(days=day), 1.0 + day % 7) for year in (2023, 2024) for day in range(360)]
     daily = pl.DataFrame(days, schema=["dia", "saidi"], orient="row")
-    daily = daily.with_columns(nombre_region=pl.lit("MAULE"), cubierto=pl.lit(value=True))
+    daily = daily.with_columns(nombre_region=pl.lit("MAULE"))
     first, second = thresholds(daily, pairs).sort("anho").to_dicts()
     assert (first["umbral_med"] > 7, first["dias_base"], first["distinta"]) == (True, 360, False)
     assert (second["umbral_med"], second["distinta"]) == (None, True)

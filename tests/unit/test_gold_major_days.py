@@ -11,15 +11,15 @@ import pytest
 
 from sec_core.gold.major_days import thresholds
 
+ALL_ALIKE = pl.DataFrame({"anho": range(2010, 2030)}).join(pl.DataFrame({"base": range(2010, 2030)}), how="cross")
 
-def make_daily(*spans: tuple[date, int, float, bool]) -> pl.DataFrame:
-    """Days from (first, count, saidi, covered)."""
+
+def make_daily(*spans: tuple[date, int, float]) -> pl.DataFrame:
+    """Days from (first, count, saidi)."""
     rows = [
-        ("MAULE", first + timedelta(days=i), saidi * (1 + i % 5), covered)
-        for first, count, saidi, covered in spans
-        for i in range(count)
+        ("MAULE", first + timedelta(days=i), saidi * (1 + i % 5)) for first, count, saidi in spans for i in range(count)
     ]
-    return pl.DataFrame(rows, schema=["nombre_region", "dia", "saidi", "cubierto"], orient="row")
+    return pl.DataFrame(rows, schema=["nombre_region", "dia", "saidi"], orient="row")
 
 
 def reference(values: list[float]) -> float:
@@ -29,11 +29,11 @@ def reference(values: list[float]) -> float:
 
 def test_the_base_is_the_five_years_before_where_they_suffice() -> None:
     daily = make_daily(
-        (date(2015, 1, 1), 100, 9.0, True),
-        (date(2018, 1, 1), 365, 0.5, True),
-        (date(2021, 1, 1), 30, 70.0, True),
+        (date(2015, 1, 1), 100, 9.0),
+        (date(2018, 1, 1), 365, 0.5),
+        (date(2021, 1, 1), 30, 70.0),
     )
-    found = {row["anho"]: row for row in thresholds(daily).to_dicts()}
+    found = {row["anho"]: row for row in thresholds(daily, ALL_ALIKE).to_dicts()}
     base = [0.5 * (1 + i % 5) for i in range(365)]
     assert found[2021]["umbral_med"] == pytest.approx(reference(base))
     assert found[2021]["dias_base"] == 365
@@ -42,15 +42,13 @@ def test_the_base_is_the_five_years_before_where_they_suffice() -> None:
     assert found[2018]["umbral_med"] == pytest.approx(reference(joined))
 
 
-def test_days_without_interruptions_or_data_stay_out_of_the_base() -> None:
-    daily = make_daily(
-        (date(2024, 1, 1), 12, 0.5, True), (date(2024, 3, 1), 9, 0.0, True), (date(2024, 4, 1), 9, 50.0, False)
-    )
-    (row,) = thresholds(daily).to_dicts()
+def test_days_without_interruptions_stay_out_of_the_base() -> None:
+    daily = make_daily((date(2024, 1, 1), 12, 0.5), (date(2024, 3, 1), 9, 0.0))
+    (row,) = thresholds(daily, ALL_ALIKE).to_dicts()
     assert row["dias_base"] == 12
     assert row["umbral_med"] == pytest.approx(reference([0.5 * (1 + i % 5) for i in range(12)]))
 
 
 def test_too_small_a_base_gives_no_threshold() -> None:
-    (row,) = thresholds(make_daily((date(2024, 1, 1), 9, 0.5, True))).to_dicts()
+    (row,) = thresholds(make_daily((date(2024, 1, 1), 9, 0.5)), ALL_ALIKE).to_dicts()
     assert (row["umbral_med"], row["dias_base"]) == (None, 9)

@@ -47,9 +47,13 @@ def test_program_readme_example_and_containers_have_the_same_settings() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     assert set(re.findall(r"^(?:# )?([A-Z_]+)=", example, flags=re.MULTILINE)) == known | {"POSTGRES_PASSWORD"}
     compose = yaml.safe_load((PROJECT / "compose.yaml").read_text(encoding="utf-8"))
-    assert set(compose["x-settings"]) - {"PREFECT_API_URL"} == known - OF_CONTAINERS
+    assert set(compose["x-settings"]) - {"PREFECT_API_URL", "PGPASSWORD"} == known - OF_CONTAINERS
     for name, text in compose["x-settings"].items():
-        assert text is None or name in text or name in {"SEC_DATABASE_URL", "SEC_DATA_DIR", "PREFECT_API_URL"}
+        assert (
+            text is None
+            or name in text
+            or name in {"SEC_DATABASE_URL", "PGPASSWORD", "SEC_DATA_DIR", "PREFECT_API_URL"}
+        )
     for service in ("prefect", "setup", "worker"):
         assert set(compose["services"][service]["environment"]) >= known - OF_CONTAINERS
 

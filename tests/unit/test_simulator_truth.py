@@ -96,7 +96,7 @@ def test_an_hour_listed_below_the_threshold_does_not_start_a_run_and_absence_is_
     truth = Truth(made(Outage("13101", "ENEL", START, (99, 99, None)), always(3)))
     assert truth.aggregated_events(span(3)) == []
     assert truth.comuna_values(START + 2 * HOUR) == {"05101": 1}
-    assert truth.region_values(START) == {"13": 99, "05": 1}
+    assert truth.comuna_values(START) == {"13101": 99, "05101": 1}
 
 
 def test_a_day_with_a_detailed_hour_is_a_detailed_day() -> None:

@@ -1,0 +1,119 @@
+"""When Gold is up to date: a digest of all that it is made from, and a manifest of what was made from it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import text
+
+import sec_core
+from sec_core.blobs.at_once import at_once
+from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import width
+from sec_core.hours import Month, open_hour
+from sec_core.silver.version import silver_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sec_core.blobs.model import Blobs
+    from sec_core.blobs.place import Place
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+MANIFEST = "manifest.json"
+REPORT_PAGE = "report/index.html"
+_OTHERS = (MANIFEST, "site/", "release/")
+"""What is in Gold's folder but not made by a build."""
+_NOT_READ = {
+    "base_url", "data_dir", "state_dir", "database_url", "max_concurrency", "max_rate", "timeout_s", "retries",
+    "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
+}  # fmt: skip
+"""Settings that Gold's figures don't depend on; a new setting counts as read until it is named here."""
+_NEWEST = text("select max(hora) from capturas")
+_PUBLISHED = text("select id from dashboard_stats")
+
+
+class BuiltGold(BaseModel):
+    """What Gold holds.
+
+    Attributes:
+        digest: Of everything that it was made from, see `gold_digest`.
+        events: Events in the research file.
+        payloads: Rows of each payload, by id.
+        files: Bytes of each file, by name below the folder.
+        outputs: What a person looks for, as names below the folder.
+    """
+
+    digest: str
+    events: int
+    payloads: dict[str, int]
+    files: dict[str, int]
+    outputs: dict[str, str]
+
+
+def gold_digest(database: Database, settings: Settings, now: datetime) -> str:
+    """A digest of all that Gold is made from: Silver, the hours that have ended, settings, reference data and code.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    with database.engine.connect() as connection:
+        newest = connection.execute(_NEWEST).scalar()
+    ended = min(Month.of(newest).end, open_hour(now)) if newest else None
+    parts = (code_digest(), silver_version(database), str(ended), settings.model_dump_json(exclude=_NOT_READ))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@cache
+def code_digest() -> str:
+    """A digest of this version's code and reference files."""
+    root = Path(sec_core.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltGold | None:
+    """What Gold holds, if it was made from what `digest` says and all of it is still there.
+
+    Raises:
+        StorageUnavailable: Gold's place did not answer.
+        DatabaseUnavailable: The database can't be reached.
+    """
+    gold = open_blobs(settings.gold)
+    try:
+        built = BuiltGold.model_validate_json(gold.read(MANIFEST))
+        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files:
+            return None
+    except (BlobMissing, ValidationError):
+        return None
+    with database.engine.connect() as connection:
+        published = set(connection.execute(_PUBLISHED).scalars())
+    return built if published >= built.payloads.keys() else None
+
+
+def note_built(settings: Settings, digest: str, *, events: int, payloads: dict[str, int], research: str) -> BuiltGold:
+    """Write the manifest of what a build has just made; `research` is the name of the events' file."""
+    gold = open_blobs(settings.gold)
+    built = BuiltGold(
+        digest=digest,
+        events=events,
+        payloads=payloads,
+        files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
+        outputs={"events": research, "payloads": "dashboard_stats", "report": REPORT_PAGE},
+    )
+    gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
+    return built
+
+
+def _sizes(place: Place, gold: Blobs, names: Iterable[str]) -> dict[str, int]:
+    names = list(names)
+    return dict(zip(names, at_once(width(place), gold.size, names), strict=True))
