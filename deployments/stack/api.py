@@ -116,10 +116,7 @@ def running_api(settings: Settings) -> str | None:
 def why_not_ours(settings: Settings, url: str, *, unmarked: bool = False) -> str | None:
     """Why a Prefect API is not the one of this installation, or None if it is.
 
-    Args:
-        settings: Name our database, which tells installations apart.
-        url: The API's address.
-        unmarked: Whether a server that belongs to nobody yet will do.
+    With `unmarked`, a server that belongs to nobody yet will do.
     """
     host = urlsplit(url).hostname or ""
     if host.endswith("prefect.cloud"):
