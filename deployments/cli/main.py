@@ -1,6 +1,6 @@
 """The `sec` command.
 
-Exit code 0 only if all that was asked for was done; else 1, with one line on standard error that says what failed and
+Exit code 0 only if everything was done; else 1, with one line on standard error that says what failed and
 what to do next. Commands import what they need when they run: `sec --help` stays quick.
 """
 
