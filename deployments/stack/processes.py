@@ -79,11 +79,7 @@ def start_process(
 
 
 def end(head: psutil.Process | None) -> list[int]:
-    """End a process and all below it: politely first, by force after 20 seconds.
-
-    Returns:
-        Numbers of the processes below it.
-    """
+    """End a process and all below it, by force after 20 seconds; returns the numbers of those below."""
     if head is None:
         return []
     below: list[psutil.Process] = []
@@ -115,15 +111,7 @@ def restart_pause(deaths: int) -> float:
 
 
 class Part:
-    """A process of the stack that is kept alive.
-
-    Args:
-        name: What a person calls it.
-        start: Starts it.
-        log: Where its output goes, for messages.
-        answers: Whether it still does its work; None where that can't be found out.
-        clock: Seconds that only grow.
-    """
+    """A process of the stack that is kept alive; `answers` finds out whether it still does its work."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.observations import HORA
-from sec_core.silver.stretches import no_stretches, rows_only_in
+from sec_core.silver.stretches import KEY, no_stretches, rows_only_in
 from sec_core.silver.timeline import usable_hours
 from sec_core.source.shapes import Shape
 
@@ -81,7 +81,7 @@ def update_events(
         covered: Whether the month's loaded hours or their shapes changed.
     """
     outages = changes.of_shape(Shape.DETAILED)
-    keys = pl.concat([outages.gone, outages.made]).select(detailed.KEY).unique()
+    keys = pl.concat([outages.gone, outages.made]).select(KEY).unique()
     elsewhere = tables.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
     touched, derived = _detailed(outages, keys, elsewhere, context)
     runs = changes.of_shape(Shape.AGGREGATED)
@@ -127,7 +127,7 @@ def _detailed(
     """Identities of the events that exist for the keys whose stretches changed, and these keys' events now."""
     if keys.is_empty():
         return _first_hits(no_stretches()), no_events()
-    before, here = (frame.join(keys, on=detailed.KEY, how="semi") for frame in (changes.before, changes.after))
+    before, here = (frame.join(keys, on=KEY, how="semi") for frame in (changes.before, changes.after))
     merged = detailed.events(pl.concat([here, elsewhere]))
     is_open = merged.select(_in_newest(context)).to_series()
     return _first_hits(pl.concat([before, elsewhere])), finish(merged, is_open, context.universe)
@@ -191,7 +191,7 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
         return hour - reach < other.start if step < 0 else hour + reach > other.end
 
     border = frontier.border if frontier.border is not None and crosses(frontier.border) else None
-    return _Frontier(border, {place: hour for place, hour in own.items() if crosses(hour)})
+    return _Frontier(border, {comuna: hour for comuna, hour in own.items() if crosses(hour)})
 
 
 def _aggregated(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.silver.event_updates import NOTHING, EventChanges, EventContext, rederive_aggregated, update_events
-from sec_core.silver.month_stretches import KEY, keys_differing, keys_touched, month_stretches
+from sec_core.silver.month_stretches import keys_differing, keys_touched, month_stretches
 from sec_core.silver.observation_tables import LOADED_SCHEMA
 from sec_core.silver.observations import HORA
-from sec_core.silver.stretches import StretchChanges, as_stretches
+from sec_core.silver.stretches import KEY, StretchChanges, as_stretches
 from sec_core.silver.timeline import usable_hours
 from sec_core.source.shapes import Shape
 

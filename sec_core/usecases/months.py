@@ -59,7 +59,7 @@ def in_order(first: str, last: str, order: Order, clock: Clock) -> list[Month]:
 async def sync_month(
     adapters: Adapters, month: str | None = None, *, wait_for_circuit: bool = False, steps: Steps | None = None
 ) -> SyncReport:
-    """Capture a month, load it, build Gold and publish it. Only hours that are not settled are asked for.
+    """Capture a month, load it, build Gold and publish it. Only hours that are not settled are requested.
 
     Args:
         adapters: The adapters.
@@ -88,7 +88,7 @@ async def capture_month(
 
 
 async def load_month(adapters: Adapters, month: str | None = None, *, steps: Steps | None = None) -> SyncReport:
-    """Bring Silver up to what Bronze holds of a month; the source is asked nothing."""
+    """Bring Silver up to what Bronze holds of a month, without a request to the source."""
     return await _one_month(adapters, month, [Part.LOAD], steps)
 
 

@@ -85,7 +85,7 @@ class MonthsIncomplete(IncompleteError):
             super().__init__(
                 f"{only.month}: {only.failed} hours failed, {only.quarantined} in quarantine, "
                 f"{only.pending} not asked for, of {only.expected}.",
-                next_step=f"Run `sec sync --month {only.month}` again: only these hours are asked for.",
+                next_step=f"Run `sec sync --month {only.month}` again: it requests only these hours.",
             )
         else:
             names = [report.month for report in missing]
@@ -93,7 +93,7 @@ class MonthsIncomplete(IncompleteError):
             hours = sum(report.missing for report in missing)
             super().__init__(
                 f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(few)}.",
-                next_step="Run the same again: only these hours are asked for.",
+                next_step="Run the same again: it requests only these hours.",
             )
         self.reports = reports
 
@@ -131,7 +131,7 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         report.outputs |= {what: str(gold / name) for what, name in work.gold.outputs.items()}
     if summary.suspect:
         report.notes.append(
-            f"{summary.suspect} hours look cut short at the source; they are asked for again for a week."
+            f"{summary.suspect} hours look cut short at the source; runs request them again for a week."
         )
     if summary.damaged:
         report.notes.append(
@@ -139,7 +139,9 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
             "for them again, or restore the files from a backup and run `sec reprocess`."
         )
     if summary.differing:
-        report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
+        report.notes.append(
+            f"{summary.differing} hours differ from the national series; the next run requests them again."
+        )
     if report.unresolved:
         report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
     if work.published:
