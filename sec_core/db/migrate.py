@@ -19,10 +19,7 @@ MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to `HEAD` in one transaction, under an advisory lock.
-
-    Args:
-        engine: The database's engine.
+    """Bring the schema to `HEAD` in one transaction; of several processes at once one does it and the others wait.
 
     Raises:
         DatabaseError: The schema is at a version that this program does not know.
