@@ -12,6 +12,7 @@ import typer
 
 from deployments.cli import demo, doctor, keeping, runs, simulate, stack, status
 from deployments.cli.app import app
+from deployments.loopback import keep_loopback_direct
 from sec_core.errors import SecError
 
 __all__ = ["app", "demo", "doctor", "keeping", "main", "run", "runs", "simulate", "stack", "status"]
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    keep_loopback_direct()
     try:
         result = app(args=arguments, standalone_mode=False)
     except typer.TyperException as error:
