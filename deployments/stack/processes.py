@@ -14,6 +14,8 @@ import psutil
 from loguru import logger
 from pydantic import BaseModel
 
+from sec_core.config import private_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -62,7 +64,7 @@ def start_process(
         log: Where its output goes, added at the end.
         tied: Whether it ends, with all that it started, when this process ends, however that happens.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(log.parent)
     command = [sys.executable, "-m", *(["deployments.stack.tied"] if tied else []), module, *arguments]
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and constants

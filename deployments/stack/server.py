@@ -19,6 +19,7 @@ from deployments.stack.history import prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, end, start_process, until_told_to_end
 from deployments.stack.settings import load_stack_settings
+from sec_core.config import private_folder
 from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError
 
@@ -59,7 +60,7 @@ def start_server(
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         **history,
     }
-    settings.prefect_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.prefect_dir)
     arguments = [host, str(port), *sorted(filter(None, names))]
     return start_process("deployments.stack.serve", arguments, environment, settings.logs_dir / LOG_NAME)
 

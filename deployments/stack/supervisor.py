@@ -83,9 +83,6 @@ class Stack:
     def _start(self) -> None:
         self._folder.clear()
         prepare_environment(self._settings)
-        for private in (self._settings.logs_dir, self._settings.prefect_dir):
-            private.mkdir(parents=True, exist_ok=True)
-            private.chmod(0o700)
         database = open_database(self._settings)
         address = database.address
         database.dispose()
