@@ -15,6 +15,7 @@ import polars as pl
 
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
+from sec_core.silver.censoring import with_censoring
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import KEY, no_stretches, rows_only_in
@@ -243,8 +244,37 @@ def _chile_day(hour: datetime) -> date:
     return hour.astimezone(CHILE).date()
 
 
-def _replace(tables: SilverTables, old: pl.DataFrame, new: pl.DataFrame) -> EventChanges:
+def update_censoring(tables: SilverTables, first: datetime, last: datetime) -> int:
+    """Bring `censurado` and `horas_sin_datos` up to date where hours were loaded or taken out.
+
+    Args:
+        tables: The tables, with the lock on events held.
+        first: First of these hours.
+        last: Last of these hours.
+
+    Returns:
+        How many events changed.
+    """
+    held = tables.events_near(day_start(_chile_day(first)) - 2 * HOUR, last + 26 * HOUR)
+    columns = ["hash_id", "censurado", "horas_sin_datos"]
+    current = _censored(tables, held.drop(columns[1:])).select(columns)
+    wrong = rows_only_in(current, held.select(columns))
+    tables.update_censoring(wrong)
+    return wrong.height
+
+
+def _censored(tables: SilverTables, events: pl.DataFrame) -> pl.DataFrame:
+    if events.is_empty():
+        span: list[tuple[datetime, datetime]] = []
+    else:
+        first, last = events.select(pl.col("primera_hora").min(), pl.col("ultima_hora").max()).row(0)
+        span = whole_days([(first - 2 * HOUR, last + 2 * HOUR)])
+    return with_censoring(events, tables.coverage(span))
+
+
+def _replace(tables: SilverTables, old: pl.DataFrame, derived: pl.DataFrame) -> EventChanges:
     """Write what differs, leave the rest alone."""
+    new = _censored(tables, derived)
     stale, fresh = rows_only_in(old, new), rows_only_in(new, old)
     tables.delete_events(stale["hash_id"])
     if fresh.height:

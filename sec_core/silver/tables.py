@@ -125,6 +125,31 @@ class SilverTables(ObservationTables):
         """
         return self.query(sql, schema, *near, *also)
 
+    def events_near(self, first: datetime, last: datetime) -> pl.DataFrame:
+        """Events that last into a span: identity, shape, hours, `censurado` and `horas_sin_datos`."""
+        names = ("hash_id", "forma", "primera_hora", "ultima_hora", "censurado", "horas_sin_datos")
+        schema = {name: EVENT_SCHEMA[name] for name in names}
+        # An event that is not among the few long ones ends within a month of any hour that it touches.
+        sql = f"""
+            select {columns(schema)} from fact_interrupciones
+            where primera_hora <= $2 and ultima_hora >= $1
+                and (ultima_hora <= $2 + interval '32 days' or ultima_hora - primera_hora > interval '31 days')
+        """
+        return self.query(sql, schema, first, last)
+
+    def update_censoring(self, rows: pl.DataFrame) -> None:
+        """Write what gaps hide of events, by `hash_id`."""
+        if rows.height:
+            self.execute("drop table if exists pg_temp.censuras")
+            self.append("censuras", rows, temporary=True)
+            self.execute(
+                """
+                update fact_interrupciones e
+                set (censurado, horas_sin_datos) = (c.censurado, c.horas_sin_datos)
+                from pg_temp.censuras c where e.hash_id = encode(c.hash_id, 'hex')::uuid
+                """
+            )
+
     def toggle_end(self, hashes: pl.Series) -> None:
         """Close events that are open, and open those that are closed."""
         if hashes.len():

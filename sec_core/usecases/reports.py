@@ -29,24 +29,18 @@ IMPUTATION_TEXT = {
 
 
 class SyncReport(BaseModel):
-    """Figures of a whole month as it stands, and what one run did.
+    """Figures of a whole month as it stands; `requests`, `revisions` and `loaded_hours` are what one run did.
 
     Attributes:
-        month: The month as `YYYY-MM`.
         expected: Hours of the month that have ended and can be asked for.
         empty: Hours for which the source says that it has no data.
         quarantined: Hours whose only answers fit no known shape.
-        requests: Requests that this run sent.
-        revisions: Bodies kept by this run.
         rows: Rows of the month's captures that Silver holds.
         customers: Sum of customers over the month's rows.
         events: Events with an hour in the month.
         events_begun: Those of them that begin in it, which Gold counts under this month.
         imputed: Rows (events for the cap) touched by each imputation rule.
         unresolved: Rows whose place or company did not resolve.
-        loaded_hours: Hours that this run wrote to Silver.
-        outputs: Where the outputs are, by name.
-        notes: Lines that a reader should not miss.
     """
 
     month: str

@@ -21,6 +21,8 @@ from sec_core.hours import CHILE
 from sec_core.usecases import months
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect import Flow
 
 
@@ -110,15 +112,17 @@ def test_bad_parameters_are_refused_before_a_run_starts(name: str, parameters: d
     assert (errors == []) is fits
 
 
-def test_a_flow_takes_what_its_command_passes() -> None:
-    pairs = {
-        months.sync_month: month_flows.monthly_sync,
-        months.capture_month: month_flows.capture,
-        months.load_month: month_flows.load,
-        months.backfill: month_flows.backfill,
-        months.rerun: month_flows.rerun_month,
-        months.reprocess: month_flows.reprocess,
-    }
-    for use_case, flow in pairs.items():
-        wanted = set(inspect.signature(use_case).parameters) - {"adapters", "steps"}
-        assert wanted <= set(inspect.signature(flow.fn).parameters)
+@pytest.mark.parametrize(
+    ("use_case", "flow"),
+    [
+        (months.sync_month, month_flows.monthly_sync),
+        (months.capture_month, month_flows.capture),
+        (months.load_month, month_flows.load),
+        (months.backfill, month_flows.backfill),
+        (months.rerun, month_flows.rerun_month),
+        (months.reprocess, month_flows.reprocess),
+    ],
+)
+def test_a_flow_takes_what_its_command_passes(use_case: Callable[..., Any], flow: Flow[..., Any]) -> None:
+    wanted = set(inspect.signature(use_case).parameters) - {"adapters", "steps"}
+    assert wanted <= set(inspect.signature(flow.fn).parameters)
