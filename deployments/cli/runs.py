@@ -12,7 +12,7 @@ from deployments.cli.app import app
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.errors import InputError
+from sec_core.errors import IncompleteError, InputError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
@@ -88,6 +88,29 @@ def publish(
 
     report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
     typer.echo(report.line())
+
+
+@app.command()
+def explain(
+    payload: Annotated[str, typer.Argument(help="A payload, as reliability; or event.")],
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Which row; of an event, its hash_id.")
+    ] = None,
+    captures: Annotated[bool, typer.Option("--captures", help="List each capture that it rests on.")] = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """What a published figure rests on, and the same computed again from the kept answers: exit code 1 if not equal."""
+    from sec_core.usecases.explain import explain_figure
+
+    found = run(explain_figure, "flows.gold:explain", prefect, payload=payload, wanted=wanted or [])
+    if json:
+        hidden = None if captures else {"files"}
+        sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
+    else:
+        typer.echo(found.markdown(files=captures))
+    if found.equal is False:
+        raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())
 
 
 @app.command()

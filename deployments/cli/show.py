@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STAGE_TEXT = {
     "universe": "customers by region",
     "capture": "asking the source",
+    "explain": "computing again",
     "load": "loading into PostgreSQL",
     "gold": "building Gold",
     "months": "months",

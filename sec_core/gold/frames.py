@@ -13,6 +13,7 @@ from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
+from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.statements import translated
 from sec_core.source.shapes import Shape
 
@@ -121,12 +122,11 @@ def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
 
 def read_events(connection: Connection, names: Names) -> pl.DataFrame:
     """All events with names, see `GoldFrames.events`."""
-    events = query(
-        connection,
-        "SELECT hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
-        " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
-        " ultima_hora, meses_denominador, censurado, horas_sin_datos FROM fact_interrupciones",
-    )
+    return name_events(query(connection, f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones"), names)
+
+
+def name_events(events: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of `fact_interrupciones` with names and mes, see `GoldFrames.events`."""
     year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
     return (
         names.add(events.sort("inicio", "id_geografia", "id_empresa", "forma").lazy())

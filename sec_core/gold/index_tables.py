@@ -56,10 +56,24 @@ def make_indices(
         customers: see `universe.CUSTOMERS_SCHEMA`.
         names: The dimensions.
     """
+    figures = reliability(monthly, seen, loads, events, customers)
+    known = comuna_customers(customers, NO_BILLING).rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    return Indices(
+        figures,
+        _regional(monthly, seen, figures, names),
+        _comunal(monthly, seen, known, names),
+        known.sort("mes").group_by("codigo_comuna").last().drop("mes"),
+    )
+
+
+def reliability(
+    monthly: Monthly, seen: Pattern, loads: pl.DataFrame, events: pl.DataFrame, customers: pl.DataFrame
+) -> pl.DataFrame:
+    """`indices.reliability` of all regions with a denominator, from what `make_indices` takes."""
     months = seen.months.select("mes")
     regions = customers.filter(pl.coalesce("clientes_estimados", "clientes") > 0)["nombre_region"].drop_nulls().unique()
     series = pl.DataFrame({"nombre_region": [*regions.sort(), COUNTRY]}, schema={"nombre_region": pl.String})
-    figures = indices.reliability(
+    return indices.reliability(
         monthly.region_parts,
         seen,
         monthly.rises,
@@ -67,13 +81,6 @@ def make_indices(
         events,
         nearest(months.join(series, how="cross"), customers).drop_nulls("universo"),
         major_days.alike(seen.days, loads),
-    )
-    known = comuna_customers(customers, NO_BILLING).rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
-    return Indices(
-        figures,
-        _regional(monthly, seen, figures, names),
-        _comunal(monthly, seen, known, names),
-        known.sort("mes").group_by("codigo_comuna").last().drop("mes"),
     )
 
 
