@@ -7,7 +7,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
-JOBS ?= 2
+# Many tests wait for a process or a heartbeat: one more than the two cores of a small machine keeps these busy.
+JOBS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help demo up test bench guard calibrate lint format lock clean

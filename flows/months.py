@@ -34,11 +34,11 @@ _STEPS = replace(STEPS, show_month=show_month, show_months=show_months, show_gol
 async def monthly_sync(month: MonthText | None = None, wait_for_circuit: WaitForSource = True) -> SyncReport:
     """Capture a month, load it, build Gold and publish it.
 
-    Only hours that are not settled are asked for, so running it again is cheap and mends what failed.
+    Only hours that are not settled are requested, so running it again is cheap and mends what failed.
 
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
-        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
     """
     with open_run() as run:
         async with capture_bars():
@@ -55,7 +55,7 @@ async def capture(
 
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
-        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
         force: Ask for every hour of the month again; what differs is kept as a new revision.
     """
     with open_run() as run:
@@ -67,7 +67,7 @@ async def capture(
 
 @flow(name="load", flow_run_name=month_run_name, persist_result=False)
 async def load(month: MonthText | None = None) -> SyncReport:
-    """Bring PostgreSQL up to what Bronze holds of a month; the source is asked nothing.
+    """Bring PostgreSQL up to what Bronze holds of a month, without a request to the source.
 
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
@@ -92,7 +92,7 @@ async def backfill(
         first: The earliest month as YYYY-MM.
         last: The latest month as YYYY-MM.
         order: Whether to begin with the newest month or the oldest.
-        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
         share: Make a run of `rerun-month` of each month, which any number of workers can take; needs deployments.
             Otherwise this run works through them one after the other.
     """
@@ -118,7 +118,7 @@ async def rerun_month(
     Args:
         months: A month as YYYY-MM, a list of months, or "all failed" for every month that misses hours.
         redo: What to do again.
-        wait_for_circuit: Go on by itself when the source was left alone for a while; otherwise the run ends there.
+        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
     """
     with open_run() as run:
         async with capture_bars():
@@ -130,7 +130,7 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
-    made again of all months that they were asked for in.
+    made again for all months that Bronze has them of.
 
     Args:
         first: The earliest month as YYYY-MM.

@@ -120,11 +120,6 @@ class Settings(Environment):
         return _folder(self.gold)
 
     @property
-    def archive_dir(self) -> Path:
-        """`archive` where it is a folder of this machine; raises ConfigError where it is not."""
-        return _folder(self.archive)
-
-    @property
     def state(self) -> Path:
         """Folder of what must be on this machine, as an absolute path."""
         chosen = self.state_dir or (DEFAULT_DIR if isinstance(self.data_dir, StoreUrl) else self.data_dir)

@@ -46,10 +46,10 @@ def _parameter(_context: object, parameters: dict[str, Any]) -> str:
     return f"{task_run.task_name}-{parameters['digest']}"
 
 
+_RETRIED: dict[str, Any] = {"retry_condition_fn": worth_another_try}
 # The ledger and Silver know better than a cache what is settled.
-_PLAIN: dict[str, Any] = {
-    "retry_condition_fn": worth_another_try, "cache_policy": NO_CACHE, "persist_result": False
-}  # fmt: skip
+_PLAIN = {**_RETRIED, "cache_policy": NO_CACHE, "persist_result": False}
+_CACHED = {**_RETRIED, "cache_key_fn": _parameter, "persist_result": True}
 
 
 @task(name="capture-day", task_run_name="capture {day}", retries=2, retry_delay_seconds=[20, 120], **_PLAIN)
@@ -96,29 +96,13 @@ async def load_newest(hours: list[datetime]) -> list[LoadReport]:
     return await monitor.load_newest(adapters(), hours)
 
 
-@task(
-    name="build-gold",
-    task_run_name="build Gold",
-    retries=2,
-    retry_delay_seconds=[5, 60],
-    retry_condition_fn=worth_another_try,
-    cache_key_fn=_parameter,
-    persist_result=True,
-)
+@task(name="build-gold", task_run_name="build Gold", retries=2, retry_delay_seconds=[5, 60], **_CACHED)
 async def build_gold_from(digest: str) -> BuiltGold:  # noqa: ARG001 - the cache's key
     """Make all of Gold with its page from what Silver holds."""
     return await gold.build_gold(adapters())
 
 
-@task(
-    name="regional-customers",
-    task_run_name="customers by region",
-    retries=1,
-    retry_delay_seconds=60,
-    retry_condition_fn=worth_another_try,
-    cache_key_fn=_parameter,
-    persist_result=True,
-)
+@task(name="regional-customers", task_run_name="customers by region", retries=1, retry_delay_seconds=60, **_CACHED)
 async def refresh_customers_of(digest: str) -> UniverseReport:  # noqa: ARG001 - the cache's key
     """Ask for the customers of each region and of the country, keep the answers, and cap events by them."""
     return await customers.refresh_customers(adapters())

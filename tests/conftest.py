@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from filelock import FileLock
 from psycopg import sql
+from support.fixtures import UNSYNCED
 
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import load_settings
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 _SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"
-_LONGEST = {"test_stack_up.py", "test_shared_year.py", "test_silver_load_property.py"}
+_LONGEST = ("test_stack_up.py", "test_shared_year.py", "test_silver_load_property.py", "test_shared_backfill.py")
 _TEMPLATE = "sec_template"
-# A test's data is thrown away: it need not survive a power cut.
-_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +59,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def server_url() -> str:
     """URL of the run's embedded server; holds a migrated and seeded template, made once."""
     folder = Path(os.environ[_SERVER_DIR_VARIABLE])
-    address = embedded.ensure_running(folder, extra_settings=_FAST)
+    address = embedded.ensure_running(folder, extra_settings=UNSYNCED)
     with FileLock(folder / "template.lock"), address.connect(autocommit=True) as connection:
         # The name shows that it is finished: it is made under another one.
         if connection.execute("select from pg_database where datname = %s", (_TEMPLATE,)).fetchone() is None:

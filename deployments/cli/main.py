@@ -1,6 +1,6 @@
 """The `sec` command.
 
-Exit code 0 only if all that was asked for was done; else 1, with one line on standard error that says what failed and
+Exit code 0 only if everything was done; else 1, with one line on standard error that says what failed and
 what to do next. Commands import what they need when they run: `sec --help` stays quick.
 """
 
@@ -12,6 +12,7 @@ import typer
 
 from deployments.cli import demo, doctor, keeping, runs, simulate, stack, status
 from deployments.cli.app import app
+from deployments.loopback import keep_loopback_direct
 from sec_core.errors import SecError
 
 __all__ = ["app", "demo", "doctor", "keeping", "main", "run", "runs", "simulate", "stack", "status"]
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    keep_loopback_direct()
     try:
         result = app(args=arguments, standalone_mode=False)
     except typer.TyperException as error:

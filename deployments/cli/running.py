@@ -62,11 +62,11 @@ def run(use_case: Callable[..., Coroutine[Any, Any, T]], flow: str, prefect: boo
 
     settings = load_settings()
     console = Console(stderr=True)
+    setup_logging(settings.logs_dir, terminal=_printer(console))
     api = None if prefect is False else _stack(settings)
     if prefect or api is not None:
         result: T = _run_flow(settings, api, console, flow, parameters)
         return result
-    setup_logging(settings.logs_dir, terminal=_printer(console))
     with open_adapters(settings) as adapters, _progress(console):
         return asyncio.run(use_case(adapters, **parameters))
 

@@ -23,11 +23,9 @@ MonthOption = Annotated[
 ]
 FromOption = Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="The earliest month.")]
 ToOption = Annotated[str, typer.Option("--to", metavar="YYYY-MM", help="The latest month.")]
-WaitOption = Annotated[
-    bool, typer.Option("--wait", help="If the source has to be left alone for a while, wait and go on by itself.")
-]
+WaitOption = Annotated[bool, typer.Option("--wait", help="While the circuit is open, wait and go on by itself.")]
 NoWaitOption = Annotated[
-    bool, typer.Option("--no-wait", help="End when the source has to be left alone, instead of going on by itself.")
+    bool, typer.Option("--no-wait", help="End when the circuit opens, instead of waiting and going on.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -53,7 +51,7 @@ def capture(
 
 @app.command()
 def load(month: MonthOption = None, prefect: PrefectOption = None) -> None:
-    """Bring PostgreSQL up to what Bronze holds of a month; the source is asked nothing."""
+    """Bring PostgreSQL up to what Bronze holds of a month, without a request to the source."""
     work_on("load_month", "load", prefect, month=_checked(month))
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 from loguru import logger
 
+from deployments.loopback import LOOPBACK, keep_loopback_direct
 from deployments.stack.history import installation_id
 from deployments.stack.settings import load_stack_settings
 from deployments.stack.state import RunFolder
@@ -28,7 +29,6 @@ MARK = "sec_installation"
 """The Prefect variable that says which installation a server belongs to."""
 
 _RESTART_TIMEOUT_S = 20
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A person's own profile and database are not ours to use.
 _NOT_OURS = ("PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_")
 
@@ -37,17 +37,6 @@ class PrefectServerError(SecError):
     """The Prefect server did not start, or refused something."""
 
     code = "prefect_server"
-
-
-def keep_loopback_direct() -> None:
-    """Send nothing for this machine through a proxy, in this process and those that it starts.
-
-    Clients read `NO_PROXY` by different rules, and few of them know ranges such as `127.0.0.0/8`: each name is given.
-    """
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
-        if "*" not in known:
-            os.environ[name] = ",".join(dict.fromkeys([*known, *_LOOPBACK]))
 
 
 def prepare_environment(settings: Settings) -> None:
@@ -88,13 +77,13 @@ def api_client(url: str, timeout_s: float = 10) -> httpx.Client:
     auth = load_stack_settings().prefect_auth
     known = auth.get_secret_value() if auth else os.environ.get("PREFECT_API_AUTH_STRING", "")
     user, _, password = known.partition(":")
-    here = urlsplit(url).hostname in _LOOPBACK
+    here = urlsplit(url).hostname in LOOPBACK
     return httpx.Client(base_url=url, auth=(user, password) if user else None, timeout=timeout_s, trust_env=not here)
 
 
 def answers(url: str, timeout_s: float = 5) -> bool:
     """Whether a Prefect API answers."""
-    here = urlsplit(url).hostname in _LOOPBACK
+    here = urlsplit(url).hostname in LOOPBACK
     with suppress(httpx.HTTPError, httpx.InvalidURL):
         return httpx.get(f"{url}/health", timeout=timeout_s, trust_env=not here).status_code == httpx.codes.OK
     return False
@@ -127,10 +116,7 @@ def running_api(settings: Settings) -> str | None:
 def why_not_ours(settings: Settings, url: str, *, unmarked: bool = False) -> str | None:
     """Why a Prefect API is not the one of this installation, or None if it is.
 
-    Args:
-        settings: Name our database, which tells installations apart.
-        url: The API's address.
-        unmarked: Whether a server that belongs to nobody yet will do.
+    With `unmarked`, a server that belongs to nobody yet will do.
     """
     host = urlsplit(url).hostname or ""
     if host.endswith("prefect.cloud"):

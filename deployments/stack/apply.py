@@ -87,11 +87,7 @@ _OLD_BLOCKS = (("webhook", "sec-notify"), ("sec-mail", "sec-mail"))
 
 
 def apply(api: str, settings: Settings) -> None:
-    """Bring a Prefect server to what the project says. Doing it again changes nothing.
-
-    Args:
-        api: Its address.
-        settings: Name this installation's database, to which the server belongs from now on.
+    """Bring a Prefect server, which belongs to this installation from now on, to what the project says.
 
     Raises:
         ConfigError: The server is another installation's, or `prefect.yaml` can't be found.

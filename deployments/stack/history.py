@@ -53,12 +53,7 @@ def installation_id(database: Address) -> str:
 
 
 def prefect_history(settings: Settings, options: StackSettings, database: Address) -> dict[str, str]:
-    """Find or make the place of Prefect's tables.
-
-    Args:
-        settings: Say whether the server is the embedded one.
-        options: `prefect_database_url`.
-        database: Our own database.
+    """Find or make the place of Prefect's tables, beside or in our own database or where `options` say.
 
     Returns:
         Environment of a server that keeps its tables there; it holds the password.
@@ -150,12 +145,9 @@ def _beside(ours: Connection, database: Address, *, take_on_old: bool) -> tuple[
 
 
 def _claim(connection: Connection, owner: str, *, certain: bool) -> str:
-    """The schema for the tables of an installation in this database, which is marked as such.
+    """The schema for the tables of installation `owner` in this database, which is marked as such.
 
-    Args:
-        connection: The database.
-        owner: The installation.
-        certain: Whether the database is known to be for these tables, mark or not.
+    `certain` says that the database is known to be for these tables, mark or not.
 
     Raises:
         ConfigError: Somebody else's tables are here, or the role may not write.

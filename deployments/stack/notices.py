@@ -15,7 +15,7 @@ import httpx
 from loguru import logger
 from pydantic import BaseModel, Field, ValidationError
 
-from deployments.stack.api import api_client, keep_loopback_direct
+from deployments.stack.api import api_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,12 +38,7 @@ _OVERDUE = "Alert: no health check finished for 3 hours. Is a worker running? Se
 class Notice(BaseModel):
     """What is sent. The webhook gets it as JSON with `text`, which Slack, Mattermost and others read.
 
-    Attributes:
-        flow: Name of the flow.
-        run: Name of the run; empty if the notice is about none.
-        state: How it ended.
-        message: Why.
-        url: The run's page in the UI; empty if there is none.
+    `run` and `url`, the run's page in the UI, are empty if the notice is about no run.
     """
 
     flow: str
@@ -77,14 +72,7 @@ class Told(BaseModel):
 
 
 class Notifier:
-    """Asks the Prefect server for failures every few seconds, and tells whoever the settings name.
-
-    Args:
-        settings: Give the folder in which is remembered what was told.
-        options: Name the webhook and the e-mail addresses.
-        api: Address of the Prefect API.
-        ended: Set when this is to stop.
-    """
+    """Asks the Prefect server for failures every few seconds, until `ended` is set, and tells whoever is to be told."""
 
     def __init__(self, settings: Settings, options: StackSettings, api: str, ended: threading.Event) -> None:
         self._options = options
@@ -100,7 +88,6 @@ class Notifier:
             threading.Thread(target=self._run, name="sec-notices", daemon=True).start()
 
     def _run(self) -> None:
-        keep_loopback_direct()
         now = datetime.now(UTC)
         told = _read(self._file) or Told(looked=now, healthy=now)
         # While the stack was down no health check could finish.

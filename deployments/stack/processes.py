@@ -14,6 +14,8 @@ import psutil
 from loguru import logger
 from pydantic import BaseModel
 
+from sec_core.config import private_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -62,7 +64,7 @@ def start_process(
         log: Where its output goes, added at the end.
         tied: Whether it ends, with all that it started, when this process ends, however that happens.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(log.parent)
     command = [sys.executable, "-m", *(["deployments.stack.tied"] if tied else []), module, *arguments]
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and constants
@@ -77,11 +79,7 @@ def start_process(
 
 
 def end(head: psutil.Process | None) -> list[int]:
-    """End a process and all below it: politely first, by force after 20 seconds.
-
-    Returns:
-        Numbers of the processes below it.
-    """
+    """End a process and all below it, by force after 20 seconds; returns the numbers of those below."""
     if head is None:
         return []
     below: list[psutil.Process] = []
@@ -113,15 +111,7 @@ def restart_pause(deaths: int) -> float:
 
 
 class Part:
-    """A process of the stack that is kept alive.
-
-    Args:
-        name: What a person calls it.
-        start: Starts it.
-        log: Where its output goes, for messages.
-        answers: Whether it still does its work; None where that can't be found out.
-        clock: Seconds that only grow.
-    """
+    """A process of the stack that is kept alive; `answers` finds out whether it still does its work."""
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 import time
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from deployments.stack.history import prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, end, start_process, until_told_to_end
 from deployments.stack.settings import load_stack_settings
+from sec_core.config import private_folder
 from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError
 
@@ -38,18 +40,12 @@ _DRAIN_TIMEOUT_S = 15
 def start_server(
     settings: Settings, history: dict[str, str], port: int, *, host: str = LOOPBACK
 ) -> subprocess.Popen[bytes]:
-    """Start a Prefect server that ends with this process, however that ends.
-
-    Args:
-        settings: Give the folders of Prefect and of logs.
-        history: Where its tables are, from `prefect_history`.
-        port: TCP port.
-        host: Address to listen on. Anything but loopback is for containers, whose ports are published on loopback.
-    """
+    """Start a Prefect server, with its tables where `history` says, that ends with this process however that ends."""
     ui = os.environ.get("PREFECT_UI_API_URL", "").removesuffix("/api")
     origins = [f"http://{LOOPBACK}:{port}", *([ui] if ui else [])]
     origins += [origin.replace(LOOPBACK, "localhost") for origin in origins]
     names = {urlsplit(os.environ.get(name, "")).hostname for name in ("PREFECT_UI_API_URL", "PREFECT_API_URL")}
+    names.add(platform.node().lower())
     # What is in the address of the embedded server is all that there is to know of it.
     hidden = "PG" if settings.database_url is None else "?"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | {
@@ -64,16 +60,13 @@ def start_server(
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         **history,
     }
-    settings.prefect_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.prefect_dir)
     arguments = [host, str(port), *sorted(filter(None, names))]
     return start_process("deployments.stack.serve", arguments, environment, settings.logs_dir / LOG_NAME)
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> str:
-    """Wait for the server's health endpoint.
-
-    Returns:
-        Address of its API.
+    """Wait for the server; returns the address of its API.
 
     Raises:
         PrefectServerError: It ended, or did not answer in two minutes.
@@ -133,11 +126,6 @@ def stop_server(process: subprocess.Popen[bytes]) -> None:
 def run_server(settings: Settings, *, host: str, port: int) -> None:
     """Keep a Prefect server alive until this process is told to end, and send notices of failures.
 
-    Args:
-        settings: Where the database is.
-        host: Address to listen on.
-        port: TCP port.
-
     Raises:
         ConfigError: It would listen for others than this machine without asking for a login.
         DatabaseUnavailable: PostgreSQL can't be reached.
@@ -176,10 +164,16 @@ def server_part(settings: Settings, history: dict[str, str], port: int, host: st
     )
 
 
-def free_port() -> int:
-    """A TCP port of loopback that nobody listens on now."""
+def free_port(wanted: int = 0) -> int:
+    """A TCP port of loopback that nobody listens on now: the one asked for if it is free."""
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        if os.name == "posix":
+            # Connections of an earlier run that are still closing don't keep the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except OSError:
+            return free_port()
         return int(probe.getsockname()[1])
 
 

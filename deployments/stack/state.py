@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field, ValidationError
 
 from deployments.stack.processes import ProcessId
-from sec_core.errors import StorageError
+from sec_core.config import private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,11 +53,7 @@ class RunFolder:
 
     def make(self) -> None:
         """Make the folder, for its owner alone."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(0o700)
-        except OSError as error:
-            raise StorageError(f"{self.path} can't be made: {error.strerror}.") from error
+        private_folder(self.path)
 
     def write(self, state: StackState) -> None:
         """Replace the state in one step."""

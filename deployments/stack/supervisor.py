@@ -8,7 +8,6 @@ end it from anywhere.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -52,13 +51,7 @@ class StackError(SecError):
 
 
 class Stack:
-    """The parts of the local stack, started in order and kept alive.
-
-    Args:
-        settings: Where data and databases are.
-        options: Ports, authentication, limits.
-        ended: Set when the stack is to stop.
-    """
+    """The parts of the local stack, started in order and kept alive until `ended` is set."""
 
     def __init__(self, settings: Settings, options: StackSettings, ended: threading.Event) -> None:
         self._settings = settings
@@ -73,10 +66,7 @@ class Stack:
         self._postgres_looked_at = 0.0
 
     def run(self, on_ready: Callable[[str], None]) -> None:
-        """Start everything, keep it alive until told to stop, and stop it.
-
-        Args:
-            on_ready: Gets the UI's address once all is up.
+        """Start everything, keep it alive until told to stop, and stop it; `on_ready` gets the UI's address.
 
         Raises:
             SecError: A part did not start; what was started is stopped again.
@@ -93,14 +83,13 @@ class Stack:
     def _start(self) -> None:
         self._folder.clear()
         prepare_environment(self._settings)
-        for private in (self._settings.logs_dir, self._settings.prefect_dir):
-            private.mkdir(parents=True, exist_ok=True)
-            private.chmod(0o700)
         database = open_database(self._settings)
         address = database.address
         database.dispose()
         self._log.info("PostgreSQL is ready: {database}", database=str(address))
-        port = _port(self._options.ui_port)
+        port = free_port(self._options.ui_port)
+        if port != self._options.ui_port:
+            self._log.warning("Port {wanted} is in use; taking {port}", wanted=self._options.ui_port, port=port)
         self._ui = f"http://{LOOPBACK}:{port}"
         history = prefect_history(self._settings, self._options, address)
         self._server = server_part(self._settings, history, port)
@@ -172,12 +161,7 @@ class Stack:
 
 
 def up(settings: Settings, options: StackSettings, on_ready: Callable[[str], None]) -> bool:
-    """Run the stack in the foreground, unless it runs already.
-
-    Args:
-        settings: Where data and databases are.
-        options: Ports, authentication, limits.
-        on_ready: Gets the UI's address once all is up, or at once if it was up before.
+    """Run the stack in the foreground, unless it runs already; `on_ready` gets the UI's address once all is up.
 
     Returns:
         Whether this call ran it (and it has stopped now); False if it runs elsewhere.
@@ -231,10 +215,7 @@ def _last_error(log: Path) -> str:
 
 
 def down(settings: Settings) -> bool:
-    """Stop everything that runs for a data folder; data and history stay.
-
-    Returns:
-        Whether anything was running.
+    """Stop everything that runs for a data folder; returns whether anything was running.
 
     Raises:
         DatabaseUnavailable: The embedded PostgreSQL did not stop.
@@ -249,21 +230,6 @@ def down(settings: Settings) -> bool:
         end(state.supervisor.process())
         folder.clear()
     return embedded.stop(settings.postgres_dir) or state is not None
-
-
-def _port(wanted: int) -> int:
-    """The port asked for, or a free one where somebody listens on it."""
-    with socket.socket() as probe:
-        if os.name == "posix":
-            # Connections of an earlier run that are still closing don't keep the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, wanted))
-        except OSError:
-            port = free_port()
-            logger.bind(stage="stack").warning("Port {wanted} is in use; taking {port}", wanted=wanted, port=port)
-            return port
-    return wanted
 
 
 def main() -> int:

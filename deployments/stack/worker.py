@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 from loguru import logger
-from pydantic import BaseModel, ValidationError
 
 from deployments.stack.api import WORK_POOL, answers, api_client, prepare_environment, why_not_ours
-from deployments.stack.processes import Part, ProcessId, start_process, until_told_to_end
+from deployments.stack.processes import Part, start_process, until_told_to_end
 from deployments.stack.server import TICK_S, free_port
 from deployments.stack.state import RunFolder
 from sec_core.errors import ConfigError
@@ -36,14 +35,7 @@ def worker_name() -> str:
 
 
 def worker_part(settings: Settings, options: StackSettings, api: str, health_port: int | None = None) -> Part:
-    """The worker as a part that is kept alive.
-
-    Args:
-        settings: Settings for its runs.
-        options: How many runs at once.
-        api: Address of the Prefect API.
-        health_port: TCP port of loopback on which it says whether it polls; None for none.
-    """
+    """The worker as a part that is kept alive; on `health_port` of loopback it says whether it polls."""
     # A run is started in the folder of the worker; a relative data folder stays the one that was meant.
     environment = dict(os.environ) | settings.environment | {"PREFECT_API_URL": api}
     arguments = ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", worker_name()]
@@ -60,18 +52,6 @@ def worker_part(settings: Settings, options: StackSettings, api: str, health_por
     return Part("The worker", start, log)
 
 
-class WorkerState(BaseModel):
-    """A supervised worker of this machine or container, written down for its health check.
-
-    Attributes:
-        supervisor: The process that keeps the worker alive.
-        health_port: TCP port of loopback on which the worker answers.
-    """
-
-    supervisor: ProcessId
-    health_port: int
-
-
 def run_worker(settings: Settings, options: StackSettings, api: str) -> None:
     """Keep a worker alive until this process is told to end (SIGTERM, Ctrl-C).
 
@@ -86,9 +66,7 @@ def run_worker(settings: Settings, options: StackSettings, api: str) -> None:
         raise ConfigError(f"There is no work at {api}: {reason}.", next_step="Check PREFECT_API_URL.")
     port = free_port()
     RunFolder(settings.run_dir).make()
-    _state_file(settings).write_text(
-        WorkerState(supervisor=ProcessId.of(os.getpid()), health_port=port).model_dump_json(), encoding="utf-8"
-    )
+    _port_file(settings).write_text(str(port), encoding="ascii")
     worker = worker_part(settings, options, api, port)
     try:
         worker.start()
@@ -97,7 +75,7 @@ def run_worker(settings: Settings, options: StackSettings, api: str) -> None:
             worker.watch()
     finally:
         stop_worker(worker, api)
-        _state_file(settings).unlink(missing_ok=True)
+        _port_file(settings).unlink(missing_ok=True)
         logger.bind(stage="stack").info("The worker has stopped")
 
 
@@ -124,14 +102,10 @@ def stop_worker(worker: Part, api: str) -> None:
 
 def worker_is_alive(settings: Settings) -> bool:
     """Whether the worker of this machine or container polls for runs; True where none is meant to run here."""
-    try:
-        state = WorkerState.model_validate_json(_state_file(settings).read_bytes())
-    except (FileNotFoundError, ValidationError):
-        state = None
-    if state is None or state.supervisor.process() is None:
+    if not _port_file(settings).exists():
         # In a container of another command there is no worker to ask.
         return "worker" not in psutil.Process(1).cmdline()
-    return answers(f"http://127.0.0.1:{state.health_port}", timeout_s=10)
+    return answers(f"http://127.0.0.1:{_port_file(settings).read_text(encoding='ascii')}", timeout_s=10)
 
 
 def _wait_for(api: str, ended: threading.Event) -> bool:
@@ -146,5 +120,6 @@ def _wait_for(api: str, ended: threading.Event) -> bool:
     return True
 
 
-def _state_file(settings: Settings) -> Path:
-    return settings.run_dir / f"worker-{platform.node() or 'here'}.json"
+def _port_file(settings: Settings) -> Path:
+    """Holds the TCP port of loopback on which the worker says whether it polls."""
+    return settings.run_dir / f"worker-{platform.node() or 'here'}.port"

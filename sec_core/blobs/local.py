@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from filelock import FileLock
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
 
 if TYPE_CHECKING:
@@ -53,17 +53,16 @@ class LocalBlobs(Blobs):
         path = self._name(key)
         folder = path.rpartition("/")[0]
         partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex}"
-        try:
+        with _in_our_words(path, "written"):
             self._folder(folder)
-            _write_synced(partial, data)
-            if not self._take_name(partial, path):
-                return False
+            try:
+                _write_synced(partial, data)
+                if not self._take_name(partial, path):
+                    return False
+            finally:
+                with suppress(OSError):
+                    os.unlink(partial)  # noqa: PTH108
             self._unsynced.add(folder)
-        except OSError as error:
-            raise StorageError(f"{path} can't be written: {error}.") from error
-        finally:
-            with suppress(OSError):
-                os.unlink(partial)  # noqa: PTH108
         return True
 
     @override
@@ -72,18 +71,16 @@ class LocalBlobs(Blobs):
     ) -> None:
         path = self._path(key)
         partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
-        try:
+        with _in_our_words(path, "written"):
             self._folder(str(path.parent))
             try:
                 _write_synced(str(partial), data, sync=durable)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-            if durable:
-                self._unsynced.add(str(path.parent))
-                self.flush()
-        except OSError as error:
-            raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
+        if durable:
+            self._unsynced.add(str(path.parent))
+            self.flush()
 
     @override
     def headers(self, key: str) -> Mapping[str, str]:
@@ -91,26 +88,21 @@ class LocalBlobs(Blobs):
 
     @override
     def read(self, key: str) -> bytes:
-        try:
-            # As with writing: a path object costs as much as reading a body.
-            with open(self._name(key), "rb") as file:  # noqa: PTH123
-                return file.read()
-        except OSError as error:
-            raise self._unreadable(key, error) from error
+        name = self._name(key)
+        # As with writing: a path object costs as much as reading a body.
+        with _in_our_words(name, "read"), open(name, "rb") as file:  # noqa: PTH123
+            return file.read()
 
     @override
     def tail(self, key: str, size: int) -> bytes:
-        try:
-            with self._path(key).open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-                return file.read()
-        except OSError as error:
-            raise self._unreadable(key, error) from error
+        path = self._path(key)
+        with _in_our_words(path, "read"), path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read()
 
     @override
     def source(self, key: str) -> Path:
-        if not self.exists(key):
-            raise BlobMissing(f"{self._path(key)} is missing.")
+        self.size(key)
         return self._path(key)
 
     @override
@@ -119,10 +111,9 @@ class LocalBlobs(Blobs):
 
     @override
     def size(self, key: str) -> int:
-        try:
-            return self._path(key).stat().st_size
-        except OSError as error:
-            raise self._unreadable(key, error) from error
+        path = self._path(key)
+        with _in_our_words(path, "read"):
+            return path.stat().st_size
 
     @override
     def list(self, prefix: str) -> Iterator[str]:
@@ -136,41 +127,33 @@ class LocalBlobs(Blobs):
 
     @override
     def delete(self, key: str) -> None:
-        try:
-            self._path(key).unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageError(f"{self._path(key)} can't be deleted: {error}.") from error
+        path = self._path(key)
+        with _in_our_words(path, "deleted"):
+            path.unlink(missing_ok=True)
 
     @override
     def delete_below(self, prefix: str) -> None:
-        try:
-            shutil.rmtree(self._path(prefix))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StorageError(f"{self._path(prefix)} can't be deleted: {error}.") from error
-        finally:
-            self._made.clear()
+        path = self._path(prefix)
+        self._made.clear()
+        with suppress(BlobMissing), _in_our_words(path, "deleted"):
+            shutil.rmtree(path)
 
     @override
     def append(self, key: str, data: bytes) -> None:
         path = self._path(key)
         self.flush()
-        try:
+        with _in_our_words(path, "written"):
             self._folder(str(path.parent))
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                written = os.write(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise StorageError(f"{path} can't be written: {error}.") from error
+            with path.open("ab", buffering=0) as file:
+                written = file.write(data)
+                os.fsync(file.fileno())
         if written != len(data):
+            # The next reader passes over the torn line.
             raise StorageError(f"{path} took {written} of {len(data)} bytes.")
 
     @override
     def read_log(self, key: str) -> bytes:
+        # A log that came from an object store is in parts; what is added here goes on in a file.
         held: dict[str, bytes] = {}
         folder = parts.folder_of(key)
         for name in self.list(folder):
@@ -190,10 +173,8 @@ class LocalBlobs(Blobs):
     def flush(self) -> None:
         while self._unsynced:
             folder = self._unsynced.pop()
-            try:
+            with _in_our_words(folder, "written"):
                 _sync_folder(folder)
-            except OSError as error:
-                raise StorageError(f"{folder} can't be written: {error}.") from error
 
     def _take_name(self, partial: str, path: str) -> bool:
         """Give a finished file its name, unless that is taken; says whether it was free."""
@@ -215,18 +196,11 @@ class LocalBlobs(Blobs):
             os.rename(partial, path)  # noqa: PTH104
             return True
 
-    def _unreadable(self, key: str, error: OSError) -> StorageError:
-        if isinstance(error, FileNotFoundError):
-            return BlobMissing(f"{self._path(key)} is missing.")
-        return StorageError(f"{self._path(key)} can't be read: {error}.")
-
     def _path(self, key: str) -> Path:
         return Path(self._name(key))
 
     def _name(self, key: str) -> str:
-        if ".." in key.split("/") or key.startswith("/"):
-            raise StorageError(f"{key!r} is not a name for a blob.", next_step="Report this as a defect.")
-        return f"{self.root}/{key}"
+        return f"{self.root}/{checked(key)}"
 
     def _folder(self, folder: str) -> None:
         """Make a folder with its parents; their names survive a power cut from the next `flush` on."""
@@ -243,17 +217,24 @@ class LocalBlobs(Blobs):
         self._made.add(folder)
 
 
+@contextmanager
+def _in_our_words(what: Path | str, done: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BlobMissing(f"{what} is missing.") from error
+    except OSError as error:
+        raise StorageError(f"{what} can't be {done}: {error.strerror or error}.") from error
+
+
 def _write_synced(path: str, data: bytes | memoryview, *, sync: bool = True) -> None:
     """Write a new file that survives a power cut (its name not yet)."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
-    try:
+    with open(path, "xb", buffering=0) as file:  # noqa: PTH123
         left = memoryview(data)
         while left:
-            left = left[os.write(descriptor, left) :]
+            left = left[file.write(left) :]
         if sync:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            os.fsync(file.fileno())
 
 
 def _sync_folder(folder: str) -> None:

@@ -28,6 +28,13 @@ class BlobMissing(StorageError):
     )
 
 
+def checked(key: str) -> str:
+    """The name itself; raises StorageError for one that leads out of the place."""
+    if ".." in key.split("/") or key.startswith("/"):
+        raise StorageError(f"{key!r} is not a name for a blob.", next_step="Report this as a defect.")
+    return key
+
+
 class Blobs(Protocol):
     """Bytes under names such as `por_fecha/2024/08/x.zst`, safe to use from several threads and processes.
 

@@ -22,7 +22,7 @@ from typing_extensions import override
 from sec_core.blobs import parts
 from sec_core.blobs.access import StoreAccess
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.blobs.place import width
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
@@ -70,7 +70,7 @@ class ObjectBlobs(Blobs):
         for attempt in range(_ATTEMPTS):
             with self._translated(key):
                 try:
-                    obstore.put(self._store, _checked(key), data, mode="create", use_multipart=False)
+                    obstore.put(self._store, checked(key), data, mode="create", use_multipart=False)
                 except AlreadyExistsError:
                     # Of two that come at once, a store may turn both away: then the name is still free.
                     if self.exists(key):
@@ -85,22 +85,22 @@ class ObjectBlobs(Blobs):
         self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
     ) -> None:
         with self._translated(key):
-            obstore.put(self._store, _checked(key), bytes(data), attributes=dict(headers or {}), use_multipart=False)
+            obstore.put(self._store, checked(key), bytes(data), attributes=dict(headers or {}), use_multipart=False)
 
     @override
     def headers(self, key: str) -> Mapping[str, str]:
         with self._translated(key):
-            return dict(obstore.get(self._store, _checked(key)).attributes)
+            return dict(obstore.get(self._store, checked(key)).attributes)
 
     @override
     def read(self, key: str) -> bytes:
         with self._translated(key):
-            return obstore.get(self._store, _checked(key)).bytes().to_bytes()
+            return obstore.get(self._store, checked(key)).bytes().to_bytes()
 
     @override
     def tail(self, key: str, size: int) -> bytes:
         with self._translated(key):
-            found = obstore.get(self._store, _checked(key), options={"range": {"suffix": size}})
+            found = obstore.get(self._store, checked(key), options={"range": {"suffix": size}})
             return found.bytes().to_bytes()
 
     @override
@@ -118,12 +118,12 @@ class ObjectBlobs(Blobs):
     @override
     def size(self, key: str) -> int:
         with self._translated(key):
-            return obstore.head(self._store, _checked(key))["size"]
+            return obstore.head(self._store, checked(key))["size"]
 
     @override
     def list(self, prefix: str) -> Iterator[str]:
         with self._translated(prefix):
-            batches = obstore.list(self._store, _checked(prefix))
+            batches = obstore.list(self._store, checked(prefix))
             found = [entry["path"] for batch in batches for entry in batch]
         yield from sorted(found)
 
@@ -131,7 +131,7 @@ class ObjectBlobs(Blobs):
     def delete(self, key: str) -> None:
         try:
             with self._translated(key):
-                obstore.delete(self._store, _checked(key))
+                obstore.delete(self._store, checked(key))
         except BlobMissing:
             return
 
@@ -253,9 +253,3 @@ def _connect(url: str, unencrypted: bool, config: tuple[tuple[str, object], ...]
         # Deleting many in one request is not known to all that speak S3.
         disable_bulk_delete=True,
     )
-
-
-def _checked(key: str) -> str:
-    if ".." in key.split("/") or key.startswith("/"):
-        raise StorageError(f"{key!r} is not a name for a blob.", next_step="Report this as a defect.")
-    return key

@@ -65,7 +65,7 @@ async def reconcile(
     capture = CaptureReport()
     if differing:
         logger.bind(stage="capture", code="national_difference").warning(
-            "{count} hours differ from the national series; they are asked for again", count=len(differing)
+            "Requesting {count} hours again that differ from the national series", count=len(differing)
         )
         capture = await capture_hours(differing, client=client, ledger=ledger, clock=clock, on_hour=on_hour)
         rows = await asyncio.to_thread(ledger.rows, sorted(differing))
@@ -79,7 +79,7 @@ async def reconcile(
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Hours that were asked for, the open one first, what became of them, and how many closed ones differ."""
+    """Hours that were requested, the open one first, what became of them, and how many closed ones differ."""
 
     open_hour: datetime
     hours: list[datetime]
@@ -91,7 +91,7 @@ async def watch_hours(closed: int, *, client: SourceClient, ledger: Ledger, cloc
     """Ask for the open hour, and for those of the `closed` hours before it that may have changed.
 
     Raises:
-        CircuitOpen: The source is left alone for now.
+        CircuitOpen: The circuit is open.
         SourceUnavailable: The source does not answer.
         UnexpectedBody: The source's answers have changed.
     """

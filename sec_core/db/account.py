@@ -56,14 +56,11 @@ class Runner:
 
         Args:
             command: The command line.
-            failure: First words of the error.
+            failure: First words of the error, which ends with the last line that the program wrote.
             timeout_s: Seconds that it may take.
             given: What it reads from its standard input.
             inherit: File descriptors that it and its children keep.
             detached: Whether it gets a session of its own, out of reach of this terminal's Ctrl-C.
-
-        Raises:
-            DatabaseUnavailable: It fails; the message ends with the last line it wrote.
         """
         owner = self.owner
         if owner is not None and self.right is not None:
@@ -105,18 +102,12 @@ def is_root() -> bool:
 
 
 def choose_runner(postgres: Path, data_dir: Path, scratch_dir: Path) -> Runner:
-    """Choose how to run the server.
+    """The first way to run the server that works; DatabaseUnavailable with the reason of each where none does.
 
     Args:
         postgres: The server's program.
         data_dir: The cluster; where it exists its owner decides.
-        scratch_dir: An empty folder beside `data_dir`, made for a new cluster; shows whether a new owner can reach it.
-
-    Returns:
-        The first way that works.
-
-    Raises:
-        DatabaseUnavailable: None works; the message has the reason of each.
+        scratch_dir: An empty folder beside it, which is handed to the account to see whether that can reach it.
     """
     if not is_root():
         return Runner()

@@ -59,7 +59,7 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The engine, made at first use: psycopg, connections tried before they are given out again."""
+        """The engine, made at first use; its connections are tried before they are given out again."""
         if self._engine is None:
             engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=self.address.connect, pool_pre_ping=True)
             event.listen(engine, "handle_error", _translate)
@@ -94,12 +94,7 @@ class Database:
             lent.close()
 
     def migrate(self) -> None:
-        """Bring the schema to the newest version; of several processes at once one does it and the others wait.
-
-        Raises:
-            DatabaseUnavailable: The server can't be reached.
-            DatabaseError: The database was made by a newer version of this program.
-        """
+        """Bring the schema to the newest version; raises DatabaseError where it is newer than this program."""
         migrate.migrate(self.engine)
 
     def check(self) -> None:
@@ -123,12 +118,7 @@ class Database:
 
 
 def open_database(settings: Settings) -> Database:
-    """The pipeline's database, ready for use: `SEC_DATABASE_URL`, or the embedded server, started or attached to.
-
-    The schema is brought to the newest version and the dimensions to this version's reference files.
-
-    Args:
-        settings: `database_url` and `postgres_dir` are read.
+    """The pipeline's database, ready for use, with the newest schema and this version's reference data.
 
     Raises:
         ConfigError: `SEC_DATABASE_URL` is no PostgreSQL address.
@@ -143,12 +133,7 @@ def open_database(settings: Settings) -> Database:
 
 
 def address_of(settings: Settings) -> Address:
-    """Where the pipeline's database is; the embedded server is started if it is that one and does not run.
-
-    Raises:
-        ConfigError: `SEC_DATABASE_URL` is no PostgreSQL address.
-        DatabaseUnavailable: The embedded server does not start.
-    """
+    """Where the pipeline's database is; starts the embedded server if it is that one. Raises as `open_database`."""
     if settings.database_url is not None:
         return Address.parse(settings.database_url.get_secret_value())
     return embedded.ensure_running(settings.postgres_dir)

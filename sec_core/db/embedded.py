@@ -48,15 +48,7 @@ _LOCK_TIMEOUT_S = 180
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """What is known of an embedded server without asking it.
-
-    Attributes:
-        exists: Whether the cluster has been made.
-        running: Whether the server accepts connections.
-        pid: Process number of the running server.
-        port: TCP port on 127.0.0.1 of the running server.
-        major: Major version of the cluster.
-    """
+    """Whether a cluster was made, whether its server accepts connections, and its process, TCP port and version."""
 
     exists: bool
     running: bool
@@ -74,9 +66,6 @@ def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | No
         postgres_dir: The cluster's folder; made when it is missing.
         extra_settings: Server settings besides the usual ones, used only if this call starts it.
 
-    Returns:
-        Where the database `sec` is.
-
     Raises:
         DatabaseUnavailable: There is no PostgreSQL on this machine, or it does not start; the message says why.
     """
@@ -92,14 +81,7 @@ def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | No
 
 
 def stop(postgres_dir: Path) -> bool:
-    """Stop the embedded server; its clients are disconnected, everything committed stays.
-
-    Returns:
-        Whether it was running.
-
-    Raises:
-        DatabaseUnavailable: It did not stop within a minute.
-    """
+    """Stop the embedded server and say whether it ran; everything committed stays."""
     if not (postgres_dir / "data").is_dir():
         return False
     with _start_lock(postgres_dir):

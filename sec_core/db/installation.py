@@ -24,12 +24,7 @@ _SYSTEM_PATTERNS = (
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """One set of PostgreSQL programs of one version.
-
-    Attributes:
-        bin_dir: The folder with `postgres`, `initdb` and `pg_ctl`.
-        major: Major version, 15 or later.
-    """
+    """One set of PostgreSQL programs: `postgres`, `initdb`, `pg_ctl` and others of one major version."""
 
     bin_dir: Path
     major: int

@@ -28,14 +28,7 @@ _UPSERT_COMPANIES = sqlalchemy.text("""
 
 
 def seed_dimensions(engine: Engine) -> None:
-    """Write what differs from the reference files into `dim_geografia` and `dim_empresa`. Nothing is deleted.
-
-    Args:
-        engine: Of a migrated database.
-
-    Raises:
-        DatabaseUnavailable: The server can't be reached.
-    """
+    """Write what differs from the reference files into `dim_geografia` and `dim_empresa`. Nothing is deleted."""
     places = {
         (each.id_geografia, each.codigo, each.nombre, each.codigo_region, each.nombre_region, each.nombre_oficial)
         for each in (tables.UNKNOWN_COMUNA, *tables.comunas())

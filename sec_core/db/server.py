@@ -59,12 +59,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running server.
-
-    Attributes:
-        pid: Its process number.
-        port: Its TCP port on 127.0.0.1.
-    """
+    """A running server: its process number, and its TCP port on 127.0.0.1."""
 
     pid: int
     port: int
@@ -74,14 +69,7 @@ def find(data_dir: Path, *, ready: bool = True) -> Running | None:
     """The server of a cluster, by PostgreSQL's own `postmaster.pid`; takes about a millisecond.
 
     A file that a killed server left behind is seen through: its process must exist, be PostgreSQL and work in this
-    folder.
-
-    Args:
-        data_dir: The cluster.
-        ready: Whether only a server that accepts connections counts.
-
-    Raises:
-        DatabaseUnavailable: The cluster belongs to another user.
+    folder. With `ready`, only a server that accepts connections counts.
     """
     try:
         lines = (data_dir / "postmaster.pid").read_text(encoding="utf-8").splitlines()
@@ -100,11 +88,7 @@ def find(data_dir: Path, *, ready: bool = True) -> Running | None:
 
 
 def settled(data_dir: Path) -> Running | None:
-    """The server once it is neither starting nor stopping: it accepts connections, or there is none.
-
-    Raises:
-        DatabaseUnavailable: It has been starting or stopping for too long.
-    """
+    """The server once it is neither starting nor stopping: it accepts connections, or there is none."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while find(data_dir, ready=False) is not None:
         running = find(data_dir)
@@ -160,11 +144,7 @@ def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_
 
 
 def stop(running: Running, data_dir: Path, installation: Installation) -> None:
-    """Stop a server: its clients are disconnected, its data written. The caller holds the start lock.
-
-    Raises:
-        DatabaseUnavailable: It did not end within a minute.
-    """
+    """Stop a server: its clients are disconnected, its data written. The caller holds the start lock."""
     if sys.platform == "win32":
         command = [str(installation.program("pg_ctl")), "stop", "-D", str(data_dir), "-m", "fast", "-w"]
         Runner().run(command, "PostgreSQL did not stop")
@@ -177,11 +157,7 @@ def stop(running: Running, data_dir: Path, installation: Installation) -> None:
 
 
 def wait_for_end(running: Running, data_dir: Path) -> None:
-    """Wait until a server has ended. Who collects its exit status, and when, does not matter.
-
-    Raises:
-        DatabaseUnavailable: It did not end within a minute.
-    """
+    """Wait up to a minute until a server has ended. Who collects its exit status, and when, does not matter."""
     deadline = time.monotonic() + 60
     while _is_server(running.pid, data_dir):
         if time.monotonic() > deadline:

@@ -119,7 +119,7 @@ def read_events(connection: Connection, names: Names) -> pl.DataFrame:
         connection,
         "SELECT hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
         " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
-        " ultima_hora, meses_denominador FROM fact_interrupciones",
+        " ultima_hora, meses_denominador, censurado, horas_sin_datos FROM fact_interrupciones",
     )
     year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
     return (

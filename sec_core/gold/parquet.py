@@ -88,6 +88,13 @@ EVENTS: tuple[Column, ...] = (
         "Months from the customer figure of the cap to hora_maximo; negative if the figure is later, null if none.",
         nullable=True,
     ),
+    _text(
+        "censurado",
+        "Ends that gaps may hide: inicio (the hour before primera_hora has no data), fin (the hour after ultima_hora"
+        " has none), or inicio,fin. Null for none. A duration is then a lower bound.",
+        nullable=True,
+    ),
+    Column("horas_sin_datos", pa.int32(), "Hours without data between primera_hora and ultima_hora."),
 )
 
 OBSERVATIONS: tuple[Column, ...] = (

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum
+from sec_core.silver.stretches import KEY, as_events, as_stretches, first_of_maximum
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from datetime import date
-
-KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 
 
 def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:

@@ -15,9 +15,10 @@ import polars as pl
 
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
+from sec_core.silver.censoring import with_censoring
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.observations import HORA
-from sec_core.silver.stretches import no_stretches, rows_only_in
+from sec_core.silver.stretches import KEY, no_stretches, rows_only_in
 from sec_core.silver.timeline import usable_hours
 from sec_core.source.shapes import Shape
 
@@ -81,7 +82,7 @@ def update_events(
         covered: Whether the month's loaded hours or their shapes changed.
     """
     outages = changes.of_shape(Shape.DETAILED)
-    keys = pl.concat([outages.gone, outages.made]).select(detailed.KEY).unique()
+    keys = pl.concat([outages.gone, outages.made]).select(KEY).unique()
     elsewhere = tables.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
     touched, derived = _detailed(outages, keys, elsewhere, context)
     runs = changes.of_shape(Shape.AGGREGATED)
@@ -127,7 +128,7 @@ def _detailed(
     """Identities of the events that exist for the keys whose stretches changed, and these keys' events now."""
     if keys.is_empty():
         return _first_hits(no_stretches()), no_events()
-    before, here = (frame.join(keys, on=detailed.KEY, how="semi") for frame in (changes.before, changes.after))
+    before, here = (frame.join(keys, on=KEY, how="semi") for frame in (changes.before, changes.after))
     merged = detailed.events(pl.concat([here, elsewhere]))
     is_open = merged.select(_in_newest(context)).to_series()
     return _first_hits(pl.concat([before, elsewhere])), finish(merged, is_open, context.universe)
@@ -191,7 +192,7 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
         return hour - reach < other.start if step < 0 else hour + reach > other.end
 
     border = frontier.border if frontier.border is not None and crosses(frontier.border) else None
-    return _Frontier(border, {place: hour for place, hour in own.items() if crosses(hour)})
+    return _Frontier(border, {comuna: hour for comuna, hour in own.items() if crosses(hour)})
 
 
 def _aggregated(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
@@ -243,8 +244,37 @@ def _chile_day(hour: datetime) -> date:
     return hour.astimezone(CHILE).date()
 
 
-def _replace(tables: SilverTables, old: pl.DataFrame, new: pl.DataFrame) -> EventChanges:
+def update_censoring(tables: SilverTables, first: datetime, last: datetime) -> int:
+    """Bring `censurado` and `horas_sin_datos` up to date where hours were loaded or taken out.
+
+    Args:
+        tables: The tables, with the lock on events held.
+        first: First of these hours.
+        last: Last of these hours.
+
+    Returns:
+        How many events changed.
+    """
+    held = tables.events_near(day_start(_chile_day(first)) - 2 * HOUR, last + 26 * HOUR)
+    columns = ["hash_id", "censurado", "horas_sin_datos"]
+    current = _censored(tables, held.drop(columns[1:])).select(columns)
+    wrong = rows_only_in(current, held.select(columns))
+    tables.update_censoring(wrong)
+    return wrong.height
+
+
+def _censored(tables: SilverTables, events: pl.DataFrame) -> pl.DataFrame:
+    if events.is_empty():
+        span: list[tuple[datetime, datetime]] = []
+    else:
+        first, last = events.select(pl.col("primera_hora").min(), pl.col("ultima_hora").max()).row(0)
+        span = whole_days([(first - 2 * HOUR, last + 2 * HOUR)])
+    return with_censoring(events, tables.coverage(span))
+
+
+def _replace(tables: SilverTables, old: pl.DataFrame, derived: pl.DataFrame) -> EventChanges:
     """Write what differs, leave the rest alone."""
+    new = _censored(tables, derived)
     stale, fresh = rows_only_in(old, new), rows_only_in(new, old)
     tables.delete_events(stale["hash_id"])
     if fresh.height:

@@ -17,7 +17,7 @@ from sec_core.source.shapes import Shape
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-EVENT_SCHEMA: dict[str, pl.DataType] = {
+DERIVED_SCHEMA: dict[str, pl.DataType] = {
     "hash_id": pl.Binary(),
     "forma": pl.String(),
     "id_geografia": pl.Int16(),
@@ -36,7 +36,9 @@ EVENT_SCHEMA: dict[str, pl.DataType] = {
     "ultima_hora": HORA,
     "meses_denominador": pl.Int16(),
 }
-"""Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes."""
+"""Columns of `fact_interrupciones` that follow from its observations; `hash_id` as its 16 bytes."""
+EVENT_SCHEMA = DERIVED_SCHEMA | {"censurado": pl.String(), "horas_sin_datos": pl.Int32()}
+"""All columns, in order: the others follow from what is loaded around an event, see `censoring`."""
 
 _MD5 = hashlib.md5
 
@@ -53,7 +55,7 @@ def _companies() -> dict[int, str]:
 
 def no_events() -> pl.DataFrame:
     """A frame of events without rows."""
-    return pl.DataFrame(schema=EVENT_SCHEMA)
+    return pl.DataFrame(schema=DERIVED_SCHEMA)
 
 
 def identities(rows: pl.DataFrame) -> pl.DataFrame:
@@ -104,9 +106,9 @@ def _own_hour() -> pl.Expr:
 
 
 def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `fact_interrupciones` from events by `MERGED_SCHEMA`: with identity, end (unless open), cap."""
+    """Rows by `DERIVED_SCHEMA` from events by `MERGED_SCHEMA`: with identity, end (unless open), cap."""
     known = identities(merged).rename({"maximo": "clientes_afectados_crudo"})
     ended = known.with_columns(
         fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)
     )
-    return cap(ended, universe).select(pl.col(name).cast(kind) for name, kind in EVENT_SCHEMA.items())
+    return cap(ended, universe).select(pl.col(name).cast(kind) for name, kind in DERIVED_SCHEMA.items())

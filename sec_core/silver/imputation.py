@@ -41,6 +41,10 @@ class Regla(StrEnum):
     TOPE = "tope"
 
 
+ROW_RULES = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
+"""Rules of rows; column `filas_<regla>` of `cargas` counts those that one has touched."""
+
+
 _DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.ASCII)
 
 

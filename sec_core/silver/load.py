@@ -22,7 +22,7 @@ from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.archive import Archive
 from sec_core.silver.event_updates import NOTHING
-from sec_core.silver.imputation import Regla
+from sec_core.silver.imputation import ROW_RULES
 from sec_core.silver.observations import Snapshot, observe
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules
@@ -210,7 +210,6 @@ def _report(
     lost: Collection[datetime],
 ) -> LoadReport:
     sums = hours.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
-    rules = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
     return LoadReport(
         month=month,
         hours_loaded=len(plan.load),
@@ -224,7 +223,7 @@ def _report(
         events_new=changes.new,
         events_changed=changes.changed,
         events_removed=changes.removed,
-        imputed={rule.value: sums[f"filas_{rule.value}"] for rule in rules},
+        imputed={rule.value: sums[f"filas_{rule.value}"] for rule in ROW_RULES},
         unresolved_spellings=tables.count_unresolved(month),
         damaged=tuple(sorted(lost)),
     )

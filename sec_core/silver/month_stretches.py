@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.silver import aggregated, detailed
-from sec_core.silver.stretches import rows_only_in
+from sec_core.silver.stretches import KEY, rows_only_in
 
 if TYPE_CHECKING:
     from datetime import date
 
     from sec_core.silver.timeline import EventRules
-
-KEY = detailed.KEY
-"""What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
 
 
 def month_stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: EventRules, month: date) -> pl.DataFrame:

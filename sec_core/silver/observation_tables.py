@@ -10,9 +10,10 @@ import polars as pl
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.silver.archive import ArchivedMonth
-from sec_core.silver.imputation import Regla
+from sec_core.silver.imputation import ROW_RULES
 from sec_core.silver.observations import HORA, OBSERVATION_SCHEMA, QUALITY_SCHEMA
 from sec_core.silver.statements import Statements, columns
+from sec_core.silver.stretches import KEY
 from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ LOADED_SCHEMA: dict[str, pl.DataType] = {
     **{name: kind for name, kind in QUALITY_SCHEMA.items() if name not in {"hora", "forma"}},
 }
 """Columns of `cargas`."""
-
-_KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
-_QUALITY_OF_ROWS = {
-    Regla.CLIENTES: "filas_clientes",
-    Regla.GEOGRAFIA: "filas_geografia",
-    Regla.EMPRESA: "filas_empresa",
-    Regla.FECHA: "filas_fecha",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +148,7 @@ class ObservationTables(Statements):
                 and coalesce(o.fecha_inicio, '-infinity') = coalesce(k.fecha_inicio, '-infinity')
             where o.hora >= $4 and o.hora < $5
         """
-        return self.query(sql, OBSERVATION_SCHEMA, *(keys[name] for name in _KEY), month.start, month.end)
+        return self.query(sql, OBSERVATION_SCHEMA, *(keys[name] for name in KEY), month.start, month.end)
 
     def observations_at(self, hours: Sequence[datetime]) -> pl.DataFrame:
         """Observations of some hours, from the database."""
@@ -236,14 +229,14 @@ class ObservationTables(Statements):
     def refresh_quality(self, month: Month) -> None:
         """Count imputations of the month's rows again."""
         self.execute("delete from calidad_imputacion where mes = $1 and regla <> 'tope'", month.first_day)
-        values = ", ".join(f"('{rule}', sum({column}))" for rule, column in _QUALITY_OF_ROWS.items())
+        sums = ", ".join(f"sum(filas_{rule}) as {rule}" for rule in ROW_RULES)
+        values = ", ".join(f"('{rule}', c.{rule})" for rule in ROW_RULES)
         self.execute(
             f"""
             insert into calidad_imputacion (mes, regla, filas, total)
             select $1::date, r.regla, r.filas, c.total
-            from (select sum(n_filas) as total, {", ".join(f"sum({c}) as {c}" for c in _QUALITY_OF_ROWS.values())}
-                  from cargas where hora >= $2 and hora < $3) as c
-            cross join lateral (values {values.replace("sum(", "(c.")}) as r(regla, filas)
+            from (select sum(n_filas) as total, {sums} from cargas where hora >= $2 and hora < $3) as c
+            cross join lateral (values {values}) as r(regla, filas)
             where c.total is not null
             """,
             month.first_day,

@@ -39,6 +39,8 @@ STRETCH_SCHEMA: dict[str, pl.DataType] = {
 before: it belongs to the event only if the two stretches do. A row whose hours are null carries what was listed
 after the month's last stretch.
 """
+KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
+"""What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
 STRETCH_KEY = ["mes", "forma", "id_geografia", "id_empresa", "fecha_inicio", "primera_hora"]
 MERGED_SCHEMA: dict[str, pl.DataType] = {
     name: kind for name, kind in STRETCH_SCHEMA.items() if name != "mes" and not name.startswith("previo_")

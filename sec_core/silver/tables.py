@@ -9,7 +9,7 @@ import polars as pl
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observation_tables import ObservationTables
 from sec_core.silver.statements import columns, uuids
-from sec_core.silver.stretches import STRETCH_KEY, STRETCH_SCHEMA, no_stretches
+from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, no_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from sec_core.silver.statements import Parameter
     from sec_core.silver.stretches import StretchChanges
     from sec_core.silver.timeline import EventRules
-
-_KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 
 
 class SilverTables(ObservationTables):
@@ -37,7 +35,7 @@ class SilverTables(ObservationTables):
 
     def replace_stretches(self, month: date, changes: StretchChanges) -> None:
         """Turn the month's stretches into what they are now: few hours change few of them."""
-        keys = changes.gone.select(_KEY).unique()
+        keys = changes.gone.select(KEY).unique()
         if keys.height:
             self.execute(
                 """
@@ -46,10 +44,10 @@ class SilverTables(ObservationTables):
                 where t.mes = $4 and t.id_geografia = k.id_geografia and t.id_empresa = k.id_empresa
                     and t.fecha_inicio is not distinct from k.fecha_inicio
                 """,
-                *(keys[name] for name in _KEY),
+                *(keys[name] for name in KEY),
                 month,
             )
-            kept = changes.after.join(keys, on=_KEY, how="semi", nulls_equal=True)
+            kept = changes.after.join(keys, on=KEY, how="semi", nulls_equal=True)
             added = pl.concat([kept, changes.made]).unique().sort(STRETCH_KEY, nulls_last=True)
         else:
             added = changes.made
@@ -69,7 +67,7 @@ class SilverTables(ObservationTables):
             """
             days = own["fecha_inicio"].sort()
             near = self.query(sql, STRETCH_SCHEMA, days[0], days[-1], month)
-            parts.append(near.join(own, on=_KEY, how="semi"))
+            parts.append(near.join(own, on=KEY, how="semi"))
         if older.height:
             sql = f"""
                 select {columns(STRETCH_SCHEMA, "t.")}
@@ -77,27 +75,32 @@ class SilverTables(ObservationTables):
                 join tramos t using (id_geografia, id_empresa, fecha_inicio)
                 where t.forma = 'detailed' and t.mes <> $4
             """
-            parts.append(self.query(sql, STRETCH_SCHEMA, *(older[name] for name in _KEY), month))
+            parts.append(self.query(sql, STRETCH_SCHEMA, *(older[name] for name in KEY), month))
         return pl.concat(parts)
 
     def aggregated_near(
-        self, month: date, places: Sequence[int] | None, *, since: datetime | None = None, until: datetime | None = None
+        self,
+        month: date,
+        comunas: Sequence[int] | None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> pl.DataFrame:
         """Aggregated stretches of a month that end at or after `since`, or begin at or before `until`.
 
-        Rows without hours are always among them. `places` None means all.
+        Rows without hours are always among them. `comunas` None means all.
         """
-        parts = ["mes = $1", "forma = 'aggregated'"]
+        conditions = ["mes = $1", "forma = 'aggregated'"]
         values: list[Parameter] = [month]
         for condition, value in (
-            ("id_geografia = any($N::smallint[])", None if places is None else pl.Series(places, dtype=pl.Int16)),
+            ("id_geografia = any($N::smallint[])", None if comunas is None else pl.Series(comunas, dtype=pl.Int16)),
             ("(primera_hora is null or ultima_hora >= $N)", since),
             ("(primera_hora is null or primera_hora <= $N)", until),
         ):
             if value is not None:
                 values.append(value)
-                parts.append(condition.replace("$N", f"${len(values)}"))
-        sql = f"select {columns(STRETCH_SCHEMA)} from tramos where {' and '.join(parts)}"
+                conditions.append(condition.replace("$N", f"${len(values)}"))
+        sql = f"select {columns(STRETCH_SCHEMA)} from tramos where {' and '.join(conditions)}"
         return self.query(sql, STRETCH_SCHEMA, *values)
 
     def all_aggregated(self) -> pl.DataFrame:
@@ -121,6 +124,31 @@ class SilverTables(ObservationTables):
             where ultima_hora between $1 and $2 or ultima_hora between $3 and $4
         """
         return self.query(sql, schema, *near, *also)
+
+    def events_near(self, first: datetime, last: datetime) -> pl.DataFrame:
+        """Events that last into a span: identity, shape, hours, `censurado` and `horas_sin_datos`."""
+        names = ("hash_id", "forma", "primera_hora", "ultima_hora", "censurado", "horas_sin_datos")
+        schema = {name: EVENT_SCHEMA[name] for name in names}
+        # An event that is not among the few long ones ends within a month of any hour that it touches.
+        sql = f"""
+            select {columns(schema)} from fact_interrupciones
+            where primera_hora <= $2 and ultima_hora >= $1
+                and (ultima_hora <= $2 + interval '32 days' or ultima_hora - primera_hora > interval '31 days')
+        """
+        return self.query(sql, schema, first, last)
+
+    def update_censoring(self, rows: pl.DataFrame) -> None:
+        """Write what gaps hide of events, by `hash_id`."""
+        if rows.height:
+            self.execute("drop table if exists pg_temp.censuras")
+            self.append("censuras", rows, temporary=True)
+            self.execute(
+                """
+                update fact_interrupciones e
+                set (censurado, horas_sin_datos) = (c.censurado, c.horas_sin_datos)
+                from pg_temp.censuras c where e.hash_id = encode(c.hash_id, 'hex')::uuid
+                """
+            )
 
     def toggle_end(self, hashes: pl.Series) -> None:
         """Close events that are open, and open those that are closed."""

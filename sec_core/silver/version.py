@@ -23,7 +23,8 @@ _COUNTS = " union all ".join(
 _VERSION = text(f"""
     with witness as (
         {_COUNTS} union all
-        select count(*), sum(hashtextextended(concat_ws(' ', hora, estado, forma, n_filas), 0))::text from capturas
+        select count(*), sum(hashtextextended(concat_ws(' ', hora, estado, forma, n_filas, n_revisiones, sospechosa,
+            total_nacional, diferencia_nacional), 0))::text from capturas
     )
     select string_agg(concat_ws(' ', count, written), ';') from witness
 """)

@@ -12,11 +12,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.silver.event_updates import NOTHING, EventChanges, EventContext, rederive_aggregated, update_events
-from sec_core.silver.month_stretches import KEY, keys_differing, keys_touched, month_stretches
+from sec_core.silver.event_updates import (
+    NOTHING,
+    EventChanges,
+    EventContext,
+    rederive_aggregated,
+    update_censoring,
+    update_events,
+)
+from sec_core.silver.month_stretches import keys_differing, keys_touched, month_stretches
 from sec_core.silver.observation_tables import LOADED_SCHEMA
 from sec_core.silver.observations import HORA
-from sec_core.silver.stretches import StretchChanges, as_stretches
+from sec_core.silver.stretches import KEY, StretchChanges, as_stretches
 from sec_core.silver.timeline import usable_hours
 from sec_core.source.shapes import Shape
 
@@ -56,7 +63,8 @@ class WrittenMonth:
     """What is the month's own, written and not yet committed.
 
     `hours` are its rows of `cargas` now, `newest_before` the newest of its hours before. `covered`: the hours that make
-    aggregated events changed. `detached`: its observations are in a partition that is still to be attached.
+    aggregated events changed. `changed`: first and last hour that was loaded, taken out or got another form, if any.
+    `detached`: its observations are in a partition that is still to be attached.
     """
 
     month: Month
@@ -64,6 +72,7 @@ class WrittenMonth:
     newest_before: datetime | None
     changes: StretchChanges
     covered: bool
+    changed: tuple[datetime, datetime] | None
     detached: bool
 
 
@@ -100,7 +109,8 @@ def write_month(
     tables.replace_stretches(month.first_day, changes)
     tables.refresh_quality(month)
     newest_before = held["hora"][-1] if held.height else None
-    return WrittenMonth(month, now, newest_before, changes, not usable.equals(usable_before), detached)
+    covered = not usable.equals(usable_before)
+    return WrittenMonth(month, now, newest_before, changes, covered, _changed(held, now), detached)
 
 
 def write_events(tables: SilverTables, written: WrittenMonth, history: History, rules: EventRules) -> EventChanges:
@@ -115,6 +125,8 @@ def write_events(tables: SilverTables, written: WrittenMonth, history: History, 
     newest_before = _later(history.newest_elsewhere, written.newest_before)
     context = EventContext(rules, newest, newest_before, tables.universe())
     changes = update_events(tables, written.month, written.changes, context, covered=written.covered)
+    if written.changed:
+        update_censoring(tables, *written.changed)
     months = changes.months
     if history.rules != rules:
         months |= _apply_rules(tables, history.rules, context).months
@@ -145,6 +157,14 @@ def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFra
     stay = held.filter(~pl.col("hora").is_in([*plan.load, *plan.remove]))
     new = observed.quality.join(captures, on="hora").select(pl.col(n).cast(kind) for n, kind in LOADED_SCHEMA.items())
     return pl.concat([stay, new]).sort("hora")
+
+
+def _changed(held: pl.DataFrame, now: pl.DataFrame) -> tuple[datetime, datetime] | None:
+    columns = ["hora", "forma"]
+    hours = pl.concat(
+        [held.select(columns).join(now, on=columns, how="anti"), now.select(columns).join(held, on=columns, how="anti")]
+    )["hora"].sort()
+    return (hours[0], hours[-1]) if hours.len() else None
 
 
 def _append(tables: SilverTables, month: Month, observed: Observed) -> bool:

@@ -4,11 +4,10 @@ All processes share it through PostgreSQL. Slots are session advisory locks, so 
 with its connection. One row of `ritmo_fuente` hands out times by the database's clock, and the row of `circuito_fuente`
 holds the circuit, whose rules are in `sec_core.source.circuit`. A request takes these steps:
 
-1. The circuit is closed, or a probe may leave; else `CircuitOpen`.
-2. It takes one of `max_concurrency` slots.
-3. It takes the next time, one step of the rate after the time before, and waits for it.
-4. Neither the circuit nor a pause has changed meanwhile: it leaves.
-5. Its outcome changes the circuit, and its slot is free.
+1. It takes one of `max_concurrency` slots.
+2. It waits until the row's time has come, and sets it one step of the rate later: a leaky bucket.
+3. The circuit is closed, or it leaves as the probe; else `CircuitOpen`.
+4. Its outcome changes the circuit, and its slot is free.
 
 Session locks don't work through a pooler that shares sessions: `SEC_DATABASE_URL` must be a direct connection.
 """
@@ -54,18 +53,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SPARE: Final = 1.03
-"""Times are this much further apart than the rate asks: jitter on the way must not add up to a breach."""
+"""Times are this much further apart than the rate asks, for what `LATE_S` makes up for, and jitter on the way."""
 
 LATE_S: Final = 0.03
-"""A request that would leave later than this after its time takes another time, so that lateness bunches nothing."""
+"""So much lateness after a time is made up for by the next one: at most what `SPARE` has gained within a second."""
 
 LONG_WAIT_S: Final = 5.0
 """A longer wait is logged with its reason."""
 
-_LATE_TRIES: Final = 5
 _SLOT_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 _LOG_EVERY_S: Final = 60.0
+_LONGEST_WAIT_S: Final = LONG_REST.total_seconds() + 60.0
+"""No wait that is stored can be longer, but for two steps of the rate."""
+
 _CONNECTION: Final = {
     "application_name": "sec-throttle",
     "keepalives_idle": "10",
@@ -82,11 +83,17 @@ _TAKE_SLOT = "select n from unnest(%(free)s::int[]) as n where pg_try_advisory_l
 _RELEASE = "select pg_advisory_unlock(%(class)s, %(number)s)"
 # `clock_timestamp` and not `now`: the row may be waited for, and the clock is read when it is ours.
 _TAKE_TIME = """
-    update ritmo_fuente
-    set proxima_en = greatest(clock_timestamp(), proxima_en, pausa_hasta) + make_interval(secs => %(step)s)
-    where fuente = 'sec'
-    returning extract(epoch from proxima_en - make_interval(secs => %(step)s) - clock_timestamp())::float8,
+    update ritmo_fuente r set proxima_en = make_interval(secs => %(step)s)
+        + greatest(r.proxima_en, clock_timestamp() - make_interval(secs => %(late)s))
+    from circuito_fuente c
+    where r.fuente = 'sec' and c.fuente = 'sec' and greatest(r.proxima_en, r.pausa_hasta) <= clock_timestamp()
+    returning c.estado
+"""
+# Before PostgreSQL 17 nothing can be subtracted from an infinite time.
+_WAIT = """
+    select extract(epoch from greatest(proxima_en, pausa_hasta, clock_timestamp()) - clock_timestamp())::float8,
         pausa_hasta > clock_timestamp()
+    from ritmo_fuente where fuente = 'sec'
 """
 _FORGET_TIMES = """
     update ritmo_fuente set proxima_en = clock_timestamp(), pausa_hasta = '-infinity'
@@ -95,11 +102,6 @@ _FORGET_TIMES = """
 _PAUSE = """
     update ritmo_fuente set pausa_hasta = greatest(pausa_hasta, clock_timestamp() + make_interval(secs => %(seconds)s))
     where fuente = 'sec'
-"""
-# Before PostgreSQL 17 nothing can be subtracted from an infinite time.
-_PAUSE_LEFT = """
-    select extract(epoch from greatest(pausa_hasta, clock_timestamp()) - clock_timestamp())::float8
-    from ritmo_fuente where fuente = 'sec'
 """
 _CIRCUIT = (
     "select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error, "
@@ -149,7 +151,7 @@ class Throttle:
         self._clock = clock
         # Blocking calls of the one session, in order: a release finds what a cancelled request took before it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sec-throttle")
-        self._first_in_line = asyncio.Lock()
+        self._line = asyncio.Lock()
         self._logged_at = float("-inf")
 
     @classmethod
@@ -189,18 +191,34 @@ class Throttle:
             await asyncio.shield(self._call(self._shared.release, slot))
 
     async def _admit(self, slot: _Slot) -> Permit:
-        while True:
-            leave, _ = await self._ask_circuit(leaving=False)
-            if leave is not Leave.WAIT:
+        # One request of this process at a time: first come, first served. Between processes it is a draw in which each
+        # has the same chance.
+        async with self._line:
+            while True:
                 await self._take_slot(slot)
-                await self._wait_for_time()
-                # The circuit may have opened meanwhile: the last look comes right before the request leaves.
+                # The circuit is looked at together with the time: right before the request leaves.
+                if await self._take_time() is CircuitStatus.CLOSED:
+                    return Permit(None)
                 leave, probe = await self._ask_circuit(leaving=True)
                 if leave is not Leave.WAIT:
                     return Permit(probe)
                 await self._call(self._shared.release, slot)
-            self._log_wait(PROBE_LEASE.total_seconds(), "a probe is finding out whether the source answers again")
-            await self._clock.sleep(_PROBE_POLL_S)
+                self._log_wait(PROBE_LEASE.total_seconds(), "a probe is finding out whether the source answers again")
+                await self._clock.sleep(_PROBE_POLL_S)
+
+    async def _take_slot(self, slot: _Slot) -> None:
+        since = time.monotonic()
+        while not await self._call(self._shared.take_slot, slot):
+            self._log_wait(time.monotonic() - since, "as many requests are in flight as SEC_MAX_CONCURRENCY allows")
+            await self._clock.sleep(_SLOT_POLL_S)
+
+    async def _take_time(self) -> CircuitStatus:
+        while (status := await self._call(self._shared.take_time)) is None:
+            await self._ask_circuit(leaving=False)  # nobody waits only to be refused
+            wait_s, paused = await self._call(self._shared.wait)
+            self._log_wait(wait_s, "the source asked for a pause" if paused else "the rate is SEC_MAX_RATE")
+            await self._clock.sleep(wait_s)
+        return status
 
     async def _ask_circuit(self, *, leaving: bool) -> tuple[Leave, uuid.UUID | None]:
         if (await self._call(self._shared.circuit)).status is CircuitStatus.CLOSED:
@@ -223,32 +241,11 @@ class Throttle:
         circuit = await self._change(rule)
         if leave is Leave.REFUSED and circuit.reopens_at is not None:
             raise CircuitOpen(
-                f"The circuit is open after {circuit.failures} failures in a row ({circuit.error}); "
-                "the source is left alone.",
+                f"The source is left alone: the circuit is open after {circuit.failures} failures in a row. "
+                f"The last one: {circuit.error}",
                 reopens_at=circuit.reopens_at,
             )
         return leave, name if leave is Leave.PROBE else None
-
-    async def _take_slot(self, slot: _Slot) -> None:
-        since = time.monotonic()
-        # One request of this process looks for a slot at a time: first come, first served. Between processes the
-        # polling is a draw in which each has the same chance.
-        async with self._first_in_line:
-            while not await self._call(self._shared.take_slot, slot):
-                self._log_wait(time.monotonic() - since, "as many requests are in flight as SEC_MAX_CONCURRENCY allows")
-                await self._clock.sleep(_SLOT_POLL_S)
-
-    async def _wait_for_time(self) -> None:
-        """Wait for a time to leave; for another one if it was missed, or falls into a pause begun since."""
-        for _ in range(_LATE_TRIES):
-            due, paused = await self._call(self._shared.take_time)
-            wait_s = due - time.monotonic()
-            if wait_s > 0:
-                self._log_wait(wait_s, "the source asked for a pause" if paused else "the rate is SEC_MAX_RATE")
-                await self._clock.sleep(wait_s)
-            pause_ends = await self._call(self._shared.pause_ends)
-            if time.monotonic() <= due + LATE_S and pause_ends <= due + LATE_S:
-                return
 
     async def _count(self, permit: Permit) -> None:
         match permit.outcome:
@@ -281,8 +278,6 @@ class _SharedLimits:
         self._address = database.address.changed(**_CONNECTION)
         self._numbers = range(1, max_concurrency + 1)
         self._step_s = SPARE / max_rate
-        # Only as many requests as there are slots wait for a time, a pause is bounded, and some were cancelled.
-        self._longest_wait_s = LONG_REST.total_seconds() + max(60.0, 10 * max_concurrency * self._step_s)
         self._held: dict[int, _Slot] = {}
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
@@ -306,28 +301,30 @@ class _SharedLimits:
             self._row(_RELEASE, {"class": LockClass.REQUEST_SLOT, "number": slot.number})
         slot.number = None
 
-    def take_time(self) -> tuple[float, bool]:
-        """The next time to leave, in seconds of `time.monotonic`, and whether the source asked for a pause."""
-        wait_s, paused = self._row(_TAKE_TIME, {"step": self._step_s})
-        if wait_s > self._longest_wait_s:
-            logger.bind(stage="capture", code="clock_changed").warning(
-                "The next request was due in {:.0f} s, further ahead than it can be: the database's clock was changed. "
-                "Going on now.",
-                wait_s,
-            )
-            with self._session() as connection:
-                connection.execute(_FORGET_TIMES, {"longest": self._longest_wait_s})
-            wait_s, paused = self._row(_TAKE_TIME, {"step": self._step_s})
-        return time.monotonic() + max(wait_s, 0.0), paused
+    def take_time(self) -> CircuitStatus | None:
+        """Take the time that has come, if it has; gives back the state of the circuit at that instant."""
+        with self._session() as connection:
+            row = connection.execute(_TAKE_TIME, {"step": self._step_s, "late": LATE_S}).fetchone()
+        return None if row is None else CircuitStatus(row[0])
+
+    def wait(self) -> tuple[float, bool]:
+        """Seconds until the next time, and whether they are a pause for which the source asked."""
+        wait_s, paused = self._row(_WAIT, {})
+        longest_s = _LONGEST_WAIT_S + 2 * self._step_s
+        if wait_s <= longest_s:
+            return wait_s, paused
+        logger.bind(stage="capture", code="clock_changed").warning(
+            "The next request was due in {:.0f} s, further ahead than it can be: the database's clock was changed. "
+            "Going on now.",
+            wait_s,
+        )
+        with self._session() as connection:
+            connection.execute(_FORGET_TIMES, {"longest": longest_s})
+        return 0.0, False
 
     def pause(self, seconds: float) -> None:
         with self._session() as connection:
             connection.execute(_PAUSE, {"seconds": seconds})
-
-    def pause_ends(self) -> float:
-        """When the pause ends, in seconds of `time.monotonic`; now or earlier without one."""
-        (left_s,) = self._row(_PAUSE_LEFT, {})
-        return time.monotonic() + float(left_s) if left_s > 0 else float("-inf")
 
     def circuit(self) -> Circuit:
         return _circuit(self._row(_CIRCUIT, {}))

@@ -26,10 +26,8 @@ class MonitorReport(BaseModel):
         open_hour: The hour under way at the source, UTC; None if the circuit is open.
         unchanged: Hours whose answer was held already.
         empty: Hours for which the source says that it has no data.
-        loaded: Hours written to Silver.
         events_changed: Events that this made, changed or removed.
         differing: Closed hours whose sum differs from the national series.
-        note: Why nothing was requested.
     """
 
     open_hour: datetime | None = None

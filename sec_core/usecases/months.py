@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -59,7 +60,7 @@ def in_order(first: str, last: str, order: Order, clock: Clock) -> list[Month]:
 async def sync_month(
     adapters: Adapters, month: str | None = None, *, wait_for_circuit: bool = False, steps: Steps | None = None
 ) -> SyncReport:
-    """Capture a month, load it, build Gold and publish it. Only hours that are not settled are asked for.
+    """Capture a month, load it, build Gold and publish it. Only hours that are not settled are requested.
 
     Args:
         adapters: The adapters.
@@ -71,7 +72,7 @@ async def sync_month(
         MonthsIncomplete: Some hours could not be had; all others were captured, loaded and published.
         SecError: Something else that a person should know; what was captured stays.
     """
-    return await _one_month(adapters, month, ALL_PARTS, steps, wait_for_circuit=wait_for_circuit)
+    return await _one_month(adapters, month, _Options(ALL_PARTS, wait_for_circuit), steps)
 
 
 async def capture_month(
@@ -83,13 +84,12 @@ async def capture_month(
     steps: Steps | None = None,
 ) -> SyncReport:
     """Ask for the hours of a month that are not settled, with `force` for all; otherwise as `sync_month`."""
-    parts = [Part.CAPTURE]
-    return await _one_month(adapters, month, parts, steps, wait_for_circuit=wait_for_circuit, force=force)
+    return await _one_month(adapters, month, _Options([Part.CAPTURE], wait_for_circuit, force), steps)
 
 
 async def load_month(adapters: Adapters, month: str | None = None, *, steps: Steps | None = None) -> SyncReport:
-    """Bring Silver up to what Bronze holds of a month; the source is asked nothing."""
-    return await _one_month(adapters, month, [Part.LOAD], steps)
+    """Bring Silver up to what Bronze holds of a month, without a request to the source."""
+    return await _one_month(adapters, month, _Options([Part.LOAD]), steps)
 
 
 async def backfill(
@@ -103,7 +103,7 @@ async def backfill(
 ) -> list[SyncReport]:
     """Capture and load a range of months, then build and publish Gold once; raises as `rerun` does."""
     months = in_order(first, last, order, adapters.clock)
-    return await _many_months(adapters, months, ALL_PARTS, steps, wait_for_circuit=wait_for_circuit)
+    return await _work_through(adapters, months, _Options(ALL_PARTS, wait_for_circuit), steps)
 
 
 async def rerun(
@@ -132,7 +132,7 @@ async def rerun(
     else:
         named = [months] if isinstance(months, str) else months
         chosen = sorted({month_or_last(month, adapters.clock) for month in named})
-    return await _many_months(adapters, chosen, redo, steps, wait_for_circuit=wait_for_circuit)
+    return await _work_through(adapters, chosen, _Options(redo, wait_for_circuit), steps)
 
 
 async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps | None = None) -> list[SyncReport]:
@@ -178,7 +178,7 @@ async def conclude(adapters: Adapters, months: Sequence[Month], steps: Steps) ->
     """Build and publish Gold once after others have captured and loaded these months; raises as `rerun` does."""
     reports = [await asyncio.to_thread(describe_month, adapters, month, Work()) for month in months]
     await finish(steps, Work(), _FINISH)
-    return await _complete(reports, steps)
+    return await _complete(reports, steps, ALL_PARTS)
 
 
 async def finish(steps: Steps, work: Work, parts: Collection[Part]) -> None:
@@ -190,32 +190,22 @@ async def finish(steps: Steps, work: Work, parts: Collection[Part]) -> None:
         work.published = await steps.publish(False)
 
 
-async def _one_month(
-    adapters: Adapters,
-    month: str | None,
-    parts: Collection[Part],
-    steps: Steps | None,
-    *,
-    wait_for_circuit: bool = False,
-    force: bool = False,
-) -> SyncReport:
-    steps = steps or direct(adapters)
-    chosen = month_or_last(month, adapters.clock)
-    work = await _work_on(adapters, chosen, parts, steps, wait_for_circuit=wait_for_circuit, force=force)
-    await finish(steps, work, parts)
-    described = await _describe(adapters, chosen, work, steps)
-    if described.missing and Part.CAPTURE in parts:
-        raise MonthsIncomplete([described])
-    return described
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What is to be done with each month, and how."""
+
+    parts: Collection[Part]
+    wait_for_circuit: bool = False
+    force: bool = False
 
 
-async def _many_months(
-    adapters: Adapters,
-    months: Sequence[Month],
-    parts: Collection[Part],
-    steps: Steps | None,
-    *,
-    wait_for_circuit: bool,
+async def _one_month(adapters: Adapters, month: str | None, options: _Options, steps: Steps | None) -> SyncReport:
+    (only,) = await _work_through(adapters, [month_or_last(month, adapters.clock)], options, steps)
+    return only
+
+
+async def _work_through(
+    adapters: Adapters, months: Sequence[Month], options: _Options, steps: Steps | None
 ) -> list[SyncReport]:
     """Work on months in turn, finish once, and fail at the end if hours are missing."""
     steps = steps or direct(adapters)
@@ -223,52 +213,43 @@ async def _many_months(
     report(Step(stage="months", total=len(months)))
     began = time.monotonic()
     for number, month in enumerate(months, start=1):
-        work = await _work_on(adapters, month, parts, steps, wait_for_circuit=wait_for_circuit)
-        reports.append(await _describe(adapters, month, work, steps))
+        work = await _work_on(adapters, month, options, steps)
+        if len(months) == 1:
+            await finish(steps, work, options.parts)
+        described = await asyncio.to_thread(describe_month, adapters, month, work)
+        await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
+        reports.append(described)
         report(Step(stage="months", done=1))
-        left_s = (time.monotonic() - began) / number * (len(months) - number)
-        logger.bind(stage="run", month=str(month)).info(
-            "Month {} of {} is done; about {:.0f} minutes left", number, len(months), left_s / 60
-        )
-    await finish(steps, Work(), parts)
-    if Part.CAPTURE not in parts:
-        await steps.show_months(reports)
-        return reports
-    return await _complete(reports, steps)
+        if (left := len(months) - number) > 0:
+            minutes = (time.monotonic() - began) / number * left / 60
+            logger.bind(stage="run", month=str(month)).info(
+                "Month {} of {} is done; about {:.0f} minutes left", number, len(months), minutes
+            )
+    if len(months) != 1:
+        await finish(steps, Work(), options.parts)
+    return await _complete(reports, steps, options.parts)
 
 
-async def _complete(reports: list[SyncReport], steps: Steps) -> list[SyncReport]:
+async def _complete(reports: list[SyncReport], steps: Steps, parts: Collection[Part]) -> list[SyncReport]:
     await steps.show_months(reports)
-    if any(each.missing for each in reports):
+    if Part.CAPTURE in parts and any(each.missing for each in reports):
         raise MonthsIncomplete(reports)
     return reports
 
 
-async def _work_on(
-    adapters: Adapters,
-    month: Month,
-    parts: Collection[Part],
-    steps: Steps,
-    *,
-    wait_for_circuit: bool,
-    force: bool = False,
-) -> Work:
+async def _work_on(adapters: Adapters, month: Month, options: _Options, steps: Steps) -> Work:
     work = Work()
-    if Part.CAPTURE in parts:
+    if Part.CAPTURE in options.parts:
         from sec_core.usecases.capture import ask_besides, capture_all
 
         async with adapters.source():
-            work.captured = await capture_all(adapters, month, steps, wait_for_circuit=wait_for_circuit, force=force)
+            work.captured = await capture_all(
+                adapters, month, steps, wait_for_circuit=options.wait_for_circuit, force=options.force
+            )
             work.notes += await ask_besides(month, steps)
-    if Part.LOAD in parts:
+    if Part.LOAD in options.parts:
         work.loaded = await steps.load_month(str(month), False)
     return work
-
-
-async def _describe(adapters: Adapters, month: Month, work: Work, steps: Steps) -> SyncReport:
-    described = await asyncio.to_thread(describe_month, adapters, month, work)
-    await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
-    return described
 
 
 def _incomplete(adapters: Adapters) -> list[Month]:

@@ -29,24 +29,18 @@ IMPUTATION_TEXT = {
 
 
 class SyncReport(BaseModel):
-    """Figures of a whole month as it stands, and what one run did.
+    """Figures of a whole month as it stands; `requests`, `revisions` and `loaded_hours` are what one run did.
 
     Attributes:
-        month: The month as `YYYY-MM`.
         expected: Hours of the month that have ended and can be asked for.
         empty: Hours for which the source says that it has no data.
         quarantined: Hours whose only answers fit no known shape.
-        requests: Requests that this run sent.
-        revisions: Bodies kept by this run.
         rows: Rows of the month's captures that Silver holds.
         customers: Sum of customers over the month's rows.
         events: Events with an hour in the month.
         events_begun: Those of them that begin in it, which Gold counts under this month.
         imputed: Rows (events for the cap) touched by each imputation rule.
         unresolved: Rows whose place or company did not resolve.
-        loaded_hours: Hours that this run wrote to Silver.
-        outputs: Where the outputs are, by name.
-        notes: Lines that a reader should not miss.
     """
 
     month: str
@@ -85,7 +79,7 @@ class MonthsIncomplete(IncompleteError):
             super().__init__(
                 f"{only.month}: {only.failed} hours failed, {only.quarantined} in quarantine, "
                 f"{only.pending} not asked for, of {only.expected}.",
-                next_step=f"Run `sec sync --month {only.month}` again: only these hours are asked for.",
+                next_step=f"Run `sec sync --month {only.month}` again: it requests only these hours.",
             )
         else:
             names = [report.month for report in missing]
@@ -93,7 +87,7 @@ class MonthsIncomplete(IncompleteError):
             hours = sum(report.missing for report in missing)
             super().__init__(
                 f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(few)}.",
-                next_step="Run the same again: only these hours are asked for.",
+                next_step="Run the same again: it requests only these hours.",
             )
         self.reports = reports
 
@@ -131,7 +125,7 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         report.outputs |= {what: str(gold / name) for what, name in work.gold.outputs.items()}
     if summary.suspect:
         report.notes.append(
-            f"{summary.suspect} hours look cut short at the source; they are asked for again for a week."
+            f"{summary.suspect} hours look cut short at the source; runs request them again for a week."
         )
     if summary.damaged:
         report.notes.append(
@@ -139,7 +133,9 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
             "for them again, or restore the files from a backup and run `sec reprocess`."
         )
     if summary.differing:
-        report.notes.append(f"{summary.differing} hours differ from the national series; they are asked for again.")
+        report.notes.append(
+            f"{summary.differing} hours differ from the national series; the next run requests them again."
+        )
     if report.unresolved:
         report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
     if work.published:

@@ -20,13 +20,7 @@ KEPT = timedelta(days=90)
 
 
 class UpkeepReport(BaseModel):
-    """What the upkeep did.
-
-    Attributes:
-        sealed: Months packed into one file each.
-        archived: Months whose observations moved to the archive.
-        logs_removed: Log files that were older than ninety days.
-    """
+    """Months that were sealed, months that were archived, and how many old log files went."""
 
     sealed: list[str]
     archived: list[str]

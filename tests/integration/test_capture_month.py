@@ -287,7 +287,7 @@ async def test_a_run_waits_a_day_for_a_source_that_is_away_and_asks_it_once_each
         settings = fast(make_settings, sim, circuit_failures=3, retries=1)
         async with capturing(settings) as capture:
             adapters = Adapters(settings, capture.database, JumpingClock(NOW))
-            with pytest.raises(CircuitOpen, match="still doesn't answer"):
+            with pytest.raises(CircuitOpen):
                 await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
             probes = [item for item in sim.requests if item.endpoint == "GetHoraServer"]
             assert 45 <= len(probes) <= 50

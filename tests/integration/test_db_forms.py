@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +16,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sec_core.db import embedded
 from sec_core.db.database import Database, open_database
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from support.fixtures import MakeSettings
 
@@ -78,25 +82,46 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-async def test_every_driver_gets_the_same_database(
-    form: str, outside: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
-) -> None:
-    if form == "ipv6" and not _has_ipv6():
-        pytest.skip("this machine has no IPv6")
+WHOLE = (
+    "percent-encoded",
+    "sqlalchemy",
+    "socket without a password",
+    "keywords",
+    "password file",
+    "several hosts",
+    "service",
+)
+
+
+@pytest.fixture
+def write(outside: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Writes an address down in a form, with the files and variables that go with it."""
     folder, port = outside.parameters["folder"], outside.parameters["port"]
     (tmp_path / "pgpass").write_text(f"*:*:*:*:{PASSWORD.replace(':', chr(92) + ':')}\n")
     (tmp_path / "pgpass").chmod(0o600)
     (tmp_path / "services").write_text(f"[equipo]\nhost=127.0.0.1\nport={port}\ndbname=equipo\nuser={ROLE}\n")
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
     monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
-    if form == "variables":
-        for name, value in {"HOST": "127.0.0.1", "PORT": port, "USER": ROLE, "DATABASE": "equipo"}.items():
+
+    def written(form: str) -> str:
+        if form == "ipv6" and not _has_ipv6():
+            pytest.skip("this machine has no IPv6")
+        given = {"HOST": "127.0.0.1", "PORT": port, "USER": ROLE, "DATABASE": "equipo"} if form == "variables" else {}
+        for name, value in given.items():
             monkeypatch.setenv(f"PG{name}", value)
-    written = FORMS[form].format(
-        who=WHO, secret=SECRET, role=ROLE, password=PASSWORD, folder=folder, port=port,
-        socket=f"{folder}/sockets".replace("/", "%2F"),
-    )  # fmt: skip
+        return FORMS[form].format(
+            who=WHO, secret=SECRET, role=ROLE, password=PASSWORD, folder=folder, port=port,
+            socket=f"{folder}/sockets".replace("/", "%2F"),
+        )  # fmt: skip
+
+    return written
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_every_driver_gets_the_same_database(
+    form: str, write: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    written = write(form)
     expected = ("equipo", "peer" if "peer" in written else ROLE)
     database = open_database(make_settings(database_url=written))
     with database.engine.connect() as connection:
@@ -116,3 +141,23 @@ async def test_every_driver_gets_the_same_database(
     assert Database(database.address.url).address == database.address
     assert PASSWORD not in repr(database)
     database.dispose()
+
+
+def test_a_whole_month_runs_by_each_form_and_no_password_shows(
+    write: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Simulator(world=WorldOptions.tiny(seed=9, rows_per_hour=3)) as source:
+        settings = {"BASE_URL": source.url, "DATA_DIR": str(tmp_path / "data"), "MAX_RATE": "1000"}
+        for name, value in {**settings, "MAX_CONCURRENCY": "16"}.items():
+            monkeypatch.setenv(f"SEC_{name}", value)
+        monkeypatch.chdir(tmp_path)
+        told = ""
+        for form in WHOLE:
+            monkeypatch.setenv("SEC_DATABASE_URL", write(form))
+            command = [str(Path(sys.executable).with_name("sec")), "sync", "--month", "2025-02", "--local"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, (form, done.stderr)
+            told += done.stdout + done.stderr
+    told += "".join(path.read_text() for path in (tmp_path / "data" / "logs").iterdir())
+    assert "2025-02" in told
+    assert not [secret for secret in (PASSWORD, SECRET, PASSWORD[:6]) if secret in told]

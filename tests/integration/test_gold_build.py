@@ -244,7 +244,7 @@ def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: 
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
     with silver.adbc() as connection:
-        SilverTables(connection, Archive(settings.archive_dir)).archive_month(AUGUST)
+        SilverTables(connection, Archive(settings.archive)).archive_month(AUGUST)
     shutil.rmtree(settings.gold_dir)
     build_gold(silver, settings, FixedClock())
     assert contents(settings.gold_dir) == before

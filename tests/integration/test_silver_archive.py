@@ -71,14 +71,14 @@ def test_a_damaged_archive_drops_nothing_and_is_refused(database: Database, make
     settings, bronze = make_settings(), world()
     load_all(database, bronze, settings)
     before = export(database)
-    settings.archive_dir.parent.mkdir(parents=True, exist_ok=True)
-    settings.archive_dir.write_text("a file where the folder should be")
+    (settings.root / "archive").parent.mkdir(parents=True, exist_ok=True)
+    (settings.root / "archive").write_text("a file where the folder should be")
     with pytest.raises(StorageError):
         apply_retention(database, settings, keep_days=30)
     assert export(database) == before
-    settings.archive_dir.unlink()
+    (settings.root / "archive").unlink()
     apply_retention(database, settings, keep_days=30)
-    path = next(settings.archive_dir.rglob("*.parquet"))
+    path = next((settings.root / "archive").rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(StorageError):
         archived(database, settings)

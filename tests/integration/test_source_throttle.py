@@ -120,12 +120,13 @@ async def test_a_circuit_that_a_changed_clock_left_open_reopens_in_time(
 
 
 async def test_long_waits_are_said_with_their_reason(
-    database: Database, make_settings: MakeSettings, log: list[str]
+    database: Database, make_settings: MakeSettings, log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = make_settings(max_rate=0.1, max_concurrency=1)
-    clock = HastyClock()
+    monkeypatch.setattr("sec_core.source.throttle.LONG_WAIT_S", 0.5)
+    settings = make_settings(max_rate=1, max_concurrency=1)
+    clock = SystemClock()
     async with Throttle.open(database, settings, clock) as one, Throttle.open(database, settings, clock) as two:
-        for throttle, failure in ((one, None), (one, Failure("x", "429", timedelta(seconds=60))), (two, None)):
+        for throttle, failure in ((one, None), (one, Failure("x", "429", timedelta(seconds=3))), (two, None)):
             async with throttle.permit() as permit:
                 permit.outcome = failure or True
     assert [line.rpartition(": ")[2] for line in log if line.startswith("Waiting")] == [

@@ -56,6 +56,7 @@ def machines(
 ) -> Iterator[list[Path]]:
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
+    monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "office"))
     assert main(["deploy"]) == 0

@@ -59,7 +59,7 @@ def workers(pipeline: Settings, source: Simulator) -> Iterator[list[subprocess.P
         started = [
             subprocess.Popen(
                 [sys.executable, "-c", "from deployments.cli.main import run; run()", "worker"],
-                env=dict(os.environ),
+                env=os.environ | {"PREFECT_WORKER_QUERY_SECONDS": "2"},
                 stdout=output,
                 stderr=output,
             )

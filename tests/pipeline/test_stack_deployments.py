@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,13 @@ from prefect.utilities.schema_tools import validate
 
 from deployments.stack.api import WORK_POOL
 from deployments.stack.apply import QUEUES
+from flows import months as month_flows
 from sec_core.hours import CHILE
+from sec_core.usecases import months
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect import Flow
 
 
@@ -105,3 +110,19 @@ def test_bad_parameters_are_refused_before_a_run_starts(name: str, parameters: d
     # What the server does with `enforce_parameter_schema`.
     errors = validate(parameters, schema, raise_on_error=False, preprocess=True, ignore_required=False)
     assert (errors == []) is fits
+
+
+@pytest.mark.parametrize(
+    ("use_case", "flow"),
+    [
+        (months.sync_month, month_flows.monthly_sync),
+        (months.capture_month, month_flows.capture),
+        (months.load_month, month_flows.load),
+        (months.backfill, month_flows.backfill),
+        (months.rerun, month_flows.rerun_month),
+        (months.reprocess, month_flows.reprocess),
+    ],
+)
+def test_a_flow_takes_what_its_command_passes(use_case: Callable[..., Any], flow: Flow[..., Any]) -> None:
+    wanted = set(inspect.signature(use_case).parameters) - {"adapters", "steps"}
+    assert wanted <= set(inspect.signature(flow.fn).parameters)

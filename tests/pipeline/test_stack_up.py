@@ -49,6 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             # A month takes 12 seconds: long enough to be cut off.
             "SEC_MAX_RATE": "60",
             "SEC_RETRIES": "0",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
             "SEC_PREFECT_AUTH": f"{USER}:{PASSWORD}",
             "SEC_NOTIFY_URL": webhook,
             "SEC_NOTIFY_EMAIL": "team@example.org",
@@ -162,6 +163,8 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
 
 
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
+    # A heartbeat comes every 30 seconds: 35 are enough to miss one.
+    stack.shorten_silence(35)
     run_id = stack.trigger("monthly-sync", parameters={"month": MONTH})
     asked = len(stack.source.hours_asked())
     eventually(lambda: len(stack.source.hours_asked()) > asked + 20)

@@ -18,6 +18,7 @@ import httpx
 import polars as pl
 import psycopg
 import pytest
+from support.fixtures import UNSYNCED
 from support.kept_state import state_of
 
 from deployments.stack.api import prepare_environment
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 KEPT = Path(__file__).resolve().parent.parent / "upgrade"
 WAS: dict[str, Any] = json.loads((KEPT / "kept.json").read_text(encoding="utf-8"))
-SERVER = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 UNSET = ("SEC_DATABASE_URL", "SEC_PREFECT_DATABASE_URL", "SUPABASE_URL", "SUPABASE_KEY", "PREFECT_API_URL")
 
 
@@ -65,7 +65,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with tarfile.open(KEPT / "installation.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     data = folder / "data"
-    address = embedded.ensure_running(data / "postgres", extra_settings=SERVER)
+    address = embedded.ensure_running(data / "postgres", extra_settings=UNSYNCED)
     url = address.url
     try:
         psql = str(installations()[0].program("psql"))

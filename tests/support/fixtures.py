@@ -1,4 +1,4 @@
-"""Types of fixtures, for the annotations of tests."""
+"""What fixtures of several files share, and types for the annotations of tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
+
+
+UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+"""Settings of a PostgreSQL whose data is thrown away: it need not survive a power cut."""
 
 
 class MakeSettings(Protocol):

@@ -141,11 +141,18 @@ def make_events(hours_before: tuple[int, ...]) -> pl.DataFrame:
             "imputaciones": [0] * count,
             "topado": [False] * count,
             "meses_denominador": [None] * count,
+            "censurado": [None] * count,
+            "horas_sin_datos": [0] * count,
             **times,
             **numbers,
             **texts,
         },
-        schema_overrides={"meses_denominador": pl.Int16, "fin": UTC_TIME, **dict.fromkeys(times, UTC_TIME)},
+        schema_overrides={
+            "meses_denominador": pl.Int16,
+            "censurado": pl.String,
+            "fin": UTC_TIME,
+            **dict.fromkeys(times, UTC_TIME),
+        },
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,11 @@ def test_help_needs_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "sync" in done.stdout
+
+
+def test_the_walk_from_the_socket_to_a_payload_is_short_and_true() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    steps = re.findall(r"`([\w.]+):([\w.]+)`", page.partition("## The walk")[2].partition("\n## ")[0])
+    assert 15 < len({module for module, _ in steps}) <= 25
+    for module, name in steps:
+        assert callable(attrgetter(name)(importlib.import_module(module))), f"{module}:{name}"

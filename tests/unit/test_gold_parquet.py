@@ -72,7 +72,7 @@ def test_the_same_frame_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="could not be written"):
+    with pytest.raises(StorageError, match="can't be written"):
         parquet.write(
             one_observation(AUGUST), LocalBlobs(tmp_path), "file/x.parquet", parquet.OBSERVATIONS, "Title", None
         )

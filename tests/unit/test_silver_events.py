@@ -15,7 +15,7 @@ from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_da
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.cap import UNIVERSE_SCHEMA
 from sec_core.silver.event_updates import whole_days
-from sec_core.silver.events import EVENT_SCHEMA, finish, identities
+from sec_core.silver.events import DERIVED_SCHEMA, finish, identities
 from sec_core.silver.imputation import Imputacion
 from sec_core.silver.observations import HORA
 from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours
@@ -248,7 +248,7 @@ def test_rule_4_caps_at_the_regions_customers(
         RULES,
     )
     event = finish(parts, pl.Series([True]), universe)
-    assert event.schema == pl.Schema(EVENT_SCHEMA)
+    assert event.schema == pl.Schema(DERIVED_SCHEMA)
     assert event.select("clientes_afectados", "topado", "meses_denominador").row(0) == expected
     assert event["clientes_afectados_crudo"].to_list() == [peak]
     assert event["imputaciones"].to_list() == [int(Imputacion.TOPE) if expected[1] else 0]

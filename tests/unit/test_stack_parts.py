@@ -14,6 +14,7 @@ import psutil
 import pytest
 from apprise import Apprise
 
+from deployments.loopback import keep_loopback_direct
 from deployments.stack.processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, ProcessId, end, restart_pause
 from deployments.stack.settings import load_stack_settings
 from deployments.stack.state import RunFolder, StackState
@@ -147,6 +148,24 @@ def test_a_process_is_ended_with_those_below_it() -> None:
     assert end(psutil.Process(head.pid)) == [below[0].pid]
     head.wait(10)
     assert not below[0].is_running()
+
+
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [
+        ("", "localhost,127.0.0.1,::1"),
+        ("localhost, 127.0.0.0/8,::1", "localhost,127.0.0.0/8,::1,127.0.0.1"),
+        ("*", "*"),
+    ],
+)
+def test_this_machine_is_exempt_from_proxies_by_every_name(
+    given: str, becomes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", given)
+    monkeypatch.setenv("no_proxy", "example.org")
+    keep_loopback_direct()
+    assert os.environ["NO_PROXY"] == becomes
+    assert os.environ["no_proxy"] == "example.org,localhost,127.0.0.1,::1"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from alembic import op
 
-_SQL_DIR = Path(__file__).parent / "sql"
+SQL_DIR = Path(__file__).parent / "sql"
 
 
 def run_sql_files(version: str) -> None:
@@ -20,5 +20,5 @@ def run_sql_files(version: str) -> None:
     if connection is None:
         raise RuntimeError("A migration needs an open connection.")
     with connection.cursor() as cursor:
-        for path in sorted((_SQL_DIR / version).glob("*.sql")):
+        for path in sorted((SQL_DIR / version).glob("*.sql")):
             cursor.execute(path.read_text(encoding="utf-8"))
