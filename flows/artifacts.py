@@ -81,9 +81,12 @@ async def show_months(reports: list[SyncReport]) -> None:
 
 
 async def show_gold(built: BuiltGold) -> None:
-    """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
-    page = adapters().settings.gold / built.outputs["report"]
-    await acreate_link_artifact(key="report", link=page.as_uri(), link_text=str(page), description="The report page")
+    """A link to the site. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    settings = adapters().settings
+    page = settings.gold / built.outputs["site"]
+    links = {"site": page.as_uri(), **({"site-public": str(settings.site_url)} if settings.site_url else {})}
+    for key, link in links.items():
+        await acreate_link_artifact(key=key, link=link, link_text=link, description="The site's first page")
 
 
 def monitor_text(report: MonitorReport) -> str:

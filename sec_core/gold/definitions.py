@@ -1,4 +1,4 @@
-"""What each published figure means: one list, from which docs/definitions.md and the report's last section are made."""
+"""What each published figure means: one list, from which docs/definitions.md and the site's method are made."""
 
 from __future__ import annotations
 
@@ -43,20 +43,32 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "customer-hours",
         "Customer-hours",
-        "The sum of the hourly customers without supply over the captured hours of an event.",
+        "Of a place and month: the sum of the hourly customers out over observed and interpolated hours x ended hours "
+        "/ (observed + interpolated). Of an event: the sum over the captured hours from its first to its last.",
         "customer-hours",
         SNAPSHOTS,
-        "An hour without data adds nothing, so a month that is poorly covered shows too little.",
+        "An hour is interpolated on the straight line between two loaded hours at most 12 hours apart. There is no "
+        "estimate where observed and interpolated hours are under half, or more than 120 in a row are neither.",
+    ),
+    Definition(
+        "out",
+        "Customers without power",
+        "The sum of the customers out that a snapshot lists, by comuna, region or country; a comuna that a loaded hour "
+        "does not list has 0.",
+        "customers",
+        SNAPSHOTS,
+        "An hour without data is missing, never 0. Places that did not resolve count in the country alone.",
     ),
     Definition(
         "universe",
         "Customers (denominator)",
-        "The customers of a region in a month; where the month has no figure, the nearest month's. Where the national "
-        "total is known, the regions are scaled to it, and this estimate is used for indices.",
+        "The customers of a region in a month; where the month has no figure, the nearest month's, scaled to the "
+        "national total where that is known. Of a comuna: the region's, shared out by CNE's billing file where one was "
+        "read, else by the dwellings counted in the census.",
         "customers",
-        UNIVERSE,
-        "The source has repeated figures of May 2019 for years; `meta` states the age of each. There are no customers "
-        "by comuna.",
+        f"{UNIVERSE}; CNE, billing; INE, Censo 2024",
+        "The source has repeated figures of May 2019 for years; `meta` states the age of each. Customers by comuna are "
+        "estimates: against 13 real counts, dwellings give 0.8 to 2.1 of them.",
     ),
     Definition(
         "instability",
@@ -66,14 +78,6 @@ DEFINITIONS: tuple[Definition, ...] = (
         "percent, 0 to 100",
         f"{SNAPSHOTS}; {UNIVERSE}",
         "Null where the place did not resolve (UNKNOWN) or the region's customers are not known.",
-    ),
-    Definition(
-        "monthly-instability",
-        "Monthly instability of a region (report)",
-        "100 x affected customers / customers of the region, the mean over the months with captured hours.",
-        "percent of customers and month",
-        f"{SNAPSHOTS}; {UNIVERSE}",
-        "It can exceed 100: a customer can be cut off several times a month.",
     ),
     Definition(
         "ranking",
@@ -87,19 +91,49 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "saifi",
         "SAIFI",
-        "Sum of affected customers of the events that begin in the month / customers.",
+        "Customers newly out, as snapshots show them (each series' first value and every rise between neighbouring "
+        "loaded hours) / customers.",
         "interruptions for each customer and month",
         "IEEE Std 1366-2012, computed from hourly snapshots",
-        "Interruptions shorter than the time between two snapshots can be missed; planned cuts can't be told apart.",
+        "Rises between snapshots are lost: where under 95% of hours are loaded it is a lower bound, and is not "
+        "compared over forms of the source.",
     ),
     Definition(
         "saidi",
         "SAIDI",
-        "Sum of customer-hours of the events that begin in the month / customers.",
-        "hours for each customer and month",
+        "Customer-hours of the month's own hours, estimated for all ended hours / customers.",
+        "hours for each customer and month, or year",
         "IEEE Std 1366-2012, computed from hourly snapshots",
-        "An event counts wholly in the month in which it begins. A month of which under 95% of hours are captured is "
-        "marked: its SAIDI is too low.",
+        "measured: every ended hour is loaded. estimated: some are not, and an interval says how sure it is. too "
+        "little data: no figure.",
+    ),
+    Definition(
+        "interval",
+        "95% interval",
+        "Bounds between which the true figure lies in about 95 of 100 cases, from how far estimates of left-out hours "
+        "miss what was seen. That of a year or of the country is its own, not a sum of bounds.",
+        "as the figure",
+        "Calibrated on simulated worlds with known truth and on real hours (docs/estimates.md)",
+        "It covers what was not seen, not errors of the source, nor those of the number of customers.",
+    ),
+    Definition(
+        "comuna-saidi",
+        "Index of a comuna",
+        "Estimated customer-hours of the comuna / its customers, themselves an estimate.",
+        "hours for each customer and month, or year",
+        f"{SNAPSHOTS}; INE, Censo 2024, or CNE, billing",
+        "The interval says nothing of the error of the customers, which can be a factor of two where holiday homes are "
+        "many.",
+    ),
+    Definition(
+        "rank",
+        "Rank",
+        "Place by SAIDI of the year, 1 the most hours, among the comunas of its region, or of its size: quarters of "
+        "all comunas by customers; of a region among the 16. In brackets: from how many lie surely above to how many "
+        "surely below, by the intervals.",
+        "place",
+        SNAPSHOTS,
+        "Places whose brackets overlap can't be told apart.",
     ),
     Definition(
         "caidi",
@@ -107,17 +141,44 @@ DEFINITIONS: tuple[Definition, ...] = (
         "SAIDI / SAIFI: mean hours for each interruption.",
         "hours",
         "IEEE Std 1366-2012, computed from hourly snapshots",
-        "None where nobody was affected.",
+        "None where nobody was affected, or where SAIFI is a lower bound.",
     ),
     Definition(
         "med",
         "Major event day",
-        "A day whose SAIDI exceeds exp(alpha + 2.5 beta): mean and standard deviation of the natural logarithms of "
-        "daily SAIDI over the five years before, days without interruptions left out. Where those hold fewer than 365 "
-        "such days, the year's own days join; below 10 days there is no threshold.",
+        "A day whose estimated SAIDI exceeds exp(alpha + 2.5 beta): mean and standard deviation of the natural "
+        "logarithms of daily SAIDI over earlier years that were seen alike.",
         "days; threshold in hours for each customer",
         "IEEE Std 1366-2012, 2.5 beta method",
-        "Only days with captured hours enter. Each region has its own threshold, and so has the country.",
+        "None, with the reason, where no earlier year was seen alike. Each region has its own threshold, and so has "
+        "the country.",
+    ),
+    Definition(
+        "storm",
+        "Storm or large outage",
+        "Comuna-hours with 50 customers and 1% of the customers out or more, joined over neighbouring comunas and "
+        "hours, that reach 10 000 customers in three comunas or more in some hour. Its curve: what its comunas have "
+        "out above their median of the 168 hours before, until it stays at or under 5% of the peak.",
+        "customers",
+        SNAPSHOTS,
+        "What a gap hides has no figure. Meters understate a collapse of the transmission grid.",
+    ),
+    Definition(
+        "cut",
+        "Length of a cut",
+        "Hours from the first in which an event was seen to the last.",
+        "hours",
+        SNAPSHOTS,
+        "At least so many where a gap lies before or after, or where it is still open. What is listed for a week or "
+        "more may be a row that the source forgot.",
+    ),
+    Definition(
+        "official",
+        "Official index",
+        "SAIDI as the SEC publishes it, beside the estimate of the same months; ratio: estimate / official.",
+        "hours for each customer and year",
+        "SEC, official SAIDI by region",
+        "By definition the official index leaves out cuts of 3 minutes or less and states force majeure apart.",
     ),
     Definition(
         "peak",

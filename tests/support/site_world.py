@@ -21,7 +21,10 @@ STORM = "0c0ffee0-0000-4000-8000-000000000001"
 OTHER_STORM = "0c0ffee0-0000-4000-8000-000000000002"
 
 
-def make_frames(first: Month = Month(2023, 3), last: Month = Month(2024, 8), seed: int = 1, **meta: Any) -> SiteFrames:
+FIRST, LAST = Month(2023, 3), Month(2024, 8)
+
+
+def make_frames(first: Month = FIRST, last: Month = LAST, seed: int = 1, **meta: object) -> SiteFrames:
     """A history of whole months; the last three days but one of it have no data, nor has the fourth month."""
     rng = np.random.default_rng(seed)
     months = [month.first_day for month in month_range(first, last)]
@@ -108,9 +111,7 @@ def _months(places: pl.DataFrame, months: list[date], rng: np.random.Generator) 
         cliente_horas=pl.when(~insufficient).then(index * pl.col("clientes").fill_null(100)),
         cliente_horas_observadas=(index * pl.col("clientes").fill_null(100) * 0.9).cast(pl.Int64),
         clientes_punta=(pl.col("clientes").fill_null(100) * 0.2).cast(pl.Int64),
-    ).with_columns(
-        cliente_horas_inf=pl.col("cliente_horas") * 0.9, cliente_horas_sup=pl.col("cliente_horas") * 1.2
-    )
+    ).with_columns(cliente_horas_inf=pl.col("cliente_horas") * 0.9, cliente_horas_sup=pl.col("cliente_horas") * 1.2)
 
 
 def _years(months: pl.DataFrame, key: str, hours: pl.DataFrame) -> pl.DataFrame:
@@ -200,7 +201,7 @@ def _storms(known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return storms, curves
 
 
-def _payloads(months: list[date], known: pl.DataFrame, meta: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _payloads(months: list[date], known: pl.DataFrame, meta: dict[str, object]) -> dict[str, list[dict[str, Any]]]:
     coverage = [
         {
             "mes": f"{month}", "horas_esperadas": 744, "capturadas": 700, "vacias": 40, "fallidas": 4,

@@ -1,6 +1,6 @@
 """The comunas as paths on panels, from the reference geometry: Chile is too long for one picture.
 
-Mercator, north up, each panel at its own scale, in whole units. Greater Santiago is drawn twice: where it is, and large.
+Mercator, north up, each panel at its own scale, in whole units. Greater Santiago stands in two: where it is, and large.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from sec_core.reference.geometry import topology
@@ -85,7 +86,7 @@ def _mercator(latitude: float) -> float:
 def _path(ring: Ring, place: Callable[[Point], tuple[int, int]]) -> str:
     """A ring as relative steps, points that coincide left out; empty if nothing is left to see."""
     placed = [place(point) for point in ring]
-    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(placed, placed[1:], strict=False) if a != b]
+    steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(placed) if a != b]
     if len(steps) < 3:
         return ""
     return f"M{placed[0][0]} {placed[0][1]}l" + " ".join(f"{x} {y}" for x, y in steps[:-1]).replace(" -", "-") + "z"

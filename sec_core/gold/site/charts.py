@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +97,7 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
     return Chart(
         label,
         max(len(values), 1),
-        _levels(top, max(step, 1.0), lambda value: language.number(value)),
+        _levels(top, max(step, 1.0), language.number),
         area="".join(parts),
         gaps=bands(~known),
     )
@@ -137,7 +138,7 @@ def bars(
     """
     highest = max((row["saidi_sup"] for _, row in rows if row and row["saidi_sup"] is not None), default=0.0)
     top, step = nice_top(highest)
-    digits = 0 if step >= 1 else math.ceil(-math.log10(step) - 1e-9) + (step / 10 ** math.floor(math.log10(step)) == 2.5)
+    digits = max(0, -int(Decimal(f"{step:g}").normalize().as_tuple().exponent))
     chart = Chart(
         label,
         max(BAR * len(rows), 1),
@@ -169,7 +170,9 @@ def calendar(label: str, days: Sequence[tuple[date, str]], language: Language) -
         paths[state] = paths.get(state, "") + f"M{10 * (day.day - 1)} {10 * row[day.replace(day=1)]}h9v9h-9z"
     height = max(10 * len(months), 10)
     every = max(1, math.ceil(len(months) / 24))
-    levels = [(round(100 - 100 * (10 * row[month] + 5) / height, 2), language.month(month)) for month in months[::every]]
+    levels = [
+        (round(100 - 100 * (10 * row[month] + 5) / height, 2), language.month(month)) for month in months[::every]
+    ]
     numbers = [(round(100 * (10 * (day - 1) + 5) / 310, 2), str(day)) for day in (1, 5, 10, 15, 20, 25, 31)]
     return Chart(label, 310, levels, numbers, height=height), paths
 

@@ -79,13 +79,11 @@ class HourGrid:
 
     def listed(self, series: str) -> list[int | None]:
         """A series with None where nothing is known."""
-        return [
-            int(value) if known else None for value, known in zip(self.of(series), self.known, strict=True)
-        ]
+        return [int(value) if known else None for value, known in zip(self.of(series), self.known, strict=True)]
 
 
 def usable(hours: pl.DataFrame) -> pl.DataFrame:
-    """hora and known: whether an hour counts."""
+    """Hora and known: whether an hour counts."""
     return hours.select("hora", known=pl.col("cargada") & ~pl.col("sospechosa"))
 
 
@@ -121,8 +119,7 @@ def recent_grid(frames: SiteFrames) -> HourGrid:
 
 
 def daily_peaks(frames: SiteFrames) -> pl.DataFrame:
-    """Every day of the ledger: dia, clientes (most out at once in the country; null without a known hour), share
-    of its hours that is known."""
+    """Every day: dia, clientes (most out at once in the country, null without a known hour), cobertura."""
     day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
     hours = usable(frames.hours).with_columns(dia=day)
     country = frames.region_hours.filter(pl.col("serie") == COUNTRY).select("hora", "clientes")

@@ -92,7 +92,7 @@ def whole(target: Blobs, prefix: str) -> bool:
     return bool(held) and held.keys() <= {key.removeprefix(prefix) for key in target.list(prefix)}
 
 
-def read_site(place: Blobs, prefix: str) -> dict[str, bytes]:
+def read_site(place: Blobs, prefix: str = "") -> dict[str, bytes]:
     """The files of a site that was put there; empty if there is none.
 
     Raises:

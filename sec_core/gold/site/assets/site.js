@@ -83,7 +83,7 @@
     for (const one of window.ATLAS) {
       const codes = Object.keys(one.trazos);
       if (solo && !codes.some(code => valued.has(at.get(code)))) continue;
-      const figure = make("figure", panels, {className: one.id});
+      const figure = make("figure", panels, {className: solo ? one.id + " solo" : one.id});
       const picture = svg("svg", figure, {viewBox: "0 0 " + one.ancho + " " + one.alto, "aria-hidden": "true"});
       make("figcaption", figure, {textContent: NAMES[one.id]});
       for (const code of codes) {
@@ -119,7 +119,7 @@
         text += write(value);
         if (one.inf && one.inf[index] !== null) text += " (" + write(one.inf[index]) + " – " + write(one.sup[index]) + ")";
       }
-      if (one.clientes && one.clientes[index] !== null) text += ", " + one.clientes[index].toLocaleString(lang) + " clientes";
+      if (one.clientes && one.clientes[index] !== null) text += ", " + one.clientes[index].toLocaleString(lang) + " " + data.clientes;
       told.textContent = text + ". " + one.nombre + (one.nota ? ", " + one.nota : "");
     };
     const choose = shape => {
