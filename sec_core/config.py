@@ -81,13 +81,6 @@ class Settings(Environment):
             raise ValueError("SUPABASE_URL says where Gold is published and SUPABASE_KEY by whom: set both or neither")
         return self
 
-    @field_validator("contact")
-    @classmethod
-    def _fits_a_header(cls, value: str | None) -> str | None:
-        if value is not None and not (value.isascii() and value.isprintable()):
-            raise ValueError("it becomes part of the User-Agent: use letters without accents, on one line")
-        return value.strip() or None if value is not None else None
-
     @property
     def data(self) -> Place:
         """`data_dir`, as an absolute path if it is a folder."""

@@ -150,9 +150,11 @@ class _AdbcCreator:
         from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
         try:
-            connection = dbapi.connect(self._address.conninfo, autocommit=True)
+            # One made with autocommit would take no commit or rollback later.
+            connection = dbapi.connect(self._address.conninfo)
             with connection.cursor() as cursor:
                 cursor.execute("set timezone to 'UTC'")
+            connection.adbc_connection.set_autocommit(enabled=True)
         except dbapi.Error as error:
             raise self._address.unreachable(error) from None
         return connection

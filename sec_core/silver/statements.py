@@ -66,7 +66,8 @@ class Statements:
         self._take(f"pg_advisory_xact_lock({Lock.EVENTS:d})")
 
     def _take(self, lock: str) -> None:
-        self.execute(f"select 1 from (select {lock}) as held")
+        # Reading the row is what tells of an error while waiting.
+        self.query(f"select 1::bigint as held from (select {lock}) as lock", {"held": pl.Int64()})
 
 
 @contextmanager

@@ -213,11 +213,14 @@ class Throttle:
             await self._clock.sleep(_SLOT_POLL_S)
 
     async def _take_time(self) -> CircuitStatus:
-        while (status := await self._call(self._shared.take_time)) is None:
-            await self._ask_circuit(leaving=False)  # nobody waits only to be refused
+        status = None
+        while status is None:
             wait_s, paused = await self._call(self._shared.wait)
+            if wait_s > 1:
+                await self._ask_circuit(leaving=False)  # nobody waits only to be refused
             self._log_wait(wait_s, "the source asked for a pause" if paused else "the rate is SEC_MAX_RATE")
             await self._clock.sleep(wait_s)
+            status = await self._call(self._shared.take_time)
         return status
 
     async def _ask_circuit(self, *, leaving: bool) -> tuple[Leave, uuid.UUID | None]:

@@ -51,6 +51,18 @@ def test_after_an_error_the_session_is_not_used_again(database: Database) -> Non
     assert session(database) != first
 
 
+def test_a_use_commits_and_rolls_back_as_it_says(database: Database) -> None:
+    with database.adbc() as connection, connection.cursor() as cursor:
+        cursor.execute("create table probe (n int)")
+        connection.commit()
+        cursor.execute("insert into probe values (1)")
+        connection.commit()
+        assert number(database, "select count(*) from probe") == 1
+        cursor.execute("insert into probe values (2)")
+        connection.rollback()
+    assert number(database, "select sum(n) from probe") == 1
+
+
 def test_uses_at_once_have_sessions_of_their_own_and_few_are_kept(database: Database) -> None:
     with database.adbc(), database.adbc():
         assert session(database) > 0

@@ -61,6 +61,14 @@ def _healed(request: pytest.FixtureRequest) -> Iterator[None]:
 # --- answers ------------------------------------------------------------------------------------------------
 
 
+def test_every_answer_says_that_it_is_simulated(sim: Simulator) -> None:
+    said = [httpx.get(f"{sim.url}Get"), httpx.post(f"{sim.url}Nothing"), httpx.post(f"{sim.url}Get", json={})]
+    sim.set_faults(FaultOptions.model_validate({"rules": ["status,endpoint=all"]}))
+    said.append(httpx.post(f"{sim.url}Get", json={}))
+    assert [answer.status_code for answer in said] == [405, 404, 200, 503]
+    assert {answer.headers["X-SEC-Source"] for answer in said} == {"simulator"}
+
+
 def test_server_hour_and_national_customers(sim: Simulator) -> None:
     assert httpx.post(f"{sim.url}GetHoraServer", json={}).json() == [{"FECHA": "30/09/2026 10:36"}]
     assert httpx.post(f"{sim.url}GetClientesNacional", json={}).json() == [{"CLIENTES": "8156814"}]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
-from sec_core.gold.definitions import DEFINITIONS
-from sec_core.gold.payloads.meta import CITATION, LICENCE
+from sec_core.gold.definitions import definitions
+from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
 from sec_core.gold.site.book import ENGLISH, SPANISH, Book, Site
 from sec_core.gold.site.words import Language
@@ -180,18 +181,13 @@ def method_and_data(book: Book) -> None:
     sizes = [(name, tables[name].height, len(book.site[f"datos/{name}.csv"])) for name in DOWNLOADS]
     for path, data_path, code in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
         lang = Language(code)
-        written = [
-            {"clave": one.key, "nombre": lang.gettext(one.name), "formula": lang.gettext(one.formula),
-             "unidad": lang.gettext(one.unit), "fuente": lang.gettext(one.source),
-             "nota": lang.gettext(one.note) if one.note else ""}
-            for one in DEFINITIONS
-        ]  # fmt: skip
+        written = definitions(code)
         book.page(
             path,
             "method.html",
             lang.gettext("Method and definitions"),
             lang.gettext("What each figure means, how it is computed, and what it does not say."),
-            {"definiciones": written},
+            {"definiciones": [asdict(one) for one in written]},
             definitions=written,
         )
         book.page(
@@ -201,8 +197,8 @@ def method_and_data(book: Book) -> None:
             lang.gettext("Downloads, what each file holds, licence and how to cite."),
             {"tablas": [{"nombre": name, "filas": rows, "bytes": size} for name, rows, size in sizes]},
             tables=sizes,
-            citation=CITATION,
-            licence=LICENCE,
+            citation=CITATION if code == ENGLISH else CITA,
+            licence=LICENCE if code == ENGLISH else LICENCIA,
         )
 
 
