@@ -82,11 +82,14 @@ async def show_months(reports: list[SyncReport]) -> None:
 
 
 async def show_gold(built: BuiltGold) -> None:
-    """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
-    page = adapters().settings.gold / built.outputs["report"]
-    await acreate_link_artifact(
-        key="report", link=page.as_uri(), link_text=for_markdown(page), description="The report page"
-    )
+    """A link to the site. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    settings = adapters().settings
+    page = settings.gold / built.outputs["site"]
+    links = {"site": page.as_uri(), **({"site-public": str(settings.site_url)} if settings.site_url else {})}
+    for key, link in links.items():
+        await acreate_link_artifact(
+            key=key, link=link, link_text=for_markdown(link), description="The site's first page"
+        )
 
 
 def monitor_text(report: MonitorReport) -> str:
@@ -101,7 +104,12 @@ def monitor_text(report: MonitorReport) -> str:
 def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
     """The checks as rows, and a title. Pure."""
     rows = [
-        {"": _MARKS[check.level], "what": check.name, "found": _cell(check.text), "next": _cell(check.next_step)}
+        {
+            "": _MARKS[check.level],
+            "what": check.name,
+            "found": for_markdown(check.text),
+            "next": for_markdown(check.next_step),
+        }
         for check in verdict.checks
     ]
     return rows, f"# Health: {_MARKS[verdict.level]}"
