@@ -20,12 +20,13 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from loguru import logger
 
 from sec_core.config import private_folder
 from sec_core.errors import ConfigError
+from sec_core.text import for_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ _SECRETS = (
     "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
 )  # fmt: skip
 _LOGIN = re.compile(r"(://)[^\s'\"]+@|\b(password=)(?:'[^']*'|[^\s'\"&]+)", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^:@/]*:(.+)@")
 _SHORTEST_SECRET = 4
 
 
@@ -63,7 +65,7 @@ def setup_logging(
         extra_sinks: Further sinks, at INFO, such as the one for Prefect's run logs.
     """
     logger.remove()
-    logger.configure(extra={"stage": "run", "tail": ""}, patcher=_add_tail)
+    logger.configure(extra={"stage": "run", "tail": ""}, patcher=_tidy)
     if terminal is not None:
         colours = terminal is to_stderr and sys.stderr.isatty()
         logger.add(terminal, level=level, format=_TERMINAL_FORMAT, colorize=colours, backtrace=False, diagnose=False)
@@ -114,13 +116,11 @@ def keep_trace(logs_dir: Path | None, error: BaseException, message: str) -> Pat
 
 def redacted(text: str) -> str:
     """A text without the logins of addresses and without the secrets of this process's settings."""
-    for name in _SECRETS:
-        value = os.environ.get(name, "")
-        with suppress(ValueError):
-            parts = [value, urlsplit(value).password or ""] if "://" in value else [value]
-            for secret in (*parts, *map(unquote, parts)):
-                if len(secret) >= _SHORTEST_SECRET:
-                    text = text.replace(secret, "***")
+    for value in filter(None, map(os.environ.get, _SECRETS)):
+        login = _PASSWORD.search(value)
+        for secret in {value, unquote(value), *([login[1], unquote(login[1])] if login else [])}:
+            if len(secret) >= _SHORTEST_SECRET:
+                text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return _LOGIN.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", text)
 
 
@@ -142,8 +142,10 @@ def _exception(error: BaseException) -> dict[str, str]:
     return {"exception": repr(error), "trace": "".join(traceback.format_exception(error))}
 
 
-def _add_tail(record: Record) -> None:
-    """The bound fields that a person should see behind the message."""
+def _tidy(record: Record) -> None:
+    """One harmless line for every sink, with the bound fields that a person should see behind the message."""
+    record["message"] = for_line(redacted(record["message"]))
     extra = record["extra"]
+    extra.update({name: for_line(value) for name, value in extra.items() if isinstance(value, str)})
     shown = [f"{name}={extra[name]}" for name in ("code", "month", "hour") if extra.get(name) is not None]
     extra["tail"] = f" ({', '.join(shown)})" if shown else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.ending import stoppable
 from sec_core.config import load_settings
 
@@ -43,7 +43,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
         _show(verdict)
     if verdict.troubles:
         names = ", ".join(check.name for check in verdict.troubles)
-        typer.echo(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
+        say(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
         raise typer.Exit(1)
 
 
@@ -57,13 +57,14 @@ def _show(verdict: Verdict) -> None:
     from rich.text import Text
 
     from deployments.cli.show import Terminal
+    from sec_core.text import for_line
 
     terminal = Terminal()
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in verdict.checks:
         mark, plain, style = _STYLES[check.level.value]
-        found = Text(check.text)
+        found = Text(for_line(check.text))
         if check.next_step and check.level.value != "good":
-            found.append(f"\n{check.next_step}", style="dim")
+            found.append(f"\n{for_line(check.next_step)}", style="dim")
         table.add_row(Text(plain if terminal.options.ascii_only else mark, style=style), check.name, found)
     terminal.print_table(table)

@@ -137,8 +137,10 @@ def flush() -> None:
 
 def say(line: str) -> None:
     """Write one line to standard error, whatever the message holds."""
+    from sec_core.text import for_line
+
     with suppress(OSError, ValueError):
-        sys.stderr.write("sec: " + " ".join(line.split()) + "\n")
+        sys.stderr.write(f"sec: {for_line(' '.join(line.split()))}\n")
         sys.stderr.flush()
 
 

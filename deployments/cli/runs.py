@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
@@ -63,7 +63,7 @@ def gold(prefect: PrefectOption = None) -> None:
 
     built = run(build_gold, "flows.gold:gold", prefect)
     place = load_settings().gold
-    typer.echo(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
+    say(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
 
 
 @app.command()
@@ -76,7 +76,7 @@ def publish(
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    typer.echo(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
+    say(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
 
 
 @app.command()
@@ -128,8 +128,8 @@ def seia(
 
     found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
     for row in found.rejected:
-        typer.echo(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
-    typer.echo(
+        say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
+    say(
         f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
         f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
     )
@@ -147,7 +147,7 @@ def report(
     blobs = open_blobs(settings.gold)
     if not blobs.exists(REPORT_PAGE):
         raise InputError("There is no report yet.", next_step="`sec gold` draws it from what PostgreSQL holds.")
-    typer.echo(str(settings.gold / REPORT_PAGE))
+    say(str(settings.gold / REPORT_PAGE))
     if show:
         page = blobs.source(REPORT_PAGE)
         if not isinstance(page, Path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from sec_core.config import load_settings
 from sec_core.hours import Month
 
@@ -47,7 +47,7 @@ def status(
     if chosen:
         _print_calendar(chosen, states)
     elif not summaries:
-        typer.echo("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
+        say("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
 
 
 def _as_json(summary: MonthSummary) -> dict[str, object]:
