@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -186,7 +187,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
         else:
             print_reports(reports)
 
