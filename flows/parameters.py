@@ -16,6 +16,8 @@ MonthText = Annotated[str, Field(pattern=MONTH_PATTERN, examples=["2024-08"], ti
 
 WaitForSource = Annotated[bool, Field(title="Wait for the source")]
 
+OtherSource = Annotated[bool, Field(title="Publish data that is not the SEC's")]
+
 # The form leaves a constant blank, and then refuses it as missing: a list of one choice can be chosen.
 AllFailed = Annotated[
     Literal["all failed"], WithJsonSchema({"type": "string", "enum": ["all failed"], "title": "All that miss hours"})
