@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from altair.utils.schemapi import debug_mode
+
 from sec_core.gold.model import as_json
 from sec_core.gold.report import charts
 from sec_core.gold.report.data import ReportData, Rows, recent_saidi, report_data
@@ -52,7 +54,9 @@ def draw(gold: Blobs, payloads: Mapping[str, Sequence[PayloadRow]], frames: Gold
     import vl_convert  # noqa: PLC0415
 
     rows = {name: as_json(payload) for name, payload in payloads.items()}
-    drawn = figures(rows, report_data(frames))
+    # Tests draw with Altair's checks of each part on; they cost more than all else that Gold does.
+    with debug_mode(False):
+        drawn = figures(rows, report_data(frames))
     gold.replace(PAGE, render(drawn, rows["meta"][0], rows["coverage"], script).encode(), durable=False)
     pictures = []
     for figure in drawn:

@@ -225,8 +225,15 @@ def quality_label(count: int, percentage: float) -> str:
     return f"{count:,} ({percentage:.2%})"
 
 
+class _Rows(alt.InlineData):
+    """Rows that all copies of a chart share: Altair copies a chart a dozen times while it is made."""
+
+    def __deepcopy__(self, _memo: object) -> _Rows:
+        return self
+
+
 def _rows(rows: Rows) -> alt.InlineData:
-    return alt.InlineData(values=rows)
+    return _Rows(values=rows)
 
 
 def _with_room(values: Sequence[float], factor: float) -> alt.Scale:
