@@ -11,7 +11,7 @@ import sys
 import typer
 
 from deployments.cli import circuit, demo, doctor, keeping, runs, simulate, stack, status
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.loopback import keep_loopback_direct
 from sec_core.errors import SecError
 
@@ -58,4 +58,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _say(line: str) -> None:
     """Write one line to standard error, whatever the message holds."""
-    sys.stderr.write("sec: " + " ".join(line.split()) + "\n")
+    say(f"sec: {' '.join(line.split())}", err=True)
