@@ -101,7 +101,12 @@ def monitor_text(report: MonitorReport) -> str:
 def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
     """The checks as rows, and a title. Pure."""
     rows = [
-        {"": _MARKS[check.level], "what": check.name, "found": _cell(check.text), "next": _cell(check.next_step)}
+        {
+            "": _MARKS[check.level],
+            "what": check.name,
+            "found": for_markdown(check.text),
+            "next": for_markdown(check.next_step),
+        }
         for check in verdict.checks
     ]
     return rows, f"# Health: {_MARKS[verdict.level]}"

@@ -7,14 +7,16 @@ within it (`pg_advisory_lock(class, number)`); PostgreSQL keeps both kinds apart
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from loguru import logger
 from sqlalchemy import Connection, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sec_core.db.database import Database
 
@@ -39,6 +41,15 @@ class Lock(IntEnum):
 
     PREFECT_MARK = 7_301_946_026
     """Whoever decides where in this database Prefect's tables go."""
+
+    SEALING = 7_301_946_027
+    """Whoever packs months of Bronze."""
+
+    RETENTION = 7_301_946_028
+    """Whoever moves old months to the archive."""
+
+    PUBLICATION = 7_301_946_029
+    """Whoever sends Gold to Supabase."""
 
 
 class LockClass(IntEnum):
@@ -89,6 +100,28 @@ async def lease(
     finally:
         # The lock goes with its session, which must not be used again.
         await asyncio.to_thread(connection.invalidate)
+        connection.close()
+
+
+@contextmanager
+def turn(database: Database, lock: Lock) -> Iterator[None]:
+    """Hold a lock alone over all processes; whoever has to wait says so in one line, and finds that work done.
+
+    Raises:
+        DatabaseUnavailable: The server can't be reached.
+    """
+    connection = _session(database)
+    try:
+        take, waited = text("select pg_try_advisory_lock(:key)"), False
+        while not connection.execute(take, {"key": lock.value}).scalar_one():
+            if not waited:
+                logger.bind(stage="database").info("Another process is at {}; waiting for its end", lock.name.lower())
+            waited = True
+            time.sleep(_LOOK_AGAIN_S)
+        yield
+    finally:
+        # The lock goes with its session, which must not be used again.
+        connection.invalidate()
         connection.close()
 
 

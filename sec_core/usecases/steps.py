@@ -75,6 +75,11 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
 
 async def publish_gold(adapters: Adapters, force: bool = False) -> PublishReport:
     """Send Gold to Supabase in one step, with `force` although a payload would lose much; nothing without a project."""
+    from sec_core.db.locks import Lock, turn
     from sec_core.gold.publish import publish
 
-    return await in_thread("publish", "", publish, adapters.settings, adapters.clock, force=force)
+    def send() -> PublishReport:
+        with turn(adapters.database, Lock.PUBLICATION):
+            return publish(adapters.settings, adapters.clock, force=force)
+
+    return await in_thread("publish", "", send)
