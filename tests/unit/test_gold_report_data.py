@@ -92,19 +92,24 @@ def saidi_row(region: str, month: str, raw: float, calm: float | None, share: fl
     return {"nombre_region": region, "mes": month, "saidi": raw, "saidi_sin_med": calm, "cobertura": share}
 
 
-def test_saidi_sums_the_newest_covered_months() -> None:
+def test_saidi_sums_the_newest_months_in_a_row() -> None:
     rows = [
-        saidi_row("MAULE", "2024-06-01", 9.0, 9.0, 0.5),
+        saidi_row("MAULE", "2024-05-01", 9.0, 9.0, 0.5),
         saidi_row("MAULE", "2024-07-01", 1.0, 0.5, 1.0),
         saidi_row("MAULE", "2024-08-01", 2.0, 0.5, 0.9),
+        saidi_row("AYSEN", "2024-07-01", 1.0, 1.0, 0.9),
         saidi_row("AYSEN", "2024-08-01", 2.0, None, 0.9),
+        saidi_row("BIOBIO", "2024-08-01", 2.0, None, 0.9),
         saidi_row("AYSEN", "2024-09-01", 7.0, 7.0, None),
     ]
-    assert recent_saidi(rows, months=2) == [
-        {"nombre_region": "MAULE", "serie": "all days", "saidi": 3.0, "cobertura": 0.9, "meses": 2},
-        {"nombre_region": "MAULE", "serie": "without major event days", "saidi": 1.0, "cobertura": 0.9, "meses": 2},
-        {"nombre_region": "AYSEN", "serie": "all days", "saidi": 2.0, "cobertura": 0.9, "meses": 1},
+    span = {"meses": 2, "desde": "2024-07", "hasta": "2024-08"}
+    # June is missing, so May does not count; a region without one of the two months has no sum.
+    assert recent_saidi(rows) == [
+        {"nombre_region": "MAULE", "serie": "all days", "saidi": 3.0, "cobertura": 0.9, **span},
+        {"nombre_region": "MAULE", "serie": "without major event days", "saidi": 1.0, "cobertura": 0.9, **span},
+        {"nombre_region": "AYSEN", "serie": "all days", "saidi": 3.0, "cobertura": 0.9, **span},
     ]
+    assert len(recent_saidi(rows, months=1)) == 4
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,9 @@ def figures(payloads: Mapping[str, list[dict[str, Any]]], data: ReportData) -> l
 
 
 def _saidi_caption(saidi: Rows) -> str:
-    text = "Hours without supply for each customer over the newest months, computed from hourly snapshots."
+    text = "Estimated hours without supply for each customer, computed from hourly snapshots."
     if not saidi:
         return text
-    months = max(row["meses"] for row in saidi)
     least = min(row["cobertura"] for row in saidi)
-    mark = " Below 95%: these sums are too low." if least < 0.95 else ""
-    return f"{text} Months: {months}; the least covered has {least:.0%} of its hours.{mark}"
+    span = f"{saidi[0]['desde']} to {saidi[0]['hasta']}, {saidi[0]['meses']} months in a row"
+    return f"{text} {span}; the least covered has {least:.0%} of its hours loaded, the rest is estimated."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sec_core.gold.universe import COUNTRY, nearest
-from sec_core.hours import CHILE
+from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
     from datetime import date
@@ -157,20 +157,24 @@ def monthly_instability(monthly: pl.DataFrame, customers: pl.DataFrame) -> pl.Da
 
 
 def recent_saidi(reliability: Rows, months: int = 12) -> Rows:
-    """SAIDI of the newest months with captured hours by region, raw and without major event days.
+    """SAIDI of the newest months in a row that have loaded hours, by region, raw and without major event days.
 
     Returns:
-        nombre_region, serie (`all days`, `without major event days`), saidi (hours for each customer over these
-        months), cobertura (their least), meses. A region without a threshold has no second series.
+        nombre_region, serie (`all days`, `without major event days`), saidi (estimated hours for each customer over
+        these months), cobertura (their least), meses, desde, hasta. A region of which a month has no estimate, or no
+        threshold, lacks that series.
     """
     covered = [row for row in reliability if row["cobertura"]]
-    newest = sorted({row["mes"] for row in covered})[-months:]
+    seen = sorted({row["mes"] for row in covered})
+    newest = seen[-1:]
+    while newest and len(newest) < months and (before := _month_before(newest[0])) in seen:
+        newest = [before, *newest]
     found: Rows = []
     for region in (*NORTH_TO_SOUTH, "CHILE"):
         rows = [row for row in covered if row["nombre_region"] == region and row["mes"] in newest]
         for name, key in (("all days", "saidi"), ("without major event days", "saidi_sin_med")):
             values = [row[key] for row in rows]
-            if values and None not in values:
+            if len(values) == len(newest) > 0 and None not in values:
                 found.append(
                     {
                         "nombre_region": region,
@@ -178,9 +182,15 @@ def recent_saidi(reliability: Rows, months: int = 12) -> Rows:
                         "saidi": round(sum(values), 4),
                         "cobertura": min(row["cobertura"] for row in rows),
                         "meses": len(rows),
+                        "desde": newest[0][:7],
+                        "hasta": newest[-1][:7],
                     }
                 )
     return found
+
+
+def _month_before(first_day: str) -> str:
+    return str(Month.parse(first_day[:7]).shift(-1).first_day)
 
 
 def as_rows(frame: pl.DataFrame) -> Rows:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from sec_core.gold.definitions import DEFINITIONS
+from sec_core.gold.definitions import definitions
 from sec_core.gold.payloads.meta import CITATION, LICENCE, SOURCE, SOURCE_URL
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def render(figures: Sequence[Figure], meta: Mapping[str, Any], coverage: Rows, b
         definitions="".join(
             f'<dt id="definition-{one.key}">{escape(one.name)}</dt><dd>{escape(one.formula)}</dd>'
             f'<dd class="soft">Unit: {escape(one.unit)}. Source: {escape(one.source)}. {escape(one.note)}</dd>'
-            for one in DEFINITIONS
+            for one in definitions("en")
         ),
         made=_when(meta["generado"]),
         source=escape(SOURCE),
@@ -116,7 +116,7 @@ def _section(figure: Figure) -> str:
     links = ", ".join(
         f'<a href="#definition-{key}">{escape(name)}</a>'
         for key in figure.definitions
-        for name in [next(one.name for one in DEFINITIONS if one.key == key)]
+        for name in [next(one.name for one in definitions("en") if one.key == key)]
     )
     return (
         f"<section><h2>{escape(figure.title)}</h2><figure>{chart}<figcaption>{escape(figure.caption)}"
