@@ -78,8 +78,11 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
 
 async def publish_gold(adapters: Adapters, force: bool = False, other_source: bool = False) -> PublishReport:
     """Send Gold to Supabase in one step; nothing without a project. See `publish.publish`."""
+    from sec_core.db.locks import Lock, turn
     from sec_core.gold.publish import publish
 
-    return await in_thread(
-        "publish", "", publish, adapters.settings, adapters.clock, force=force, other_source=other_source
-    )
+    def send() -> PublishReport:
+        with turn(adapters.database, Lock.PUBLICATION):
+            return publish(adapters.settings, adapters.clock, force=force, other_source=other_source)
+
+    return await in_thread("publish", "", send)
