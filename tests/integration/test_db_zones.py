@@ -22,7 +22,7 @@ from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
-from sec_core.source.shapes import classify
+from sec_core.source.shapes import NOT_KEPT, classify
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,7 +87,7 @@ def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, mak
         body = body_of(Hour("aggregated", [Listed(13101, 1, None, 100 + day)]))
         name = BodyName(right, right + timedelta(days=1), Origin.SEC)
         store.put(name, body)
-        capture = replace(capture_of(name, body, classify(body)), hour=wrong)
+        capture = replace(capture_of(name, body, classify(body), NOT_KEPT), hour=wrong)
         outcomes.append(Outcome(wrong, name.captured_at, Result.CAPTURED, capture))
     Journal(store.blobs).append(SEPTEMBER, outcomes)
     ledger = Ledger(database, store)
