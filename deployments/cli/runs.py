@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,12 +30,22 @@ NoWaitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+OtherSourceOption = Annotated[
+    bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
+]
+
+
 @app.command()
 def sync(
-    month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
+    month: MonthOption = None,
+    wait: WaitOption = False,
+    other_source: OtherSourceOption = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-    work_on("sync_month", "monthly_sync", prefect, json=json, month=_checked(month), wait_for_circuit=wait)
+    chosen = {"month": _checked(month), "wait_for_circuit": wait, "other_source": other_source}
+    work_on("sync_month", "monthly_sync", prefect, json=json, **chosen)
 
 
 @app.command()
@@ -69,12 +80,14 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    say(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
+    report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
+    say(report.line())
 
 
 @app.command()
@@ -186,7 +199,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
         else:
             print_reports(reports)
 

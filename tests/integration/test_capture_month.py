@@ -20,7 +20,7 @@ from sec_core.hours import HOUR, Month
 from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule
 from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
-from sec_core.source.shapes import Shape
+from sec_core.source.shapes import AnsweredBy, Shape
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import capture_all
 from sec_core.usecases.steps import direct
@@ -66,6 +66,7 @@ async def test_a_month_is_complete_and_asked_for_once(make_settings: MakeSetting
             assert (report.captured, report.empty, report.requests) == (739, 5, 744)
             assert counts(capture) == {HourState.CAPTURED: 739, HourState.EMPTY: 5}
             values = capture.ledger.values(MONTH.start, MONTH.end)
+            assert {value.answered_by for value in values} == {AnsweredBy("127.0.0.1", "simulator")}
             assert [value.hour for value in values] == sorted(value.hour for value in values)
             for value in values[::50]:
                 assert value.customers == truth_of(sim).national(value.hour)
