@@ -9,6 +9,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.artifacts import show_gold
+from flows.parameters import OtherSource
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
@@ -29,14 +30,18 @@ async def gold() -> BuiltGold:
 
 
 @flow(name="publish", flow_run_name="publish", persist_result=False)
-async def publish(force: Annotated[bool, Field(title="Publish although much would be lost")] = False) -> PublishReport:
+async def publish(
+    force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
+    other_source: OtherSource = False,
+) -> PublishReport:
     """Send what Gold holds to Supabase, whole or not at all.
 
     Args:
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run():
-        return await STEPS.publish(force)
+        return await STEPS.publish(force, other_source)
 
 
 @flow(name="site", flow_run_name="site", persist_result=False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
@@ -29,12 +30,22 @@ NoWaitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+OtherSourceOption = Annotated[
+    bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
+]
+
+
 @app.command()
 def sync(
-    month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
+    month: MonthOption = None,
+    wait: WaitOption = False,
+    other_source: OtherSourceOption = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-    work_on("sync_month", "monthly_sync", prefect, json=json, month=_checked(month), wait_for_circuit=wait)
+    chosen = {"month": _checked(month), "wait_for_circuit": wait, "other_source": other_source}
+    work_on("sync_month", "monthly_sync", prefect, json=json, **chosen)
 
 
 @app.command()
@@ -61,7 +72,7 @@ def gold(prefect: PrefectOption = None) -> None:
 
     built = run(build_gold, "flows.gold:gold", prefect)
     place = load_settings().gold
-    typer.echo(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
+    say(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
 
 
 @app.command()
@@ -69,12 +80,14 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    typer.echo(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
+    report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
+    say(report.line())
 
 
 @app.command()
@@ -126,8 +139,8 @@ def seia(
 
     found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
     for row in found.rejected:
-        typer.echo(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
-    typer.echo(
+        say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
+    say(
         f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
         f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
     )
@@ -142,7 +155,7 @@ def site(
     """Build the site, as `sec gold` and `sec sync` do too, and show or publish it."""
     from sec_core.usecases import gold as usecases
 
-    typer.echo(run(usecases.site, "flows.gold:site", prefect, publish=publish).line())
+    say(run(usecases.site, "flows.gold:site", prefect, publish=publish).line())
     if show:
         typer.launch((_site_folder() / "index.html").as_uri())
 
@@ -186,7 +199,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
         else:
             print_reports(reports)
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sec_core.hours import HOUR
-from sec_core.source.shapes import Shape
+from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,6 +74,7 @@ class Capture:
     rows: int
     customers: int
     shape: Shape | None
+    answered_by: AnsweredBy = NOT_KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import make_indices
+from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import START_PAGE
@@ -106,6 +107,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
 def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
     made = collected.loads["capturado_en"].max()
+    about = {"origin": one_word(hours_by_origin(collected.loads))}
     indices = collected.indices
     for key, rows, columns, title in (
         (EVENTS_FILE, collected.events, parquet.EVENTS, "Power-outage events in Chile"),
@@ -114,7 +116,7 @@ def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
         ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
         ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
-        parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None)
+        parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None, about)
 
 
 def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
@@ -141,9 +143,8 @@ def read_frames(
         events = beside.submit(frames.read_events, other, names)
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
-        received = {Month(day.year, day.month): at for day, at in newest_capture(loads).iter_rows()}
         read = observations.silver_reader(connection, archive, loads, names)
-        exported = observations.export(gold, wanted, read, received)
+        exported = observations.export(gold, wanted, read, about_months(loads))
         ledger = frames.query(
             connection,
             "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional,"
@@ -183,6 +184,10 @@ def read_frames(
     return collected, exported
 
 
-def newest_capture(loads: pl.DataFrame) -> pl.DataFrame:
-    """mes, and when the newest capture loaded of it was received."""
-    return loads.group_by("mes").agg(pl.col("capturado_en").max())
+def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:
+    """Of each month, when the newest capture loaded of it was received, and where its captures come from."""
+    months = loads.partition_by("mes", as_dict=True).items()
+    return {
+        Month(day.year, day.month): (hours["capturado_en"].max(), one_word(hours_by_origin(hours)))  # type: ignore[misc]
+        for (day,), hours in months
+    }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
@@ -37,7 +38,7 @@ class GoldFrames:
     Attributes:
         events: `fact_interrupciones` with names and `mes` (Date, the first day of the month of `inicio`, Chile wall
             clock), ordered by inicio, codigo_comuna, nombre_empresa, hash_id.
-        loads: `cargas` with `mes`: one row for each hour in Silver.
+        loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
         imputation: `calidad_imputacion`.
@@ -175,13 +176,17 @@ def uuid_text(column: str) -> pl.Expr:
 
 
 def read_loads(connection: Connection) -> pl.DataFrame:
-    """`cargas` with `mes`, ordered by hour; `version` changes whenever the hour's observations were written."""
-    return with_month(
-        query(
-            connection,
-            "SELECT *, xmin::text AS version FROM cargas ORDER BY hora",
-        )
+    """`cargas` with `mes`, ordered by hour.
+
+    `version` changes whenever the hour's observations were written; `origen` says where its capture comes from.
+    """
+    rows = query(
+        connection,
+        "SELECT c.*, c.xmin::text AS version, r.anfitrion, r.fuente, r.origen AS origen_cuerpo FROM cargas c"
+        " LEFT JOIN revisiones r USING (hora, capturado_en, sha256) ORDER BY c.hora, r.origen",
     )
+    found = rows.unique("hora", keep="first", maintain_order=True).with_columns(origen=ORIGIN)
+    return with_month(found.drop("anfitrion", "fuente", "origen_cuerpo"))
 
 
 def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> pl.DataFrame:

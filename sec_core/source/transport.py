@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -11,12 +12,16 @@ import httpx
 import zstandard
 
 from sec_core.errors import SourceUnavailable, UnexpectedBody
-from sec_core.source.shapes import MAX_BODY_BYTES
+from sec_core.source.shapes import MAX_BODY_BYTES, NOT_KEPT, AnsweredBy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+SOURCE_HEADER: Final = "x-sec-source"
+"""In what the simulator and a replay of captures answer: `simulator` or `replay`."""
+
 _KEEP_ALIVE_S: Final = 30.0
+_SOURCE_CHARS: Final = 40
 _STEP_BYTES: Final = 1024 * 1024
 _ZSTD_STEP_BYTES: Final = 64
 """So few bytes can't stand for more than a few megabytes."""
@@ -29,6 +34,7 @@ class Reply:
     status: int
     body: bytes  # decompressed; empty unless the status is 200
     retry_after: str | None
+    answered_by: AnsweredBy = NOT_KEPT
 
 
 class Transport:
@@ -36,12 +42,16 @@ class Transport:
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
-        self._headers = {
-            "User-Agent": user_agent,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-        }
+        self._headers = httpx.Headers(
+            {
+                "User-Agent": user_agent,
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            }
+        )
+        # Reading an address takes longer than all else that a request is made of.
+        self._url = functools.cache(lambda endpoint: httpx.URL(f"{self._base_url}{endpoint}"))
         limits = httpx.Limits(
             max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=_KEEP_ALIVE_S
         )
@@ -54,7 +64,7 @@ class Transport:
             SourceUnavailable: No whole answer in time.
             UnexpectedBody: The answer is larger than `MAX_BODY_BYTES`, or not what its encoding says.
         """
-        request = httpx.Request("POST", f"{self._base_url}{endpoint}", headers=self._headers, content=content)
+        request = httpx.Request("POST", self._url(endpoint), headers=self._headers, content=content)
         try:
             # One deadline over the whole exchange, where httpx has timeouts that a slow drip of bytes never meets.
             async with asyncio.timeout(timeout_s):
@@ -63,7 +73,10 @@ class Transport:
                     body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
                 finally:
                     await response.aclose()
-            return Reply(response.status_code, body, response.headers.get("retry-after"))
+            said = response.headers.get(SOURCE_HEADER, "").strip().lower()
+            source = said[:_SOURCE_CHARS] if said.isascii() and said.isprintable() else ""
+            answered_by = AnsweredBy(request.url.host, source or None)
+            return Reply(response.status_code, body, response.headers.get("retry-after"), answered_by)
         except TimeoutError as error:
             raise SourceUnavailable(f"{endpoint} did not answer whole within {timeout_s:g} s.") from error
         except (httpx.HTTPError, OSError) as error:
