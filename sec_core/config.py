@@ -124,6 +124,11 @@ class Settings(Environment):
         return {"SEC_DATA_DIR": str(self.data), "SEC_STATE_DIR": str(self.state)}
 
     @property
+    def inbox_dir(self) -> Path:
+        """Files that people hand in: under the data folder, or `state` where data is in an object store."""
+        return (self.state if isinstance(self.data, StoreUrl) else self.data) / "inbox"
+
+    @property
     def postgres_dir(self) -> Path:
         """The embedded PostgreSQL."""
         return self.state / "postgres"

@@ -13,6 +13,7 @@ from loguru import logger
 
 from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet
+from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
@@ -83,6 +84,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         pictures = report_page.draw(gold, payloads, collected, script.result())
         written.result()
     local.write_table(payloads, database, collected.now)
+    local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -109,13 +111,15 @@ def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
     comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
         {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
     )
+    customers = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
+    served = customers.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
     indices = collected.indices
     for key, rows, columns, title in (
         (EVENTS_FILE, collected.events, parquet.EVENTS, "Power-outage events in Chile"),
         ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
         (
             "comunas.parquet",
-            comunas.join(indices.customers, on="codigo_comuna", how="left"),
+            comunas.join(served, on="codigo_comuna", how="left"),
             parquet.COMUNAS,
             "Comunas of Chile",
         ),
@@ -153,6 +157,7 @@ def read_frames(
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
+        by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
@@ -163,12 +168,13 @@ def read_frames(
         loads=loads,
         calendar=calendar,
         customers=customers,
+        comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,
         names=names,
         seen=seen,
         monthly=kept,
-        indices=make_indices(kept, seen, loads, all_events, customers, names),
+        indices=make_indices(kept, seen, loads, all_events, customers, by_comuna, names),
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={

@@ -39,6 +39,7 @@ class GoldFrames:
         loads: `cargas` with `mes`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
+        comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
         names: The dimensions.
@@ -55,6 +56,7 @@ class GoldFrames:
     loads: pl.DataFrame
     calendar: pl.DataFrame
     customers: pl.DataFrame
+    comuna_customers: pl.DataFrame
     imputation: pl.DataFrame
     projects: pl.DataFrame
     names: Names
@@ -229,3 +231,12 @@ def read_customers(connection: Connection) -> pl.DataFrame:
         " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
         f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
     ).cast(CUSTOMERS_SCHEMA)
+
+
+def read_billed(connection: Connection) -> pl.DataFrame:
+    """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
+    return query(
+        connection,
+        "SELECT mes, codigo_comuna, clientes, concat('CNE, facturación de clientes regulados, ',"
+        " to_char(mes, 'YYYY-MM'), ' (', archivo, ')') AS fuente FROM facturacion_comunal ORDER BY mes, codigo_comuna",
+    ).cast({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})
