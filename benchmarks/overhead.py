@@ -14,19 +14,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.measuring import apart, opened
+from benchmarks.measuring import apart
 from benchmarks.results import Figure
 from benchmarks.simulated_source import simulated_source
-from sec_core.bronze.capture import capture_hours
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.store import BronzeStore
-from sec_core.clock import SystemClock
-from sec_core.gold.build import build_gold
 from sec_core.hours import Month
-from sec_core.silver.load import load_month
-from sec_core.source.client import SourceClient
-from sec_core.source.throttle import Throttle
+from sec_core.usecases.adapters import open_adapters
+from sec_core.usecases.months import rerun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,18 +37,17 @@ STARTS: Final = 5
 
 
 def measure(here: Bench) -> list[Figure]:
-    """The same months by flows and without Prefect, and starts of the command."""
+    """The same months by flows and without Prefect, and commands that find nothing to do."""
     unhurried = {"max_concurrency": 8, "max_rate": 10_000.0}
     with simulated_source(MONTHS, now=NOW, latency_s=0.0) as source:
-        bare = apart(
-            here, without_prefect, here.settings("bare", "bare", base_url=source.url, **unhurried), MONTHS
-        ).result
+        plain = here.settings("bare", "bare", base_url=source.url, **unhurried)
+        bare = apart(here, without_prefect, plain, MONTHS).result
         flows, grown = apart(
             here, with_prefect, here.settings("flows", "flows", base_url=source.url, **unhurried), MONTHS
         ).result
     extra = tuple(flow - alone for flow, alone in zip(flows, bare, strict=True))[1:]
     growth = grown / len(extra) / 1e6
-    starts = tuple(_start_s() for _ in range(STARTS))
+    environment = _environment(plain)
     return [
         Figure("month_bare_s", "A month captured, loaded, built, drawn: without Prefect", median(bare[1:]), "s",
                runs=tuple(bare[1:])),
@@ -61,29 +55,22 @@ def measure(here: Bench) -> list[Figure]:
         Figure("prefect_s", "Prefect's overhead a month", median(extra), "s", target="≤ 5", met=median(extra) <= 5,
                runs=extra),
         Figure("prefect_growth_mb", "Growth of Prefect's tables a month", growth, "MB", target="≤ 2", met=growth <= 2),
-        Figure("help_s", "`sec --help`", median(starts), "s", target="≤ 0.5", met=median(starts) <= 0.5, runs=starts),
+        _command("--help", environment, 0.5),
+        _command(f"load --month {MONTHS[-1]}", environment, 1.5),
+        _command("gold", environment, 1.5),
+        _command("status", environment, 0.7),
     ]  # fmt: skip
 
 
 def without_prefect(settings: Settings, months: Sequence[Month]) -> list[float]:
-    """Do months by calls of the core alone; seconds of each."""
-    return [asyncio.run(_month(settings, month)) for month in months]
-
-
-async def _month(settings: Settings, month: Month) -> float:
-    clock = SystemClock()
-    begun = time.perf_counter()
-    with opened(settings) as database:
-        store = BronzeStore(settings.bronze)
-        ledger = Ledger(database, store)
-        async with (
-            Throttle.open(database, settings, clock) as throttle,
-            SourceClient(settings, throttle, clock) as client,
-        ):
-            await capture_hours(month.hours(), client=client, ledger=ledger, clock=clock)
-        load_month(database, store.read_kept, month, settings, values=ledger)
-        build_gold(database, settings, clock)
-    return time.perf_counter() - begun
+    """Do months by the use case alone; seconds of each."""
+    seconds = []
+    with open_adapters(settings) as adapters:
+        for month in months:
+            begun = time.perf_counter()
+            asyncio.run(rerun(adapters, str(month)))
+            seconds.append(time.perf_counter() - begun)
+    return seconds
 
 
 def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[float], int]:
@@ -93,13 +80,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()
-    os.environ |= {
-        "SEC_DATA_DIR": str(settings.data_dir),
-        "SEC_DATABASE_URL": address,
-        "SEC_BASE_URL": str(settings.base_url),
-        "SEC_MAX_CONCURRENCY": str(settings.max_concurrency),
-        "SEC_MAX_RATE": str(settings.max_rate),
-    }
+    os.environ |= _environment(settings)
     prepare_environment(settings)
     seconds = []
     sizes = []
@@ -112,14 +93,32 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
             asyncio.run(rerun_month(months=str(month)))
             seconds.append(time.perf_counter() - begun)
             time.sleep(3)  # events and logs follow in batches
-            with psycopg.connect(f"{address}_prefect") as connection:
+            with psycopg.connect(address, dbname=f"{conninfo_to_dict(address)['dbname']}_prefect") as connection:
                 row = connection.execute("select pg_database_size(current_database())").fetchone()
             sizes.append(int(row[0]) if row else 0)
     return seconds, sizes[-1] - sizes[0]
 
 
-def _start_s() -> float:
-    begun = time.perf_counter()
-    command = Path(sys.executable).with_name("sec")
-    subprocess.run([command, "--help"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  (ourselves)
-    return time.perf_counter() - begun
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings as other processes read them."""
+    assert settings.database_url is not None  # noqa: S101  (a place always gives one)
+    return {
+        "SEC_DATA_DIR": str(settings.data_dir),
+        "SEC_DATABASE_URL": settings.database_url.get_secret_value(),
+        "SEC_BASE_URL": str(settings.base_url),
+        "SEC_MAX_CONCURRENCY": str(settings.max_concurrency),
+        "SEC_MAX_RATE": str(settings.max_rate),
+    }
+
+
+def _command(words: str, environment: dict[str, str], most_s: float) -> Figure:
+    """How long a command takes that finds nothing to do."""
+    command = [str(Path(sys.executable).with_name("sec")), *words.split()]
+    runs = []
+    for _ in range(STARTS):
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)  # noqa: S603  (ourselves)
+        runs.append(time.perf_counter() - begun)
+    name = f"{words.split(maxsplit=1)[0].strip('-')}_s"
+    middle = median(runs)
+    return Figure(name, f"`sec {words}`", middle, "s", target=f"≤ {most_s}", met=middle <= most_s, runs=tuple(runs))

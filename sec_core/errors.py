@@ -98,7 +98,7 @@ class SourceRefused(SourceError):
 
 
 class CircuitOpen(SourceError):
-    """Too many failures in a row: nothing is asked of the source until `reopens_at`.
+    """Too many failures in a row: no request goes out until `reopens_at`.
 
     Attributes:
         reopens_at: UTC instant at which one probe may go out.
@@ -151,7 +151,7 @@ class StorageUnavailable(StorageError):
 
 
 class DatabaseError(SecError):
-    """PostgreSQL refused what was asked of it."""
+    """PostgreSQL refused something."""
 
     code = "database"
 

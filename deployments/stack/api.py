@@ -67,7 +67,7 @@ def prepare_environment(settings: Settings) -> None:
     auth = load_stack_settings().prefect_auth
     if auth is not None:
         # What the server asks for, and what clients answer.
-        defaults["PREFECT_SERVER_API_AUTH_STRING"] = defaults["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
+        os.environ["PREFECT_SERVER_API_AUTH_STRING"] = os.environ["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 

@@ -9,6 +9,7 @@ import httpx
 
 from deployments.stack.api import WORK_POOL, api_client, online_workers, prepare_environment, running_api
 from deployments.stack.state import RunFolder
+from sec_core.errors import DatabaseError
 from sec_core.health.verdict import Check, Level
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ def look_at_services(settings: Settings) -> Services:
     """Look at the Prefect server that `sec up` runs, or that is configured."""
     prepare_environment(settings)
     state = RunFolder(settings.run_dir).running()
-    api = running_api(settings) or (state.api if state else None)
+    try:
+        configured = running_api(settings)
+    except DatabaseError:
+        configured = None  # whose it is stands in the database; the check of that says what is wrong
+    api = configured or (state.api if state else None)
     if api is None:
         return Services((Check("services", Level.GOOD, "No `sec up` runs; commands work without it."),))
     with api_client(api) as client:

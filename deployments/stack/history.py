@@ -16,6 +16,7 @@ from loguru import logger
 from psycopg import errors, sql
 
 from sec_core.db.address import Address
+from sec_core.db.locks import Lock
 from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError
 
@@ -156,7 +157,7 @@ def _claim(connection: Connection, owner: str, *, certain: bool) -> str:
     try:
         with connection.transaction():
             # Two that start at once must not both find it empty.
-            connection.execute("select pg_advisory_xact_lock(hashtext('sec_prefect.mark'))")
+            connection.execute("select pg_advisory_xact_lock(%s)", (int(Lock.PREFECT_MARK),))
             if (known := _schema_of(connection, owner)) is not None:
                 return known
             if inside:

@@ -308,9 +308,9 @@ export interface ValidationRow {
   project: string;
   /** Year in which it went into service. */
   year: number;
-  /** `Immediate` if the first year after improved, `Lag` if only the second or third did, `No improvement`, or `insufficient data`. Improved means that the whole 95% confidence interval lies below zero. */
-  type: "Immediate" | "Lag" | "No improvement" | "insufficient data";
-  /** Change of the rate in percent: of the three years after, for `Lag` of the first year that improved; null where data don't carry it. */
+  /** `Inmediato` if the first year after improved, `Lag (N Años)` if the second or third was the first that did, `Sin efecto`, or `Datos insuficientes`. Improved means that the whole 95% confidence interval lies below zero. */
+  type: "Inmediato" | "Lag (2 Años)" | "Lag (3 Años)" | "Sin efecto" | "Datos insuficientes";
+  /** Change of the rate in percent: of the three years after, for a lag of the first year that improved; null where data don't carry it. */
   delta: number | null;
   /** Rates, confidence interval and what they rest on, in a sentence. */
   context: string;

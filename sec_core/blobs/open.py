@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_blobs(place: Place) -> Blobs:
-    """The blobs at a place; nothing is asked of it yet."""
+    """The blobs at a place; nothing is sent yet."""
     if isinstance(place, StoreUrl):
         from sec_core.blobs.objects import ObjectBlobs  # noqa: PLC0415 - only where it is needed
 

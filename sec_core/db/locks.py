@@ -37,6 +37,9 @@ class Lock(IntEnum):
     PREFECT_START = 7_301_946_025
     """A Prefect server that starts on this database."""
 
+    PREFECT_MARK = 7_301_946_026
+    """Whoever decides where in this database Prefect's tables go."""
+
 
 class LockClass(IntEnum):
     """First keys of locks of two keys."""

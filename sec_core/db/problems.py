@@ -20,6 +20,10 @@ _MENDED_BY_A_PERSON = {
         "PostgreSQL refuses this role",
         "Let the database's owner run this, or name the owner in SEC_DATABASE_URL.",
     ),
+    "08P01": (
+        "The server, or a pooler before it, refuses this session",
+        "Name a direct connection in SEC_DATABASE_URL, or the pooler's port for session mode.",
+    ),
     "25006": (
         "The database is read-only",
         "Name the primary server and a role that may write in SEC_DATABASE_URL.",

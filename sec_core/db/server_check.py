@@ -47,7 +47,7 @@ def check_server(connection: psycopg.Connection[Any], address: Address) -> None:
     # A pooler tells each client a process number of its own making.
     if process != connection.info.backend_pid and _sessions_are_shared(address):
         raise DatabaseError(
-            f"A connection pooler in transaction mode answers at {address}: it loses locks and session settings.",
+            f"A connection pooler in transaction mode stands before {address}: it loses locks and session settings.",
             next_step="Name a direct connection in SEC_DATABASE_URL, or the pooler's port for session mode.",
         )
     if read_only:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _ZONE: Final = "America/Santiago"
 _POSTGRES: Final = sqlalchemy.text("""
-    select extract(epoch from (h at time zone :zone) - (h at time zone 'UTC'))::int
-    from generate_series(cast(:first as timestamptz), cast(:last as timestamptz), interval '1 hour') h order by h
+    select array_agg(extract(epoch from (h at time zone :zone) - (h at time zone 'UTC'))::int order by h)
+    from generate_series(cast(:first as timestamptz), cast(:last as timestamptz), interval '1 hour') h
 """)
 _RENEW: Final = {
     "Python": "Renew it: pip install --upgrade tzdata.",
@@ -50,17 +50,17 @@ def check_zones(database: Database, start: datetime, end: datetime) -> None:
 
 
 def _python(hours: list[datetime]) -> tuple[int, ...]:
-    return tuple(round((hour.astimezone(CHILE).utcoffset() or 0 * HOUR).total_seconds()) for hour in hours)
+    return tuple(int((hour.astimezone(CHILE).utcoffset() or 0 * HOUR).total_seconds()) for hour in hours)
 
 
 def _polars(hours: list[datetime]) -> tuple[int, ...]:
     import polars as pl  # noqa: PLC0415 - not every command moves frames
 
-    wall = pl.Series(hours, dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(_ZONE)
-    return tuple((wall.dt.base_utc_offset() + wall.dt.dst_offset()).dt.total_seconds())
+    wall = pl.datetime_range(hours[0], hours[-1], "1h", time_zone="UTC", eager=True).dt.convert_time_zone(_ZONE)
+    return tuple((wall.dt.base_utc_offset() + wall.dt.dst_offset()).dt.total_seconds().to_list())
 
 
 def _postgres(database: Database, hours: list[datetime]) -> tuple[int, ...]:
     values = {"zone": _ZONE, "first": hours[0], "last": hours[-1]}
     with database.engine.connect() as connection:
-        return tuple(connection.execute(_POSTGRES, values).scalars())
+        return tuple(connection.execute(_POSTGRES, values).scalar_one())

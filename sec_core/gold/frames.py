@@ -13,6 +13,7 @@ from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.statements import translated
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,6 +74,10 @@ class GoldFrames:
         """Day in Chile of the newest loaded hour; None before anything is loaded."""
         newest = self.loads["hora"].max()
         return newest.astimezone(CHILE).date() if isinstance(newest, datetime) else None
+
+    def aggregated_panel(self) -> pl.DataFrame:
+        """The panel's hours in the aggregated form."""
+        return self.panel.filter(pl.col("forma") == Shape.AGGREGATED.value).collect()
 
 
 @contextmanager

@@ -20,14 +20,14 @@ import pyarrow.parquet as pq
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold import observations
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
-from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.panel import comuna_hours, panel, region_hours
 from sec_core.gold.rises import STANDING_HOURS, imputed, rises, standing
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sec_core.blobs.model import Blobs
     from sec_core.gold.estimated_hours import Pattern
@@ -48,6 +48,9 @@ KINDS: Mapping[str, pl.Schema] = {
     "standing": pl.Schema({"mes": pl.Date(), "serie": pl.String(), "quietas": pl.Int64()}),
 }
 
+
+AT_ONCE = 6
+"""Months that are computed together."""
 
 KEPT_COLUMNS = ["hora", "fecha_inicio", "clientes_afectados", "n_filas", "imputaciones"]
 
@@ -93,7 +96,7 @@ def bring_up_to_date(
     wanted = _digests(exported, seen)
     kept = {kind: _read(gold, kind) for kind in KINDS}
     changed = [month for month in wanted if any(known.get(month) != wanted[month] for _, known in kept.values())]
-    made = _compute(gold, changed, sorted(exported), names, loads, seen)
+    made = _compute(gold, [Month.parse(month) for month in changed], sorted(exported), names, loads, seen)
     stay = pl.col("mes").is_in([Month.parse(month).first_day for month in wanted.keys() - set(changed)])
     whole = {}
     for kind, (frame, known) in kept.items():
@@ -125,45 +128,49 @@ def _digests(exported: Mapping[Month, str], seen: Pattern) -> dict[str, str]:
 
 def _compute(
     gold: Blobs,
-    changed: Sequence[str],
+    changed: Sequence[Month],
     months: Sequence[Month],
     names: Names,
     loads: pl.DataFrame,
     seen: Pattern,
 ) -> dict[str, list[pl.DataFrame]]:
-    """The rows of each kind, a frame for each changed month."""
+    """The rows of each kind, a frame for some changed months at a time."""
     made: dict[str, list[pl.DataFrame]] = {kind: [] for kind in KINDS}
     observed = seen.hours.filter(pl.col("visto") == "observada")["hora"]
     regions = sorted({*names.places["nombre_region"], COUNTRY})
     comunas = sorted(set(names.places["codigo_comuna"]) - {""})
-    month_rows = lru_cache(maxsize=4)(lambda month: _observations(gold, month, names))
-    for text in changed:
-        month = Month.parse(text)
-        day = month.first_day
-        previous = observed.filter(observed < month.start).max()
-        first, last = month.start - REACH, month.end + REACH
-        rows = pl.concat(
-            month_rows(other).filter(
-                pl.col("hora").is_between(first, last) | (pl.col("hora") == pl.lit(previous, UTC_TIME))
-            )
-            for other in months
-            if other in {month, month.shift(-1), month.shift(1)} or _holds(other, previous)
-        )
+    read = lru_cache(maxsize=3)(lambda month: _observations(gold, month, names))
+    for group in _groups(changed):
+        days = [month.first_day for month in group]
+        previous = observed.filter(observed < group[0].start).max()
+        first, last = group[0].start - REACH, group[-1].end + REACH
+        near = pl.col("hora").is_between(first, last) | (pl.col("hora") == pl.lit(previous, UTC_TIME))
+        needed = {group[0].shift(-1), *group, group[-1].shift(1)}
+        if isinstance(previous, datetime):
+            needed.add(Month.of(previous))
+        rows = pl.concat(read(month).filter(near) for month in months if month in needed)
         listed = panel(rows, names.places, loads)
-        by_region = region_hours(listed, names.places)
-        own = pl.lit(day).alias("mes")
-        inside = pl.col("hora").is_between(month.start, month.end, closed="left")
-        made["region_hours"].append(by_region.filter(inside).with_columns(own))
-        made["region_parts"].append(parts(by_region, seen, regions, [day]))
-        made["comuna_parts"].append(parts(comuna_hours(listed), seen, comunas, [day]))
-        made["rises"].append(rises(rows, names.places, loads, seen, day).with_columns(own))
-        made["imputed"].append(imputed(rows, names.places, day))
-        made["standing"].append(standing(rows, names.places, seen, day))
+        by_region = with_month(region_hours(listed, names.places))
+        made["region_hours"].append(by_region.filter(pl.col("mes").is_in(days)))
+        made["region_parts"].append(parts(by_region.drop("mes"), seen, regions, days))
+        made["comuna_parts"].append(parts(comuna_hours(listed), seen, comunas, days))
+        risen = rises(rows, names.places, loads, seen, days)
+        made["rises"].append(risen.with_columns(mes=pl.col("dia").dt.month_start()))
+        made["imputed"].append(imputed(rows, names.places, days))
+        made["standing"].append(standing(rows, names.places, seen, days))
     return made
 
 
-def _holds(month: Month, hour: object) -> bool:
-    return isinstance(hour, datetime) and month == Month.of(hour)
+def _groups(months: Sequence[Month]) -> Iterator[list[Month]]:
+    """Months that follow each other, so many at a time that memory stays bounded."""
+    group: list[Month] = []
+    for month in months:
+        if group and (month != group[-1].shift(1) or len(group) == AT_ONCE):
+            yield group
+            group = []
+        group.append(month)
+    if group:
+        yield group
 
 
 def _observations(gold: Blobs, month: Month, names: Names) -> pl.DataFrame:

@@ -67,17 +67,10 @@ def publish(
         sleep: Waits between attempts.
 
     Raises:
-        PublicationError: Only half of the settings is there, Gold is missing or invalid or would lose what is
-            published, or Supabase refused it.
+        PublicationError: Gold is missing or invalid, would lose what is published, or Supabase refused it.
         PublicationUnavailable: Supabase did not answer, however often it was asked.
     """
-    missing = [name for name in ("supabase_url", "supabase_key") if getattr(settings, name) is None]
-    if len(missing) == 1:
-        raise PublicationError(
-            f"{missing[0].upper()} is not set, the other half of the Supabase settings is.",
-            next_step="Set both SUPABASE_URL and SUPABASE_KEY, or neither.",
-        )
-    if missing:
+    if settings.supabase_url is None or settings.supabase_key is None:
         logger.bind(stage="publish").info(NOT_CONFIGURED)
         return PublishReport(published=False)
     gold = open_blobs(settings.gold)

@@ -15,6 +15,7 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.silver.timeline import source_index
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import date
 
     from sec_core.gold.estimated_hours import Pattern
@@ -29,7 +30,7 @@ _KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 
 
 def rises(
-    observations: pl.DataFrame, places: pl.DataFrame, loads: pl.DataFrame, pattern: Pattern, month: date
+    observations: pl.DataFrame, places: pl.DataFrame, loads: pl.DataFrame, pattern: Pattern, months: Collection[date]
 ) -> pl.DataFrame:
     """Customers newly out: each series' first value and every rise between neighbouring observed hours.
 
@@ -41,7 +42,7 @@ def rises(
         places: id_geografia, nombre_region.
         loads: hora, forma of loaded hours.
         pattern: What was seen when.
-        month: First day of the month.
+        months: First days of the months.
 
     Returns:
         dia, serie (regions, UNKNOWN, `CHILE`), subidas (customers); days and regions with none have no row.
@@ -52,7 +53,7 @@ def rises(
         .select("hora", "mes", "dia")
         .join(forms, on="hora", how="left", maintain_order="left")
         .with_columns(previa=pl.col("hora").shift(1), cambio=pl.col("forma").ne_missing(pl.col("forma").shift(1)))
-        .filter(pl.col("mes") == month)
+        .filter(pl.col("mes").is_in(list(months)))
     )
     values = observations.select("hora", *_KEY, "clientes_afectados")
     by_comuna = values.group_by("hora", "id_geografia").agg(pl.col("clientes_afectados").sum())
@@ -74,14 +75,16 @@ def _risen(values: pl.DataFrame, hours: pl.DataFrame, key: list[str]) -> pl.Data
     )
 
 
-def standing(observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern, month: date) -> pl.DataFrame:
+def standing(
+    observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern, months: Collection[date]
+) -> pl.DataFrame:
     """Customer-hours of a month that come from values which stood still for `STANDING_HOURS` or more.
 
     Args:
         observations: As `rises` takes them, of the month and of `STANDING_HOURS` before and after it.
         places: id_geografia, nombre_region.
         pattern: What was seen when.
-        month: First day of the month.
+        months: First days of the months.
 
     Returns:
         mes, serie (regions, UNKNOWN, `CHILE`), quietas (customer-hours of observed hours); those with none have no row.
@@ -98,22 +101,22 @@ def standing(observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern,
         .with_columns(tramo=(~pl.all_horizontal(*same, follows).fill_null(value=False)).cum_sum())
     )
     length = (pl.col("indice").max() - pl.col("indice").min() + 1).over("tramo")
-    still = with_month(runs.filter(length >= STANDING_HOURS)).filter(pl.col("mes") == month)
+    still = with_month(runs.filter(length >= STANDING_HOURS)).filter(pl.col("mes").is_in(list(months)))
     return _by_region(still.select("mes", "id_geografia", quietas="clientes_afectados"), places, "mes")
 
 
-def imputed(observations: pl.DataFrame, places: pl.DataFrame, month: date) -> pl.DataFrame:
+def imputed(observations: pl.DataFrame, places: pl.DataFrame, months: Collection[date]) -> pl.DataFrame:
     """Source rows of a month, and those in observations that an imputation rule touched (an upper bound).
 
     Args:
         observations: hora, id_geografia, n_filas, imputaciones; other months are passed over.
         places: id_geografia, nombre_region.
-        month: First day of the month.
+        months: First days of the months.
 
     Returns:
         mes, serie (regions, UNKNOWN, `CHILE`), filas, imputadas.
     """
-    own = with_month(observations).filter(pl.col("mes") == month)
+    own = with_month(observations).filter(pl.col("mes").is_in(list(months)))
     touched = pl.when(pl.col("imputaciones") != 0).then("n_filas").otherwise(0)
     return _by_region(own.select("mes", "id_geografia", filas="n_filas", imputadas=touched), places, "mes")
 

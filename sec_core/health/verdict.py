@@ -83,7 +83,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """What asking the source for its time came to.
+    """How the source answered when it was asked for its time.
 
     Attributes:
         answered: Whether it answered.

@@ -7,13 +7,13 @@ skips are no hours, so they are no hours without data either.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.hours import CHILE, HOUR, day_start
+from sec_core.hours import CHILE, HOUR
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -59,17 +59,20 @@ class EventRules:
 @cache
 def repeated_hours() -> pl.Series:
     """Second occurrences of repeated hours, as whole hours since 1970, ascending."""
-    found = []
-    day = date(_FIRST_YEAR, 1, 1)
-    start = day_start(day)
-    while day.year < _LAST_YEAR:
-        following = day + timedelta(days=1)
-        end = day_start(following)
-        if end - start > timedelta(hours=24):
-            hours = (start + step * HOUR for step in range(25))
+    found: list[int] = []
+    week = timedelta(days=7)
+    start = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+    while start.year < _LAST_YEAR:
+        # Only where the clock goes back within a week, as its offset falls, is an hour repeated.
+        if _offset(start + week) < _offset(start):
+            hours = (start + step * HOUR for step in range(7 * 24))
             found += [int(hour.timestamp()) // 3600 for hour in hours if hour.astimezone(CHILE).fold]
-        day, start = following, end
+        start += week
     return pl.Series("repetida", found, dtype=pl.Int64)
+
+
+def _offset(instant: datetime) -> timedelta:
+    return instant.astimezone(CHILE).utcoffset() or timedelta(0)
 
 
 def source_index(hours: pl.Series) -> pl.Series:

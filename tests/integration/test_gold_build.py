@@ -302,7 +302,7 @@ def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: 
     rows = dict(report.payloads)
     assert rows.pop("meta") == 1
     validation = json.loads((settings.gold_dir / "dashboard_stats" / "investment_validation.json").read_bytes())
-    assert {row["type"] for row in validation} == {"insufficient data"}
+    assert {row["type"] for row in validation} == {"Datos insuficientes"}
     assert rows.pop("investment_validation") == len(validation)
     assert rows.pop("official_comparison") == 27
     assert set(rows.values()) == {0}

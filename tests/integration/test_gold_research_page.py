@@ -64,6 +64,6 @@ def test_the_examples_run_and_agree(
     assert "recomputed" in table
     rows = json.loads((settings.root / "table.json").read_bytes())
     assert len(rows) > 1
-    assert max(abs(row["saidi"] - row["recomputed"]) for row in rows) < 1e-7
+    assert max(abs(row["saidi_observado"] - row["recomputed"]) for row in rows) < 1e-7
 
     assert "cliente_horas: Customer-hours" in run(code["The metadata"], settings.root)

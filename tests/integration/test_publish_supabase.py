@@ -249,12 +249,6 @@ def test_without_settings_nothing_is_published_and_one_line_says_so(make_setting
     assert "\n" not in report.line()
 
 
-def test_half_a_configuration_is_an_error(make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings(database_url="postgresql://unused/x", supabase_url="https://example.org")
-    with pytest.raises(PublicationError, match="SUPABASE_KEY is not set"):
-        publish(settings, FixedClock())
-
-
 def test_the_schema_applied_again_changes_nothing(supabase: Project) -> None:
     catalogue = """
         select 'relation', c.relname, c.oid::text, c.relacl::text, c.relrowsecurity::text, c.reloptions::text

@@ -95,9 +95,9 @@ class SmallWorld:
             region_hours=by_region.with_columns(own),
             region_parts=parts(by_region, self.seen, regions, [day]),
             comuna_parts=parts(comuna_hours(self.panel), self.seen, comunas, [day]),
-            rises=rises(rows, NAMES.places, self.loads, self.seen, day).with_columns(own),
-            imputed=imputed(rows, NAMES.places, day),
-            standing=standing(rows, NAMES.places, self.seen, day),
+            rises=rises(rows, NAMES.places, self.loads, self.seen, [day]).with_columns(own),
+            imputed=imputed(rows, NAMES.places, [day]),
+            standing=standing(rows, NAMES.places, self.seen, [day]),
             computed=(month,),
         )
 

@@ -71,7 +71,7 @@ def test_rises_are_first_values_and_every_rise_between_neighbouring_hours() -> N
     hours = [*HOURS[:4], HOURS[30]]
     rows.insert(-1, (HOURS[3], 0, 0, FIRST, 5))
     rows.insert(-1, (HOURS[2], 0, 0, FIRST, 5))
-    found = rises(observations(rows), PLACES, loads(hours), seen(hours), JUNE.first_day)
+    found = rises(observations(rows), PLACES, loads(hours), seen(hours), [JUNE.first_day])
     assert found.rows() == [
         (FIRST, "CHILE", 24),
         (FIRST, "MAULE", 19),
@@ -92,11 +92,11 @@ def test_aggregated_rises_over_the_months_border_and_over_a_change_of_form() -> 
     ]
     hours = [may[-5], *HOURS[:3]]
     forms = pl.concat([loads([may[-5], HOURS[0], HOURS[2]], "aggregated"), loads([HOURS[1]])]).sort("hora")
-    found = rises(observations(rows), PLACES, forms, seen(hours, Month(2024, 5)), JUNE.first_day)
+    found = rises(observations(rows), PLACES, forms, seen(hours, Month(2024, 5)), [JUNE.first_day])
     assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 20 + 5)]
     # A suspect hour is passed over: 100 is followed by 125.
     doubtful = seen(hours, Month(2024, 5), suspect=[HOURS[1]])
-    found = rises(observations(rows), PLACES, forms, doubtful, JUNE.first_day)
+    found = rises(observations(rows), PLACES, forms, doubtful, [JUNE.first_day])
     assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 25)]
 
 
@@ -125,9 +125,9 @@ def test_rises_and_stale_values_say_the_same_as_a_plain_loop(seed: int, form: st
             rows += [(hour, *key, now)] if now else []
     still += sum(_stale(runs[key]) * value[key] for key in keys)
     frame, what = observations(rows), seen(hours)
-    found = rises(frame, PLACES, loads(hours, form), what, JUNE.first_day).filter(pl.col("serie") == "CHILE")
+    found = rises(frame, PLACES, loads(hours, form), what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
     assert found["subidas"].sum() == risen
-    stale = standing(frame, PLACES, what, JUNE.first_day).filter(pl.col("serie") == "CHILE")
+    stale = standing(frame, PLACES, what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
     assert stale["quietas"].sum() == still
 
 
@@ -139,14 +139,14 @@ def _stale(run: list[datetime]) -> int:
 def test_a_value_that_stands_still_for_a_week_is_stale(hours: int, still: int) -> None:
     rows: list[Row] = [(hour, 7101, 2, FIRST, 4) for hour in HOURS[10 : 10 + hours]]
     rows += [(hour, 7101, 2, SECOND, 4 + number % 2) for number, hour in enumerate(HOURS[10:400])]
-    found = standing(observations(rows), PLACES, seen(HOURS), JUNE.first_day)
+    found = standing(observations(rows), PLACES, seen(HOURS), [JUNE.first_day])
     assert found["quietas"].to_list() == ([still, still] if still else [])
 
 
 def test_stale_values_are_found_over_the_months_border() -> None:
     may = Month(2024, 5).hours()
     rows: list[Row] = [(hour, 7101, 1, None, 4) for hour in [*may[-100:], *HOURS[:68]]]
-    found = standing(observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)), JUNE.first_day)
+    found = standing(observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)), [JUNE.first_day])
     assert found.rows() == [(FIRST, "CHILE", 68 * 4), (FIRST, "MAULE", 68 * 4)]
 
 
@@ -165,8 +165,8 @@ def reliability(
     found = indices.reliability(
         parts,
         what,
-        pl.concat([rises(rows, PLACES, loads(hours), what, month) for month in months]),
-        pl.concat([standing(rows, PLACES, what, month) for month in months]),
+        rises(rows, PLACES, loads(hours), what, months),
+        standing(rows, PLACES, what, months),
         pl.DataFrame({"mes": [FIRST], "nombre_region": ["MAULE"], "clientes_afectados": [250]}),
         denominators,
         alike(what.days, loads(hours)),
@@ -291,7 +291,7 @@ def test_the_parts_of_quality_are_shares() -> None:
     made = pl.DataFrame(list(reliability([(hour, 7101, 2, FIRST, 100) for hour in hours], seen(hours), hours).values()))
     calendar = seen(hours).hours.select("mes", sospechosa=pl.col("hora") == HOURS[1])
     national = pl.DataFrame({"mes": [FIRST] * 2, "total_nacional": [100, 300], "diferencia_nacional": [-30, 10]})
-    touched = imputed(rows, PLACES, FIRST)
+    touched = imputed(rows, PLACES, [FIRST])
     found = {row["nombre_region"]: row for row in indices.quality(made, calendar, touched, national).to_dicts()}
     assert found["MAULE"] == {
         "mes": FIRST,

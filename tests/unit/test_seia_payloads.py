@@ -68,23 +68,23 @@ def test_customers_affected_for_each_million() -> None:
             "clientes_afectados": 6000,
             "total_inversión_mmu": 100.0,
             "efficiency_ratio": 60.0,
-            "maturity_note": "Investment: 50% not approved yet, 30% approved 2 to 3 years ago (effect arriving), "
-            "10% approved less than 2 years ago (too early for an effect), "
-            "10% approved 3 or more years ago (effect expected by now).",
+            "maturity_note": "Inversión: 50% aún sin aprobar, 30% aprobada hace 2 a 3 años (su efecto empieza), "
+            "10% aprobada hace menos de 2 años (muy pronto para un efecto), "
+            "10% aprobada hace 3 años o más (su efecto ya debería verse).",
         },
         {
             "nombre_region": "BIOBIO",
             "clientes_afectados": 0,
             "total_inversión_mmu": 4.0,
             "efficiency_ratio": 0.0,
-            "maturity_note": "Investment: 100% approved 3 or more years ago (effect expected by now).",
+            "maturity_note": "Inversión: 100% aprobada hace 3 años o más (su efecto ya debería verse).",
         },
         {
             "nombre_region": "AYSEN",
             "clientes_afectados": 7,
             "total_inversión_mmu": 0.0,
             "efficiency_ratio": None,
-            "maturity_note": "No investment stated.",
+            "maturity_note": "Sin inversión declarada.",
         },
     ]
 
@@ -94,7 +94,7 @@ def test_no_ratio_before_anything_is_loaded() -> None:
 
 
 def test_a_note_names_only_what_there_is() -> None:
-    assert note({"mature": 0, "arriving": 0, "early": 0, "pending": 2.0}) == "Investment: 100% not approved yet."
+    assert note({"mature": 0, "arriving": 0, "early": 0, "pending": 2.0}) == "Inversión: 100% aún sin aprobar."
 
 
 # --- validation ---------------------------------------------------------------------------------------------
@@ -139,14 +139,14 @@ ALL = [*BEFORE, *(month for year in YEARS for month in year)]
 def test_an_immediate_improvement() -> None:
     rows = make_rates(BEFORE, 200) + [row for year in YEARS for row in make_rates(year, 120, 10)]
     row = validate(rows, make_calendar(ALL))
-    assert (row.type, row.delta, row.year, row.project) == ("Immediate", -40.0, 2019, "Línea")
+    assert (row.type, row.delta, row.year, row.project) == ("Inmediato", -40.0, 2019, "Línea")
     # Differences by calendar month, per 1 000 of 2 000 customers: -36 in odd months, -44 in even ones.
     differences = [-36.0] * 6 + [-44.0] * 6
     half = 2.201 * stdev(differences) / 12**0.5
     low, high = mean(differences) - half, mean(differences) + half
-    assert "From 100.0 to 60.0 affected" in row.context
-    assert f"{low:+.1f}% to {high:+.1f}%" in row.context
-    assert "24 of 24 months before and 36 of 36 after" in row.context
+    assert "De 100,0 a 60,0 clientes afectados" in row.context
+    assert f"{low:+.1f}% a {high:+.1f}%".replace(".", ",") in row.context
+    assert "24 de 24 meses antes y 36 de 36 después" in row.context
 
 
 def test_an_improvement_of_later_years_only_is_a_lag() -> None:
@@ -154,21 +154,21 @@ def test_an_improvement_of_later_years_only_is_a_lag() -> None:
         make_rates(BEFORE, 200) + make_rates(YEARS[0], 230) + make_rates(YEARS[1], 210) + make_rates(YEARS[2], 150, 9)
     )
     row = validate(rows, make_calendar(ALL))
-    assert (row.type, row.delta) == ("Lag", -25.0)
-    assert row.context.endswith("The first improvement is in year 3 after.")
+    assert (row.type, row.delta) == ("Lag (3 Años)", -25.0)
+    assert row.context.endswith("La primera mejora es del año 3 después de la obra.")
 
 
 def test_no_improvement() -> None:
     rows = make_rates(BEFORE, 200, 50) + [row for year in YEARS for row in make_rates(year, 210, -40)]
     row = validate(rows, make_calendar(ALL))
-    assert (row.type, row.delta) == ("No improvement", 5.0)
+    assert (row.type, row.delta) == ("Sin efecto", 5.0)
 
 
 def test_months_without_data_are_not_months_without_outages() -> None:
     rows = make_rates(BEFORE, 200) + make_rates(YEARS[0], 120, 10)
     row = validate(rows, make_calendar([*BEFORE, *YEARS[0]]))
-    assert (row.type, row.delta) == ("Immediate", -40.0)
-    assert "12 of 36 after" in row.context
+    assert (row.type, row.delta) == ("Inmediato", -40.0)
+    assert "12 de 36 después" in row.context
 
 
 @pytest.mark.parametrize(
@@ -193,19 +193,19 @@ def test_months_without_data_are_not_months_without_outages() -> None:
 def test_insufficient_data_says_so(calendar: pl.DataFrame) -> None:
     rows = make_rates(BEFORE, 200) + make_rates(YEARS[0], 120)
     row = validate(rows, calendar)
-    assert (row.type, row.delta) == ("insufficient data", None)
+    assert (row.type, row.delta) == ("Datos insuficientes", None)
 
 
 def test_without_customers_there_is_no_rate() -> None:
     row = validate(make_rates(ALL, 200), make_calendar(ALL), customers=pl.DataFrame(schema=CUSTOMERS_SCHEMA))
-    assert row.type == "insufficient data"
+    assert row.type == "Datos insuficientes"
 
 
 def test_only_the_works_comunas_count() -> None:
     elsewhere = [(month.first_day, "MAULE", "CURICO", 999) for month in YEARS[0]]
     rows = make_rates(BEFORE, 200) + make_rates(YEARS[0], 120, 10) + elsewhere
     calendar = make_calendar([*BEFORE, *YEARS[0]])
-    assert validate(rows, calendar).type == "No improvement"
+    assert validate(rows, calendar).type == "Sin efecto"
     assert validate(rows, calendar, Work("L", ("MAULE",), ("TALCA",), Month(2019, 6), Month(2019, 6))).delta == -40.0
 
 

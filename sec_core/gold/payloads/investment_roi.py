@@ -101,15 +101,15 @@ def maturity(newest: date) -> pl.Expr:
 
 
 def note(amounts: dict[str, float]) -> str:
-    """The note on a region's investment by class, the largest class first in the sentence."""
+    """The note on a region's investment by class, in Spanish, the largest class first in the sentence."""
     total = sum(amounts.values())
     if total <= 0:
-        return "No investment stated."
+        return "Sin inversión declarada."
     words = {
-        "mature": "approved 3 or more years ago (effect expected by now)",
-        "arriving": "approved 2 to 3 years ago (effect arriving)",
-        "early": "approved less than 2 years ago (too early for an effect)",
-        "pending": "not approved yet",
+        "mature": "aprobada hace 3 años o más (su efecto ya debería verse)",
+        "arriving": "aprobada hace 2 a 3 años (su efecto empieza)",
+        "early": "aprobada hace menos de 2 años (muy pronto para un efecto)",
+        "pending": "aún sin aprobar",
     }
     parts = sorted(((amounts[name] / total, words[name]) for name in _CLASSES if amounts[name] > 0), reverse=True)
-    return "Investment: " + ", ".join(f"{share:.0%} {word}" for share, word in parts) + "."
+    return "Inversión: " + ", ".join(f"{share:.0%} {word}" for share, word in parts) + "."

@@ -3,7 +3,7 @@
 The rate is affected customers (high-water marks of the events that begin in a month) per 1 000 customers and month. The
 24 months before the work went into service are compared with the 36 months after it, calendar month by calendar month,
 so that a winter is held against winters. Only months that can be compared count: enough of their days were looked at,
-and the source had the shape that most of these months have. Too few of them, and the answer is "insufficient data".
+and the source had the shape that most of these months have. Too few of them, and the answer is `Datos insuficientes`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ LARGEST_SAMPLING_RATIO = 1.5
 STUDENT_975 = {8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201}
 """97.5% quantiles of Student's t for the degrees of freedom of 9 to 12 calendar months."""
 
-Verdict = Literal["Immediate", "Lag", "No improvement", "insufficient data"]
+Verdict = Literal["Inmediato", "Lag (2 Años)", "Lag (3 Años)", "Sin efecto", "Datos insuficientes"]
+LATE: tuple[Verdict, Verdict] = ("Lag (2 Años)", "Lag (3 Años)")
 
 
 class ValidationRow(PayloadRow):
@@ -49,10 +50,10 @@ class ValidationRow(PayloadRow):
     year: int
     """Year in which it went into service."""
     type: Verdict
-    """`Immediate` if the first year after improved, `Lag` if only the second or third did, `No improvement`, or
-    `insufficient data`. Improved means that the whole 95% confidence interval lies below zero."""
+    """`Inmediato` if the first year after improved, `Lag (N Años)` if the second or third was the first that did,
+    `Sin efecto`, or `Datos insuficientes`. Improved means that the whole 95% confidence interval lies below zero."""
     delta: float | None
-    """Change of the rate in percent: of the three years after, for `Lag` of the first year that improved; null
+    """Change of the rate in percent: of the three years after, for a lag of the first year that improved; null
     where data don't carry it."""
     context: str
     """Rates, confidence interval and what they rest on, in a sentence."""
@@ -109,18 +110,18 @@ def _validate(work: Work, events: pl.DataFrame, sampled: pl.DataFrame, customers
     whole = compare(before, after)
     verdict: Verdict
     if whole is None or not _alike(before, after):
-        verdict, shown = "insufficient data", None
+        verdict, shown = "Datos insuficientes", None
     elif found[0] is not None and found[0].improved:
-        verdict, shown = "Immediate", whole
+        verdict, shown = "Inmediato", whole
     else:
         late = next(((i, change) for i, change in enumerate(found) if change is not None and change.improved), None)
-        verdict, shown = ("Lag", late[1]) if late else ("No improvement", whole)
+        verdict, shown = (LATE[late[0] - 1], late[1]) if late else ("Sin efecto", whole)
     return ValidationRow(
         project=work.name,
         year=work.first.year,
         type=verdict,
         delta=None if shown is None else round(shown.percent(shown.after - shown.before), 1),
-        context=_context(shown, before.height, after.height, found, verdict),
+        context=_context(shown, before.height, after.height, verdict),
     )
 
 
@@ -208,16 +209,16 @@ def _alike(before: pl.DataFrame, after: pl.DataFrame) -> bool:
     return bool(mean(hours[1]) <= LARGEST_SAMPLING_RATIO * mean(hours[0]))
 
 
-def _context(shown: Change | None, before: int, after: int, years: Sequence[Change | None], verdict: Verdict) -> str:
-    basis = f"{before} of {MONTHS_BEFORE} months before and {after} of {MONTHS_AFTER} after can be compared"
+def _context(shown: Change | None, before: int, after: int, verdict: Verdict) -> str:
+    basis = f"se pueden comparar {before} de {MONTHS_BEFORE} meses antes y {after} de {MONTHS_AFTER} después"
     if shown is None:
-        return f"{basis}: too few, or looked at too differently."
+        return f"Solo {basis}: son muy pocos, o se observaron de manera muy distinta."
     low, high = shown.percent(shown.low), shown.percent(shown.high)
     text = (
-        f"From {shown.before:.1f} to {shown.after:.1f} affected customers per 1 000 customers and month"
-        f" (95% CI of the change {low:+.1f}% to {high:+.1f}%); {basis}."
+        f"De {shown.before:.1f} a {shown.after:.1f} clientes afectados por cada 1 000 clientes y mes"
+        f" (IC de 95% del cambio: {low:+.1f}% a {high:+.1f}%)".replace(".", ",")
+        + f"; {basis}."
     )
-    if verdict == "Lag":
-        year = next(i for i, change in enumerate(years, 1) if change is shown)
-        return f"{text} The first improvement is in year {year} after."
+    if verdict in LATE:
+        return f"{text} La primera mejora es del año {LATE.index(verdict) + 2} después de la obra."
     return text

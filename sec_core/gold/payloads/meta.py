@@ -19,6 +19,14 @@ METHOD = "2"
 """Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md)."""
 SOURCE = "Superintendencia de Electricidad y Combustibles (SEC), Chile: Interrupciones en línea"
 SOURCE_URL = "https://apps.sec.cl/INTONLINEv1/index.aspx"
+CITA = (
+    "Superintendencia de Electricidad y Combustibles (SEC), Interrupciones en línea, instantáneas horarias; "
+    "procesadas por sec-outages."
+)
+LICENCIA = (
+    "Información del sector público (SEC) sin licencia propia; cite a la SEC como fuente. "
+    "Procesamiento: sec-outages, licencia MIT."
+)
 CITATION = (
     "Superintendencia de Electricidad y Combustibles (SEC), Interrupciones en línea, hourly snapshots; "
     "processed by sec-outages."
@@ -162,8 +170,8 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
             "version": version("sec-outages"),
             "fuente": SOURCE,
             "fuente_url": SOURCE_URL,
-            "cita": CITATION,
-            "licencia": LICENCE,
+            "cita": CITA,
+            "licencia": LICENCIA,
         }
     )
     return [row]

@@ -71,7 +71,7 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec(
         "sensitivity",
         SensitivityRow,
-        lambda f: _rows(SensitivityRow, sensitivity(f.panel.collect(), f.loads, f.rules)),
+        lambda f: _rows(SensitivityRow, sensitivity(f.aggregated_panel(), f.loads, f.rules)),
         dashboard=False,
     ),
     PayloadSpec("official_comparison", OfficialRow, official_comparison, dashboard=False),

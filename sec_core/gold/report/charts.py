@@ -258,6 +258,6 @@ def _spec(chart: alt.Chart | alt.LayerChart | alt.FacetChart, height: float | al
     sized = chart.properties(
         width="container", height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
     )
-    found: Spec = sized.to_dict(validate=True)
+    found: Spec = sized.to_dict(validate=False)
     found.pop("config", None)
     return found
