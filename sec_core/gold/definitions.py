@@ -60,8 +60,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "comuna-customers",
         "Customers by comuna (clientes_comunales)",
-        "The region's customers x the comuna's share of customers billed (the CNE's file nearest to the month within its "
-        "year), else of counted dwellings. One method for a region and year; the comunas sum to the region.",
+        "The region's customers x the comuna's share of customers billed (the CNE's file nearest to the month within "
+        "its year), else of counted dwellings. One method for a region and year; the comunas sum to the region.",
         "customers, an estimate",
         f"{UNIVERSE}; CNE, billing of regulated customers; INE, Censo 2024",
         "Billing counts regulated customers alone. Dwellings give 0.8 to 2.1 times 13 real counts.",
