@@ -12,7 +12,7 @@ import polars as pl
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
-from sec_core.gold import frames, local, monthly, observations, parquet
+from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import make_indices
@@ -85,6 +85,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -124,6 +125,8 @@ def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
             "Comunas of Chile",
         ),
         ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
+        ("tormentas.parquet", collected.storms, parquet.STORMS, "Storms: power cuts over many comunas of Chile"),
+        ("tormentas_horas.parquet", collected.storm_hours, parquet.STORM_HOURS, "Storms by hour and comuna"),
         ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
         parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None)
@@ -163,6 +166,9 @@ def read_frames(
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         all_events = events.result()
+    storms, storm_hours = storm_catalogue.bring_up_to_date(
+        gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
+    )
     collected = frames.GoldFrames(
         events=all_events,
         loads=loads,
@@ -175,6 +181,8 @@ def read_frames(
         seen=seen,
         monthly=kept,
         indices=make_indices(kept, seen, loads, all_events, customers, by_comuna, names),
+        storms=storm_catalogue.described(storms, loads),
+        storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={

@@ -153,6 +153,16 @@ DEFINITIONS: tuple[Definition, ...] = (
         "0 is the ideal. Nothing is dropped: a mended row stays, marked.",
     ),
     Definition(
+        "storm",
+        "Storm",
+        "Connected comunas that are hit (50 customers and 1% of the comuna's out), with 10 000 customers out in three or "
+        "more of them in some hour; measured above the comunas' usual level until 95% is restored, 30 days at most.",
+        "customers, hours",
+        f"{SNAPSHOTS}; borders of comunas (DPA 2023)",
+        "What gaps hide is null. Six-hourly years show fewer and shorter storms: docs/storms.md. Names come from a "
+        "reviewed list; counts by meter understate a collapse of transmission.",
+    ),
+    Definition(
         "projects",
         "Electricity projects (SEIA)",
         "Projects of the energy sector of types b1 and b2 (lines and substations) and c (power plants), counted in "

@@ -47,6 +47,8 @@ class GoldFrames:
         seen: Which hours are observed, interpolated or uncovered.
         monthly: What estimates are made of.
         indices: Indices by month.
+        storms: `tormentas`, by beginning.
+        storm_hours: Their curves, see `storm_curves.CURVES_SCHEMA`.
         panel: Lazily, the panel of all months.
         rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
@@ -64,6 +66,8 @@ class GoldFrames:
     seen: Pattern
     monthly: Monthly
     indices: Indices
+    storms: pl.DataFrame
+    storm_hours: pl.DataFrame
     panel: pl.LazyFrame
     rules: EventRules
     thresholds: Mapping[str, float]
