@@ -6,12 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
 from benchmarks.measuring import apart, opened, size_of
 from benchmarks.results import Figure
 from sec_core.blobs.open import open_blobs
 from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold, read_frames
 from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.hours import Month
 
 if TYPE_CHECKING:
     from benchmarks import history
@@ -48,18 +51,24 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
         size: How large its Bronze is.
         load_s: Seconds that loading it took.
     """
+    _add_customers(settings)
     here.settle()
     first = apart(here, build, settings, 1)
     again = apart(here, build, settings, 3)
+    changed = apart(here, rebuild_changed, settings, 3)
+    month = sorted(changed.result.seconds)[1]
     payloads = apart(here, each_payload, settings).result
     events = first.result.events
     whole = load_s + first.result.seconds[0]
     rebuilt = sorted(again.result.seconds)[1]
     return [
-        Figure("gold_first_s", f"Gold with all its files, {events:,} events", first.result.seconds[0], "s"),
+        Figure("gold_first_s", f"Gold with all its files, {events:,} events", first.result.seconds[0], "s",
+               target="≤ 15", met=first.result.seconds[0] <= 15),
         Figure("whole_s", "Bronze to Gold, the whole history", whole, "s", target="≤ 40", met=whole <= 40),
         Figure("gold_s", f"Gold and all payloads, {events:,} events", rebuilt, "s", target="≤ 3", met=rebuilt <= 3,
                runs=again.result.seconds),
+        Figure("gold_month_s", "Gold when one month changed", month, "s", target="≤ 3", met=month <= 3,
+               runs=changed.result.seconds),
         *(Figure(f"payload_{name}_s", f"  payload {name}", seconds, "s") for name, seconds in payloads.items()),
         Figure("gold_peak_mb", "Gold: peak memory", first.peak_bytes / 1e6, "MB", target="≤ 1 000",
                met=first.peak_bytes <= 1e9),
@@ -77,6 +86,33 @@ def build(settings: Settings, times: int) -> Built:
             events = build_gold(database, settings, SystemClock()).events
             seconds.append(time.perf_counter() - begun)
     return Built(tuple(seconds), events)
+
+
+def rebuild_changed(settings: Settings, times: int) -> Built:
+    """Build Gold after one month's hours were written again; seconds of each time."""
+    month = Month(2021, 5)
+    seconds = []
+    events = 0
+    with opened(settings) as database:
+        for _ in range(times):
+            with database.engine.begin() as connection:
+                touched = text("update cargas set clientes = clientes where hora >= :first and hora < :last")
+                connection.execute(touched, {"first": month.start, "last": month.end})
+            begun = time.perf_counter()
+            events = build_gold(database, settings, SystemClock()).events
+            seconds.append(time.perf_counter() - begun)
+    return Built(tuple(seconds), events)
+
+
+def _add_customers(settings: Settings) -> None:
+    """Customers of each region: without them there are no indices to compute."""
+    insert = text(
+        "insert into clientes_regionales (mes, codigo_region, clientes, capturado_en)"
+        " select '2021-05-01', codigo_region, 450000, now() from dim_geografia where id_geografia > 0 group by 2"
+        " on conflict do nothing"
+    )
+    with opened(settings) as database, database.engine.begin() as connection:
+        connection.execute(insert)
 
 
 def each_payload(settings: Settings) -> dict[str, float]:

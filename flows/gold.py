@@ -15,14 +15,15 @@ from sec_core.gold.publish import PublishReport
 from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
-from sec_core.usecases.gold import import_customers, import_seia
+from sec_core.usecases import gold as usecases
+from sec_core.usecases.gold import SiteReport, import_customers, import_seia
 from tasks.runtime import open_run
 from tasks.steps import STEPS
 
 
 @flow(name="gold", flow_run_name="gold", persist_result=False)
 async def gold() -> BuiltGold:
-    """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the report."""
+    """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the site."""
     with open_run():
         built = await STEPS.build_gold()
         await show_gold(built)
@@ -38,6 +39,17 @@ async def publish(force: Annotated[bool, Field(title="Publish although much woul
     """
     with open_run():
         return await STEPS.publish(force)
+
+
+@flow(name="site", flow_run_name="site", persist_result=False)
+async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> SiteReport:
+    """Bring the site up to date, and put it where SEC_SITE_TARGET says.
+
+    Args:
+        publish: Put it up; otherwise it is only built, in Gold's folder.
+    """
+    with open_run() as run:
+        return await usecases.site(run, publish, steps=replace(STEPS, show_gold=show_gold))
 
 
 @flow(name="regional-customers", flow_run_name="regional-customers", persist_result=False)

@@ -19,6 +19,7 @@ from sec_core.config import load_settings
 from sec_core.errors import SecError
 from sec_core.health.facts import find_facts
 from sec_core.health.verdict import Check, Verdict, judge
+from sec_core.usecases.circuit import close_circuit
 from sec_core.usecases.monitor import MonitorReport, watch
 from sec_core.usecases.upkeep import UpkeepReport, keep_up
 from tasks.runtime import ensure_logging, open_run
@@ -64,6 +65,21 @@ async def maintenance() -> UpkeepReport:
     """Seal months that are closed, complete and settled, archive what the retention setting says, remove old logs."""
     with open_run() as run:
         return await asyncio.to_thread(keep_up, run)
+
+
+@flow(name="circuit-close", flow_run_name="circuit-close", persist_result=False)
+async def circuit_close(
+    who: Annotated[str, Field(min_length=1, title="Who closes it", examples=["Ana"])],
+    why: Annotated[str, Field(min_length=1, title="Why", examples=["The SEC says that it is back"])],
+) -> str:
+    """Close the circuit by hand before its time: the source is asked again at once.
+
+    Args:
+        who: Name for the log.
+        why: Reason for the log.
+    """
+    with open_run() as run:
+        return await close_circuit(run, who, why)
 
 
 @flow(name="health", flow_run_name="health", persist_result=False)

@@ -1,7 +1,7 @@
-"""The payloads' contract for other programs, and the page of definitions, generated from the code.
+"""The payloads' contract for other programs, and the pages of definitions, generated from the code.
 
-`python -m scripts.contract` writes the JSON Schema, the TypeScript interfaces and docs/definitions.md again; a test
-fails while they are not current.
+`python -m scripts.contract` writes the JSON Schema, the TypeScript interfaces and both pages of definitions again; a
+test fails while they are not current.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from sec_core.gold.definitions import DEFINITIONS
-from sec_core.gold.payloads.meta import CITATION, LICENCE, SOURCE, SOURCE_URL
+from sec_core.gold.definitions import definitions
+from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.registry import PAYLOADS
 
 _NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit."
@@ -63,32 +63,38 @@ def typescript() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def definitions_page() -> str:
-    """The page docs/definitions.md."""
-    lines = [
-        "# Definitions",
-        "",
-        "Every published figure: its formula, unit and source. Generated from `sec_core/gold/definitions.py` by",
-        "`python -m scripts.contract`; do not edit.",
-        "",
-        f"Source: [{SOURCE}]({SOURCE_URL}). {LICENCE}",
-        "",
-        f"To cite: {CITATION}",
-    ]
-    for one in DEFINITIONS:
-        lines += [
-            "",
-            f'<a id="{one.key}"></a>',
-            "",
-            f"## {one.name}",
-            "",
-            f"- Formula: {one.formula}",
-            f"- Unit: {one.unit}",
-            f"- Source: {one.source}",
-        ]
-        if one.note:
-            lines.append(f"- Beware: {one.note}")
-    return "\n".join(lines) + "\n"
+PAGE_WORDS = {
+    "en": (
+        "Definitions",
+        (
+            "Every published figure: its formula, unit and source. Generated from `sec_core/gold/definitions.toml` by\n"
+            "`python -m scripts.contract`; do not edit. [En español](definiciones.md)."
+        ),
+        ("Formula", "Unit", "Source", "Beware"),
+        f"Source: [{SOURCE}]({SOURCE_URL}). {LICENCE}\n\nTo cite: {CITATION}",
+    ),
+    "es": (
+        "Definiciones",
+        (
+            "Cada cifra publicada: su fórmula, unidad y fuente. Generado desde `sec_core/gold/definitions.toml` por\n"
+            "`python -m scripts.contract`; no editar. [In English](definitions.md)."
+        ),
+        ("Fórmula", "Unidad", "Fuente", "Cuidado"),
+        f"Fuente: [{SOURCE}]({SOURCE_URL}). {LICENCIA}\n\nPara citar: {CITA}",
+    ),
+}
+"""Title, introduction, labels and source of the page of definitions."""
+
+
+def definitions_page(language: str) -> str:
+    """The page docs/definitions.md, or docs/definiciones.md in Spanish."""
+    title, introduction, labels, source = PAGE_WORDS[language]
+    blocks = [f"# {title}", introduction, source]
+    for one in definitions(language):
+        texts = zip(labels, (one.formula, one.unit, one.source, one.note), strict=True)
+        lines = "\n".join(f"- {label}: {text}" for label, text in texts if text)
+        blocks += [f'<a id="{one.key}"></a>', f"## {one.name}", lines]
+    return "\n\n".join(blocks) + "\n"
 
 
 def generated_files(root: Path) -> dict[Path, bytes]:
@@ -101,7 +107,8 @@ def generated_files(root: Path) -> dict[Path, bytes]:
     return {
         root / "deployments" / "supabase" / "payloads.schema.json": schema,
         root / "deployments" / "supabase" / "payloads.ts": typescript().encode(),
-        root / "docs" / "definitions.md": definitions_page().encode(),
+        root / "docs" / "definitions.md": definitions_page("en").encode(),
+        root / "docs" / "definiciones.md": definitions_page("es").encode(),
     }
 
 

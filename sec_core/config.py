@@ -62,12 +62,16 @@ class Settings(Environment):
     """Comunas hit in that hour."""
     retention_days: int | None = Field(default=None, ge=30)
     """Days of observations kept in the database; older months move to the archive. None keeps all."""
+    site_target: Path | StoreUrl | None = None
+    """Where `sec site --publish` puts the site: a folder, or `s3://bucket/prefix`; None publishes it nowhere."""
+    site_url: HttpUrl | None = None
+    """Address at which readers find the site, for canonical addresses and the sitemap; None leaves them out."""
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
     """Address of the Supabase project; None publishes locally only."""
     supabase_key: HeaderSecret | None = Field(default=None, validation_alias="SUPABASE_KEY")
     """The project's service key."""
 
-    @field_validator("data_dir", mode="before")
+    @field_validator("data_dir", "site_target", mode="before")
     @classmethod
     def _folder_or_address(cls, value: object) -> object:
         return parse_place(value)
@@ -97,8 +101,14 @@ class Settings(Environment):
 
     @property
     def gold(self) -> Place:
-        """Parquet, payloads and the report."""
+        """Parquet, payloads and the site."""
         return self.data / "gold"
+
+    @property
+    def site(self) -> Place | None:
+        """`site_target`, as an absolute path if it is a folder."""
+        target = self.site_target
+        return target.expanduser().absolute() if isinstance(target, Path) else target
 
     @property
     def archive(self) -> Place:

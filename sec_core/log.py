@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 from loguru import logger
 
 from sec_core.config import private_folder
+from sec_core.text import for_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def setup_logging(
         extra_sinks: Further sinks, at INFO, such as the one for Prefect's run logs.
     """
     logger.remove()
-    logger.configure(extra={"stage": "run", "tail": ""}, patcher=_add_tail)
+    logger.configure(extra={"stage": "run", "tail": ""}, patcher=_tidy)
     if terminal is not None:
         logger.add(terminal, level=level, format=_TERMINAL_FORMAT, backtrace=False, diagnose=False)
     if logs_dir is not None:
@@ -87,8 +88,10 @@ def as_fields(record: Record) -> dict[str, object]:
     return fields
 
 
-def _add_tail(record: Record) -> None:
-    """The bound fields that a person should see behind the message."""
+def _tidy(record: Record) -> None:
+    """One harmless line for every sink, with the bound fields that a person should see behind the message."""
+    record["message"] = for_line(record["message"])
     extra = record["extra"]
+    extra.update({name: for_line(value) for name, value in extra.items() if isinstance(value, str)})
     shown = [f"{name}={extra[name]}" for name in ("code", "month", "hour") if extra.get(name) is not None]
     extra["tail"] = f" ({', '.join(shown)})" if shown else ""

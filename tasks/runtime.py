@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from sec_core.config import load_settings
 from sec_core.log import setup_logging
@@ -43,7 +44,7 @@ def open_run(settings: Settings | None = None, clock: Clock | None = None) -> It
         return
     settings = settings or load_settings()
     ensure_logging(settings)
-    with open_adapters(settings, clock) as opened:
+    with open_adapters(settings, clock, flow_run.get_name() or "") as opened:
         token = _current.set(opened)
         try:
             yield opened

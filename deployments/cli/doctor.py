@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from sec_core.config import load_settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
         _show(verdict)
     if verdict.troubles:
         names = ", ".join(check.name for check in verdict.troubles)
-        typer.echo(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
+        say(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
         raise typer.Exit(1)
 
 
@@ -53,11 +53,13 @@ def _show(verdict: Verdict) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from sec_core.text import for_line
+
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in verdict.checks:
         mark, style = _STYLES[check.level.value]
-        found = Text(check.text)
+        found = Text(for_line(check.text))
         if check.next_step and check.level.value != "good":
-            found.append(f"\n{check.next_step}", style="dim")
+            found.append(f"\n{for_line(check.next_step)}", style="dim")
         table.add_row(Text(mark, style=style), check.name, found)
     Console().print(table)

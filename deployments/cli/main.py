@@ -10,12 +10,12 @@ import sys
 
 import typer
 
-from deployments.cli import demo, doctor, keeping, runs, simulate, stack, status
-from deployments.cli.app import app
+from deployments.cli import circuit, demo, doctor, keeping, runs, simulate, stack, status
+from deployments.cli.app import app, say
 from deployments.loopback import keep_loopback_direct
 from sec_core.errors import SecError
 
-__all__ = ["app", "demo", "doctor", "keeping", "main", "run", "runs", "simulate", "stack", "status"]
+__all__ = ["app", "circuit", "demo", "doctor", "keeping", "main", "run", "runs", "simulate", "stack", "status"]
 
 _INTERRUPTED = 130
 """What Typer makes of a Ctrl-C."""
@@ -58,4 +58,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _say(line: str) -> None:
     """Write one line to standard error, whatever the message holds."""
-    sys.stderr.write("sec: " + " ".join(line.split()) + "\n")
+    say(f"sec: {' '.join(line.split())}", err=True)

@@ -20,7 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from sec_core.text import for_line
 from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT
 
@@ -74,6 +76,11 @@ class _Board:
         self._progress.update(bar, total=tally.total, completed=tally.done, states=tally.text)
 
 
+def cell(text: object) -> Text:
+    """A cell of a table, whatever it holds: its brackets are no markup."""
+    return Text(for_line(text))
+
+
 def _print_month(report: SyncReport) -> None:
     """The short table at the end of a month's run."""
     table = Table(title=f"Month {report.month}", show_header=False, title_justify="left", min_width=60)
@@ -93,9 +100,9 @@ def _print_month(report: SyncReport) -> None:
         table.add_row(f"  {text}", f"{report.imputed.get(rule, 0):,}")
     for name, place in report.outputs.items():
         # A path as seen from here is shorter.
-        table.add_row(name, place.removeprefix(f"{Path.cwd()}{os.sep}"))
+        table.add_row(name, cell(place.removeprefix(f"{Path.cwd()}{os.sep}")))
     for note in report.notes:
-        table.add_row("note", note)
+        table.add_row("note", cell(note))
     Console().print(table)
 
 
@@ -117,6 +124,6 @@ def print_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[object], boo
         number = bool(lines) and isinstance(lines[0][0][place], int)
         table.add_column(head, justify="right" if number else "left", no_wrap=number)
     for cells, marked in lines:
-        shown = (f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in cells)
+        shown = (f"{each:,}" if isinstance(each, int) else cell(each) for each in cells)
         table.add_row(*shown, style="bold" if marked else "")
     Console().print(table)

@@ -18,7 +18,7 @@ from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PARTIAL = ".partial-"
 _NAMES_LOCK = ".names.lock"
@@ -66,7 +66,9 @@ class LocalBlobs(Blobs):
         return True
 
     @override
-    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:
+    def replace(
+        self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
         path = self._path(key)
         partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
         with _in_our_words(path, "written"):
@@ -79,6 +81,10 @@ class LocalBlobs(Blobs):
         if durable:
             self._unsynced.add(str(path.parent))
             self.flush()
+
+    @override
+    def headers(self, key: str) -> Mapping[str, str]:
+        return {}
 
     @override
     def read(self, key: str) -> bytes:

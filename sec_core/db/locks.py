@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_S: Final = 0.5
 _TRY: Final = text("select pg_try_advisory_lock(:kind, :number)")
+_NAME: Final = text("select set_config('application_name', :name, false)")
+_HOLDER: Final = text("""
+    select a.application_name from pg_locks l join pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and l.classid = :kind and l.objid = :number and l.granted
+        and l.database = (select oid from pg_database where datname = current_database())
+""")
 
 
 class Lock(IntEnum):
@@ -59,43 +65,41 @@ class LockClass(IntEnum):
 
 @asynccontextmanager
 async def lease(
-    database: Database, kind: LockClass, number: int, *, on_wait: Callable[[], None] | None = None
-) -> AsyncIterator[bool]:
-    """Hold something alone over all processes; whoever waited finds the work of the holder before done.
-
-    A holder that is killed loses it at once, with its connection.
+    database: Database, kind: LockClass, number: int, name: str, on_wait: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Hold something alone over all processes; a holder that is killed loses it at once, with its connection.
 
     Args:
         database: Where the lock is.
         kind: What is held.
         number: Which one of its kind.
-        on_wait: Called once, before the first wait for another holder.
-
-    Yields:
-        Whether another one held it before.
+        name: Says to others who holds it; PostgreSQL keeps 63 bytes of it.
+        on_wait: Called once, before the first wait, with the name of the holder.
 
     Raises:
         DatabaseUnavailable: The server can't be reached.
     """
-    connection = await asyncio.to_thread(_session, database)
+    connection = await asyncio.to_thread(_session, database, name)
+    lock = {"kind": kind, "number": number}
     try:
-        waited = False
-        while not await asyncio.to_thread(_try, connection, kind, number):
-            if not waited and on_wait is not None:
-                on_wait()
-            waited = True
+        said = False
+        while not await asyncio.to_thread(_value, connection, _TRY, lock):
+            if not said:
+                on_wait(await asyncio.to_thread(_value, connection, _HOLDER, lock) or "another run")
+            said = True
             await asyncio.sleep(_LOOK_AGAIN_S)
-        yield waited
+        yield
     finally:
         # The lock goes with its session, which must not be used again.
         await asyncio.to_thread(connection.invalidate)
         connection.close()
 
 
-def _session(database: Database) -> Connection:
-    return database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+def _session(database: Database, name: str) -> Connection:
+    connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    connection.execute(_NAME, {"name": name})
+    return connection
 
 
-def _try(connection: Connection, kind: LockClass, number: int) -> bool:
-    free: bool = connection.execute(_TRY, {"kind": kind, "number": number}).scalar_one()
-    return free
+def _value(connection: Connection, statement: TextClause, values: dict[str, int]) -> Any:  # noqa: ANN401 - its one value
+    return connection.execute(statement, values).scalar()

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 LABEL = "calculado con instantáneas horarias"
 INSUFFICIENT = "Sin estimación: menos de la mitad de las horas con datos, o más de 120 horas seguidas sin ellos."
 LOWER_BOUND = "SAIFI es un mínimo: con menos del 95% de las horas se pierden alzas, y no se calcula CAIDI."
-NOT_ALIKE = "Sin días de evento mayor: el año no se vio de una sola manera (forma y horas por día)."
+NOT_ALIKE = (
+    "Sin días de evento mayor: el año no se vio de una sola manera (forma y horas por día),"
+    " o se vio menos de la mitad de las horas de cada día."
+)
 OTHER_BASE = "Sin días de evento mayor: los años anteriores se vieron de otra manera (forma u horas por día)."
 SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
 NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."

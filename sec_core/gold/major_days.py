@@ -28,6 +28,10 @@ SAME_FORM = 0.95
 SAME_SHARE = 0.1
 """Difference of the observed share of the mean day up to which two years were seen alike."""
 
+LEAST_SHARE = 0.5
+"""Observed share of the mean day below which no day is judged: days seen every sixth hour are too rough; they miss the
+number of hourly data by up to seven (docs/estimates.md)."""
+
 USUAL_DAYS, USUAL_SHARE = 0.9, 0.25
 """Share of a year's days whose observed share must lie this near to the median day's, else the year is not one."""
 
@@ -40,7 +44,7 @@ def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
         loads: hora, mes, forma of loaded hours.
 
     Returns:
-        anho, base: pairs of years, each year with itself where it was seen in one way.
+        anho, base: pairs of years, each year with itself where it was seen in one way and often enough.
     """
     covered = (pl.col("observadas") + pl.col("interpoladas")) >= MINIMUM_COVERED * pl.col("horas")
     share = pl.col("observadas") / pl.col("horas")
@@ -54,7 +58,9 @@ def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
     detailed = (pl.col("forma") == Shape.DETAILED.value).mean()
     forms = loads.group_by(anho=pl.col("mes").dt.year()).agg(detallada=detailed)
     one_form = (pl.col("detallada") >= SAME_FORM) | (pl.col("detallada") <= 1 - SAME_FORM)
-    years = seen.join(forms, on="anho").filter(pl.col("parejo") & one_form).sort("anho")
+    years = (
+        seen.join(forms, on="anho").filter(pl.col("parejo") & one_form & (pl.col("visto") >= LEAST_SHARE)).sort("anho")
+    )
     pairs = years.join(years, how="cross", suffix="_base").filter(
         ((pl.col("visto") - pl.col("visto_base")).abs() <= SAME_SHARE)
         & ((pl.col("detallada") >= 0.5) == (pl.col("detallada_base") >= 0.5))

@@ -14,9 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
 PROBE_LEASE: Final = timedelta(seconds=50)
@@ -64,6 +65,11 @@ class Circuit:
     code: str | None = None  # of the last failure; None after a success
     error: str | None = None
     only: str | None = None  # the request that had all failures in a row; None if several had, or they concern all
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Circuit:
+        """A row of `circuito_fuente`, its columns in the order of the attributes."""
+        return cls(CircuitStatus(row[0]), *row[1:])
 
 
 class Leave(StrEnum):

@@ -19,7 +19,7 @@ import os
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
@@ -124,22 +124,19 @@ class Failure:
     subject: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Permit:
     """Leave for one request. Without an outcome (a cancelled request) it counts as neither success nor failure.
 
     Attributes:
         probe: Name of the probe, if this request is the one that tries whether the source is back.
         outcome: What came of it: a failure, or True for a usable answer.
+        slot: Number of the slot that it holds.
     """
 
-    probe: uuid.UUID | None
+    probe: uuid.UUID | None = None
     outcome: Failure | bool = False
-
-
-@dataclass(eq=False, slots=True)
-class _Slot:
-    number: int | None = None
+    slot: int | None = None
 
 
 class Throttle:
@@ -169,6 +166,19 @@ class Throttle:
         """The circuit's present state, for people to see."""
         return await self._call(self._shared.circuit)
 
+    async def close_circuit(self, who: str, why: str) -> Circuit:
+        """Close the circuit by hand, whatever its state, logged with who did it and why; gives back the state before.
+
+        Raises:
+            DatabaseError: The database can't be reached or written.
+        """
+        before, _ = await self._call(self._shared.change_circuit, lambda found: Circuit(opened_at=found.opened_at))
+        told = [" ".join(text.split())[:200] for text in (who, why)]
+        logger.bind(stage="capture", code="circuit_closed_by_hand", who=told[0], why=told[1]).warning(
+            "circuit {} -> closed by hand, by {}: {}", before.status.value, *told
+        )
+        return before
+
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Permit]:
         """Wait for leave to send one request; the block is the request and notes its outcome on the permit.
@@ -178,9 +188,9 @@ class Throttle:
             DatabaseUnavailable: The shared limits can't be reached.
             DatabaseError: PostgreSQL refuses to keep them.
         """
-        slot = _Slot()
+        permit = Permit()
         try:
-            permit = await self._admit(slot)
+            await self._admit(permit)
             try:
                 yield permit
             finally:
@@ -188,27 +198,27 @@ class Throttle:
                 await asyncio.shield(self._count(permit))
         finally:
             # Even a cancelled request gives its slot back.
-            await asyncio.shield(self._call(self._shared.release, slot))
+            await asyncio.shield(self._call(self._shared.release, permit))
 
-    async def _admit(self, slot: _Slot) -> Permit:
+    async def _admit(self, permit: Permit) -> None:
         # One request of this process at a time: first come, first served. Between processes it is a draw in which each
         # has the same chance.
         async with self._line:
             while True:
-                await self._take_slot(slot)
+                await self._take_slot(permit)
                 # The circuit is looked at together with the time: right before the request leaves.
                 if await self._take_time() is CircuitStatus.CLOSED:
-                    return Permit(None)
-                leave, probe = await self._ask_circuit(leaving=True)
+                    return
+                leave, permit.probe = await self._ask_circuit(leaving=True)
                 if leave is not Leave.WAIT:
-                    return Permit(probe)
-                await self._call(self._shared.release, slot)
+                    return
+                await self._call(self._shared.release, permit)
                 self._log_wait(PROBE_LEASE.total_seconds(), "a probe is finding out whether the source answers again")
                 await self._clock.sleep(_PROBE_POLL_S)
 
-    async def _take_slot(self, slot: _Slot) -> None:
+    async def _take_slot(self, permit: Permit) -> None:
         since = time.monotonic()
-        while not await self._call(self._shared.take_slot, slot):
+        while not await self._call(self._shared.take_slot, permit):
             self._log_wait(time.monotonic() - since, "as many requests are in flight as SEC_MAX_CONCURRENCY allows")
             await self._clock.sleep(_SLOT_POLL_S)
 
@@ -224,7 +234,7 @@ class Throttle:
         return status
 
     async def _ask_circuit(self, *, leaving: bool) -> tuple[Leave, uuid.UUID | None]:
-        if (await self._call(self._shared.circuit)).status is CircuitStatus.CLOSED:
+        if (await self.circuit()).status is CircuitStatus.CLOSED:
             return Leave.GO, None
         name = uuid.uuid4()
         leave = Leave.GO
@@ -257,11 +267,16 @@ class Throttle:
                     await self._call(self._shared.pause, min(failure.rest, LONG_REST).total_seconds())
                 known = {"now": self._clock.now(), "rules": self._rules, "probe": permit.probe, **asdict(failure)}
                 await self._change(lambda circuit: after_failure(circuit, **known))
-            case True if not _at_ease(await self._call(self._shared.circuit)):
-                await self._change(lambda circuit: after_success(circuit, permit.probe))
+            case True:
+                circuit = await self.circuit()
+                if circuit.failures or circuit.status is not CircuitStatus.CLOSED:
+                    await self._change(lambda circuit: after_success(circuit, permit.probe))
 
     async def _change(self, rule: Callable[[Circuit], Circuit]) -> Circuit:
-        return await self._call(self._shared.change_circuit, rule)
+        before, after = await self._call(self._shared.change_circuit, rule)
+        if before.status is not after.status:
+            _log_transition(before, after)
+        return after
 
     async def _call(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
@@ -281,10 +296,10 @@ class _SharedLimits:
         self._address = database.address.changed(**_CONNECTION)
         self._numbers = range(1, max_concurrency + 1)
         self._step_s = SPARE / max_rate
-        self._held: dict[int, _Slot] = {}
+        self._held: dict[int, Permit] = {}
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
-    def take_slot(self, slot: _Slot) -> bool:
+    def take_slot(self, permit: Permit) -> bool:
         # This session could take its own slots twice, so only others are tried; each process begins elsewhere.
         with self._session() as connection:
             free = [number for number in self._numbers if number not in self._held]
@@ -293,16 +308,16 @@ class _SharedLimits:
                 _TAKE_SLOT, {"free": free[start:] + free[:start], "class": LockClass.REQUEST_SLOT}
             ).fetchone()
         if row is not None:
-            slot.number = row[0]
-            self._held[row[0]] = slot
+            permit.slot = row[0]
+            self._held[row[0]] = permit
         return row is not None
 
-    def release(self, slot: _Slot) -> None:
+    def release(self, permit: Permit) -> None:
         # With a lost connection all slots were lost, and another request may hold this number now.
-        if slot.number is not None and self._held.get(slot.number) is slot:
-            del self._held[slot.number]
-            self._row(_RELEASE, {"class": LockClass.REQUEST_SLOT, "number": slot.number})
-        slot.number = None
+        if permit.slot is not None and self._held.get(permit.slot) is permit:
+            del self._held[permit.slot]
+            self._row(_RELEASE, {"class": LockClass.REQUEST_SLOT, "number": permit.slot})
+        permit.slot = None
 
     def take_time(self) -> CircuitStatus | None:
         """Take the time that has come, if it has; gives back the state of the circuit at that instant."""
@@ -330,19 +345,17 @@ class _SharedLimits:
             connection.execute(_PAUSE, {"seconds": seconds})
 
     def circuit(self) -> Circuit:
-        return _circuit(self._row(_CIRCUIT, {}))
+        return Circuit.of(self._row(_CIRCUIT, {}))
 
-    def change_circuit(self, rule: Callable[[Circuit], Circuit]) -> Circuit:
-        """Apply a rule to the circuit's state, one process at a time; gives back the state after it."""
+    def change_circuit(self, rule: Callable[[Circuit], Circuit]) -> tuple[Circuit, Circuit]:
+        """Apply a rule to the circuit's state, one process at a time; gives back the state before and after it."""
         with self._session() as connection, connection.transaction():
-            before = _circuit(self._row(_CIRCUIT + " for update", {}))
+            before = Circuit.of(self._row(_CIRCUIT + " for update", {}))
             after = rule(before)
             if after != before:
                 values = [getattr(after, field.name) for field in fields(Circuit)]
                 connection.execute(_SET_CIRCUIT, [after.status.value, *values[1:]])
-        if before.status is not after.status:
-            _log_transition(before, after)
-        return after
+        return before, after
 
     def close(self) -> None:
         if self._connection is not None:
@@ -372,44 +385,6 @@ class _SharedLimits:
             if isinstance(failure, DatabaseUnavailable):
                 self.close()
             raise failure from error
-
-
-def read_circuit(database: Database) -> Circuit:
-    """The circuit's present state; raises as `Throttle.permit` does."""
-    limits = _SharedLimits(database, 1, 1)
-    with closing(limits):
-        return limits.circuit()
-
-
-def close_circuit(database: Database, who: str, why: str) -> Circuit:
-    """Close the circuit by hand, whatever its state, logged with who did it and why; gives back the state before.
-
-    Raises:
-        DatabaseError: The database can't be reached or written.
-    """
-    limits = _SharedLimits(database, 1, 1)
-    before = Circuit()
-
-    def rule(circuit: Circuit) -> Circuit:
-        nonlocal before
-        before = circuit
-        return Circuit(opened_at=circuit.opened_at)
-
-    with closing(limits):
-        limits.change_circuit(rule)
-    told = [" ".join(text.split())[:200] for text in (who, why)]
-    logger.bind(stage="capture", code="circuit_closed_by_hand", who=told[0], why=told[1]).warning(
-        "circuit {} -> closed by hand, by {}: {}", before.status.value, *told
-    )
-    return before
-
-
-def _circuit(row: tuple[Any, ...]) -> Circuit:
-    return Circuit(CircuitStatus(row[0]), *row[1:])
-
-
-def _at_ease(circuit: Circuit) -> bool:
-    return circuit.status is CircuitStatus.CLOSED and circuit.failures == 0
 
 
 def _log_transition(before: Circuit, after: Circuit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -36,12 +37,16 @@ class Transport:
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
-        self._headers = {
-            "User-Agent": user_agent,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-        }
+        self._headers = httpx.Headers(
+            {
+                "User-Agent": user_agent,
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+            }
+        )
+        # Reading an address takes longer than all else that a request is made of.
+        self._url = functools.cache(lambda endpoint: httpx.URL(f"{self._base_url}{endpoint}"))
         limits = httpx.Limits(
             max_connections=max_connections, max_keepalive_connections=max_connections, keepalive_expiry=_KEEP_ALIVE_S
         )
@@ -54,7 +59,7 @@ class Transport:
             SourceUnavailable: No whole answer in time.
             UnexpectedBody: The answer is larger than `MAX_BODY_BYTES`, or not what its encoding says.
         """
-        request = httpx.Request("POST", f"{self._base_url}{endpoint}", headers=self._headers, content=content)
+        request = httpx.Request("POST", self._url(endpoint), headers=self._headers, content=content)
         try:
             # One deadline over the whole exchange, where httpx has timeouts that a slow drip of bytes never meets.
             async with asyncio.timeout(timeout_s):

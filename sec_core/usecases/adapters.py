@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,10 +14,12 @@ from sec_core.db.database import Database, open_database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.source.client import SourceClient
+    from sec_core.source.throttle import Throttle
 
 
 class Adapters:
@@ -27,33 +31,37 @@ class Adapters:
         clock: Tells the time and waits.
         store: Bodies of Bronze.
         ledger: States of hours.
+        name: What the run is called where another one waits for it.
     """
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock) -> None:
+    def __init__(self, settings: Settings, database: Database, clock: Clock, name: str = "") -> None:
         self.settings = settings
         self.database = database
         self.clock = clock
         self.store = BronzeStore(settings.bronze)
         self.ledger = Ledger(database, self.store)
+        self.name = name or f"process {os.getpid()} on {platform.node()}"
         self._client: SourceClient | None = None
 
     def body(self, capture: Capture) -> bytes:
         """Bytes of a capture, as the source sent them."""
         return self.store.read_kept(capture)
 
+    def throttle(self) -> AbstractAsyncContextManager[Throttle]:
+        """The limits and the circuit that all processes share."""
+        from sec_core.source.throttle import Throttle
+
+        return Throttle.open(self.database, self.settings, self.clock)
+
     @asynccontextmanager
     async def source(self) -> AsyncIterator[SourceClient]:
         """The SEC's API behind the shared limits and the circuit; a block inside another shares its client."""
         from sec_core.source.client import SourceClient
-        from sec_core.source.throttle import Throttle
 
         if self._client is not None:
             yield self._client
             return
-        async with (
-            Throttle.open(self.database, self.settings, self.clock) as throttle,
-            SourceClient(self.settings, throttle, self.clock) as client,
-        ):
+        async with self.throttle() as throttle, SourceClient(self.settings, throttle, self.clock) as client:
             self._client = client
             try:
                 yield client
@@ -62,14 +70,14 @@ class Adapters:
 
 
 @contextmanager
-def open_adapters(settings: Settings, clock: Clock | None = None) -> Iterator[Adapters]:
-    """Connect to the database and make the adapters; closed at the end of the block.
+def open_adapters(settings: Settings, clock: Clock | None = None, name: str = "") -> Iterator[Adapters]:
+    """Connect to the database and make the adapters of a run of this name; closed at the end of the block.
 
     Raises:
         DatabaseError: The database can't be reached, started or used.
     """
     database = open_database(settings)
     try:
-        yield Adapters(settings, database, clock or SystemClock())
+        yield Adapters(settings, database, clock or SystemClock(), name)
     finally:
         database.dispose()

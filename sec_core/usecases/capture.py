@@ -14,6 +14,7 @@ from loguru import logger
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
 from sec_core.bronze.reconcile import ReconcileReport, reconcile
+from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SecError, SourceError, UnexpectedBody
 from sec_core.hours import CHILE, Month
 from sec_core.usecases.progress import Step, report
@@ -45,6 +46,8 @@ async def capture_all(
 ) -> CaptureReport:
     """Ask for all hours of a month that are not settled; with `force` for the others too.
 
+    One run at a time works on a month. Another one waits, and finds nothing left of what the first one was answered.
+
     Args:
         adapters: The adapters.
         month: The month.
@@ -57,15 +60,25 @@ async def capture_all(
             what was captured is kept.
         UnexpectedBody: The source's answers have changed.
     """
-    total, began = CaptureReport(), adapters.clock.now()
-    await asyncio.to_thread(adapters.ledger.repair, month)
-    async with adapters.source() as client:
-        sent_before = client.requests
+    asked_since = adapters.clock.now()
+
+    def waiting(holder: str) -> None:
+        logger.bind(stage="capture", code="waiting", month=str(month)).info(
+            "Waiting: {} is requesting the hours of {}", holder, month
+        )
+
+    number = month.year * 100 + month.month
+    async with (
+        lease(adapters.database, LockClass.CAPTURE_MONTH, number, adapters.name, waiting),
+        adapters.source() as client,
+    ):
+        await asyncio.to_thread(adapters.ledger.repair, month)
+        total, began, sent_before = CaptureReport(), adapters.clock.now(), client.requests
         candidates = month.hours()
         rows_before = rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
         while True:
             hours = hours_to_ask(
-                candidates, rows, adapters.clock.now(), force=force, asked_since=began, rows_before=rows_before
+                candidates, rows, adapters.clock.now(), force=force, asked_since=asked_since, rows_before=rows_before
             )
             report(Step(stage="capture", month=str(month), total=len(hours)))
             logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))

@@ -1,4 +1,4 @@
-"""Gold, built only if something that it is made from has changed or a file of it is gone; files handed in for it."""
+"""Gold, built only if something that it is made from has changed or a file of it is gone; its site; files handed in."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from loguru import logger
+from pydantic import BaseModel
 
 from sec_core.blobs.open import open_blobs
+from sec_core.errors import ConfigError
 from sec_core.gold import standing
 from sec_core.usecases.progress import in_thread
 from sec_core.usecases.steps import Steps, direct
@@ -54,6 +56,74 @@ def _build(adapters: Adapters) -> BuiltGold:
     return standing.note_built(
         adapters.settings, digest, events=made.events, payloads=made.payloads, research=EVENTS_FILE
     )
+
+
+class SiteReport(BaseModel):
+    """What became of the site.
+
+    Attributes:
+        place: Where it was built.
+        target: Where it was put; None without SEC_SITE_TARGET.
+        written: Files that were written there.
+        kept: Files that were there already.
+        removed: Old files that were removed.
+    """
+
+    place: str
+    target: str | None = None
+    written: int = 0
+    kept: int = 0
+    removed: int = 0
+
+    def line(self) -> str:
+        """What happened, in a sentence."""
+        if self.target is None:
+            return f"The site is in {self.place}; SEC_SITE_TARGET names no place to put it."
+        files = f"{self.written:,} files written, {self.kept:,} kept, {self.removed:,} removed"
+        return f"The site is at {self.target}: {files}."
+
+
+async def publish_site(adapters: Adapters) -> SiteReport:
+    """Put the site where SEC_SITE_TARGET says; without it, nothing.
+
+    Raises:
+        StorageError: The target refused something; readers still have all that they had.
+    """
+    return await in_thread("site", "", _publish_site, adapters)
+
+
+def _publish_site(adapters: Adapters) -> SiteReport:
+    from sec_core.gold.site.put import put, read_site
+
+    place, target = adapters.settings.gold / standing.SITE.rstrip("/"), adapters.settings.site
+    if target is None:
+        return SiteReport(place=str(place))
+    done = put(read_site(open_blobs(place)), open_blobs(target))
+    found = SiteReport(
+        place=str(place), target=str(target), written=len(done.written), kept=done.kept, removed=len(done.removed)
+    )
+    logger.bind(stage="site").info(found.line())
+    return found
+
+
+async def site(adapters: Adapters, publish: bool = False, *, steps: Steps | None = None) -> SiteReport:
+    """Bring the site up to date, and put it up if asked.
+
+    Args:
+        adapters: The adapters.
+        publish: Put it where SEC_SITE_TARGET says.
+        steps: Gives the steps that build and put up.
+
+    Raises:
+        ConfigError: It is to be put up, and SEC_SITE_TARGET is not set.
+    """
+    if publish and adapters.settings.site is None:
+        raise ConfigError("SEC_SITE_TARGET is not set.", next_step="Set it to a folder or to s3://bucket/prefix.")
+    steps = steps or direct(adapters)
+    await steps.show_gold(await steps.build_gold())
+    if publish:
+        return await steps.publish_site()
+    return SiteReport(place=str(adapters.settings.gold / standing.SITE.rstrip("/")))
 
 
 async def import_seia(adapters: Adapters, file: str, *, steps: Steps | None = None) -> SeiaReport:

@@ -188,6 +188,7 @@ async def finish(steps: Steps, work: Work, parts: Collection[Part]) -> None:
         await steps.show_gold(work.gold)
     if Part.PUBLISH in parts:
         work.published = await steps.publish(False)
+        work.site = await steps.publish_site()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sec_core.silver.load import LoadReport
     from sec_core.silver.universe import UniverseReport
     from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.gold import SiteReport
     from sec_core.usecases.reports import SyncReport
 
 
@@ -38,6 +39,7 @@ class Steps:
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]
     publish: Callable[[bool], Awaitable[PublishReport]]
+    publish_site: Callable[[], Awaitable[SiteReport]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
     show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
@@ -60,6 +62,7 @@ def direct(adapters: Adapters) -> Steps:
         load_month=step("steps", "load_month"),
         build_gold=step("gold", "build_gold"),
         publish=step("steps", "publish_gold"),
+        publish_site=step("gold", "publish_site"),
     )
 
 

@@ -12,19 +12,22 @@ from loguru import logger
 from sqlalchemy import text
 from support.capturing import HastyClock, capturing
 
+from deployments.cli.main import main
 from sec_core.clock import SystemClock
 from sec_core.errors import CircuitOpen, DatabaseError, SourceUnavailable
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.circuit import CircuitStatus
-from sec_core.source.throttle import Failure, Throttle, close_circuit, read_circuit
+from sec_core.source.throttle import Failure, Throttle
+from sec_core.usecases.adapters import open_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.fixtures import MakeSettings
 
+    from sec_core.config import Settings
     from sec_core.db.database import Database
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
@@ -152,9 +155,7 @@ async def test_one_hour_that_always_fails_keeps_nobody_from_the_others(
         assert (await capture.throttle.circuit()).status is CircuitStatus.OPEN
 
 
-async def test_a_probe_asks_for_what_is_known_to_be_answered(
-    sim: Simulator, database: Database, make_settings: MakeSettings
-) -> None:
+async def test_a_probe_asks_for_what_is_known_to_be_answered(sim: Simulator, make_settings: MakeSettings) -> None:
     settings = make_settings(base_url=sim.url, max_rate=2000, retries=0, circuit_failures=1)
     clock = HastyClock()
     async with capturing(settings, clock) as fresh, capturing(settings, clock) as known:
@@ -180,18 +181,29 @@ async def test_a_probe_asks_for_what_is_known_to_be_answered(
             with pytest.raises(CircuitOpen, match="still doesn't answer"):
                 await client.hour(HOUR + STEP, on_failure=failures.append)
             assert failures == []
-            close_circuit(database, "a test", "the next client")
+            await known.throttle.close_circuit("a test", "the next client")
 
 
-def test_the_circuit_is_closed_by_hand(database: Database, log: list[str]) -> None:
-    run(
-        database,
-        "update circuito_fuente set estado = 'open', fallos_seguidos = 7, abierto_en = now(), "
-        "reabre_en = now() + interval '30 minutes', codigo_error = 'source_unavailable', ultimo_error = '503'",
-    )
-    assert read_circuit(database).status is CircuitStatus.OPEN
-    before = close_circuit(database, "Ana\n", "the SEC said by phone\nthat it is back")
-    assert (before.status, before.failures) == (CircuitStatus.OPEN, 7)
-    after = read_circuit(database)
-    assert (after.status, after.failures, after.error) == (CircuitStatus.CLOSED, 0, None)
-    assert log[-1] == "circuit open -> closed by hand, by Ana: the SEC said by phone that it is back"
+def test_the_circuit_is_closed_by_hand(
+    commands: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_adapters(commands) as adapters:
+        run(
+            adapters.database,
+            "update circuito_fuente set estado = 'open', fallos_seguidos = 7, abierto_en = now(), "
+            "reabre_en = '2026-09-30T13:30Z', codigo_error = 'source_unavailable', ultimo_error = '503'",
+        )
+    assert main(["circuit"]) == 0
+    state = "open, 7 failures in a row, reopens at 2026-09-30 10:30:00 in Chile. The last one: 503"
+    assert capsys.readouterr().out == f"{state}\n"
+    assert main(["circuit", "close"]) == 1
+    assert main(["circuit", "close", "--why", "  "]) == 1
+    assert "why" in capsys.readouterr().err
+    monkeypatch.setenv("LOGNAME", "ana")
+    assert main(["circuit", "close", "--why", "the SEC said by phone\nthat it is back"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"The circuit is closed. Before: {state}\n"
+    assert "circuit open -> closed by hand, by ana: the SEC said by phone that it is back" in captured.err
+    assert "answers again" not in captured.err
+    assert main(["circuit"]) == 0
+    assert capsys.readouterr().out == "closed, 0 failures in a row.\n"

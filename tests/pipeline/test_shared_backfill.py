@@ -129,7 +129,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     assert len(shared["fact_interrupciones"]) == len(truth.events(hours))
     gold = open_blobs(load_settings(_env_file=None).gold)
     assert orjson.loads(gold.read("dashboard_stats/meta.json"))[0]["totales"]["filas"] == rows
-    assert gold.read("report/index.html").startswith(b"<!")
+    assert gold.read("site/index.html").startswith(b"<!")
     alone = load_settings(_env_file=None, data_dir=tmp_path / "alone", max_concurrency=16)
     asyncio.run(work_alone(database, alone))
     assert silver(database) == shared

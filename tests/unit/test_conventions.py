@@ -32,6 +32,12 @@ def test_modules_stay_small() -> None:
     assert not large, f"Modules over 400 lines: {large}. Split them by what they are about."
 
 
+def test_commands_speak_by_the_function_that_makes_text_harmless() -> None:
+    said = re.compile(r"typer\.echo\(|(?<![.\w])print\(")
+    raw = [path.name for path in MODULES if path.name != "app.py" and said.search(path.read_text(encoding="utf-8"))]
+    assert not raw, f"{raw}: use `say` of deployments/cli/app.py, or `print_table`."
+
+
 def test_no_module_is_a_drawer() -> None:
     drawers = [str(path.relative_to(ROOT)) for path in MODULES if path.stem in {"utils", "helpers", "common", "misc"}]
     assert not drawers, f"{drawers}: name a module after what it is about."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.contract import generated_files, json_schema, typescript
-from sec_core.gold.definitions import DEFINITIONS
+from sec_core.gold.definitions import definitions
 
 DASHBOARD = {
     "market_map": [
@@ -58,7 +58,9 @@ def test_every_payload_and_key_is_described() -> None:
 def test_the_generated_files_are_current(request: pytest.FixtureRequest) -> None:
     for path, body in generated_files(request.config.rootpath).items():
         assert path.read_bytes() == body, "Run `python -m scripts.contract` and commit what it writes."
-    assert len({one.key for one in DEFINITIONS}) == len(DEFINITIONS)
+    spanish, english = definitions("es"), definitions("en")
+    assert [one.key for one in spanish] == [one.key for one in english]
+    assert all(one.formula and bool(one.note) == bool(two.note) for one, two in zip(spanish, english, strict=True))
 
 
 def test_typescript_spells_types_and_odd_keys() -> None:

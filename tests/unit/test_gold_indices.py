@@ -219,7 +219,8 @@ def test_thin_months_say_what_is_missing() -> None:
     row = reliability(rows, seen(thin), thin)[FIRST, "MAULE"]
     assert (row["saidi"], row["saidi_observado"], row["metodo"]) == (72.0, 12.0, "estimado")
     assert (row["saifi"], row["caidi"], row["caidi_sin_med"], row["cubierto"]) == (0.1, None, None, False)
-    assert (row["estancado"], row["nota"]) == (1.0, indices.LOWER_BOUND)
+    assert (row["estancado"], row["nota"]) == (1.0, f"{indices.LOWER_BOUND} {indices.NOT_ALIKE}")
+    assert (row["dias_med"], row["saidi_sin_med"]) == (None, None)
     row = reliability([(hour, 7101, 2, FIRST, 100) for hour in few], seen(few), few)[FIRST, "MAULE"]
     assert (row["saidi"], row["saidi_inf"], row["saidi_observado"], row["saidi_sin_med"]) == (None, None, 10.0, None)
     assert row["nota"] == f"{indices.INSUFFICIENT} {indices.LOWER_BOUND}"
@@ -248,7 +249,8 @@ def test_years_are_alike_in_form_and_in_what_was_seen() -> None:
         forma=pl.when(pl.col("hora").dt.year() == 2024).then(pl.lit("aggregated")).otherwise("forma")
     )
     pairs = alike(what.days.filter(pl.col("observadas") > 0), forms)
-    assert sorted(pairs.rows()) == [(2021, 2021), (2022, 2022), (2022, 2023), (2023, 2022), (2023, 2023), (2024, 2024)]
+    # 2021 was seen every sixth hour: too seldom to judge a day.
+    assert sorted(pairs.rows()) == [(2022, 2022), (2022, 2023), (2023, 2022), (2023, 2023), (2024, 2024)]
 
 
 def test_an_hourly_year_after_six_hourly_ones_has_no_base_yet() -> None:
