@@ -18,8 +18,10 @@ from prefect.artifacts import (
 )
 
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
+from sec_core.gold.billing import MOST_LISTED, billing_months
 from sec_core.health.verdict import Level
 from sec_core.hours import CHILE, Month
+from sec_core.text import for_markdown
 from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT
 from tasks.runtime import adapters
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.gold.billing import Billing
     from sec_core.gold.standing import BuiltGold
     from sec_core.health.verdict import Verdict
     from sec_core.usecases.monitor import MonitorReport
@@ -44,8 +47,8 @@ async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -
     figures = report.model_dump(exclude={"imputed", "outputs", "notes"}) | report.outputs
     await acreate_table_artifact(
         key=f"month-{report.month}",
-        table=[{"what": name.replace("_", " "), "figure": value} for name, value in figures.items()],
-        description=f"# Month {report.month}\n\n" + "\n".join(f"- {note}" for note in report.notes),
+        table=[{"what": name.replace("_", " "), "figure": _cell(value)} for name, value in figures.items()],
+        description=f"# Month {report.month}\n\n" + "\n".join(f"- {for_markdown(note)}" for note in report.notes),
     )
     await acreate_table_artifact(
         key=f"quality-{report.month}",
@@ -81,9 +84,24 @@ async def show_months(reports: list[SyncReport]) -> None:
 
 
 async def show_gold(built: BuiltGold) -> None:
-    """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
-    page = adapters().settings.gold / built.outputs["report"]
-    await acreate_link_artifact(key="report", link=page.as_uri(), link_text=str(page), description="The report page")
+    """A link to the site. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    settings = adapters().settings
+    page = settings.gold / built.outputs["site"]
+    links = {"site": page.as_uri(), **({"site-public": str(settings.site_url)} if settings.site_url else {})}
+    for key, link in links.items():
+        await acreate_link_artifact(
+            key=key, link=link, link_text=for_markdown(link), description="The site's first page"
+        )
+
+
+async def show_billing(file: str, found: Billing) -> None:
+    """A table of a billing file's months, with the rows that were left out above it."""
+    bad = [f"- Row {each.row} was left out: {each.reason}" for each in found.rejected[:MOST_LISTED]]
+    await acreate_table_artifact(
+        key="customers",
+        table=billing_months(found.customers).to_dicts(),
+        description="\n".join([f"# {file}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]),
+    )
 
 
 def monitor_text(report: MonitorReport) -> str:
@@ -91,17 +109,27 @@ def monitor_text(report: MonitorReport) -> str:
     under_way = report.open_hour.astimezone(CHILE) if report.open_hour else None
     head = f"# The hour under way: {under_way:%Y-%m-%d %Hh} in Chile\n\n" if under_way else ""
     figures = report.model_dump(exclude={"open_hour", "note"})
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {figure} |" for name, figure in figures.items())
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {_cell(figure)} |" for name, figure in figures.items())
     return f"{head}| hours | |\n|---|---|\n{rows}\n"
 
 
 def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
     """The checks as rows, and a title. Pure."""
     rows = [
-        {"": _MARKS[check.level], "what": check.name, "found": check.text, "next": check.next_step}
+        {
+            "": _MARKS[check.level],
+            "what": check.name,
+            "found": for_markdown(check.text),
+            "next": for_markdown(check.next_step),
+        }
         for check in verdict.checks
     ]
     return rows, f"# Health: {_MARKS[verdict.level]}"
+
+
+def _cell(value: str | float) -> str | float:
+    """A cell of a table: the UI takes text for Markdown."""
+    return for_markdown(value) if isinstance(value, str) else value
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from prefect.flow_runs import wait_for_flow_run
 from pydantic import Field
 
 from flows.artifacts import capture_bars, show_gold, show_month, show_months
-from flows.parameters import AllFailed, MonthText, OtherSource, WaitForSource, month_run_name
+from flows.parameters import MOST_MONTHS, AllFailed, MonthText, OtherSource, WaitForSource, month_run_name
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_PARTS, Order, Part
 from sec_core.usecases.reports import SyncReport
@@ -114,8 +114,10 @@ async def backfill(
 
 @flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
 async def rerun_month(
-    months: MonthText | Annotated[list[MonthText], Field(min_length=1, title="Several months")] | AllFailed,
-    redo: Annotated[list[Part], Field(min_length=1)] = ALL_PARTS,
+    months: MonthText
+    | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
+    | AllFailed,
+    redo: Annotated[list[Part], Field(min_length=1, max_length=len(ALL_PARTS))] = ALL_PARTS,
     wait_for_circuit: WaitForSource = True,
 ) -> list[SyncReport]:
     """Mend months: ask only for what is missing or unsettled, load, build and publish again.

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from sec_core.text import for_line
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -32,7 +34,7 @@ class SecError(Exception):
         self.next_step = self.default_next_step if next_step is None else next_step
 
     def __str__(self) -> str:
-        return f"{self.message} {self.next_step}".strip()
+        return for_line(f"{self.message} {self.next_step}".strip())
 
 
 class ConfigError(SecError):

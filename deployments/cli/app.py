@@ -1,8 +1,10 @@
-"""The Typer application that the modules beside this one add their commands to."""
+"""The Typer application that the modules beside this one add their commands to, and how they speak."""
 
 from __future__ import annotations
 
 import typer
+
+from sec_core.text import for_line
 
 app = typer.Typer(
     name="sec",
@@ -19,3 +21,8 @@ def sec(context: typer.Context) -> None:
     """Chile's power-outage data: captured politely, kept byte for byte, published honestly."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Write a line for a person, whatever names and errors it holds."""
+    typer.echo(for_line(text), err=err)

@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.runs import work_on
 from sec_core.errors import InputError
 from sec_core.hours import Month
 
 DEMO_MONTH = "2025-08"
 _MARKER = ".sec-demo"
-_UNSET = ("SEC_DATABASE_URL", "SUPABASE_URL", "SUPABASE_KEY")
+_UNSET = ("SEC_DATABASE_URL", "SEC_SITE_TARGET", "SUPABASE_URL", "SUPABASE_KEY")
 
 
 @app.command()
@@ -33,7 +33,7 @@ def demo(
     place = folder.absolute()
     _clear(place)
     month = Month.parse(DEMO_MONTH)
-    typer.echo(f"A simulated SEC serves {month}, a month with a great storm. None of its figures are real.")
+    say(f"A simulated SEC serves {month}, a month with a great storm. None of its figures are real.")
     try:
         with Simulator(world=WorldOptions.storm_month(month)) as source:
             _point_settings_at(place, source.url)
@@ -41,12 +41,12 @@ def demo(
     finally:
         embedded.stop(place / "postgres")
     gold = folder / "gold"
-    typer.echo("Look at:")
-    typer.echo(f"  {gold / 'report' / 'index.html'}  the figures, drawn: open it in a browser")
-    typer.echo(f"  {gold / 'dashboard_stats'}  the dashboard's payloads, one JSON file each")
-    typer.echo(f"  {gold / 'golden_interrupciones.parquet'}  every event, for research")
-    typer.echo(f"  {folder / 'bronze'}  what the source said, byte for byte")
-    typer.echo(f"  SEC_DATA_DIR={folder} sec status --month {DEMO_MONTH}  the month as a calendar of hours")
+    say("Look at:")
+    say(f"  {gold / 'site' / 'index.html'}  the figures, drawn: open it in a browser")
+    say(f"  {gold / 'dashboard_stats'}  the dashboard's payloads, one JSON file each")
+    say(f"  {gold / 'golden_interrupciones.parquet'}  every event, for research")
+    say(f"  {folder / 'bronze'}  what the source said, byte for byte")
+    say(f"  SEC_DATA_DIR={folder} sec status --month {DEMO_MONTH}  the month as a calendar of hours")
 
 
 def _clear(place: Path) -> None:

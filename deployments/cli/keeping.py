@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.running import opened
 from sec_core.errors import IncompleteError
 from sec_core.hours import CHILE
@@ -21,14 +21,14 @@ def ledger_rebuild() -> None:
     """Make the ledger anew from the files of Bronze."""
     with opened() as adapters:
         report = adapters.ledger.rebuild()
-    typer.echo(f"The ledger knows {sum(report.hours.values()):,} hours of {len(report.hours)} months.")
+    say(f"The ledger knows {sum(report.hours.values()):,} hours of {len(report.hours)} months.")
     if report.moved:
-        typer.echo(
+        say(
             f"{report.moved:,} journal lines had instants of another time zone database and follow their wall clock "
             "now: run `sec reprocess` for their months."
         )
     for problem in report.passed_over:
-        typer.echo(f"Passed over: {problem}", err=True)
+        say(f"Passed over: {problem}", err=True)
 
 
 @app.command("import-legacy")
@@ -36,26 +36,26 @@ def import_legacy(
     file: Annotated[Path, typer.Argument(help="The older scraper's JSON, of all years or of one.", dir_okay=False)],
 ) -> None:
     """Take the team's older dataset into Bronze as detailed captures; stop it at any time and run it again."""
-    from rich.console import Console
     from rich.progress import Progress
 
+    from deployments.cli.show import Terminal
     from sec_core.bronze.legacy import import_legacy as take_in
 
     size = file.stat().st_size if file.is_file() else 0
-    with opened() as adapters, Progress(console=Console(stderr=True)) as progress:
+    with opened() as adapters, Progress(console=Terminal(stderr=True)) as progress:
         bar = progress.add_task("importing", total=size)
         report = take_in(file, adapters.ledger, on_points=lambda _points, read: progress.update(bar, completed=read))
         progress.update(bar, completed=size)
-    typer.echo(
+    say(
         f"{report.points:,} points: {report.imported:,} imported with {report.rows:,} rows, "
         f"{report.held:,} held already, {report.empty:,} without data, "
         f"{report.unsuccessful:,} failed at the time, {report.quarantined:,} in quarantine."
     )
     if report.both_shapes:
         differing = f"the totals of {len(report.differing):,} of them differ"
-        typer.echo(f"{report.both_shapes:,} hours are held in both shapes; {differing}.")
+        say(f"{report.both_shapes:,} hours are held in both shapes; {differing}.")
     if report.imported:
-        typer.echo("Load them with `sec reprocess --from YYYY-MM --to YYYY-MM`.")
+        say("Load them with `sec reprocess --from YYYY-MM --to YYYY-MM`.")
     if report.without_hour:
         raise IncompleteError(
             f"{report.without_hour} points don't tell their hour, for example {'; '.join(report.examples[:2])}.",
@@ -77,14 +77,14 @@ def seal(
         packed = seal_ready(adapters, month)
     for each, report in packed.items():
         if report is None:
-            typer.echo(f"{each}: nothing to pack.")
+            say(f"{each}: nothing to pack.")
         else:
-            typer.echo(
+            say(
                 f"{each}: {report.bodies:,} bodies in {report.sealed_bytes:,} bytes "
                 f"({report.sealed_bytes / max(report.raw_bytes, 1):.1%} of what was received)."
             )
     if not packed:
-        typer.echo("No month is closed, complete and settled yet.")
+        say("No month is closed, complete and settled yet.")
 
 
 @app.command()
@@ -99,11 +99,9 @@ def retention(
     with opened() as adapters:
         report = apply_retention(adapters.database, adapters.settings, keep_days=days)
     if report.kept_days is None:
-        typer.echo("Everything is kept: SEC_RETENTION_DAYS is not set.")
+        say("Everything is kept: SEC_RETENTION_DAYS is not set.")
     else:
-        typer.echo(
-            f"{len(report.months)} months with {report.rows:,} observations moved to {adapters.settings.archive}."
-        )
+        say(f"{len(report.months)} months with {report.rows:,} observations moved to {adapters.settings.archive}.")
 
 
 @app.command()
@@ -115,7 +113,7 @@ def names() -> None:
     with opened() as adapters:
         found = unresolved_names(adapters.database)
     if not found:
-        typer.echo("Every name resolves.")
+        say("Every name resolves.")
         return
     rows = []
     for each in found:
@@ -124,4 +122,4 @@ def names() -> None:
         spelled = (each.region or "(blank)", each.name or "(blank)")
         rows.append(((each.kind, *spelled, each.rows, each.hours, seen, nearest), False))
     print_table(("kind", "region", "name", "rows", "hours", "first seen (Chile)", "nearest known"), rows)
-    typer.echo("Suggestions are never applied by themselves: add an alias in sec_core/reference, then `sec reprocess`.")
+    say("Suggestions are never applied by themselves: add an alias in sec_core/reference, then `sec reprocess`.")

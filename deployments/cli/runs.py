@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.errors import IncompleteError, InputError
+from sec_core.errors import IncompleteError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ def load(month: MonthOption = None, prefect: PrefectOption = None) -> None:
 
 @app.command()
 def gold(prefect: PrefectOption = None) -> None:
-    """Make Gold from what PostgreSQL holds: Parquet, payloads, the report page; nothing if it is up to date."""
+    """Make Gold from what PostgreSQL holds: Parquet, payloads, the site; nothing if it is up to date."""
     from sec_core.usecases.gold import build_gold
 
     built = run(build_gold, "flows.gold:gold", prefect)
     place = load_settings().gold
-    typer.echo(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
+    say(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
 
 
 @app.command()
@@ -87,7 +88,7 @@ def publish(
     from sec_core.usecases.steps import publish_gold
 
     report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
-    typer.echo(report.line())
+    say(report.line())
 
 
 @app.command()
@@ -108,7 +109,7 @@ def explain(
         hidden = None if captures else {"files"}
         sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
     else:
-        typer.echo(found.markdown(files=captures))
+        say(found.markdown(files=captures))
     if found.equal is False:
         raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())
 
@@ -158,38 +159,68 @@ def seia(
     prefect: PrefectOption = None,
 ) -> None:
     """Take in the list of electrical projects, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.sheets import hand_in
     from sec_core.usecases.gold import import_seia
 
-    found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
+    found = run(import_seia, "flows.gold:seia", prefect, file=hand_in(file, load_settings().inbox_dir))
     for row in found.rejected:
-        typer.echo(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
-    typer.echo(
+        say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
+    say(
         f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
         f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
     )
 
 
 @app.command()
-def report(
-    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+def customers(
+    file: Annotated[Path, typer.Argument(help="A monthly billing file of the CNE: CSV or workbook.", dir_okay=False)],
+    prefect: PrefectOption = None,
 ) -> None:
-    """Where the report page is, which `sec gold` and every `sec sync` draw. From an object store, --open fetches it."""
+    """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.billing import MOST_LISTED, billing_months
+    from sec_core.gold.sheets import hand_in
+    from sec_core.usecases.gold import import_customers
+
+    found = run(import_customers, "flows.gold:customers", prefect, file=hand_in(file, load_settings().inbox_dir))
+    for row in found.rejected[:MOST_LISTED]:
+        say(f"left out: row {row.row}: {row.reason}")
+    for month, comunas, count in billing_months(found.customers).iter_rows():
+        say(f"{month}: {count:,} customers in {comunas} comunas.")
+    if found.rejected:
+        raise IncompleteError(
+            f"{len(found.rejected):,} of {found.rows + len(found.rejected):,} rows of {file.name} were left out.",
+            next_step="Correct them, and take the file in again; all other rows are in.",
+        )
+
+
+@app.command()
+def site(
+    show: Annotated[bool, typer.Option("--open", help="Open its first page in a browser.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Put it where SEC_SITE_TARGET says.")] = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """Build the site, as `sec gold` and `sec sync` do too, and show or publish it."""
+    from sec_core.usecases import gold as usecases
+
+    say(run(usecases.site, "flows.gold:site", prefect, publish=publish).line())
+    if show:
+        typer.launch((_site_folder() / "index.html").as_uri())
+
+
+def _site_folder() -> Path:
+    """Where a browser finds the site: an object store's is copied beside the state."""
+    from sec_core.blobs.local import LocalBlobs
     from sec_core.blobs.open import open_blobs
-    from sec_core.gold.standing import REPORT_PAGE
+    from sec_core.gold.site.put import put, read_site
+    from sec_core.gold.standing import SITE
 
     settings = load_settings()
-    blobs = open_blobs(settings.gold)
-    if not blobs.exists(REPORT_PAGE):
-        raise InputError("There is no report yet.", next_step="`sec gold` draws it from what PostgreSQL holds.")
-    typer.echo(str(settings.gold / REPORT_PAGE))
-    if show:
-        page = blobs.source(REPORT_PAGE)
-        if not isinstance(page, Path):
-            copy = settings.state / "report.html"
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(page.read())
-            page = copy
-        typer.launch(page.as_uri())
+    folder = settings.gold / SITE.rstrip("/")
+    if not isinstance(folder, Path):
+        copy = settings.state / "site"
+        put(read_site(open_blobs(folder)), LocalBlobs(copy))
+        return copy
+    return folder
 
 
 def _checked(month: str | None) -> str | None:
@@ -215,7 +246,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
         else:
             print_reports(reports)
 

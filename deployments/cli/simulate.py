@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, Month
 
@@ -84,7 +84,7 @@ def simulate(
         ) from None
 
     def tell(url: str) -> None:
-        typer.echo(f"A simulated SEC listens. Use it with SEC_BASE_URL={url} and stop it with Ctrl-C.")
+        say(f"A simulated SEC listens. Use it with SEC_BASE_URL={url} and stop it with Ctrl-C.")
 
     Simulator(options, port=port).serve(tell)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
 
@@ -29,11 +29,11 @@ def up(
         return
     setup_logging(settings.logs_dir)
     if not stack.up(settings, options, _say_ready):
-        typer.echo("It was up already.")
+        say("It was up already.")
 
 
 def _say_ready(ui: str) -> None:
-    typer.echo(f"The Prefect UI: {ui}")
+    say(f"The Prefect UI: {ui}")
 
 
 @app.command()
@@ -42,7 +42,7 @@ def down() -> None:
     from deployments.stack import supervisor as stack
 
     stopped = stack.down(load_settings())
-    typer.echo("Everything is stopped." if stopped else "Nothing was running.")
+    say("Everything is stopped." if stopped else "Nothing was running.")
 
 
 @app.command()
@@ -55,7 +55,7 @@ def deploy() -> None:
     prepare_environment(settings)
     api = _api_asked_for(settings)
     apply(api, settings)
-    typer.echo(f"Applied work pool, limits, deployments and automations to {api}.")
+    say(f"Applied work pool, limits, deployments and automations to {api}.")
 
 
 def _api_asked_for(settings: Settings) -> str:
@@ -75,9 +75,9 @@ def adopt_prefect() -> None:
 
     settings = load_settings()
     if settings.database_url is None:
-        typer.echo("Nothing to do: `sec up` takes on that of the embedded PostgreSQL by itself.")
+        say("Nothing to do: `sec up` takes on that of the embedded PostgreSQL by itself.")
         return
-    typer.echo(f"The database prefect is now {adopt(address_of(settings))}; `sec up` uses it.")
+    say(f"The database prefect is now {adopt(address_of(settings))}; `sec up` uses it.")
 
 
 @app.command()
@@ -98,7 +98,7 @@ def alive() -> None:
     from deployments.stack.worker import worker_is_alive
 
     if not worker_is_alive(load_settings()):
-        typer.echo("The worker does not poll for runs.")
+        say("The worker does not poll for runs.")
         raise typer.Exit(1)
 
 

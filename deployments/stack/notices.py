@@ -16,6 +16,7 @@ from loguru import logger
 from pydantic import BaseModel, Field, ValidationError
 
 from deployments.stack.api import api_client
+from sec_core.text import for_chat, for_line, for_mail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ _LOOK_EVERY_S = 15
 _LOOK_BACK = timedelta(minutes=10)
 _LOOK_BACK_AT_MOST = timedelta(days=1)
 _LONGEST_TEXT = 2000
-_OVERDUE = "Alert: no health check finished for 3 hours. Is a worker running? See `sec doctor`."
+_OVERDUE = "Alert: no health check finished for 3 hours. Is a worker running? See sec doctor."
 
 
 class Notice(BaseModel):
@@ -49,8 +50,8 @@ class Notice(BaseModel):
 
     @property
     def text(self) -> str:
-        """All of it in one line."""
-        return f"sec: {self.run or self.flow} {self.state}. {self.message}"
+        """All of it in one line, in which nothing acts."""
+        return for_chat(f"sec: {self.run or self.flow} {self.state}. {self.message}")
 
 
 class Told(BaseModel):
@@ -155,9 +156,9 @@ def failed_since(client: httpx.Client, since: datetime, ui: str) -> list[Notice]
     return [
         Notice(
             flow=names.get(run["flow_id"], ""),
-            run=_one_line(run["name"]),
-            state=_one_line(run["state"]["name"]),
-            message=_one_line(run["state"]["message"] or "No reason was given."),
+            run=for_line(run["name"]),
+            state=for_line(run["state"]["name"]),
+            message=for_line(run["state"]["message"] or "No reason was given.", _LONGEST_TEXT),
             url=f"{ui}/runs/flow-run/{run['id']}",
         )
         for run in runs
@@ -187,14 +188,9 @@ def _send_mail(url: SecretStr, notice: Notice) -> bool:
     from apprise import Apprise  # noqa: PLC0415 - few installations send mail
 
     sender = Apprise()
-    title = f"sec: {notice.run or notice.flow} {notice.state}"
-    body = f"{notice.message}\n\n{notice.url}"
+    title = for_mail(f"sec: {notice.run or notice.flow} {notice.state}")
+    body = f"{for_mail(notice.message)}\n\n{notice.url}"
     return bool(sender.add(url.get_secret_value()) and sender.notify(title=title, body=body))
-
-
-def _one_line(text: str) -> str:
-    """Text from outside, as one line without control characters."""
-    return "".join(each if each.isprintable() else " " for each in text)[:_LONGEST_TEXT].strip()
 
 
 def _read(file: Path) -> Told | None:

@@ -6,8 +6,7 @@ body counts, which hours have no data) and the customers of regions; what else i
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -23,12 +22,20 @@ from sec_core.errors import InputError
 from sec_core.gold import frames, monthly
 from sec_core.gold.definitions import definitions
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.explain_bronze import Evidence, derive_events, differing_events, event_span, read_evidence
-from sec_core.gold.explanation import Explanation, File
+from sec_core.gold.explain_bronze import (
+    Evidence,
+    Scope,
+    about_captures,
+    derive_events,
+    differing_events,
+    event_span,
+    imputed_rows,
+    read_evidence,
+)
+from sec_core.gold.explanation import Explanation, File, differing_keys, matches, one_row
 from sec_core.gold.index_tables import reliability
 from sec_core.gold.local import FOLDER
 from sec_core.gold.model import as_json
-from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.gold.panel import panel
 from sec_core.gold.payloads.meta import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS
@@ -38,7 +45,7 @@ from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver.archive import Archive
 from sec_core.silver.event_updates import whole_days
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.imputation import Imputacion, Regla
+from sec_core.silver.imputation import Regla
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
@@ -74,45 +81,11 @@ _ABOUT: Mapping[str, tuple[str, str]] = {
     "eda_projects_dist": ("projects", "The SEIA's list of projects."),
     "sensitivity": ("sensitivity event", "All aggregated bodies."),
     "official_comparison": ("official saidi interval", "The monthly indices, and the SEC's published SAIDI."),
+    "storms": ("storm customer-hours", "The panel of all hours, and the customers of comunas."),
     "coverage": ("coverage", "The ledger's state of each hour."),
     EVENT: ("event affected customer-hours", "Every body from the event's beginning to after its last hour."),
 }
 """Keys of the definitions and inputs of each payload."""
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """Which events a row is about; None for all."""
-
-    month: Month | None = None
-    places: tuple[int, ...] | None = None
-    company: int | None = None
-    hash_id: UUID | None = None
-
-    def sql(self) -> str:
-        """The condition on `fact_interrupciones`; numbers and a UUID alone are spelled out."""
-        parts = ["true"]
-        if self.month is not None:
-            parts.append(f"id_tiempo / 10000 = {self.month.year * 100 + self.month.month}")
-        if self.places is not None:
-            parts.append(f"id_geografia = any(array[{', '.join(map(str, self.places))}]::int[])")
-        if self.company is not None:
-            parts.append(f"id_empresa = {self.company}")
-        if self.hash_id is not None:
-            parts.append(f"hash_id = '{self.hash_id}'")
-        return " and ".join(parts)
-
-    def of(self, events: pl.DataFrame) -> pl.DataFrame:
-        """The same condition on a frame."""
-        if self.month is not None:
-            events = events.filter(pl.col("id_tiempo") // 10_000 == self.month.year * 100 + self.month.month)
-        if self.places is not None:
-            events = events.filter(pl.col("id_geografia").is_in(list(self.places)))
-        if self.company is not None:
-            events = events.filter(pl.col("id_empresa") == self.company)
-        if self.hash_id is not None:
-            events = events.filter(pl.col("hash_id") == self.hash_id.bytes)
-        return events
 
 
 def explain(
@@ -160,7 +133,7 @@ class _Explaining:
 
     def done(self) -> Explanation:
         event = self._payload == EVENT
-        row = self._event_row() if event else _one(self._published(self._payload), self._wanted, self._payload)
+        row = self._event_row() if event else one_row(self._published(self._payload), self._wanted, self._payload)
         built = datetime.now(UTC) if event else datetime.fromisoformat(str(self._published("meta")[0]["generado"]))
         ledger = frames.query(
             self._connection,
@@ -173,7 +146,7 @@ class _Explaining:
         scope = self._scope(row)
         again = self._again(row, scope)
         if again is not None:
-            self._differences = _differing(row, again) + self._differences
+            self._differences = differing_keys(row, again) + self._differences
         evidence = self._evidence
         captures = evidence.captures if evidence else []
         keys, inputs = _ABOUT.get(self._payload, ("", "What the build of Gold computes; see docs/definitions.md."))
@@ -189,9 +162,9 @@ class _Explaining:
             ],
             hours=self._hours(scope),
             rows=int(own["n_filas"].sum()) if own is not None else 0,
-            imputed={} if own is None else _imputed(own),
+            imputed={} if own is None else imputed_rows(own),
             denominator=self._denominator(row, scope),
-            captures=_captures(captures),
+            captures=about_captures(captures),
             files=[
                 File(
                     hora=each.hour.isoformat(),
@@ -225,21 +198,21 @@ class _Explaining:
             hash_id = UUID(text)
         except ValueError:
             raise InputError(f"{text!r} is no hash_id.", next_step="Give the 32 hexadecimal digits of one.") from None
-        held = self._held(_Scope(hash_id=hash_id))
+        held = self._held(Scope(hash_id=hash_id))
         if held.is_empty():
             raise InputError(f"There is no event {text}.", next_step="Look its hash_id up in v_interrupciones.")
         return _as_row(held, self._names)
 
-    def _scope(self, row: Mapping[str, Any]) -> _Scope:
+    def _scope(self, row: Mapping[str, Any]) -> Scope:
         if self._payload == EVENT:
             hash_id = UUID(row["hash_id"])
-            return _Scope(places=tuple(self._held(_Scope(hash_id=hash_id))["id_geografia"]), hash_id=hash_id)
+            return Scope(places=tuple(self._held(Scope(hash_id=hash_id))["id_geografia"]), hash_id=hash_id)
         places = self._names.places
         for name in ("nombre_region", "nombre_comuna"):
             if name in row and row[name] != COUNTRY:
                 places = places.filter(pl.col(name) == row[name])
         companies = self._names.companies.filter(pl.col("nombre_empresa") == row.get("nombre_empresa", ""))
-        return _Scope(
+        return Scope(
             month=Month.parse(str(row["mes"])[:7]) if "mes" in row else None,
             places=None if places.height == self._names.places.height else tuple(places["id_geografia"]),
             company=companies["id_empresa"][0] if companies.height and self._payload == "market_map" else None,
@@ -247,7 +220,7 @@ class _Explaining:
 
     # --- the same from the bodies ---
 
-    def _again(self, row: Mapping[str, Any], scope: _Scope) -> dict[str, Any] | None:
+    def _again(self, row: Mapping[str, Any], scope: Scope) -> dict[str, Any] | None:
         """The row computed again; empty if the bodies give no such row, None if there is no way to compute it."""
         if self._payload == EVENT:
             found = self._derived(scope, day_start(date.fromisoformat(row["inicio"][:10])))
@@ -262,7 +235,7 @@ class _Explaining:
         else:
             return None
         rows = as_json(self._spec().build(self._as_frames(parts)))
-        matching = [each for each in rows if _matches(each, self._wanted)]
+        matching = [each for each in rows if matches(each, self._wanted)]
         if len(matching) != 1:
             self._differences.append("the bodies give no such row.")
             return {}
@@ -292,7 +265,7 @@ class _Explaining:
             common["aggregated_panel"] = lambda: listed.filter(pl.col("forma") == Shape.AGGREGATED.value)
         return cast("GoldFrames", SimpleNamespace(**(common | dict(parts))))
 
-    def _month_figures(self, month: Month, scope: _Scope) -> dict[str, Any]:
+    def _month_figures(self, month: Month, scope: Scope) -> dict[str, Any]:
         """Indices with this month's parts from the bodies, and those of other months as they were kept."""
         observed = self._seen.hours.filter(pl.col("visto") == "observada")["hora"]
         previous = observed.filter(observed < month.start).max()
@@ -309,7 +282,7 @@ class _Explaining:
         made = monthly.compute([month], months, read, self._names, self._loads, self._seen)
         whole = {}
         for kind, schema in monthly.KINDS.items():
-            kept = monthly.read_kept(self._gold, kind)[0].filter(pl.col("mes") != month.first_day)
+            kept = monthly.read_kept(self._gold, kind, schema)[0].filter(pl.col("mes") != month.first_day)
             new = [part.select(schema.names()).cast(schema) for part in made[kind]]
             whole[kind] = pl.concat([kept, *new]).sort(schema.names()[:3])
         parts = monthly.Monthly(**whole, computed=(month,))
@@ -321,7 +294,7 @@ class _Explaining:
         figures = reliability(parts, self._seen, self._loads, events, self._customers)
         return {"events": events, "monthly": parts, "indices": SimpleNamespace(reliability=figures)}
 
-    def _events_within(self, scope: _Scope, evidence: Evidence, end: datetime) -> pl.DataFrame:
+    def _events_within(self, scope: Scope, evidence: Evidence, end: datetime) -> pl.DataFrame:
         """Events derived again where they end well before `end`, else as PostgreSQL holds them."""
         mine = evidence.observations
         if scope.places is not None:
@@ -339,7 +312,7 @@ class _Explaining:
             )
         return pl.concat([ended, beyond])
 
-    def _derived(self, scope: _Scope, first: datetime | None) -> pl.DataFrame:
+    def _derived(self, scope: Scope, first: datetime | None) -> pl.DataFrame:
         """The scope's events from the bodies that can list them, held against PostgreSQL's."""
         held = self._held(scope)
         if self._newest is None:
@@ -362,13 +335,13 @@ class _Explaining:
         self._differences += self._evidence.differences
         return self._evidence
 
-    def _held(self, scope: _Scope) -> pl.DataFrame:
+    def _held(self, scope: Scope) -> pl.DataFrame:
         sql = f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {scope.sql()}"
         return frames.query(self._connection, sql).cast(EVENT_SCHEMA)  # type: ignore[arg-type]
 
     # --- what it rests on ---
 
-    def _hours(self, scope: _Scope) -> dict[str, int]:
+    def _hours(self, scope: Scope) -> dict[str, int]:
         hours, calendar = self._seen.hours, self._calendar
         if scope.month is not None:
             hours = hours.filter(pl.col("mes") == scope.month.first_day)
@@ -382,7 +355,7 @@ class _Explaining:
             "descubiertas": counts.get("descubierta", 0),
         }
 
-    def _own(self, scope: _Scope) -> pl.DataFrame | None:
+    def _own(self, scope: Scope) -> pl.DataFrame | None:
         """Observations of the row's own hours and places."""
         if self._evidence is None:
             return None
@@ -393,7 +366,7 @@ class _Explaining:
             rows = rows.filter(pl.col("id_geografia").is_in(list(scope.places)))
         return rows
 
-    def _denominator(self, row: Mapping[str, Any], scope: _Scope) -> dict[str, Any] | None:
+    def _denominator(self, row: Mapping[str, Any], scope: Scope) -> dict[str, Any] | None:
         """The figure of the month nearest to the row's, or the newest, and how old it is."""
         if self._payload not in {"reliability", "quality", "market_map"}:
             return None
@@ -421,62 +394,3 @@ def _months(later: date, earlier: date) -> int:
 def _as_row(events: pl.DataFrame, names: frames.Names) -> dict[str, Any]:
     (row,) = frames.name_events(events, names).drop("id_geografia", "id_empresa", "mes").to_dicts()
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _matches(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    return all(
-        _text(row[key]) == value or (key == "mes" and _text(row[key])[:7] == value) for key, value in wanted.items()
-    )
-
-
-def _one(rows: list[dict[str, Any]], wanted: Mapping[str, str], payload: str) -> dict[str, Any]:
-    keys = list(rows[0]) if rows else []
-    if unknown := [key for key in wanted if rows and key not in keys]:
-        raise InputError(f"{payload} has no key {', '.join(unknown)}.", next_step=f"Its keys: {', '.join(keys)}.")
-    found = [row for row in rows if _matches(row, wanted)]
-    if len(found) != 1:
-        raise InputError(
-            f"{len(found)} of {len(rows)} rows of {payload} match.",
-            next_step=f"Name one by key=value; keys: {', '.join(keys)}." if rows else "Run `sec gold` first.",
-        )
-    return found[0]
-
-
-def _differing(published: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{key}: published {published.get(key)}, from the bodies {value}."
-        for key, value in again.items()
-        if not _same(published.get(key), value)
-    ]
-
-
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, float) and isinstance(other, float | int):
-        # Figures are rounded to eight digits, and sums of other widths may differ in the last one.
-        return math.isclose(one, other, rel_tol=1e-6, abs_tol=2e-8)
-    return one == other
-
-
-def _imputed(rows: pl.DataFrame) -> dict[str, int]:
-    bits = {"clientes": 1, "geografia": 2, "empresa": 4, "fecha": 8}
-    return {
-        rule: int(rows.filter(pl.col("imputaciones") & Imputacion(bit).value != 0)["n_filas"].sum())
-        for rule, bit in bits.items()
-    }
-
-
-def _captures(captures: Sequence[Any]) -> dict[str, Any]:
-    rows = [(each.answered_by.host, each.answered_by.source, each.origin.value) for each in captures]
-    schema = dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
-    origins = hours_by_origin(pl.DataFrame(rows, schema=schema, orient="row").with_columns(origen=ORIGIN))
-    received = sorted(each.captured_at for each in captures)
-    return {
-        "cuerpos": len(captures),
-        "primera": received[0].isoformat() if received else None,
-        "ultima": received[-1].isoformat() if received else None,
-        "origenes": dict(origins.iter_rows()),
-    }

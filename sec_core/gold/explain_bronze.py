@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -18,12 +18,14 @@ from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.gold import frames
 from sec_core.gold.frames import UTC_TIME, uuid_text
+from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.hours import CHILE, Month
 from sec_core.reference.names import default_names
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.censoring import with_censoring
 from sec_core.silver.event_updates import whole_days
 from sec_core.silver.events import EVENT_SCHEMA, finish
+from sec_core.silver.imputation import Imputacion
 from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
 from sec_core.silver.stretches import rows_only_in
@@ -32,6 +34,7 @@ from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from uuid import UUID
 
     from adbc_driver_postgresql.dbapi import Connection
 
@@ -46,6 +49,41 @@ _CAPTURES = """
     from cargas c left join revisiones r using (hora, capturado_en, sha256)
     where c.hora >= '{first}' and c.hora < '{last}' order by c.hora, origen
 """
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which events a row is about; None for all."""
+
+    month: Month | None = None
+    places: tuple[int, ...] | None = None
+    company: int | None = None
+    hash_id: UUID | None = None
+
+    def sql(self) -> str:
+        """The condition on `fact_interrupciones`; numbers and a UUID alone are spelled out."""
+        parts = ["true"]
+        if self.month is not None:
+            parts.append(f"id_tiempo / 10000 = {self.month.year * 100 + self.month.month}")
+        if self.places is not None:
+            parts.append(f"id_geografia = any(array[{', '.join(map(str, self.places))}]::int[])")
+        if self.company is not None:
+            parts.append(f"id_empresa = {self.company}")
+        if self.hash_id is not None:
+            parts.append(f"hash_id = '{self.hash_id}'")
+        return " and ".join(parts)
+
+    def of(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The same condition on a frame."""
+        if self.month is not None:
+            events = events.filter(pl.col("id_tiempo") // 10_000 == self.month.year * 100 + self.month.month)
+        if self.places is not None:
+            events = events.filter(pl.col("id_geografia").is_in(list(self.places)))
+        if self.company is not None:
+            events = events.filter(pl.col("id_empresa") == self.company)
+        if self.hash_id is not None:
+            events = events.filter(pl.col("hash_id") == self.hash_id.bytes)
+        return events
 
 
 @dataclass
@@ -200,3 +238,26 @@ def event_span(first: datetime, last: datetime, rules: EventRules) -> tuple[date
     """The whole days that decide about events between two hours."""
     margin = timedelta(hours=rules.reach, days=2)
     return whole_days([(first - margin, last + margin)])[0]
+
+
+def imputed_rows(rows: pl.DataFrame) -> dict[str, int]:
+    """Source rows in observations that each rule touched."""
+    bits = {"clientes": 1, "geografia": 2, "empresa": 4, "fecha": 8}
+    return {
+        rule: int(rows.filter(pl.col("imputaciones") & Imputacion(bit).value != 0)["n_filas"].sum())
+        for rule, bit in bits.items()
+    }
+
+
+def about_captures(captures: Sequence[Capture]) -> dict[str, Any]:
+    """How many, when received, from where."""
+    rows = [(each.answered_by.host, each.answered_by.source, each.origin.value) for each in captures]
+    schema = dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
+    origins = hours_by_origin(pl.DataFrame(rows, schema=schema, orient="row").with_columns(origen=ORIGIN))
+    received = sorted(each.captured_at for each in captures)
+    return {
+        "cuerpos": len(captures),
+        "primera": received[0].isoformat() if received else None,
+        "ultima": received[-1].isoformat() if received else None,
+        "origenes": dict(origins.iter_rows()),
+    }

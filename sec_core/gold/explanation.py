@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import BaseModel, Field
 
+from sec_core.errors import InputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 class File(BaseModel):
@@ -101,3 +105,45 @@ class Explanation(BaseModel):
 
 MOST_SHOWN = 20
 """Differences that a person is shown; programs get all."""
+
+
+def as_text(value: object) -> str:
+    """A value as a person writes it in key=value."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def matches(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Whether a row has these values; a month may be written YYYY-MM."""
+    return all(
+        as_text(row[key]) == value or (key == "mes" and as_text(row[key])[:7] == value) for key, value in wanted.items()
+    )
+
+
+def one_row(rows: list[dict[str, Any]], wanted: Mapping[str, str], payload: str) -> dict[str, Any]:
+    """The only row with these values; raises InputError."""
+    keys = list(rows[0]) if rows else []
+    if unknown := [key for key in wanted if rows and key not in keys]:
+        raise InputError(f"{payload} has no key {', '.join(unknown)}.", next_step=f"Its keys: {', '.join(keys)}.")
+    found = [row for row in rows if matches(row, wanted)]
+    if len(found) != 1:
+        raise InputError(
+            f"{len(found)} of {len(rows)} rows of {payload} match.",
+            next_step=f"Name one by key=value; keys: {', '.join(keys)}." if rows else "Run `sec gold` first.",
+        )
+    return found[0]
+
+
+def differing_keys(published: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
+    """What differs between a published row and the same from the bodies, in words."""
+    return [
+        f"{key}: published {published.get(key)}, from the bodies {value}."
+        for key, value in again.items()
+        if not _same(published.get(key), value)
+    ]
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float | int):
+        # Figures are rounded to eight digits, and sums of other widths may differ in the last one.
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=2e-8)
+    return one == other

@@ -194,6 +194,7 @@ async def finish(steps: Steps, work: Work, parts: Collection[Part], *, other_sou
         await steps.show_gold(work.gold)
     if Part.PUBLISH in parts:
         work.published = await steps.publish(False, other_source)
+        work.site = await steps.publish_site()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sec_core.silver.load import LoadReport
     from sec_core.silver.universe import UniverseReport
     from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.gold import SiteReport
     from sec_core.usecases.reports import SyncReport
 
 
@@ -38,6 +39,7 @@ class Steps:
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]
     publish: Callable[[bool, bool], Awaitable[PublishReport]]
+    publish_site: Callable[[], Awaitable[SiteReport]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
     show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
@@ -60,6 +62,7 @@ def direct(adapters: Adapters) -> Steps:
         load_month=step("steps", "load_month"),
         build_gold=step("gold", "build_gold"),
         publish=step("steps", "publish_gold"),
+        publish_site=step("gold", "publish_site"),
     )
 
 
@@ -75,8 +78,11 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
 
 async def publish_gold(adapters: Adapters, force: bool = False, other_source: bool = False) -> PublishReport:
     """Send Gold to Supabase in one step; nothing without a project. See `publish.publish`."""
+    from sec_core.db.locks import Lock, turn
     from sec_core.gold.publish import publish
 
-    return await in_thread(
-        "publish", "", publish, adapters.settings, adapters.clock, force=force, other_source=other_source
-    )
+    def send() -> PublishReport:
+        with turn(adapters.database, Lock.PUBLICATION):
+            return publish(adapters.settings, adapters.clock, force=force, other_source=other_source)
+
+    return await in_thread("publish", "", send)

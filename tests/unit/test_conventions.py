@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from deployments.cli.main import app
+from deployments.cli.main import commands as read_commands
 from deployments.stack.settings import StackSettings
 from sec_core.config import Settings
 
@@ -32,6 +32,12 @@ def test_modules_stay_small() -> None:
     assert not large, f"Modules over 400 lines: {large}. Split them by what they are about."
 
 
+def test_commands_speak_by_the_function_that_makes_text_harmless() -> None:
+    said = re.compile(r"typer\.echo\(|(?<![.\w])print\(")
+    raw = [path.name for path in MODULES if path.name != "app.py" and said.search(path.read_text(encoding="utf-8"))]
+    assert not raw, f"{raw}: use `say` of deployments/cli/app.py, or `print_table`."
+
+
 def test_no_module_is_a_drawer() -> None:
     drawers = [str(path.relative_to(ROOT)) for path in MODULES if path.stem in {"utils", "helpers", "common", "misc"}]
     assert not drawers, f"{drawers}: name a module after what it is about."
@@ -39,7 +45,7 @@ def test_no_module_is_a_drawer() -> None:
 
 def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme() -> None:
 
-    commands = {name for name, command in get_command(app).commands.items() if not command.hidden}  # type: ignore[attr-defined]
+    commands = {name for name, command in get_command(read_commands()).commands.items() if not command.hidden}  # type: ignore[attr-defined]
     named = set(re.findall(r"`?sec ([a-z-]+)", README.replace("`sec`", "")))
     assert commands - named == set(), "Name these commands in README.md."
     assert named - commands == set(), "README.md names commands that do not exist."

@@ -102,13 +102,6 @@ def test_a_server_that_is_away_for_hours_is_an_alert_too(world: World) -> None:
     assert world.look(NOW + timedelta(hours=3)) == ["health"]
 
 
-def test_text_from_outside_is_one_plain_line() -> None:
-    hostile = "a\x1b[31m\r\nBcc: x@example.org\u202e" + "b" * 5000
-    line = notices._one_line(hostile)
-    assert line.isprintable()
-    assert len(line) <= 2000
-
-
 def test_what_was_told_is_remembered(tmp_path: Path) -> None:
     file = tmp_path / "notices.json"
     assert notices._read(file) is None

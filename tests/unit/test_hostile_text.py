@@ -1,0 +1,218 @@
+"""Names and error texts that try to act: none does, in whatever output they come."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import sys
+import unicodedata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loguru import logger
+from markdown_it import MarkdownIt
+from pydantic import SecretStr
+
+from deployments.cli import doctor, show
+from deployments.cli.app import say
+from deployments.cli.main import main
+from deployments.stack import notices
+from flows.artifacts import health_table, monitor_text, show_month
+from sec_core.bronze.ledger_rules import HourState
+from sec_core.errors import InputError
+from sec_core.health.verdict import Check, Level, Verdict
+from sec_core.hours import Month
+from sec_core.log import setup_logging
+from sec_core.text import LONGEST, for_chat, for_line, for_mail, for_markdown
+from sec_core.usecases.monitor import MonitorReport
+from sec_core.usecases.reports import SyncReport
+from tasks.runtime import prefect_sink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOSTILE = (
+    "[/bold]", "[link=http://evil.example]Talca[/link]", "[red]", "\x1b[2J\x1b[31mTalca", "\x1b]0;title\x07Talca",
+    "\x1b]8;;http://evil.example\x1b\\Talca\x1b]8;;\x1b\\", "\x9b31mTalca", "Tal\u202eac\u2066x", "Tal\u200b\ufeffca",
+    "Talca\r2026-01-01 INFO all is well", "Talca\nsec: all is well", "Talca\u2028sec\x0b\x85next", "Tal\x00ca\x7f",
+    "![x](http://evil.example/x.png)", "[Talca](javascript:alert(1))", "<img src=x onerror=alert(1)>", "a_b_c",
+    "http://evil.example/a www.evil.example a@evil.example <http://evil.example>", "# Talca *b*",
+    "| a | b |\n|---|---|", "`Talca` ```", "{0} {extra} %s </red>",
+    "<!channel> @all &lt;b&gt; &#33;[x](http://evil.example)", "\\![x](http://evil.example)",
+    "\ud800Talca", "=HYPERLINK(\"http://evil.example\")", "Talca" * 5000, "- 1. + > ~~Talca~~ $x$ $$",
+)  # fmt: skip
+STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+each_text = pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+
+
+def hold_plain(shown: str, lines: int | None = None) -> None:
+    """Nothing in it steers a terminal or the direction of writing; it has so many lines."""
+    assert not {unicodedata.category(each) for each in shown.replace("\n", "")} & STEERING
+    shown.encode()
+    assert lines is None or len(shown.splitlines()) == lines
+
+
+def hold_markdown(markdown: str, text: str) -> None:
+    """It renders as a paragraph (or cells) of text alone, the one that was given."""
+    found = [
+        token for block in MarkdownIt().enable("table").parse(markdown) for token in [block, *(block.children or [])]
+    ]
+    inside = {token.type for token in found} - {"inline", "paragraph_open", "paragraph_close"}
+    assert inside <= {"text", "text_special"}, inside
+    assert "".join(token.content for token in found if token.type == "text") == for_line(text).strip()
+    # What GitHub's dialect makes a link of by itself.
+    assert not re.search(r"://|www\.|\w@", markdown)
+
+
+def hold_chat(line: str) -> None:
+    """It is a code span, or has no sign that any chat knows."""
+    assert re.fullmatch(r"`[^`<>]*`", line) or not re.search(r"[\\`*_\[\]<>#@&|~$!]|://|www\.|\w\.\w", line)
+
+
+@each_text
+def test_plain_lines(text: str) -> None:
+    shown = for_line(text)
+    hold_plain(shown, 1)
+    assert len(shown) < 2 * LONGEST
+    assert for_line(shown[:100]) == shown[:100]
+    assert for_line("Ñuñoa, O'Higgins  (VI)") == "Ñuñoa, O'Higgins  (VI)"
+
+
+@each_text
+def test_markdown_chat_and_mail(text: str) -> None:
+    hold_markdown(for_markdown(text), text)
+    chat = for_chat(text)
+    hold_plain(chat, 1)
+    hold_chat(chat)
+    mail = for_mail(text)
+    hold_plain(mail, 1)
+    assert "://" not in mail
+    assert "www." not in mail
+
+
+@each_text
+def test_tables_and_lines_of_the_terminal(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = io.StringIO()
+    terminal = show.Terminal(file=written, width=200, force_terminal=True, color_system=None)
+    monkeypatch.setattr(show, "Terminal", lambda: terminal)
+    show.print_table(("kind", "name"), [((1, text), False)])
+    show.print_reports([SyncReport.model_validate({"month": "2025-01", "notes": [text], "outputs": {"gold": text}})])
+    doctor._show(verdict(text))
+    # Styles, which are ours, are off; any escape that is left came from the text.
+    hold_plain(re.sub(r"\x1b\[[0-9;]*m", "", written.getvalue()) if "[2J" not in text else written.getvalue())
+    assert "\x1b]8" not in written.getvalue()
+    for word in re.findall(r"\[[/a-z]+\]", text):
+        assert word in written.getvalue()
+    say(text)
+    hold_plain(capsys.readouterr().out, 1)
+
+
+@each_text
+def test_errors_of_commands_are_one_line(
+    text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise InputError(f"{text} is no month.", next_step=text)
+
+    monkeypatch.setattr("deployments.cli.main.commands", lambda: fail)
+    assert main(["status"]) == 1
+    told = capsys.readouterr()
+    hold_plain(told.err, 1)
+    assert told.err.startswith("sec: ")
+    assert not told.out
+    # What Prefect shows of a failed run.
+    hold_plain(str(InputError(text)), 1)
+
+
+def _take(terminal: io.StringIO, message: str) -> None:
+    terminal.write(message)
+
+
+@pytest.fixture
+def sinks(tmp_path: Path) -> Iterator[tuple[Path, io.StringIO]]:
+    terminal = io.StringIO()
+    setup_logging(tmp_path, terminal=lambda message: _take(terminal, message), extra_sinks=(prefect_sink,))
+    yield tmp_path, terminal
+    logger.remove()
+    logger.add(sys.stderr)
+
+
+@each_text
+def test_logs_have_a_line_for_each_message(
+    text: str, sinks: tuple[Path, io.StringIO], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, terminal = sinks
+    monkeypatch.setattr("tasks.runtime.get_run_logger", lambda: logging.getLogger("runs"))
+    with caplog.at_level(logging.INFO, logger="runs"):
+        logger.bind(stage=text, month=text).info("Not read: {}", text)
+    hold_plain(terminal.getvalue(), 1)
+    (file,) = folder.iterdir()
+    raw = file.read_text(encoding="utf-8")
+    hold_plain(raw, 1)
+    assert json.loads(raw)["message"] == for_line(f"Not read: {text}")
+    (record,) = caplog.records
+    hold_plain(record.getMessage(), 1)
+
+
+def verdict(text: str) -> Verdict:
+    return Verdict(datetime(2026, 1, 1, tzinfo=UTC), (Check("names", Level.BAD, text, text),))
+
+
+@each_text
+def test_artifacts_of_prefect(text: str) -> None:
+    (row,), _ = health_table(verdict(text))
+    hold_markdown(row["found"], text)
+    hold_markdown(row["next"], text)
+    assert text[:5] not in monitor_text(MonitorReport(note=text)) or text == "# Talca *b*"
+
+
+@each_text
+async def test_the_artifacts_of_a_month(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    async def keep(**artifact: Any) -> None:  # noqa: ANN401 - whatever an artifact has
+        made.append(artifact)
+
+    monkeypatch.setattr("flows.artifacts.acreate_table_artifact", keep)
+    monkeypatch.setattr("flows.artifacts.acreate_markdown_artifact", keep)
+    states = dict.fromkeys(Month.parse("2025-01").hours(), HourState.EMPTY)
+    await show_month(
+        SyncReport.model_validate({"month": "2025-01", "notes": [text], "outputs": {"gold": text}}), states
+    )
+    note = made[0]["description"].partition("\n\n- ")[2]
+    hold_markdown(note, text)
+    hold_markdown(next(row["figure"] for row in made[0]["table"] if row["what"] == "gold"), text)
+
+
+@each_text
+def test_notices(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, str]] = []
+
+    class Apprise:
+        def add(self, _: str) -> bool:
+            return True
+
+        def notify(self, **mail: str) -> bool:
+            sent.append(mail)
+            return True
+
+    monkeypatch.setattr("apprise.Apprise", Apprise)
+    run = {"name": text, "state": {"name": text, "message": text}, "flow_id": "f", "id": "r"}
+    answers = {"/flow_runs/filter": [run], "/flows/filter": [{"id": "f", "name": "load"}]}
+    monkeypatch.setattr(notices, "_filter", lambda _, path, **__: answers[path])
+    (notice,) = notices.failed_since(object(), datetime(2026, 1, 1, tzinfo=UTC), "http://127.0.0.1")  # type: ignore[arg-type]
+    for field in notice.model_dump().values():
+        hold_plain(field)
+    hold_chat(notice.text)
+
+    assert notices._send_mail(SecretStr("mailto://x"), notice)
+    (mail,) = sent
+    hold_plain(mail["title"], 1)
+    hold_plain(mail["body"], 3)
+    assert "://" not in mail["title"] + mail["body"].replace(notice.url, "")
