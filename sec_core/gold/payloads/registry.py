@@ -58,7 +58,7 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec(
         "investment_validation",
         ValidationRow,
-        lambda f: investment_validation(f.events, f.calendar, f.customers, works()),
+        lambda f: investment_validation(f.indices.comunal, works()),
     ),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
     PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
