@@ -13,6 +13,7 @@ import orjson
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.atlas import panels
@@ -139,7 +140,7 @@ class Book:
             pair=pair,
             assets=self.assets,
             meta=self.meta,
-            foreign=foreign(self.meta),
+            foreign=others(self.meta["origenes"]),
             source=SOURCE,
             source_url=SOURCE_URL,
             newest=self.grid.hours[self.newest] if self.newest is not None else None,
@@ -252,12 +253,6 @@ class Book:
 def map_words(lang: Language) -> dict[str, str]:
     """Words that the map's script writes."""
     return {"sin_datos": lang.no_data, "clientes": lang.gettext("customers")}
-
-
-def foreign(meta: Mapping[str, Any]) -> list[str]:
-    """Hosts that data came from and that are not the SEC's."""
-    found = meta.get("origen") or []
-    return [found] if isinstance(found, str) else list(found)
 
 
 @cache

@@ -155,7 +155,7 @@ def payload_pages(book: Book) -> None:
         "quality.html",
         lang.gettext("Data quality and coverage"),
         lang.gettext("Which hours have data, what had to be mended, and how far the official index is from this one."),
-        {name: rows[name] for name in parts},
+        {"origenes": book.meta["origenes"], **{name: rows[name] for name in parts}},
         chart=chart,
         paths=paths,
         coverage=rows["coverage"][::-1],
