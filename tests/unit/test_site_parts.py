@@ -99,7 +99,7 @@ def test_a_gap_is_a_band_and_no_zero() -> None:
         ("feb", None),
     ]
     rows.append(("mar", {"saidi": None, "saidi_inf": None, "saidi_sup": None}))
-    bars = charts.bars("x", rows, SPANISH, lambda _name, row: str(row["saidi"]))
+    bars = charts.bars("x", rows, SPANISH, lambda row: str(row["saidi"]))
     assert (bars.gaps, bars.doubtful) == ("M10 0H20V200H10z", "M20 0H30V200H20z")
     assert (bars.bars, bars.whiskers) == ("M1 200V100h8V200z", "M5 150V0")
     assert [tip for _, _, tip in bars.tips] == ["ene: 1.0", "feb: sin datos", "mar: None"]
@@ -127,10 +127,10 @@ def test_hours_that_nobody_saw_are_null_in_series_and_peaks() -> None:
     assert len(grid.hours) == 60 * 24
     unknown = [at for at, known in enumerate(grid.known) if not known]
     assert len(unknown) == 72
-    listed = grid.listed("13120")
+    listed = grid.listed("13120")["clientes"]
     assert {listed[at] for at in unknown} == {None}
     assert None not in (value for at, value in enumerate(listed) if at not in unknown)
-    assert set(grid.listed("99999")) == {0, None}
+    assert set(grid.listed("99999")["clientes"]) == {0, None}
     peaks = figures.daily_peaks(frames)
     gap = peaks.filter(pl.col("dia").dt.month_start() == date(2023, 6, 1))
     assert (gap["clientes"].null_count(), gap["cobertura"].sum()) == (30, 0)
