@@ -28,14 +28,18 @@ async def gold() -> BuiltGold:
 
 
 @flow(name="publish", flow_run_name="publish", persist_result=False)
-async def publish(force: Annotated[bool, Field(title="Publish although much would be lost")] = False) -> PublishReport:
+async def publish(
+    force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
+    payloads: Annotated[list[str], Field(title="Only of these payloads", examples=[["market_map"]])] = [],  # noqa: B006 - Prefect reads it for the form, and nobody changes it
+) -> PublishReport:
     """Send what Gold holds to Supabase, whole or not at all.
 
     Args:
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+        payloads: The payloads that may lose so much; none means all.
     """
     with open_run():
-        return await STEPS.publish(force)
+        return await STEPS.publish(force, payloads)
 
 
 @flow(name="regional-customers", flow_run_name="regional-customers", persist_result=False)

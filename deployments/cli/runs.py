@@ -71,12 +71,15 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    payloads: Annotated[
+        list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
+    ] = None,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    say(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
+    say(run(publish_gold, "flows.gold:publish", prefect, force=force, payloads=payloads or []).line())
 
 
 @app.command()

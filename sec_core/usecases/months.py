@@ -187,7 +187,7 @@ async def finish(steps: Steps, work: Work, parts: Collection[Part]) -> None:
         work.gold = await steps.build_gold()
         await steps.show_gold(work.gold)
     if Part.PUBLISH in parts:
-        work.published = await steps.publish(False)
+        work.published = await steps.publish(False, [])
 
 
 @dataclass(frozen=True, slots=True)
