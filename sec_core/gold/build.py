@@ -49,6 +49,7 @@ class GoldReport:
         page: `site/index.html`.
         pages_written: Files of the site that changed.
         seconds: Wall time of the build.
+        site_seconds: Of that, the site's.
     """
 
     folder: Place
@@ -60,6 +61,7 @@ class GoldReport:
     page: Place
     pages_written: tuple[str, ...]
     seconds: float
+    site_seconds: float
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
@@ -82,7 +84,9 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         written = beside.submit(write_files, collected, gold)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
+        drawing = time.monotonic()
         pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
@@ -104,6 +108,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         page=settings.gold / START_PAGE,
         pages_written=pages.written,
         seconds=time.monotonic() - began,
+        site_seconds=drawn,
     )
 
 

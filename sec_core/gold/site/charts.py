@@ -17,10 +17,11 @@ from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import date, datetime
+    from datetime import date
 
     from numpy.typing import NDArray
 
+    from sec_core.gold.site.figures import HourGrid
     from sec_core.gold.site.words import Language
 
 HEIGHT = 200
@@ -103,14 +104,12 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
     )
 
 
-def hourly(
-    label: str, hours: Sequence[datetime], values: NDArray[np.int64], known: NDArray[np.bool_], language: Language
-) -> Chart:
+def hourly(label: str, grid: HourGrid, series: str, language: Language) -> Chart:
     """Customers out by hour, days on the axis."""
-    chart = steps(label, values, known, language)
-    days = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
-    midnights = [(at, wall) for at, wall in days if wall.hour == 0] or days[:1]
-    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
+    chart = steps(label, grid.of(series), grid.known, language)
+    walls = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(grid.hours)]
+    midnights = [(at, wall) for at, wall in walls if wall.hour == 0] or walls[:1]
+    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(walls))
     return chart
 
 
@@ -126,7 +125,7 @@ def bars(
     label: str,
     rows: Sequence[tuple[str, dict[str, Any] | None]],
     language: Language,
-    tip: Callable[[str, dict[str, Any]], str],
+    tip: Callable[[dict[str, Any]], str],
 ) -> Chart:
     """An index with its interval by month or year, in columns of ten units.
 
@@ -157,7 +156,7 @@ def bars(
             chart.bars += f"M{left + 1} {HEIGHT}V{level(row['saidi'])}h{BAR - 2}V{HEIGHT}z"
             if row["saidi_sup"] > row["saidi_inf"]:
                 chart.whiskers += f"M{left + BAR // 2} {level(row['saidi_inf'])}V{level(row['saidi_sup'])}"
-        chart.tips.append((left, BAR, f"{name}: {tip(name, row) if row else language.no_data}"))
+        chart.tips.append((left, BAR, f"{name}: {tip(row) if row else language.no_data}"))
     return chart
 
 
