@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from functools import cache
 from posixpath import dirname, join, normpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import html5lib
@@ -108,7 +108,7 @@ def test_a_site_without_data_says_so() -> None:
     frames = make_frames(Month(2024, 7), Month(2024, 8))
     tables = [name for name in frames.__slots__ if name not in {"payloads", "comunas"}]
     empty = {name: getattr(frames, name).clear() for name in tables}
-    payloads = {name: [] for name in frames.payloads} | {
+    payloads: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.payloads} | {
         "meta": [frames.payloads["meta"][0] | {"ultima_hora": None, "denominadores": [], "meses_con_empresa": []}]
     }
     files = build_site(replace(frames, payloads=payloads, **empty))

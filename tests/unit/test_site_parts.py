@@ -93,7 +93,10 @@ def test_a_gap_is_a_band_and_no_zero() -> None:
     assert chart.gaps == "M2 0H4V200H2z"
     assert chart.area == "M0 200V200H1V0H2V200zM4 200V0H5V200z"
     assert [text for _, text in chart.levels][-1] == "10"
-    rows = [("ene", {"saidi": 1.0, "saidi_inf": 0.5, "saidi_sup": 2.0}), ("feb", None)]
+    rows: list[tuple[str, dict[str, float | None] | None]] = [
+        ("ene", {"saidi": 1.0, "saidi_inf": 0.5, "saidi_sup": 2.0}),
+        ("feb", None),
+    ]
     rows.append(("mar", {"saidi": None, "saidi_inf": None, "saidi_sup": None}))
     bars = charts.bars("x", rows, SPANISH, lambda _name, row: str(row["saidi"]))
     assert (bars.gaps, bars.doubtful) == ("M10 0H20V200H10z", "M20 0H30V200H20z")
