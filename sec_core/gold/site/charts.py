@@ -6,9 +6,11 @@ Hours are drawn as steps, months and years as bars with their interval. What is 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,14 +88,16 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
     """
     top, step = nice_top(max(float(values[known].max(initial=0)), 1.0))
     heights = HEIGHT - np.rint(values * (HEIGHT / top)).astype(int)
+    turns = (np.flatnonzero(np.diff(heights)) + 1).tolist()
+    out_until = np.concatenate([[0], np.cumsum(heights != HEIGHT)]).tolist()
+    level = heights.tolist()
     parts = []
     for first, end in runs(known):
-        run = heights[first:end]
-        if (run == HEIGHT).all():
+        if out_until[first] == out_until[end]:
             continue
-        turns = np.flatnonzero(np.diff(run)) + 1
-        line = "".join(f"H{first + turn}V{run[turn]}" for turn in turns.tolist())
-        parts.append(f"M{first} {HEIGHT}V{run[0]}{line}H{end}V{HEIGHT}z")
+        inside = turns[bisect_right(turns, first) : bisect_left(turns, end)]
+        line = "".join(f"H{turn}V{level[turn]}" for turn in inside)
+        parts.append(f"M{first} {HEIGHT}V{level[first]}{line}H{end}V{HEIGHT}z")
     return Chart(
         label,
         max(len(values), 1),
@@ -108,10 +112,15 @@ def hourly(
 ) -> Chart:
     """Customers out by hour, days on the axis."""
     chart = steps(label, values, known, language)
-    days = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
-    midnights = [(at, wall) for at, wall in days if wall.hour == 0] or days[:1]
-    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
+    chart.times = _thinned([(at, language.day(day)) for at, day in _midnights(tuple(hours))], len(hours))
     return chart
+
+
+@lru_cache(maxsize=4)
+def _midnights(hours: tuple[datetime, ...]) -> list[tuple[int, date]]:
+    """Where days begin: hundreds of comunas share one axis."""
+    walls = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
+    return [(at, wall.date()) for at, wall in [each for each in walls if each[1].hour == 0] or walls[:1]]
 
 
 def daily(label: str, days: Sequence[date], values: Sequence[int | None], language: Language) -> Chart:
