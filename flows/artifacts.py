@@ -18,6 +18,7 @@ from prefect.artifacts import (
 )
 
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
+from sec_core.gold.billing import MOST_LISTED, billing_months
 from sec_core.health.verdict import Level
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.gold.billing import Billing
     from sec_core.gold.standing import BuiltGold
     from sec_core.health.verdict import Verdict
     from sec_core.usecases.monitor import MonitorReport
@@ -82,10 +84,23 @@ async def show_months(reports: list[SyncReport]) -> None:
 
 
 async def show_gold(built: BuiltGold) -> None:
-    """A link to the report page. Browsers open it from the address bar; pages of the UI may not lead to files."""
-    page = adapters().settings.gold / built.outputs["report"]
-    await acreate_link_artifact(
-        key="report", link=page.as_uri(), link_text=for_markdown(page), description="The report page"
+    """A link to the site. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    settings = adapters().settings
+    page = settings.gold / built.outputs["site"]
+    links = {"site": page.as_uri(), **({"site-public": str(settings.site_url)} if settings.site_url else {})}
+    for key, link in links.items():
+        await acreate_link_artifact(
+            key=key, link=link, link_text=for_markdown(link), description="The site's first page"
+        )
+
+
+async def show_billing(file: str, found: Billing) -> None:
+    """A table of a billing file's months, with the rows that were left out above it."""
+    bad = [f"- Row {each.row} was left out: {each.reason}" for each in found.rejected[:MOST_LISTED]]
+    await acreate_table_artifact(
+        key="customers",
+        table=billing_months(found.customers).to_dicts(),
+        description="\n".join([f"# {file}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]),
     )
 
 
@@ -101,7 +116,12 @@ def monitor_text(report: MonitorReport) -> str:
 def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
     """The checks as rows, and a title. Pure."""
     rows = [
-        {"": _MARKS[check.level], "what": check.name, "found": _cell(check.text), "next": _cell(check.next_step)}
+        {
+            "": _MARKS[check.level],
+            "what": check.name,
+            "found": for_markdown(check.text),
+            "next": for_markdown(check.next_step),
+        }
         for check in verdict.checks
     ]
     return rows, f"# Health: {_MARKS[verdict.level]}"

@@ -21,6 +21,7 @@ from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import capture, customers, gold, monitor, steps
+from sec_core.usecases.gold import SiteReport
 from sec_core.usecases.steps import Steps
 from tasks.limits import SOURCE_LIMIT
 from tasks.runtime import adapters
@@ -79,9 +80,15 @@ async def load_month(month: str, force: bool = False) -> LoadReport:
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)
-async def publish(force: bool, payloads: list[str]) -> PublishReport:
+async def publish(force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
     """Send what `gold/` holds to Supabase in one step; without a project, say so and send nothing."""
-    return await steps.publish_gold(adapters(), force, payloads)
+    return await steps.publish_gold(adapters(), force, other_source, payloads)
+
+
+@task(name="publish-site", task_run_name="put up the site", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)
+async def publish_site() -> SiteReport:
+    """Put the site where SEC_SITE_TARGET says; without it, say so and put it nowhere."""
+    return await gold.publish_site(adapters())
 
 
 @task(name="watch-hours", task_run_name="ask for the newest hours", cache_policy=NO_CACHE, persist_result=False)
@@ -122,4 +129,4 @@ async def refresh_customers() -> UniverseReport:
     return await refresh_customers_of.with_options(refresh_cache=known is None)(digest)
 
 
-STEPS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish)
+STEPS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site)

@@ -16,7 +16,7 @@ from sec_core.hours import Month
 
 DEMO_MONTH = "2025-08"
 _MARKER = ".sec-demo"
-_UNSET = ("SEC_DATABASE_URL", "SUPABASE_URL", "SUPABASE_KEY")
+_UNSET = ("SEC_DATABASE_URL", "SEC_SITE_TARGET", "SUPABASE_URL", "SUPABASE_KEY")
 
 
 @app.command()
@@ -42,7 +42,7 @@ def demo(
         embedded.stop(place / "postgres")
     gold = folder / "gold"
     say("Look at:")
-    say(f"  {gold / 'report' / 'index.html'}  the figures, drawn: open it in a browser")
+    say(f"  {gold / 'site' / 'index.html'}  the figures, drawn: open it in a browser")
     say(f"  {gold / 'dashboard_stats'}  the dashboard's payloads, one JSON file each")
     say(f"  {gold / 'golden_interrupciones.parquet'}  every event, for research")
     say(f"  {folder / 'bronze'}  what the source said, byte for byte")

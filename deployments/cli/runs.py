@@ -13,7 +13,7 @@ from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.errors import InputError
+from sec_core.errors import IncompleteError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
@@ -31,12 +31,22 @@ NoWaitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+OtherSourceOption = Annotated[
+    bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
+]
+
+
 @app.command()
 def sync(
-    month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
+    month: MonthOption = None,
+    wait: WaitOption = False,
+    other_source: OtherSourceOption = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-    work_on("sync_month", "monthly_sync", prefect, json=json, month=_checked(month), wait_for_circuit=wait)
+    chosen = {"month": _checked(month), "wait_for_circuit": wait, "other_source": other_source}
+    work_on("sync_month", "monthly_sync", prefect, json=json, **chosen)
 
 
 @app.command()
@@ -58,7 +68,7 @@ def load(month: MonthOption = None, prefect: PrefectOption = None) -> None:
 
 @app.command()
 def gold(prefect: PrefectOption = None) -> None:
-    """Make Gold from what PostgreSQL holds: Parquet, payloads, the report page; nothing if it is up to date."""
+    """Make Gold from what PostgreSQL holds: Parquet, payloads, the site; nothing if it is up to date."""
     from sec_core.usecases.gold import build_gold
 
     built = run(build_gold, "flows.gold:gold", prefect)
@@ -71,6 +81,7 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    other_source: OtherSourceOption = False,
     payloads: Annotated[
         list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
     ] = None,
@@ -79,7 +90,9 @@ def publish(
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    say(run(publish_gold, "flows.gold:publish", prefect, force=force, payloads=payloads or []).line())
+    chosen = {"force": force, "other_source": other_source, "payloads": payloads or []}
+    report = run(publish_gold, "flows.gold:publish", prefect, **chosen)
+    say(report.line())
 
 
 @app.command()
@@ -127,9 +140,10 @@ def seia(
     prefect: PrefectOption = None,
 ) -> None:
     """Take in the list of electrical projects, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.sheets import hand_in
     from sec_core.usecases.gold import import_seia
 
-    found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
+    found = run(import_seia, "flows.gold:seia", prefect, file=hand_in(file, load_settings().inbox_dir))
     for row in found.rejected:
         say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
     say(
@@ -139,26 +153,55 @@ def seia(
 
 
 @app.command()
-def report(
-    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+def customers(
+    file: Annotated[Path, typer.Argument(help="A monthly billing file of the CNE: CSV or workbook.", dir_okay=False)],
+    prefect: PrefectOption = None,
 ) -> None:
-    """Where the report page is, which `sec gold` and every `sec sync` draw. From an object store, --open fetches it."""
+    """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.billing import MOST_LISTED, billing_months
+    from sec_core.gold.sheets import hand_in
+    from sec_core.usecases.gold import import_customers
+
+    found = run(import_customers, "flows.gold:customers", prefect, file=hand_in(file, load_settings().inbox_dir))
+    for row in found.rejected[:MOST_LISTED]:
+        say(f"left out: row {row.row}: {row.reason}")
+    for month, comunas, count in billing_months(found.customers).iter_rows():
+        say(f"{month}: {count:,} customers in {comunas} comunas.")
+    if found.rejected:
+        raise IncompleteError(
+            f"{len(found.rejected):,} of {found.rows + len(found.rejected):,} rows of {file.name} were left out.",
+            next_step="Correct them, and take the file in again; all other rows are in.",
+        )
+
+
+@app.command()
+def site(
+    show: Annotated[bool, typer.Option("--open", help="Open its first page in a browser.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Put it where SEC_SITE_TARGET says.")] = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """Build the site, as `sec gold` and `sec sync` do too, and show or publish it."""
+    from sec_core.usecases import gold as usecases
+
+    say(run(usecases.site, "flows.gold:site", prefect, publish=publish).line())
+    if show:
+        typer.launch((_site_folder() / "index.html").as_uri())
+
+
+def _site_folder() -> Path:
+    """Where a browser finds the site: an object store's is copied beside the state."""
+    from sec_core.blobs.local import LocalBlobs
     from sec_core.blobs.open import open_blobs
-    from sec_core.gold.standing import REPORT_PAGE
+    from sec_core.gold.site.put import put, read_site
+    from sec_core.gold.standing import SITE
 
     settings = load_settings()
-    blobs = open_blobs(settings.gold)
-    if not blobs.exists(REPORT_PAGE):
-        raise InputError("There is no report yet.", next_step="`sec gold` draws it from what PostgreSQL holds.")
-    say(str(settings.gold / REPORT_PAGE))
-    if show:
-        page = blobs.source(REPORT_PAGE)
-        if not isinstance(page, Path):
-            copy = settings.state / "report.html"
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(page.read())
-            page = copy
-        typer.launch(page.as_uri())
+    folder = settings.gold / SITE.rstrip("/")
+    if not isinstance(folder, Path):
+        copy = settings.state / "site"
+        put(read_site(open_blobs(folder)), LocalBlobs(copy))
+        return copy
+    return folder
 
 
 def _checked(month: str | None) -> str | None:

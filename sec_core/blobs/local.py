@@ -18,7 +18,7 @@ from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PARTIAL = ".partial-"
 _NAMES_LOCK = ".names.lock"
@@ -66,7 +66,9 @@ class LocalBlobs(Blobs):
         return True
 
     @override
-    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:
+    def replace(
+        self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
         path = self._path(key)
         partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
         with _in_our_words(path, "written"):
@@ -79,6 +81,10 @@ class LocalBlobs(Blobs):
         if durable:
             self._unsynced.add(str(path.parent))
             self.flush()
+
+    @override
+    def headers(self, key: str) -> Mapping[str, str]:
+        return {}
 
     @override
     def read(self, key: str) -> bytes:
@@ -138,9 +144,13 @@ class LocalBlobs(Blobs):
         self.flush()
         with _in_our_words(path, "written"):
             self._folder(str(path.parent))
+            if not path.exists():
+                self._unsynced.add(str(path.parent))
             with path.open("ab", buffering=0) as file:
                 written = file.write(data)
                 os.fsync(file.fileno())
+        # The names of a new log and of its folders.
+        self.flush()
         if written != len(data):
             # The next reader passes over the torn line.
             raise StorageError(f"{path} took {written} of {len(data)} bytes.")

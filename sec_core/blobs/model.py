@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from sec_core.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import IO
 
@@ -50,14 +50,21 @@ class Blobs(Protocol):
         """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken."""
         ...
 
-    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:
+    def replace(
+        self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
         """Put a blob in the place of another of this name, if there is one.
 
         Args:
             key: Its name.
             data: Its bytes.
             durable: Whether it survives a power cut at once; what can be made again need not.
+            headers: `Content-Type` and the like, with which a store serves it; a folder has no use for them.
         """
+        ...
+
+    def headers(self, key: str) -> Mapping[str, str]:
+        """The headers that a store kept with a blob; a folder keeps none."""
         ...
 
     def read(self, key: str) -> bytes:

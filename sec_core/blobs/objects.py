@@ -27,7 +27,7 @@ from sec_core.blobs.place import width
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from obstore.store import S3Config
 
@@ -81,9 +81,16 @@ class ObjectBlobs(Blobs):
         raise StorageUnavailable(f"{self.place}/{key} could not be written: others write it all the time.")
 
     @override
-    def replace(self, key: str, data: bytes | memoryview, *, durable: bool = True) -> None:
+    def replace(
+        self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
         with self._translated(key):
-            obstore.put(self._store, checked(key), bytes(data), use_multipart=False)
+            obstore.put(self._store, checked(key), bytes(data), attributes=dict(headers or {}), use_multipart=False)
+
+    @override
+    def headers(self, key: str) -> Mapping[str, str]:
+        with self._translated(key):
+            return dict(obstore.get(self._store, checked(key)).attributes)
 
     @override
     def read(self, key: str) -> bytes:

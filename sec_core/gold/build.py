@@ -1,4 +1,4 @@
-"""Build Gold from one snapshot of Silver: Parquet for research, payloads, local publication, the report page."""
+"""Build Gold from one snapshot of Silver: Parquet for research, payloads, local publication, the site."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import polars as pl
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
-from sec_core.gold import frames, local, monthly, observations, parquet
+from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
+from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import make_indices
+from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.standing import START_PAGE
 from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.silver.archive import Archive
@@ -43,9 +46,10 @@ class GoldReport:
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
-        page: `report/index.html`.
-        pictures: One PNG for each figure of the page that has something to draw.
+        page: `site/index.html`.
+        pages_written: Files of the site that changed.
         seconds: Wall time of the build.
+        site_seconds: Of that, the site's.
     """
 
     folder: Place
@@ -55,14 +59,15 @@ class GoldReport:
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
     page: Place
-    pictures: tuple[Place, ...]
+    pages_written: tuple[str, ...]
     seconds: float
+    site_seconds: float
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
     """Make all of Gold from one snapshot of Silver, and publish it locally.
 
-    The same Silver gives the same bytes, but for the time in `meta` and on the report page. Besides Silver's tables
+    The same Silver gives the same bytes, but for the time in `meta`. Besides Silver's tables
     and archive it reads the settings `event_*`, the reference data and `seia/obras.csv`, and the clock, which tells
     the hours that have ended.
 
@@ -70,19 +75,22 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         DatabaseError: Silver can't be read or `dashboard_stats` not written.
         StorageError: A file can't be written.
     """
-    from sec_core.gold.report import build as report_page  # noqa: PLC0415 - Altair takes a quarter of a second
+    from sec_core.gold.site import build as site  # noqa: PLC0415 - Altair takes a quarter of a second
 
     began = time.monotonic()
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
-        script = beside.submit(report_page.chart_library)
         collected, exported = read_frames(database, gold, settings, clock)
         written = beside.submit(write_files, collected, gold)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
-        pictures = report_page.draw(gold, payloads, collected, script.result())
+        drawing = time.monotonic()
+        pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
+    local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -97,32 +105,38 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        page=settings.gold / report_page.PAGE,
-        pictures=tuple(settings.gold / key for key in pictures),
+        page=settings.gold / START_PAGE,
+        pages_written=pages.written,
         seconds=time.monotonic() - began,
+        site_seconds=drawn,
     )
 
 
 def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
     made = collected.loads["capturado_en"].max()
-    comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
-        {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
-    )
+    about = {"origin": one_word(hours_by_origin(collected.loads))}
     indices = collected.indices
     for key, rows, columns, title in (
         (EVENTS_FILE, collected.events, parquet.EVENTS, "Power-outage events in Chile"),
         ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
-        (
-            "comunas.parquet",
-            comunas.join(indices.customers, on="codigo_comuna", how="left"),
-            parquet.COMUNAS,
-            "Comunas of Chile",
-        ),
+        ("comunas.parquet", with_customers(collected), parquet.COMUNAS, "Comunas of Chile"),
         ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
+        ("tormentas.parquet", collected.storms, parquet.STORMS, "Storms: power cuts over many comunas of Chile"),
+        ("tormentas_horas.parquet", collected.storm_hours, parquet.STORM_HOURS, "Storms by hour and comuna"),
         ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
-        parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None)
+        parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None, about)
+
+
+def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
+    """All comunas with their names, region and customers, see `parquet.COMUNAS`."""
+    comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
+        {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
+    )
+    newest = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
+    served = newest.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    return comunas.join(served, on="codigo_comuna", how="left", maintain_order="left")
 
 
 def read_frames(
@@ -141,9 +155,8 @@ def read_frames(
         events = beside.submit(frames.read_events, other, names)
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
-        received = {Month(day.year, day.month): at for day, at in newest_capture(loads).iter_rows()}
         read = observations.silver_reader(connection, archive, loads, names)
-        exported = observations.export(gold, wanted, read, received)
+        exported = observations.export(gold, wanted, read, about_months(loads))
         ledger = frames.query(
             connection,
             "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional,"
@@ -153,22 +166,29 @@ def read_frames(
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
+        by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         all_events = events.result()
+    storms, storm_hours = storm_catalogue.bring_up_to_date(
+        gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
+    )
     collected = frames.GoldFrames(
         events=all_events,
         loads=loads,
         calendar=calendar,
         customers=customers,
+        comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,
         names=names,
         seen=seen,
         monthly=kept,
-        indices=make_indices(kept, seen, loads, all_events, customers, names),
+        indices=make_indices(kept, seen, loads, all_events, customers, by_comuna, names),
+        storms=storm_catalogue.described(storms, loads),
+        storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={
@@ -183,6 +203,10 @@ def read_frames(
     return collected, exported
 
 
-def newest_capture(loads: pl.DataFrame) -> pl.DataFrame:
-    """mes, and when the newest capture loaded of it was received."""
-    return loads.group_by("mes").agg(pl.col("capturado_en").max())
+def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:
+    """Of each month, when the newest capture loaded of it was received, and where its captures come from."""
+    months = loads.partition_by("mes", as_dict=True).items()
+    return {
+        Month(day.year, day.month): (hours["capturado_en"].max(), one_word(hours_by_origin(hours)))  # type: ignore[misc]
+        for (day,), hours in months
+    }

@@ -15,6 +15,7 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.open import open_blobs
 from sec_core.blobs.place import width
+from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
 from sec_core.silver.version import silver_version
 
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from sec_core.db.database import Database
 
 MANIFEST = "manifest.json"
-REPORT_PAGE = "report/index.html"
-_OTHERS = (MANIFEST, "site/", "release/")
-"""What is in Gold's folder but not made by a build."""
+SITE = "site/"
+START_PAGE = f"{SITE}index.html"
+_OTHERS = (MANIFEST, SITE, "release/")
+"""What the manifest does not list: the site has its own."""
 _NOT_READ = {
     "base_url", "data_dir", "state_dir", "database_url", "max_concurrency", "max_rate", "timeout_s", "retries",
     "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
+    "site_target",
 }  # fmt: skip
 """Settings that Gold's figures don't depend on; a new setting counts as read until it is named here."""
 _NEWEST = text("select max(hora) from capturas")
@@ -91,7 +94,7 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     gold = open_blobs(settings.gold)
     try:
         built = BuiltGold.model_validate_json(gold.read(MANIFEST))
-        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files:
+        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files or not whole(gold, SITE):
             return None
     except (BlobMissing, ValidationError):
         return None
@@ -108,7 +111,7 @@ def note_built(settings: Settings, digest: str, *, events: int, payloads: dict[s
         events=events,
         payloads=payloads,
         files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
-        outputs={"events": research, "payloads": "dashboard_stats", "report": REPORT_PAGE},
+        outputs={"events": research, "payloads": "dashboard_stats", "site": START_PAGE},
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
     return built

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sec_core.hours import Month
     from sec_core.silver.load import LoadReport
     from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.gold import SiteReport
 
 IMPUTATION_TEXT = {
     "clientes": "rows imputed: customers to 0",
@@ -100,6 +101,7 @@ class Work:
     loaded: LoadReport | None = None
     gold: BuiltGold | None = None
     published: PublishReport | None = None
+    site: SiteReport | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -140,4 +142,6 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
     if work.published:
         report.notes.append(work.published.line())
+    if work.site and work.site.target:
+        report.notes.append(work.site.line())
     return report

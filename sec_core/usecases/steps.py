@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sec_core.silver.load import LoadReport
     from sec_core.silver.universe import UniverseReport
     from sec_core.usecases.adapters import Adapters
+    from sec_core.usecases.gold import SiteReport
     from sec_core.usecases.reports import SyncReport
 
 
@@ -38,7 +39,8 @@ class Steps:
     refresh_customers: Callable[[], Awaitable[UniverseReport]]
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]
-    publish: Callable[[bool, list[str]], Awaitable[PublishReport]]
+    publish: Callable[[bool, bool, list[str]], Awaitable[PublishReport]]
+    publish_site: Callable[[], Awaitable[SiteReport]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
     show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
@@ -61,6 +63,7 @@ def direct(adapters: Adapters) -> Steps:
         load_month=step("steps", "load_month"),
         build_gold=step("gold", "build_gold"),
         publish=step("steps", "publish_gold"),
+        publish_site=step("gold", "publish_site"),
     )
 
 
@@ -74,17 +77,19 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
     )
 
 
-async def publish_gold(adapters: Adapters, force: bool, payloads: list[str]) -> PublishReport:
+async def publish_gold(adapters: Adapters, force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
     """Send Gold to Supabase in one step; nothing without a project.
 
     Args:
         adapters: The adapters.
         force: Publish although much would be lost: of these payloads, or of all where none is named.
+        other_source: See `publish.publish`.
         payloads: Names of payloads that may lose something.
 
     Raises:
         InputError: Payloads are named that there are not, or without `force`.
     """
+    from sec_core.db.locks import Lock, turn
     from sec_core.gold.guard import ALL
     from sec_core.gold.publish import publish
 
@@ -94,4 +99,9 @@ async def publish_gold(adapters: Adapters, force: bool, payloads: list[str]) -> 
             next_step="See `sec publish --help`.",
         )
     allowed = payloads or [ALL] if force else []
-    return await in_thread("publish", "", publish, adapters.settings, adapters.clock, force=allowed)
+
+    def send() -> PublishReport:
+        with turn(adapters.database, Lock.PUBLICATION):
+            return publish(adapters.settings, adapters.clock, force=allowed, other_source=other_source)
+
+    return await in_thread("publish", "", send)

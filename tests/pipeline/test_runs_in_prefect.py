@@ -82,7 +82,7 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert (again["build Gold"], again["customers by region"]) == ("Cached", "Cached")
     assert len(source.requests) == asked
 
-    page = pipeline.gold_dir / "report" / "index.html"
+    page = pipeline.gold_dir / "site" / "index.html"
     page.unlink()
     asyncio.run(gold())
     assert task_states(prefect_url, "gold") == {"build Gold": "Completed"}

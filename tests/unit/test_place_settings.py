@@ -67,7 +67,7 @@ def test_the_state_is_never_at_an_address() -> None:
 
 def test_a_whole_bucket_is_a_place() -> None:
     assert StoreUrl.parse("s3://bucket/") == StoreUrl("bucket")
-    assert str(StoreUrl("bucket") / "gold" / "report/index.html") == "s3://bucket/gold/report/index.html"
+    assert str(StoreUrl("bucket") / "gold" / "site/index.html") == "s3://bucket/gold/site/index.html"
 
 
 def test_credentials_come_from_the_environment_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,0 @@
-"""The report: one page that works offline, and the same figures as pictures."""

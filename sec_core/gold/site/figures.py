@@ -1,0 +1,303 @@
+"""What the pages say, as small tables from Gold's frames. Pure; what is not known is null, never zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import polars as pl
+
+from sec_core.gold.universe import COUNTRY
+from sec_core.hours import CHILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+Rows = list[dict[str, Any]]
+
+RECENT: Final = timedelta(days=60)
+"""How far back hours are drawn."""
+LONGEST: Final = 10
+"""Cuts that a comuna's page lists."""
+STANDING_HOURS: Final = 168
+"""A cut listed for so long may be a row that the source forgot."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteFrames:
+    """What the site is made from.
+
+    Attributes:
+        payloads: JSON-ready rows of all payloads, by id.
+        comunas: As `comunas.parquet`.
+        comunal: As `indices_comunales.parquet`.
+        regional: As `indices_regionales.parquet`.
+        years: serie (code of a comuna, name of a region, or `CHILE`) and the columns of `estimates.years`.
+        hours: Every ended hour, see `frames.hour_calendar`.
+        region_hours: hora, serie, clientes: regions, UNKNOWN and the country, all loaded hours that list any.
+        recent: hora, codigo_comuna, clientes_afectados of the last 60 days: see `panel.PANEL_COLUMNS`.
+        events: The events, see `frames.GoldFrames`.
+        storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
+        curves: `storms.CURVES_SCHEMA`.
+    """
+
+    payloads: Mapping[str, Rows]
+    comunas: pl.DataFrame
+    comunal: pl.DataFrame
+    regional: pl.DataFrame
+    years: pl.DataFrame
+    hours: pl.DataFrame
+    region_hours: pl.DataFrame
+    recent: pl.DataFrame
+    events: pl.DataFrame
+    storms: pl.DataFrame
+    curves: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class HourGrid:
+    """Series over neighbouring hours.
+
+    Attributes:
+        hours: The hours, UTC.
+        known: Which of them are loaded and not suspect.
+        values: Customers out by series; what stands in an unknown hour means nothing.
+    """
+
+    hours: list[datetime]
+    known: NDArray[np.bool_]
+    values: dict[str, NDArray[np.int64]]
+
+    def of(self, series: str) -> NDArray[np.int64]:
+        """A series; nothing listed is 0 in the known hours."""
+        return self.values.get(series, np.zeros(len(self.hours), dtype=np.int64))
+
+    def newest(self, series: str) -> int | None:
+        """Customers out in the last hour, which `recent_grid` chooses known; None without hours."""
+        return int(self.of(series)[-1]) if self.hours else None
+
+    def listed(self, series: str) -> dict[str, list[Any]]:
+        """hora, and clientes, null where nothing is known."""
+        pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
+        return {"hora": self.hours, "clientes": [value if known else None for value, known in pairs]}
+
+
+def usable(hours: pl.DataFrame) -> pl.DataFrame:
+    """Hora and known: whether an hour counts."""
+    return hours.select("hora", known=pl.col("cargada") & ~pl.col("sospechosa"))
+
+
+def grid(hours: pl.DataFrame, series: pl.DataFrame) -> HourGrid:
+    """Series over some hours.
+
+    Args:
+        hours: hora, known; in order.
+        series: hora, serie, clientes.
+    """
+    placed = series.join(hours.with_row_index("lugar").select("hora", "lugar"), on="hora")
+    values: dict[str, NDArray[np.int64]] = {}
+    for (name,), rows in placed.partition_by("serie", as_dict=True).items():
+        line = np.zeros(hours.height, dtype=np.int64)
+        line[rows["lugar"].to_numpy()] = rows["clientes"].to_numpy()
+        values[str(name)] = line
+    return HourGrid(hours["hora"].to_list(), hours["known"].to_numpy().astype(bool), values)
+
+
+def recent_grid(frames: SiteFrames) -> HourGrid:
+    """Comunas, regions and the country over the last 60 days before the newest loaded hour."""
+    hours = usable(frames.hours)
+    newest = hours.filter("known")["hora"].max()
+    if newest is None:
+        return HourGrid([], np.zeros(0, dtype=bool), {})
+    first = newest - RECENT  # type: ignore[operator]
+    window = pl.col("hora").is_between(first, newest, closed="right")
+    listed = frames.recent.filter(pl.col("codigo_comuna").cast(pl.String) != "").select(
+        "hora", serie=pl.col("codigo_comuna").cast(pl.String), clientes=pl.col("clientes_afectados").cast(pl.Int64)
+    )
+    regions = frames.region_hours.select("hora", "serie", "clientes")
+    return grid(hours.filter(window), pl.concat([listed, regions]))
+
+
+def daily_peaks(frames: SiteFrames) -> pl.DataFrame:
+    """Every day: dia, clientes (most out at once in the country, null without a known hour), cobertura."""
+    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
+    hours = usable(frames.hours).with_columns(dia=day)
+    country = frames.region_hours.filter(pl.col("serie") == COUNTRY).select("hora", "clientes")
+    return (
+        hours.join(country, on="hora", how="left")
+        .group_by("dia")
+        .agg(
+            clientes=pl.col("clientes").fill_null(0).filter("known").max(),
+            cobertura=pl.col("known").mean(),
+        )
+        .sort("dia")
+    )
+
+
+def spans(hours: pl.DataFrame) -> dict[int, tuple[Any, Any, bool]]:
+    """First and last ended day of each year, and whether that is the whole year."""
+    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
+    found = hours.group_by(anho=day.dt.year()).agg(desde=day.min(), hasta=day.max()).sort("anho")
+    return {
+        row["anho"]: (
+            row["desde"],
+            row["hasta"],
+            (row["desde"].month, row["desde"].day, row["hasta"].month, row["hasta"].day) == (1, 1, 12, 31),
+        )
+        for row in found.to_dicts()
+    }
+
+
+def quarters(comunas: pl.DataFrame) -> pl.DataFrame:
+    """codigo_comuna and cuartil (1: the fewest customers, 4: the most); comunas without customers have none."""
+    order = pl.col("clientes").rank("ordinal")
+    return comunas.filter(pl.col("clientes") > 0).select(
+        "codigo_comuna", cuartil=((order - 1) * 4 // pl.len() + 1).cast(pl.Int64)
+    )
+
+
+def comuna_years(frames: SiteFrames) -> pl.DataFrame:
+    """Each comuna's index by year, with its rank among the comunas of its region and of its size.
+
+    Returns:
+        codigo_comuna, anho, metodo, cobertura, interpolada, cliente_horas, clientes (mean of the months), saidi,
+        saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
+        most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
+    """
+    served = frames.comunal.group_by("codigo_comuna", anho=pl.col("mes").dt.year()).agg(
+        clientes=pl.col("clientes").mean()
+    )
+    places = frames.comunas.select("codigo_comuna", region="codigo_region")
+    table = (
+        _with_saidi(frames.years.rename({"serie": "codigo_comuna"}).join(served, on=["codigo_comuna", "anho"]))
+        .join(places, on="codigo_comuna")
+        .join(quarters(frames.comunas), on="codigo_comuna", how="left")
+        .drop("horas", "observadas", "interpoladas")
+    )
+    for group in ("region", "cuartil"):
+        table = table.join(_ranks(table, "codigo_comuna", group), on=["codigo_comuna", "anho"], how="left")
+    return table.sort("codigo_comuna", "anho")
+
+
+def region_years(frames: SiteFrames) -> pl.DataFrame:
+    """Each region's index by year, and the country's, with its rank among regions; columns as `comuna_years`."""
+    served = frames.regional.group_by("nombre_region", anho=pl.col("mes").dt.year()).agg(
+        clientes=pl.col("clientes").mean()
+    )
+    table = _with_saidi(frames.years.rename({"serie": "nombre_region"}).join(served, on=["nombre_region", "anho"]))
+    ranked = table.filter(pl.col("nombre_region") != COUNTRY).with_columns(pais=pl.lit("CL"))
+    return table.join(_ranks(ranked, "nombre_region", "pais"), on=["nombre_region", "anho"], how="left").sort(
+        "nombre_region", "anho"
+    )
+
+
+def _with_saidi(years: pl.DataFrame) -> pl.DataFrame:
+    served = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
+    return years.with_columns(
+        cobertura=pl.col("observadas") / pl.col("horas"),
+        interpolada=pl.col("interpoladas") / pl.col("horas"),
+        saidi=pl.col("cliente_horas") / served,
+        saidi_inf=pl.col("inferior") / served,
+        saidi_sup=pl.col("superior") / served,
+        punta=pl.when(pl.col("observadas") > 0).then(pl.col("punta") / served),
+        clientes=served.round().cast(pl.Int64),
+    )
+
+
+def _ranks(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
+    known = table.drop_nulls(["saidi", group]).select(key, "anho", group, "saidi", "saidi_inf", "saidi_sup")
+    return (
+        known.join(known, on=["anho", group], suffix="_otra")
+        .group_by(key, "anho")
+        .agg(
+            (1 + (pl.col("saidi_otra") > pl.col("saidi")).sum()).alias(f"lugar_{group}"),
+            (1 + (pl.col("saidi_inf_otra") > pl.col("saidi_sup")).sum()).alias(f"mejor_{group}"),
+            (pl.len() - (pl.col("saidi_sup_otra") < pl.col("saidi_inf")).sum()).alias(f"peor_{group}"),
+            pl.len().alias(f"de_{group}"),
+        )
+    )
+
+
+def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
+    """The longest cuts of each comuna, from the first hour seen to the last: the first ten by comuna.
+
+    Returns:
+        codigo_comuna, forma, nombre_empresa, primera_hora, ultima_hora, horas, abierta, censurado, estancada,
+        clientes_afectados, cliente_horas.
+    """
+    hours = (pl.col("ultima_hora") - pl.col("primera_hora")).dt.total_hours() + 1
+    censored = pl.col("censurado") if "censurado" in events.columns else pl.lit(None, dtype=pl.String)
+    return (
+        events.lazy()
+        .with_columns(horas=hours, codigo_comuna=pl.col("codigo_comuna").cast(pl.String))
+        .filter(pl.col("codigo_comuna") != "")
+        .sort("horas", "cliente_horas", "hash_id", descending=[True, True, False])
+        .group_by("codigo_comuna", maintain_order=True)
+        .head(LONGEST)
+        .select(
+            "codigo_comuna",
+            pl.col("forma", "nombre_empresa").cast(pl.String),
+            "primera_hora",
+            "ultima_hora",
+            "horas",
+            censored.alias("censurado"),
+            "clientes_afectados",
+            "cliente_horas",
+            abierta=pl.col("fin").is_null(),
+            estancada=pl.col("horas") >= STANDING_HOURS,
+        )
+        .collect()
+    )
+
+
+def events_by_year(events: pl.DataFrame, place: str) -> pl.DataFrame:
+    """Events seen and customers affected by place and year of the beginning: serie, anho, eventos, afectados."""
+    return (
+        events.lazy()
+        .group_by(pl.col(place).cast(pl.String).alias("serie"), anho=pl.col("mes").dt.year())
+        .agg(eventos=pl.len().cast(pl.Int64), afectados=pl.col("clientes_afectados").sum())
+        .sort("serie", "anho")
+        .collect()
+    )
+
+
+def day_states(hours: pl.DataFrame) -> pl.DataFrame:
+    """One row for each day: dia, mes, estado (`complete`, `partial`, or why nothing of it was captured)."""
+    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
+    states = {
+        "captured": pl.col("estado") == "captured",
+        "failed": pl.col("estado").is_in(["failed", "quarantined"]),
+        "empty": pl.col("estado") == "empty",
+    }
+    return (
+        hours.group_by(day.alias("dia"), "mes")
+        .agg(pl.len().alias("n"), *(state.sum().alias(name) for name, state in states.items()))
+        .select(
+            "dia",
+            "mes",
+            estado=pl.when(pl.col("captured") == pl.col("n"))
+            .then(pl.lit("complete"))
+            .when(pl.col("captured") > 0)
+            .then(pl.lit("partial"))
+            .when(pl.col("failed") > 0)
+            .then(pl.lit("failed"))
+            .when(pl.col("empty") > 0)
+            .then(pl.lit("empty"))
+            .otherwise(pl.lit("pending")),
+        )
+        .sort("dia")
+    )
+
+
+def storm_places(curves: pl.DataFrame) -> pl.DataFrame:
+    """What each comuna had out above its usual level in each storm: id, codigo_comuna, punta, hora_punta."""
+    return (
+        curves.sort("clientes_afectados", "hora", descending=[True, False])
+        .group_by("id", "codigo_comuna", maintain_order=True)
+        .agg(punta=pl.col("clientes_afectados").first(), hora_punta=pl.col("hora").first())
+    )
