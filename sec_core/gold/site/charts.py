@@ -6,11 +6,9 @@ Hours are drawn as steps, months and years as bars with their interval. What is 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +17,11 @@ from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import date, datetime
+    from datetime import date
 
     from numpy.typing import NDArray
 
+    from sec_core.gold.site.figures import HourGrid
     from sec_core.gold.site.words import Language
 
 HEIGHT = 200
@@ -88,16 +87,14 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
     """
     top, step = nice_top(max(float(values[known].max(initial=0)), 1.0))
     heights = HEIGHT - np.rint(values * (HEIGHT / top)).astype(int)
-    turns = (np.flatnonzero(np.diff(heights)) + 1).tolist()
-    out_until = np.concatenate([[0], np.cumsum(heights != HEIGHT)]).tolist()
-    level = heights.tolist()
     parts = []
     for first, end in runs(known):
-        if out_until[first] == out_until[end]:
+        run = heights[first:end]
+        if (run == HEIGHT).all():
             continue
-        inside = turns[bisect_right(turns, first) : bisect_left(turns, end)]
-        line = "".join(f"H{turn}V{level[turn]}" for turn in inside)
-        parts.append(f"M{first} {HEIGHT}V{level[first]}{line}H{end}V{HEIGHT}z")
+        turns = np.flatnonzero(np.diff(run)) + 1
+        line = "".join(f"H{first + turn}V{run[turn]}" for turn in turns.tolist())
+        parts.append(f"M{first} {HEIGHT}V{run[0]}{line}H{end}V{HEIGHT}z")
     return Chart(
         label,
         max(len(values), 1),
@@ -107,20 +104,13 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
     )
 
 
-def hourly(
-    label: str, hours: Sequence[datetime], values: NDArray[np.int64], known: NDArray[np.bool_], language: Language
-) -> Chart:
+def hourly(label: str, grid: HourGrid, series: str, language: Language) -> Chart:
     """Customers out by hour, days on the axis."""
-    chart = steps(label, values, known, language)
-    chart.times = _thinned([(at, language.day(day)) for at, day in _midnights(tuple(hours))], len(hours))
+    chart = steps(label, grid.of(series), grid.known, language)
+    walls = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(grid.hours)]
+    midnights = [(at, wall) for at, wall in walls if wall.hour == 0] or walls[:1]
+    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(walls))
     return chart
-
-
-@lru_cache(maxsize=4)
-def _midnights(hours: tuple[datetime, ...]) -> list[tuple[int, date]]:
-    """Where days begin: hundreds of comunas share one axis."""
-    walls = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
-    return [(at, wall.date()) for at, wall in [each for each in walls if each[1].hour == 0] or walls[:1]]
 
 
 def daily(label: str, days: Sequence[date], values: Sequence[int | None], language: Language) -> Chart:
@@ -135,7 +125,7 @@ def bars(
     label: str,
     rows: Sequence[tuple[str, dict[str, Any] | None]],
     language: Language,
-    tip: Callable[[str, dict[str, Any]], str],
+    tip: Callable[[dict[str, Any]], str],
 ) -> Chart:
     """An index with its interval by month or year, in columns of ten units.
 
@@ -166,7 +156,7 @@ def bars(
             chart.bars += f"M{left + 1} {HEIGHT}V{level(row['saidi'])}h{BAR - 2}V{HEIGHT}z"
             if row["saidi_sup"] > row["saidi_inf"]:
                 chart.whiskers += f"M{left + BAR // 2} {level(row['saidi_inf'])}V{level(row['saidi_sup'])}"
-        chart.tips.append((left, BAR, f"{name}: {tip(name, row) if row else language.no_data}"))
+        chart.tips.append((left, BAR, f"{name}: {tip(row) if row else language.no_data}"))
     return chart
 
 

@@ -42,7 +42,7 @@ class SiteFrames:
         region_hours: hora, serie, clientes: regions, UNKNOWN and the country, all loaded hours that list any.
         recent: hora, codigo_comuna, clientes_afectados of the last 60 days: see `panel.PANEL_COLUMNS`.
         events: The events, see `frames.GoldFrames`.
-        storms: `storms.STORMS_SCHEMA`, with nombre and nota where these are known.
+        storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
     """
 
@@ -77,9 +77,14 @@ class HourGrid:
         """A series; nothing listed is 0 in the known hours."""
         return self.values.get(series, np.zeros(len(self.hours), dtype=np.int64))
 
-    def listed(self, series: str) -> list[int | None]:
-        """A series with None where nothing is known."""
-        return [int(value) if known else None for value, known in zip(self.of(series), self.known, strict=True)]
+    def newest(self, series: str) -> int | None:
+        """Customers out in the last hour, which `recent_grid` chooses known; None without hours."""
+        return int(self.of(series)[-1]) if self.hours else None
+
+    def listed(self, series: str) -> dict[str, list[Any]]:
+        """hora, and clientes, null where nothing is known."""
+        pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
+        return {"hora": self.hours, "clientes": [value if known else None for value, known in pairs]}
 
 
 def usable(hours: pl.DataFrame) -> pl.DataFrame:
