@@ -16,6 +16,8 @@ MOST_MONTHS = 240
 
 MonthText = Annotated[str, Field(pattern=MONTH_PATTERN, examples=["2024-08"], title="Month (YYYY-MM)")]
 
+InboxFile = Annotated[str, Field(pattern=r"^[^/\\]+$", examples=["seia.xlsx"], title="File in the inbox")]
+
 WaitForSource = Annotated[bool, Field(title="Wait for the source")]
 
 OtherSource = Annotated[bool, Field(title="Publish data that is not the SEC's")]

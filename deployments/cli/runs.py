@@ -13,6 +13,7 @@ from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
+from sec_core.errors import IncompleteError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
@@ -81,12 +82,16 @@ def publish(
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
     other_source: OtherSourceOption = False,
+    payloads: Annotated[
+        list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
+    ] = None,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
+    chosen = {"force": force, "other_source": other_source, "payloads": payloads or []}
+    report = run(publish_gold, "flows.gold:publish", prefect, **chosen)
     say(report.line())
 
 
@@ -135,15 +140,38 @@ def seia(
     prefect: PrefectOption = None,
 ) -> None:
     """Take in the list of electrical projects, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.sheets import hand_in
     from sec_core.usecases.gold import import_seia
 
-    found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
+    found = run(import_seia, "flows.gold:seia", prefect, file=hand_in(file, load_settings().inbox_dir))
     for row in found.rejected:
         say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
     say(
         f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
         f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
     )
+
+
+@app.command()
+def customers(
+    file: Annotated[Path, typer.Argument(help="A monthly billing file of the CNE: CSV or workbook.", dir_okay=False)],
+    prefect: PrefectOption = None,
+) -> None:
+    """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.billing import MOST_LISTED, billing_months
+    from sec_core.gold.sheets import hand_in
+    from sec_core.usecases.gold import import_customers
+
+    found = run(import_customers, "flows.gold:customers", prefect, file=hand_in(file, load_settings().inbox_dir))
+    for row in found.rejected[:MOST_LISTED]:
+        say(f"left out: row {row.row}: {row.reason}")
+    for month, comunas, count in billing_months(found.customers).iter_rows():
+        say(f"{month}: {count:,} customers in {comunas} comunas.")
+    if found.rejected:
+        raise IncompleteError(
+            f"{len(found.rejected):,} of {found.rows + len(found.rejected):,} rows of {file.name} were left out.",
+            next_step="Correct them, and take the file in again; all other rows are in.",
+        )
 
 
 @app.command()

@@ -284,6 +284,48 @@ export interface ShapeMonth {
   agregadas: number;
 }
 
+/** A storm: connected comunas without power, measured above their usual level. Null is what a gap hides. */
+export interface StormRow {
+  /** MD5 of `YYYYMMDDTHH|code`: first hour in Chile, lowest code hit in it; as a UUID. */
+  id: string;
+  /** Name from the reviewed list, in Spanish, or null. */
+  nombre: string | null;
+  /** First loaded hour in which a comuna is hit, UTC. */
+  inicio: string;
+  /** Hour from which the curve stays at or under 5% of its peak, UTC; null while open. */
+  fin: string | null;
+  /** Hour of the peak, UTC. */
+  hora_punta: string;
+  /** Most customers out above the usual level in a loaded hour. */
+  punta: number;
+  /** Customer-hours above the usual level; null where a gap lies inside. */
+  cliente_horas: number | null;
+  /** Comunas hit. */
+  comunas: number;
+  /** Codes of their regions, parted by commas. */
+  regiones: string;
+  /** Hours from the beginning to the peak. */
+  horas_hasta_punta: number | null;
+  /** Hours from the peak until half of it is restored. */
+  horas_50: number | null;
+  /** Hours from the peak until 90% of it are restored. */
+  horas_90: number | null;
+  /** Hours from the peak until 95% of it are restored. */
+  horas_95: number | null;
+  /** Sum of the rises of the curve from hour to hour: customers. */
+  salidas: number | null;
+  /** Sum of the falls of the curve from hour to hour: customers. */
+  reposiciones: number | null;
+  /** Most customers restored in an hour. */
+  reposicion_maxima: number | null;
+  /** Loaded hours over expected ones, from beginning to end. */
+  cobertura: number;
+  /** Whether it has no end yet. */
+  abierta: boolean;
+  /** What to beware of, in Spanish, or null. */
+  nota: string | null;
+}
+
 /** The settings that decide what an aggregated event is, what is interpolated, and what counts as covered. */
 export interface Thresholds {
   umbral_evento: number;
@@ -340,6 +382,7 @@ export interface DashboardStats {
   quality: MonthQualityRow[];
   sensitivity: SensitivityRow[];
   official_comparison: OfficialRow[];
+  storms: StormRow[];
   coverage: CoverageRow[];
   meta: MetaRow[];
 }

@@ -12,7 +12,8 @@ import polars as pl
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
-from sec_core.gold import frames, local, monthly, observations, parquet
+from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
+from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
@@ -88,6 +89,8 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
+    local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -119,6 +122,8 @@ def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
         ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
         ("comunas.parquet", with_customers(collected), parquet.COMUNAS, "Comunas of Chile"),
         ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
+        ("tormentas.parquet", collected.storms, parquet.STORMS, "Storms: power cuts over many comunas of Chile"),
+        ("tormentas_horas.parquet", collected.storm_hours, parquet.STORM_HOURS, "Storms by hour and comuna"),
         ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
         parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None, about)
@@ -129,7 +134,9 @@ def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
     comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
         {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
     )
-    return comunas.join(collected.indices.customers, on="codigo_comuna", how="left", maintain_order="left")
+    newest = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
+    served = newest.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    return comunas.join(served, on="codigo_comuna", how="left", maintain_order="left")
 
 
 def read_frames(
@@ -159,22 +166,29 @@ def read_frames(
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
+        by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         all_events = events.result()
+    storms, storm_hours = storm_catalogue.bring_up_to_date(
+        gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
+    )
     collected = frames.GoldFrames(
         events=all_events,
         loads=loads,
         calendar=calendar,
         customers=customers,
+        comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,
         names=names,
         seen=seen,
         monthly=kept,
-        indices=make_indices(kept, seen, loads, all_events, customers, names),
+        indices=make_indices(kept, seen, loads, all_events, customers, by_comuna, names),
+        storms=storm_catalogue.described(storms, loads),
+        storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={

@@ -41,12 +41,15 @@ class GoldFrames:
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
+        comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
         names: The dimensions.
         seen: Which hours are observed, interpolated or uncovered.
         monthly: What estimates are made of.
         indices: Indices by month.
+        storms: `tormentas`, by beginning.
+        storm_hours: Their curves, see `storm_curves.CURVES_SCHEMA`.
         panel: Lazily, the panel of all months.
         rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
@@ -57,12 +60,15 @@ class GoldFrames:
     loads: pl.DataFrame
     calendar: pl.DataFrame
     customers: pl.DataFrame
+    comuna_customers: pl.DataFrame
     imputation: pl.DataFrame
     projects: pl.DataFrame
     names: Names
     seen: Pattern
     monthly: Monthly
     indices: Indices
+    storms: pl.DataFrame
+    storm_hours: pl.DataFrame
     panel: pl.LazyFrame
     rules: EventRules
     thresholds: Mapping[str, float]
@@ -239,3 +245,12 @@ def read_customers(connection: Connection) -> pl.DataFrame:
         " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
         f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
     ).cast(CUSTOMERS_SCHEMA)
+
+
+def read_billed(connection: Connection) -> pl.DataFrame:
+    """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
+    return query(
+        connection,
+        "SELECT mes, codigo_comuna, clientes, concat('CNE, facturación de clientes regulados, ',"
+        " to_char(mes, 'YYYY-MM'), ' (', archivo, ')') AS fuente FROM facturacion_comunal ORDER BY mes, codigo_comuna",
+    ).cast({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})

@@ -140,19 +140,13 @@ def test_the_shape_switches_with_the_hour_asked_or_with_the_clock() -> None:
         assert [len(answer.json()[0]) for answer in (before, after)] == [13, 3]
 
 
-def test_hours_are_revised_by_asks_or_by_the_clock_and_the_truth_follows() -> None:
+def test_hours_are_revised_by_asks_and_the_truth_follows() -> None:
     hour = datetime(2026, 9, 30, 3, tzinfo=UTC)
-    clock = [NOW]
-    revisions = Revisions(share=1, after_asks=2, after_hours=96)
-    with Simulator(world=TINY, clock=lambda: clock[0], revisions=revisions) as sim:
+    with Simulator(world=TINY, now=NOW, revisions=Revisions(share=1, after_asks=2)) as sim:
         bodies = [ask(sim, hour).content for _ in range(3)]
         assert bodies[0] == bodies[1] != bodies[2]
         total = sum(row["CLIENTES_AFECTADOS"] for row in orjson.loads(bodies[2]))
         assert truth_of(sim).national(hour) == total
-        other = hour + HOUR
-        early = ask(sim, other).content
-        clock[0] = other + timedelta(hours=97)
-        assert ask(sim, other).content != early
 
 
 def test_an_hour_is_revised_as_often_as_asked_for() -> None:

@@ -129,5 +129,5 @@ def test_two_workers_share_a_year_and_get_what_one_gets_and_what_the_source_has(
     ledger.rebuild()
     rebuild_universe(other_database, store)
     for month in months:
-        load_month(other_database, store.read_kept, month, pipeline)
+        load_month(other_database, store.read_kept, month, pipeline, values=ledger)
     assert digests(other_database) == shared

@@ -10,7 +10,7 @@ import polars as pl
 
 from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.site.figures import SiteFrames
-from sec_core.gold.storms import CURVES_SCHEMA, STORMS_SCHEMA
+from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
