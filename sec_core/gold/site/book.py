@@ -108,9 +108,7 @@ class Book:
             own = places.get(row["id"], [])
             known = [p for p in (self.customers.get(place["codigo_comuna"]) for place in own) if p]
             row |= {
-                "nombre": row.get("nombre"),
-                "nota": row.get("nota"),
-                "titulo": row.get("nombre") or f"{self.lang.gettext('Storm of')} {self.lang.day_of(row['inicio'])}",
+                "titulo": row["nombre"] or f"{self.lang.gettext('Storm of')} {self.lang.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
                 "clientes": sum(known) if known and len(known) == len(own) else None,
