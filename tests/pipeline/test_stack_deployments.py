@@ -40,6 +40,7 @@ CONTRACT = {
     "health",
     "gold",
     "seia",
+    "site",
     "customers",
 }
 
