@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,10 +109,16 @@ def hourly(
 ) -> Chart:
     """Customers out by hour, days on the axis."""
     chart = steps(label, values, known, language)
+    chart.times = _midnights(tuple(hours), language)
+    return chart
+
+
+@lru_cache(maxsize=2)
+def _midnights(hours: tuple[datetime, ...], language: Language) -> list[tuple[float, str]]:
+    """The axis of days, the same for all series over these hours."""
     days = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
     midnights = [(at, wall) for at, wall in days if wall.hour == 0] or days[:1]
-    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
-    return chart
+    return _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
 
 
 def daily(label: str, days: Sequence[date], values: Sequence[int | None], language: Language) -> Chart:

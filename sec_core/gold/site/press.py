@@ -45,16 +45,21 @@ def pictures(frames: SiteFrames, gold: Blobs, folder: str) -> dict[str, bytes]:
         gold: Where the last ones may be.
         folder: The site's folder there.
     """
-    import vl_convert  # noqa: PLC0415 - only a changed figure is drawn
-
     found: dict[str, bytes] = {}
     for name, spec in specifications(frames).items():
         drawn, source = f"prensa/{name}.png", f"prensa/{name}.vl.json"
         wanted = orjson.dumps(spec)
         kept = gold.exists(folder + drawn) and gold.exists(folder + source) and gold.read(folder + source) == wanted
         found[source] = wanted
-        found[drawn] = gold.read(folder + drawn) if kept else vl_convert.vegalite_to_png(spec, scale=SCALE)
+        found[drawn] = gold.read(folder + drawn) if kept else _drawn(spec)
     return found
+
+
+def _drawn(spec: Spec) -> bytes:
+    import vl_convert  # noqa: PLC0415 - only a changed figure is drawn
+
+    png: bytes = vl_convert.vegalite_to_png(spec, scale=SCALE)
+    return png
 
 
 def specifications(frames: SiteFrames) -> dict[str, Spec]:
