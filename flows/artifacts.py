@@ -18,6 +18,7 @@ from prefect.artifacts import (
 )
 
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
+from sec_core.gold.billing import MOST_LISTED, billing_months
 from sec_core.health.verdict import Level
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.gold.billing import Billing
     from sec_core.gold.standing import BuiltGold
     from sec_core.health.verdict import Verdict
     from sec_core.usecases.monitor import MonitorReport
@@ -90,6 +92,16 @@ async def show_gold(built: BuiltGold) -> None:
         await acreate_link_artifact(
             key=key, link=link, link_text=for_markdown(link), description="The site's first page"
         )
+
+
+async def show_billing(file: str, found: Billing) -> None:
+    """A table of a billing file's months, with the rows that were left out above it."""
+    bad = [f"- Row {each.row} was left out: {each.reason}" for each in found.rejected[:MOST_LISTED]]
+    await acreate_table_artifact(
+        key="customers",
+        table=billing_months(found.customers).to_dicts(),
+        description="\n".join([f"# {file}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]),
+    )
 
 
 def monitor_text(report: MonitorReport) -> str:

@@ -1,4 +1,4 @@
-"""Flows about what Gold is made of: Gold itself, its publication, customers by region, projects of the SEIA."""
+"""Flows about what Gold is made of: Gold itself, its publication, customers, projects of the SEIA."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows.artifacts import show_gold
+from flows.artifacts import show_billing, show_gold
+from flows.parameters import InboxFile, OtherSource
+from sec_core.gold.billing import Billing
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
-from sec_core.usecases.gold import SiteReport, import_seia
+from sec_core.usecases.gold import SiteReport, import_customers, import_seia
 from tasks.runtime import open_run
 from tasks.steps import STEPS
 
@@ -29,14 +31,18 @@ async def gold() -> BuiltGold:
 
 
 @flow(name="publish", flow_run_name="publish", persist_result=False)
-async def publish(force: Annotated[bool, Field(title="Publish although much would be lost")] = False) -> PublishReport:
+async def publish(
+    force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
+    other_source: OtherSource = False,
+) -> PublishReport:
     """Send what Gold holds to Supabase, whole or not at all.
 
     Args:
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run():
-        return await STEPS.publish(force)
+        return await STEPS.publish(force, other_source)
 
 
 @flow(name="site", flow_run_name="site", persist_result=False)
@@ -58,11 +64,24 @@ async def regional_customers() -> UniverseReport:
 
 
 @flow(name="seia", flow_run_name="seia {file}", persist_result=False)
-async def seia(file: Annotated[str, Field(title="File", examples=["seia.xlsx"])]) -> SeiaReport:
+async def seia(file: InboxFile) -> SeiaReport:
     """Take in an export of the SEIA project list, and make Gold again with it.
 
     Args:
-        file: The Excel export of the SEIA site, or its older CSV, as a path on the worker's machine.
+        file: The Excel export of the SEIA site, or its older CSV: its name in the folder `inbox` of the data folder.
     """
     with open_run() as run:
         return await import_seia(run, file, steps=replace(STEPS, show_gold=show_gold))
+
+
+@flow(name="customers", flow_run_name="customers {file}", persist_result=False)
+async def customers(file: InboxFile) -> Billing:
+    """Take in a monthly billing file of the CNE, the customers of comunas, and make Gold again with it.
+
+    Args:
+        file: The file, CSV or workbook: its name in the folder `inbox` of the data folder.
+    """
+    with open_run() as run:
+        found = await import_customers(run, file, steps=replace(STEPS, show_gold=show_gold))
+        await show_billing(file, found)
+    return found

@@ -52,6 +52,14 @@ class Settings(Environment):
     """Hours without data in a row that an aggregated event outlives."""
     estimate_max_gap_hours: int = Field(default=12, ge=1)
     """Hours between two loaded ones over which estimates draw a straight line."""
+    storm_min_customers: int = Field(default=50, ge=1)
+    """Customers out from which a comuna-hour is hit by a storm."""
+    storm_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of the comuna's customers that must be out besides."""
+    storm_peak: int = Field(default=10_000, ge=1)
+    """Customers out that a storm reaches in some hour."""
+    storm_min_comunas: int = Field(default=3, ge=1)
+    """Comunas hit in that hour."""
     retention_days: int | None = Field(default=None, ge=30)
     """Days of observations kept in the database; older months move to the archive. None keeps all."""
     site_target: Path | StoreUrl | None = None
@@ -132,6 +140,11 @@ class Settings(Environment):
     def environment(self) -> dict[str, str]:
         """Where data and state are, for processes that are started from another folder."""
         return {"SEC_DATA_DIR": str(self.data), "SEC_STATE_DIR": str(self.state)}
+
+    @property
+    def inbox_dir(self) -> Path:
+        """Files that people hand in: under the data folder, or `state` where data is in an object store."""
+        return (self.state if isinstance(self.data, StoreUrl) else self.data) / "inbox"
 
     @property
     def postgres_dir(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
+from sec_core.errors import IncompleteError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
@@ -29,12 +31,22 @@ NoWaitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+OtherSourceOption = Annotated[
+    bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
+]
+
+
 @app.command()
 def sync(
-    month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
+    month: MonthOption = None,
+    wait: WaitOption = False,
+    other_source: OtherSourceOption = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-    work_on("sync_month", "monthly_sync", prefect, json=json, month=_checked(month), wait_for_circuit=wait)
+    chosen = {"month": _checked(month), "wait_for_circuit": wait, "other_source": other_source}
+    work_on("sync_month", "monthly_sync", prefect, json=json, **chosen)
 
 
 @app.command()
@@ -69,12 +81,14 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    say(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
+    report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
+    say(report.line())
 
 
 @app.command()
@@ -122,15 +136,38 @@ def seia(
     prefect: PrefectOption = None,
 ) -> None:
     """Take in the list of electrical projects, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.sheets import hand_in
     from sec_core.usecases.gold import import_seia
 
-    found = run(import_seia, "flows.gold:seia", prefect, file=str(file.absolute()))
+    found = run(import_seia, "flows.gold:seia", prefect, file=hand_in(file, load_settings().inbox_dir))
     for row in found.rejected:
         say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
     say(
         f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
         f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
     )
+
+
+@app.command()
+def customers(
+    file: Annotated[Path, typer.Argument(help="A monthly billing file of the CNE: CSV or workbook.", dir_okay=False)],
+    prefect: PrefectOption = None,
+) -> None:
+    """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
+    from sec_core.gold.billing import MOST_LISTED, billing_months
+    from sec_core.gold.sheets import hand_in
+    from sec_core.usecases.gold import import_customers
+
+    found = run(import_customers, "flows.gold:customers", prefect, file=hand_in(file, load_settings().inbox_dir))
+    for row in found.rejected[:MOST_LISTED]:
+        say(f"left out: row {row.row}: {row.reason}")
+    for month, comunas, count in billing_months(found.customers).iter_rows():
+        say(f"{month}: {count:,} customers in {comunas} comunas.")
+    if found.rejected:
+        raise IncompleteError(
+            f"{len(found.rejected):,} of {found.rows + len(found.rejected):,} rows of {file.name} were left out.",
+            next_step="Correct them, and take the file in again; all other rows are in.",
+        )
 
 
 @app.command()
@@ -186,7 +223,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
         else:
             print_reports(reports)
 

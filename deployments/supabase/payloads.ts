@@ -106,6 +106,10 @@ export interface MetaRow {
   mezcla: ShapeMix;
   /** What began before anything of its month was seen. */
   fuera_de_ventana: Outside;
+  /** Where the data comes from: the word of `origenes` if there is one; `desconocido` for the SEC's and unknown hours together or none at all, `mixto` for any others together. What is not `SEC` or `desconocido` is not the SEC's. */
+  origen: string;
+  /** Loaded hours by where they come from. */
+  origenes: OriginHours[];
   /** Version of the method; docs/definitions.md says what changed with each. */
   version_metodo: string;
   /** Version of the code. */
@@ -166,6 +170,13 @@ export interface OfficialRow {
   razon: number | null;
   /** Share of the hours of these months that are loaded; null where none is expected. */
   cobertura: number | null;
+}
+
+/** How many loaded hours come from one source. */
+export interface OriginHours {
+  /** `SEC` (its host, or an import), `SIMULACIÓN`, `REPETICIÓN`, another host by its name, or `desconocido`: from before the host was kept. */
+  origen: string;
+  horas: number;
 }
 
 /** Events that begin in a month without a loaded hour: they stand in no month of `time_series`. */
@@ -273,6 +284,48 @@ export interface ShapeMonth {
   agregadas: number;
 }
 
+/** A storm: connected comunas without power, measured above their usual level. Null is what a gap hides. */
+export interface StormRow {
+  /** MD5 of `YYYYMMDDTHH|code`: first hour in Chile, lowest code hit in it; as a UUID. */
+  id: string;
+  /** Name from the reviewed list, in Spanish, or null. */
+  nombre: string | null;
+  /** First loaded hour in which a comuna is hit, UTC. */
+  inicio: string;
+  /** Hour from which the curve stays at or under 5% of its peak, UTC; null while open. */
+  fin: string | null;
+  /** Hour of the peak, UTC. */
+  hora_punta: string;
+  /** Most customers out above the usual level in a loaded hour. */
+  punta: number;
+  /** Customer-hours above the usual level; null where a gap lies inside. */
+  cliente_horas: number | null;
+  /** Comunas hit. */
+  comunas: number;
+  /** Codes of their regions, parted by commas. */
+  regiones: string;
+  /** Hours from the beginning to the peak. */
+  horas_hasta_punta: number | null;
+  /** Hours from the peak until half of it is restored. */
+  horas_50: number | null;
+  /** Hours from the peak until 90% of it are restored. */
+  horas_90: number | null;
+  /** Hours from the peak until 95% of it are restored. */
+  horas_95: number | null;
+  /** Sum of the rises of the curve from hour to hour: customers. */
+  salidas: number | null;
+  /** Sum of the falls of the curve from hour to hour: customers. */
+  reposiciones: number | null;
+  /** Most customers restored in an hour. */
+  reposicion_maxima: number | null;
+  /** Loaded hours over expected ones, from beginning to end. */
+  cobertura: number;
+  /** Whether it has no end yet. */
+  abierta: boolean;
+  /** What to beware of, in Spanish, or null. */
+  nota: string | null;
+}
+
 /** The settings that decide what an aggregated event is, what is interpolated, and what counts as covered. */
 export interface Thresholds {
   umbral_evento: number;
@@ -329,6 +382,7 @@ export interface DashboardStats {
   quality: MonthQualityRow[];
   sensitivity: SensitivityRow[];
   official_comparison: OfficialRow[];
+  storms: StormRow[];
   coverage: CoverageRow[];
   meta: MetaRow[];
 }

@@ -144,9 +144,13 @@ class LocalBlobs(Blobs):
         self.flush()
         with _in_our_words(path, "written"):
             self._folder(str(path.parent))
+            if not path.exists():
+                self._unsynced.add(str(path.parent))
             with path.open("ab", buffering=0) as file:
                 written = file.write(data)
                 os.fsync(file.fileno())
+        # The names of a new log and of its folders.
+        self.flush()
         if written != len(data):
             # The next reader passes over the torn line.
             raise StorageError(f"{path} took {written} of {len(data)} bytes.")

@@ -204,7 +204,9 @@ class _Round:
             else:
                 self._attempted.pop(hour, None)
                 suspect = self._stays_cut_short(hour, found.value.rows)
-                finding = Finding(hour, found.received_at, found.body, found.value, suspect=suspect)
+                finding = Finding(
+                    hour, found.received_at, found.body, found.value, suspect=suspect, answered_by=found.answered_by
+                )
                 self._put(finding)
 
     def _put(self, finding: Finding) -> None:
@@ -224,7 +226,7 @@ class _Round:
         """What is known of an hour whose attempts were cut off by the end of the work."""
         if isinstance(error, OddBody) and _is_odd(error):
             answer = error.answer
-            return Finding(hour, answer.received_at, answer.body, answer.value)
+            return Finding(hour, answer.received_at, answer.body, answer.value, answered_by=answer.answered_by)
         return self._failed(hour, error)
 
     def _stays_cut_short(self, hour: datetime, rows: int) -> bool:

@@ -131,7 +131,7 @@ def _read(store: BronzeStore, journal: Journal, month: Month) -> _Files:
             files.passed_over.append(f"{name.key}: the body of another name that is missing")
             continue
         classified = classify(body)
-        capture = capture_of(name, body, classified)
+        capture = capture_of(name, body, classified, store.sealed.answered_by(name.key))
         asked = name.origin is Origin.SEC
         adopted.append(describe(name.hour, name.captured_at, classified, capture=capture, asked=asked))
     if adopted:

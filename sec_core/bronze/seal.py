@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger import Ledger
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.bronze.store import BronzeStore
+    from sec_core.source.shapes import AnsweredBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,14 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
     return report
 
 
-def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[tuple[str, str, bytes]]:
-    """Key, hash and bytes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
+def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[tuple[str, str, AnsweredBy, bytes]]:
+    """What `pack` takes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
     damaged: dict[Capture, str] = {}
     for capture, body in zip(kept, store.try_all(kept), strict=True):
         if isinstance(body, BodyDamaged):
             damaged[capture] = body.message
         else:
-            yield capture.key, capture.sha256, body
+            yield capture.key, capture.sha256, capture.answered_by, body
     if damaged:
         month = Month.of(kept[0].hour)
         ledger.set_aside(damaged)

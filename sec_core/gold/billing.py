@@ -1,7 +1,8 @@
 """CNE's monthly billing file: regulated customers by comuna, the counts that customers by comuna rest on.
 
 One row for each month, comuna, kind of customer and tariff; the customers of a comuna are the sum over kind and tariff.
-Published by the Comisión Nacional de Energía as "facturación de clientes regulados".
+Published by the Comisión Nacional de Energía as "facturación de clientes regulados". What a file says is kept in
+`facturacion_comunal`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,21 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from loguru import logger
 from rapidfuzz import process
+from sqlalchemy import text
 
 from sec_core.errors import InputError
 from sec_core.gold.sheets import decimal_mark, number, read_sheet
+from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names, fold
 from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
+
+    from sec_core.db.database import Database
 
 HEADINGS: Final = {
     "anio": ("anio", "año", "anho"),
@@ -32,8 +39,19 @@ REQUIRED: Final = tuple(HEADINGS)
 FIRST_YEAR: Final = 2010
 LARGEST_COUNT: Final = 10_000_000
 """More than the whole country has: no comuna."""
+MOST_LISTED: Final = 100
+"""Bad rows that are listed one by one."""
 
 BILLING_SCHEMA: Final = {"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64}
+_REGIONS = text(
+    "DELETE FROM facturacion_comunal WHERE mes = :mes AND left(codigo_comuna, 2) = :region"
+    " AND codigo_comuna <> ALL(:codigos)"
+)
+_FIGURES = text(
+    "INSERT INTO facturacion_comunal AS f VALUES (:mes, :codigo_comuna, :clientes, :archivo, :ahora)"
+    " ON CONFLICT (mes, codigo_comuna) DO UPDATE SET clientes = excluded.clientes, archivo = excluded.archivo,"
+    " importado_en = excluded.importado_en WHERE (f.clientes, f.archivo) <> (excluded.clientes, excluded.archivo)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,29 @@ def read_billing(path: Path, this_month: date, names: Names | None = None) -> Bi
     frame = pl.DataFrame(good, schema=BILLING_SCHEMA, orient="row")
     customers = frame.group_by("mes", "codigo_comuna").agg(pl.col("clientes").sum()).sort("mes", "codigo_comuna")
     return Billing(customers, len(good), tuple(rejected))
+
+
+def billing_months(customers: pl.DataFrame) -> pl.DataFrame:
+    """A file's months as a person reads them: mes (`YYYY-MM`), comunas, clientes."""
+    months = customers.group_by(mes=pl.col("mes").dt.strftime("%Y-%m"))
+    return months.agg(pl.len().alias("comunas"), pl.col("clientes").sum()).sort("mes")
+
+
+def load_billing(database: Database, path: Path, now: datetime) -> Billing:
+    """Take a billing file in: for its months it replaces what is held of the regions that it names.
+
+    Raises:
+        InputError: see `read_billing`; the table stays as it was.
+    """
+    found = read_billing(path, Month.of(now).first_day)
+    figures = [{**row, "archivo": path.name, "ahora": now} for row in found.customers.to_dicts()]
+    regions = found.customers.group_by("mes", region=pl.col("codigo_comuna").str.head(2)).agg(codigos="codigo_comuna")
+    with database.engine.begin() as connection:
+        connection.execute(_REGIONS, regions.to_dicts())
+        connection.execute(_FIGURES, figures)
+    for bad in found.rejected[:MOST_LISTED]:
+        logger.bind(stage="customers", code="rejected_row").warning("{}: {bad}", path.name, bad=bad)
+    return found
 
 
 def _row(row: dict[str, str], mark: str, this_month: date, names: Names) -> tuple[date, str, int] | str:

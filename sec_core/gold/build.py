@@ -12,10 +12,12 @@ import polars as pl
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
-from sec_core.gold import frames, local, monthly, observations, parquet
+from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
+from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.events_file import EVENTS_FILE, Events, read_events, write_events
 from sec_core.gold.index_tables import make_indices
+from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import START_PAGE
@@ -82,6 +84,8 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
         written.result()
     local.write_table(payloads, database, collected.now)
+    local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -106,15 +110,18 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
     """Write the files of the whole history; months have theirs already."""
     newest = collected.loads["capturado_en"].max()
     made = newest if isinstance(newest, datetime) else None
-    write_events(events, gold, made)
+    about = {"origin": one_word(hours_by_origin(collected.loads))}
+    write_events(events, gold, made, about)
     indices = collected.indices
     for key, rows, columns, title in (
         ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
         ("comunas.parquet", with_customers(collected), parquet.COMUNAS, "Comunas of Chile"),
         ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
+        ("tormentas.parquet", collected.storms, parquet.STORMS, "Storms: power cuts over many comunas of Chile"),
+        ("tormentas_horas.parquet", collected.storm_hours, parquet.STORM_HOURS, "Storms by hour and comuna"),
         ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
-        parquet.write(rows, gold, key, columns, title, made)
+        parquet.write(rows, gold, key, columns, title, made, about)
 
 
 def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
@@ -122,7 +129,9 @@ def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
     comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
         {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
     )
-    return comunas.join(collected.indices.customers, on="codigo_comuna", how="left", maintain_order="left")
+    newest = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
+    served = newest.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    return comunas.join(served, on="codigo_comuna", how="left", maintain_order="left")
 
 
 def read_frames(
@@ -141,9 +150,8 @@ def read_frames(
         reading = beside.submit(read_events, other, names, gold)
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
-        received = {Month(day.year, day.month): at for day, at in newest_capture(loads).iter_rows()}
         read = observations.silver_reader(connection, archive, loads, names)
-        exported = observations.export(gold, wanted, read, received)
+        exported = observations.export(gold, wanted, read, about_months(loads))
         ledger = frames.query(
             connection,
             "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional,"
@@ -153,22 +161,29 @@ def read_frames(
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
+        by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
+    storms, storm_hours = storm_catalogue.bring_up_to_date(
+        gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
+    )
     collected = frames.GoldFrames(
         events=events.rows,
         loads=loads,
         calendar=calendar,
         customers=customers,
+        comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,
         names=names,
         seen=seen,
         monthly=kept,
-        indices=make_indices(kept, seen, loads, events.rows, customers, names),
+        indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
+        storms=storm_catalogue.described(storms, loads),
+        storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={
@@ -183,6 +198,10 @@ def read_frames(
     return collected, events, exported
 
 
-def newest_capture(loads: pl.DataFrame) -> pl.DataFrame:
-    """mes, and when the newest capture loaded of it was received."""
-    return loads.group_by("mes").agg(pl.col("capturado_en").max())
+def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:
+    """Of each month, when the newest capture loaded of it was received, and where its captures come from."""
+    months = loads.partition_by("mes", as_dict=True).items()
+    return {
+        Month(day.year, day.month): (hours["capturado_en"].max(), one_word(hours_by_origin(hours)))  # type: ignore[misc]
+        for (day,), hours in months
+    }

@@ -17,6 +17,7 @@ from sec_core.gold import parquet
 from sec_core.gold.frames import query, uuid_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from adbc_driver_postgresql.dbapi import Connection
@@ -75,23 +76,24 @@ def read_events(connection: Connection, names: Names, gold: Blobs) -> Events:
     )
 
 
-def write_events(events: Events, gold: Blobs, made: datetime | None) -> None:
+def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapping[str, str]) -> None:
     """Write the file, unless it is the one that all events were read from.
 
     Args:
         events: The events.
         gold: Where it is written.
         made: When the newest capture was received.
+        extra: Further metadata of the file.
 
     Raises:
         StorageError: The place refused a file.
     """
-    wanted = parquet.schema(parquet.EVENTS, TITLE, made).metadata
+    wanted = parquet.schema(parquet.EVENTS, TITLE, made, extra).metadata
     if events.file and not events.changed:
         about = parquet.metadata(gold, EVENTS_FILE)
         if about == {key.decode(): value.decode() for key, value in (wanted or {}).items()}:
             return
-    body = parquet.write(events.rows, gold, EVENTS_FILE, parquet.EVENTS, TITLE, made)
+    body = parquet.write(events.rows, gold, EVENTS_FILE, parquet.EVENTS, TITLE, made, extra)
     note = {"file": hashlib.sha256(body).hexdigest(), "months": events.versions}
     gold.replace(MADE_FROM, orjson.dumps(note, option=orjson.OPT_SORT_KEYS), durable=False)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
@@ -36,15 +37,18 @@ class GoldFrames:
 
     Attributes:
         events: All events, see `events_file.Events.rows`.
-        loads: `cargas` with `mes`: one row for each hour in Silver.
+        loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
+        comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
         names: The dimensions.
         seen: Which hours are observed, interpolated or uncovered.
         monthly: What estimates are made of.
         indices: Indices by month.
+        storms: `tormentas`, by beginning.
+        storm_hours: Their curves, see `storm_curves.CURVES_SCHEMA`.
         panel: Lazily, the panel of all months.
         rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
@@ -55,12 +59,15 @@ class GoldFrames:
     loads: pl.DataFrame
     calendar: pl.DataFrame
     customers: pl.DataFrame
+    comuna_customers: pl.DataFrame
     imputation: pl.DataFrame
     projects: pl.DataFrame
     names: Names
     seen: Pattern
     monthly: Monthly
     indices: Indices
+    storms: pl.DataFrame
+    storm_hours: pl.DataFrame
     panel: pl.LazyFrame
     rules: EventRules
     thresholds: Mapping[str, float]
@@ -158,13 +165,17 @@ def uuid_text(column: str) -> pl.Expr:
 
 
 def read_loads(connection: Connection) -> pl.DataFrame:
-    """`cargas` with `mes`, ordered by hour; `version` changes whenever the hour's observations were written."""
-    return with_month(
-        query(
-            connection,
-            "SELECT *, xmin::text AS version FROM cargas ORDER BY hora",
-        )
+    """`cargas` with `mes`, ordered by hour.
+
+    `version` changes whenever the hour's observations were written; `origen` says where its capture comes from.
+    """
+    rows = query(
+        connection,
+        "SELECT c.*, c.xmin::text AS version, r.anfitrion, r.fuente, r.origen AS origen_cuerpo FROM cargas c"
+        " LEFT JOIN revisiones r USING (hora, capturado_en, sha256) ORDER BY c.hora, r.origen",
     )
+    found = rows.unique("hora", keep="first", maintain_order=True).with_columns(origen=ORIGIN)
+    return with_month(found.drop("anfitrion", "fuente", "origen_cuerpo"))
 
 
 def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -217,3 +228,12 @@ def read_customers(connection: Connection) -> pl.DataFrame:
         " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
         f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
     ).cast(CUSTOMERS_SCHEMA)
+
+
+def read_billed(connection: Connection) -> pl.DataFrame:
+    """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
+    return query(
+        connection,
+        "SELECT mes, codigo_comuna, clientes, concat('CNE, facturación de clientes regulados, ',"
+        " to_char(mes, 'YYYY-MM'), ' (', archivo, ')') AS fuente FROM facturacion_comunal ORDER BY mes, codigo_comuna",
+    ).cast({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold import estimates, indices, major_days
-from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.universe import COUNTRY, nearest
 from sec_core.silver.cap import nearest_month
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 PERIODS = {"": 12, "enero a noviembre": 11}
 """What `parcial` of the official figures says to the last month of the year that they hold."""
 
-NO_BILLING = pl.DataFrame(
-    schema={"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Indices:
@@ -34,17 +29,21 @@ class Indices:
         regional: `indices_regionales.parquet`: UNKNOWN too, whose customers are not known, so that customer-hours of
             the regions sum to the country's where every hour is loaded.
         comunal: `indices_comunales.parquet`.
-        customers: Each comuna's newest customers: codigo_comuna, clientes, metodo_clientes, fuente_clientes.
     """
 
     reliability: pl.DataFrame
     regional: pl.DataFrame
     comunal: pl.DataFrame
-    customers: pl.DataFrame
 
 
 def make_indices(
-    monthly: Monthly, seen: Pattern, loads: pl.DataFrame, events: pl.DataFrame, customers: pl.DataFrame, names: Names
+    monthly: Monthly,
+    seen: Pattern,
+    loads: pl.DataFrame,
+    events: pl.DataFrame,
+    customers: pl.DataFrame,
+    by_comuna: pl.DataFrame,
+    names: Names,
 ) -> Indices:
     """All indices by month.
 
@@ -54,6 +53,7 @@ def make_indices(
         loads: hora, mes, forma of loaded hours.
         events: mes, nombre_region, clientes_afectados.
         customers: see `universe.CUSTOMERS_SCHEMA`.
+        by_comuna: see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         names: The dimensions.
     """
     months = seen.months.select("mes")
@@ -68,13 +68,7 @@ def make_indices(
         nearest(months.join(series, how="cross"), customers).drop_nulls("universo"),
         major_days.alike(seen.days, loads),
     )
-    known = comuna_customers(customers, NO_BILLING).rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
-    return Indices(
-        figures,
-        _regional(monthly, seen, figures, names),
-        _comunal(monthly, seen, known, names),
-        known.sort("mes").group_by("codigo_comuna").last().drop("mes"),
-    )
+    return Indices(figures, _regional(monthly, seen, figures, names), _comunal(monthly, seen, by_comuna, names))
 
 
 def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Names) -> pl.DataFrame:
@@ -87,7 +81,8 @@ def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Nam
     )
 
 
-def _comunal(monthly: Monthly, seen: Pattern, known: pl.DataFrame, names: Names) -> pl.DataFrame:
+def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Names) -> pl.DataFrame:
+    known = by_comuna.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
     months = _customer_hours(estimates.months(monthly.comuna_parts, seen).rename({"serie": "codigo_comuna"}))
     served = nearest_month(months.select("mes", "codigo_comuna"), known, "codigo_comuna").drop("mes_figura")
     places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")

@@ -1,10 +1,11 @@
-"""Local publication: a JSON file for each payload, and the table `dashboard_stats` in one transaction."""
+"""Local publication: a JSON file for each payload, `dashboard_stats` in one transaction, and tables that Gold makes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import polars as pl
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 
@@ -12,6 +13,7 @@ from sec_core.blobs.model import BlobMissing
 from sec_core.errors import PublicationError
 from sec_core.gold.model import as_json, dump
 from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.silver.statements import Statements, columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +53,27 @@ def write_table(payloads: Payloads, database: Database, now: datetime) -> None:
     ]
     with database.engine.begin() as connection:
         connection.execute(_UPSERT, rows)
+
+
+def write_rows(rows: pl.DataFrame, database: Database, table: str, key: Sequence[str]) -> None:
+    """Turn a table into these rows in one transaction; rows that stay as they are are not written.
+
+    Args:
+        rows: All of it, with the table's columns and types.
+        database: Where the table is.
+        table: Its name.
+        key: Its primary key.
+    """
+    spelled = pl.concat_str(pl.col(*key).cast(pl.String), separator="|")
+    with database.adbc() as connection:
+        statements = Statements(connection)
+        statements.execute(f"lock table {table} in share row exclusive mode")
+        held = statements.query(f"select {columns(rows.columns)} from {table}", rows.schema)
+        gone = held.join(rows, on=rows.columns, how="anti", nulls_equal=True)
+        if gone.height:
+            keys = gone.select(spelled).to_series()
+            statements.execute(f"delete from {table} where concat_ws('|', {columns(key)}) = any($1::text[])", keys)
+        statements.append(table, rows.join(held, on=rows.columns, how="anti", nulls_equal=True))
 
 
 def read_payloads(gold: Blobs) -> dict[str, list[dict[str, Any]]]:

@@ -94,7 +94,7 @@ def bring_up_to_date(
         StorageError: The place refused a file.
     """
     wanted = _digests(exported, seen)
-    kept = {kind: _read(gold, kind) for kind in KINDS}
+    kept = {kind: read_kept(gold, kind, schema) for kind, schema in KINDS.items()}
     changed = [month for month in wanted if any(known.get(month) != wanted[month] for _, known in kept.values())]
     made = _compute(gold, [Month.parse(month) for month in changed], sorted(exported), names, loads, seen)
     stay = pl.col("mes").is_in([Month.parse(month).first_day for month in wanted.keys() - set(changed)])
@@ -104,7 +104,7 @@ def bring_up_to_date(
         new = [part.select(schema.names()).cast(schema) for part in made[kind]]
         whole[kind] = pl.concat([frame.filter(stay), *new]).sort(schema.names()[:3])
         if known != wanted:
-            _write(gold, kind, whole[kind], wanted)
+            write_kept(gold, kind, whole[kind], wanted)
     return Monthly(**whole, computed=tuple(map(Month.parse, changed)))
 
 
@@ -184,18 +184,19 @@ def _observations(gold: Blobs, month: Month, names: Names) -> pl.DataFrame:
     )
 
 
-def _read(gold: Blobs, kind: str) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The rows that are kept and the digest of each month; nothing where there is no readable file."""
+def read_kept(gold: Blobs, kind: str, schema: pl.Schema) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The rows that are kept and the digest of each part; nothing where there is no readable file of this schema."""
     try:
         body = gold.read(f"{FOLDER}{kind}.parquet")
         frame = pl.read_parquet(body)
         digests: dict[str, str] = orjson.loads((pq.read_schema(BytesIO(body)).metadata or {})[b"digests"])
     except (BlobMissing, pl.exceptions.PolarsError, OSError, KeyError, orjson.JSONDecodeError):
-        return pl.DataFrame(schema=KINDS[kind]), {}
-    return (frame, digests) if frame.schema == KINDS[kind] else (pl.DataFrame(schema=KINDS[kind]), {})
+        return pl.DataFrame(schema=schema), {}
+    return (frame, digests) if frame.schema == schema else (pl.DataFrame(schema=schema), {})
 
 
-def _write(gold: Blobs, kind: str, frame: pl.DataFrame, digests: Mapping[str, str]) -> None:
+def write_kept(gold: Blobs, kind: str, frame: pl.DataFrame, digests: Mapping[str, str]) -> None:
+    """Keep rows, and the digest of what each part of them follows from."""
     out = BytesIO()
     table = frame.to_arrow().replace_schema_metadata({"digests": orjson.dumps(digests, option=orjson.OPT_SORT_KEYS)})
     pq.write_table(table, out, compression="zstd")

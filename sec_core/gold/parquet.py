@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.reliability import ReliabilityRow
+from sec_core.gold.payloads.storms import StormRow
+from sec_core.gold.storm_curves import STORMS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-
-    import polars as pl
 
     from sec_core.blobs.model import Blobs
 
@@ -47,6 +48,13 @@ def _text(name: str, description: str, *, nullable: bool = False) -> Column:
 
 
 _ARROW = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+
+
+_STORM_TYPES = {
+    name: field.type
+    for name, field in zip(STORMS_SCHEMA, pl.DataFrame(schema=STORMS_SCHEMA).to_arrow().schema, strict=True)
+    if name not in {"id", "regiones"}
+}
 
 
 def _payload(name: str) -> Column:
@@ -181,6 +189,24 @@ COMUNAL: tuple[Column, ...] = (
     Column("saidi", pa.float64(), "cliente_horas over clientes: hours, an estimate in both parts.", nullable=True),
     Column("saidi_inf", pa.float64(), "Lower bound; says nothing of the customers' own error.", nullable=True),
     Column("saidi_sup", pa.float64(), "Upper bound; says nothing of the customers' own error.", nullable=True),
+)
+
+
+STORMS: tuple[Column, ...] = tuple(
+    Column(
+        name,
+        _STORM_TYPES.get(name, pa.string()),
+        " ".join((field.description or "").split()),
+        nullable=name in {"nombre", "fin", "nota"} or name.startswith(("cliente_", "horas_", "salidas", "reposicion")),
+    )
+    for name, field in StormRow.model_fields.items()
+)
+
+STORM_HOURS: tuple[Column, ...] = (
+    _text("id", "The storm."),
+    Column("hora", UTC_US, "Beginning of a loaded hour, UTC."),
+    _text("codigo_comuna", "Official comuna code (CUT), five digits."),
+    Column("clientes_afectados", pa.int64(), "Customers out above the comuna's usual level; rows of 0 are left out."),
 )
 
 

@@ -15,6 +15,7 @@ from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.local import read_payloads
+from sec_core.gold.origin import others
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.supabase import SupabaseStore
 
@@ -56,7 +57,12 @@ class PublishReport:
 
 
 def publish(
-    settings: Settings, clock: Clock, *, force: bool = False, sleep: Callable[[float], None] = time.sleep
+    settings: Settings,
+    clock: Clock,
+    *,
+    force: bool = False,
+    other_source: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> PublishReport:
     """Publish what `gold/` holds; without a Supabase project nothing is sent and nothing fails.
 
@@ -64,10 +70,12 @@ def publish(
         settings: `gold` and the Supabase project.
         clock: Gives the time of publication.
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+        other_source: Publish although the data, or some of it, is not the SEC's.
         sleep: Waits between attempts.
 
     Raises:
-        PublicationError: Gold is missing or invalid, would lose what is published, or Supabase refused it.
+        PublicationError: Gold is missing or invalid, is not the SEC's, would lose what is published, or Supabase
+            refused it.
         PublicationUnavailable: Supabase did not answer, however often it was asked.
     """
     if settings.supabase_url is None or settings.supabase_key is None:
@@ -75,6 +83,12 @@ def publish(
         return PublishReport(published=False)
     gold = open_blobs(settings.gold)
     payloads: guard.Payloads = read_payloads(gold)
+    if (foreign := others(payloads["meta"][0]["origenes"])) and not other_source:
+        named = ", ".join(f"{each['horas']} hours {each['origen']}" for each in foreign)
+        raise PublicationError(
+            f"Nothing was published: this data is not the SEC's ({named}).",
+            next_step="If it is meant for this project all the same, publish with --other-source.",
+        )
     with closing(SupabaseStore(settings, sleep=sleep)) as store:
         before = store.payloads()
         events_before = store.events(recent.COLUMNS)

@@ -9,19 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sec_core.errors import InputError
+from sec_core.errors import InputError, StorageError
 from sec_core.reference.names import fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000
@@ -55,6 +57,38 @@ class Sheet:
     decimal: str = ","
 
 
+def hand_in(path: Path, inbox: Path) -> str:
+    """Put a copy of a file into the inbox, where runs take files from, and return its name there.
+
+    Raises:
+        InputError: It can't be read, is no regular file or too large.
+        StorageError: The inbox can't be written to.
+    """
+    check_file(path)
+    try:
+        inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.resolve().parent != inbox.resolve():
+            part = inbox / f".{path.name}.{os.getpid()}.part"
+            shutil.copyfile(path, part)
+            part.replace(inbox / path.name)
+    except OSError as error:
+        raise StorageError(f"{path.name} can't be copied to {inbox}: {error.strerror}.") from error
+    return path.name
+
+
+def in_inbox(name: str, inbox: Path) -> Path:
+    """A file of the inbox by its bare name; links that lead out of it count as missing.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    bare = Path(name).name == name and not {"\\", "\0"} & set(name) and len(name.encode()) < 256
+    path = (inbox / name).resolve() if bare else inbox
+    if path.parent != inbox.resolve() or not path.is_file():
+        raise InputError(f"The inbox has no file {name[:100]!r}.", next_step=f"Put it into {inbox} and give its name.")
+    return path
+
+
 def read_sheet(path: Path, headings: Mapping[str, Sequence[str]], required: Sequence[str], what: str) -> Sheet:
     """Read a table whose heading row is the first one that names all that is required, or most of it.
 
@@ -67,7 +101,7 @@ def read_sheet(path: Path, headings: Mapping[str, Sequence[str]], required: Sequ
     Raises:
         InputError: The file can't be read within bounds, or lacks a column that is required.
     """
-    _check_file(path)
+    check_file(path)
     workbook = path.suffix.lower() in WORKBOOKS
     cells = _workbook(path) if workbook else _csv(path)
     best: tuple[int, int] = (0, 0)
@@ -122,7 +156,8 @@ def decimal_mark(texts: Sequence[str], default: str) -> str:
     return default
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise InputError unless a path is a regular file of bearable size."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:

@@ -7,14 +7,11 @@ storm when its hits of some hour reach `peak` customers in at least `min_comunas
 Its curve is what its comunas have out above their usual level, from the first hit until the curve stays at or under 5%
 of its peak for two loaded hours, 30 days at most. Hits after that begin a new set, so sets are cut in time order and
 each piece is looked at again: what only a later hit had joined falls apart.
-
-What a gap hides is null: a value is given only if the hours that decide it are loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +20,19 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from sec_core.gold.storm_curves import (
+    CURVES_SCHEMA,
+    HOUR_US,
+    LONGEST_HOURS,
+    STORMS_SCHEMA,
+    USUAL_HOURS,
+    Curve,
+    World,
+    curve_of,
+    curve_rows,
+    instant,
+    measures,
+)
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
@@ -31,39 +41,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-USUAL_HOURS: Final = 168
-"""The usual level of a comuna is its median over so many hours before the first hit."""
-
-END_SHARE: Final = 0.05
-END_HOURS: Final = 2
-LONGEST_HOURS: Final = 720
-_HOUR_US: Final = 3_600_000_000
-
-STORMS_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "id": pl.String,
-    "inicio": pl.Datetime("us", "UTC"),
-    "fin": pl.Datetime("us", "UTC"),
-    "hora_punta": pl.Datetime("us", "UTC"),
-    "punta": pl.Int64,
-    "cliente_horas": pl.Int64,
-    "comunas": pl.Int32,
-    "regiones": pl.String,
-    "horas_hasta_punta": pl.Int32,
-    "horas_50": pl.Int32,
-    "horas_90": pl.Int32,
-    "horas_95": pl.Int32,
-    "salidas": pl.Int64,
-    "reposiciones": pl.Int64,
-    "reposicion_maxima": pl.Int64,
-    "cobertura": pl.Float64,
-    "abierta": pl.Boolean,
-}
-CURVES_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "id": pl.String,
-    "hora": pl.Datetime("us", "UTC"),
-    "codigo_comuna": pl.String,
-    "clientes_afectados": pl.Int64,
-}
+_CODES: Final = 100_000
+"""Codes of comunas have five digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,44 +64,6 @@ class StormRules:
     max_gap_hours: int = 6
 
 
-@dataclass(frozen=True, slots=True)
-class _World:
-    """The panel as arrays.
-
-    Attributes:
-        hours: Loaded hours, microseconds since 1970, in order.
-        codes: Codes of the comunas, in order.
-        values: Customers out, by hour and comuna.
-        expected: All hours that the source can have, microseconds, in order.
-    """
-
-    hours: NDArray[np.int64]
-    codes: list[str]
-    values: NDArray[np.int32]
-    expected: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Curve:
-    """A storm as arrays.
-
-    Attributes:
-        first: Position of its first loaded hour.
-        lowest: Position of the lowest code hit in it.
-        comunas: Positions of its comunas.
-        excess: What they have out above their usual level, by loaded hour and comuna; with the hours that end it.
-        hours: Number of loaded hours before its end.
-        end: Its end, microseconds; None while it is open.
-    """
-
-    first: int
-    lowest: int
-    comunas: NDArray[np.int64]
-    excess: NDArray[np.int64]
-    hours: int
-    end: np.int64 | None
-
-
 def find_storms(
     panel: pl.DataFrame,
     loaded: pl.Series,
@@ -134,7 +75,7 @@ def find_storms(
     """Find and measure all storms of a period.
 
     Args:
-        panel: hora (UTC), codigo_comuna, clientes_afectados; the listed comunas of loaded hours, UNKNOWN left out.
+        panel: hora (UTC), codigo_comuna, clientes_afectados; the listed comunas of loaded hours.
         loaded: Hours with data that is not suspect, in any order.
         expected: All hours that the source can have, at least from the first loaded to the last.
         customers: mes (Date, the month in Chile), codigo_comuna, clientes; a comuna-hour without them is never hit.
@@ -145,70 +86,114 @@ def find_storms(
         The storms by `STORMS_SCHEMA`, in the order of their beginning, and their curves by `CURVES_SCHEMA`: the excess
         of each comuna in each loaded hour of its window, without zeros. The peak is the highest value seen.
     """
-    world = _world(panel, loaded, expected)
-    curves = sorted(
-        _curves(world, _hits(world, panel, customers, rules), neighbours, rules),
-        key=lambda curve: (curve.first, curve.lowest),
-    )
-    rows = [_measure(world, curve) for curve in curves]
-    hours = [_curve_rows(world, curve) for curve in curves]
+    search = StormSearch(find_hits(panel, customers, rules), loaded, expected, neighbours, rules)
+    search.fill(panel)
+    found = [search.measure(cells) for cells in search.sets]
+    return in_order([storms for storms, _ in found], [curves for _, curves in found])
+
+
+def in_order(storms: Sequence[pl.DataFrame], curves: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Storms of several sets as one frame by beginning and identity, and their curves by storm, hour and comuna."""
     return (
-        pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
-        pl.concat(hours) if hours else pl.DataFrame(schema=CURVES_SCHEMA),
+        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *storms]).sort("inicio", "id"),
+        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *curves]).sort("id", "hora", "codigo_comuna"),
     )
 
 
-def storm_id(first: datetime, lowest_code: str) -> str:
-    """The identity of a storm: MD5 of `YYYYMMDDTHH|code`, first hour in Chile and lowest code hit in it."""
-    key = f"{first.astimezone(CHILE):%Y%m%dT%H}|{lowest_code}"
-    return str(uuid.UUID(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()))
-
-
-def _world(panel: pl.DataFrame, loaded: pl.Series, expected: pl.Series) -> _World:
-    hours = loaded.unique().sort()
-    codes = panel["codigo_comuna"].unique().sort()
-    values = np.zeros((len(hours), len(codes)), dtype=np.int32)
-    placed = (
-        panel.select("hora", "clientes_afectados", pl.col("codigo_comuna").cast(pl.String))
-        .join(pl.DataFrame({"hora": hours}).with_row_index("h"), on="hora")
-        .join(pl.DataFrame({"codigo_comuna": codes.cast(pl.String)}).with_row_index("c"), on="codigo_comuna")
-    )
-    values[placed["h"].to_numpy(), placed["c"].to_numpy()] = placed["clientes_afectados"].clip(0, 2**31 - 1).to_numpy()
-    return _World(
-        hours=hours.dt.epoch("us").to_numpy(),
-        codes=codes.cast(pl.String).to_list(),
-        values=values,
-        expected=expected.unique().sort().dt.epoch("us").to_numpy(),
-    )
-
-
-def _hits(world: _World, panel: pl.DataFrame, customers: pl.DataFrame, rules: StormRules) -> NDArray[np.int64]:
-    """Hits as rows of (hour, comuna), both as positions, ordered by hour and comuna."""
+def find_hits(panel: pl.DataFrame, customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
+    """The comuna-hours that are hit, by the columns of the panel that it has: see `find_storms`."""
     wall = pl.col("hora").dt.convert_time_zone(str(CHILE))
-    hit = (
-        panel.filter(pl.col("clientes_afectados") >= rules.min_customers)
-        .with_columns(pl.col("codigo_comuna").cast(pl.String), mes=wall.dt.date().dt.month_start())
+    return (
+        panel.select("hora", pl.col("codigo_comuna").cast(pl.String), "clientes_afectados")
+        .filter(pl.col("clientes_afectados") >= rules.min_customers)
+        .with_columns(mes=wall.dt.date().dt.month_start())
         .join(customers.select("mes", "codigo_comuna", "clientes"), on=["mes", "codigo_comuna"])
         .filter(pl.col("clientes") > 0, pl.col("clientes_afectados") >= rules.share * pl.col("clientes"))
+        .select("hora", "codigo_comuna", "clientes_afectados")
+        .sort("hora", "codigo_comuna")
     )
-    hour = np.searchsorted(world.hours, hit["hora"].dt.epoch("us").to_numpy())
-    known = (hour < len(world.hours)) & np.isin(hit["hora"].dt.epoch("us").to_numpy(), world.hours)
-    comuna = np.searchsorted(np.array(world.codes, dtype=str), hit["codigo_comuna"].to_numpy().astype(str))
-    cells = np.unique(np.column_stack([hour[known], comuna[known]]).astype(np.int64), axis=0)
-    return cells.reshape(-1, 2)
+
+
+class StormSearch:
+    """Looks for storms among hits; what it measures needs the panel about them, see `span` and `fill`.
+
+    Attributes:
+        sets: The connected sets that reach the peak, as rows of (hour, comuna), both positions, ordered.
+    """
+
+    def __init__(
+        self,
+        hits: pl.DataFrame,
+        loaded: pl.Series,
+        expected: pl.Series,
+        neighbours: Collection[tuple[str, str]],
+        rules: StormRules,
+    ) -> None:
+        codes = hits["codigo_comuna"].unique().sort().to_list()
+        hours = loaded.unique().sort().dt.epoch("us").to_numpy()
+        self._rules = rules
+        self._borders = _border_positions(codes, neighbours)
+        self._world = World(
+            hours,
+            codes,
+            np.zeros((len(hours), len(codes)), np.int32),
+            expected.unique().sort().dt.epoch("us").to_numpy(),
+        )
+        cells = self.fill(hits)
+        self.sets = _sets(self._world, cells, self._borders, rules)
+
+    def fill(self, panel: pl.DataFrame) -> NDArray[np.int64]:
+        """Take in values of loaded hours; returns their places as rows of (hour, comuna), in the panel's order."""
+        world = self._world
+        hour = panel["hora"].dt.epoch("us").to_numpy()
+        code = panel["codigo_comuna"].cast(pl.String).cast(pl.Int32, strict=False).fill_null(0).to_numpy()
+        place = np.full(_CODES, -1)
+        place[[int(each) for each in world.codes]] = np.arange(len(world.codes))
+        h, c = np.searchsorted(world.hours, hour), place[code]
+        known = (h < len(world.hours)) & (c >= 0)
+        known[known] = world.hours[h[known]] == hour[known]
+        world.values[h[known], c[known]] = panel["clientes_afectados"].clip(0, 2**31 - 1).to_numpy()[known]
+        return np.column_stack([h[known], c[known]]).astype(np.int64)
+
+    def span(self, cells: NDArray[np.int64]) -> tuple[datetime, datetime]:
+        """The first and last instant whose values can matter to a set."""
+        first, last = self._span(cells)
+        return instant(first), instant(last)
+
+    def identity(self, cells: NDArray[np.int64]) -> bytes:
+        """A digest of a set and of which hours about it have data: all that its storms depend on besides values."""
+        world = self._world
+        first, last = self._span(cells)
+        digest = hashlib.sha256(np.array(world.codes, dtype=np.int64)[cells[:, 1]].tobytes())
+        digest.update(world.hours[cells[:, 0]].tobytes())
+        for hours in (world.hours, world.expected):
+            digest.update(b"|" + hours[slice(*np.searchsorted(hours, [first, last]))].tobytes())
+        # A storm is open until hours after its window have data, wherever they are.
+        digest.update(str(bool(world.hours[-1] >= last)).encode())
+        return digest.digest()
+
+    def _span(self, cells: NDArray[np.int64]) -> tuple[np.int64, np.int64]:
+        hours = self._world.hours[cells[[0, -1], 0]]
+        return hours[0] - USUAL_HOURS * HOUR_US, hours[1] + LONGEST_HOURS * HOUR_US
+
+    def measure(self, cells: NDArray[np.int64]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The storms of a set and their curves; none where nothing is above the usual level."""
+        curves = list(_curves(self._world, cells, self._borders, self._rules))
+        rows = [measures(self._world, curve) for curve in curves]
+        return (
+            pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
+            pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curve_rows(self._world, each) for each in curves)]),
+        )
 
 
 def _curves(
-    world: _World, hits: NDArray[np.int64], neighbours: Collection[tuple[str, str]], rules: StormRules
-) -> Iterator[_Curve]:
-    """All storms among some hits."""
-    borders = _border_positions(world.codes, neighbours)
-    waiting = list(_sets(world, hits, borders, rules))
+    world: World, candidate: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
+) -> Iterator[Curve]:
+    """All storms of a connected set."""
+    waiting = [candidate]
     while waiting:
         cells = waiting.pop()
-        if not _is_storm(world, cells, rules):
-            continue
-        curve = _curve(world, cells)
+        curve = curve_of(world, cells)
         if not curve.excess.any():
             # Nothing above the usual level: what a storm before it left.
             continue
@@ -221,145 +206,39 @@ def _curves(
 
 
 def _border_positions(codes: Sequence[str], neighbours: Collection[tuple[str, str]]) -> NDArray[np.int64]:
-    """Pairs of neighbours as positions in `codes`, both ways."""
+    """Pairs of neighbours as positions in `codes`, ordered."""
     at = {code: number for number, code in enumerate(codes)}
     pairs = [(at[a], at[b]) for a, b in neighbours if a in at and b in at]
-    both = pairs + [(b, a) for a, b in pairs]
-    return np.array(both, dtype=np.int64).reshape(-1, 2)
+    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
 
 def _sets(
-    world: _World, cells: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
-) -> Iterator[NDArray[np.int64]]:
-    """The connected sets of some hits, each ordered by hour and comuna."""
-    if not len(cells):
-        return
+    world: World, cells: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
+) -> list[NDArray[np.int64]]:
+    """The connected sets of some hits that reach the peak, each ordered by hour and comuna as `cells` is."""
     width = len(world.codes)
     keys = cells[:, 0] * width + cells[:, 1]
-    near = np.diff(world.hours) <= rules.max_gap_hours * _HOUR_US
-    go_on = cells[:, 0] < len(near)
-    go_on[go_on] = near[cells[go_on, 0]]
-    from_, to = [np.flatnonzero(go_on)], [keys[go_on] + width]
-    order = np.argsort(borders[:, 0], kind="stable")
-    sorted_borders = borders[order]
-    starts = np.searchsorted(sorted_borders[:, 0], np.arange(width + 1))
-    counts = (starts[1:] - starts[:-1])[cells[:, 1]]
+    near = np.append(np.diff(world.hours) <= rules.max_gap_hours * HOUR_US, False)
+    go_on = near[cells[:, 0]]
+    # Pairs of neighbours are ordered by the first: those of a comuna stand together.
+    starts = np.searchsorted(borders[:, 0], np.arange(width + 1))
+    counts = np.diff(starts)[cells[:, 1]]
     source = np.repeat(np.arange(len(cells)), counts)
     offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    beside = sorted_borders[starts[cells[source, 1]] + offset, 1]
-    from_.append(source)
-    to.append(cells[source, 0] * width + beside)
-    edge_from, edge_to = np.concatenate(from_), np.concatenate(to)
+    beside = borders[starts[cells[source, 1]] + offset, 1]
+    edge_from = np.concatenate([np.flatnonzero(go_on), source])
+    edge_to = np.concatenate([keys[go_on] + width, cells[source, 0] * width + beside])
     place = np.minimum(np.searchsorted(keys, edge_to), len(keys) - 1)
-    real = keys[place] == edge_to
+    real = keys[place] == edge_to if len(keys) else np.zeros(0, dtype=bool)
     graph = coo_array(
         (np.ones(int(real.sum()), dtype=np.int8), (edge_from[real], place[real])), shape=(len(keys), len(keys))
     )
-    count, label = connected_components(graph, directed=False)
-    order = np.argsort(label, kind="stable")
-    yield from np.split(cells[order], np.searchsorted(label[order], np.arange(1, count)))
-
-
-def _is_storm(world: _World, cells: NDArray[np.int64], rules: StormRules) -> bool:
-    """Whether the hits of some hour reach the peak in enough comunas."""
-    if len(cells) < rules.min_comunas:
-        return False
-    hours = cells[:, 0] - cells[0, 0]
-    out = np.bincount(hours, weights=world.values[cells[:, 0], cells[:, 1]])
-    return bool(np.any((out >= rules.peak) & (np.bincount(hours) >= rules.min_comunas)))
-
-
-def _curve(world: _World, cells: NDArray[np.int64]) -> _Curve:
-    """The window of a set and what its comunas have out above their usual level."""
-    first, lowest = (int(each) for each in cells[0])
-    start = world.hours[first]
-    comunas = np.unique(cells[:, 1])
-    before = int(np.searchsorted(world.hours, start - USUAL_HOURS * _HOUR_US))
-    usual = np.median(world.values[before:first, comunas], axis=0) if before < first else np.zeros(len(comunas))
-    limit = start + LONGEST_HOURS * _HOUR_US
-    longest = int(np.searchsorted(world.hours, limit))
-    excess = np.rint(np.maximum(world.values[first:longest, comunas] - usual, 0)).astype(np.int64)
-    total = excess.sum(axis=1)
-    peak_so_far = np.maximum.accumulate(total)
-    low = (total <= END_SHARE * peak_so_far) & (peak_so_far > 0)
-    ends = np.flatnonzero(low[:-1] & low[1:])
-    if len(ends):
-        stop = int(ends[0])
-        return _Curve(first, lowest, comunas, excess[: stop + END_HOURS], stop, world.hours[first + stop])
-    return _Curve(first, lowest, comunas, excess, len(excess), limit if longest < len(world.hours) else None)
-
-
-def _name(world: _World, curve: _Curve) -> str:
-    return storm_id(_instant(world.hours[curve.first]), world.codes[curve.lowest])
-
-
-def _measure(world: _World, curve: _Curve) -> tuple[object, ...]:
-    """A row of `STORMS_SCHEMA`."""
-    total = curve.excess.sum(axis=1)
-    hours = world.hours[curve.first : curve.first + len(total)]
-    peak_at = int(np.argmax(total))
-    whole = _no_gap(world, curve.first, curve.first + len(total) - 1)
-    begin_seen = _no_gap(world, curve.first - 1, curve.first)
-    peak_seen = begin_seen and _no_gap(world, curve.first, min(curve.first + peak_at + 1, len(world.hours) - 1))
-    change = np.diff(total[: curve.hours + 1], prepend=0)
-    expected = _expected_between(world, hours[0], hours[-1] + _HOUR_US if curve.end is None else curve.end)
-    return (
-        _name(world, curve),
-        _instant(hours[0]),
-        None if curve.end is None else _instant(curve.end),
-        _instant(hours[peak_at]),
-        int(total[peak_at]),
-        int(total[: curve.hours].sum()) if whole else None,
-        len(curve.comunas),
-        ",".join(sorted({world.codes[int(comuna)][:2] for comuna in curve.comunas})),
-        _hours_between(hours[0], hours[peak_at]) if peak_seen else None,
-        *(_restored(world, curve, total, peak_at, left) for left in (0.5, 0.1, 0.05)),
-        int(change[change > 0].sum()) if whole and begin_seen else None,
-        int(-change[change < 0].sum()) if whole else None,
-        int(max(-change.min(), 0)) if whole else None,
-        curve.hours / expected,
-        curve.end is None,
-    )
-
-
-def _restored(world: _World, curve: _Curve, total: NDArray[np.int64], peak_at: int, share: float) -> int | None:
-    """Hours from the peak until the curve first is at or under a share of it; None while open or behind a gap."""
-    under = np.flatnonzero(total[peak_at:] <= share * total[peak_at])
-    if not len(under):
-        return None
-    at = curve.first + peak_at + int(under[0])
-    return _hours_between(world.hours[curve.first + peak_at], world.hours[at]) if _no_gap(world, at - 1, at) else None
-
-
-def _no_gap(world: _World, first: int, last: int) -> bool:
-    """Whether all expected hours between two loaded ones are loaded too."""
-    if first < 0:
-        return False
-    return _expected_between(world, world.hours[first], world.hours[last]) == last - first
-
-
-def _expected_between(world: _World, start: np.int64, end: np.int64) -> int:
-    first, last = np.searchsorted(world.expected, [start, end])
-    return int(last - first)
-
-
-def _hours_between(start: np.int64, end: np.int64) -> int:
-    return int((end - start) // _HOUR_US)
-
-
-def _instant(microseconds: np.int64) -> datetime:
-    instant: datetime = pl.Series([int(microseconds)]).cast(pl.Datetime("us", "UTC")).item()
-    return instant
-
-
-def _curve_rows(world: _World, curve: _Curve) -> pl.DataFrame:
-    """Rows of `CURVES_SCHEMA`."""
-    hour, comuna = np.nonzero(curve.excess)
-    return pl.DataFrame(
-        {
-            "id": [_name(world, curve)] * len(hour),
-            "hora": world.hours[curve.first + hour],
-            "codigo_comuna": [world.codes[int(curve.comunas[each])] for each in comuna],
-            "clientes_afectados": curve.excess[hour, comuna],
-        }
-    ).cast(pl.Schema(CURVES_SCHEMA))
+    _, label = connected_components(graph, directed=False) if len(keys) else (0, np.zeros(0, dtype=np.int64))
+    # What each set has out in each of its hours, and in how many comunas.
+    moments, moment = np.unique(label * np.int64(len(world.hours)) + cells[:, 0], return_inverse=True)
+    out = np.bincount(moment, weights=world.values[cells[:, 0], cells[:, 1]], minlength=len(moments))
+    high = (out >= rules.peak) & (np.bincount(moment, minlength=len(moments)) >= rules.min_comunas)
+    storms = np.unique(moments[high] // max(len(world.hours), 1))
+    kept = np.flatnonzero(np.isin(label, storms))
+    order = kept[np.argsort(label[kept], kind="stable")]
+    return np.split(cells[order], np.searchsorted(label[order], storms[1:])) if len(storms) else []

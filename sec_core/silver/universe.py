@@ -107,7 +107,6 @@ def store_universe(
     regions: Sequence[RegionCustomers],
     national: int | None,
     captured_at: datetime,
-    names: Names | None = None,
 ) -> UniverseReport:
     """Keep the answers of a month and bring the caps that depend on them up to date.
 
@@ -116,7 +115,7 @@ def store_universe(
     Raises:
         UnexpectedBody: A region is unknown; nothing is kept.
     """
-    rows = figures(regions, national, captured_at, default_names() if names is None else names)
+    rows = figures(regions, national, captured_at, default_names())
     changed = write_universe(database, rows)
     only = rows.filter(pl.col("codigo_region") != COUNTRY_CODE)
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
@@ -186,7 +185,7 @@ def newest_askings(
     return found
 
 
-def rebuild_universe(database: Database, store: BronzeStore, names: Names | None = None) -> int:
+def rebuild_universe(database: Database, store: BronzeStore) -> int:
     """Make `clientes_regionales` again from Bronze, and bring the caps that depend on it up to date.
 
     Gives for how many months Bronze holds figures; newer figures in the table stay.
@@ -194,7 +193,6 @@ def rebuild_universe(database: Database, store: BronzeStore, names: Names | None
     Raises:
         UnexpectedBody: A region is unknown; nothing is written.
     """
-    resolver = default_names() if names is None else names
     codes = {region.codigo for region in regiones()}
     regional = _readable(store, "GetClientesRegional", read_regions)
     national = _readable(store, "GetClientesNacional", read_country)
@@ -206,7 +204,7 @@ def rebuild_universe(database: Database, store: BronzeStore, names: Names | None
             [region for answer in asking.regions for region in regional[answer]],
             national[asking.country],
             asking.country.received_at,
-            resolver,
+            default_names(),
         )
         for asking in askings.values()
     ]

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from sec_core.db.database import Database
 
 _WRITTEN = (
-    "cargas", "fact_interrupciones", "calidad_imputacion", "clientes_regionales", "proyectos_seia", "reglas",
-    "archivo", "dim_geografia", "dim_empresa",
+    "cargas", "fact_interrupciones", "calidad_imputacion", "clientes_regionales", "facturacion_comunal",
+    "proyectos_seia", "reglas", "archivo", "dim_geografia", "dim_empresa",
 )  # fmt: skip
 """Tables whose rows are written only where something changed. Each load of an hour writes its row of `cargas`."""
 
@@ -24,7 +24,7 @@ _VERSION = text(f"""
     with witness as (
         {_COUNTS} union all
         select count(*), sum(hashtextextended(concat_ws(' ', hora, estado, forma, n_filas, n_revisiones, sospechosa,
-            total_nacional, diferencia_nacional), 0))::text from capturas
+            total_nacional, diferencia_nacional, anfitrion, fuente), 0))::text from capturas
     )
     select string_agg(concat_ws(' ', count, written), ';') from witness
 """)

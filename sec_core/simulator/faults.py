@@ -171,18 +171,6 @@ class FaultOptions(BaseModel):
             return {**data, "rules": rules}
         return data
 
-    @classmethod
-    def rough(cls, *, rate: float = 0.1, attempts: int | None = 2, seed: int = 1) -> FaultOptions:
-        """A rough day: server errors, drops, HTML and cut bodies, each for a share `rate` of the hours.
-
-        A faulty hour heals after so many attempts; with None each attempt is drawn anew.
-        """
-        span = None if attempts is None else (1, attempts)
-        rules = [FaultRule(kind=FaultKind.STATUS, status=status, rate=rate, attempts=span) for status in (500, 503)]
-        kinds = (FaultKind.DROP, FaultKind.DROP_MID_BODY, FaultKind.HTML)
-        rules += [FaultRule(kind=kind, rate=rate, attempts=span) for kind in kinds]
-        return cls(seed=seed, rules=tuple(rules))
-
     def decide(self, request: FaultRequest) -> tuple[FaultRule | None, float]:
         """The rule that a request meets, or None, and the seconds to wait before the answer."""
         wait = self.latency_s

@@ -19,7 +19,6 @@ from sec_core.simulator.outages import (
     stale_outages,
     storm_outages,
 )
-from sec_core.simulator.places import REGIONS
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -84,16 +83,6 @@ class World:
     def total(self, hour: datetime, revision: int = 0) -> int:
         """Customers affected in an hour, blank-named rows included and invalid counts left out."""
         return self._total(hour, revision)
-
-    def regional_customers(self) -> dict[str, int]:
-        """Customers by two-digit region code, as `GetClientesRegional` answers them."""
-        options = self.options
-        return {
-            region.code: options.regional_customers.get(
-                region.code, max(1, round(region.customers * options.regional_scale))
-            )
-            for region in REGIONS
-        }
 
     # --- making an hour -----------------------------------------------------------------------------------------
 

@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """Who answered: the host, None where it was not kept or a file was imported, and what that source calls itself.
+
+    `source` is `simulator` or `replay` where the answer says so, the file's name for an import, else None.
+    """
+
+    host: str | None = None
+    source: str | None = None
+
+
+NOT_KEPT: Final = AnsweredBy()
+
+
 class Shape(StrEnum):
     """The two known forms of a `GetPorFecha` answer (column `forma`)."""
 

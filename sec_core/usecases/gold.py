@@ -1,9 +1,8 @@
-"""Gold, built only if something that it is made from has changed or a file of it is gone; its site; SEIA projects."""
+"""Gold, built only if something that it is made from has changed or a file of it is gone; its site; files handed in."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -16,6 +15,7 @@ from sec_core.usecases.progress import in_thread
 from sec_core.usecases.steps import Steps, direct
 
 if TYPE_CHECKING:
+    from sec_core.gold.billing import Billing
     from sec_core.gold.seia.load import SeiaReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.usecases.adapters import Adapters
@@ -131,17 +131,39 @@ async def import_seia(adapters: Adapters, file: str, *, steps: Steps | None = No
 
     Args:
         adapters: The adapters.
-        file: Path of the SEIA site's Excel export, or of its older CSV.
+        file: Name in the inbox of the SEIA site's Excel export, or of its older CSV.
         steps: Gives the step that builds Gold.
 
     Raises:
         InputError: The file is no export, or holds no electricity project; what was held stays.
     """
     from sec_core.gold.seia.load import load_seia
+    from sec_core.gold.sheets import in_inbox
 
     steps = steps or direct(adapters)
-    found = await asyncio.to_thread(load_seia, adapters.database, Path(file))
+    found = await asyncio.to_thread(load_seia, adapters.database, in_inbox(file, adapters.settings.inbox_dir))
     for row in found.rejected:
         logger.bind(stage="gold", code="rejected_row").warning("SEIA row left out: {row}", row=row)
+    await steps.show_gold(await steps.build_gold())
+    return found
+
+
+async def import_customers(adapters: Adapters, file: str, *, steps: Steps | None = None) -> Billing:
+    """Take in a billing file of the CNE, and bring Gold up to date with it.
+
+    Args:
+        adapters: The adapters.
+        file: Name of the file in the inbox.
+        steps: Gives the step that builds Gold.
+
+    Raises:
+        InputError: The file is no billing file, or no row of it can be used; what was held stays.
+    """
+    from sec_core.gold.billing import load_billing
+    from sec_core.gold.sheets import in_inbox
+
+    steps = steps or direct(adapters)
+    path = in_inbox(file, adapters.settings.inbox_dir)
+    found = await asyncio.to_thread(load_billing, adapters.database, path, adapters.clock.now())
     await steps.show_gold(await steps.build_gold())
     return found

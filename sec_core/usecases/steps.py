@@ -38,7 +38,7 @@ class Steps:
     refresh_customers: Callable[[], Awaitable[UniverseReport]]
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]
-    publish: Callable[[bool], Awaitable[PublishReport]]
+    publish: Callable[[bool, bool], Awaitable[PublishReport]]
     publish_site: Callable[[], Awaitable[SiteReport]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
@@ -76,8 +76,13 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
     )
 
 
-async def publish_gold(adapters: Adapters, force: bool = False) -> PublishReport:
-    """Send Gold to Supabase in one step, with `force` although a payload would lose much; nothing without a project."""
+async def publish_gold(adapters: Adapters, force: bool = False, other_source: bool = False) -> PublishReport:
+    """Send Gold to Supabase in one step; nothing without a project. See `publish.publish`."""
+    from sec_core.db.locks import Lock, turn
     from sec_core.gold.publish import publish
 
-    return await in_thread("publish", "", publish, adapters.settings, adapters.clock, force=force)
+    def send() -> PublishReport:
+        with turn(adapters.database, Lock.PUBLICATION):
+            return publish(adapters.settings, adapters.clock, force=force, other_source=other_source)
+
+    return await in_thread("publish", "", send)

@@ -168,6 +168,39 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     assert report.payloads.keys() == payloads.keys()
 
 
+def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
+    silver: Database, make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings()
+    with silver.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO facturacion_comunal SELECT '2024-12-01', codigo_comuna, 100, 'cne.csv', now()"
+                " FROM dim_geografia WHERE codigo_region = '07'"
+            )
+        )
+    build_gold(silver, settings, FixedClock())
+    query = text("SELECT codigo_comuna, clientes, metodo, fuente, xmin::text FROM clientes_comunales ORDER BY 1")
+    with silver.engine.connect() as connection:
+        kept = connection.execute(query).all()
+    maule = [row for row in kept if row.codigo_comuna.startswith("07")]
+    assert {(row.clientes, row.metodo) for row in maule} == {(100, "facturacion")}
+    assert maule[0].fuente == "CNE, facturación de clientes regulados, 2024-12 (cne.csv)"
+    assert sum(row.clientes for row in kept if row.codigo_comuna.startswith("11")) == 500
+    comunal = pl.read_parquet(settings.gold_dir / "indices_comunales.parquet")
+    assert comunal.filter(codigo_comuna="07101")["clientes"].to_list() == [100]
+    comunas = pl.read_parquet(settings.gold_dir / "comunas.parquet")
+    assert comunas.filter(codigo_comuna="05602")["clientes"].to_list() == [None]
+    build_gold(silver, settings, FixedClock())
+    with silver.engine.begin() as connection:
+        assert connection.execute(query).all() == kept, "rows that stay are not written"
+        connection.execute(text("UPDATE clientes_regionales SET clientes = 510 WHERE codigo_region = '11'"))
+    build_gold(silver, settings, FixedClock())
+    with silver.engine.connect() as connection:
+        again = connection.execute(query).all()
+    assert sum(row.clientes for row in again if row.codigo_comuna.startswith("11")) == 510
+
+
 def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     build_gold(silver, settings, FixedClock())

@@ -162,6 +162,19 @@ def test_a_publication_that_loses_rows_stops_unless_forced(
     assert stored(supabase) != before
 
 
+def test_what_is_not_the_secs_is_published_only_if_that_is_meant(
+    supabase: Project, gold_settings: Callable[..., Settings]
+) -> None:
+    settings = gold_settings()
+    write_gold(settings, origin="SIMULACIÓN")
+    with pytest.raises(PublicationError, match=r"not the SEC's \(744 hours SIMULACIÓN\).*--other-source"):
+        send(settings)
+    assert supabase.requests == []
+    assert send(settings, other_source=True).published
+    write_gold(settings, origin="desconocido")
+    assert send(settings).published
+
+
 def test_gold_that_is_invalid_or_missing_is_not_published(
     supabase: Project, gold_settings: Callable[..., Settings]
 ) -> None:

@@ -30,7 +30,18 @@ FILE = Path(__file__).resolve().parents[2] / "prefect.yaml"
 DEPLOYMENTS: dict[str, dict[str, Any]] = {
     deployment["name"]: deployment for deployment in yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
 }
-CONTRACT = {"monthly-sync", "rerun-month", "backfill", "monitor", "regional-customers", "maintenance", "health", "gold"}
+CONTRACT = {
+    "monthly-sync",
+    "rerun-month",
+    "backfill",
+    "monitor",
+    "regional-customers",
+    "maintenance",
+    "health",
+    "gold",
+    "seia",
+    "customers",
+}
 
 
 def test_the_contracts_deployments_are_there() -> None:
@@ -54,6 +65,25 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     limit = deployment["concurrency_limit"]
     assert limit["limit"] == (4 if name == "rerun-month" else 1)
     assert limit["collision_strategy"] in {"CANCEL_NEW", "ENQUEUE"}
+
+
+def unbounded(schema: dict[str, Any]) -> list[str]:
+    """Parts of a form that take lists, numbers or texts of any size."""
+    limits = {"array": {"maxItems"}, "integer": {"minimum", "maximum"}, "number": {"minimum", "maximum"}}
+    found = []
+    for part in ({"title": name} | field for name, field in schema.get("properties", {}).items()):
+        for each in [part, *part.get("anyOf", []), *part.get("oneOf", [])]:
+            if not limits.get(each.get("type", ""), set()) <= set(each):
+                found.append(f"{part['title']}: {each}")
+            if each.get("type") == "string" and not {"maxLength", "pattern", "enum", "const"} & set(each):
+                found.append(f"{part['title']}: {each}")
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS.keys() - {"seia"}))
+def test_a_form_takes_nothing_of_any_size(name: str) -> None:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
+    assert not unbounded(parameter_schema(flow).model_dump())
 
 
 async def next_runs(name: str, start: str, count: int) -> list[str]:

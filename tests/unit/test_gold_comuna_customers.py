@@ -15,7 +15,7 @@ from orjson import loads
 from sec_core.errors import InputError
 from sec_core.gold.billing import read_billing
 from sec_core.gold.comuna_customers import CENSUS, comuna_customers, dwellings
-from sec_core.gold.sheets import decimal_mark, number
+from sec_core.gold.sheets import decimal_mark, hand_in, in_inbox, number
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.reference.names import default_names
 from sec_core.silver.universe import figures
@@ -187,3 +187,24 @@ def test_numbers(text: str, decimal: str, value: float | None) -> None:
 )
 def test_the_mark_of_a_column(texts: list[str], mark: str) -> None:
     assert decimal_mark(texts, ",") == mark
+
+
+def test_runs_take_files_from_the_inbox_and_from_nowhere_else(tmp_path: Path) -> None:
+    inbox, outside = tmp_path / "data" / "inbox", tmp_path / "cne.csv"
+    outside.write_text("first")
+    assert hand_in(outside, inbox) == "cne.csv"
+    outside.write_text("second")
+    hand_in(outside, inbox)
+    assert in_inbox("cne.csv", inbox).read_text() == "second"
+    assert hand_in(inbox / "cne.csv", inbox) == "cne.csv", "what is there already stays"
+    assert [path.name for path in inbox.iterdir()] == ["cne.csv"]
+    (inbox / "link.csv").symlink_to(outside)
+    (inbox / "folder").mkdir()
+    (inbox / "up").symlink_to(tmp_path)
+    for name in (
+        "../../cne.csv", str(outside), "link.csv", "up/cne.csv", "folder", "none.csv", "..", ".", "", "a\0b", "x" * 300,
+    ):  # fmt: skip
+        with pytest.raises(InputError, match="The inbox has no file"):
+            in_inbox(name, inbox)
+    with pytest.raises(InputError, match="not a regular file"):
+        hand_in(tmp_path, inbox)

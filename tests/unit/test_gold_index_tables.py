@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from support.gold_frames import make_calendar, make_customers
 
+from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import Pattern, pattern
 from sec_core.gold.estimates import parts
 from sec_core.gold.frames import UTC_TIME, Names, with_month
@@ -38,6 +39,9 @@ NAMES = Names(
         orient="row",
     ),
     companies=pl.DataFrame({"id_empresa": [1], "nombre_empresa": ["NO INFORMADA"]}),
+)
+NO_BILLING = pl.DataFrame(
+    schema={"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String}
 )
 CUSTOMERS = make_customers(
     (date(2024, 8, 1), "07", "MAULE", 1000, None, "052019"),
@@ -98,7 +102,8 @@ class SmallWorld:
         )
 
     def indices(self, customers: pl.DataFrame = CUSTOMERS) -> Indices:
-        return make_indices(self.monthly, self.seen, self.loads, NO_EVENTS, customers, NAMES)
+        by_comuna = comuna_customers(customers, NO_BILLING)
+        return make_indices(self.monthly, self.seen, self.loads, NO_EVENTS, customers, by_comuna, NAMES)
 
     def rows(self) -> dict[str, dict[str, Any]]:
         table = self.indices().reliability

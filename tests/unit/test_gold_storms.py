@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from support.storm_reference import World, reference_storms
 
-from sec_core.gold.storms import StormRules, find_storms, storm_id
+from sec_core.gold.storm_curves import storm_id
+from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month, closed_hours
 from sec_core.reference.geometry import neighbours, topology
 from sec_core.reference.tables import comunas

@@ -15,7 +15,6 @@ import pytest
 from loguru import logger
 from markdown_it import MarkdownIt
 from pydantic import SecretStr
-from rich.console import Console
 
 from deployments.cli import doctor, show
 from deployments.cli.app import say
@@ -100,9 +99,8 @@ def test_tables_and_lines_of_the_terminal(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written = io.StringIO()
-    terminal = Console(file=written, width=200, force_terminal=True, color_system=None)
-    monkeypatch.setattr(show, "Console", lambda: terminal)
-    monkeypatch.setattr("rich.console.Console", lambda: terminal)
+    terminal = show.Terminal(file=written, width=200, force_terminal=True, color_system=None)
+    monkeypatch.setattr(show, "Terminal", lambda: terminal)
     show.print_table(("kind", "name"), [((1, text), False)])
     show.print_reports([SyncReport.model_validate({"month": "2025-01", "notes": [text], "outputs": {"gold": text}})])
     doctor._show(verdict(text))
@@ -122,7 +120,7 @@ def test_errors_of_commands_are_one_line(
     def fail(**_: object) -> None:
         raise InputError(f"{text} is no month.", next_step=text)
 
-    monkeypatch.setattr("deployments.cli.main.app", fail)
+    monkeypatch.setattr("deployments.cli.main.commands", lambda: fail)
     assert main(["status"]) == 1
     told = capsys.readouterr()
     hold_plain(told.err, 1)
@@ -132,10 +130,14 @@ def test_errors_of_commands_are_one_line(
     hold_plain(str(InputError(text)), 1)
 
 
+def _take(terminal: io.StringIO, message: str) -> None:
+    terminal.write(message)
+
+
 @pytest.fixture
 def sinks(tmp_path: Path) -> Iterator[tuple[Path, io.StringIO]]:
     terminal = io.StringIO()
-    setup_logging(tmp_path, terminal=terminal, extra_sinks=(prefect_sink,))
+    setup_logging(tmp_path, terminal=lambda message: _take(terminal, message), extra_sinks=(prefect_sink,))
     yield tmp_path, terminal
     logger.remove()
     logger.add(sys.stderr)

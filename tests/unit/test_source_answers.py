@@ -16,6 +16,7 @@ from sec_core.errors import ConfigError, SourceError, SourceUnavailable, Unexpec
 from sec_core.source.answers import read_country, read_regions, read_series, read_server_time
 from sec_core.source.client import _read, retry_after_s
 from sec_core.source.shapes import AGGREGATED_KEYS, DETAILED_KEYS, MAX_CUSTOMERS, Shape, classify
+from sec_core.source.transport import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +109,7 @@ def test_any_answer_is_read_within_bounds_or_refused_in_one_line(endpoint: str, 
     answer = data.draw(st.lists(changed | odd_values, max_size=4) | odd_values)
     sent = data.draw(st.just(json.dumps(answer).encode()) | st.binary(max_size=60))
     reader = READERS[endpoint]
-    found = outcome(lambda: _read(endpoint, reader, sent, NOW).value)
+    found = outcome(lambda: _read(endpoint, reader, Reply(200, sent, None), NOW).value)
     if isinstance(found, SourceError):
         assert isinstance(found, SourceUnavailable | UnexpectedBody)
         assert len(str(found)) < 600
@@ -165,7 +166,7 @@ def test_any_retry_after_is_bounded(header: str) -> None:
 )
 def test_a_page_instead_of_data_is_an_outage_that_names_its_title(page: bytes, said: str) -> None:
     with pytest.raises(SourceUnavailable) as raised:
-        _read("GetPorFecha", classify, page, NOW)
+        _read("GetPorFecha", classify, Reply(200, page, None), NOW)
     assert said in raised.value.message
     assert len(raised.value.message) < 250
     assert not CONTROL.search(raised.value.message)

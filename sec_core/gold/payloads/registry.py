@@ -19,6 +19,7 @@ from sec_core.gold.payloads.official_comparison import OfficialRow, official_com
 from sec_core.gold.payloads.quality import MonthQualityRow
 from sec_core.gold.payloads.reliability import ReliabilityRow
 from sec_core.gold.payloads.sensitivity import SensitivityRow
+from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
 from sec_core.gold.seia.works import works
 
@@ -75,6 +76,7 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
         dashboard=False,
     ),
     PayloadSpec("official_comparison", OfficialRow, official_comparison, dashboard=False),
+    PayloadSpec("storms", StormRow, lambda f: _rows(StormRow, largest(f.storms)), dashboard=False),
     PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar), dashboard=False),
     PayloadSpec("meta", MetaRow, meta),
 )

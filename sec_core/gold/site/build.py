@@ -16,7 +16,6 @@ from sec_core.gold.site.figures import RECENT, SiteFrames
 from sec_core.gold.site.pages import build_site
 from sec_core.gold.site.put import PutReport, put
 from sec_core.gold.standing import SITE
-from sec_core.gold.storms import CURVES_SCHEMA, STORMS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +36,7 @@ def draw(
     """Make all pages and pictures and write those that changed.
 
     Args:
-        gold: Gold's place, with the files of the storms if there are any.
+        gold: Gold's place.
         payloads: The payloads by id.
         collected: What they were made from.
         comunas: As `comunas.parquet`.
@@ -46,7 +45,7 @@ def draw(
     Raises:
         StorageError: A file can't be written.
     """
-    made = site_frames(gold, payloads, collected, comunas)
+    made = site_frames(payloads, collected, comunas)
     with ThreadPoolExecutor(max_workers=1) as beside:
         pictures = beside.submit(press.pictures, made, gold, SITE)
         site = build_site(made, str(settings.site_url) if settings.site_url else None)
@@ -57,7 +56,7 @@ def draw(
 
 
 def site_frames(
-    gold: Blobs, payloads: Mapping[str, Sequence[PayloadRow]], collected: GoldFrames, comunas: pl.DataFrame
+    payloads: Mapping[str, Sequence[PayloadRow]], collected: GoldFrames, comunas: pl.DataFrame
 ) -> SiteFrames:
     """What the site is made from; see `draw`."""
     newest = collected.loads["hora"].max()
@@ -73,10 +72,6 @@ def site_frames(
         region_hours=collected.monthly.region_hours,
         recent=collected.panel.filter(window).collect(),
         events=collected.events,
-        storms=_table(gold, "tormentas.parquet", STORMS_SCHEMA),
-        curves=_table(gold, "tormentas_horas.parquet", CURVES_SCHEMA),
+        storms=collected.storms,
+        curves=collected.storm_hours,
     )
-
-
-def _table(gold: Blobs, key: str, schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
-    return pl.read_parquet(gold.source(key)) if gold.exists(key) else pl.DataFrame(schema=dict(schema))

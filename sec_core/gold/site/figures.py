@@ -42,7 +42,7 @@ class SiteFrames:
         region_hours: hora, serie, clientes: regions, UNKNOWN and the country, all loaded hours that list any.
         recent: hora, codigo_comuna, clientes_afectados of the last 60 days: see `panel.PANEL_COLUMNS`.
         events: The events, see `frames.GoldFrames`.
-        storms: `storms.STORMS_SCHEMA`, with nombre and nota where these are known.
+        storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
     """
 

@@ -27,6 +27,7 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 WIDTH: Final = 760
 SCALE: Final = 2
+COMUNAS: Final = "comunas"
 BLUE, ORANGE, GREY = "#2a6aa8", "#b5432a", "#8a8f98"
 DAY_COLOURS: Final = {
     "complete": "#2b7a8c",
@@ -89,6 +90,9 @@ def _titled(chart: Chart, title: str, remark: str, about: list[str], origin: obj
     )
     configured = titled.configure(background="white", font="sans-serif", padding=16).configure_view(stroke=None)
     spec: Spec = orjson.loads(configured.to_json())
+    if spec.get("data", {}).get("name") == COMUNAS:
+        # Not through Altair, which takes a second to look through shapes.
+        spec.setdefault("datasets", {})[COMUNAS] = _mainland()
     return spec
 
 
@@ -149,12 +153,9 @@ def _map(frames: SiteFrames) -> tuple[Chart, str, str] | None:
         return None
     year = max(years)
     values = {row["codigo_comuna"]: row["saidi"] for row in table.filter(pl.col("anho") == year).to_dicts()}
-    document = topology()
-    mainland = [g for g in document["objects"]["comunas"]["geometries"] if g["id"] not in {"05201", "05104"}]
-    document = document | {"objects": {"comunas": document["objects"]["comunas"] | {"geometries": mainland}}}
     rows = [{"id": code, "saidi": round(value, 3)} for code, value in values.items()]
     chart = (
-        alt.Chart(alt.InlineData(document, format=alt.TopoDataFormat(feature="comunas", type="topojson")))
+        alt.Chart(alt.NamedData(COMUNAS, format=alt.TopoDataFormat(feature=COMUNAS, type="topojson")))
         .mark_geoshape(stroke="white", strokeWidth=0.1)
         .transform_lookup(lookup="id", from_=alt.LookupData(alt.InlineData(rows), key="id", fields=["saidi"]))
         .encode(
@@ -172,6 +173,14 @@ def _map(frames: SiteFrames) -> tuple[Chart, str, str] | None:
         f"Horas sin suministro por cliente en {year}, por comuna",
         "Los clientes de cada comuna son una estimación. Gris: sin datos.",
     )
+
+
+def _mainland() -> dict[str, Any]:
+    """The comunas' shapes but for those of the islands far away."""
+    document = topology()
+    shapes = document["objects"][COMUNAS]
+    mainland = [shape for shape in shapes["geometries"] if shape["id"] not in {"05201", "05104"}]
+    return document | {"objects": {COMUNAS: shapes | {"geometries": mainland}}}
 
 
 def _coverage(frames: SiteFrames, lang: Language) -> tuple[Chart, str, str] | None:

@@ -1,0 +1,184 @@
+"""The storms of the whole history, kept between builds: a set is measured again only when what it rests on changed.
+
+Hits are kept by month. Connected sets are found among all of them, since a storm may span months and months come in any
+order. What was measured is kept by a digest of the set, of the hours about it that have data, and of the observations
+of the months that its window touches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from sec_core.gold import observations
+from sec_core.gold.monthly import read_kept, write_kept
+from sec_core.gold.storm_curves import CURVES_SCHEMA, LONGEST_HOURS, STORMS_SCHEMA
+from sec_core.gold.storms import StormRules, StormSearch, find_hits, in_order
+from sec_core.hours import CHILE, Month, month_range
+from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import read_rows
+from sec_core.silver.cap import nearest_month
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sec_core.blobs.model import Blobs
+    from sec_core.config import Settings
+
+FORMAT: Final = "1"
+"""Raise it when hits or storms are computed differently."""
+
+FULL_COVERAGE: Final = 0.95
+HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
+_SET: Final = {"conjunto": pl.String()}
+KEPT_STORMS: Final = pl.Schema({**STORMS_SCHEMA, **_SET})
+KEPT_CURVES: Final = pl.Schema({**CURVES_SCHEMA, **_SET})
+
+
+def storm_rules(settings: Settings) -> StormRules:
+    """What a storm is by the settings."""
+    return StormRules(
+        settings.storm_min_customers,
+        settings.storm_share,
+        settings.storm_peak,
+        settings.storm_min_comunas,
+        settings.event_max_gap_hours,
+    )
+
+
+def bring_up_to_date(
+    gold: Blobs, exported: Mapping[Month, str], calendar: pl.DataFrame, customers: pl.DataFrame, rules: StormRules
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """All storms and their curves, as `storms.find_storms` gives them from the whole panel at once.
+
+    Args:
+        gold: Gold's place, with a current `panel/`.
+        exported: Digest of each month's observations, see `observations.digests`.
+        calendar: hora, cargada, sospechosa of all expected hours.
+        customers: `clientes_comunales`; each month takes the nearest figures.
+        rules: What a storm is.
+
+    Raises:
+        StorageError: The place refused a file.
+    """
+    hits = _hits(gold, exported, customers, rules)
+    loaded = calendar.filter(pl.col("cargada") & ~pl.col("sospechosa"))["hora"]
+    search = StormSearch(hits, loaded, calendar["hora"], neighbours(), rules)
+    about = [month_range(*map(Month.of, search.span(cells))) for cells in search.sets]
+    names = [
+        _digest(search.identity(cells), *(exported.get(month, "").encode() for month in months), repr(rules).encode())
+        for cells, months in zip(search.sets, about, strict=True)
+    ]
+    storms, known = read_kept(gold, "storms", KEPT_STORMS)
+    curves, known_curves = read_kept(gold, "storm_hours", KEPT_CURVES)
+    stay = known.keys() & known_curves.keys() & set(names)
+    new = [at for at, name in enumerate(names) if name not in stay]
+    needed = sorted({month for at in new for month in about[at]} & exported.keys())
+    if needed:
+        search.fill(observations.panel_of(gold, needed).drop("forma").collect())
+    found = {names[at]: search.measure(search.sets[at]) for at in new}
+    storms = pl.concat(
+        [
+            storms.filter(pl.col("conjunto").is_in(stay)),
+            *(f[0].with_columns(conjunto=pl.lit(n)) for n, f in found.items()),
+        ]
+    ).sort("inicio", "id")
+    curves = pl.concat(
+        [
+            curves.filter(pl.col("conjunto").is_in(stay)),
+            *(f[1].with_columns(conjunto=pl.lit(n)) for n, f in found.items()),
+        ]
+    ).sort("id", "hora", "codigo_comuna")
+    wanted = dict.fromkeys(sorted(names), "")
+    if known != wanted or known_curves != wanted:
+        write_kept(gold, "storms", storms, wanted)
+        write_kept(gold, "storm_hours", curves, wanted)
+    return in_order([storms.drop("conjunto")], [curves.drop("conjunto")])
+
+
+def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
+    """The hits of all months; of the months that changed, from the panel."""
+    months = pl.DataFrame({"mes": [month.first_day for month in exported]}, schema={"mes": pl.Date})
+    served = nearest_month(
+        months.join(customers.select("codigo_comuna").unique(), how="cross"),
+        customers.select("mes", "codigo_comuna", "clientes"),
+        "codigo_comuna",
+    ).select("mes", "codigo_comuna", "clientes")
+    spelled = pl.concat_str("codigo_comuna", "clientes", separator=" ")
+    figures = dict(served.sort("codigo_comuna").group_by("mes").agg(spelled.str.join(",")).iter_rows())
+    kept, known = read_kept(gold, "storm_hits", HITS_SCHEMA)
+    wanted = {
+        str(month): _digest(exported[month].encode(), repr(rules).encode(), figures.get(month.first_day, "").encode())
+        for month in sorted(exported)
+    }
+    if wanted == known:
+        return kept
+    changed = [month for month in exported if known.get(str(month)) != wanted[str(month)]]
+    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+    gone = [Month.parse(text).first_day for text in known.keys() - wanted.keys()]
+    stay = kept.filter(~wall.is_in([*gone, *(month.first_day for month in changed)]))
+    made = [find_hits(observations.panel_of(gold, [month]).collect(), served, rules) for month in changed]
+    hits = pl.concat([stay, *made]).sort("hora", "codigo_comuna")
+    write_kept(gold, "storm_hits", hits, wanted)
+    return hits
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join((FORMAT.encode(), *parts))).hexdigest()
+
+
+def described(storms: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
+    """Add nombre and nota (Spanish, null where there is nothing to say) to storms by `STORMS_SCHEMA`.
+
+    Args:
+        storms: The storms.
+        loads: hora, forma of the loaded hours.
+    """
+    known = read_rows("tormentas.csv")
+    ordered = loads.select("hora", detallada=pl.col("forma") == "detailed").sort("hora")
+    hours, detailed = ordered["hora"].to_list(), [0, *ordered["detallada"].cum_sum()]
+    names, notes = [], []
+    for row in storms.iter_rows(named=True):
+        name = _known(known, row["hora_punta"].astimezone(CHILE).date(), row["regiones"])
+        first = bisect_left(hours, row["inicio"])
+        last = bisect_left(hours, row["fin"]) if row["fin"] else len(hours)
+        both = 0 < detailed[last] - detailed[first] < last - first
+        names.append(name.get("nombre"))
+        notes.append(" ".join([*_notes(row, both_forms=both), *filter(None, [name.get("nota")])]) or None)
+    return storms.with_columns(nombre=pl.Series(names, dtype=pl.String), nota=pl.Series(notes, dtype=pl.String)).select(
+        "id", "nombre", *(name for name in STORMS_SCHEMA if name != "id"), "nota"
+    )
+
+
+def _known(known: list[dict[str, str]], day: date, regions: str) -> dict[str, str]:
+    """The reviewed entry whose days hold the peak's and whose regions the storm touches."""
+    touched = set(regions.split(","))
+    for row in known:
+        inside = date.fromisoformat(row["desde"]) <= day <= date.fromisoformat(row["hasta"])
+        if inside and touched & set(row["regiones"].split(" ")):
+            return row
+    return {}
+
+
+def _notes(row: dict[str, Any], *, both_forms: bool) -> list[str]:
+    """What to beware of in a storm's figures."""
+    found = []
+    share = row["cobertura"]
+    if share < FULL_COVERAGE:
+        found.append(
+            f"Se vio el {100 * share:.0f} % de sus horas: la punta es la mayor vista, y lo que los vacíos ocultan queda"
+            " sin valor."
+        )
+    elif row["horas_hasta_punta"] is None:
+        found.append("Un vacío oculta su comienzo.")
+    if row["abierta"]:
+        found.append("Sigue abierta.")
+    elif row["fin"] - row["inicio"] >= timedelta(hours=LONGEST_HOURS):
+        found.append("Cortada a los 30 días, aún sin volver al nivel usual.")
+    if both_forms:
+        found.append("La fuente cambió de forma mientras duraba.")
+    return found

@@ -1,0 +1,194 @@
+"""A storm's curve and what is measured on it: arrays in, rows out.
+
+What a gap hides is null: a value is given only if the hours that decide it are loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from sec_core.hours import CHILE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+USUAL_HOURS: Final = 168
+"""The usual level of a comuna is its median over so many hours before the first hit."""
+
+END_SHARE: Final = 0.05
+END_HOURS: Final = 2
+LONGEST_HOURS: Final = 720
+HOUR_US: Final = 3_600_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+STORMS_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "id": pl.String,
+    "inicio": pl.Datetime("us", "UTC"),
+    "fin": pl.Datetime("us", "UTC"),
+    "hora_punta": pl.Datetime("us", "UTC"),
+    "punta": pl.Int64,
+    "cliente_horas": pl.Int64,
+    "comunas": pl.Int32,
+    "regiones": pl.String,
+    "horas_hasta_punta": pl.Int32,
+    "horas_50": pl.Int32,
+    "horas_90": pl.Int32,
+    "horas_95": pl.Int32,
+    "salidas": pl.Int64,
+    "reposiciones": pl.Int64,
+    "reposicion_maxima": pl.Int64,
+    "cobertura": pl.Float64,
+    "abierta": pl.Boolean,
+}
+CURVES_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "id": pl.String,
+    "hora": pl.Datetime("us", "UTC"),
+    "codigo_comuna": pl.String,
+    "clientes_afectados": pl.Int64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The panel as arrays.
+
+    Attributes:
+        hours: Loaded hours, microseconds since 1970, in order.
+        codes: Codes of the comunas, in order.
+        values: Customers out, by hour and comuna.
+        expected: All hours that the source can have, microseconds, in order.
+    """
+
+    hours: NDArray[np.int64]
+    codes: list[str]
+    values: NDArray[np.int32]
+    expected: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A storm as arrays.
+
+    Attributes:
+        first: Position of its first loaded hour.
+        lowest: Position of the lowest code hit in it.
+        comunas: Positions of its comunas.
+        excess: What they have out above their usual level, by loaded hour and comuna; with the hours that end it.
+        hours: Number of loaded hours before its end.
+        end: Its end, microseconds; None while it is open.
+    """
+
+    first: int
+    lowest: int
+    comunas: NDArray[np.int64]
+    excess: NDArray[np.int64]
+    hours: int
+    end: np.int64 | None
+
+
+def storm_id(first: datetime, lowest_code: str) -> str:
+    """The identity of a storm: MD5 of `YYYYMMDDTHH|code`, first hour in Chile and lowest code hit in it."""
+    key = f"{first.astimezone(CHILE):%Y%m%dT%H}|{lowest_code}"
+    return str(uuid.UUID(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()))
+
+
+def curve_of(world: World, cells: NDArray[np.int64]) -> Curve:
+    """The window of a set and what its comunas have out above their usual level."""
+    first, lowest = (int(each) for each in cells[0])
+    start = world.hours[first]
+    comunas = np.unique(cells[:, 1])
+    before = int(np.searchsorted(world.hours, start - USUAL_HOURS * HOUR_US))
+    usual = np.median(world.values[before:first, comunas], axis=0) if before < first else np.zeros(len(comunas))
+    limit = start + LONGEST_HOURS * HOUR_US
+    longest = int(np.searchsorted(world.hours, limit))
+    excess = np.rint(np.maximum(world.values[first:longest, comunas] - usual, 0)).astype(np.int64)
+    total = excess.sum(axis=1)
+    peak_so_far = np.maximum.accumulate(total)
+    low = (total <= END_SHARE * peak_so_far) & (peak_so_far > 0)
+    ends = np.flatnonzero(low[:-1] & low[1:])
+    if len(ends):
+        stop = int(ends[0])
+        return Curve(first, lowest, comunas, excess[: stop + END_HOURS], stop, world.hours[first + stop])
+    return Curve(first, lowest, comunas, excess, len(excess), limit if longest < len(world.hours) else None)
+
+
+def _name(world: World, curve: Curve) -> str:
+    return storm_id(instant(world.hours[curve.first]), world.codes[curve.lowest])
+
+
+def measures(world: World, curve: Curve) -> tuple[object, ...]:
+    """A row of `STORMS_SCHEMA`."""
+    total = curve.excess.sum(axis=1)
+    hours = world.hours[curve.first : curve.first + len(total)]
+    peak_at = int(np.argmax(total))
+    whole = _no_gap(world, curve.first, curve.first + len(total) - 1)
+    begin_seen = _no_gap(world, curve.first - 1, curve.first)
+    peak_seen = begin_seen and _no_gap(world, curve.first, min(curve.first + peak_at + 1, len(world.hours) - 1))
+    change = np.diff(total[: curve.hours + 1], prepend=0)
+    expected = _expected_between(world, hours[0], hours[-1] + HOUR_US if curve.end is None else curve.end)
+    return (
+        _name(world, curve),
+        instant(hours[0]),
+        None if curve.end is None else instant(curve.end),
+        instant(hours[peak_at]),
+        int(total[peak_at]),
+        int(total[: curve.hours].sum()) if whole else None,
+        len(curve.comunas),
+        ",".join(sorted({world.codes[int(comuna)][:2] for comuna in curve.comunas})),
+        _hours_between(hours[0], hours[peak_at]) if peak_seen else None,
+        *(_restored(world, curve, total, peak_at, left) for left in (0.5, 0.1, 0.05)),
+        int(change[change > 0].sum()) if whole and begin_seen else None,
+        int(-change[change < 0].sum()) if whole else None,
+        int(max(-change.min(), 0)) if whole else None,
+        curve.hours / expected,
+        curve.end is None,
+    )
+
+
+def _restored(world: World, curve: Curve, total: NDArray[np.int64], peak_at: int, share: float) -> int | None:
+    """Hours from the peak until the curve first is at or under a share of it; None while open or behind a gap."""
+    under = np.flatnonzero(total[peak_at:] <= share * total[peak_at])
+    if not len(under):
+        return None
+    at = curve.first + peak_at + int(under[0])
+    return _hours_between(world.hours[curve.first + peak_at], world.hours[at]) if _no_gap(world, at - 1, at) else None
+
+
+def _no_gap(world: World, first: int, last: int) -> bool:
+    """Whether all expected hours between two loaded ones are loaded too."""
+    if first < 0:
+        return False
+    return _expected_between(world, world.hours[first], world.hours[last]) == last - first
+
+
+def _expected_between(world: World, start: np.int64, end: np.int64) -> int:
+    first, last = np.searchsorted(world.expected, [start, end])
+    return int(last - first)
+
+
+def _hours_between(start: np.int64, end: np.int64) -> int:
+    return int((end - start) // HOUR_US)
+
+
+def instant(microseconds: np.int64) -> datetime:
+    """A position in time as an instant, UTC."""
+    return _EPOCH + timedelta(microseconds=int(microseconds))
+
+
+def curve_rows(world: World, curve: Curve) -> pl.DataFrame:
+    """Rows of `CURVES_SCHEMA`."""
+    hour, comuna = np.nonzero(curve.excess)
+    return pl.DataFrame(
+        {
+            "id": np.repeat(_name(world, curve), len(hour)),
+            "hora": world.hours[curve.first + hour],
+            "codigo_comuna": np.array(world.codes)[curve.comunas[comuna]],
+            "clientes_afectados": curve.excess[hour, comuna],
+        }
+    ).cast(pl.Schema(CURVES_SCHEMA))
