@@ -18,7 +18,7 @@ from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from numpy.typing import NDArray
 
