@@ -8,6 +8,7 @@ import polars as pl
 
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.book import breaks, by, map_words, partitions, rounded
+from sec_core.text import for_csv
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book
@@ -23,7 +24,7 @@ def regions(book: Book) -> None:
         rows = months.to_dicts()
         years = book.region_years.get(name, [])
         storms = [s for s in book.storms.values() if place.code in (s["regiones"] or "").split(",")]
-        book.site[f"{place.path}datos.csv"] = months.write_csv().encode()
+        book.site[f"{place.path}datos.csv"] = for_csv(months)
         book.page(
             place.path,
             "region.html",
@@ -70,7 +71,7 @@ def comunas(book: Book) -> None:
         years = book.comuna_years.get(code, [])
         region = book.regions[about["nombre_region"]]
         own = storms.get(code, [])
-        book.site[f"{place.path}datos.csv"] = months.write_csv().encode()
+        book.site[f"{place.path}datos.csv"] = for_csv(months)
         book.page(
             place.path,
             "comuna.html",
