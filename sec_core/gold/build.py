@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,12 +14,11 @@ from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.events_file import EVENTS_FILE, Events, read_events, write_events
+from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.standing import START_PAGE
 from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.silver.archive import Archive
@@ -28,7 +26,6 @@ from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
-    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -39,26 +36,16 @@ class GoldReport:
     """What a build made.
 
     Attributes:
-        folder: `gold/` under the data folder.
-        events_file: `golden_interrupciones.parquet`.
         events: Events in it.
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
-        page: `site/index.html`.
-        pages_written: Files of the site that changed.
-        seconds: Wall time of the build.
     """
 
-    folder: Place
-    events_file: Place
     events: int
     months_written: tuple[Month, ...]
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
-    page: Place
-    pages_written: tuple[str, ...]
-    seconds: float
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
@@ -74,14 +61,13 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     """
     from sec_core.gold.site import build as site  # noqa: PLC0415 - Altair takes a quarter of a second
 
-    began = time.monotonic()
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
         collected, events, exported = read_frames(database, gold, settings, clock)
         written = beside.submit(write_files, collected, events, gold)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
-        pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        site.draw(gold, payloads, collected, with_customers(collected), settings)
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
@@ -94,15 +80,10 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         len(payloads),
     )
     return GoldReport(
-        folder=settings.gold,
-        events_file=settings.gold / EVENTS_FILE,
         events=collected.events.height,
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        page=settings.gold / START_PAGE,
-        pages_written=pages.written,
-        seconds=time.monotonic() - began,
     )
 
 

@@ -65,7 +65,7 @@ def read_events(connection: Connection, names: Names, gold: Blobs) -> Events:
     fresh = _read(connection, names, changed)
     month = pl.col("id_tiempo") // 10_000
     stay = [int(name) for name in versions.keys() - set(changed)]
-    kept = held.filter(month.is_in(stay)).cast(fresh.schema) if stay else fresh.clear()  # type: ignore[arg-type]
+    kept = held.filter(month.is_in(stay)).cast(fresh.schema) if stay else fresh.clear()
     # A month's events are together, and in order, in either.
     rows = pl.concat([kept, fresh]).sort(month, maintain_order=True) if changed else kept
     return Events(

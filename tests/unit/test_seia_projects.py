@@ -10,8 +10,8 @@ from xml.sax.saxutils import escape
 import pytest
 
 from sec_core.errors import InputError
+from sec_core.gold.seia.load import read_export
 from sec_core.gold.seia.projects import Project, amount, day, region_codes, sort_rows, type_code
-from sec_core.gold.seia.reader import read_export
 from sec_core.gold.sheets import Sheet
 from sec_core.reference.names import default_names
 

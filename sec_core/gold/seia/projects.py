@@ -69,7 +69,7 @@ def sort_rows(table: Sheet, names: Names | None = None) -> Sorted:
     """Tell projects from rows that are none.
 
     Args:
-        table: See `reader.read_export`.
+        table: See `load.read_export`.
         names: Resolves regions; by default the project's own.
     """
     resolver = names or default_names()
