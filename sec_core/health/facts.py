@@ -6,33 +6,29 @@ import asyncio
 import shutil
 import time
 from contextlib import closing
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs, try_out
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import Place, StoreUrl
 from sec_core.bronze.ledger import Ledger
-from sec_core.db.database import open_database
+from sec_core.db.database import Database, open_database
 from sec_core.db.zones import check_zones
 from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, PublicationError, SourceError, StorageError
-from sec_core.health.verdict import DataFacts, Facts, PlaceFacts, SourceFacts, SupabaseFacts, due_month
+from sec_core.health.verdict import Check, DataFacts, Facts, PlaceFacts, SourceFacts, SupabaseFacts, due_month
 from sec_core.hours import FIRST_MONTH, Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
-    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.health.verdict import Check
     from sec_core.source.circuit import Circuit
 
 _LATELY = timedelta(days=7)
