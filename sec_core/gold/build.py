@@ -17,7 +17,8 @@ from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
-from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.payloads.registry import PAYLOADS, rows_of
+from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.standing import START_PAGE
 from sec_core.hours import Month
 from sec_core.reference import tables
@@ -47,6 +48,7 @@ class GoldReport:
         payloads: Rows of each payload, by id.
         page: `site/index.html`.
         pages_written: Files of the site that changed.
+        new_storms: Storms that the build before did not have, at most 50, the largest first.
         seconds: Wall time of the build.
     """
 
@@ -58,6 +60,7 @@ class GoldReport:
     payloads: dict[str, int]
     page: Place
     pages_written: tuple[str, ...]
+    new_storms: list[StormRow]
     seconds: float
 
 
@@ -85,7 +88,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
-    local.write_rows(collected.storms, database, "tormentas", ("id",))
+    new_storms = local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -102,6 +105,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         payloads={name: len(rows) for name, rows in payloads.items()},
         page=settings.gold / START_PAGE,
         pages_written=pages.written,
+        new_storms=rows_of(StormRow, largest(new_storms)),
         seconds=time.monotonic() - began,
     )
 
