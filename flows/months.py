@@ -12,7 +12,7 @@ from prefect.flow_runs import wait_for_flow_run
 from pydantic import Field
 
 from flows.artifacts import capture_bars, show_gold, show_month, show_months
-from flows.parameters import AllFailed, MonthText, WaitForSource, month_run_name
+from flows.parameters import MOST_MONTHS, AllFailed, MonthText, OtherSource, WaitForSource, month_run_name
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_PARTS, Order, Part
 from sec_core.usecases.reports import SyncReport
@@ -31,7 +31,9 @@ _STEPS = replace(STEPS, show_month=show_month, show_months=show_months, show_gol
 
 
 @flow(name="monthly-sync", flow_run_name=month_run_name, persist_result=False)
-async def monthly_sync(month: MonthText | None = None, wait_for_circuit: WaitForSource = True) -> SyncReport:
+async def monthly_sync(
+    month: MonthText | None = None, wait_for_circuit: WaitForSource = True, other_source: OtherSource = False
+) -> SyncReport:
     """Capture a month, load it, build Gold and publish it.
 
     Only hours that are not settled are requested, so running it again is cheap and mends what failed.
@@ -39,10 +41,13 @@ async def monthly_sync(month: MonthText | None = None, wait_for_circuit: WaitFor
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
         wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         async with capture_bars():
-            return await usecases.sync_month(run, month, wait_for_circuit=wait_for_circuit, steps=_STEPS)
+            return await usecases.sync_month(
+                run, month, wait_for_circuit=wait_for_circuit, other_source=other_source, steps=_STEPS
+            )
 
 
 @flow(name="capture", flow_run_name=month_run_name, persist_result=False)
@@ -109,8 +114,10 @@ async def backfill(
 
 @flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
 async def rerun_month(
-    months: MonthText | Annotated[list[MonthText], Field(min_length=1, title="Several months")] | AllFailed,
-    redo: Annotated[list[Part], Field(min_length=1)] = ALL_PARTS,
+    months: MonthText
+    | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
+    | AllFailed,
+    redo: Annotated[list[Part], Field(min_length=1, max_length=len(ALL_PARTS))] = ALL_PARTS,
     wait_for_circuit: WaitForSource = True,
 ) -> list[SyncReport]:
     """Mend months: ask only for what is missing or unsettled, load, build and publish again.

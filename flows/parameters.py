@@ -12,11 +12,17 @@ from sec_core.usecases.months import month_or_last
 
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
 
+MOST_MONTHS = 240
+
 MonthText = Annotated[str, Field(pattern=MONTH_PATTERN, examples=["2024-08"], title="Month (YYYY-MM)")]
 
-InboxFile = Annotated[str, Field(pattern=r"^[^/\\]+$", examples=["seia.xlsx"], title="File in the inbox")]
+InboxFile = Annotated[
+    str, Field(pattern=r"^[^/\\]+$", max_length=255, examples=["seia.xlsx"], title="File in the inbox")
+]
 
 WaitForSource = Annotated[bool, Field(title="Wait for the source")]
+
+OtherSource = Annotated[bool, Field(title="Publish data that is not the SEC's")]
 
 # The form leaves a constant blank, and then refuses it as missing: a list of one choice can be chosen.
 AllFailed = Annotated[

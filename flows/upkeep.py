@@ -72,8 +72,8 @@ async def maintenance() -> UpkeepReport:
 
 @flow(name="circuit-close", flow_run_name="circuit-close", persist_result=False)
 async def circuit_close(
-    who: Annotated[str, Field(min_length=1, title="Who closes it", examples=["Ana"])],
-    why: Annotated[str, Field(min_length=1, title="Why", examples=["The SEC says that it is back"])],
+    who: Annotated[str, Field(min_length=1, max_length=200, title="Who closes it", examples=["Ana"])],
+    why: Annotated[str, Field(min_length=1, max_length=1000, title="Why", examples=["The SEC says that it is back"])],
 ) -> str:
     """Close the circuit by hand before its time: the source is asked again at once.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from deployments.cli.running import opened
 
 circuit_app = typer.Typer(help="Whether the source is left alone, and until when.", invoke_without_command=True)
@@ -22,7 +22,7 @@ def circuit(context: typer.Context) -> None:
         from sec_core.usecases.circuit import describe_circuit
 
         with opened() as adapters:
-            typer.echo(asyncio.run(describe_circuit(adapters)))
+            say(asyncio.run(describe_circuit(adapters)))
 
 
 @circuit_app.command("close")
@@ -34,4 +34,4 @@ def close(
     from sec_core.usecases.circuit import close_circuit
 
     with opened() as adapters:
-        typer.echo(asyncio.run(close_circuit(adapters, who or getpass.getuser(), why)))
+        say(asyncio.run(close_circuit(adapters, who or getpass.getuser(), why)))

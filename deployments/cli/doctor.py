@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.app import app, say
+from deployments.cli.ending import stoppable
 from sec_core.config import load_settings
 
 if TYPE_CHECKING:
     from sec_core.health.verdict import Verdict
 
-_STYLES = {"good": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✕", "bold red")}
+_STYLES = {"good": ("✓", "ok", "green"), "warn": ("!", "!", "yellow"), "bad": ("✕", "x", "bold red")}
+"""For each level a mark, one in plain ASCII, and a style."""
 
 
 @app.command()
@@ -31,7 +33,9 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print the verdict 
     settings = load_settings()
     setup_logging(settings.logs_dir, level="WARNING")
     services = look_at_services(settings)
-    facts = asyncio.run(find_facts(settings, SystemClock(), monitored=services.monitored, services=services.checks))
+    facts = asyncio.run(
+        stoppable(find_facts(settings, SystemClock(), monitored=services.monitored, services=services.checks))
+    )
     verdict = judge(facts)
     if json:
         sys.stdout.write(jsonlib.dumps(_as_json(verdict), indent=2) + "\n")
@@ -49,17 +53,18 @@ def _as_json(verdict: Verdict) -> dict[str, object]:
 
 
 def _show(verdict: Verdict) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from deployments.cli.show import Terminal
     from sec_core.text import for_line
 
+    terminal = Terminal()
     table = Table(box=None, show_header=False, padding=(0, 1))
     for check in verdict.checks:
-        mark, style = _STYLES[check.level.value]
+        mark, plain, style = _STYLES[check.level.value]
         found = Text(for_line(check.text))
         if check.next_step and check.level.value != "good":
             found.append(f"\n{for_line(check.next_step)}", style="dim")
-        table.add_row(Text(mark, style=style), check.name, found)
-    Console().print(table)
+        table.add_row(Text(plain if terminal.options.ascii_only else mark, style=style), check.name, found)
+    terminal.print_table(table)

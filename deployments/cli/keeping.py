@@ -36,13 +36,13 @@ def import_legacy(
     file: Annotated[Path, typer.Argument(help="The older scraper's JSON, of all years or of one.", dir_okay=False)],
 ) -> None:
     """Take the team's older dataset into Bronze as detailed captures; stop it at any time and run it again."""
-    from rich.console import Console
     from rich.progress import Progress
 
+    from deployments.cli.show import Terminal
     from sec_core.bronze.legacy import import_legacy as take_in
 
     size = file.stat().st_size if file.is_file() else 0
-    with opened() as adapters, Progress(console=Console(stderr=True)) as progress:
+    with opened() as adapters, Progress(console=Terminal(stderr=True)) as progress:
         bar = progress.add_task("importing", total=size)
         report = take_in(file, adapters.ledger, on_points=lambda _points, read: progress.update(bar, completed=read))
         progress.update(bar, completed=size)

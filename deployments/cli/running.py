@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from deployments.cli.ending import stoppable
 from sec_core.config import load_settings
 
 if TYPE_CHECKING:
@@ -55,20 +56,19 @@ def run(use_case: Callable[..., Coroutine[Any, Any, T]], flow: str, prefect: boo
     Raises:
         SecError: As the use case raises it.
     """
-    from rich.console import Console
-
+    from deployments.cli.show import Terminal
     from sec_core.log import setup_logging
     from sec_core.usecases.adapters import open_adapters
 
     settings = load_settings()
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     setup_logging(settings.logs_dir, terminal=_printer(console))
     api = None if prefect is False else _stack(settings)
     if prefect or api is not None:
         result: T = _run_flow(settings, api, console, flow, parameters)
         return result
     with open_adapters(settings) as adapters, _progress(console):
-        return asyncio.run(use_case(adapters, **parameters))
+        return asyncio.run(stoppable(use_case(adapters, **parameters)))
 
 
 def _stack(settings: Settings) -> str | None:
@@ -95,7 +95,7 @@ def _run_flow(settings: Settings, api: str | None, console: Console, flow: str, 
         logging_is_set_up()
         module, _, name = flow.partition(":")
         with _progress(console):
-            return asyncio.run(getattr(importlib.import_module(module), name)(**parameters))
+            return asyncio.run(stoppable(getattr(importlib.import_module(module), name)(**parameters)))
 
 
 def _printer(console: Console) -> Callable[[Message], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,12 +31,22 @@ NoWaitOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
+OtherSourceOption = Annotated[
+    bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
+]
+
+
 @app.command()
 def sync(
-    month: MonthOption = None, wait: WaitOption = False, json: JsonOption = False, prefect: PrefectOption = None
+    month: MonthOption = None,
+    wait: WaitOption = False,
+    other_source: OtherSourceOption = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
 ) -> None:
     """Capture a month, load it, build Gold and publish it: the main job."""
-    work_on("sync_month", "monthly_sync", prefect, json=json, month=_checked(month), wait_for_circuit=wait)
+    chosen = {"month": _checked(month), "wait_for_circuit": wait, "other_source": other_source}
+    work_on("sync_month", "monthly_sync", prefect, json=json, **chosen)
 
 
 @app.command()
@@ -70,12 +81,41 @@ def publish(
     force: Annotated[
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
+    other_source: OtherSourceOption = False,
+    payloads: Annotated[
+        list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
+    ] = None,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    say(run(publish_gold, "flows.gold:publish", prefect, force=force).line())
+    chosen = {"force": force, "other_source": other_source, "payloads": payloads or []}
+    report = run(publish_gold, "flows.gold:publish", prefect, **chosen)
+    say(report.line())
+
+
+@app.command()
+def explain(
+    payload: Annotated[str, typer.Argument(help="A payload, as reliability; or event.")],
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Which row; of an event, its hash_id.")
+    ] = None,
+    captures: Annotated[bool, typer.Option("--captures", help="List each capture that it rests on.")] = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """What a published figure rests on, and the same computed again from the kept answers: exit code 1 if not equal."""
+    from sec_core.usecases.explain import explain_figure
+
+    found = run(explain_figure, "flows.gold:explain", prefect, payload=payload, wanted=wanted or [])
+    if json:
+        hidden = None if captures else {"files"}
+        sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
+    else:
+        say(found.markdown(files=captures))
+    if found.equal is False:
+        raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())
 
 
 @app.command()
@@ -210,7 +250,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(reports[0].model_dump_json(indent=2) + "\n")
+            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
         else:
             print_reports(reports)
 

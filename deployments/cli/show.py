@@ -8,17 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
@@ -29,11 +20,17 @@ from sec_core.usecases.reports import IMPUTATION_TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from rich.progress import Progress, TaskID
+
     from sec_core.usecases.reports import SyncReport
+
+_ONE_PIECE = 20
+"""Up to so many columns wide a cell without blanks is never folded."""
 
 STAGE_TEXT = {
     "universe": "customers by region",
     "capture": "asking the source",
+    "explain": "computing again",
     "load": "loading into PostgreSQL",
     "gold": "building Gold",
     "months": "months",
@@ -41,9 +38,44 @@ STAGE_TEXT = {
 }
 
 
+class Terminal(Console):
+    """Where a person reads: standard output, or standard error for what is no result."""
+
+    def on_broken_pipe(self) -> None:
+        """Work goes on where nobody reads any more what it says by the way; a result nobody reads ends the command."""
+        if not self.stderr:
+            super().on_broken_pipe()
+        self.quiet = True
+
+    def print_table(self, table: Table) -> None:
+        """Print a table in which texts fold and nothing is cut: numbers, dates and names stay in one piece.
+
+        Where the terminal is too narrow for those, lines are longer than it is wide.
+        """
+        least = 0
+        for column in table.columns:
+            cells = [str(cell) for cell in column.cells]
+            widest = max(map(cell_len, cells), default=0)
+            column.overflow = "fold"
+            column.no_wrap = widest <= _ONE_PIECE and not any(" " in cell.strip() for cell in cells)
+            least += 3 + max(widest if column.no_wrap else min(widest, _ONE_PIECE), cell_len(str(column.header)))
+        self.width = max(self.width, least)
+        self.print(table)
+
+
 @contextmanager
 def live_progress(console: Console) -> Iterator[None]:
     """Show the steps of the runs inside the block."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -84,8 +116,8 @@ def cell(text: object) -> Text:
 def _print_month(report: SyncReport) -> None:
     """The short table at the end of a month's run."""
     table = Table(title=f"Month {report.month}", show_header=False, title_justify="left", min_width=60)
-    table.add_column("what", style="bold", no_wrap=True)
-    table.add_column("figure", overflow="fold")
+    table.add_column("what", style="bold")
+    table.add_column("figure")
     table.add_row("hours expected", f"{report.expected:,}")
     table.add_row("  captured", f"{report.captured:,}")
     table.add_row("  empty at the source", f"{report.empty:,}")
@@ -103,7 +135,7 @@ def _print_month(report: SyncReport) -> None:
         table.add_row(name, cell(place.removeprefix(f"{Path.cwd()}{os.sep}")))
     for note in report.notes:
         table.add_row("note", cell(note))
-    Console().print(table)
+    Terminal().print_table(table)
 
 
 def print_reports(reports: list[SyncReport]) -> None:
@@ -122,8 +154,8 @@ def print_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[object], boo
     lines = [*rows]
     for place, head in enumerate(heads):
         number = bool(lines) and isinstance(lines[0][0][place], int)
-        table.add_column(head, justify="right" if number else "left", no_wrap=number)
+        table.add_column(head, justify="right" if number else "left")
     for cells, marked in lines:
         shown = (f"{each:,}" if isinstance(each, int) else cell(each) for each in cells)
         table.add_row(*shown, style="bold" if marked else "")
-    Console().print(table)
+    Terminal().print_table(table)

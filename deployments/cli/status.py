@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app
+from deployments.cli.app import app, say
 from sec_core.config import load_settings
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-
-    from rich.console import RenderableType
 
     from sec_core.bronze.ledger import MonthSummary
     from sec_core.bronze.ledger_rules import HourState
@@ -31,8 +29,6 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Hours expected, captured, empty, failed and in quarantine: all months, or the hours of one."""
-    from rich.console import Console
-
     from sec_core.usecases.adapters import open_adapters
 
     chosen = Month.parse(month) if month else None
@@ -47,12 +43,11 @@ def status(
             answer["hours"] = {hour.isoformat(): state.value for hour, state in states.items()}
         sys.stdout.write(jsonlib.dumps(answer, indent=2) + "\n")
         return
-    console = Console()
     _print_months(summaries)
     if chosen:
-        console.print(_calendar(chosen, states))
+        _print_calendar(chosen, states)
     elif not summaries:
-        console.print("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
+        say("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
 
 
 def _as_json(summary: MonthSummary) -> dict[str, object]:
@@ -73,20 +68,23 @@ def _print_months(summaries: list[MonthSummary]) -> None:
     print_table(heads, rows, "Months (last asked: UTC)")
 
 
-def _calendar(month: Month, states: Mapping[datetime, HourState]) -> RenderableType:
+def _print_calendar(month: Month, states: Mapping[datetime, HourState]) -> None:
     """A line a day, a column for each hour of the Chile wall clock."""
     from rich.table import Table
     from rich.text import Text
 
-    from sec_core.bronze.calendar import MARKS, calendar_of, legend
+    from deployments.cli.show import Terminal
+    from sec_core.bronze.calendar import MARKS, PLAIN_MARKS, calendar_of, legend
 
+    terminal = Terminal()
+    marks = PLAIN_MARKS if terminal.options.ascii_only else MARKS
     title = f"Hours of {month}, Chile wall clock"
-    table = Table(title=title, caption=legend(), title_justify="left", box=None, padding=(0, 0, 0, 1))
+    table = Table(title=title, caption=legend(marks), title_justify="left", box=None, padding=(0, 0, 0, 1))
     table.add_column("day")
     for hour in range(24):
         table.add_column(f"{hour:02d}")
     for day, line in calendar_of(month, states):
         table.add_row(
-            f"{day:%a %d}", *(Text(MARKS[state], style=_STYLES[state]) if state else Text(" ") for state in line)
+            f"{day:%a %d}", *(Text(marks[state], style=_STYLES[state]) if state else Text(" ") for state in line)
         )
-    return table
+    terminal.print_table(table)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from loguru import logger
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from deployments.stack.api import api_client
 from sec_core.text import for_chat, for_line, for_mail
@@ -22,8 +22,6 @@ from sec_core.usecases.monitor import STORM_UNDER_WAY
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pydantic import SecretStr
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings

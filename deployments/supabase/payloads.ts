@@ -106,6 +106,10 @@ export interface MetaRow {
   mezcla: ShapeMix;
   /** What began before anything of its month was seen. */
   fuera_de_ventana: Outside;
+  /** Where the data comes from: the word of `origenes` if there is one; `desconocido` for the SEC's and unknown hours together or none at all, `mixto` for any others together. What is not `SEC` or `desconocido` is not the SEC's. */
+  origen: string;
+  /** Loaded hours by where they come from. */
+  origenes: OriginHours[];
   /** Version of the method; docs/definitions.md says what changed with each. */
   version_metodo: string;
   /** Version of the code. */
@@ -166,6 +170,13 @@ export interface OfficialRow {
   razon: number | null;
   /** Share of the hours of these months that are loaded; null where none is expected. */
   cobertura: number | null;
+}
+
+/** How many loaded hours come from one source. */
+export interface OriginHours {
+  /** `SEC` (its host, or an import), `SIMULACIÓN`, `REPETICIÓN`, another host by its name, or `desconocido`: from before the host was kept. */
+  origen: string;
+  horas: number;
 }
 
 /** Events that begin in a month without a loaded hour: they stand in no month of `time_series`. */

@@ -6,9 +6,9 @@ import errno
 import os
 import shutil
 import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from typing_extensions import override
@@ -16,9 +16,6 @@ from typing_extensions import override
 from sec_core.blobs import parts
 from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _PARTIAL = ".partial-"
 _NAMES_LOCK = ".names.lock"
@@ -144,9 +141,13 @@ class LocalBlobs(Blobs):
         self.flush()
         with _in_our_words(path, "written"):
             self._folder(str(path.parent))
+            if not path.exists():
+                self._unsynced.add(str(path.parent))
             with path.open("ab", buffering=0) as file:
                 written = file.write(data)
                 os.fsync(file.fileno())
+        # The names of a new log and of its folders.
+        self.flush()
         if written != len(data):
             # The next reader passes over the torn line.
             raise StorageError(f"{path} took {written} of {len(data)} bytes.")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from loguru import logger
 
-from sec_core.bronze.ledger_rules import SUSPECT_REACH, Result, looks_corrupt
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
+from sec_core.bronze.record import Finding, Recorded
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month
-from sec_core.source.client import OddBody
+from sec_core.source.client import OddBody, SourceClient
 from sec_core.source.shapes import BodyKind
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.ledger_rules import HourState
-    from sec_core.bronze.record import Recorded
     from sec_core.clock import Clock
-    from sec_core.source.client import SourceClient
 
 _GATHER_S: Final = 0.02
 """How long answers are gathered before they are written down together."""
@@ -204,7 +201,9 @@ class _Round:
             else:
                 self._attempted.pop(hour, None)
                 suspect = self._stays_cut_short(hour, found.value.rows)
-                finding = Finding(hour, found.received_at, found.body, found.value, suspect=suspect)
+                finding = Finding(
+                    hour, found.received_at, found.body, found.value, suspect=suspect, answered_by=found.answered_by
+                )
                 self._put(finding)
 
     def _put(self, finding: Finding) -> None:
@@ -224,7 +223,7 @@ class _Round:
         """What is known of an hour whose attempts were cut off by the end of the work."""
         if isinstance(error, OddBody) and _is_odd(error):
             answer = error.answer
-            return Finding(hour, answer.received_at, answer.body, answer.value)
+            return Finding(hour, answer.received_at, answer.body, answer.value, answered_by=answer.answered_by)
         return self._failed(hour, error)
 
     def _stays_cut_short(self, hour: datetime, rows: int) -> bool:

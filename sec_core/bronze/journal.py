@@ -21,7 +21,10 @@ from sec_core.blobs import parts
 from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result, clean
 from sec_core.bronze.store import BodyName
 from sec_core.hours import CHILE, Month, from_wall
-from sec_core.source.shapes import Shape  # noqa: TC001  (read by msgspec)
+from sec_core.source.shapes import (
+    AnsweredBy,
+    Shape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,6 +63,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
     n_filas: _Count | None = None
     clientes: _Customers | None = None
     forma: Shape | None = None
+    anfitrion: str | None = None
+    fuente: str | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
@@ -156,6 +161,7 @@ def encode(outcome: Outcome) -> bytes:
         line.clave, line.capturado_en, line.origen = kept.key, kept.captured_at.astimezone(UTC), kept.origin
         line.sha256, line.bytes, line.n_filas, line.clientes = kept.sha256, kept.size, kept.rows, kept.customers
         line.forma = kept.shape
+        line.anfitrion, line.fuente = kept.answered_by.host, kept.answered_by.source
     return msgspec.json.encode(line)
 
 
@@ -219,6 +225,7 @@ def _capture(key: str, line: _Line) -> Capture:
         rows=line.n_filas,
         customers=line.clientes,
         shape=line.forma,
+        answered_by=AnsweredBy(clean(line.anfitrion), clean(line.fuente)),
     )
 
 

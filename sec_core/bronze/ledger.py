@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _VALUES = """
     select distinct on (c.hora) c.hora, r.capturado_en, r.forma, r.origen, r.clave, r.sha256, r.bytes, r.n_filas,
-        r.clientes
+        r.clientes, r.anfitrion, r.fuente
     from capturas c
     join revisiones r
         on r.hora = c.hora and r.capturado_en = c.capturado_en and r.forma = c.forma and r.sha256 = c.sha256

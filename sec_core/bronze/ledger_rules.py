@@ -7,17 +7,14 @@ database keeps the running result, the journal keeps the lines, and both give th
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sec_core.hours import HOUR
-from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape
 
 
 class HourState(StrEnum):
@@ -74,6 +71,7 @@ class Capture:
     rows: int
     customers: int
     shape: Shape | None
+    answered_by: AnsweredBy = NOT_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +223,15 @@ def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
     return rows
 
 
-def looks_corrupt(hour: datetime, rows_of: dict[datetime, int], *, reach: timedelta = SUSPECT_REACH) -> bool:
+def looks_corrupt(hour: datetime, rows_of: dict[datetime, int]) -> bool:
     """Whether an hour's answer looks like a corrupt cycle of the source.
 
-    It does when it has under a tenth of the rows of the nearest captured hours on either side within `reach` (one at
-    least), and these had 20 or more (about 300 comunas fell to 2 for one cycle on 2026-07-17).
+    It does when it has under a tenth of the rows of the nearest captured hours on either side within `SUSPECT_REACH`
+    (one at least), and these had 20 or more (about 300 comunas fell to 2 for one cycle on 2026-07-17).
     """
     if hour not in rows_of:
         return False
-    steps = range(1, reach // HOUR + 1)
+    steps = range(1, SUSPECT_REACH // HOUR + 1)
     before = next((rows_of[hour - HOUR * step] for step in steps if hour - HOUR * step in rows_of), None)
     after = next((rows_of[hour + HOUR * step] for step in steps if hour + HOUR * step in rows_of), None)
     neighbours = [count for count in (before, after) if count is not None]

@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Origin, Result, better_value
 from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
-from sec_core.source.shapes import Shape
+from sec_core.source.shapes import AnsweredBy, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 Cursor = psycopg.Cursor[dict[str, Any]]
 
-_BODY_COLUMNS = "hora, capturado_en, resultado, forma, origen, clave, sha256, bytes, n_filas, clientes, motivo"
+_BODY_COLUMNS = (
+    "hora, capturado_en, resultado, forma, origen, clave, sha256, bytes, n_filas, clientes, motivo, anfitrion, fuente"
+)
 _ROW_COLUMNS = (
-    "hora", "estado", "forma", "capturado_en", "sha256", "bytes", "n_filas", "clientes", "n_revisiones", "intentos",
+    "hora", "estado", "forma", "capturado_en", "sha256", "bytes", "n_filas", "clientes", "anfitrion", "fuente",
+    "n_revisiones", "intentos",
     "primera_consulta", "ultima_consulta", "vacio_desde", "fallos_seguidos", "codigo_error", "ultimo_error",
     "sospechosa", "total_nacional", "diferencia_nacional",
 )  # fmt: skip
@@ -105,6 +108,7 @@ def to_capture(row: dict[str, Any]) -> Capture:
         rows=row["n_filas"],
         customers=row["clientes"],
         shape=Shape(row["forma"]) if row["forma"] else None,
+        answered_by=AnsweredBy(row["anfitrion"], row["fuente"]),
     )
 
 
@@ -165,9 +169,13 @@ def write_rows(cursor: Cursor, rows: Iterable[LedgerRow]) -> None:
 
 def _parameters(row: LedgerRow) -> tuple[object, ...]:
     value = row.value
-    described = (None,) * 6
+    described = (None,) * 8
     if value is not None and value.shape is not None:
-        described = (value.shape.value, value.captured_at, value.sha256, value.size, value.rows, value.customers)  # type: ignore[assignment]
+        by = value.answered_by
+        described = (  # type: ignore[assignment]
+            value.shape.value, value.captured_at, value.sha256, value.size, value.rows, value.customers, by.host,
+            by.source,
+        )  # fmt: skip
     return (
         row.hour, row.state.value, *described, row.revisions, row.asked, row.first_asked, row.last_asked,
         row.empty_since, row.failures, row.code, row.error, row.suspect, row.national_total, row.national_difference,
@@ -180,17 +188,19 @@ def write_revisions(cursor: Cursor, revisions: Iterable[Revision]) -> None:
         (
             kept.hour, kept.captured_at, item.result.value, kept.shape.value if kept.shape else None,
             kept.origin.value, kept.key, kept.sha256, kept.size, kept.rows, kept.customers, item.reason,
+            kept.answered_by.host, kept.answered_by.source,
         )
         for item in revisions
         for kept in (item.capture,)
     ]  # fmt: skip
     if parameters:
-        marks = ", ".join(["%s"] * 11)
+        marks = ", ".join(["%s"] * 13)
         cursor.executemany(
             f"insert into revisiones ({_BODY_COLUMNS}) values ({marks}) "
             "on conflict (hora, capturado_en, origen) do update "
             "set resultado = excluded.resultado, forma = excluded.forma, n_filas = excluded.n_filas, "
-            "clientes = excluded.clientes, motivo = excluded.motivo",
+            "clientes = excluded.clientes, motivo = excluded.motivo, anfitrion = excluded.anfitrion, "
+            "fuente = excluded.fuente",
             parameters,
         )
 

@@ -20,11 +20,11 @@ import ijson
 import orjson
 from loguru import logger
 
-from sec_core.bronze.ledger_rules import Origin, Result
+from sec_core.bronze.ledger_rules import Origin, Result, clean
 from sec_core.bronze.record import Finding
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, FIRST_MONTH, HOUR, from_wall
-from sec_core.source.shapes import MAX_VALUES, classify
+from sec_core.source.shapes import MAX_VALUES, AnsweredBy, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int],
         with path.open("rb") as file:
             for point in _points(_Tolerant(file)):
                 report.points += 1
-                finding = _finding(point, held, report)
+                finding = _finding(point, held, report, path.name)
                 if finding is not None:
                     batch.append(finding)
                 if len(batch) >= _BATCH:
@@ -188,7 +188,9 @@ def _events(file: _Tolerant) -> Iterator[tuple[list[str], str, Any]]:
             keys.append("item" if event == "start_array" else "")
 
 
-def _finding(point: dict[str, Any], held: set[tuple[datetime, datetime]], report: ImportReport) -> Finding | None:
+def _finding(
+    point: dict[str, Any], held: set[tuple[datetime, datetime]], report: ImportReport, file: str
+) -> Finding | None:
     hour = hour_of(point)
     if hour is None:
         report.without_hour += 1
@@ -209,7 +211,7 @@ def _finding(point: dict[str, Any], held: set[tuple[datetime, datetime]], report
         return None
     report.without_time += scraped is None
     body = _encode(rows)
-    return Finding(hour, at, body, classify(body), origin=Origin.LEGACY)
+    return Finding(hour, at, body, classify(body), origin=Origin.LEGACY, answered_by=AnsweredBy(source=clean(file)))
 
 
 def _encode(rows: list[Any]) -> bytes:

@@ -5,18 +5,13 @@ A held and settled hour is never asked for again, an hour that does not exist or
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sec_core.bronze.ledger_rules import DAMAGED, HourState
+from sec_core.bronze.ledger_rules import DAMAGED, HourState, LedgerRow
 from sec_core.hours import HOUR, is_source_hour, open_hour
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from sec_core.bronze.ledger_rules import LedgerRow
 
 RECHECK: Final = timedelta(hours=72)
 """How long after its close a captured hour is asked for again."""
@@ -79,7 +74,6 @@ def hours_to_ask(
     force: bool = False,
     asked_since: datetime | None = None,
     rows_before: Mapping[datetime, LedgerRow] | None = None,
-    not_within: timedelta = timedelta(0),
 ) -> list[datetime]:
     """Which of some hours are to be asked for now: those never asked for first, those in quarantine last.
 
@@ -91,7 +85,6 @@ def hours_to_ask(
         asked_since: Start of this run: what was answered since then is not asked for again (failures are).
         rows_before: The rows at the start of this run: an hour that failed in `MOST_ROUNDS` rounds since then is left
             for the next run, so that this one ends.
-        not_within: Least time between two answers of an hour that has one.
     """
     under_way = open_hour(now)
     chosen: list[tuple[Reason, datetime]] = []
@@ -102,7 +95,7 @@ def hours_to_ask(
         reason = reason_to_ask(row, now, hour)
         if reason is None and force:
             reason = Reason.FORCED
-        if reason is None or (row is not None and _answered_lately(row, now, asked_since, not_within)):
+        if reason is None or (row is not None and _answered_since(row, asked_since)):
             continue
         if row is not None and rows_before is not None and _left(row, rows_before.get(hour)):
             continue
@@ -115,12 +108,8 @@ def _left(row: LedgerRow, before: LedgerRow | None) -> bool:
     return row.failures - (before.failures if before is not None else 0) >= MOST_ROUNDS
 
 
-def _answered_lately(row: LedgerRow, now: datetime, asked_since: datetime | None, not_within: timedelta) -> bool:
-    if row.last_asked is None or row.failures:
-        return False
-    if asked_since is not None and row.last_asked >= asked_since:
-        return True
-    return now < row.last_asked + not_within
+def _answered_since(row: LedgerRow, begin: datetime | None) -> bool:
+    return begin is not None and row.last_asked is not None and not row.failures and row.last_asked >= begin
 
 
 LOOK_AGAIN: Final = timedelta(hours=1)
@@ -134,18 +123,13 @@ def candidates(now: datetime, closed: int) -> list[datetime]:
     return [hour for hour in hours if is_source_hour(hour)][: closed + 1]
 
 
-def hours_to_watch(
-    hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime, *, look_again: timedelta = LOOK_AGAIN
-) -> list[datetime]:
-    """Which of the candidates are to be asked for now: the open one first, then from the newest back.
-
-    An hour that was answered after its close is left alone for `look_again`.
-    """
+def hours_to_watch(hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime) -> list[datetime]:
+    """Which of the candidates are to be asked for now: the open one first, then from the newest back."""
     under_way = open_hour(now)
-    return [hour for hour in hours if hour == under_way or _due(hour, rows.get(hour), now, look_again)]
+    return [hour for hour in hours if hour == under_way or _due(hour, rows.get(hour), now)]
 
 
-def _due(hour: datetime, row: LedgerRow | None, now: datetime, look_again: timedelta) -> bool:
+def _due(hour: datetime, row: LedgerRow | None, now: datetime) -> bool:
     if row is None or row.last_asked is None or row.failures:
         return True
-    return row.last_asked < hour + HOUR or now - row.last_asked >= look_again
+    return row.last_asked < hour + HOUR or now - row.last_asked >= LOOK_AGAIN

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, LedgerRow, Origin, Outcome, Result, clean, fold
-from sec_core.bronze.store import BodyName, digest
+from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.hours import Month
-from sec_core.source.shapes import BodyKind, Classified
+from sec_core.source.shapes import NOT_KEPT, AnsweredBy, BodyKind, Classified
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sec_core.bronze.journal import Journal
-    from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
 
 _TICK = timedelta(microseconds=1)
@@ -42,6 +41,7 @@ class Finding:
     code: str | None = None
     error: str | None = None
     suspect: bool = False
+    answered_by: AnsweredBy = NOT_KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class _Book:
             while any(item.capture.captured_at == name.captured_at for item in held):
                 name = replace(name, captured_at=name.captured_at + _TICK)
             self.new_bodies.append((name, finding.body))
-            kept = capture_of(name, finding.body, finding.classified, sha256=sha256)
+            kept = capture_of(name, finding.body, finding.classified, finding.answered_by, sha256=sha256)
         return describe(
             finding.hour, finding.at, finding.classified, capture=kept, asked=asked, suspect=finding.suspect
         )
@@ -163,7 +163,9 @@ def damage(capture: Capture, reason: str) -> Outcome:
     )
 
 
-def capture_of(name: BodyName, body: bytes, classified: Classified, *, sha256: str | None = None) -> Capture:
+def capture_of(
+    name: BodyName, body: bytes, classified: Classified, answered_by: AnsweredBy, *, sha256: str | None = None
+) -> Capture:
     """How the ledger describes a kept body; its hash is worked out where it is not known."""
     return Capture(
         hour=name.hour,
@@ -175,4 +177,5 @@ def capture_of(name: BodyName, body: bytes, classified: Classified, *, sha256: s
         rows=classified.rows,
         customers=classified.customers,
         shape=classified.shape,
+        answered_by=answered_by,
     )

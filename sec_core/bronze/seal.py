@@ -9,7 +9,7 @@ from loguru import logger
 
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.sealed import BodyDamaged, pack, parse_seal_key, seal_key
-from sec_core.bronze.store import digest
+from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger import Ledger
     from sec_core.bronze.ledger_rules import Capture
-    from sec_core.bronze.store import BronzeStore
+    from sec_core.source.shapes import AnsweredBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +84,14 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
     return report
 
 
-def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[tuple[str, str, bytes]]:
-    """Key, hash and bytes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
+def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[tuple[str, str, AnsweredBy, bytes]]:
+    """What `pack` takes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
     damaged: dict[Capture, str] = {}
     for capture, body in zip(kept, store.try_all(kept), strict=True):
         if isinstance(body, BodyDamaged):
             damaged[capture] = body.message
         else:
-            yield capture.key, capture.sha256, body
+            yield capture.key, capture.sha256, capture.answered_by, body
     if damaged:
         month = Month.of(kept[0].hour)
         ledger.set_aside(damaged)

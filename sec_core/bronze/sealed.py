@@ -12,6 +12,7 @@ from loguru import logger
 
 from sec_core.errors import StorageError
 from sec_core.hours import Month
+from sec_core.source.shapes import NOT_KEPT, AnsweredBy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "sellado/"
 _NAME: Final = re.compile(rf"{FOLDER}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))\.(?P<number>[0-9]+)\.parquet")
+_ANSWERED_BY: Final = ("anfitrion", "fuente")
 _GROUP_BYTES: Final = 8 * 1024 * 1024
 _LEVEL: Final = 12
 _OPEN_MONTHS: Final = 4
@@ -36,17 +38,18 @@ def parse_seal_key(key: str) -> tuple[Month, int] | None:
     return None if found is None else (Month.parse(found["month"]), int(found["number"]))
 
 
-def pack(bodies: Iterable[tuple[str, str, bytes]]) -> bytes:
-    """Make a sealed file, in Parquet, of key, hex SHA-256 and bytes of each body.
+def pack(bodies: Iterable[tuple[str, str, AnsweredBy, bytes]]) -> bytes:
+    """Make a sealed file, in Parquet, of key, hex SHA-256, who answered, and bytes of each body.
 
     Bodies of neighbouring hours are compressed together, which the loose files can't be.
     """
     import pyarrow as pa  # noqa: PLC0415  (heavy, and only old months need it)
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    schema = pa.schema([("clave", pa.string()), ("sha256", pa.string()), ("cuerpo", pa.large_binary())])
+    texts = [(name, pa.string()) for name in ("clave", "sha256", *_ANSWERED_BY)]
+    schema = pa.schema([*texts, ("cuerpo", pa.large_binary())])
 
-    def table(group: list[tuple[str, str, bytes]]) -> pa.Table:
+    def table(group: list[tuple[str | bytes | None, ...]]) -> pa.Table:
         columns = zip(zip(*group, strict=True), schema, strict=True)
         return pa.table([pa.array(column, kind.type) for column, kind in columns], schema)
 
@@ -61,11 +64,11 @@ def pack(bodies: Iterable[tuple[str, str, bytes]]) -> bytes:
         data_page_size=2 * _GROUP_BYTES,
         write_batch_size=64,
     ) as writer:
-        group: list[tuple[str, str, bytes]] = []
+        group: list[tuple[str | bytes | None, ...]] = []
         size = 0
-        for body in bodies:
-            group.append(body)
-            size += len(body[2])
+        for key, sha256, by, body in bodies:
+            group.append((key, sha256, by.host, by.source, body))
+            size += len(body)
             if size >= _GROUP_BYTES:
                 writer.write_table(table(group))
                 group, size = [], 0
@@ -99,11 +102,15 @@ class SealedMonth:
         self._lock = Lock()
         self._group: tuple[int, list[bytes]] = (-1, [])
         self._rows: dict[str, tuple[int, int]] = {}
+        self.answered_by: dict[str, AnsweredBy] = {}
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data))
             for group in range(self._file.num_row_groups):
-                keys = self._file.read_row_group(group, columns=["clave"]).column("clave").to_pylist()
-                self._rows.update({key: (group, row) for row, key in enumerate(keys)})
+                rows = self._file.read_row_group(group, columns=["clave", *_ANSWERED_BY]).to_pylist()
+                self._rows.update({each["clave"]: (group, row) for row, each in enumerate(rows)})
+                # Files from before it was kept lack both columns.
+                for each in rows:
+                    self.answered_by[each["clave"]] = AnsweredBy(*map(each.get, _ANSWERED_BY))
         except self._errors as error:
             raise self._damaged(error) from error
 
@@ -159,6 +166,11 @@ class SealedMonths:
         except BodyDamaged as error:
             logger.bind(stage="seal", code="damaged").error("{}", error.message)
             return set()
+
+    def answered_by(self, key: str) -> AnsweredBy:
+        """Who gave the answer that an open sealed file holds; unknown for other bodies."""
+        held = self.holding(key)
+        return held.answered_by[key] if held else NOT_KEPT
 
     def holding(self, key: str) -> SealedMonth | None:
         """The sealed file with this body, if it is open already."""

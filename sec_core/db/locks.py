@@ -7,18 +7,21 @@ within it (`pg_advisory_lock(class, number)`); PostgreSQL keeps both kinds apart
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from loguru import logger
 from sqlalchemy import Connection, TextClause, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sec_core.db.database import Database
 
 _LOOK_AGAIN_S: Final = 0.5
+_TRY_KEY: Final = text("select pg_try_advisory_lock(:key)")
 _TRY: Final = text("select pg_try_advisory_lock(:kind, :number)")
 _NAME: Final = text("select set_config('application_name', :name, false)")
 _HOLDER: Final = text("""
@@ -45,6 +48,15 @@ class Lock(IntEnum):
 
     PREFECT_MARK = 7_301_946_026
     """Whoever decides where in this database Prefect's tables go."""
+
+    SEALING = 7_301_946_027
+    """Whoever packs months of Bronze."""
+
+    RETENTION = 7_301_946_028
+    """Whoever moves old months to the archive."""
+
+    PUBLICATION = 7_301_946_029
+    """Whoever sends Gold to Supabase."""
 
 
 class LockClass(IntEnum):
@@ -92,6 +104,29 @@ async def lease(
     finally:
         # The lock goes with its session, which must not be used again.
         await asyncio.to_thread(connection.invalidate)
+        connection.close()
+
+
+@contextmanager
+def turn(database: Database, lock: Lock) -> Iterator[None]:
+    """Hold a lock alone over all processes; whoever has to wait says so in one line, and finds that work done.
+
+    Raises:
+        DatabaseUnavailable: The server can't be reached.
+    """
+    name = lock.name.lower()
+    connection = _session(database, f"sec {name}")
+    try:
+        said = False
+        while not _value(connection, _TRY_KEY, {"key": lock}):
+            if not said:
+                logger.bind(stage="database").info("Another process is at {}; waiting for its end", name)
+            said = True
+            time.sleep(_LOOK_AGAIN_S)
+        yield
+    finally:
+        # The lock goes with its session, which must not be used again.
+        connection.invalidate()
         connection.close()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
@@ -35,9 +36,8 @@ class GoldFrames:
     """Everything that payloads are computed from.
 
     Attributes:
-        events: `fact_interrupciones` with names and `mes` (Date, the first day of the month of `inicio`, Chile wall
-            clock), ordered by inicio, codigo_comuna, nombre_empresa, hash_id.
-        loads: `cargas` with `mes`: one row for each hour in Silver.
+        events: All events, see `events_file.Events.rows`.
+        loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
         comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
@@ -124,14 +124,8 @@ def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
     return frame.with_columns(mes=wall.dt.date().dt.month_start())
 
 
-def read_events(connection: Connection, names: Names) -> pl.DataFrame:
-    """All events with names, see `GoldFrames.events`."""
-    events = query(
-        connection,
-        "SELECT hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
-        " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
-        " ultima_hora, meses_denominador, censurado, horas_sin_datos FROM fact_interrupciones",
-    )
+def name_events(events: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of `fact_interrupciones` with names and mes, see `GoldFrames.events`."""
     year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
     return (
         names.add(events.sort("inicio", "id_geografia", "id_empresa", "forma").lazy())
@@ -181,13 +175,17 @@ def uuid_text(column: str) -> pl.Expr:
 
 
 def read_loads(connection: Connection) -> pl.DataFrame:
-    """`cargas` with `mes`, ordered by hour; `version` changes whenever the hour's observations were written."""
-    return with_month(
-        query(
-            connection,
-            "SELECT *, xmin::text AS version FROM cargas ORDER BY hora",
-        )
+    """`cargas` with `mes`, ordered by hour.
+
+    `version` changes whenever the hour's observations were written; `origen` says where its capture comes from.
+    """
+    rows = query(
+        connection,
+        "SELECT c.*, c.xmin::text AS version, r.anfitrion, r.fuente, r.origen AS origen_cuerpo FROM cargas c"
+        " LEFT JOIN revisiones r USING (hora, capturado_en, sha256) ORDER BY c.hora, r.origen",
     )
+    found = rows.unique("hora", keep="first", maintain_order=True).with_columns(origen=ORIGIN)
+    return with_month(found.drop("anfitrion", "fuente", "origen_cuerpo"))
 
 
 def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> pl.DataFrame:

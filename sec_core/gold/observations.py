@@ -86,7 +86,7 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
 
 
 def export(
-    gold: Blobs, wanted: dict[Month, str], read: ObservationReader, made: Mapping[Month, datetime] | None = None
+    gold: Blobs, wanted: dict[Month, str], read: ObservationReader, about: Mapping[Month, tuple[datetime, str]]
 ) -> ExportReport:
     """Bring both folders up to date.
 
@@ -94,7 +94,7 @@ def export(
         gold: Gold's place.
         wanted: Digest of each month that Silver has.
         read: Gives a month's observations with names.
-        made: When the newest capture of each month was received.
+        about: When the newest capture of each month was received, and where its captures come from.
 
     Raises:
         StorageError: The place refused a file; months written before it stay.
@@ -110,7 +110,7 @@ def export(
             frame = read(month)
             if waiting is not None:
                 waiting.result()
-            waiting = writer.submit(_write, frame, gold, month, (made or {}).get(month), wanted[month])
+            waiting = writer.submit(_write, frame, gold, month, about[month], wanted[month])
         if waiting is not None:
             waiting.result()
     current = {month_folder(month, folder) for month in wanted for folder in FOLDERS}
@@ -142,14 +142,15 @@ def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame,
     return read
 
 
-def _write(frame: pl.DataFrame, gold: Blobs, month: Month, made: datetime | None, digest: str) -> None:
+def _write(frame: pl.DataFrame, gold: Blobs, month: Month, about: tuple[datetime, str], digest: str) -> None:
+    made, origin = about
     places = frame.select("id_geografia", pl.col("codigo_comuna").cast(pl.String)).unique()
     listed = panel(frame, places, frame.select("hora", "forma").unique())
     for key, rows, columns, title in (
         (month_key(month), frame, parquet.OBSERVATIONS, TITLE),
         (panel_key(month), listed, parquet.PANEL, PANEL_TITLE),
     ):
-        parquet.write(rows, gold, key, columns, f"{title}, {month}", made, {"digest": digest})
+        parquet.write(rows, gold, key, columns, f"{title}, {month}", made, {"digest": digest, "origin": origin})
 
 
 def panel_of(gold: Blobs, months: list[Month]) -> pl.LazyFrame:

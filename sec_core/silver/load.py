@@ -19,9 +19,9 @@ from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import attempt
 from sec_core.db.zones import check_zones
 from sec_core.hours import Month
-from sec_core.reference.names import default_names
+from sec_core.reference.names import Names, default_names
 from sec_core.silver.archive import Archive
-from sec_core.silver.event_updates import NOTHING
+from sec_core.silver.event_updates import NOTHING, EventChanges
 from sec_core.silver.imputation import ROW_RULES
 from sec_core.silver.observations import Snapshot, observe
 from sec_core.silver.tables import SilverTables
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.db.database import Database
-    from sec_core.reference.names import Names
-    from sec_core.silver.event_updates import EventChanges
     from sec_core.silver.observation_tables import History
 
     BodyReader = Callable[[Capture], bytes]
@@ -90,7 +88,7 @@ def load_month(
     month: Month,
     settings: Settings,
     *,
-    values: HourValues | None = None,
+    values: HourValues,
     names: Names | None = None,
     force: bool = False,
     only: Collection[datetime] | None = None,
@@ -102,7 +100,7 @@ def load_month(
         bodies: Reads a body from Bronze.
         month: The month.
         settings: For the rules of aggregated events; other rules than before derive all of these again.
-        values: Which capture counts for each hour; the ledger unless given.
+        values: Which capture counts for each hour.
         names: Resolver of names; that of the reference files unless given.
         force: Load all hours again, for instance after an alias was added.
         only: Consider these hours alone.
@@ -111,7 +109,6 @@ def load_month(
         StorageError: A body is missing, or not a list of rows. (Damaged ones are set aside.)
         DatabaseUnavailable: PostgreSQL can't be reached; nothing of the month was changed.
     """
-    values = _ledger(database) if values is None else values
     names = default_names() if names is None else names
     rules = EventRules.of(settings)
     alone = False
@@ -187,17 +184,11 @@ def load_hours(
     hours: Sequence[datetime],
     settings: Settings,
     *,
-    values: HourValues | None = None,
+    values: HourValues,
 ) -> list[LoadReport]:
     """Bring single hours up to date, for the monitor: a report for each month; raises as `load_month` does."""
     months = sorted({Month.of(hour) for hour in hours})
     return [load_month(database, bodies, month, settings, values=values, only=set(hours)) for month in months]
-
-
-def _ledger(database: Database) -> HourValues:
-    from sec_core.bronze.ledger import Ledger  # noqa: PLC0415 - only where no other source of values is given
-
-    return Ledger(database)
 
 
 def _report(

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sec_core.db.database import Database
     from sec_core.hours import Month
-    from sec_core.reference.names import Names
 
 _LOADED = text("""
     select count(*) as hours, coalesce(sum(n_filas), 0) as rows, coalesce(sum(n_observaciones), 0) as observations,
@@ -28,7 +27,7 @@ _EVENTS = text("""
     from fact_interrupciones where primera_hora < :last and ultima_hora >= :first
 """)
 _IMPUTED = text("select regla, filas from calidad_imputacion where mes = :month order by regla")
-_UNRESOLVED = text("""
+_UNRESOLVED_ROWS = text("""
     select coalesce(sum(n_filas), 0) from nombres_no_resueltos
     where hora >= :first and hora < :last and (nombre <> '' or nombre_region <> '')
 """)
@@ -66,10 +65,14 @@ def month_figures(database: Database, month: Month) -> MonthFigures:
             events=events.listed,
             events_begun=events.begun,
             imputed={row.regla: row.filas for row in connection.execute(_IMPUTED, {"month": month.first_day})},
-            unresolved_rows=int(connection.execute(_UNRESOLVED, window).scalar_one()),
+            unresolved_rows=int(connection.execute(_UNRESOLVED_ROWS, window).scalar_one()),
         )
 
 
+_UNRESOLVED = text("""
+    select tipo, nombre_region, nombre, sum(n_filas)::bigint, count(*), min(hora)
+    from nombres_no_resueltos group by 1, 2, 3 order by 4 desc, 1, 2, 3
+""")
 LEAST_SIMILARITY = 60.0
 """Below this a suggestion would mislead."""
 
@@ -91,26 +94,14 @@ class UnresolvedName:
     similarity: float
 
 
-def unresolved_names(
-    database: Database, first: Month | None = None, last: Month | None = None, names: Names | None = None
-) -> list[UnresolvedName]:
-    """Unresolved spellings of some months, or of all, the most frequent first."""
-    query = text(
-        """
-        select tipo, nombre_region, nombre, sum(n_filas)::bigint, count(*), min(hora)
-        from nombres_no_resueltos
-        where hora >= coalesce(:first, '-infinity'::timestamptz) and hora < coalesce(:last, 'infinity'::timestamptz)
-        group by 1, 2, 3
-        order by 4 desc, 1, 2, 3
-        """
-    )
-    known = default_names() if names is None else names
+def unresolved_names(database: Database) -> list[UnresolvedName]:
+    """Unresolved spellings of the whole history, the most frequent first."""
+    known = default_names()
     places = {key: found[0].nombre for key, found in known.known_comunas().items()}
     companies = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
     firms = {key: companies[number] for key, number in known.known_empresas().items()}
-    parameters = {"first": first.start if first else None, "last": last.end if last else None}
     with database.engine.connect() as connection:
-        rows = connection.execute(query, parameters).all()
+        rows = connection.execute(_UNRESOLVED).all()
     return [
         UnresolvedName(
             kind, region, name, count, hours, example, *suggest(name, firms if kind == "empresa" else places)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sec_core.db.locks import Lock, turn
 from sec_core.errors import ConfigError
 from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
@@ -46,7 +47,7 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
     archive = Archive(settings.archive)
     moved: list[Month] = []
     rows = 0
-    with database.adbc() as connection:
+    with turn(database, Lock.RETENTION), database.adbc() as connection:
         tables = SilverTables(connection, archive)
         newest = tables.newest()
         months = tables.partitions() if newest is not None else []

@@ -6,6 +6,7 @@ skips are no hours, so they are no hours without data either.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -60,14 +61,16 @@ class EventRules:
 def repeated_hours() -> pl.Series:
     """Second occurrences of repeated hours, as whole hours since 1970, ascending."""
     found: list[int] = []
-    week = timedelta(days=7)
-    start = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
+    start, step = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC), timedelta(weeks=4)
+    before = _offset(start)
     while start.year < _LAST_YEAR:
-        # Only where the clock goes back within a week, as its offset falls, is an hour repeated.
-        if _offset(start + week) < _offset(start):
-            hours = (start + step * HOUR for step in range(7 * 24))
-            found += [int(hour.timestamp()) // 3600 for hour in hours if hour.astimezone(CHILE).fold]
-        start += week
+        after = _offset(start + step)
+        # Where the clock goes back, as its offset falls, hours are repeated; it changes at most once in a step.
+        if after < before:
+            change = bisect_left(range(step // HOUR), 1, key=lambda hours: _offset(start + hours * HOUR) < before)
+            first = int(start.timestamp()) // 3600 + change
+            found += range(first, first + (before - after) // HOUR)
+        start, before = start + step, after
     return pl.Series("repetida", found, dtype=pl.Int64)
 
 

@@ -8,7 +8,7 @@ for the cap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
@@ -18,22 +18,19 @@ from sqlalchemy import text
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
-from sec_core.reference.names import default_names
+from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import COUNTRY_CODE, regiones
 from sec_core.silver.cap import cap
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observations import HORA
 from sec_core.silver.tables import SilverTables
-from sec_core.source.answers import read_country, read_regions
+from sec_core.source.answers import RegionCustomers, read_country, read_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from datetime import datetime
 
     from sec_core.bronze.store import AnswerName, BronzeStore
     from sec_core.db.database import Database
-    from sec_core.reference.names import Names
-    from sec_core.source.answers import RegionCustomers
 
 T = TypeVar("T")
 
@@ -107,7 +104,6 @@ def store_universe(
     regions: Sequence[RegionCustomers],
     national: int | None,
     captured_at: datetime,
-    names: Names | None = None,
 ) -> UniverseReport:
     """Keep the answers of a month and bring the caps that depend on them up to date.
 
@@ -116,7 +112,7 @@ def store_universe(
     Raises:
         UnexpectedBody: A region is unknown; nothing is kept.
     """
-    rows = figures(regions, national, captured_at, default_names() if names is None else names)
+    rows = figures(regions, national, captured_at, default_names())
     changed = write_universe(database, rows)
     only = rows.filter(pl.col("codigo_region") != COUNTRY_CODE)
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
@@ -186,7 +182,7 @@ def newest_askings(
     return found
 
 
-def rebuild_universe(database: Database, store: BronzeStore, names: Names | None = None) -> int:
+def rebuild_universe(database: Database, store: BronzeStore) -> int:
     """Make `clientes_regionales` again from Bronze, and bring the caps that depend on it up to date.
 
     Gives for how many months Bronze holds figures; newer figures in the table stay.
@@ -194,7 +190,6 @@ def rebuild_universe(database: Database, store: BronzeStore, names: Names | None
     Raises:
         UnexpectedBody: A region is unknown; nothing is written.
     """
-    resolver = default_names() if names is None else names
     codes = {region.codigo for region in regiones()}
     regional = _readable(store, "GetClientesRegional", read_regions)
     national = _readable(store, "GetClientesNacional", read_country)
@@ -206,7 +201,7 @@ def rebuild_universe(database: Database, store: BronzeStore, names: Names | None
             [region for answer in asking.regions for region in regional[answer]],
             national[asking.country],
             asking.country.received_at,
-            resolver,
+            default_names(),
         )
         for asking in askings.values()
     ]

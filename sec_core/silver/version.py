@@ -24,7 +24,7 @@ _VERSION = text(f"""
     with witness as (
         {_COUNTS} union all
         select count(*), sum(hashtextextended(concat_ws(' ', hora, estado, forma, n_filas, n_revisiones, sospechosa,
-            total_nacional, diferencia_nacional), 0))::text from capturas
+            total_nacional, diferencia_nacional, anfitrion, fuente), 0))::text from capturas
     )
     select string_agg(concat_ws(' ', count, written), ';') from witness
 """)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from sec_core.hours import CHILE, HOUR, hours_of_day, open_hour
+from sec_core.hours import CHILE, hours_of_day, open_hour
 from sec_core.simulator import render
 from sec_core.simulator.calendar import hour_index
+from sec_core.simulator.places import CLIENTES_NACIONAL, PERIODO_STAR, REGIONS
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sec_core.simulator.options import SimulatorOptions
     from sec_core.simulator.world import World
 
@@ -51,15 +50,13 @@ class WorldAnswers:
         """Revision of an hour at `now`, after it was answered `served` times."""
         rules = self._options.revisions
         under_way = open_hour(now)
-        if hour == under_way and rules.open_hour_moves:
+        if hour == under_way:
+            # It changes each quarter of an hour until it closes.
             return now.astimezone(CHILE).minute // 15 - 4
         index = hour_index(hour)
         if hour >= under_way or Random(f"revised {self.world.options.seed} {index}").random() >= rules.share:  # noqa: S311
             return 0
-        by_asks = served // rules.after_asks if rules.after_asks else 0
-        age = (now - hour - HOUR).total_seconds() / 3600
-        by_clock = int(age / rules.after_hours) if rules.after_hours else 0
-        return min(rules.most, max(by_asks, by_clock))
+        return min(rules.most, served // rules.after_asks) if rules.after_asks else 0
 
     def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:
         """The body for an hour; `[]` for one that has no data or lies in the future."""
@@ -85,12 +82,11 @@ class WorldAnswers:
 
     def clientes_regional(self, part: str) -> bytes:
         """Customers of the regions whose full name contains `part`."""
-        options = self.world.options
-        return render.regional_customers(self.world.regional_customers(), options.periodo_star, part)
+        return render.regional_customers({region.code: region.customers for region in REGIONS}, PERIODO_STAR, part)
 
     def clientes_nacional(self) -> bytes:
         """Customers of the country."""
-        return render.national_customers(self.world.options.national_customers)
+        return render.national_customers(CLIENTES_NACIONAL)
 
     def prepare(self, hours: Iterable[datetime], now: datetime) -> int:
         """Render bodies before they are asked for; returns their bytes."""

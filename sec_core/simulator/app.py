@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import orjson
-
-from sec_core.errors import InputError
 from sec_core.simulator import render
-from sec_core.simulator.asking import hour_of, payload_of, read_body, truth_body
+from sec_core.simulator.asking import hour_of, payload_of, read_body
 from sec_core.simulator.damage import damaged
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRequest, FaultRule
 from sec_core.simulator.log import Request, RequestLog, as_json
+from sec_core.simulator.replay import CapturedAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
     from sec_core.simulator.answers import WorldAnswers
-    from sec_core.simulator.replay import CapturedAnswers
-    from sec_core.simulator.truth import Truth
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
 JSON = b"application/json; charset=utf-8"
@@ -44,7 +40,7 @@ class Connection:
 
 
 class SimulatorApp:
-    """The ASGI application. Without a truth it replays captures; each answer's header says which of the two it is."""
+    """The ASGI application; each answer's header says whether it is made up or replayed."""
 
     def __init__(
         self,
@@ -53,15 +49,13 @@ class SimulatorApp:
         faults: FaultOptions,
         log: RequestLog,
         now: Callable[[], datetime],
-        truth: Truth | None,
     ) -> None:
         self.answers = answers
         self.log = log
         self.connections: dict[tuple[str, int], Connection] = {}
         self.stopping = False
         self._now = now
-        self._truth = truth
-        self._source = b"replay" if truth is None else b"simulator"
+        self._source = b"replay" if isinstance(answers, CapturedAnswers) else b"simulator"
         self.set_faults(faults)
 
     def set_faults(self, faults: FaultOptions) -> None:
@@ -75,7 +69,7 @@ class SimulatorApp:
         send = self._marked(send)
         name = scope["path"].rstrip("/").rsplit("/", 1)[-1]
         if "/_sim/" in scope["path"]:
-            await self._control(name, scope, send)
+            await self._requests_so_far(name, scope, send)
             return
         endpoint = _ENDPOINTS.get(name.casefold())
         if endpoint is None or scope["method"] != "POST":
@@ -150,21 +144,13 @@ class SimulatorApp:
             case Endpoint.HORA:
                 return render.server_hour(now)
 
-    async def _control(self, name: str, scope: Scope, send: Send) -> None:
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        if name == "log":
-            start = int(query.get("from", "1"))
-            lines = [as_json(request) for request in self.log.all()[start - 1 :]]
-            await _send(send, 200, f"[{','.join(lines)}]".encode(), JSON)
-        elif name == "truth" and self._truth is not None:
-            try:
-                body = await asyncio.to_thread(truth_body, self._truth, query, self._now())
-            except InputError as error:
-                await _send(send, 400, orjson.dumps({"error": str(error)}), JSON)
-            else:
-                await _send(send, 200, body, JSON)
-        else:
+    async def _requests_so_far(self, name: str, scope: Scope, send: Send) -> None:
+        if name != "log":
             await _send(send, 404, _page(404), HTML)
+            return
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        lines = [as_json(request) for request in self.log.all()[int(query.get("from", "1")) - 1 :]]
+        await _send(send, 200, f"[{','.join(lines)}]".encode(), JSON)
 
 
 class _Exchange:

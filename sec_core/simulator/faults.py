@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class FaultKind(StrEnum):
@@ -170,18 +167,6 @@ class FaultOptions(BaseModel):
             rules = tuple(FaultRule.parse(rule) if isinstance(rule, str) else rule for rule in data["rules"])
             return {**data, "rules": rules}
         return data
-
-    @classmethod
-    def rough(cls, *, rate: float = 0.1, attempts: int | None = 2, seed: int = 1) -> FaultOptions:
-        """A rough day: server errors, drops, HTML and cut bodies, each for a share `rate` of the hours.
-
-        A faulty hour heals after so many attempts; with None each attempt is drawn anew.
-        """
-        span = None if attempts is None else (1, attempts)
-        rules = [FaultRule(kind=FaultKind.STATUS, status=status, rate=rate, attempts=span) for status in (500, 503)]
-        kinds = (FaultKind.DROP, FaultKind.DROP_MID_BODY, FaultKind.HTML)
-        rules += [FaultRule(kind=kind, rate=rate, attempts=span) for kind in kinds]
-        return cls(seed=seed, rules=tuple(rules))
 
     def decide(self, request: FaultRequest) -> tuple[FaultRule | None, float]:
         """The rule that a request meets, or None, and the seconds to wait before the answer."""

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
-from sec_core.simulator.faults import Endpoint
+from sec_core.simulator.faults import Endpoint, FaultKind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sec_core.simulator.faults import FaultKind
     from sec_core.source.shapes import Shape
 
 
@@ -56,7 +55,6 @@ class RequestLog:
         self._in_flight = 0
         self._attempts: Counter[object] = Counter()
         self._served: Counter[datetime] = Counter()
-        self._answered: dict[datetime, tuple[int, Shape | None]] = {}
         self._file: TextIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +79,6 @@ class RequestLog:
             request.ended = ended
             if request.sound and request.hour is not None and request.revision is not None:
                 self._served[request.hour] += 1
-                self._answered[request.hour] = (request.revision, request.shape)
             if self._file is not None:
                 self._file.write(as_json(request) + "\n")
                 self._file.flush()
@@ -89,14 +86,6 @@ class RequestLog:
     def served(self, hour: datetime) -> int:
         """How often an hour was answered soundly."""
         return self._served[hour]
-
-    def revision(self, hour: datetime) -> int:
-        """Revision of an hour that was last answered soundly; 0 for one that was not."""
-        return self._answered.get(hour, (0, None))[0]
-
-    def shape(self, hour: datetime) -> Shape | None:
-        """Shape in which an hour was last answered soundly; None for one that was not."""
-        return self._answered.get(hour, (0, None))[1]
 
     def all(self) -> list[Request]:
         """Every request so far."""

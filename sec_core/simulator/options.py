@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime  # noqa: TC003 - pydantic reads them at run time
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 
 from sec_core.hours import Month, from_wall, is_source_hour
 from sec_core.simulator.faults import FaultOptions
-from sec_core.simulator.places import CLIENTES_NACIONAL, PERIODO_STAR
 from sec_core.source.shapes import Shape
 
 # What the source is known not to have: first and last hour, Chile wall clock, both included.
@@ -48,9 +47,9 @@ class Storm(_Options):
     regions: dict[str, float] = Field(default_factory=lambda: dict(METROPOLITANA_STORM))  # shares of the customers
 
     @classmethod
-    def in_month(cls, month: Month, *, day: int = 1, hour: int = 18) -> Storm:
+    def in_month(cls, month: Month) -> Storm:
         """The usual storm in a month: more than a million customers, the Metropolitana hit hardest."""
-        start = from_wall(month.first_day.replace(day=day), hour)
+        start = from_wall(month.first_day, 18)
         assert start is not None  # noqa: S101 - the clocks change at midnight, never at 18h
         return cls(start=start)
 
@@ -80,10 +79,6 @@ class WorldOptions(_Options):
     blank_share: Share = 0.05  # of hours with a row whose region and comuna are blank
     holes: tuple[tuple[str, str], ...] = KNOWN_HOLES  # first and last hour without data, Chile wall clock
     first_hour: str = "2017-01-01T00"  # the source has nothing before
-    regional_customers: dict[str, int] = Field(default_factory=dict)  # by region code, in place of those of May 2019
-    regional_scale: float = Field(default=1.0, gt=0)  # factor on all of these; a small one makes events exceed them
-    periodo_star: str = PERIODO_STAR  # month and year of the regional customers
-    national_customers: int = CLIENTES_NACIONAL
     dirt: Dirt = Dirt()
     outages: tuple[Outage, ...] = ()
 
@@ -108,13 +103,11 @@ class WorldOptions(_Options):
 
 
 class Revisions(_Options):
-    """Hours that are corrected after they closed: a share of them, by asks, by the clock, or by both."""
+    """Hours that are corrected after they closed."""
 
     share: Share = 0
     after_asks: int | None = Field(default=None, ge=1)  # a correction whenever the hour was answered so many times
-    after_hours: float | None = Field(default=None, gt=0)  # a correction whenever so many hours have passed
     most: int = Field(default=1, ge=1)  # corrections of an hour
-    open_hour_moves: bool = True  # whether the open hour changes each quarter of an hour until it closes
 
 
 class SimulatorOptions(_Options):

@@ -100,9 +100,9 @@ def _largest(places: list[Place], count: int) -> list[Place]:
     return taken[:count]
 
 
-def _quantiles(mean: float, sigma: float, low: int, high: int, steps: int = _STEPS) -> list[int]:
+def _quantiles(mean: float, sigma: float, low: int, high: int) -> list[int]:
     """A lognormal distribution as a table to draw from, rounded up and clipped."""
-    points = (_NORMAL.inv_cdf((i + 0.5) / steps) for i in range(steps))
+    points = (_NORMAL.inv_cdf((i + 0.5) / _STEPS) for i in range(_STEPS))
     return [min(max(math.ceil(math.exp(mean + sigma * point)), low), high) for point in points]
 
 

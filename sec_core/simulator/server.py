@@ -20,7 +20,6 @@ from sec_core.simulator.app import BASE_PATH, Connection, SimulatorApp
 from sec_core.simulator.log import Request, RequestLog
 from sec_core.simulator.options import SimulatorOptions
 from sec_core.simulator.replay import CapturedAnswers
-from sec_core.simulator.truth import Truth
 from sec_core.simulator.world import World
 
 if TYPE_CHECKING:
@@ -68,8 +67,7 @@ class Simulator:
         else:
             self.world = World(self.options.world)
             self._answers = WorldAnswers(self.world, self.options)
-        truth = None if self.world is None else self.truth
-        self.app = SimulatorApp(self._answers, faults=self.options.faults, log=self._log, now=self.now, truth=truth)
+        self.app = SimulatorApp(self._answers, faults=self.options.faults, log=self._log, now=self.now)
         self.url = ""
         self._server: WaitableServer | None = None
         self._thread: threading.Thread | None = None
@@ -77,18 +75,6 @@ class Simulator:
     def now(self) -> datetime:
         """The source's clock, UTC."""
         return self._clock().astimezone(UTC)
-
-    @property
-    def truth(self) -> Truth:
-        """Truth about the world: of each hour the revision and shape as it was last answered, or would be first."""
-        answers = self._answers
-        if not isinstance(answers, WorldAnswers):
-            raise InputError("A replay of captures has no truth.", next_step="Simulate a world instead.")
-        return Truth(
-            answers.world,
-            revision_of=self._log.revision,
-            shape_of=lambda hour: self._log.shape(hour) or answers.shape_of(hour, self.now()),
-        )
 
     @property
     def requests(self) -> list[Request]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import date, datetime
 from functools import lru_cache
 from random import Random
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sec_core.simulator.calendar import chile_date, hour_index, parse_wall_hour
 from sec_core.simulator.options import WorldOptions
@@ -19,10 +20,6 @@ from sec_core.simulator.outages import (
     stale_outages,
     storm_outages,
 )
-from sec_core.simulator.places import REGIONS
-
-if TYPE_CHECKING:
-    from datetime import date, datetime
 
 BLANK = -1
 UNKNOWN_PLACE = -2
@@ -84,16 +81,6 @@ class World:
     def total(self, hour: datetime, revision: int = 0) -> int:
         """Customers affected in an hour, blank-named rows included and invalid counts left out."""
         return self._total(hour, revision)
-
-    def regional_customers(self) -> dict[str, int]:
-        """Customers by two-digit region code, as `GetClientesRegional` answers them."""
-        options = self.options
-        return {
-            region.code: options.regional_customers.get(
-                region.code, max(1, round(region.customers * options.regional_scale))
-            )
-            for region in REGIONS
-        }
 
     # --- making an hour -----------------------------------------------------------------------------------------
 

@@ -28,15 +28,14 @@ from sec_core.errors import (
 from sec_core.hours import CHILE
 from sec_core.source.answers import RegionCustomers, read_country, read_regions, read_series, read_server_time
 from sec_core.source.circuit import LONG_REST, LONGEST_REST
-from sec_core.source.shapes import Classified, classify
-from sec_core.source.throttle import LONG_WAIT_S, Failure
+from sec_core.source.shapes import AnsweredBy, Classified, classify
+from sec_core.source.throttle import LONG_WAIT_S, Failure, Permit, Throttle
 from sec_core.source.transport import Reply, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sec_core.config import Settings
-    from sec_core.source.throttle import Permit, Throttle
 
 T = TypeVar("T")
 
@@ -67,11 +66,12 @@ _TIME: Final = Question("GetHoraServer")
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T]):
-    """What an answer says, its bytes as received, and when the last of them came, UTC."""
+    """What an answer says, its bytes as received, when the last of them came, UTC, and who answered."""
 
     value: T
     body: bytes
     received_at: datetime
+    answered_by: AnsweredBy
 
 
 class SourceClient:
@@ -223,7 +223,7 @@ class SourceClient:
             endpoint = question.endpoint
             reply = await self._transport.post(endpoint, orjson.dumps(question.fields), timeout_s=timeout_s)
             _check_status(endpoint, reply, self._clock.now())
-            answer = _read(endpoint, read, reply.body, self._clock.now())
+            answer = _read(endpoint, read, reply, self._clock.now())
         except SourceError as error:
             # A refusal is meant for this address, whatever was asked.
             subject = None if isinstance(error, SourceRefused) else str(question)
@@ -251,7 +251,8 @@ def user_agent(contact: str | None) -> str:
     return f"{PROJECT} contact: {contact}" if contact else PROJECT
 
 
-def _read(endpoint: str, read: Callable[[bytes], T], body: bytes, received_at: datetime) -> Answer[T]:
+def _read(endpoint: str, read: Callable[[bytes], T], reply: Reply, received_at: datetime) -> Answer[T]:
+    body = reply.body
     start = body[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n")
     if not start:
         raise SourceUnavailable(f"{endpoint} answered 200 with an empty body.")
@@ -266,8 +267,8 @@ def _read(endpoint: str, read: Callable[[bytes], T], body: bytes, received_at: d
             next_step="The source has changed: see docs/source.md.",
         ) from error
     if isinstance(value, Classified) and not value.usable:
-        raise OddBody(Answer(value, body, received_at))
-    return Answer(value, body, received_at)
+        raise OddBody(Answer(value, body, received_at, reply.answered_by))
+    return Answer(value, body, received_at, reply.answered_by)
 
 
 def _title(page: bytes) -> str:

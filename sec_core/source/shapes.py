@@ -8,16 +8,28 @@ can see what changed. Source of the shapes: docs/source.md.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, get_args
 
 import msgspec
 import orjson
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """Who answered: the host, None where it was not kept or a file was imported, and what that source calls itself.
+
+    `source` is `simulator` or `replay` where the answer says so, the file's name for an import, else None.
+    """
+
+    host: str | None = None
+    source: str | None = None
+
+
+NOT_KEPT: Final = AnsweredBy()
 
 
 class Shape(StrEnum):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import functools
 import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httpx
 import zstandard
 
 from sec_core.errors import SourceUnavailable, UnexpectedBody
-from sec_core.source.shapes import MAX_BODY_BYTES
+from sec_core.source.shapes import MAX_BODY_BYTES, NOT_KEPT, AnsweredBy
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+SOURCE_HEADER: Final = "x-sec-source"
+"""In what the simulator and a replay of captures answer: `simulator` or `replay`."""
 
 _KEEP_ALIVE_S: Final = 30.0
+_SOURCE_CHARS: Final = 40
 _STEP_BYTES: Final = 1024 * 1024
 _ZSTD_STEP_BYTES: Final = 64
 """So few bytes can't stand for more than a few megabytes."""
@@ -30,6 +32,7 @@ class Reply:
     status: int
     body: bytes  # decompressed; empty unless the status is 200
     retry_after: str | None
+    answered_by: AnsweredBy = NOT_KEPT
 
 
 class Transport:
@@ -68,7 +71,10 @@ class Transport:
                     body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
                 finally:
                     await response.aclose()
-            return Reply(response.status_code, body, response.headers.get("retry-after"))
+            said = response.headers.get(SOURCE_HEADER, "").strip().lower()
+            source = said[:_SOURCE_CHARS] if said.isascii() and said.isprintable() else ""
+            answered_by = AnsweredBy(request.url.host, source or None)
+            return Reply(response.status_code, body, response.headers.get("retry-after"), answered_by)
         except TimeoutError as error:
             raise SourceUnavailable(f"{endpoint} did not answer whole within {timeout_s:g} s.") from error
         except (httpx.HTTPError, OSError) as error:

@@ -58,7 +58,12 @@ def in_order(first: str, last: str, order: Order, clock: Clock) -> list[Month]:
 
 
 async def sync_month(
-    adapters: Adapters, month: str | None = None, *, wait_for_circuit: bool = False, steps: Steps | None = None
+    adapters: Adapters,
+    month: str | None = None,
+    *,
+    wait_for_circuit: bool = False,
+    other_source: bool = False,
+    steps: Steps | None = None,
 ) -> SyncReport:
     """Capture a month, load it, build Gold and publish it. Only hours that are not settled are requested.
 
@@ -66,13 +71,14 @@ async def sync_month(
         adapters: The adapters.
         month: The month as YYYY-MM; without one, the month before the present one in Chile.
         wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
+        other_source: Publish although the data is not the SEC's.
         steps: The steps as the caller wants them taken; plain calls unless given.
 
     Raises:
         MonthsIncomplete: Some hours could not be had; all others were captured, loaded and published.
         SecError: Something else that a person should know; what was captured stays.
     """
-    return await _one_month(adapters, month, _Options(ALL_PARTS, wait_for_circuit), steps)
+    return await _one_month(adapters, month, _Options(ALL_PARTS, wait_for_circuit, other_source=other_source), steps)
 
 
 async def capture_month(
@@ -181,13 +187,13 @@ async def conclude(adapters: Adapters, months: Sequence[Month], steps: Steps) ->
     return await _complete(reports, steps, ALL_PARTS)
 
 
-async def finish(steps: Steps, work: Work, parts: Collection[Part]) -> None:
+async def finish(steps: Steps, work: Work, parts: Collection[Part], *, other_source: bool = False) -> None:
     """Build Gold and publish it, as far as asked for: the last steps of a run, whatever the number of its months."""
     if Part.GOLD in parts:
         work.gold = await steps.build_gold()
         await steps.show_gold(work.gold)
     if Part.PUBLISH in parts:
-        work.published = await steps.publish(False)
+        work.published = await steps.publish(False, other_source, [])
         work.site = await steps.publish_site()
 
 
@@ -198,6 +204,7 @@ class _Options:
     parts: Collection[Part]
     wait_for_circuit: bool = False
     force: bool = False
+    other_source: bool = False
 
 
 async def _one_month(adapters: Adapters, month: str | None, options: _Options, steps: Steps | None) -> SyncReport:
@@ -216,7 +223,7 @@ async def _work_through(
     for number, month in enumerate(months, start=1):
         work = await _work_on(adapters, month, options, steps)
         if len(months) == 1:
-            await finish(steps, work, options.parts)
+            await finish(steps, work, options.parts, other_source=options.other_source)
         described = await asyncio.to_thread(describe_month, adapters, month, work)
         await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
         reports.append(described)

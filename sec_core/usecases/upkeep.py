@@ -9,6 +9,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from sec_core.bronze.seal import SealReport, may_seal, seal_month
+from sec_core.db.locks import Lock, turn
 from sec_core.hours import Month
 from sec_core.silver.retention import apply_retention
 
@@ -38,10 +39,10 @@ def seal_ready(adapters: Adapters, month: str | None = None) -> dict[Month, Seal
         StorageError: A packed file was not what it should be; nothing was removed then.
     """
     ledger, now = adapters.ledger, adapters.clock.now()
-    months = (
-        [Month.parse(month)] if month else [each for each in ledger.months() if may_seal(each, ledger, now) is None]
-    )
-    return {each: seal_month(each, store=adapters.store, ledger=ledger, now=now) for each in months}
+    with turn(adapters.database, Lock.SEALING):
+        named = [Month.parse(month)] if month else None
+        months = named or [each for each in ledger.months() if may_seal(each, ledger, now) is None]
+        return {each: seal_month(each, store=adapters.store, ledger=ledger, now=now) for each in months}
 
 
 def keep_up(adapters: Adapters) -> UpkeepReport:

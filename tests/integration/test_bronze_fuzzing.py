@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.fuzz_bodies import AGGREGATED, DETAILED, body_from
 
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.ledger_rules import Capture, HourState, Result
+from sec_core.bronze.ledger_rules import HourState, Result
 from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
+from sec_core.silver.reports import unresolved_names
 from sec_core.source.shapes import BodyKind, classify
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ RESULTS = {BodyKind.EMPTY: Result.EMPTY, BodyKind.DETAILED: Result.CAPTURED, Bod
 
 
 @settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     # An example is a batch of bodies in one database that goes on: it would take too long to shrink.
@@ -60,12 +62,9 @@ def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, 
     assert set(rows) == set(hours)
     assert ledger.states(MONTH)[hours[0]] is not HourState.PENDING
 
-    def read(capture: Capture) -> bytes:
-        return store.read_kept(capture)
-
     # Nothing in quarantine is loaded, and of what is loaded every row is counted.
     values = [row.value for row in rows.values() if row.value is not None]
-    report = load_month(database, read, MONTH, settings_)
+    report = load_month(database, store.read_kept, MONTH, settings_, values=ledger)
     assert report.hours == len(values)
     assert report.rows == sum(value.rows for value in values)
     assert report.customers == sum(value.customers for value in values)
@@ -91,7 +90,7 @@ def test_names_however_odd_or_long_are_unresolved_names(database: Database, make
     mixed = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(20_000))
     names = [
         "\x00", "a\x00b", "\ud800", "x\udc00y", "\u202eroml", "\x1b[31m", mixed, "x" * 200_000, "\uffff", "[/bold]",
-        "\n\r", " " * 300, "Talca\u200b", "\U0001f4a9" * 3000,
+        "\n\r", "},{", '"', "\\", " " * 300, "Talca\u200b", "\U0001f4a9" * 3000,
     ]  # fmt: skip
     for hour, row in zip(MONTH.hours(), (AGGREGATED, DETAILED), strict=False):
         keys = [key for key in row if key.startswith("NOMBRE")]
@@ -103,3 +102,5 @@ def test_names_however_odd_or_long_are_unresolved_names(database: Database, make
         report = load_month(database, store.read_kept, MONTH, settings_, values=ledger)
         assert report.rows == sum(value.rows for value in ledger.values(MONTH.start, MONTH.end))
         assert report.imputed["geografia"] > len(names)
+    found = unresolved_names(database)
+    assert max(len(each.name) for each in found) == 200

@@ -18,7 +18,7 @@ from sec_core.bronze.sealed import pack
 from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import IncompleteError, InputError, StorageError
 from sec_core.hours import CHILE, HOUR, Month, from_wall
-from sec_core.source.shapes import Shape, classify
+from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape, classify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,8 @@ def fill(ledger: Ledger, at: datetime = LATER) -> None:
     findings = []
     for i, hour in enumerate(MONTH.hours()):
         body = b"[]" if i == 7 else aggregated(i)
-        findings.append(Finding(hour, at + i * MICROSECOND, body, classify(body)))
+        answered_by = AnsweredBy("apps.sec.cl") if i % 2 else NOT_KEPT
+        findings.append(Finding(hour, at + i * MICROSECOND, body, classify(body), answered_by=answered_by))
     ledger.record(findings)
 
 
@@ -92,6 +93,11 @@ def test_a_sealed_month_reads_the_same(ledger: Ledger, store: BronzeStore, datab
     ledger.rebuild()
     assert ledger.rows(MONTH.hours()) == rows
     assert seal_month(MONTH, store=store, ledger=ledger, now=SEALED) is None
+    answered = {each.key: each.answered_by for each in ledger.kept(MONTH)}
+    assert set(answered.values()) == {NOT_KEPT, AnsweredBy("apps.sec.cl")}
+    store.blobs.delete_below("journal/")
+    ledger.rebuild()
+    assert {each.key: each.answered_by for each in ledger.kept(MONTH)} == answered
 
 
 def test_a_sealed_month_that_gets_new_bodies_is_packed_anew(ledger: Ledger, store: BronzeStore) -> None:

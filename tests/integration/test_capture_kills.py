@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.truth import truth_of
+
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore, digest
 from sec_core.hours import Month
@@ -65,8 +67,8 @@ def test_killed_at_random_instants(database: Database, make_settings: MakeSettin
             process.wait()
         assert start(sim, database, settings.root).wait(300) == 0
         asked_again = len(sim.requests) - total
-        truth = {hour: sim.truth.row_count(hour) for hour in MONTH.hours()}
-        customers = {hour: sim.truth.national(hour) for hour in MONTH.hours()}
+        truth = {hour: truth_of(sim).row_count(hour) for hour in MONTH.hours()}
+        customers = {hour: truth_of(sim).national(hour) for hour in MONTH.hours()}
 
     store = BronzeStore(settings.bronze_dir)
     ledger = Ledger(database, store)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.capturing import Capturing, HastyClock
 from support.capturing import capturing as opened
+from support.truth import truth_of
 
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
@@ -19,7 +20,7 @@ from sec_core.hours import HOUR, Month
 from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule
 from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
-from sec_core.source.shapes import Shape
+from sec_core.source.shapes import AnsweredBy, Shape
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import capture_all
 from sec_core.usecases.steps import direct
@@ -65,10 +66,11 @@ async def test_a_month_is_complete_and_asked_for_once(make_settings: MakeSetting
             assert (report.captured, report.empty, report.requests) == (739, 5, 744)
             assert counts(capture) == {HourState.CAPTURED: 739, HourState.EMPTY: 5}
             values = capture.ledger.values(MONTH.start, MONTH.end)
+            assert {value.answered_by for value in values} == {AnsweredBy("127.0.0.1", "simulator")}
             assert [value.hour for value in values] == sorted(value.hour for value in values)
             for value in values[::50]:
-                assert value.customers == sim.truth.national(value.hour)
-                assert value.rows == sim.truth.row_count(value.hour)
+                assert value.customers == truth_of(sim).national(value.hour)
+                assert value.rows == truth_of(sim).row_count(value.hour)
             asked = len(sim.requests)
             again = await capture.run(MONTH.hours())
             assert (again.asked, again.empty) == (5, 5)
@@ -95,7 +97,7 @@ async def test_faults_of_every_kind_together(make_settings: MakeSettings) -> Non
             states = capture.ledger.states(MONTH)
             assert HourState.PENDING not in states.values()
             for hour, state in states.items():
-                wrong = hour in fooled or not sim.truth.row_count(hour)
+                wrong = hour in fooled or not truth_of(sim).row_count(hour)
                 assert state is (HourState.EMPTY if wrong else HourState.CAPTURED)
             assert_rebuilt_equal(capture)
             sim.set_faults(FaultOptions())

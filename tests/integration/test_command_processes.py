@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,11 +20,29 @@ from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sec_core.config import Settings
 
 RUN = "from deployments.cli.main import run; run()"
+STUCK = """
+import asyncio, sys, time
+from deployments.cli import ending
+from deployments.cli.main import run
+import deployments.cli.status as status
+
+async def cling():
+    try:
+        print("at work", flush=True)
+        await asyncio.sleep(60)
+    finally:
+        print("clings", flush=True)
+        time.sleep(60)
+
+status.load_settings = lambda: asyncio.run(ending.stoppable(cling()))
+sys.argv = ["sec", "status"]
+run()
+"""
+"""A command that takes its time to put things away."""
 
 
 @pytest.fixture
@@ -46,12 +66,11 @@ def ours(folder: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGHUP", "SIGTERM"])
-def test_nothing_is_left_of_a_command_however_it_ends(slow_source: Simulator, tmp_path: Path, name: str) -> None:
-    command = subprocess.Popen(
-        [sys.executable, "-c", RUN, "sync", "--month", "2025-02"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGINT", 130), ("SIGHUP", 129), ("SIGTERM", 143)])
+def test_nothing_is_left_of_a_command_however_it_ends(
+    slow_source: Simulator, tmp_path: Path, name: str, code: int
+) -> None:
+    command = start("sync", "--month", "2025-02")
     try:
         deadline = time.monotonic() + 60
         while not slow_source.hours_asked() and time.monotonic() < deadline:
@@ -63,11 +82,61 @@ def test_nothing_is_left_of_a_command_however_it_ends(slow_source: Simulator, tm
         _, told = command.communicate(timeout=30)
     finally:
         command.kill()
-    assert command.returncode != 0
+    assert command.returncode == code
     assert "Traceback" not in told
-    if name == "SIGINT":
-        assert told.splitlines()[-1].startswith("sec: Stopped. What was captured is kept")
+    if name != "SIGKILL":
+        assert_one_line(told)
+        assert str(tmp_path / "data" / "logs") in told
     assert ours(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize("after_s", [0, 0.3, 0.8])
+@pytest.mark.usefixtures("slow_source")
+def test_a_signal_ends_a_command_in_one_line_also_while_it_starts(name: str, code: int, after_s: float) -> None:
+    command = start("sync", "--month", "2025-02")
+    # Until then Python itself starts.
+    while not catches(command.pid, signal.SIGTERM):
+        time.sleep(0.005)
+    time.sleep(after_s)
+    command.send_signal(getattr(signal, name))
+    _, told = command.communicate(timeout=30)
+    assert (command.returncode, "Traceback" in told) == (code, False), told
+    assert_one_line(told)
+
+
+def test_a_command_that_does_not_let_go_leaves_at_the_second_signal(tmp_path: Path) -> None:
+    work = tmp_path / "stuck.py"
+    work.write_text(STUCK)
+    command = subprocess.Popen([sys.executable, str(work)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert command.stdout is not None
+    assert command.stdout.readline() == "at work\n"
+    command.send_signal(signal.SIGTERM)
+    assert command.stdout.readline() == "clings\n"
+    command.send_signal(signal.SIGTERM)
+    _, told = command.communicate(timeout=30)
+    assert command.returncode == 143
+    assert_one_line(told)
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    """A command as a person starts it."""
+    command = [sys.executable, "-c", RUN, *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    (mask,) = re.findall(r"SigCgt:\s+([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def assert_one_line(told: str) -> None:
+    """The last line says how the command was stopped, and no other does."""
+    assert [line[:36] for line in told.splitlines() if line.startswith("sec:")] == [
+        "sec: Stopped. What was captured is k"
+    ]
+    assert told.splitlines()[-1].startswith("sec:")
 
 
 @pytest.mark.usefixtures("commands")

@@ -22,7 +22,7 @@ from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
-from sec_core.source.shapes import classify
+from sec_core.source.shapes import NOT_KEPT, classify
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,7 +87,7 @@ def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, mak
         body = body_of(Hour("aggregated", [Listed(13101, 1, None, 100 + day)]))
         name = BodyName(right, right + timedelta(days=1), Origin.SEC)
         store.put(name, body)
-        capture = replace(capture_of(name, body, classify(body)), hour=wrong)
+        capture = replace(capture_of(name, body, classify(body), NOT_KEPT), hour=wrong)
         outcomes.append(Outcome(wrong, name.captured_at, Result.CAPTURED, capture))
     Journal(store.blobs).append(SEPTEMBER, outcomes)
     ledger = Ledger(database, store)
@@ -95,7 +95,7 @@ def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, mak
     hours = [from_wall(date(2022, 9, day), 12) for day in (2, 6, 8, 20)]
     assert [value.hour for value in ledger.values(SEPTEMBER.start, SEPTEMBER.end)] == hours
     assert ledger.repair(SEPTEMBER) == 0
-    report = load_month(database, lambda capture: store.read(capture.key), SEPTEMBER, settings)
+    report = load_month(database, store.read_kept, SEPTEMBER, settings, values=ledger)
     assert report.hours == 4
     with database.engine.connect() as connection:
         stored = connection.exec_driver_sql(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from sqlalchemy import text
+from support.truth import truth_of
 
 from deployments.cli.main import main
 from sec_core.hours import Month
@@ -108,7 +109,7 @@ def test_events_are_the_simulated_truth(
     with Simulator(world=WorldOptions.tiny(seed=7, stale_rows=2), shape=shape) as source:
         monkeypatch.setenv("SEC_BASE_URL", source.url)
         report = sync(str(month), capsys)
-        truth = source.truth
+        truth = truth_of(source)
         hours = truth.hours_with_data(month.hours())
         events = truth.events(hours) if shape is Shape.DETAILED else truth.aggregated_events(hours, threshold=100)
         rows = sum(truth.row_count(hour) for hour in hours)

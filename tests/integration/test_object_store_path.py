@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from sec_core.blobs.model import Blobs
     from sec_core.blobs.place import StoreUrl
+    from sec_core.config import Settings
 
 MONTH, LATER = Month(2026, 2), Month(2026, 4)
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
@@ -152,8 +153,12 @@ async def test_a_place_without_the_bodies_of_the_ledger_is_a_clear_error(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Other systems open pages by other programs.")
-def test_the_report_is_fetched_to_be_shown(
-    bucket: StoreUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_site_is_fetched_to_be_shown_and_put_where_it_is_read(
+    bucket: StoreUrl,
+    commands: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shown = tmp_path / "shown"
     opener = tmp_path / "bin" / "xdg-open"
@@ -163,15 +168,23 @@ def test_the_report_is_fetched_to_be_shown(
     monkeypatch.setenv("PATH", f"{opener.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "state"))
-    assert main(["report"]) == 1
-    assert "There is no report yet" in capsys.readouterr().err
-    open_blobs(bucket).put_new("gold/report/index.html", b"<!doctype html>")
-    assert main(["report", "--open"]) == 0
-    assert capsys.readouterr().out == f"{bucket}/gold/report/index.html\n"
+    assert main(["site", "--publish"]) == 1
+    assert "SEC_SITE_TARGET is not set" in capsys.readouterr().err
+
+    monkeypatch.setenv("SEC_SITE_TARGET", str(tmp_path / "www"))
+    assert main(["site", "--open"]) == 0
+    assert f"The site is in {bucket}/gold/site" in capsys.readouterr().out
     for _ in range(500):
         if shown.is_file():
             break
         time.sleep(0.02)
-    page = tmp_path / "state" / "report.html"
+    page = tmp_path / "state" / "site" / "index.html"
     assert shown.read_text().strip().removeprefix("file://") == str(page)
-    assert page.read_bytes() == b"<!doctype html>"
+    assert (page.parent / "comuna" / "nunoa" / "index.html").is_file()
+
+    assert main(["site", "--publish"]) == 0
+    assert "files written, 0 kept, 0 removed" in capsys.readouterr().out
+    assert (tmp_path / "www" / "index.html").read_bytes() == page.read_bytes()
+    assert main(["site", "--publish"]) == 0
+    assert "0 files written" in capsys.readouterr().out
+    assert commands.site is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import random
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -212,36 +211,6 @@ def test_the_universe_caps_events_and_its_history_is_kept(database: Database, ma
     assert export(database) == loaded_first
 
 
-def test_names_however_odd_or_long_are_unresolved_names(database: Database, make_settings: MakeSettings) -> None:
-    odd = [
-        "x" * 3_000_000,
-        "\U0001f600" * 300,
-        "\0",
-        "a\0b",
-        "\u202e",
-        "[/bold]",
-        "},{",
-        "\n\r\t",
-        "ﷺ" * 1000,
-        "\x1b[31m",
-        '"',
-        "\\",
-    ]
-    # Random letters, which PostgreSQL's index can't compress.
-    draw = random.Random(3)
-    odd += ["".join(chr(draw.randrange(0x10000, 0x10FFFF)) for _ in range(5_000)) for _ in range(3)]
-    body = [{"NOMBRE_REGION": name, "NOMBRE_COMUNA": name, "CLIENTES_AFECTADOS": 1} for name in odd]
-    bronze = MemoryBronze()
-    raw = orjson.dumps(body)
-    assert classify(raw).shape is Shape.AGGREGATED
-    bronze.put(utc(2025, 6, 10, 12), Shape.AGGREGATED, raw)
-    report = load_month(database, bronze.read, Month(2025, 6), make_settings(), values=bronze)
-    assert (report.rows, report.customers, report.imputed["geografia"]) == (len(odd),) * 3
-    found = unresolved_names(database)
-    assert sum(each.rows for each in found) == len(odd)
-    assert max(len(each.name) for each in found) == 200
-
-
 def test_an_alias_and_a_reprocess_mend_history(database: Database, make_settings: MakeSettings) -> None:
     settings, bronze = make_settings(), MemoryBronze()
     hour = utc(2025, 6, 10, 12)
@@ -252,7 +221,6 @@ def test_an_alias_and_a_reprocess_mend_history(database: Database, make_settings
     (found,) = unresolved_names(database)
     assert (found.kind, found.name, found.rows, found.hours) == ("comuna", "Nunioa", 3, 3)
     assert (found.suggestion, found.example) == ("NUNOA", hour)
-    assert unresolved_names(database, first=Month(2025, 7)) == []
     names = Names(
         tables.comunas(), tables.regiones(), tables.empresas(), [Alias("Nunioa", str(NUNOA), "a misspelling")]
     )

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.silver_world import MemoryBronze
+from support.truth import Truth
 
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
-from sec_core.simulator.truth import Truth
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 

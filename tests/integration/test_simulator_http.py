@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import httpx
 import orjson
 import pytest
+from support.truth import truth_of
 
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, HOUR, Month, from_wall
 from sec_core.simulator.faults import Ban, FaultOptions
-from sec_core.simulator.options import Outage, Revisions, WorldOptions
+from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import Shape
 
@@ -130,7 +131,7 @@ def test_the_shape_switches_with_the_hour_asked_or_with_the_clock() -> None:
     switch = datetime(2026, 7, 1, 4, tzinfo=UTC)
     with Simulator(world=TINY, now=NOW, switch_hour=switch) as sim:
         assert [len(ask(sim, hour).json()[0]) for hour in (switch - HOUR, switch)] == [13, 3]
-        assert {e.shape for e in sim.truth.events([switch - HOUR, switch])} == {Shape.DETAILED, Shape.AGGREGATED}
+        assert {e.shape for e in truth_of(sim).events([switch - HOUR, switch])} == {Shape.DETAILED, Shape.AGGREGATED}
     clock = [switch - HOUR]
     with Simulator(world=TINY, clock=lambda: clock[0], switch_when=switch) as sim:
         before = ask(sim, datetime(2025, 1, 1, 12, tzinfo=UTC))
@@ -139,19 +140,13 @@ def test_the_shape_switches_with_the_hour_asked_or_with_the_clock() -> None:
         assert [len(answer.json()[0]) for answer in (before, after)] == [13, 3]
 
 
-def test_hours_are_revised_by_asks_or_by_the_clock_and_the_truth_follows() -> None:
+def test_hours_are_revised_by_asks_and_the_truth_follows() -> None:
     hour = datetime(2026, 9, 30, 3, tzinfo=UTC)
-    clock = [NOW]
-    revisions = Revisions(share=1, after_asks=2, after_hours=96)
-    with Simulator(world=TINY, clock=lambda: clock[0], revisions=revisions) as sim:
+    with Simulator(world=TINY, now=NOW, revisions=Revisions(share=1, after_asks=2)) as sim:
         bodies = [ask(sim, hour).content for _ in range(3)]
         assert bodies[0] == bodies[1] != bodies[2]
         total = sum(row["CLIENTES_AFECTADOS"] for row in orjson.loads(bodies[2]))
-        assert sim.truth.national(hour) == total
-        other = hour + HOUR
-        early = ask(sim, other).content
-        clock[0] = other + timedelta(hours=97)
-        assert ask(sim, other).content != early
+        assert truth_of(sim).national(hour) == total
 
 
 def test_an_hour_is_revised_as_often_as_asked_for() -> None:
@@ -287,19 +282,6 @@ def test_the_log_tells_what_was_asked_when_and_how_many_at_once(tmp_path: Path) 
     assert {line["body"] for line in lines} == {orjson.dumps(body_of(hour)).decode() for hour in hours}
 
 
-def test_the_truth_can_be_had_over_http() -> None:
-    outage = Outage("13101", "ENEL", HOUR_ASKED, (7, 9))
-    world = WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, outages=(outage,))
-    with Simulator(world=world, now=NOW) as sim:
-        root = sim.url.split("/INTONLINE")[0]
-        truth = httpx.get(f"{root}/_sim/truth", params={"month": "2026-09"}).json()
-        assert (truth["hours_with_data"], truth["rows"], truth["customers"]) == (2, 2, 16)
-        assert [(e["identity"], e["peak"]) for e in truth["events"]] == [("13101|ENEL|20260901", 9)]
-        span = {"from": "2026-09-01T08", "to": "2026-09-01T08"}
-        assert httpx.get(f"{root}/_sim/truth", params=span).json()["customers"] == 7
-        assert httpx.get(f"{root}/_sim/truth").status_code == 400
-
-
 def test_only_loopback_is_served_and_a_taken_port_is_told() -> None:
     with pytest.raises(InputError, match="not a loopback"):
         Simulator(host="0.0.0.0")
@@ -333,8 +315,6 @@ def test_replay_answers_the_newest_capture_and_nothing_for_other_hours(captures_
         regions = client.post("GetClientesRegional", json={})
         assert (len(regions.json()), regions.headers["X-SEC-Source"]) == (16, "replay")
         assert client.post("Get", json={}).json()[-1]["clientes_afectados"] == 152_605
-        with pytest.raises(InputError, match="no truth"):
-            _ = sim.truth
 
 
 def test_a_folder_without_captures_is_refused(tmp_path: Path) -> None:

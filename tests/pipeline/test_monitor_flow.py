@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from support.truth import truth_of
 
 from flows.upkeep import monitor
 from sec_core.bronze.ledger import Ledger
@@ -65,21 +66,21 @@ async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
         monkeypatch.setenv("SEC_BASE_URL", source.url)
         first = await look(pipeline.model_copy(update={"base_url": source.url}), clock)
         assert (first.open_hour, first.asked, first.captured, first.loaded) == (OPEN, 3, 3, 3)
-        early = source.truth.national(OPEN)
+        early = truth_of(source).national(OPEN)
         assert in_view(database, OPEN) == early
 
         clock.time = OPEN + timedelta(minutes=50)
         second = await look(pipeline.model_copy(update={"base_url": source.url}), clock)
         # The closed hours were answered less than an hour ago.
         assert (second.asked, second.captured, second.loaded) == (1, 1, 1)
-        late = source.truth.national(OPEN)
+        late = truth_of(source).national(OPEN)
         assert in_view(database, OPEN) == late != early
 
         clock.time = OPEN + HOUR + timedelta(minutes=6)
         third = await look(pipeline.model_copy(update={"base_url": source.url}), clock)
         assert (third.open_hour, third.asked) == (OPEN + HOUR, 3)
-        assert in_view(database, OPEN) == source.truth.national(OPEN)
-        assert in_view(database, OPEN + HOUR) == source.truth.national(OPEN + HOUR)
+        assert in_view(database, OPEN) == truth_of(source).national(OPEN)
+        assert in_view(database, OPEN + HOUR) == truth_of(source).national(OPEN + HOUR)
         assert third.differing == 0
         requests = [request for request in source.requests if request.endpoint == "GetHoraServer"]
         assert len(requests) == 3

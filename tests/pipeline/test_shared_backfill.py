@@ -15,6 +15,7 @@ import pytest
 from support.capturing import HastyClock, capturing
 from support.schedules import pause_schedules
 from support.silver_world import EXPORT
+from support.truth import truth_of
 
 from deployments.cli.main import main
 from flows.months import backfill
@@ -108,7 +109,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
 ) -> None:
     began = datetime.now(UTC)
     reports = asyncio.run(backfill(first=FIRST, last=LAST, share=True))
-    truth = source.truth
+    truth = truth_of(source)
     hours = truth.hours_with_data(hour for month in MONTHS for hour in month.hours())
     rows = sum(truth.row_count(hour) for hour in hours)
     assert [report.month for report in reports] == ["2025-01", "2024-12", "2024-11"]

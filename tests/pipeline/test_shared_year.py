@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from support.schedules import pause_schedules
+from support.truth import truth_of
 
 from deployments.cli.main import main
 from flows.months import backfill
@@ -108,7 +109,7 @@ def test_two_workers_share_a_year_and_get_what_one_gets_and_what_the_source_has(
 ) -> None:
     began = datetime.now(UTC)
     reports = asyncio.run(backfill(first=FIRST, last=LAST, share=True))
-    truth = source.truth
+    truth = truth_of(source)
     months = month_range(Month.parse(FIRST), Month.parse(LAST))
     hours = truth.hours_with_data(hour for month in months for hour in month.hours())
     assert all(worker.poll() is None for worker in workers)
@@ -128,5 +129,5 @@ def test_two_workers_share_a_year_and_get_what_one_gets_and_what_the_source_has(
     ledger.rebuild()
     rebuild_universe(other_database, store)
     for month in months:
-        load_month(other_database, store.read_kept, month, pipeline)
+        load_month(other_database, store.read_kept, month, pipeline, values=ledger)
     assert digests(other_database) == shared

@@ -1,81 +1,115 @@
-"""The runbook's backups: the whole folder, and Bronze alone, both give the same figures again."""
+"""The runbook's backups, by its own commands: the whole folder, and Bronze alone, both give the same figures again."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
+from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
-from sec_core.db.database import open_database
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.usecases.adapters import open_adapters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
 
 
 MONTH = "2025-02"
-TABLES = (
-    "capturas",
-    "revisiones",
-    "cargas",
-    "fact_observaciones",
-    "fact_interrupciones",
-    "calidad_imputacion",
-    "clientes_regionales",
-)
+SILVER = ("fact_observaciones", "fact_interrupciones", "calidad_imputacion", "clientes_regionales")
+TABLES = (*SILVER, "capturas", "revisiones", "cargas")
+RUNBOOK = (Path(__file__).resolve().parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+SEC = str(Path(sys.executable).with_name("sec"))
 
 
-def figures() -> dict[str, str]:
-    """Every table of the data folder in force, as an ordered digest."""
-    database = open_database(load_settings(_env_file=None))
-    try:
-        with database.engine.connect() as connection:
-            return {
-                name: str(
-                    connection.execute(
-                        text(f"select count(*) || md5(string_agg(t::text, '|' order by t::text)) from {name} t")
-                    ).scalar()
-                )
-                for name in TABLES
-            }
-    finally:
-        database.dispose()
+def block(words: str) -> str:
+    """The block of the runbook's chapter on backups that has these words."""
+    chapter = RUNBOOK.partition("## Backup and restore")[2].partition("\n## ")[0]
+    (found,) = [
+        each for each in re.findall(r"^```\n(.*?)^```", chapter, flags=re.DOTALL | re.MULTILINE) if words in each
+    ]
+    return str(found)
+
+
+def run(commands: str, folder: Path, backup: str = "backup") -> int:
+    """Run a block as a person would, with a place of the test's for `/backup`; gives the last exit code."""
+    path = f"{Path(SEC).parent}{os.pathsep}{os.environ['PATH']}"
+    script = commands.replace("/backup", str(folder / backup))
+    return subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=os.environ | {"PATH": path}, timeout=300, check=False
+    ).returncode
+
+
+def figures(names: tuple[str, ...] = TABLES) -> dict[str, str]:
+    """Tables of the data folder in force, as ordered digests."""
+    query = "select count(*) || md5(string_agg(t::text, '|' order by t::text)) from {} t"
+    with open_adapters(load_settings(_env_file=None)) as adapters, adapters.database.engine.connect() as connection:
+        return {name: str(connection.execute(text(query.format(name))).scalar()) for name in names}
+
+
+def kept() -> list[Capture]:
+    with open_adapters(load_settings(_env_file=None)) as adapters:
+        (month,) = adapters.ledger.months()
+        return adapters.ledger.kept(month)
 
 
 @pytest.fixture
-def here(pipeline: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(commands: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with `data`, its own embedded PostgreSQL in it, and a month captured."""
-    assert pipeline.max_concurrency == 16
+    assert commands.max_concurrency == 16
     monkeypatch.setenv("SEC_DATABASE_URL", "")
     monkeypatch.setenv("SEC_DATA_DIR", "data")
     with Simulator(world=WorldOptions.tiny(seed=11)) as source:
         monkeypatch.setenv("SEC_BASE_URL", source.url)
         assert main(["sync", "--month", MONTH]) == 0
         yield tmp_path
+        assert main(["down"]) == 0
     embedded.stop(tmp_path / "data" / "postgres")
 
 
-def test_backups_give_the_same_figures(here: Path) -> None:
+def test_a_whole_copy_gives_everything_again(here: Path) -> None:
     before = figures()
+    (here / "backup").mkdir()
+    assert run(block("sec down"), here) == 0
+    (copy,) = (here / "backup").iterdir()
     assert main(["down"]) == 0
-    subprocess.run(["cp", "-a", "data", "backup"], check=True)
     subprocess.run(["rm", "-r", "data"], check=True)
-    subprocess.run(["cp", "-a", "backup", "data"], check=True)
+    subprocess.run(["cp", "-a", str(copy), "data"], check=True)
     assert figures() == before
-    # Bronze alone, into an empty folder.
+
+
+def test_bronze_copied_during_a_seal_and_a_capture_gives_the_figures_again(here: Path) -> None:
+    before, bodies = figures(SILVER), kept()
+    at_work = [
+        subprocess.Popen([SEC, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for words in (("capture", "--month", MONTH, "--force", "--local"), ("seal",))
+    ]
+    backups = 0
+    while backups == 0 or any(process.poll() is None for process in at_work):
+        backups += 1
+        run(block("for pass"), here, f"backup-{backups}")
+    told = [process.communicate(timeout=60)[0] for process in at_work]
+    assert [process.returncode for process in at_work] == [0, 0], told
+    assert " bodies in " in told[1]
+    # Each copy that was made meanwhile has every body.
+    for number in range(1, backups + 1):
+        store = BronzeStore(here / f"backup-{number}" / "sec" / "bronze")
+        assert all(isinstance(body, bytes) for body in store.try_all(bodies)), number
     assert main(["down"]) == 0
+    embedded.stop(here / "data" / "postgres")
     subprocess.run(["rm", "-r", "data"], check=True)
     (here / "data").mkdir()
-    subprocess.run(["cp", "-a", "backup/bronze", "data/"], check=True)
-    assert main(["ledger", "rebuild"]) == 0
-    assert main(["reprocess", "--from", MONTH, "--to", MONTH]) == 0
-    assert figures() == before
+    assert run(f"set -e\n{block('sec ledger rebuild')}", here, f"backup-{max(1, backups // 2)}") == 0
+    assert figures(SILVER) == before

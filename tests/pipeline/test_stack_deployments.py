@@ -67,6 +67,25 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     assert limit["collision_strategy"] in {"CANCEL_NEW", "ENQUEUE"}
 
 
+def unbounded(schema: dict[str, Any]) -> list[str]:
+    """Parts of a form that take lists, numbers or texts of any size."""
+    limits = {"array": {"maxItems"}, "integer": {"minimum", "maximum"}, "number": {"minimum", "maximum"}}
+    found = []
+    for part in ({"title": name} | field for name, field in schema.get("properties", {}).items()):
+        for each in [part, *part.get("anyOf", []), *part.get("oneOf", [])]:
+            if not limits.get(each.get("type", ""), set()) <= set(each):
+                found.append(f"{part['title']}: {each}")
+            if each.get("type") == "string" and not {"maxLength", "pattern", "enum", "const"} & set(each):
+                found.append(f"{part['title']}: {each}")
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
+def test_a_form_takes_nothing_of_any_size(name: str) -> None:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
+    assert not unbounded(parameter_schema(flow).model_dump())
+
+
 async def next_runs(name: str, start: str, count: int) -> list[str]:
     (schedule,) = DEPLOYMENTS[name]["schedules"]
     clock = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])

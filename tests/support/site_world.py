@@ -10,7 +10,7 @@ import polars as pl
 
 from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.site.figures import SiteFrames
-from sec_core.gold.storms import CURVES_SCHEMA, STORMS_SCHEMA
+from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
@@ -81,7 +81,7 @@ def _hours(first: Month, last: Month) -> pl.DataFrame:
     hora = pl.datetime_range(first.start, last.end, "1h", closed="left", time_unit="us", eager=True)
     frame = with_month(pl.DataFrame({"hora": hora})).with_row_index("n")
     gap = pl.col("mes") == first.shift(3).first_day
-    hole = pl.col("hora").is_between(last.end - timedelta(days=4), last.end - timedelta(days=1))
+    hole = pl.col("hora").is_between(last.end - timedelta(days=4), last.end - timedelta(days=1), closed="left")
     loaded = ~(gap | hole)
     return frame.select(
         "hora",
@@ -222,6 +222,7 @@ def _payloads(months: list[date], known: pl.DataFrame, meta: dict[str, object]) 
                     for name in ("MAULE", COUNTRY)
                 ],
                 "totales": {"horas_cargadas": known.height}, "version_metodo": "2", "version": "0.1.0",
+                "origenes": [{"origen": "SEC", "horas": known.height}],
             }
             | meta
         ],

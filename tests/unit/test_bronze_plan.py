@@ -54,8 +54,6 @@ def test_captured_hours_are_looked_at_again_for_72_hours() -> None:
     assert is_asked(captured, HOUR + H + timedelta(hours=71, minutes=59))
     assert not is_asked(captured, HOUR + H + timedelta(hours=72))
     assert not is_asked(captured, HOUR + 3 * H, asked_since=HOUR + 2 * H)
-    assert not is_asked(captured, HOUR + 3 * H, not_within=2 * H)
-    assert is_asked(captured, HOUR + 5 * H, not_within=2 * H)
 
 
 def test_what_was_seen_while_the_hour_was_open_is_not_its_value() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from deployments.cli.main import app
+from deployments.cli.main import commands as read_commands
 from deployments.stack.settings import StackSettings
 from sec_core.config import Settings
 
@@ -45,7 +45,7 @@ def test_no_module_is_a_drawer() -> None:
 
 def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme() -> None:
 
-    commands = {name for name, command in get_command(app).commands.items() if not command.hidden}  # type: ignore[attr-defined]
+    commands = {name for name, command in get_command(read_commands()).commands.items() if not command.hidden}  # type: ignore[attr-defined]
     named = set(re.findall(r"`?sec ([a-z-]+)", README.replace("`sec`", "")))
     assert commands - named == set(), "Name these commands in README.md."
     assert named - commands == set(), "README.md names commands that do not exist."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUGUST, SEPTEMBER = Month(2024, 8), Month(2024, 9)
+ABOUT = dict.fromkeys((AUGUST, SEPTEMBER), (datetime(2024, 8, 2, 3, tzinfo=UTC), "SEC"))
 
 
 def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
@@ -45,10 +46,10 @@ def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
 def test_a_file_describes_itself(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "observaciones.parquet"
     gold = LocalBlobs(path.parent)
-    size = parquet.write(
+    body = parquet.write(
         one_observation(AUGUST), gold, path.name, parquet.OBSERVATIONS, "Title", extra={"digest": "abc"}
     )
-    assert size == path.stat().st_size
+    assert bytes(body) == path.read_bytes()
     schema = pq.read_schema(path)
     for column in parquet.OBSERVATIONS:
         field = schema.field(column.name)
@@ -85,22 +86,22 @@ def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
         asked.append(month)
         return one_observation(month)
 
-    first = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "s"}, read)
+    first = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "s"}, read, ABOUT)
     assert (first.written, first.kept, first.removed) == ((AUGUST, SEPTEMBER), 0, 0)
-    again = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "changed"}, read)
+    again = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "changed"}, read, ABOUT)
     assert (again.written, again.kept) == ((SEPTEMBER,), 1)
     assert asked == [AUGUST, SEPTEMBER, SEPTEMBER]
-    gone = observations.export(LocalBlobs(tmp_path), {SEPTEMBER: "changed"}, read)
+    gone = observations.export(LocalBlobs(tmp_path), {SEPTEMBER: "changed"}, read, ABOUT)
     assert (gone.written, gone.kept, gone.removed) == ((), 1, 1)
     found = pl.read_parquet(tmp_path / "observaciones" / "**" / "*.parquet", hive_partitioning=True)
     assert found.select("anho", "mes", "clientes_afectados").rows() == [(2024, 9, 5)]
 
 
 def test_a_damaged_file_is_written_again(tmp_path: Path) -> None:
-    observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation)
+    observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation, ABOUT)
     path = tmp_path / observations.month_key(AUGUST)
     path.write_bytes(path.read_bytes()[:100])
-    assert observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation).written == (AUGUST,)
+    assert observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation, ABOUT).written == (AUGUST,)
     assert pl.read_parquet(path).height == 1
 
 
@@ -122,12 +123,11 @@ def test_the_panel_sums_companies_and_is_written_with_the_observations(tmp_path:
     def read(month: Month) -> pl.DataFrame:
         return pl.concat([one_observation(month, 5), one_observation(month, 7)])
 
-    received = datetime(2024, 8, 2, 3, tzinfo=UTC)
     gold = LocalBlobs(tmp_path)
-    observations.export(gold, {AUGUST: "a"}, read, {AUGUST: received})
+    observations.export(gold, {AUGUST: "a"}, read, ABOUT)
     found = pl.read_parquet(tmp_path / "panel" / "anho=2024" / "mes=08" / "panel.parquet", hive_partitioning=False)
     assert found.rows() == [(AUGUST.start, "07101", 12, "detailed")]
     about = parquet.metadata(gold, observations.panel_key(AUGUST))
     assert (about["made"], about["method"]) == ("2024-08-02T03:00:00+00:00", "2")
     (tmp_path / observations.panel_key(AUGUST)).unlink()
-    assert observations.export(gold, {AUGUST: "a"}, read).written == (AUGUST,)
+    assert observations.export(gold, {AUGUST: "a"}, read, ABOUT).written == (AUGUST,)

@@ -227,6 +227,7 @@ LOADS = pl.Schema(
         "forma": pl.String(),
         "n_filas": pl.Int32(),
         "n_observaciones": pl.Int32(),
+        "origen": pl.String(),
     }
 )
 THRESHOLDS = {
@@ -248,9 +249,9 @@ def test_meta_says_from_what_it_was_made() -> None:
     start = Month(2024, 8).start
     loads = pl.DataFrame(
         [
-            (start, AUGUST, "detailed", 5, 4),
-            (start + timedelta(hours=1), AUGUST, "aggregated", 3, 3),
-            (Month(2024, 9).start, SEPTEMBER, "aggregated", 2, 2),
+            (start, AUGUST, "detailed", 5, 4, "SEC"),
+            (start + timedelta(hours=1), AUGUST, "aggregated", 3, 3, "SEC"),
+            (Month(2024, 9).start, SEPTEMBER, "aggregated", 2, 2, "SIMULACIÓN"),
         ],
         schema=LOADS,
         orient="row",
@@ -260,6 +261,8 @@ def test_meta_says_from_what_it_was_made() -> None:
     assert row["fuera_de_ventana"] == {"eventos": 1, "clientes": 40}
     assert row["mezcla"] == {"detalladas": 1, "agregadas": 2}
     assert row["version_metodo"] == "2"
+    assert row["origen"] == "mixto"
+    assert row["origenes"] == [{"origen": "SEC", "horas": 2}, {"origen": "SIMULACIÓN", "horas": 1}]
     assert row["generado"] == "2024-10-05T12:30:00Z"
     assert (row["primera_hora"], row["ultima_hora"]) == ("2024-08-01T04:00:00Z", "2024-09-01T04:00:00Z")
     assert row["formas"] == [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -75,7 +75,9 @@ class World:
     def panel(self, month: Month) -> pl.DataFrame:
         rows = [(hour, code, out, "detailed") for (hour, code), out in sorted(self.values[month].items())]
         stamp = pl.Datetime("us", "UTC")
-        schema = {"hora": stamp, "codigo_comuna": pl.String, "clientes_afectados": pl.Int64, "forma": pl.String}
+        schema = pl.Schema(
+            {"hora": stamp, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64(), "forma": pl.String()}
+        )
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def calendar(self) -> pl.DataFrame:
@@ -124,7 +126,12 @@ def test_only_what_a_changed_month_touches_is_measured_again(tmp_path: Path, mon
     world.bring_up_to_date(tmp_path)
     measured: list[object] = []
     measure = StormSearch.measure
-    monkeypatch.setattr(StormSearch, "measure", lambda self, cells: (measured.append(cells), measure(self, cells))[1])
+
+    def noted(self: StormSearch, cells: Any) -> Any:  # noqa: ANN401 - as the method
+        measured.append(cells)
+        return measure(self, cells)
+
+    monkeypatch.setattr(StormSearch, "measure", noted)
     before = (tmp_path / "kept" / "storms.parquet").stat().st_mtime_ns
     world.bring_up_to_date(tmp_path)
     assert not measured

@@ -32,7 +32,8 @@ def test_a_rate_meets_about_its_share_and_always_the_same_requests() -> None:
 
 
 def test_faults_of_a_rough_day_heal_after_their_attempts() -> None:
-    options = FaultOptions.rough(rate=0.1, attempts=2)
+    kinds = ("status,status=500", "status,status=503", "drop", "drop_mid_body", "html")
+    options = FaultOptions(rules=tuple(FaultRule.parse(f"{kind},rate=0.1,attempts=1..2") for kind in kinds))
     failing = [[options.decide(ask(hour, attempt))[0] is not None for hour in HOURS] for attempt in (1, 2, 3)]
     assert failing[0] == failing[1]
     assert 0.3 < sum(failing[0]) / len(HOURS) < 0.5

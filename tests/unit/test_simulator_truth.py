@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from support.truth import NOT_REPORTED, UNKNOWN, Listed, Truth
 
 from sec_core.hours import HOUR, Month, is_source_hour
 from sec_core.simulator.options import Dirt, Outage, WorldOptions
-from sec_core.simulator.truth import NOT_REPORTED, UNKNOWN, Listed, Truth
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 

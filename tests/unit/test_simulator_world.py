@@ -164,11 +164,8 @@ def test_dirt_spoils_the_share_of_rows_that_was_asked_for() -> None:
     assert any(row["NOMBRE_EMPRESA"] == "ELECTRICA FANTASMA" for row in rows)
 
 
-def test_regional_customers_are_those_of_may_2019_unless_asked_otherwise() -> None:
-    customers = World(WorldOptions()).regional_customers()
-    assert sum(customers.values()) == 6_534_588
-    small = World(WorldOptions(regional_scale=0.001, regional_customers={"13": 10})).regional_customers()
-    assert (small["13"], small["05"]) == (10, 781)
+def test_regional_customers_are_those_of_may_2019() -> None:
+    assert sum(region.customers for region in REGIONS) == 6_534_588
 
 
 @pytest.mark.parametrize(
@@ -182,7 +179,7 @@ def test_regional_customers_are_those_of_may_2019_unless_asked_otherwise() -> No
     ],
 )
 def test_a_region_is_found_by_a_part_of_its_full_name(part: str, found: list[str]) -> None:
-    answer = orjson.loads(regional_customers(World(WorldOptions()).regional_customers(), "052019", part))
+    answer = orjson.loads(regional_customers({region.code: 1 for region in REGIONS}, "052019", part))
     assert [row["REGION_ID"] for row in answer] == found
     assert all(isinstance(value, str) for row in answer for value in row.values())
 

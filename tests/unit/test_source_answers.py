@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError, SourceError, SourceUnavailable, UnexpectedBody, is_transient_status
 from sec_core.source.answers import read_country, read_regions, read_series, read_server_time
 from sec_core.source.client import _read, retry_after_s
 from sec_core.source.shapes import AGGREGATED_KEYS, DETAILED_KEYS, MAX_CUSTOMERS, Shape, classify
+from sec_core.source.transport import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +102,7 @@ odd_values = (
 )  # fmt: skip
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(2000), deadline=None)
 @given(st.sampled_from(sorted(ROWS)), st.data())
 def test_any_answer_is_read_within_bounds_or_refused_in_one_line(endpoint: str, data: st.DataObject) -> None:
     keys = st.sampled_from([*ROWS[endpoint], "OTRA"])
@@ -108,7 +110,7 @@ def test_any_answer_is_read_within_bounds_or_refused_in_one_line(endpoint: str, 
     answer = data.draw(st.lists(changed | odd_values, max_size=4) | odd_values)
     sent = data.draw(st.just(json.dumps(answer).encode()) | st.binary(max_size=60))
     reader = READERS[endpoint]
-    found = outcome(lambda: _read(endpoint, reader, sent, NOW).value)
+    found = outcome(lambda: _read(endpoint, reader, Reply(200, sent, None), NOW).value)
     if isinstance(found, SourceError):
         assert isinstance(found, SourceUnavailable | UnexpectedBody)
         assert len(str(found)) < 600
@@ -130,7 +132,7 @@ HTTP_DATE = r"(Mon|Xxx), [0-9]{1,3} (Jan|Foo) [0-9]{1,7} [0-9]{2}:[0-9]{2}:[0-9]
 DATED = dict.fromkeys(DETAILED_KEYS, 1) | dict.fromkeys(NAME_KEYS, "x") | {"FECHA_INT_STR": "29/1/2025"}
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(
     st.sampled_from([dict.fromkeys(AGGREGATED_KEYS, "x") | {"CLIENTES_AFECTADOS": 7}, DATED]),
     st.lists(st.text(st.characters(codec=None), max_size=30) | st.text(max_size=2).map(lambda t: t * 5000) | st.none()),
@@ -142,7 +144,7 @@ def test_no_name_puts_a_body_into_quarantine(row: dict[str, object], names: list
     assert found.rows == len(rows)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(st.text(max_size=40) | st.integers(-(10**40), 10**40).map(str) | st.from_regex(HTTP_DATE, fullmatch=True))
 def test_any_retry_after_is_bounded(header: str) -> None:
     found = retry_after_s(header, NOW)
@@ -165,7 +167,7 @@ def test_any_retry_after_is_bounded(header: str) -> None:
 )
 def test_a_page_instead_of_data_is_an_outage_that_names_its_title(page: bytes, said: str) -> None:
     with pytest.raises(SourceUnavailable) as raised:
-        _read("GetPorFecha", classify, page, NOW)
+        _read("GetPorFecha", classify, Reply(200, page, None), NOW)
     assert said in raised.value.message
     assert len(raised.value.message) < 250
     assert not CONTROL.search(raised.value.message)

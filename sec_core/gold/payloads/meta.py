@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
+from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.universe import COUNTRY, newest
 
 if TYPE_CHECKING:
@@ -85,6 +86,15 @@ class Outside(PayloadRow):
     clientes: Count
 
 
+class OriginHours(PayloadRow):
+    """How many loaded hours come from one source."""
+
+    origen: str
+    """`SEC` (its host, or an import), `SIMULACIÓN`, `REPETICIÓN`, another host by its name, or `desconocido`: from
+    before the host was kept."""
+    horas: Count
+
+
 class Totals(PayloadRow):
     """Sizes, over the whole history."""
 
@@ -119,6 +129,11 @@ class MetaRow(PayloadRow):
     """Mix of forms behind the sums of what was seen."""
     fuera_de_ventana: Outside
     """What began before anything of its month was seen."""
+    origen: str
+    """Where the data comes from: the word of `origenes` if there is one; `desconocido` for the SEC's and unknown hours
+    together or none at all, `mixto` for any others together. What is not `SEC` or `desconocido` is not the SEC's."""
+    origenes: list[OriginHours]
+    """Loaded hours by where they come from."""
     version_metodo: str
     """Version of the method; docs/definitions.md says what changed with each."""
     version: str
@@ -145,7 +160,7 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
         )
         .sort("mes")
     )
-    hours = loads["hora"]
+    hours, origins = loads["hora"], hours_by_origin(loads)
     latest: date | None = None if shapes.is_empty() else shapes["mes"][-1]
     row = MetaRow.model_validate(
         {
@@ -166,6 +181,8 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
             },
             "mezcla": {name: shapes[name].sum() for name in ("detalladas", "agregadas")},
             "fuera_de_ventana": {"eventos": outside.height, "clientes": outside["clientes_afectados"].sum()},
+            "origen": one_word(origins),
+            "origenes": origins.to_dicts(),
             "version_metodo": METHOD,
             "version": version("sec-outages"),
             "fuente": SOURCE,

@@ -1,4 +1,4 @@
-"""What the pipeline must find out, computed from the world itself by plain loops.
+"""What the pipeline must find out of a simulated world, computed from the world itself by plain loops.
 
 Nothing here is shared with the pipeline's rules: what both say alike is right, or wrong in two independent ways.
 Places are official codes (`""` for UNKNOWN), companies canonical names.
@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
+from sec_core.simulator.answers import WorldAnswers
 from sec_core.simulator.calendar import chile_date, hour_index
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE
 from sec_core.source.shapes import Shape
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import date, datetime
 
+    from sec_core.simulator.server import Simulator
     from sec_core.simulator.world import Row, World
 
 UNKNOWN = "UNKNOWN"
@@ -139,7 +141,7 @@ class Truth:
                 values[group][hour] = listed.customers
         events = []
         for (comuna, company, day), by_hour in values.items():
-            assert day is not None  # noqa: S101 - the detailed shape always has one
+            assert day is not None
             last = max(by_hour)
             ends = None if last == (newest or captured[-1]) else last + HOUR
             events.append(_event(Shape.DETAILED, comuna, company, day_start(day), ends, by_hour, by_hour))
@@ -190,6 +192,21 @@ class Truth:
 
     def _rows(self, hour: datetime) -> list[Row]:
         return self.world.rows(hour, self._revision_of(hour))
+
+
+def truth_of(source: Simulator) -> Truth:
+    """Truth about a running world: of each hour the revision and shape as it was last answered, or would be first."""
+    answers = source.app.answers
+    assert isinstance(answers, WorldAnswers)
+    answered = {}
+    for request in sorted(source.requests, key=lambda item: item.ended or 0):
+        if request.sound and request.revision is not None:
+            answered[request.hour] = (request.revision, request.shape)
+    return Truth(
+        answers.world,
+        revision_of=lambda hour: answered.get(hour, (0, None))[0],
+        shape_of=lambda hour: answered.get(hour, (0, None))[1] or answers.shape_of(hour, source.now()),
+    )
 
 
 def _customers(row: Row) -> int:

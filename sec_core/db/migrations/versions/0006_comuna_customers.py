@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sec_core.db.migrations.resources import run_sql_files
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Make the two tables, empty."""
-    run_sql_files("0005")
+    run_sql_files("0006")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sec_core.db.migrations.resources import run_sql_files
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
     """Make the table, empty: the next build of Gold fills it."""
-    run_sql_files("0006")
+    run_sql_files("0007")

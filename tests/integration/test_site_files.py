@@ -1,0 +1,208 @@
+"""The site's files: valid, linked, small, the same for the same data; and how they are put somewhere."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from dataclasses import replace
+from functools import cache
+from posixpath import dirname, join, normpath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import html5lib
+import orjson
+import polars as pl
+import pytest
+from support.site_world import EVIL, OTHER_STORM, STORM, make_frames
+from typing_extensions import override
+
+from sec_core.blobs.local import LocalBlobs
+from sec_core.blobs.open import open_blobs
+from sec_core.errors import StorageError
+from sec_core.gold.site.pages import build_site
+from sec_core.gold.site.put import MANIFEST, put, read_site, whole
+from sec_core.hours import Month
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sec_core.blobs.place import StoreUrl
+
+ADDRESS = "https://example.org/cortes"
+SIMULATED = [{"origen": "SIMULACIÓN", "horas": 700}, {"origen": EVIL, "horas": 1}]
+
+
+@cache
+def site() -> dict[str, bytes]:
+    """A site of half a year."""
+    return build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS)
+
+
+def pages(files: dict[str, bytes]) -> dict[str, str]:
+    return {path: body.decode() for path, body in files.items() if path.endswith(".html")}
+
+
+def test_there_is_a_page_for_each_place_and_storm() -> None:
+    kinds = {"comuna": 346, "region": 16, "tormenta": 2}
+    assert {kind: sum(path.startswith(f"{kind}/") for path in pages(site())) for kind in kinds} == kinds
+    for path in pages(site()):
+        assert f"{dirname(path)}/datos.json".lstrip("/") in site()
+    data = orjson.loads(site()["comuna/nunoa/datos.json"])
+    assert (data["codigo_comuna"], len(data["indices_comunales"]), len(data["horas"]["clientes"])) == ("13120", 5, 1440)
+    assert data["horas"]["clientes"].count(None) == 72
+    rows = pl.read_csv(site()["comuna/nunoa/datos.csv"], schema_overrides={"codigo_comuna": pl.String})
+    assert rows["saidi"].to_list() == [row["saidi"] for row in data["indices_comunales"]]
+    locations = re.findall(r"<loc>(.*?)</loc>", site()["sitemap.xml"].decode())
+    assert sorted(locations) == sorted(f"{ADDRESS}/{path.removesuffix('index.html')}" for path in pages(site()))
+
+
+def test_all_pages_are_valid_html() -> None:
+    parser = html5lib.HTMLParser(strict=True)
+    for path, text in pages(site()).items():
+        try:
+            parser.parse(text)
+        except html5lib.html5parser.ParseError as error:
+            raise AssertionError(f"{path}: {error}") from error
+
+
+def test_all_links_lead_somewhere_and_none_elsewhere() -> None:
+    files = site()
+    anchors = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages(files).items()}
+    for path, text in pages(files).items():
+        assert len(re.findall(r'\bid="', text)) == len(anchors[path]), f"{path} has an id twice"
+        for target in re.findall(r'(?:href|src|action)="([^"]*)"', text):
+            if target.startswith("https://"):
+                assert target.startswith((ADDRESS, "https://apps.sec.cl/")), f"{path} leads to {target}"
+                continue
+            place, _, anchor = unquote(target).partition("#")
+            to = normpath(join(dirname(path), place)) if place else path
+            assert to in files, f"{path} leads to {target}"
+            assert not anchor or anchor in anchors[to], f"{path} leads to {target}"
+
+
+def test_names_with_markup_are_shown_and_never_run() -> None:
+    shown = 0
+    for path, text in pages(site()).items():
+        assert "<img" not in text, path
+        assert "<script>" not in text, path
+        shown += "&lt;img src=x" in text
+    assert shown > 250
+
+
+def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
+    simulated = pages(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)))
+    for path, text in simulated.items():
+        assert ("SIMULATION" if path.startswith("en/") else "SIMULACIÓN") in text
+        assert "&lt;img src=x" in text
+        assert "<img" not in text
+    assert not any('class="banner"' in text for text in pages(site()).values())
+    nunoa = pages(site())["comuna/nunoa/index.html"]
+    assert "muy pocos datos para estimar" in nunoa
+    assert "metodo/index.html#comuna-saidi" in nunoa
+    assert f'<link rel="canonical" href="{ADDRESS}/comuna/nunoa/">' in nunoa
+    assert "sec explain storms id=" + STORM in pages(site())[f"tormenta/{STORM}/index.html"]
+    assert "sin datos" in pages(site())[f"tormenta/{OTHER_STORM}/index.html"]
+
+
+def test_a_site_without_data_says_so() -> None:
+    frames = make_frames(Month(2024, 7), Month(2024, 8))
+    tables = [name for name in frames.__slots__ if name not in {"payloads", "comunas"}]
+    empty = {name: getattr(frames, name).clear() for name in tables}
+    payloads: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.payloads} | {
+        "meta": [frames.payloads["meta"][0] | {"ultima_hora": None, "denominadores": [], "meses_con_empresa": []}]
+    }
+    files = build_site(replace(frames, payloads=payloads, **empty))
+    texts = pages(files)
+    assert len(texts) == len(pages(site())) - 2
+    assert "Aún no hay datos." in texts["index.html"]
+    assert re.search(r"<strong>sin datos</strong>clientes sin suministro", texts["comuna/nunoa/index.html"])
+
+
+def test_nine_years_stay_small() -> None:
+    files = build_site(make_frames(Month(2017, 1), Month(2025, 12)))
+    sizes = {path: len(body) for path, body in files.items()}
+    assert sum(sizes[path] for path in ("index.html", "datos.json")) < 400_000
+    for folder in {dirname(path) for path in sizes if path.startswith("comuna/")}:
+        assert sum(size for path, size in sizes.items() if dirname(path) == folder) < 250_000
+
+
+def test_the_same_data_gives_the_same_bytes_and_only_changes_are_written(tmp_path: Path) -> None:
+    frames = make_frames(Month(2024, 3), Month(2024, 8))
+    target = LocalBlobs(tmp_path)
+    foreign = tmp_path / "favicon.ico"
+    foreign.write_bytes(b"x")
+    first = put(build_site(frames, ADDRESS), target)
+    assert (len(first.written), first.kept, first.removed) == (len(site()), 0, ())
+    assert read_site(target) == site()
+    again = put(build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS), target)
+    assert (again.written, again.kept) == ((), len(site()))
+
+    fewer = replace(frames, storms=frames.storms.filter(pl.col("id") == STORM))
+    less = put(build_site(fewer, ADDRESS), target)
+    assert set(less.removed) == {f"tormenta/{OTHER_STORM}/{name}" for name in ("index.html", "datos.json")}
+    assert not (tmp_path / "tormenta" / OTHER_STORM / "index.html").exists()
+    assert f"tormenta/{STORM}/index.html" not in less.written
+    assert {"index.html", "tormentas/index.html", "region/valparaiso/index.html"} <= set(less.written)
+    assert "comuna/iquique/index.html" not in less.written
+    assert foreign.exists()
+    (tmp_path / "index.html").unlink()
+    assert not whole(target, "")
+    assert put(build_site(fewer, ADDRESS), target).written == ("index.html",)
+
+
+class Breaking(LocalBlobs):
+    """A folder that notes what is done to it, and refuses after so many writes."""
+
+    def __init__(self, root: Path, left: int = 1000) -> None:
+        super().__init__(root)
+        self.left = left
+        self.done: list[str] = []
+
+    @override
+    def replace(
+        self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
+    ) -> None:
+        if len(self.done) == self.left:
+            raise StorageError("full")
+        self.done.append(key)
+        super().replace(key, data, durable=durable, headers=headers)
+
+    @override
+    def delete(self, key: str) -> None:
+        self.done.append(f"-{key}")
+        super().delete(key)
+
+
+def test_shared_files_come_first_and_old_ones_go_last(tmp_path: Path) -> None:
+    put({"assets/a.1.css": b"1", "index.html": b"1", "old.html": b"1"}, LocalBlobs(tmp_path))
+    target = Breaking(tmp_path)
+    put({"index.html": b"2", "assets/a.2.css": b"2"}, target)
+    assert target.done == [MANIFEST, "assets/a.2.css", "index.html", MANIFEST, "-assets/a.1.css", "-old.html", MANIFEST]
+
+
+def test_a_run_that_was_killed_is_made_good(tmp_path: Path) -> None:
+    one, two = {"a.html": b"1", "b.html": b"1"}, {"a.html": b"2", "b.html": b"2"}
+    put(one, LocalBlobs(tmp_path))
+    target = Breaking(tmp_path, left=2)
+    with pytest.raises(StorageError):
+        put(two, target)
+    assert (tmp_path / "a.html").read_bytes() == b"2"
+    assert put(one, LocalBlobs(tmp_path)).written == ("a.html", "b.html")
+    assert (tmp_path / "a.html").read_bytes() == b"1"
+
+
+def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
+    target = open_blobs(bucket / "cortes")
+    files = {"index.html": f"<p>{EVIL * 50}".encode(), "assets/x.js": b"1", "prensa/x.png": b"\x89PNG"}
+    done = put(files, target)
+    assert (len(done.written), put(files, target).written) == (3, ())
+    headers = target.headers("index.html")
+    assert headers["Content-Type"].startswith("text/html")
+    packed = headers.get("Content-Encoding") == "gzip"
+    body = target.read("index.html")
+    assert (gzip.decompress(body) if packed else body) == files["index.html"]
+    assert target.headers("assets/x.js")["Content-Type"].startswith("text/javascript")
+    assert target.headers("prensa/x.png").get("Content-Encoding") is None
+    assert read_site(target).keys() == files.keys()
