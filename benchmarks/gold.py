@@ -125,7 +125,7 @@ def each_payload(settings: Settings) -> dict[str, float]:
     clock = SystemClock()
     with opened(settings) as database:
         begun = time.perf_counter()
-        collected, _ = read_frames(database, open_blobs(settings.gold), settings, clock)
+        collected, _, _ = read_frames(database, open_blobs(settings.gold), settings, clock)
         seconds = {"(reading)": time.perf_counter() - begun}
     for spec in PAYLOADS:
         begun = time.perf_counter()

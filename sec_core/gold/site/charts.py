@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from numpy.typing import NDArray
 
@@ -107,10 +108,16 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
 def hourly(label: str, grid: HourGrid, series: str, language: Language) -> Chart:
     """Customers out by hour, days on the axis."""
     chart = steps(label, grid.of(series), grid.known, language)
-    walls = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(grid.hours)]
-    midnights = [(at, wall) for at, wall in walls if wall.hour == 0] or walls[:1]
-    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(walls))
+    chart.times = _midnights(tuple(grid.hours), language)
     return chart
+
+
+@lru_cache(maxsize=2)
+def _midnights(hours: tuple[datetime, ...], language: Language) -> list[tuple[float, str]]:
+    """The axis of days, the same for all series over these hours."""
+    days = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
+    midnights = [(at, wall) for at, wall in days if wall.hour == 0] or days[:1]
+    return _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
 
 
 def daily(label: str, days: Sequence[date], values: Sequence[int | None], language: Language) -> Chart:

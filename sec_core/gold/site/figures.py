@@ -234,7 +234,10 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
     censored = pl.col("censurado") if "censurado" in events.columns else pl.lit(None, dtype=pl.String)
     return (
         events.lazy()
-        .with_columns(horas=hours, codigo_comuna=pl.col("codigo_comuna").cast(pl.String))
+        .with_columns(horas=hours)
+        # Few enough are left to be sorted by text.
+        .filter(pl.col("horas") >= pl.col("horas").top_k(LONGEST).min().over("codigo_comuna"))
+        .with_columns(pl.col("codigo_comuna").cast(pl.String))
         .filter(pl.col("codigo_comuna") != "")
         .sort("horas", "cliente_horas", "hash_id", descending=[True, True, False])
         .group_by("codigo_comuna", maintain_order=True)
