@@ -82,7 +82,8 @@ def in_inbox(name: str, inbox: Path) -> Path:
     Raises:
         InputError: There is no such file.
     """
-    bare = Path(name).name == name and not {"\\", "\0"} & set(name) and len(name.encode()) < 256
+    sound = name.encode("utf-8", "replace")
+    bare = Path(name).name == name == sound.decode() and not {"\\", "\0"} & set(name) and len(sound) < 256
     path = (inbox / name).resolve() if bare else inbox
     if path.parent != inbox.resolve() or not path.is_file():
         raise InputError(f"The inbox has no file {name[:100]!r}.", next_step=f"Put it into {inbox} and give its name.")

@@ -178,8 +178,11 @@ class Book:
     def year_chart(self, rows: Rows, lang: Language) -> charts.Chart:
         """SAIDI of all years."""
         held = {row["anho"]: row for row in rows}
-        columns = [(str(year), held.get(year)) for year in self.spans]
-        return charts.bars(lang.gettext("SAIDI by year"), columns, lang, lambda row: self._index_tip(lang, row))
+        columns = [(f"{year}{'' if whole else '*'}", held.get(year)) for year, (_, _, whole) in self.spans.items()]
+        chart = charts.bars(lang.gettext("SAIDI by year"), columns, lang, lambda row: self._index_tip(lang, row))
+        if len(self.whole_years()) < len(self.spans):
+            chart.remark = f"* {lang.gettext('only a part of the year')}"
+        return chart
 
     def hour_chart(self, series: str, lang: Language) -> charts.Chart:
         """Customers out over the last 60 days."""

@@ -12,6 +12,7 @@ from sec_core.gold.site import charts, figures, places
 from sec_core.gold.site.book import ENGLISH, SPANISH, Book, Site
 from sec_core.gold.site.words import Language
 from sec_core.gold.universe import COUNTRY
+from sec_core.text import for_csv
 
 if TYPE_CHECKING:
     from sec_core.gold.site.figures import SiteFrames
@@ -174,7 +175,7 @@ def method_and_data(book: Book) -> None:
         "horas": book.frames.hours.select("hora", "estado", "cargada", "sospechosa", "forma"),
     }
     for name in DOWNLOADS:
-        book.site[f"datos/{name}.csv"] = tables[name].write_csv().encode()
+        book.site[f"datos/{name}.csv"] = for_csv(tables[name])
     sizes = [(name, tables[name].height, len(book.site[f"datos/{name}.csv"])) for name in DOWNLOADS]
     for path, data_path, code in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
         lang = Language(code)

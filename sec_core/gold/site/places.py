@@ -8,6 +8,7 @@ import polars as pl
 
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.book import by, map_words, measure, partitions, rounded
+from sec_core.text import for_csv
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book, Place
@@ -84,7 +85,7 @@ def _page(
     """The page of a comuna or region: template, title and description; its months by the name of their table."""
     ((table, frame),) = months.items()
     rows = frame.to_dicts()
-    book.site[f"{place.path}datos.csv"] = frame.write_csv().encode()
+    book.site[f"{place.path}datos.csv"] = for_csv(frame)
     book.page(
         place.path,
         *texts,
