@@ -82,13 +82,40 @@ def publish(
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
     other_source: OtherSourceOption = False,
+    payloads: Annotated[
+        list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
+    ] = None,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
+    chosen = {"force": force, "other_source": other_source, "payloads": payloads or []}
+    report = run(publish_gold, "flows.gold:publish", prefect, **chosen)
     say(report.line())
+
+
+@app.command()
+def explain(
+    payload: Annotated[str, typer.Argument(help="A payload, as reliability; or event.")],
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Which row; of an event, its hash_id.")
+    ] = None,
+    captures: Annotated[bool, typer.Option("--captures", help="List each capture that it rests on.")] = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """What a published figure rests on, and the same computed again from the kept answers: exit code 1 if not equal."""
+    from sec_core.usecases.explain import explain_figure
+
+    found = run(explain_figure, "flows.gold:explain", prefect, payload=payload, wanted=wanted or [])
+    if json:
+        hidden = None if captures else {"files"}
+        sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
+    else:
+        say(found.markdown(files=captures))
+    if found.equal is False:
+        raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())
 
 
 @app.command()

@@ -36,8 +36,7 @@ class GoldFrames:
     """Everything that payloads are computed from.
 
     Attributes:
-        events: `fact_interrupciones` with names and `mes` (Date, the first day of the month of `inicio`, Chile wall
-            clock), ordered by inicio, codigo_comuna, nombre_empresa, hash_id.
+        events: All events, see `events_file.Events.rows`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
@@ -125,14 +124,8 @@ def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
     return frame.with_columns(mes=wall.dt.date().dt.month_start())
 
 
-def read_events(connection: Connection, names: Names) -> pl.DataFrame:
-    """All events with names, see `GoldFrames.events`."""
-    events = query(
-        connection,
-        "SELECT hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
-        " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
-        " ultima_hora, meses_denominador, censurado, horas_sin_datos FROM fact_interrupciones",
-    )
+def name_events(events: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of `fact_interrupciones` with names and mes, see `GoldFrames.events`."""
     year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
     return (
         names.add(events.sort("inicio", "id_geografia", "id_empresa", "forma").lazy())
