@@ -21,14 +21,14 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# The lock is complete: without --no-deps, older pips look for extras past its pins and then miss their hashes.
+# Wheels only: nothing is built that comes from elsewhere. The lock is complete: without --no-deps, older pips look for extras past its pins and then miss their hashes.
 $(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/.python
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/.run ## a simulated storm month through the whole pipeline, offline

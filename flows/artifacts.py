@@ -96,11 +96,13 @@ async def show_gold(built: BuiltGold) -> None:
 
 async def show_billing(file: str, found: Billing) -> None:
     """A table of a billing file's months, with the rows that were left out above it."""
-    bad = [f"- Row {each.row} was left out: {each.reason}" for each in found.rejected[:MOST_LISTED]]
+    bad = [f"- Row {each.row} was left out: {for_markdown(each.reason)}" for each in found.rejected[:MOST_LISTED]]
     await acreate_table_artifact(
         key="customers",
         table=billing_months(found.customers).to_dicts(),
-        description="\n".join([f"# {file}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]),
+        description="\n".join(
+            [f"# {for_markdown(file)}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]
+        ),
     )
 
 

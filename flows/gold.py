@@ -34,15 +34,17 @@ async def gold() -> BuiltGold:
 async def publish(
     force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
     other_source: OtherSource = False,
+    payloads: Annotated[list[str], Field(title="Only of these payloads", examples=[["market_map"]])] = [],  # noqa: B006 - Prefect reads it for the form, and nobody changes it
 ) -> PublishReport:
     """Send what Gold holds to Supabase, whole or not at all.
 
     Args:
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
         other_source: Publish data of the simulator or of another host than the SEC's.
+        payloads: The payloads that may lose so much; none means all.
     """
     with open_run():
-        return await STEPS.publish(force, other_source)
+        return await STEPS.publish(force, other_source, payloads)
 
 
 @flow(name="site", flow_run_name="site", persist_result=False)

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from loguru import logger
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from deployments.stack.api import api_client
 from sec_core.text import for_chat, for_line, for_mail
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pydantic import SecretStr
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings

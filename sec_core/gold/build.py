@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -40,12 +41,18 @@ class GoldReport:
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
+        pages_written: Files of the site that changed.
+        seconds: Wall time of the build.
+        site_seconds: Of that, the site's.
     """
 
     events: int
     months_written: tuple[Month, ...]
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
+    pages_written: tuple[str, ...]
+    seconds: float
+    site_seconds: float
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
@@ -61,13 +68,16 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     """
     from sec_core.gold.site import build as site  # noqa: PLC0415 - Altair takes a quarter of a second
 
+    began = time.monotonic()
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
         collected, events, exported = read_frames(database, gold, settings, clock)
         written = beside.submit(write_files, collected, events, gold)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
-        site.draw(gold, payloads, collected, with_customers(collected), settings)
+        drawing = time.monotonic()
+        pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
@@ -84,6 +94,9 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
+        pages_written=pages.written,
+        seconds=time.monotonic() - began,
+        site_seconds=drawn,
     )
 
 

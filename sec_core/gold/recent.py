@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sec_core.blobs.model import Blobs
 
+TABLE = "interrupciones_recientes"
 WINDOW = timedelta(days=30)
 INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 

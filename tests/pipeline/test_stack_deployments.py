@@ -80,7 +80,7 @@ def unbounded(schema: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(DEPLOYMENTS.keys() - {"seia"}))
+@pytest.mark.parametrize("name", sorted(DEPLOYMENTS))
 def test_a_form_takes_nothing_of_any_size(name: str) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
     assert not unbounded(parameter_schema(flow).model_dump())

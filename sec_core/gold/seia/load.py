@@ -10,28 +10,12 @@ from sqlalchemy import text
 
 from sec_core.errors import InputError
 from sec_core.gold.seia.projects import Rejected, sort_rows
-from sec_core.gold.sheets import read_sheet
+from sec_core.gold.seia.reader import read_export
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.db.database import Database
-    from sec_core.gold.sheets import Sheet
-
-
-HEADINGS: dict[str, tuple[str, ...]] = {
-    "nombre": ("Nombre del Proyecto", "Nombre"),
-    "region": ("Región", "Regiones"),
-    "tipo": ("Tipo de Proyecto", "Tipología"),
-    "titular": ("Titular",),
-    "inversion": ("Inversión (MMU$)", "Inversión"),
-    "presentacion": ("Fecha Presentación", "Fecha de Presentación", "Fecha Presentación Fecha de Ingreso"),
-    "calificacion": ("Fecha Calificación", "Fecha de Calificación"),
-    "estado": ("Estado del Proyecto", "Estado"),
-    "sector": ("Sector Productivo",),
-    "expediente": ("id", "ID Expediente"),
-}
-"""Our name of a column to its headings, the first one that is found counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +26,6 @@ class SeiaReport:
     spanning: int
     without_investment: int
     rejected: tuple[Rejected, ...]
-
-
-def read_export(path: Path) -> Sheet:
-    """Read an export of the SEIA site: an Excel workbook, or the older `;` CSV.
-
-    Raises:
-        InputError: The file can't be read, or lacks a column that is needed.
-    """
-    return read_sheet(path, HEADINGS, ("nombre", "region", "tipo"), "export of the SEIA")
 
 
 def load_seia(database: Database, path: Path) -> SeiaReport:

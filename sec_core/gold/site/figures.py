@@ -77,9 +77,14 @@ class HourGrid:
         """A series; nothing listed is 0 in the known hours."""
         return self.values.get(series, np.zeros(len(self.hours), dtype=np.int64))
 
-    def listed(self, series: str) -> list[int | None]:
-        """A series with None where nothing is known."""
-        return [int(value) if known else None for value, known in zip(self.of(series), self.known, strict=True)]
+    def newest(self, series: str) -> int | None:
+        """Customers out in the last hour, which `recent_grid` chooses known; None without hours."""
+        return int(self.of(series)[-1]) if self.hours else None
+
+    def listed(self, series: str) -> dict[str, list[Any]]:
+        """hora, and clientes, null where nothing is known."""
+        pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
+        return {"hora": self.hours, "clientes": [value if known else None for value, known in pairs]}
 
 
 def usable(hours: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import altair as alt
 import orjson
 import polars as pl
 
+from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
 from sec_core.gold.site.words import Language
@@ -20,7 +21,7 @@ from sec_core.reference.tables import regiones
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
-    from sec_core.gold.site.figures import SiteFrames
+    from sec_core.gold.site.figures import Rows, SiteFrames
 
 Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -69,7 +70,7 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     newest = figures.usable(frames.hours).filter("known")["hora"].max()
     if newest is None:
         return {}
-    origin = frames.payloads["meta"][0].get("origen")
+    origin = others(frames.payloads["meta"][0]["origenes"])
     until = lang.moment(newest)  # type: ignore[arg-type]
     about = [f"Fuente: {SOURCE}.", f"Datos hasta el {until} (hora de Chile). Cálculo: sec-outages."]
     drawn = {
@@ -82,9 +83,9 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     return {name: _titled(*found, about, origin) for name, found in drawn.items() if found is not None}
 
 
-def _titled(chart: Chart, title: str, remark: str, about: list[str], origin: object) -> Spec:
+def _titled(chart: Chart, title: str, remark: str, about: list[str], origin: Rows) -> Spec:
     if origin:
-        title = f"NO SON DATOS DE LA SEC: {title}"
+        title = f"{', '.join(one['origen'] for one in origin)}, NO SON DATOS DE LA SEC: {title}"
     titled = chart.properties(
         title=alt.TitleParams(title, subtitle=[remark, *about], anchor="start", subtitleColor=GREY)
     )
