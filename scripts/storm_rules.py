@@ -20,7 +20,7 @@ from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month
 from sec_core.reference.geometry import neighbours
 from sec_core.simulator.options import Outage, Storm, WorldOptions
-from sec_core.simulator.outages import REGIONS
+from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def panel(world: World, hours: Sequence[datetime]) -> pl.DataFrame:
         for row in world.rows(hour):
             sums[row.place] += row.customers
         rows += [(hour, codes[place], customers) for place, customers in sums.items() if place >= 0]
-    schema = {"hora": UTC_TIME, "codigo_comuna": pl.String, "clientes_afectados": pl.Int64}
+    schema = pl.Schema({"hora": UTC_TIME, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64()})
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -107,10 +107,15 @@ def variants() -> Iterator[tuple[str, StormRules]]:
     """The rules, and each of them halved and doubled."""
     yield "as they are", StormRules()
     for name in RULES:
-        value = getattr(StormRules(), name)
+        value: float = getattr(StormRules(), name)
         for factor, word in ((0.5, "halved"), (2, "doubled")):
             changed = type(value)(value * factor) if isinstance(value, float) else max(round(value * factor + 0.1), 1)
-            yield f"`{name}` {word} to {changed:g}", replace(StormRules(), **{name: changed})
+            yield f"`{name}` {word} to {changed:g}", replace(StormRules(), **{name: changed})  # type: ignore[arg-type]
+
+
+def middle(rows: pl.DataFrame, column: str) -> float:
+    """The median of a column; 0 where it has no value."""
+    return float(rows.select(pl.col(column).cast(pl.Float64).median().fill_null(0)).item())
 
 
 def main() -> None:
@@ -127,8 +132,8 @@ def main() -> None:
         rows = pl.concat([found(world, hours, stormy, rules) for world, hours, _, stormy in years])
         false = sum(found(world, hours, ordinary, rules).height for world, hours, ordinary, _ in years) / len(years)
         lines.append(
-            f"| {name} | {rows.height / len(years):.1f} | {rows['punta'].median() or 0:,.0f} |"
-            f" {rows['comunas'].median() or 0:.0f} | {rows['horas_95'].median() or 0:.0f} | {false:.1f} |"
+            f"| {name} | {rows.height / len(years):.1f} | {middle(rows, 'punta'):,.0f} |"
+            f" {middle(rows, 'comunas'):.0f} | {middle(rows, 'horas_95'):.0f} | {false:.1f} |"
         )
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
