@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -107,7 +107,7 @@ def variants() -> Iterator[tuple[str, StormRules]]:
     """The rules, and each of them halved and doubled."""
     yield "as they are", StormRules()
     for name in RULES:
-        value: float = getattr(StormRules(), name)
+        value: Any = getattr(StormRules(), name)
         for factor, word in ((0.5, "halved"), (2, "doubled")):
             changed = type(value)(value * factor) if isinstance(value, float) else max(round(value * factor + 0.1), 1)
             yield f"`{name}` {word} to {changed:g}", replace(StormRules(), **{name: changed})  # type: ignore[arg-type]
