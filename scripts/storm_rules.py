@@ -7,12 +7,13 @@ storms of every size. Everything is drawn from seeds: the same code writes the s
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from sec_core.gold.frames import UTC_TIME, source_hours
@@ -20,7 +21,7 @@ from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month
 from sec_core.reference.geometry import neighbours
 from sec_core.simulator.options import Outage, Storm, WorldOptions
-from sec_core.simulator.outages import REGIONS
+from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def panel(world: World, hours: Sequence[datetime]) -> pl.DataFrame:
         for row in world.rows(hour):
             sums[row.place] += row.customers
         rows += [(hour, codes[place], customers) for place, customers in sums.items() if place >= 0]
-    schema = {"hora": UTC_TIME, "codigo_comuna": pl.String, "clientes_afectados": pl.Int64}
+    schema = pl.Schema({"hora": UTC_TIME, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64()})
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -110,7 +111,12 @@ def variants() -> Iterator[tuple[str, StormRules]]:
         value = getattr(StormRules(), name)
         for factor, word in ((0.5, "halved"), (2, "doubled")):
             changed = type(value)(value * factor) if isinstance(value, float) else max(round(value * factor + 0.1), 1)
-            yield f"`{name}` {word} to {changed:g}", replace(StormRules(), **{name: changed})
+            yield f"`{name}` {word} to {changed:g}", StormRules(**(asdict(StormRules()) | {name: changed}))
+
+
+def _median(values: pl.Series) -> str:
+    middle = values.drop_nulls().cast(pl.Float64).to_numpy()
+    return f"{np.median(middle):,.0f}" if len(middle) else ""
 
 
 def main() -> None:
@@ -127,8 +133,8 @@ def main() -> None:
         rows = pl.concat([found(world, hours, stormy, rules) for world, hours, _, stormy in years])
         false = sum(found(world, hours, ordinary, rules).height for world, hours, ordinary, _ in years) / len(years)
         lines.append(
-            f"| {name} | {rows.height / len(years):.1f} | {rows['punta'].median() or 0:,.0f} |"
-            f" {rows['comunas'].median() or 0:.0f} | {rows['horas_95'].median() or 0:.0f} | {false:.1f} |"
+            f"| {name} | {rows.height / len(years):.1f} | {_median(rows['punta'])} | {_median(rows['comunas'])} |"
+            f" {_median(rows['horas_95'])} | {false:.1f} |"
         )
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
