@@ -1,6 +1,6 @@
 """`make calibrate`: how the catalogue of storms changes with its rules, on simulated years; into docs/storms.md.
 
-A year has the simulator's ordinary outages, cuts of single comunas (up to 40 000 customers), and
+A year has the simulator's ordinary outages, cuts of one or two comunas (up to 40 000 customers in each), and
 storms of every size. Everything is drawn from seeds: the same code writes the same table.
 """
 
@@ -25,7 +25,7 @@ from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "storms.md"
 BEGIN = "<!-- sensitivity: written by `make calibrate` -->"
@@ -37,13 +37,20 @@ FEEDERS = 100
 RULES = ("min_customers", "share", "peak", "min_comunas", "max_gap_hours")
 
 
+def beside(code: str, codes: Collection[str]) -> list[str]:
+    """A comuna and, where it has one among `codes`, its first neighbour."""
+    near = {*(b for a, b in neighbours() if a == code), *(a for a, b in neighbours() if b == code)}
+    return [code, *sorted(near & set(codes))[:1]]
+
+
 def feeders(seed: int, hours: Sequence[datetime], count: int = FEEDERS) -> Iterator[Outage]:
-    """Large cuts of single comunas: no storms, however many customers they have."""
+    """Large cuts of one or two comunas: no storms, however many customers they have."""
     draw = Random(f"feeders {seed}")  # noqa: S311 - a simulation, not a secret
     codes = [code for region in REGIONS for code, _ in region.comunas]
     for _ in range(count):
         start, length = draw.choice(hours), draw.randint(1, 12)
-        yield Outage(draw.choice(codes), "", start, (draw.randint(2_000, 40_000),) * length)
+        for code in beside(draw.choice(codes), codes)[: draw.choice((1, 2))]:
+            yield Outage(code, "", start, (draw.randint(2_000, 40_000),) * length)
 
 
 def storms(seed: int, hours: Sequence[datetime]) -> Iterator[Storm]:
@@ -123,7 +130,7 @@ def main() -> None:
     """Draw the years and write the table."""
     years = [year(seed) for seed in SEEDS]
     lines = [
-        f"{len(SEEDS)} simulated years, {STORMS} storms and {FEEDERS} cuts of single comunas in each; false ones",
+        f"{len(SEEDS)} simulated years, {STORMS} storms and {FEEDERS} cuts of one or two comunas in each; false ones",
         "are from the same years without storms.",
         "",
         "| rules | storms a year | median peak | median comunas | median hours to 95% | false a year |",
