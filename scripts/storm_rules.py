@@ -1,18 +1,19 @@
 """`make calibrate`: how the catalogue of storms changes with its rules, on simulated years; into docs/storms.md.
 
-A year has the simulator's ordinary outages, cuts of single comunas (up to 40 000 customers), and
+A year has the simulator's ordinary outages, cuts of one or two comunas (up to 40 000 customers in each), and
 storms of every size. Everything is drawn from seeds: the same code writes the same table.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from sec_core.gold.frames import UTC_TIME, source_hours
@@ -24,7 +25,7 @@ from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "storms.md"
 BEGIN = "<!-- sensitivity: written by `make calibrate` -->"
@@ -36,13 +37,20 @@ FEEDERS = 100
 RULES = ("min_customers", "share", "peak", "min_comunas", "max_gap_hours")
 
 
+def beside(code: str, codes: Collection[str]) -> list[str]:
+    """A comuna and, where it has one among `codes`, its first neighbour."""
+    near = {*(b for a, b in neighbours() if a == code), *(a for a, b in neighbours() if b == code)}
+    return [code, *sorted(near & set(codes))[:1]]
+
+
 def feeders(seed: int, hours: Sequence[datetime], count: int = FEEDERS) -> Iterator[Outage]:
-    """Large cuts of single comunas: no storms, however many customers they have."""
+    """Large cuts of one or two comunas: no storms, however many customers they have."""
     draw = Random(f"feeders {seed}")  # noqa: S311 - a simulation, not a secret
     codes = [code for region in REGIONS for code, _ in region.comunas]
     for _ in range(count):
         start, length = draw.choice(hours), draw.randint(1, 12)
-        yield Outage(draw.choice(codes), "", start, (draw.randint(2_000, 40_000),) * length)
+        for code in beside(draw.choice(codes), codes)[: draw.choice((1, 2))]:
+            yield Outage(code, "", start, (draw.randint(2_000, 40_000),) * length)
 
 
 def storms(seed: int, hours: Sequence[datetime]) -> Iterator[Storm]:
@@ -107,22 +115,22 @@ def variants() -> Iterator[tuple[str, StormRules]]:
     """The rules, and each of them halved and doubled."""
     yield "as they are", StormRules()
     for name in RULES:
-        value: Any = getattr(StormRules(), name)
+        value = getattr(StormRules(), name)
         for factor, word in ((0.5, "halved"), (2, "doubled")):
             changed = type(value)(value * factor) if isinstance(value, float) else max(round(value * factor + 0.1), 1)
-            yield f"`{name}` {word} to {changed:g}", replace(StormRules(), **{name: changed})  # type: ignore[arg-type]
+            yield f"`{name}` {word} to {changed:g}", StormRules(**(asdict(StormRules()) | {name: changed}))
 
 
-def middle(rows: pl.DataFrame, column: str) -> float:
-    """The median of a column; 0 where it has no value."""
-    return float(rows.select(pl.col(column).cast(pl.Float64).median().fill_null(0)).item())
+def _median(values: pl.Series) -> str:
+    middle = values.drop_nulls().cast(pl.Float64).to_numpy()
+    return f"{np.median(middle):,.0f}" if len(middle) else ""
 
 
 def main() -> None:
     """Draw the years and write the table."""
     years = [year(seed) for seed in SEEDS]
     lines = [
-        f"{len(SEEDS)} simulated years, {STORMS} storms and {FEEDERS} cuts of single comunas in each; false ones",
+        f"{len(SEEDS)} simulated years, {STORMS} storms and {FEEDERS} cuts of one or two comunas in each; false ones",
         "are from the same years without storms.",
         "",
         "| rules | storms a year | median peak | median comunas | median hours to 95% | false a year |",
@@ -132,8 +140,8 @@ def main() -> None:
         rows = pl.concat([found(world, hours, stormy, rules) for world, hours, _, stormy in years])
         false = sum(found(world, hours, ordinary, rules).height for world, hours, ordinary, _ in years) / len(years)
         lines.append(
-            f"| {name} | {rows.height / len(years):.1f} | {middle(rows, 'punta'):,.0f} |"
-            f" {middle(rows, 'comunas'):.0f} | {middle(rows, 'horas_95'):.0f} | {false:.1f} |"
+            f"| {name} | {rows.height / len(years):.1f} | {_median(rows['punta'])} | {_median(rows['comunas'])} |"
+            f" {_median(rows['horas_95'])} | {false:.1f} |"
         )
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
