@@ -74,7 +74,7 @@ def test_two_of_the_same_at_once(
     pair(database, tmp_path, None, "gold", "--local")
     monkeypatch.setenv("SUPABASE_URL", supabase.url)
     monkeypatch.setenv("SUPABASE_KEY", supabase.service_key)
-    said = pair(database, tmp_path, Lock.PUBLICATION, "publish", "--local")
+    said = pair(database, tmp_path, Lock.PUBLICATION, "publish", "--other-source", "--local")
     assert all("Published " in text for text in said)
     assert stored(supabase)
 
