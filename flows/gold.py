@@ -6,16 +6,19 @@ from dataclasses import replace
 from typing import Annotated
 
 from prefect import flow
+from prefect.artifacts import acreate_markdown_artifact
 from pydantic import Field
 
 from flows.artifacts import show_billing, show_gold
 from flows.parameters import InboxFile, OtherSource
 from sec_core.gold.billing import Billing
+from sec_core.gold.explanation import Explanation
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
+from sec_core.usecases.explain import explain_figure
 from sec_core.usecases.gold import SiteReport, import_customers, import_seia
 from tasks.runtime import open_run
 from tasks.steps import STEPS
@@ -45,6 +48,23 @@ async def publish(
     """
     with open_run():
         return await STEPS.publish(force, other_source, payloads)
+
+
+@flow(name="explain", flow_run_name="explain {payload}", persist_result=False)
+async def explain(
+    payload: Annotated[str, Field(title="Payload", examples=["reliability"])],
+    wanted: Annotated[list[str], Field(title="Row", examples=[["mes=2024-08", "nombre_region=MAULE"]])],
+) -> Explanation:
+    """Say what a published figure rests on, and compute it again from the kept answers, asking the SEC nothing.
+
+    Args:
+        payload: A payload's id, or event.
+        wanted: key=value texts that name one row of it; of an event, its hash_id.
+    """
+    with open_run() as run:
+        found = await explain_figure(run, payload, wanted)
+        await acreate_markdown_artifact(key=f"explain-{payload.replace('_', '-')}", markdown=found.markdown(files=True))
+        return found
 
 
 @flow(name="site", flow_run_name="site", persist_result=False)

@@ -96,6 +96,29 @@ def publish(
 
 
 @app.command()
+def explain(
+    payload: Annotated[str, typer.Argument(help="A payload, as reliability; or event.")],
+    wanted: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Which row; of an event, its hash_id.")
+    ] = None,
+    captures: Annotated[bool, typer.Option("--captures", help="List each capture that it rests on.")] = False,
+    json: JsonOption = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """What a published figure rests on, and the same computed again from the kept answers: exit code 1 if not equal."""
+    from sec_core.usecases.explain import explain_figure
+
+    found = run(explain_figure, "flows.gold:explain", prefect, payload=payload, wanted=wanted or [])
+    if json:
+        hidden = None if captures else {"files"}
+        sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
+    else:
+        say(found.markdown(files=captures))
+    if found.equal is False:
+        raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())
+
+
+@app.command()
 def backfill(
     first: FromOption,
     last: ToOption,

@@ -30,6 +30,7 @@ _ONE_PIECE = 20
 STAGE_TEXT = {
     "universe": "customers by region",
     "capture": "asking the source",
+    "explain": "computing again",
     "load": "loading into PostgreSQL",
     "gold": "building Gold",
     "months": "months",

@@ -15,12 +15,11 @@ from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.events_file import EVENTS_FILE, Events, read_events, write_events
+from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.standing import START_PAGE
 from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.silver.archive import Archive
@@ -28,7 +27,6 @@ from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
-    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -39,25 +37,19 @@ class GoldReport:
     """What a build made.
 
     Attributes:
-        folder: `gold/` under the data folder.
-        events_file: `golden_interrupciones.parquet`.
         events: Events in it.
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
-        page: `site/index.html`.
         pages_written: Files of the site that changed.
         seconds: Wall time of the build.
         site_seconds: Of that, the site's.
     """
 
-    folder: Place
-    events_file: Place
     events: int
     months_written: tuple[Month, ...]
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
-    page: Place
     pages_written: tuple[str, ...]
     seconds: float
     site_seconds: float
@@ -98,13 +90,10 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         len(payloads),
     )
     return GoldReport(
-        folder=settings.gold,
-        events_file=settings.gold / EVENTS_FILE,
         events=collected.events.height,
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        page=settings.gold / START_PAGE,
         pages_written=pages.written,
         seconds=time.monotonic() - began,
         site_seconds=drawn,

@@ -14,7 +14,8 @@ import polars as pl
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold import parquet
-from sec_core.gold.frames import query, uuid_text
+from sec_core.gold.frames import name_events, query
+from sec_core.silver.events import EVENT_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,12 +126,6 @@ def _held(gold: Blobs) -> tuple[pl.DataFrame, dict[str, str], str]:
 
 def _read(connection: Connection, names: Names, months: tuple[str, ...]) -> pl.DataFrame:
     """The events of some months from Silver."""
-    events = query(
-        connection,
-        "SELECT hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
-        " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
-        " ultima_hora, meses_denominador, censurado, horas_sin_datos FROM fact_interrupciones"
-        f" WHERE id_tiempo / 10000 = ANY ('{{{','.join(months)}}}'::int[])",
-    )
-    named = names.add(events.sort("inicio", "id_geografia", "id_empresa", "forma").lazy())
-    return named.with_columns(hash_id=uuid_text("hash_id")).select(COLUMNS).collect()
+    where = f"id_tiempo / 10000 = ANY ('{{{','.join(months)}}}'::int[])"
+    events = query(connection, f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where}")
+    return name_events(events, names).select(COLUMNS)

@@ -124,6 +124,16 @@ def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
     return frame.with_columns(mes=wall.dt.date().dt.month_start())
 
 
+def name_events(events: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of `fact_interrupciones` with names and mes, see `GoldFrames.events`."""
+    year, month = pl.col("id_tiempo") // 1_000_000, pl.col("id_tiempo") // 10_000 % 100
+    return (
+        names.add(events.sort("inicio", "id_geografia", "id_empresa", "forma").lazy())
+        .with_columns(hash_id=uuid_text("hash_id"), mes=pl.date(year, month, 1))
+        .collect()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """The dimensions, as small frames whose names are categories: joining and grouping by them costs little.

@@ -56,10 +56,18 @@ def make_indices(
         by_comuna: see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         names: The dimensions.
     """
+    figures = reliability(monthly, seen, loads, events, customers)
+    return Indices(figures, _regional(monthly, seen, figures, names), _comunal(monthly, seen, by_comuna, names))
+
+
+def reliability(
+    monthly: Monthly, seen: Pattern, loads: pl.DataFrame, events: pl.DataFrame, customers: pl.DataFrame
+) -> pl.DataFrame:
+    """`indices.reliability` of all regions with a denominator, from what `make_indices` takes."""
     months = seen.months.select("mes")
     regions = customers.filter(pl.coalesce("clientes_estimados", "clientes") > 0)["nombre_region"].drop_nulls().unique()
     series = pl.DataFrame({"nombre_region": [*regions.sort(), COUNTRY]}, schema={"nombre_region": pl.String})
-    figures = indices.reliability(
+    return indices.reliability(
         monthly.region_parts,
         seen,
         monthly.rises,
@@ -68,7 +76,6 @@ def make_indices(
         nearest(months.join(series, how="cross"), customers).drop_nulls("universo"),
         major_days.alike(seen.days, loads),
     )
-    return Indices(figures, _regional(monthly, seen, figures, names), _comunal(monthly, seen, by_comuna, names))
 
 
 def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Names) -> pl.DataFrame:

@@ -27,7 +27,7 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sec_core.blobs.model import Blobs
     from sec_core.gold.estimated_hours import Pattern
@@ -96,7 +96,8 @@ def bring_up_to_date(
     wanted = _digests(exported, seen)
     kept = {kind: read_kept(gold, kind, schema) for kind, schema in KINDS.items()}
     changed = [month for month in wanted if any(known.get(month) != wanted[month] for _, known in kept.values())]
-    made = _compute(gold, [Month.parse(month) for month in changed], sorted(exported), names, loads, seen)
+    read = lru_cache(maxsize=3)(lambda month: _observations(gold, month, names))
+    made = compute([Month.parse(month) for month in changed], sorted(exported), read, names, loads, seen)
     stay = pl.col("mes").is_in([Month.parse(month).first_day for month in wanted.keys() - set(changed)])
     whole = {}
     for kind, (frame, known) in kept.items():
@@ -126,20 +127,23 @@ def _digests(exported: Mapping[Month, str], seen: Pattern) -> dict[str, str]:
     return found
 
 
-def _compute(
-    gold: Blobs,
+def compute(
     changed: Sequence[Month],
     months: Sequence[Month],
+    read: Callable[[Month], pl.DataFrame],
     names: Names,
     loads: pl.DataFrame,
     seen: Pattern,
 ) -> dict[str, list[pl.DataFrame]]:
-    """The rows of each kind, a frame for some changed months at a time."""
+    """The rows of each kind, a frame for some changed months at a time.
+
+    `read` gives `KEPT_COLUMNS`, id_geografia and id_empresa of one of `months`, at least those within `REACH` of a
+    changed one and of the observed hour before it.
+    """
     made: dict[str, list[pl.DataFrame]] = {kind: [] for kind in KINDS}
     observed = seen.hours.filter(pl.col("visto") == "observada")["hora"]
     regions = sorted({*names.places["nombre_region"], COUNTRY})
     comunas = sorted(set(names.places["codigo_comuna"]) - {""})
-    read = lru_cache(maxsize=3)(lambda month: _observations(gold, month, names))
     for group in _groups(changed):
         days = [month.first_day for month in group]
         previous = observed.filter(observed < group[0].start).max()

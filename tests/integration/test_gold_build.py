@@ -125,7 +125,6 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     assert report.events == 3
     assert report.months_written == (AUGUST,)
 
-    assert (report.folder, report.events_file) == (settings.gold_dir, settings.gold_dir / EVENTS_FILE)
     events = pl.read_parquet(settings.gold_dir / EVENTS_FILE)
     assert events["hash_id"].to_list() == [f"00000000-0000-0000-0000-0000000000{end}" for end in ("bb", "aa", "cc")]
     assert events.select("nombre_region", "nombre_comuna", "nombre_empresa", "codigo_comuna").rows() == [

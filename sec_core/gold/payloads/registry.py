@@ -16,9 +16,7 @@ from sec_core.gold.payloads.investment_validation import ValidationRow, investme
 from sec_core.gold.payloads.market_map import MarketMapRow, market_map
 from sec_core.gold.payloads.meta import MetaRow, meta
 from sec_core.gold.payloads.official_comparison import OfficialRow, official_comparison
-from sec_core.gold.payloads.quality import MonthQualityRow
-from sec_core.gold.payloads.reliability import ReliabilityRow
-from sec_core.gold.payloads.sensitivity import SensitivityRow
+from sec_core.gold.payloads.reliability import MonthQualityRow, ReliabilityRow, SensitivityRow
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
 from sec_core.gold.seia.works import works

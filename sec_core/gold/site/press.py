@@ -70,7 +70,7 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     newest = figures.usable(frames.hours).filter("known")["hora"].max()
     if newest is None:
         return {}
-    origin = others(frames.payloads["meta"][0]["origenes"])
+    origin = others(frames.payloads["meta"][0].get("origenes", []))
     until = lang.moment(newest)  # type: ignore[arg-type]
     about = [f"Fuente: {SOURCE}.", f"Datos hasta el {until} (hora de Chile). Cálculo: sec-outages."]
     drawn = {

@@ -1,0 +1,149 @@
+"""What `sec explain` says of a figure, for programs and for people."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import BaseModel, Field
+
+from sec_core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+class File(BaseModel):
+    """A body that a figure rests on."""
+
+    hora: str
+    clave: str
+    sha256: str
+    recibido: str
+    origen: str
+
+
+class Explanation(BaseModel):
+    """Where a figure comes from, and whether Bronze still gives it.
+
+    Attributes:
+        payload: The payload, or `event`.
+        row: The row as it is published (an event: as PostgreSQL holds it).
+        definitions: name, formula, unit, source and note of each figure in it.
+        hours: esperadas, cargadas, sospechosas, interpoladas, descubiertas: of the row's own month, else of all.
+        rows: Source rows of the row's places and hours.
+        imputed: Those in observations that a rule touched, by rule (an upper bound); `tope` counts capped events.
+        denominator: Customers divided by: universo, mes, periodo_star, meses, fuente.
+        captures: How many bodies were read, when the first and the last was received, hours by origin.
+        files: Each of them.
+        inputs: What it is computed from.
+        version: Version and digest of the code, version of the method.
+        recomputed: The row from the bodies alone; None where it can't be computed so.
+        equal: Whether that is the published row, and PostgreSQL's rows are those of the bodies; None if not recomputed.
+        differences: What is not, with the body, hour or event.
+        notes: What was taken from elsewhere than the bodies.
+    """
+
+    payload: str
+    row: dict[str, Any]
+    definitions: list[dict[str, str]] = Field(default_factory=list)
+    hours: dict[str, int] = Field(default_factory=dict)
+    rows: int = 0
+    imputed: dict[str, int] = Field(default_factory=dict)
+    denominator: dict[str, Any] | None = None
+    captures: dict[str, Any] = Field(default_factory=dict)
+    files: list[File] = Field(default_factory=list)
+    inputs: str = ""
+    version: dict[str, str] = Field(default_factory=dict)
+    recomputed: dict[str, Any] | None = None
+    equal: bool | None = None
+    differences: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+
+    def verdict(self) -> str:
+        """Whether it holds, in a sentence."""
+        if self.equal is None:
+            return "Not computed again: there is no function that gives it from the bodies alone."
+        if self.equal:
+            return f"Computed again from {self.captures.get('cuerpos', 0):,} bodies: equal."
+        return f"Computed again from the bodies: NOT equal, {len(self.differences)} differences."
+
+    def next_step(self) -> str:
+        """What to do where it is not equal."""
+        return (
+            "Run `sec gold` if months were loaded since; restore damaged bodies from a backup or ask again with `sec "
+            "sync`, then `sec reprocess`."
+        )
+
+    def markdown(self, *, files: bool = False) -> str:
+        """All of it as a page for a person."""
+        return "\n".join(self._parts(files=files))
+
+    def _parts(self, *, files: bool) -> Iterator[str]:
+        yield f"# {self.payload}\n\n**{self.verdict()}**\n"
+        yield from (f"- {text}" for text in (*self.differences[:MOST_SHOWN], *self.notes))
+        if len(self.differences) > MOST_SHOWN:
+            yield f"- and {len(self.differences) - MOST_SHOWN} more"
+        yield "\n## Row\n\n| | published | from the bodies |\n|---|---|---|"
+        again = self.recomputed or {}
+        yield from (f"| {key} | {value} | {again.get(key, '')} |" for key, value in self.row.items())
+        yield f"\n## What it rests on\n\n{self.inputs}\n"
+        groups = {
+            "hours": self.hours, "source rows": {"filas": self.rows}, "rows imputed by rule": self.imputed,
+            "denominator": self.denominator or {"universo": None}, "captures": self.captures, "code": self.version,
+        }  # fmt: skip
+        for name, figures in groups.items():
+            yield f"- {name}: " + ", ".join(f"{key} {value}" for key, value in figures.items())
+        yield "\n## Definitions\n"
+        for each in self.definitions:
+            yield f"- **{each['name']}** ({each['unit']}): {each['formula']} {each['note']} Source: {each['source']}."
+        if files:
+            yield "\n## Captures\n\n| hour | file | SHA-256 | received | origin |\n|---|---|---|---|---|"
+            yield from (f"| {f.hora} | {f.clave} | {f.sha256} | {f.recibido} | {f.origen} |" for f in self.files)
+
+
+MOST_SHOWN = 20
+"""Differences that a person is shown; programs get all."""
+
+
+def as_text(value: object) -> str:
+    """A value as a person writes it in key=value."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def matches(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Whether a row has these values; a month may be written YYYY-MM."""
+    return all(
+        as_text(row[key]) == value or (key == "mes" and as_text(row[key])[:7] == value) for key, value in wanted.items()
+    )
+
+
+def one_row(rows: list[dict[str, Any]], wanted: Mapping[str, str], payload: str) -> dict[str, Any]:
+    """The only row with these values; raises InputError."""
+    keys = list(rows[0]) if rows else []
+    if unknown := [key for key in wanted if rows and key not in keys]:
+        raise InputError(f"{payload} has no key {', '.join(unknown)}.", next_step=f"Its keys: {', '.join(keys)}.")
+    found = [row for row in rows if matches(row, wanted)]
+    if len(found) != 1:
+        raise InputError(
+            f"{len(found)} of {len(rows)} rows of {payload} match.",
+            next_step=f"Name one by key=value; keys: {', '.join(keys)}." if rows else "Run `sec gold` first.",
+        )
+    return found[0]
+
+
+def differing_keys(published: Mapping[str, Any], again: Mapping[str, Any]) -> list[str]:
+    """What differs between a published row and the same from the bodies, in words."""
+    return [
+        f"{key}: published {published.get(key)}, from the bodies {value}."
+        for key, value in again.items()
+        if not _same(published.get(key), value)
+    ]
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float | int):
+        # Figures are rounded to eight digits, and sums of other widths may differ in the last one.
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=2e-8)
+    return one == other

@@ -1,0 +1,229 @@
+"""`sec explain`: agrees with every row of a small history of both shapes, and finds each kind of damage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from support.gold_world import CUSTOMERS
+from support.three_months import rows_of
+
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.record import Finding
+from sec_core.bronze.store import BronzeStore
+from sec_core.errors import InputError
+from sec_core.gold.build import build_gold
+from sec_core.gold.explain import explain
+from sec_core.hours import Month, hours_of_day
+from sec_core.silver.load import load_month
+from sec_core.simulator.options import Dirt, Storm, WorldOptions
+from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.world import World
+from sec_core.source.shapes import AnsweredBy, classify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.gold.explanation import Explanation
+
+FIRST, DAYS, SWITCH = date(2025, 8, 26), 11, 6
+NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)
+
+
+class FixedClock:
+    """A clock that stands still, after the last hour."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+@dataclass(frozen=True)
+class History:
+    """Eleven stormy days over a month's border, detailed and then aggregated, in Bronze, Silver and Gold."""
+
+    database: Database
+    settings: Settings
+    store: BronzeStore
+    hours: list[datetime]
+
+    def rows(self, payload: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = orjson.loads(
+            (self.settings.gold_dir / f"dashboard_stats/{payload}.json").read_bytes()
+        )
+        return found
+
+    def explain(self, payload: str, **wanted: str) -> Explanation:
+        return explain(self.database, self.settings, BronzeStore(self.store.blobs), payload, wanted)
+
+    def path(self, hour: datetime) -> Path:
+        (revision,) = Ledger(self.database).revisions(hour)
+        return self.settings.bronze_dir / revision.capture.key
+
+    def change(self, sql: str) -> None:
+        with self.database.engine.begin() as connection:
+            connection.exec_driver_sql(sql)
+
+
+@pytest.fixture
+def history(database: Database, make_settings: Callable[..., Settings]) -> History:
+    settings = make_settings(database_url=database.url)
+    store = BronzeStore(settings.bronze)
+    days = [FIRST + timedelta(days=step) for step in range(DAYS)]
+    hours = [hour for day in days for hour in hours_of_day(day) if hour < NOW - timedelta(hours=1)]
+    world = World(
+        WorldOptions.tiny(
+            seed=7,
+            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
+            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
+        )
+    )
+    findings = []
+    for number, hour in enumerate(hours):
+        if number % 17 == 3:
+            continue
+        rows = world.rows(hour)
+        body = detailed_body(world, hour, rows) if number < SWITCH * 24 else aggregated_body(world, hour, rows)
+        at = hour + timedelta(hours=1)
+        findings.append(Finding(hour, at, body, classify(body), answered_by=AnsweredBy("apps.sec.cl")))
+    ledger = Ledger(database, store)
+    ledger.record(findings)
+    with database.engine.begin() as connection:
+        for code, customers in CUSTOMERS.items():
+            connection.exec_driver_sql(
+                "insert into clientes_regionales (mes, codigo_region, clientes, periodo_star, capturado_en)"
+                f" values ('2025-08-01', '{code}', {customers}, '052019', now())"
+            )
+    for month in (Month(2025, 8), Month(2025, 9)):
+        load_month(database, store.read_kept, month, settings, values=ledger)
+    build_gold(database, settings, FixedClock())
+    return History(database, settings, store, [finding.hour for finding in findings])
+
+
+def texts(row: dict[str, Any], *keys: str) -> dict[str, str]:
+    return {key: str(row[key]) for key in keys}
+
+
+def test_it_agrees_with_every_row(history: History) -> None:
+    keys = {
+        "reliability": ("mes", "nombre_region"),
+        "time_series": ("mes", "nombre_region"),
+        "market_map": ("nombre_region", "nombre_comuna", "nombre_empresa"),
+    }
+    for payload, names in keys.items():
+        rows = history.rows(payload)
+        assert rows, payload
+        for row in rows:
+            found = history.explain(payload, **texts(row, *names))
+            assert found.equal, (payload, row, found.differences)
+            assert found.row == row
+
+
+def test_other_payloads_and_events_are_explained(history: History) -> None:
+    for payload, key in (
+        ("company_ranking", "nombre_empresa"),
+        ("eda_quality_stats", "category"),
+        ("sensitivity", "umbral"),
+        ("coverage", "mes"),
+    ):
+        row = history.rows(payload)[0]
+        found = history.explain(payload, **texts(row, key))
+        assert found.equal, (payload, found.differences)
+        assert found.definitions
+    assert history.explain("quality", mes="2025-08", nombre_region="MAULE").equal
+    assert history.explain("meta").equal is None
+    for (hash_id,) in rows_of(history.database, "select hash_id from fact_interrupciones order by 1 limit 12"):
+        found = history.explain("event", hash_id=str(hash_id))
+        assert found.equal, found.differences
+    with pytest.raises(InputError, match="rows of time_series match"):
+        history.explain("time_series", mes="2025-08")
+    with pytest.raises(InputError, match="no key mess"):
+        history.explain("time_series", mess="2025-08")
+    with pytest.raises(InputError, match="no payload"):
+        history.explain("none")
+
+
+def test_it_says_what_a_figure_rests_on(history: History) -> None:
+    found = history.explain("reliability", mes="2025-08", nombre_region="CHILE")
+    assert found.hours["esperadas"] == 744
+    own = [hour for hour in history.hours if Month.of(hour) == Month(2025, 8)]
+    assert found.hours["cargadas"] == len(own)
+    assert found.captures["origenes"] == {"SEC": len(history.hours)}
+    assert len(found.files) == len(history.hours)
+    assert found.denominator is not None
+    assert found.denominator["periodo_star"] == "052019"
+    assert (
+        found.rows
+        == rows_of(history.database, "select sum(n_filas) from cargas where hora < '2025-09-01 04:00+00'")[0][0]
+    )
+    assert found.imputed["geografia"] > 0
+    assert any("major event days" in note for note in found.notes)
+    page = found.markdown(files=True)
+    assert "equal" in page
+    assert found.files[0].sha256 in page
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def _exchange(history: History, hour: datetime) -> None:
+    other = history.path(history.hours[50]).read_bytes()
+    history.path(hour).write_bytes(other)
+
+
+DAMAGE: dict[str, tuple[Callable[[History, datetime], None], str]] = {
+    "exchanged body": (_exchange, "holds other bytes"),
+    "flipped bit": (lambda h, hour: _flip(h.path(hour)), "is damaged"),
+    "missing body": (lambda h, hour: h.path(hour).unlink(), "is gone"),
+    "changed observation": (
+        lambda h, hour: h.change(
+            "update fact_observaciones set clientes_afectados = clientes_afectados + 1 where ctid ="
+            f" (select ctid from fact_observaciones where hora = '{hour}' limit 1) and hora = '{hour}'"
+        ),
+        "not those of its body",
+    ),
+    "changed event": (
+        lambda h, _hour: h.change(
+            "update fact_interrupciones set cliente_horas = cliente_horas + 1 where hash_id ="
+            " (select hash_id from fact_interrupciones where id_tiempo / 10000 = 202508 and id_geografia > 0"
+            " and ultima_hora < '2025-08-31' order by hash_id limit 1)"
+        ),
+        "PostgreSQL holds other figures",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_named(history: History, kind: str) -> None:
+    damage, text = DAMAGE[kind]
+    hour = history.hours[60]
+    damage(history, hour)
+    names = ("nombre_region", "nombre_comuna", "nombre_empresa")
+    ((region, comuna, company),) = rows_of(
+        history.database,
+        "select nombre_region, nombre_comuna, nombre_empresa from fact_interrupciones join dim_geografia using"
+        " (id_geografia) join dim_empresa using (id_empresa) where id_tiempo / 10000 = 202508 and id_geografia > 0"
+        " and ultima_hora < '2025-08-31' order by hash_id limit 1",
+    )
+    place = dict(zip(names, (region, comuna, company), strict=True))
+    found = [
+        history.explain("reliability", mes="2025-08", nombre_region=region),
+        history.explain("time_series", mes="2025-08", nombre_region=region),
+        history.explain("market_map", **place),
+    ]
+    for each in found:
+        assert each.equal is False
+        assert any(text in line for line in each.differences), each.differences
+    if kind == "changed observation":
+        assert "2025-08-28" in " ".join(found[0].differences)
