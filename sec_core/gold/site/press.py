@@ -219,7 +219,7 @@ def _storms(frames: SiteFrames, lang: Language) -> tuple[Chart, str, str] | None
     if not largest:
         return None
     rows = [
-        {"tormenta": row.get("nombre") or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
+        {"tormenta": row["nombre"] or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
         for at, row in enumerate(largest)
     ]
     chart = (
