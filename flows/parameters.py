@@ -16,7 +16,9 @@ MOST_MONTHS = 240
 
 MonthText = Annotated[str, Field(pattern=MONTH_PATTERN, examples=["2024-08"], title="Month (YYYY-MM)")]
 
-InboxFile = Annotated[str, Field(pattern=r"^[^/\\]+$", examples=["seia.xlsx"], title="File in the inbox")]
+InboxFile = Annotated[
+    str, Field(pattern=r"^[^/\\]+$", max_length=255, examples=["seia.xlsx"], title="File in the inbox")
+]
 
 WaitForSource = Annotated[bool, Field(title="Wait for the source")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Self
 
@@ -75,6 +76,12 @@ class Settings(Environment):
     @classmethod
     def _folder_or_address(cls, value: object) -> object:
         return parse_place(value)
+
+    @field_validator("supabase_url", mode="before")
+    @classmethod
+    def _project_address(cls, value: object) -> object:
+        # Supabase shows the address of its API, too; the client adds the path by itself.
+        return re.sub(r"/+(?:rest/v1/*)?$", "", value) if isinstance(value, str) else value
 
     @field_validator("state_dir", mode="before")
     @classmethod

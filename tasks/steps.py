@@ -80,9 +80,9 @@ async def load_month(month: str, force: bool = False) -> LoadReport:
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)
-async def publish(force: bool = False, other_source: bool = False) -> PublishReport:
+async def publish(force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
     """Send what `gold/` holds to Supabase in one step; without a project, say so and send nothing."""
-    return await steps.publish_gold(adapters(), force, other_source)
+    return await steps.publish_gold(adapters(), force, other_source, payloads)
 
 
 @task(name="publish-site", task_run_name="put up the site", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from sec_core.text import for_line
@@ -25,4 +27,5 @@ def sec(context: typer.Context) -> None:
 
 def say(text: object, *, err: bool = False) -> None:
     """Write a line for a person, whatever names and errors it holds."""
-    typer.echo(for_line(text), err=err)
+    # Not `typer.echo`: it writes UTF-8 where a person has asked for ASCII.
+    (sys.stderr if err else sys.stdout).write(f"{for_line(text)}\n")

@@ -82,12 +82,16 @@ def publish(
         bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
     ] = False,
     other_source: OtherSourceOption = False,
+    payloads: Annotated[
+        list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
+    ] = None,
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
     from sec_core.usecases.steps import publish_gold
 
-    report = run(publish_gold, "flows.gold:publish", prefect, force=force, other_source=other_source)
+    chosen = {"force": force, "other_source": other_source, "payloads": payloads or []}
+    report = run(publish_gold, "flows.gold:publish", prefect, **chosen)
     say(report.line())
 
 

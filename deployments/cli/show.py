@@ -58,8 +58,9 @@ class Terminal(Console):
             widest = max(map(cell_len, cells), default=0)
             column.overflow = "fold"
             column.no_wrap = widest <= _ONE_PIECE and not any(" " in cell.strip() for cell in cells)
-            least += 3 + (widest if column.no_wrap else min(widest, _ONE_PIECE))
-        self.print(table, width=max(self.width, least), crop=False)
+            least += 3 + max(widest if column.no_wrap else min(widest, _ONE_PIECE), cell_len(str(column.header)))
+        self.width = max(self.width, least)
+        self.print(table)
 
 
 @contextmanager

@@ -7,18 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 from loguru import logger
 from pydantic import BaseModel
 
 from sec_core.config import private_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0

@@ -19,7 +19,7 @@ from deployments.stack.history import prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, end, start_process, until_told_to_end
 from deployments.stack.settings import load_stack_settings
-from sec_core.config import private_folder
+from sec_core.config import Settings, private_folder
 from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sec_core.config import Settings
 
 TICK_S = 0.5
 LOG_NAME = "prefect-server.log"

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
 
 from deployments.stack.processes import ProcessId
 from sec_core.config import private_folder
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class StackState(BaseModel):

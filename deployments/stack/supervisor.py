@@ -20,10 +20,10 @@ from deployments.stack.history import prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, ProcessId, end, start_process, until_told_to_end
 from deployments.stack.server import LOG_NAME, LOOPBACK, TICK_S, free_port, server_part, wait_until_ready
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.settings import StackSettings, load_stack_settings
 from deployments.stack.state import RunFolder, StackState
 from deployments.stack.worker import stop_worker, worker_name, worker_part
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.database import open_database
 from sec_core.errors import DatabaseUnavailable, SecError
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from deployments.stack.settings import StackSettings
-    from sec_core.config import Settings
 
 _READY_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 90

@@ -6,9 +6,9 @@ import errno
 import os
 import shutil
 import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from typing_extensions import override
@@ -16,9 +16,6 @@ from typing_extensions import override
 from sec_core.blobs import parts
 from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _PARTIAL = ".partial-"
 _NAMES_LOCK = ".names.lock"

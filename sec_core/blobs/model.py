@@ -7,14 +7,13 @@ to a log is never lost, whoever else adds to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 from sec_core.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from typing import IO
 
     from sec_core.blobs.place import Place
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import orjson
 
 from sec_core.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _PART: Final = re.compile(r"(?P<number>[0-9]{8})\.[0-9a-f]{16}\.jsonl")
 _PACK: Final = re.compile(r"pack-(?P<number>[0-9]{8})\.[0-9a-f]{16}\.jsonl")

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Final
 
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.hours import CHILE, hours_of_day
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import date, datetime
-
-    from sec_core.hours import Month
+from sec_core.hours import CHILE, Month, hours_of_day
 
 MARKS: Final[Mapping[HourState, str]] = {
     HourState.CAPTURED: "●",

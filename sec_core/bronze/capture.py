@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from loguru import logger
 
-from sec_core.bronze.ledger_rules import SUSPECT_REACH, Result, looks_corrupt
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
+from sec_core.bronze.record import Finding, Recorded
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month
-from sec_core.source.client import OddBody
+from sec_core.source.client import OddBody, SourceClient
 from sec_core.source.shapes import BodyKind
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.ledger_rules import HourState
-    from sec_core.bronze.record import Recorded
     from sec_core.clock import Clock
-    from sec_core.source.client import SourceClient
 
 _GATHER_S: Final = 0.02
 """How long answers are gathered before they are written down together."""

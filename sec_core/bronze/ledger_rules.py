@@ -7,17 +7,14 @@ database keeps the running result, the journal keeps the lines, and both give th
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sec_core.hours import HOUR
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
 
 
 class HourState(StrEnum):

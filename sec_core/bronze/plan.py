@@ -5,18 +5,13 @@ A held and settled hour is never asked for again, an hour that does not exist or
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sec_core.bronze.ledger_rules import DAMAGED, HourState
+from sec_core.bronze.ledger_rules import DAMAGED, HourState, LedgerRow
 from sec_core.hours import HOUR, is_source_hour, open_hour
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from sec_core.bronze.ledger_rules import LedgerRow
 
 RECHECK: Final = timedelta(hours=72)
 """How long after its close a captured hour is asked for again."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, LedgerRow, Origin, Outcome, Result, clean, fold
-from sec_core.bronze.store import BodyName, digest
+from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, BodyKind, Classified
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sec_core.bronze.journal import Journal
-    from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
 
 _TICK = timedelta(microseconds=1)

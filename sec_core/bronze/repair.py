@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.bronze import ledger_table as table
-from sec_core.bronze.ledger_rules import HourState, Origin, Outcome, fold_all
+from sec_core.bronze.ledger_rules import HourState, LedgerRow, Origin, Outcome, fold_all
 from sec_core.bronze.record import capture_of, describe
 from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import digest
+from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import StorageError
 from sec_core.source.shapes import classify
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.bronze.journal import Journal
-    from sec_core.bronze.ledger_rules import LedgerRow
-    from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
     from sec_core.hours import Month
 

@@ -9,7 +9,7 @@ from loguru import logger
 
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.sealed import BodyDamaged, pack, parse_seal_key, seal_key
-from sec_core.bronze.store import digest
+from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger import Ledger
     from sec_core.bronze.ledger_rules import Capture
-    from sec_core.bronze.store import BronzeStore
     from sec_core.source.shapes import AnsweredBy
 
 

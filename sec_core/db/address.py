@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -14,9 +15,6 @@ from psycopg import conninfo, pq
 
 from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError, DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SCHEME: Final = re.compile(r"postgres(ql)?(\+[a-z0-9]+)?://", re.IGNORECASE)
 _UNKNOWN_OPTION: Final = re.compile(r'invalid (?:URI query parameter|connection option)[^"]*"(\w+)"')

@@ -18,28 +18,22 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psycopg
 from filelock import FileLock, Timeout
 from psycopg import sql
 
 from sec_core.db import server
-from sec_core.db.account import choose_runner
+from sec_core.db.account import Runner, choose_runner
 from sec_core.db.address import Address
-from sec_core.db.installation import installations
+from sec_core.db.installation import Installation, installations
 from sec_core.db.problems import refusal
 from sec_core.db.server import write_private
 from sec_core.errors import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from sec_core.db.account import Runner
-    from sec_core.db.installation import Installation
 
 SUPERUSER = "sec"
 DATABASE = "sec"

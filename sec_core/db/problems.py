@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from sec_core.errors import DatabaseError, DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _LOST = ("08", "57")
 """Classes of connection failures and of a server that stops or ends sessions."""

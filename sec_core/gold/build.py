@@ -15,11 +15,12 @@ from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
+from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
-from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.standing import START_PAGE
+from sec_core.gold.payloads.registry import PAYLOADS, rows_of
+from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.silver.archive import Archive
@@ -27,12 +28,9 @@ from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
-    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
     from sec_core.db.database import Database
-
-EVENTS_FILE = "golden_interrupciones.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +38,24 @@ class GoldReport:
     """What a build made.
 
     Attributes:
-        folder: `gold/` under the data folder.
-        events_file: `golden_interrupciones.parquet`.
         events: Events in it.
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
-        page: `site/index.html`.
         pages_written: Files of the site that changed.
+        new_storms: Storms that the build before did not have, at most 50, the largest first.
         seconds: Wall time of the build.
+        site_seconds: Of that, the site's.
     """
 
-    folder: Place
-    events_file: Place
     events: int
     months_written: tuple[Month, ...]
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
-    page: Place
     pages_written: tuple[str, ...]
+    new_storms: list[StormRow]
     seconds: float
+    site_seconds: float
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
@@ -78,15 +74,17 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     began = time.monotonic()
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
-        collected, exported = read_frames(database, gold, settings, clock)
-        written = beside.submit(write_files, collected, gold)
+        collected, events, exported = read_frames(database, gold, settings, clock)
+        written = beside.submit(write_files, collected, events, gold)
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
+        drawing = time.monotonic()
         pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
-    local.write_rows(collected.storms, database, "tormentas", ("id",))
+    new_storms = local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -95,25 +93,25 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         len(payloads),
     )
     return GoldReport(
-        folder=settings.gold,
-        events_file=settings.gold / EVENTS_FILE,
         events=collected.events.height,
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        page=settings.gold / START_PAGE,
         pages_written=pages.written,
+        new_storms=rows_of(StormRow, largest(new_storms)),
         seconds=time.monotonic() - began,
+        site_seconds=drawn,
     )
 
 
-def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
+def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
-    made = collected.loads["capturado_en"].max()
+    newest = collected.loads["capturado_en"].max()
+    made = newest if isinstance(newest, datetime) else None
     about = {"origin": one_word(hours_by_origin(collected.loads))}
+    write_events(events, gold, made, about)
     indices = collected.indices
     for key, rows, columns, title in (
-        (EVENTS_FILE, collected.events, parquet.EVENTS, "Power-outage events in Chile"),
         ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
         ("comunas.parquet", with_customers(collected), parquet.COMUNAS, "Comunas of Chile"),
         ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
@@ -121,7 +119,7 @@ def write_files(collected: frames.GoldFrames, gold: Blobs) -> None:
         ("tormentas_horas.parquet", collected.storm_hours, parquet.STORM_HOURS, "Storms by hour and comuna"),
         ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
     ):
-        parquet.write(rows, gold, key, columns, title, made if isinstance(made, datetime) else None, about)
+        parquet.write(rows, gold, key, columns, title, made, about)
 
 
 def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
@@ -136,7 +134,7 @@ def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
 
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
-) -> tuple[frames.GoldFrames, observations.ExportReport]:
+) -> tuple[frames.GoldFrames, Events, observations.ExportReport]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive = Archive(settings.archive)
     now = clock.now()
@@ -146,8 +144,8 @@ def read_frames(
         ThreadPoolExecutor(max_workers=1) as beside,
     ):
         names = frames.read_names(connection)
-        # All events take as long to read as everything else together.
-        events = beside.submit(frames.read_events, other, names)
+        # Where all of them changed, events take as long to read as everything else together.
+        reading = beside.submit(read_events, other, names, gold)
         loads = frames.read_loads(connection)
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
@@ -166,12 +164,12 @@ def read_frames(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
-        all_events = events.result()
+        events = reading.result()
     storms, storm_hours = storm_catalogue.bring_up_to_date(
         gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
     )
     collected = frames.GoldFrames(
-        events=all_events,
+        events=events.rows,
         loads=loads,
         calendar=calendar,
         customers=customers,
@@ -181,7 +179,7 @@ def read_frames(
         names=names,
         seen=seen,
         monthly=kept,
-        indices=make_indices(kept, seen, loads, all_events, customers, by_comuna, names),
+        indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
         storms=storm_catalogue.described(storms, loads),
         storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
@@ -195,7 +193,7 @@ def read_frames(
         },
         now=now,
     )
-    return collected, exported
+    return collected, events, exported
 
 
 def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:

@@ -33,17 +33,12 @@ CENSUS: Final = "INE, Censo 2024, viviendas censadas (CC BY 4.0)"
 
 def dwellings() -> pl.DataFrame:
     """Counted dwellings: codigo_comuna, codigo_region, nombre_region, viviendas; all 346 comunas in order."""
-    counted = {row["codigo"]: int(row["viviendas_censadas"]) for row in read_rows("viviendas.csv")}
-    return pl.DataFrame(
-        [(c.codigo, c.codigo_region, c.nombre_region, counted[c.codigo]) for c in comunas()],
-        schema={
-            "codigo_comuna": pl.String,
-            "codigo_region": pl.String,
-            "nombre_region": pl.String,
-            "viviendas": pl.Int64,
-        },
-        orient="row",
+    counted = pl.DataFrame(read_rows("viviendas.csv")).select(
+        codigo_comuna="codigo", viviendas=pl.col("viviendas_censadas").cast(pl.Int64)
     )
+    places = [(comuna.codigo, comuna.codigo_region, comuna.nombre_region) for comuna in comunas()]
+    named = pl.DataFrame(places, schema=["codigo_comuna", "codigo_region", "nombre_region"], orient="row")
+    return named.join(counted, on="codigo_comuna", validate="1:1", maintain_order="left")
 
 
 def comuna_customers(regional: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFrame:

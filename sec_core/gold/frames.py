@@ -13,7 +13,6 @@ from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
-from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.statements import translated
 from sec_core.source.shapes import Shape
 
@@ -37,8 +36,7 @@ class GoldFrames:
     """Everything that payloads are computed from.
 
     Attributes:
-        events: `fact_interrupciones` with names and `mes` (Date, the first day of the month of `inicio`, Chile wall
-            clock), ordered by inicio, codigo_comuna, nombre_empresa, hash_id.
+        events: All events, see `events_file.Events.rows`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         customers: `clientes_regionales` with names.
@@ -120,15 +118,10 @@ def query(connection: Connection, sql: str) -> pl.DataFrame:
     return frame
 
 
-def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
-    """Add `mes`, the first day of the month in Chile of an instant."""
-    wall = pl.col(column).dt.convert_time_zone(str(CHILE))
+def with_month(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add `mes`, the first day of the month in Chile of `hora`."""
+    wall = pl.col("hora").dt.convert_time_zone(str(CHILE))
     return frame.with_columns(mes=wall.dt.date().dt.month_start())
-
-
-def read_events(connection: Connection, names: Names) -> pl.DataFrame:
-    """All events with names, see `GoldFrames.events`."""
-    return name_events(query(connection, f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones"), names)
 
 
 def name_events(events: pl.DataFrame, names: Names) -> pl.DataFrame:

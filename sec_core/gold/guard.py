@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sec_core.errors import InputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     Payloads = Mapping[str, Sequence[Any]]
+
+ALL = "all"
+"""Stands for every payload where losses are allowed."""
 
 LARGEST_LOSS = 0.2
 """A payload may lose this share of its rows without anybody being asked."""
@@ -42,7 +47,26 @@ def losses(published: Payloads, new: Payloads) -> dict[str, str]:
     return found
 
 
-def mending(lost: Iterable[str], published: Payloads, new: Payloads) -> str:
+def not_allowed(lost: Mapping[str, str], force: Collection[str], known: Collection[str]) -> dict[str, str]:
+    """What of the losses nobody has allowed.
+
+    Args:
+        lost: From `losses`.
+        force: Names of payloads that may lose something, or `ALL`.
+        known: All names that there are.
+
+    Raises:
+        InputError: A name in `force` is none of them.
+    """
+    unknown = sorted({*force} - {*known, ALL})
+    if unknown:
+        raise InputError(
+            f"There is no payload {', '.join(unknown)} to force.", next_step=f"There are: {', '.join(sorted(known))}."
+        )
+    return {name: text for name, text in lost.items() if not {name, ALL} & {*force}}
+
+
+def mending(lost: Collection[str], published: Payloads, new: Payloads) -> str:
     """What to do about payloads that would lose something."""
     steps = []
     if set(lost) & set(SEIA):
@@ -52,7 +76,7 @@ def mending(lost: Iterable[str], published: Payloads, new: Payloads) -> str:
     before, after = ((rows.get("meta") or [{}])[0].get("version_metodo", "1") for rows in (published, new))
     if before != after:
         steps.append(f"The method changed from version {before} to {after}: see docs/definitions.md.")
-    return " ".join([*steps, "If this is meant, publish with --force."])
+    return " ".join([*steps, f"If this is meant: `sec publish --force {' '.join(sorted(lost))}`."])
 
 
 def newest_month(rows: Sequence[Any]) -> str:

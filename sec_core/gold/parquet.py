@@ -237,8 +237,8 @@ def write(
     title: str,
     made: datetime | None = None,
     extra: Mapping[str, str] | None = None,
-) -> int:
-    """Write a frame whole or not at all, and return its size in bytes. The same frame gives the same bytes.
+) -> memoryview:
+    """Write a frame whole or not at all, and return the bytes. The same frame gives the same bytes.
 
     Args:
         frame: Already sorted; columns by name, further ones are left out.
@@ -264,7 +264,7 @@ def write(
     )
     data = memoryview(out.getvalue())
     gold.replace(key, data, durable=False)
-    return len(data)
+    return data
 
 
 def metadata(gold: Blobs, key: str) -> dict[str, str]:

@@ -13,14 +13,14 @@ from loguru import logger
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
-from sec_core.gold.build import EVENTS_FILE
+from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.local import read_payloads
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.supabase import SupabaseStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from sec_core.clock import Clock
     from sec_core.config import Settings
@@ -60,7 +60,7 @@ def publish(
     settings: Settings,
     clock: Clock,
     *,
-    force: bool = False,
+    force: Collection[str] = (),
     other_source: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> PublishReport:
@@ -69,7 +69,7 @@ def publish(
     Args:
         settings: `gold` and the Supabase project.
         clock: Gives the time of publication.
-        force: Publish although a payload would lose more than a fifth of its rows or its newest month.
+        force: Payloads (`ALL` for every one) that may lose more than a fifth of their rows or their newest month.
         other_source: Publish although the data, or some of it, is not the SEC's.
         sleep: Waits between attempts.
 
@@ -95,10 +95,11 @@ def publish(
         newest = payloads["meta"][0]["ultima_hora"]
         payloads = guard.without_seia(before, payloads)
         lost = guard.losses(before, payloads) | _lost_events(events_before, newest)
-        if lost and not force:
+        forbidden = guard.not_allowed(lost, force, [*payloads, recent.TABLE])
+        if forbidden:
             raise PublicationError(
-                f"Nothing was published: {' '.join(lost.values())}",
-                next_step=guard.mending(lost, before, payloads),
+                f"Nothing was published: {' '.join(forbidden.values())}",
+                next_step=guard.mending(forbidden, before, payloads),
             )
         _publish_payloads(store, payloads, clock)
         changes = recent.RecentPlan([], [], 0, 0)
@@ -152,6 +153,6 @@ def _publish_events(store: SupabaseStore, changes: recent.RecentPlan) -> None:
 def _lost_events(published: list[dict[str, Any]], newest: str | None) -> dict[str, str]:
     last = recent.newest_published(published)
     if last > (newest or ""):
-        text = f"interrupciones_recientes reaches {last}, but the newest loaded hour is {newest or 'none'}."
-        return {"interrupciones_recientes": text}
+        text = f"{recent.TABLE} reaches {last}, but the newest loaded hour is {newest or 'none'}."
+        return {recent.TABLE: text}
     return {}

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from sec_core.blobs.model import Blobs
 
+TABLE = "interrupciones_recientes"
 WINDOW = timedelta(days=30)
+INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 
 COLUMNS = (
     "hash_id",
@@ -83,9 +85,9 @@ def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[s
         [(key, row["ultima_hora"]) for key, row in before.items() if key not in current],
         schema={"hash_id": pl.String, "visto": pl.String},
         orient="row",
-    ).join(as_frame(events), on="hash_id", how="left")
+    ).join(events.select("hash_id", pl.col("ultima_hora").dt.strftime(INSTANT)), on="hash_id", how="left")
     archived = pl.col("ultima_hora") >= pl.col("visto")
-    replaced = pl.col("ultima_hora").is_null() & (pl.col("visto") >= _text(start))
+    replaced = pl.col("ultima_hora").is_null() & (pl.col("visto") >= start.strftime(INSTANT))
     doomed = gone.filter((archived | replaced).fill_null(value=False))
     return RecentPlan(
         write=[row for key, row in current.items() if before.get(key) != row],
@@ -102,12 +104,7 @@ def newest_published(published: Sequence[dict[str, Any]]) -> str:
 
 def as_rows(events: pl.DataFrame) -> list[dict[str, Any]]:
     """Events as JSON-ready rows, instants as `YYYY-MM-DDTHH:MM:SSZ`."""
-    return events.with_columns(pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%SZ")).to_dicts()
-
-
-def as_frame(events: pl.DataFrame) -> pl.DataFrame:
-    """hash_id and ultima_hora (as text) of events."""
-    return events.select("hash_id", pl.col("ultima_hora").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return events.with_columns(pl.col(pl.Datetime).dt.strftime(INSTANT)).to_dicts()
 
 
 def normal(row: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +114,3 @@ def normal(row: dict[str, Any]) -> dict[str, Any]:
 
 def _zulu(value: str) -> str:
     return f"{value[:19]}Z" if value.endswith("+00:00") and len(value) == len("2024-01-01T00:00:00+00:00") else value
-
-
-def _text(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -82,7 +82,8 @@ def in_inbox(name: str, inbox: Path) -> Path:
     Raises:
         InputError: There is no such file.
     """
-    bare = Path(name).name == name and not {"\\", "\0"} & set(name) and len(name.encode()) < 256
+    sound = name.encode("utf-8", "replace")
+    bare = Path(name).name == name == sound.decode() and not {"\\", "\0"} & set(name) and len(sound) < 256
     path = (inbox / name).resolve() if bare else inbox
     if path.parent != inbox.resolve() or not path.is_file():
         raise InputError(f"The inbox has no file {name[:100]!r}.", next_step=f"Put it into {inbox} and give its name.")
@@ -183,7 +184,14 @@ def _columns(row: Sequence[str], headings: Mapping[str, Sequence[str]]) -> dict[
 
 
 def _csv(path: Path) -> list[list[str]]:
-    body = path.read_bytes()
+    try:
+        with path.open("rb") as file:
+            # A file of the system may say that it is empty, and never end.
+            body = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise InputError(f"{path.name} can't be read: {error.strerror}.") from error
+    if len(body) > LARGEST_FILE:
+        raise InputError(f"{path.name} has more than {LARGEST_FILE >> 20} MB.")
     if b"\0" in body:
         raise InputError(f"{path.name} is no text file.", next_step="A workbook keeps its own ending, such as .xlsx.")
     try:

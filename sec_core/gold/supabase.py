@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 from loguru import logger
 
 from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
+from sec_core.gold import recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,12 +34,14 @@ PAGE = 1000
 BATCH = 2000
 """Events sent at once."""
 
-_EVENTS = "interrupciones_recientes"
 SCHEMA_FILE = "deployments/supabase/schema.sql"
 _WRONG_KEY = "Set SUPABASE_KEY to the project's service key (service_role), and SUPABASE_URL to the same project."
 _MISSING = frozenset({"42P01", "PGRST205", "PGRST204", "PGRST202", "42703", "42883"})
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
+_CONNECT_S, _ANSWER_S = 3.0, 25.0
+_PATIENCE_S = 25.0
+"""From then on a host that does not answer at all is not tried again: with the last try it makes less than a minute."""
 
 
 @dataclass(slots=True)
@@ -71,7 +75,11 @@ class SupabaseStore:
         self._retries = settings.retries
         self._answer = _LastAnswer()
         self._http = httpx.Client(
-            timeout=settings.timeout_s,
+            timeout=httpx.Timeout(
+                settings.timeout_s,
+                connect=min(settings.timeout_s, _CONNECT_S),
+                read=min(settings.timeout_s, _ANSWER_S),
+            ),
             event_hooks={"response": [self._answer.note]},
             # HTTP/2 would bring a library that logs headers, the key among them, at debug level.
             http2=False,
@@ -96,6 +104,12 @@ class SupabaseStore:
             found |= {row["id"]: row["data"] for row in rows}
         return found
 
+    def published_at(self) -> datetime | None:
+        """When the dashboard's payloads were published last; None if never."""
+        query = self._table("dashboard_stats").select("updated_at").order("updated_at", desc=True).limit(1)
+        rows = self._run("read dashboard_stats", query.execute)
+        return datetime.fromisoformat(rows[0]["updated_at"]) if rows else None
+
     def publish_payloads(self, dashboard: Payloads, others: Payloads, at: str) -> None:
         """Write both tables in one transaction: all payloads or none."""
         arguments = {"panel": dashboard, "otras": others, "publicado": at}
@@ -105,10 +119,10 @@ class SupabaseStore:
         """All rows of `interrupciones_recientes`, a page at a time, by hash_id."""
         found: list[dict[str, Any]] = []
         while True:
-            query = self._table(_EVENTS).select(",".join(columns)).order("hash_id").limit(PAGE)
+            query = self._table(recent.TABLE).select(",".join(columns)).order("hash_id").limit(PAGE)
             if found:
                 query = query.gt("hash_id", found[-1]["hash_id"])
-            page = self._run(f"read {_EVENTS}", query.execute)
+            page = self._run(f"read {recent.TABLE}", query.execute)
             found.extend(page)
             if not page:
                 return found
@@ -116,27 +130,29 @@ class SupabaseStore:
     def upsert_events(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write events by hash_id, in batches."""
         for batch in _batches(rows, BATCH):
-            query = self._table(_EVENTS).upsert(batch, returning=_minimal())
-            self._run(f"write {_EVENTS}", query.execute)
+            query = self._table(recent.TABLE).upsert(batch, returning=_minimal())
+            self._run(f"write {recent.TABLE}", query.execute)
 
     def delete_events(self, hash_ids: Sequence[str]) -> None:
         """Delete events by hash_id, in batches that fit into an address."""
         for batch in _batches(hash_ids, 100):
-            query = self._table(_EVENTS).delete(returning=_minimal()).in_("hash_id", batch)
-            self._run(f"delete from {_EVENTS}", query.execute)
+            query = self._table(recent.TABLE).delete(returning=_minimal()).in_("hash_id", batch)
+            self._run(f"delete from {recent.TABLE}", query.execute)
 
     def _table(self, name: str) -> Any:  # noqa: ANN401 - the client's builders are hardly typed
         return self._client.table(name)
 
     def _run(self, what: str, call: Callable[[], Any]) -> list[Any]:
         """Do one call, again after a transient failure."""
+        began = time.monotonic()
         for attempt in range(self._retries + 1):
             try:
                 with self._clear_errors(what):
                     rows: list[Any] = call().data
                     return rows
             except PublicationUnavailable as error:
-                if attempt == self._retries:
+                dead = self._answer.status == 0 and time.monotonic() - began > _PATIENCE_S
+                if attempt == self._retries or dead:
                     raise
                 wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
                 logger.bind(stage="publish", code=error.code).warning("{} Next try in {:.0f} s.", error.message, wait)

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
-from datetime import UTC, timedelta
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs, try_out
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import Place, StoreUrl
 from sec_core.bronze.ledger import Ledger
-from sec_core.db.database import open_database
+from sec_core.db.database import Database, open_database
 from sec_core.db.zones import check_zones
-from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, SourceError, StorageError
-from sec_core.health.verdict import DataFacts, Facts, PlaceFacts, SourceFacts, due_month
+from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, PublicationError, SourceError, StorageError
+from sec_core.health.verdict import Check, DataFacts, Facts, PlaceFacts, SourceFacts, SupabaseFacts, due_month
 from sec_core.hours import FIRST_MONTH, Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
     from pathlib import Path
 
-    from sec_core.blobs.place import Place
     from sec_core.clock import Clock
     from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.health.verdict import Check
     from sec_core.source.circuit import Circuit
 
 _LATELY = timedelta(days=7)
@@ -89,7 +87,20 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
         monitored=monitored,
         services=services,
         place=place,
+        supabase=await asyncio.to_thread(_ask_supabase, settings),
     )
+
+
+def _ask_supabase(settings: Settings) -> SupabaseFacts | None:
+    if settings.supabase_url is None:
+        return None
+    from sec_core.gold.supabase import SupabaseStore  # noqa: PLC0415 - costs a second, and few have a project
+
+    try:
+        with closing(SupabaseStore(settings.model_copy(update={"retries": 0}))) as store:
+            return SupabaseFacts(store.published_at())
+    except PublicationError as error:
+        return SupabaseFacts(error=error.message, next_step=error.next_step)
 
 
 def _folders(settings: Settings) -> Iterator[Path]:

@@ -153,6 +153,15 @@ class DataFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SupabaseFacts:
+    """When Supabase was published to last, None if never; or why it can't be found out, and what to do."""
+
+    published_at: datetime | None = None
+    error: str = ""
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that a verdict rests on.
 
@@ -166,6 +175,7 @@ class Facts:
         monitored: Whether the monitor is meant to run, so that the newest hour must be young.
         services: Checks of the services on this machine, made elsewhere.
         place: What trying out the place of Bronze and Gold showed; None if it was not tried.
+        supabase: What Supabase said of its publication; None if there are no settings for it.
     """
 
     now: datetime
@@ -177,6 +187,7 @@ class Facts:
     monitored: bool = False
     services: tuple[Check, ...] = field(default=())
     place: PlaceFacts | None = None
+    supabase: SupabaseFacts | None = None
 
 
 def due_month(now: datetime) -> Month:
@@ -200,7 +211,7 @@ def judge(facts: Facts) -> Verdict:
             _quarantine(data),
             _bodies(data),
             _names(data),
-            _publication(data, facts.now),
+            _publication(data, facts.supabase, facts.now),
         ]
     return Verdict(facts.now, (*checks, *facts.services))
 
@@ -330,14 +341,18 @@ def _names(data: DataFacts) -> Check:
     )
 
 
-def _publication(data: DataFacts, now: datetime) -> Check:
+def _publication(data: DataFacts, supabase: SupabaseFacts | None, now: datetime) -> Check:
+    if supabase is not None and supabase.error:
+        return Check("publication", Level.BAD, supabase.error, supabase.next_step)
     if data.loaded_at is None:
         return Check("publication", Level.GOOD, "There is nothing to publish yet.")
-    if data.published_at is None:
-        return Check("publication", Level.WARN, "Gold was never published.", "Run `sec gold`.")
-    text = f"Gold was published {_age(now - data.published_at)} ago."
-    overdue = now - data.published_at > timedelta(days=31) + SCHEDULE_GRACE
-    if overdue and data.loaded_at > data.published_at:
+    place, command = ("on this machine alone", "sec gold") if supabase is None else ("in Supabase", "sec publish")
+    published_at = data.published_at if supabase is None else supabase.published_at
+    if published_at is None:
+        return Check("publication", Level.WARN, f"Gold was never published {place}.", f"Run `{command}`.")
+    text = f"Gold was published {place} {_age(now - published_at)} ago."
+    overdue = now - published_at > timedelta(days=31) + SCHEDULE_GRACE
+    if overdue and data.loaded_at > published_at:
         return Check("publication", Level.BAD, f"{text} There is newer data.", "Run `sec gold` and `sec publish`.")
     return Check("publication", Level.GOOD, text)
 

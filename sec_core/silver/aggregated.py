@@ -12,19 +12,14 @@ run (`racha`), the two conditions are a difference and an equality.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import date, datetime
 
 import polars as pl
 
 from sec_core.reference.tables import NO_COMPANY
 from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum, no_stretches
-from sec_core.silver.timeline import index_of, source_index
+from sec_core.silver.timeline import EventRules, index_of, source_index
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from datetime import date, datetime
-
-    from sec_core.silver.timeline import EventRules
 
 _SUMS = ("cliente_horas", "n_observaciones", "imputaciones")
 

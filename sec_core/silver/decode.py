@@ -8,16 +8,14 @@ Which path a body takes depends on that body alone, so the same bytes always giv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import orjson
 import polars as pl
 
 from sec_core.errors import StorageError
 from sec_core.source.shapes import AGGREGATED_KEYS, Shape, read_json, whole_number
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _NUMBERS = ("ANHO_INT", "MES_INT", "DIA_INT", "CLIENTES_AFECTADOS")
 _NAMES = ("NOMBRE_REGION", "NOMBRE_COMUNA", "NOMBRE_EMPRESA", "FECHA_INT_STR")

@@ -7,15 +7,12 @@ stretches of a key in different months merge by maximum, sum and union, in any o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import date
 
 import polars as pl
 
 from sec_core.silver.stretches import KEY, as_events, as_stretches, first_of_maximum
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from datetime import date
 
 
 def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:

@@ -8,7 +8,7 @@ reach of the border. So the cost follows the month and its neighbours, never the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -18,17 +18,14 @@ from sec_core.silver import aggregated, detailed
 from sec_core.silver.censoring import with_censoring
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.observations import HORA
-from sec_core.silver.stretches import KEY, no_stretches, rows_only_in
-from sec_core.silver.timeline import usable_hours
+from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
+from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date, datetime
 
-    from sec_core.silver.stretches import StretchChanges
     from sec_core.silver.tables import SilverTables
-    from sec_core.silver.timeline import EventRules
 
 _SLACK = timedelta(days=2)
 """Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date, datetime
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -13,9 +13,6 @@ from sec_core.reference import tables
 from sec_core.silver.cap import cap
 from sec_core.silver.observations import HORA
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from datetime import date, datetime
 
 DERIVED_SCHEMA: dict[str, pl.DataType] = {
     "hash_id": pl.Binary(),

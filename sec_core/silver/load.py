@@ -19,9 +19,9 @@ from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import attempt
 from sec_core.db.zones import check_zones
 from sec_core.hours import Month
-from sec_core.reference.names import default_names
+from sec_core.reference.names import Names, default_names
 from sec_core.silver.archive import Archive
-from sec_core.silver.event_updates import NOTHING
+from sec_core.silver.event_updates import NOTHING, EventChanges
 from sec_core.silver.imputation import ROW_RULES
 from sec_core.silver.observations import Snapshot, observe
 from sec_core.silver.tables import SilverTables
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.db.database import Database
-    from sec_core.reference.names import Names
-    from sec_core.silver.event_updates import EventChanges
     from sec_core.silver.observation_tables import History
 
     BodyReader = Callable[[Capture], bytes]

@@ -9,7 +9,7 @@ import polars as pl
 
 from sec_core.errors import StorageError
 from sec_core.hours import Month
-from sec_core.silver.archive import ArchivedMonth
+from sec_core.silver.archive import Archive, ArchivedMonth
 from sec_core.silver.imputation import ROW_RULES
 from sec_core.silver.observations import HORA, OBSERVATION_SCHEMA, QUALITY_SCHEMA
 from sec_core.silver.statements import Statements, columns
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from adbc_driver_postgresql.dbapi import Connection
 
-    from sec_core.silver.archive import Archive
     from sec_core.source.shapes import Shape
 
 LOADED_SCHEMA: dict[str, pl.DataType] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import adbc_driver_manager
@@ -13,15 +15,12 @@ from sec_core.db.locks import Lock, LockClass
 from sec_core.db.problems import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import date, datetime
-
     from adbc_driver_postgresql.dbapi import Connection
 
     from sec_core.hours import Month
 
-    Parameter = str | int | date | datetime | pl.Series
-    """A series is an array in SQL."""
+Parameter = str | int | date | datetime | pl.Series
+"""A series is an array in SQL."""
 
 
 class Statements:

@@ -8,15 +8,13 @@ import polars as pl
 
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observation_tables import ObservationTables
-from sec_core.silver.statements import columns, uuids
-from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, no_stretches
+from sec_core.silver.statements import Parameter, columns, uuids
+from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges, no_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date, datetime
 
-    from sec_core.silver.statements import Parameter
-    from sec_core.silver.stretches import StretchChanges
     from sec_core.silver.timeline import EventRules
 
 

@@ -8,7 +8,7 @@ for the cap.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import polars as pl
@@ -18,22 +18,19 @@ from sqlalchemy import text
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
-from sec_core.reference.names import default_names
+from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import COUNTRY_CODE, regiones
 from sec_core.silver.cap import cap
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.observations import HORA
 from sec_core.silver.tables import SilverTables
-from sec_core.source.answers import read_country, read_regions
+from sec_core.source.answers import RegionCustomers, read_country, read_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from datetime import datetime
 
     from sec_core.bronze.store import AnswerName, BronzeStore
     from sec_core.db.database import Database
-    from sec_core.reference.names import Names
-    from sec_core.source.answers import RegionCustomers
 
 T = TypeVar("T")
 

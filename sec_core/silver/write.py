@@ -21,10 +21,10 @@ from sec_core.silver.event_updates import (
     update_events,
 )
 from sec_core.silver.month_stretches import keys_differing, keys_touched, month_stretches
-from sec_core.silver.observation_tables import LOADED_SCHEMA
-from sec_core.silver.observations import HORA
+from sec_core.silver.observation_tables import LOADED_SCHEMA, History
+from sec_core.silver.observations import HORA, Observed
 from sec_core.silver.stretches import KEY, StretchChanges, as_stretches
-from sec_core.silver.timeline import usable_hours
+from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.hours import Month
-    from sec_core.silver.observation_tables import History
-    from sec_core.silver.observations import Observed
     from sec_core.silver.tables import SilverTables
-    from sec_core.silver.timeline import EventRules
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,8 +15,6 @@ from sec_core.simulator.places import CLIENTES_NACIONAL, PERIODO_STAR, REGIONS
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sec_core.simulator.options import SimulatorOptions
     from sec_core.simulator.world import World
 

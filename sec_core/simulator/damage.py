@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
-from sec_core.simulator.faults import FaultKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sec_core.simulator.faults import FaultRule
+from sec_core.simulator.faults import FaultKind, FaultRule
 
 HTML = (
     b"<!DOCTYPE html><html><head><title>Mantenimiento</title></head>"

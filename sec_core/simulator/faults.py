@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class FaultKind(StrEnum):

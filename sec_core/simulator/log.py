@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
-from sec_core.simulator.faults import Endpoint
+from sec_core.simulator.faults import Endpoint, FaultKind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sec_core.simulator.faults import FaultKind
     from sec_core.source.shapes import Shape
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime  # noqa: TC003 - pydantic reads them at run time
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 

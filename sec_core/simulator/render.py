@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -12,10 +13,6 @@ from sec_core.hours import CHILE
 from sec_core.simulator.calendar import hour_index, parse_wall_hour
 from sec_core.simulator.places import BLANK_ENDED, REGIONS
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, BLANK, UNKNOWN_PLACE, Row, World
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
 
 # Until then the comunas of Ñuble belonged to the Biobío.
 _NUBLE_SINCE = hour_index(parse_wall_hour("2018-09-06T00"))

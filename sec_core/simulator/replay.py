@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -18,9 +19,6 @@ from sec_core.simulator import render
 from sec_core.simulator.answers import HourAnswer, Served
 from sec_core.simulator.calendar import parse_wall_hour
 from sec_core.simulator.places import CLIENTES_NACIONAL, PERIODO_STAR, REGIONS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _NAME = re.compile(r"(?P<asked>.+?)(?:\.captured-(?P<when>[0-9TZ-]+))?\.json")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from datetime import date, datetime
 from functools import lru_cache
 from random import Random
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sec_core.simulator.calendar import chile_date, hour_index, parse_wall_hour
 from sec_core.simulator.options import WorldOptions
@@ -19,9 +20,6 @@ from sec_core.simulator.outages import (
     stale_outages,
     storm_outages,
 )
-
-if TYPE_CHECKING:
-    from datetime import date, datetime
 
 BLANK = -1
 UNKNOWN_PLACE = -2

@@ -11,14 +11,12 @@ A probe holds a lease: if its process dies, another probe may leave when the lea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from uuid import UUID
+from typing import Any, Final
+from uuid import UUID
 
 PROBE_LEASE: Final = timedelta(seconds=50)
 """How long a probe may be out before another one may leave: under the minute that a dead process may cost."""

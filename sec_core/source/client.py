@@ -29,14 +29,13 @@ from sec_core.hours import CHILE
 from sec_core.source.answers import RegionCustomers, read_country, read_regions, read_series, read_server_time
 from sec_core.source.circuit import LONG_REST, LONGEST_REST
 from sec_core.source.shapes import AnsweredBy, Classified, classify
-from sec_core.source.throttle import LONG_WAIT_S, Failure
+from sec_core.source.throttle import LONG_WAIT_S, Failure, Permit, Throttle
 from sec_core.source.transport import Reply, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sec_core.config import Settings
-    from sec_core.source.throttle import Permit, Throttle
 
 T = TypeVar("T")
 

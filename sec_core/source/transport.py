@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import zlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httpx
 import zstandard
 
 from sec_core.errors import SourceUnavailable, UnexpectedBody
 from sec_core.source.shapes import MAX_BODY_BYTES, NOT_KEPT, AnsweredBy
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
 
 SOURCE_HEADER: Final = "x-sec-source"
 """In what the simulator and a replay of captures answer: `simulator` or `replay`."""

@@ -193,7 +193,7 @@ async def finish(steps: Steps, work: Work, parts: Collection[Part], *, other_sou
         work.gold = await steps.build_gold()
         await steps.show_gold(work.gold)
     if Part.PUBLISH in parts:
-        work.published = await steps.publish(False, other_source)
+        work.published = await steps.publish(False, other_source, [])
         work.site = await steps.publish_site()
 
 

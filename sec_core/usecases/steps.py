@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sec_core.errors import InputError
 from sec_core.hours import Month
 from sec_core.usecases.progress import in_thread
 
@@ -38,7 +39,7 @@ class Steps:
     refresh_customers: Callable[[], Awaitable[UniverseReport]]
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]
-    publish: Callable[[bool, bool], Awaitable[PublishReport]]
+    publish: Callable[[bool, bool, list[str]], Awaitable[PublishReport]]
     publish_site: Callable[[], Awaitable[SiteReport]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
@@ -76,13 +77,31 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
     )
 
 
-async def publish_gold(adapters: Adapters, force: bool = False, other_source: bool = False) -> PublishReport:
-    """Send Gold to Supabase in one step; nothing without a project. See `publish.publish`."""
+async def publish_gold(adapters: Adapters, force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
+    """Send Gold to Supabase in one step; nothing without a project.
+
+    Args:
+        adapters: The adapters.
+        force: Publish although much would be lost: of these payloads, or of all where none is named.
+        other_source: See `publish.publish`.
+        payloads: Names of payloads that may lose something.
+
+    Raises:
+        InputError: Payloads are named that there are not, or without `force`.
+    """
     from sec_core.db.locks import Lock, turn
+    from sec_core.gold.guard import ALL
     from sec_core.gold.publish import publish
+
+    if payloads and not force:
+        raise InputError(
+            "All payloads are published together; named are those that may lose something, with --force.",
+            next_step="See `sec publish --help`.",
+        )
+    allowed = payloads or [ALL] if force else []
 
     def send() -> PublishReport:
         with turn(adapters.database, Lock.PUBLICATION):
-            return publish(adapters.settings, adapters.clock, force=force, other_source=other_source)
+            return publish(adapters.settings, adapters.clock, force=allowed, other_source=other_source)
 
     return await in_thread("publish", "", send)

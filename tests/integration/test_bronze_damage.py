@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.silver_world import export
 
 from sec_core.bronze import journal
@@ -267,12 +268,14 @@ NAME = BodyName(MONTH.hours()[3], NOW, Origin.SEC)
 LINE = orjson.loads(journal.encode(Outcome(NAME.hour, NOW, Result.FAILED, code="a", error="b", national_total=3)))
 
 
+@settings(max_examples=examples(100))
 @given(st.dictionaries(st.sampled_from([*LINE, "clave", "sha256", "bytes", "forma", "origen"]), VALUES, max_size=4))
 def test_no_line_is_an_error(change: dict[str, Any]) -> None:
     found = journal.decode(msgspec.json.encode(LINE | change))
     assert found is None or journal.decode(journal.encode(found)) == found
 
 
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=60))
 def test_no_bytes_are_an_error(data: bytes) -> None:
     assert journal.decode(data) is None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.fuzz_bodies import AGGREGATED, DETAILED, body_from
 
 from sec_core.bronze.ledger import Ledger
@@ -30,7 +31,7 @@ RESULTS = {BodyKind.EMPTY: Result.EMPTY, BodyKind.DETAILED: Result.CAPTURED, Bod
 
 
 @settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     # An example is a batch of bodies in one database that goes on: it would take too long to shrink.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.bronze.journal import Journal
@@ -34,7 +35,7 @@ def test_names_say_hour_capture_and_origin() -> None:
     assert BodyName.parse(repeated.key) == repeated
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=5000))
 def test_any_bytes_come_back(tmp_path: Path, body: bytes) -> None:
     store = BronzeStore(tmp_path)

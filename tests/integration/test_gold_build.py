@@ -14,7 +14,9 @@ from sqlalchemy import text
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.build import EVENTS_FILE, build_gold
+from sec_core.gold.build import build_gold
+from sec_core.gold.events_file import EVENTS_FILE, read_events
+from sec_core.gold.frames import read_names, snapshot
 from sec_core.gold.observations import month_key
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.archive import Archive
@@ -123,7 +125,6 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     assert report.events == 3
     assert report.months_written == (AUGUST,)
 
-    assert (report.folder, report.events_file) == (settings.gold_dir, settings.gold_dir / EVENTS_FILE)
     events = pl.read_parquet(settings.gold_dir / EVENTS_FILE)
     assert events["hash_id"].to_list() == [f"00000000-0000-0000-0000-0000000000{end}" for end in ("bb", "aa", "cc")]
     assert events.select("nombre_region", "nombre_comuna", "nombre_empresa", "codigo_comuna").rows() == [
@@ -253,6 +254,43 @@ def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
     from_nothing = build_gold(silver, settings, FixedClock())
     assert from_nothing.months_computed == (later[2], later[0], later[1], AUGUST)
     assert contents(settings.gold_dir) == kept
+
+
+def test_only_events_of_changed_months_are_read_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    july = text(
+        "INSERT INTO fact_interrupciones (hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio,"
+        " clientes_afectados, clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, topado,"
+        " primera_hora, ultima_hora) SELECT gen_random_uuid(), 'aggregated', 11101, 1, id_tiempo, inicio, 9, 9, inicio,"
+        " 9, 1, false, inicio, inicio FROM dim_tiempo WHERE inicio = :hour"
+    )
+    with silver.engine.begin() as connection:
+        connection.execute(text("SELECT asegurar_tiempo('2024-07-01')"))
+        connection.execute(july, {"hour": Month(2024, 7).hours()[5]})
+    gold = LocalBlobs(settings.gold_dir)
+
+    def changed_months() -> tuple[str, ...]:
+        with snapshot(silver) as connection:
+            return read_events(connection, read_names(connection), gold).changed
+
+    assert changed_months() == ("202407", "202408")
+    build_gold(silver, settings, FixedClock())
+    assert changed_months() == ()
+    with silver.engine.begin() as connection:
+        connection.execute(text("UPDATE fact_interrupciones SET clientes_afectados = 8 WHERE id_tiempo < 2024080000"))
+    assert changed_months() == ("202407",)
+    build_gold(silver, settings, FixedClock())
+    kept = contents(settings.gold_dir)
+    assert pl.read_parquet(settings.gold_dir / EVENTS_FILE)["clientes_afectados"].to_list() == [8, 7, 600, 500]
+    shutil.rmtree(settings.gold_dir)
+    build_gold(silver, settings, FixedClock())
+    assert contents(settings.gold_dir) == kept
+    with silver.engine.begin() as connection:
+        connection.execute(text("DELETE FROM fact_interrupciones WHERE id_tiempo < 2024080000"))
+    build_gold(silver, settings, FixedClock())
+    assert pl.read_parquet(settings.gold_dir / EVENTS_FILE)["clientes_afectados"].to_list() == [7, 600, 500]
+    (settings.gold_dir / EVENTS_FILE).write_bytes(b"damaged")
+    assert changed_months() == ("202408",)
 
 
 def load_hours(connection: Connection, month: Month, numbers: list[int]) -> None:

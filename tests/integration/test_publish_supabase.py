@@ -16,7 +16,7 @@ from postgrest.exceptions import APIError
 from support.postgrest import SCHEMA, Project, token
 from support.publication import NOW, FixedClock, client, make_events, no_wait, send, stored, write_gold
 
-from sec_core.errors import PublicationError, PublicationUnavailable
+from sec_core.errors import InputError, PublicationError, PublicationUnavailable
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.publish import publish
 
@@ -155,7 +155,12 @@ def test_a_publication_that_loses_rows_stops_unless_forced(
     with pytest.raises(PublicationError, match=r"time_series would fall from 5 rows to 3.*newest month 2024-05"):
         send(settings)
     assert stored(supabase) == before
-    report = send(settings, force=True)
+    with pytest.raises(PublicationError, match=r"sec publish --force time_series"):
+        send(settings, force=["market_map"])
+    with pytest.raises(InputError, match=r"no payload time_serie to force"):
+        send(settings, force=["time_serie"])
+    assert stored(supabase) == before
+    report = send(settings, force=["time_series"])
     assert report.forced == (
         "time_series would fall from 5 rows to 3. time_series would lose its newest month 2024-05.",
     )

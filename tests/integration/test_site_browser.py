@@ -36,7 +36,7 @@ MARKS = "return document.querySelectorAll('svg path.mark, .panels path[data-codi
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site in a folder whose name needs escaping."""
     place = tmp_path_factory.mktemp("site") / "sub path ñ"
-    put(build_site(make_frames(origenes=[{"origen": "SIMULACIÓN", "horas": 5}])), LocalBlobs(place))
+    put(build_site(make_frames(origenes=[{"origen": "SIMULACIÓN", "horas": 700}])), LocalBlobs(place))
     return place
 
 

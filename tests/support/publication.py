@@ -11,7 +11,7 @@ from supabase import Client, create_client
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold import local, parquet
-from sec_core.gold.build import EVENTS_FILE
+from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.payloads.meta import METHOD, MetaRow
 from sec_core.gold.payloads.registry import PAYLOADS
@@ -20,7 +20,7 @@ from sec_core.gold.publish import PublishReport, publish
 from support.postgrest import Project, executable, project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sec_core.config import Settings
     from sec_core.gold.model import PayloadRow
@@ -73,7 +73,7 @@ def no_wait(_seconds: float) -> None:
     """Retries at once."""
 
 
-def send(settings: Settings, *, force: bool = False, other_source: bool = False) -> PublishReport:
+def send(settings: Settings, *, force: Sequence[str] = (), other_source: bool = False) -> PublishReport:
     return publish(settings, FixedClock(), force=force, other_source=other_source, sleep=no_wait)
 
 

@@ -222,6 +222,7 @@ def _payloads(months: list[date], known: pl.DataFrame, meta: dict[str, object]) 
                     for name in ("MAULE", COUNTRY)
                 ],
                 "totales": {"horas_cargadas": known.height}, "version_metodo": "2", "version": "0.1.0",
+                "origenes": [{"origen": "SEC", "horas": known.height}],
             }
             | meta
         ],

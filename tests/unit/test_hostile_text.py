@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 from loguru import logger
 from markdown_it import MarkdownIt
@@ -20,13 +22,14 @@ from deployments.cli import doctor, show
 from deployments.cli.app import say
 from deployments.cli.main import main
 from deployments.stack import notices
-from flows.artifacts import health_table, monitor_text, show_month
+from flows.artifacts import health_table, monitor_text, show_billing, show_month
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import InputError
+from sec_core.gold.billing import BILLING_SCHEMA, BadRow, Billing
 from sec_core.health.verdict import Check, Level, Verdict
 from sec_core.hours import Month
 from sec_core.log import setup_logging
-from sec_core.text import LONGEST, for_chat, for_line, for_mail, for_markdown
+from sec_core.text import LONGEST, for_chat, for_csv, for_line, for_mail, for_markdown
 from sec_core.usecases.monitor import MonitorReport
 from sec_core.usecases.reports import SyncReport
 from tasks.runtime import prefect_sink
@@ -92,6 +95,13 @@ def test_markdown_chat_and_mail(text: str) -> None:
     hold_plain(mail, 1)
     assert "://" not in mail
     assert "www." not in mail
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "Talca", "a=1", "", 'Ñ"\n;,'])
+def test_no_cell_of_a_csv_is_a_formula(text: str) -> None:
+    frame = pl.DataFrame({"nombre": [text, None], "n": [-1, 2]})
+    back = [*csv.reader(io.StringIO(for_csv(frame).decode(), newline=""))]
+    assert back[1] == [text if not re.match(r"[=+\-@\t\r]", text) else f"'{text}", "-1"]
 
 
 @each_text
@@ -185,6 +195,10 @@ async def test_the_artifacts_of_a_month(text: str, monkeypatch: pytest.MonkeyPat
     await show_month(
         SyncReport.model_validate({"month": "2025-01", "notes": [text], "outputs": {"gold": text}}), states
     )
+    await show_billing(text, Billing(pl.DataFrame(schema=BILLING_SCHEMA), 0, (BadRow(2, text),)))
+    title, _, _, row = made.pop()["description"].split("\n")
+    hold_markdown(title.removeprefix("# "), text)
+    hold_markdown(row.removeprefix("- Row 2 was left out: "), text)
     note = made[0]["description"].partition("\n\n- ")[2]
     hold_markdown(note, text)
     hold_markdown(next(row["figure"] for row in made[0]["table"] if row["what"] == "gold"), text)

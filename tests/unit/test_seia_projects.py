@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from datetime import date
-from typing import TYPE_CHECKING
+from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
@@ -14,9 +15,6 @@ from sec_core.gold.seia.projects import Project, amount, day, region_codes, sort
 from sec_core.gold.seia.reader import read_export
 from sec_core.gold.sheets import Sheet
 from sec_core.reference.names import default_names
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEADINGS = [
     "Nombre del Proyecto",
@@ -31,8 +29,12 @@ HEADINGS = [
 ]
 
 
-def write_workbook(path: Path, rows: list[list[str | float]]) -> Path:
-    """A minimal workbook of text and numbers."""
+HEAD = ";".join(HEADINGS) + "\n"
+SPARSE = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+
+
+def write_workbook(path: Path, rows: list[list[str | float]], more: str = "") -> Path:
+    """A minimal workbook of text and numbers; `more` is further rows as XML."""
 
     def cell(value: str | float) -> str:
         if isinstance(value, str):
@@ -54,10 +56,10 @@ def write_workbook(path: Path, rows: list[list[str | float]]) -> Path:
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{space}/package/2006/relationships"><Relationship '
         f'Id="r1" Type="{space}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>'
         "</Relationships>",
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{space}/spreadsheetml/2006/main"><sheetData>{lines}'
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{space}/spreadsheetml/2006/main"><sheetData>{lines}{more}'
         "</sheetData></worksheet>",
     }
-    with zipfile.ZipFile(path, "w") as packed:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, text in parts.items():
             packed.writestr(name, text)
     return path
@@ -119,6 +121,46 @@ def test_another_file_is_refused(tmp_path: Path, content: str, message: str) -> 
     path.write_text(content)
     with pytest.raises(InputError, match=message):
         read_export(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("nul.csv", HEAD.encode() + b"\0"),
+        ("long.csv", HEAD.encode() + b'"' + b"x" * 3_000_000),
+        ("brackets.xlsx", b"[" * 400_000),
+        ("utf-16.csv", HEAD.encode("utf-16")),
+        ("pipe", None),
+        ("folder", b""),
+    ],
+)
+def test_hostile_files_end_in_one_line(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / name
+    if name == "folder":
+        path.mkdir()
+    elif content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read_export(path)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("more", [SPARSE, f"<row>{'<c><v>1</v></c>' * 25_000_000}</row>"], ids=["sparse", "bomb"])
+def test_few_bytes_that_describe_a_great_table_are_refused(tmp_path: Path, more: str) -> None:
+    path = write_workbook(tmp_path / "bomb.xlsx", [[*HEADINGS]], more)
+    assert path.stat().st_size < 2_000_000
+    with pytest.raises(InputError, match="no workbook that can be read") as refused:
+        read_export(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_devices_are_not_read() -> None:
+    for device in ("/dev/zero", "/dev/stdin", "/proc/self/mem"):
+        with pytest.raises(InputError):
+            read_export(Path(device))
 
 
 def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
@@ -207,6 +249,8 @@ def test_regions_in_words_and_numbers(text: str, codes: list[str]) -> None:
         ("", True, None),
         ("nan", False, None),
         ("inf", False, None),
+        ("9" * 400, True, None),
+        ("18446744073709551616", True, None),
     ],
 )
 def test_amounts(text: str, comma: bool, value: float | None) -> None:
@@ -220,6 +264,8 @@ def test_amounts(text: str, comma: bool, value: float | None) -> None:
         ("9-3-2021", date(2021, 3, 9)),
         ("2021-03-09 00:00:00", date(2021, 3, 9)),
         ("31/02/2021", None),
+        ("01/01/0500", None),
+        ("31/12/9999", None),
         ("marzo", None),
     ],
 )

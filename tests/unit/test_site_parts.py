@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,9 +20,10 @@ from support.site_world import make_frames
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.atlas import panels
-from sec_core.gold.site.book import breaks, foreign
+from sec_core.gold.site.book import breaks
+from sec_core.gold.site.press import specifications
 from sec_core.gold.site.words import LOCALES, Language, catalogue, slug
-from sec_core.hours import hours_of_day
+from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import comunas
 
 NOW = datetime(2024, 10, 1, 12, tzinfo=UTC)
@@ -93,12 +95,12 @@ def test_a_gap_is_a_band_and_no_zero() -> None:
     assert chart.gaps == "M2 0H4V200H2z"
     assert chart.area == "M0 200V200H1V0H2V200zM4 200V0H5V200z"
     assert [text for _, text in chart.levels][-1] == "10"
-    rows: list[tuple[str, dict[str, float | None] | None]] = [
+    rows: list[tuple[str, dict[str, Any] | None]] = [
         ("ene", {"saidi": 1.0, "saidi_inf": 0.5, "saidi_sup": 2.0}),
         ("feb", None),
     ]
     rows.append(("mar", {"saidi": None, "saidi_inf": None, "saidi_sup": None}))
-    bars = charts.bars("x", rows, SPANISH, lambda _name, row: str(row["saidi"]))
+    bars = charts.bars("x", rows, SPANISH, lambda row: str(row["saidi"]))
     assert (bars.gaps, bars.doubtful) == ("M10 0H20V200H10z", "M20 0H30V200H20z")
     assert (bars.bars, bars.whiskers) == ("M1 200V100h8V200z", "M5 150V0")
     assert [tip for _, _, tip in bars.tips] == ["ene: 1.0", "feb: sin datos", "mar: None"]
@@ -126,10 +128,10 @@ def test_hours_that_nobody_saw_are_null_in_series_and_peaks() -> None:
     assert len(grid.hours) == 60 * 24
     unknown = [at for at, known in enumerate(grid.known) if not known]
     assert len(unknown) == 72
-    listed = grid.listed("13120")
+    listed = grid.listed("13120")["clientes"]
     assert {listed[at] for at in unknown} == {None}
     assert None not in (value for at, value in enumerate(listed) if at not in unknown)
-    assert set(grid.listed("99999")) == {0, None}
+    assert set(grid.listed("99999")["clientes"]) == {0, None}
     peaks = figures.daily_peaks(frames)
     gap = peaks.filter(pl.col("dia").dt.month_start() == date(2023, 6, 1))
     assert (gap["clientes"].null_count(), gap["cobertura"].sum()) == (30, 0)
@@ -190,8 +192,14 @@ def test_colours_change_at_round_quantiles(values: list[float], cuts: list[float
     assert breaks(values) == cuts
 
 
-def test_an_origin_that_is_not_the_secs_is_named() -> None:
-    assert foreign({}) == []
-    assert foreign({"origenes": [{"origen": "SEC"}, {"origen": "SIMULACIÓN"}, {"origen": "desconocido"}]}) == [
-        "SIMULACIÓN"
-    ]
+def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
+    found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
+    assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
+    assert all(any(rows for rows in spec["datasets"].values()) for spec in found.values())
+    shapes, values = found["mapa"]["datasets"].pop("comunas"), found["mapa"]["datasets"].values()
+    (rows,) = values
+    drawn = {shape["id"] for shape in shapes["objects"]["comunas"]["geometries"]}
+    assert len(drawn) == 343, "all comunas but Antarctica and the two far out in the ocean"
+    assert {row["id"] for row in rows} >= drawn
+    # The colours' values are looked up among the rows, not among the shapes.
+    assert found["mapa"]["transform"][0]["from"]["data"]["name"] in found["mapa"]["datasets"]

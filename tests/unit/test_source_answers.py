@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError, SourceError, SourceUnavailable, UnexpectedBody, is_transient_status
@@ -101,7 +102,7 @@ odd_values = (
 )  # fmt: skip
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(2000), deadline=None)
 @given(st.sampled_from(sorted(ROWS)), st.data())
 def test_any_answer_is_read_within_bounds_or_refused_in_one_line(endpoint: str, data: st.DataObject) -> None:
     keys = st.sampled_from([*ROWS[endpoint], "OTRA"])
@@ -131,7 +132,7 @@ HTTP_DATE = r"(Mon|Xxx), [0-9]{1,3} (Jan|Foo) [0-9]{1,7} [0-9]{2}:[0-9]{2}:[0-9]
 DATED = dict.fromkeys(DETAILED_KEYS, 1) | dict.fromkeys(NAME_KEYS, "x") | {"FECHA_INT_STR": "29/1/2025"}
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(
     st.sampled_from([dict.fromkeys(AGGREGATED_KEYS, "x") | {"CLIENTES_AFECTADOS": 7}, DATED]),
     st.lists(st.text(st.characters(codec=None), max_size=30) | st.text(max_size=2).map(lambda t: t * 5000) | st.none()),
@@ -143,7 +144,7 @@ def test_no_name_puts_a_body_into_quarantine(row: dict[str, object], names: list
     assert found.rows == len(rows)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(st.text(max_size=40) | st.integers(-(10**40), 10**40).map(str) | st.from_regex(HTTP_DATE, fullmatch=True))
 def test_any_retry_after_is_bounded(header: str) -> None:
     found = retry_after_s(header, NOW)

@@ -7,6 +7,7 @@ import re
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.fuzz_bodies import SHAPES_KEYS, VALUES, body_from
 
 from sec_core.source import shapes
@@ -37,7 +38,7 @@ def hold(body: bytes) -> BodyKind:
     return found.kind
 
 
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=48))
 def test_bodies_gone_wrong(script: bytes) -> None:
     body = body_from(script)

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from sec_core.source.shapes import (
     AGGREGATED_KEYS,
@@ -115,7 +116,7 @@ rows_like = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rows_like)
 def test_any_rows_are_accounted_for_or_refused_with_a_reason(rows: list[Any]) -> None:
     import json  # noqa: PLC0415  (writes integers of any size, unlike orjson)
@@ -134,7 +135,7 @@ def test_any_rows_are_accounted_for_or_refused_with_a_reason(rows: list[Any]) ->
         assert "\x00" not in found.reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_get_a_verdict(body: bytes) -> None:
     found = classify(body)

@@ -52,27 +52,13 @@ class OfficialRow(PayloadRow):
 def official() -> pl.DataFrame:
     """The project's copy of the official figures, see `index_tables.official_comparison`."""
     names = {region.codigo: region.nombre for region in regiones()} | {"": COUNTRY}
-    return pl.DataFrame(
-        [
-            (
-                int(row["anho"]),
-                names[row["codigo_region"]],
-                float(row["saidi_horas"]),
-                row["parcial"],
-                row["verificado"] == "si",
-                row["fuente"],
-            )
-            for row in read_rows("saidi_oficial.csv")
-        ],
-        schema={
-            "anho": pl.Int32,
-            "nombre_region": pl.String,
-            "saidi_oficial": pl.Float64,
-            "parcial": pl.String,
-            "verificado": pl.Boolean,
-            "fuente": pl.String,
-        },
-        orient="row",
+    return pl.DataFrame(read_rows("saidi_oficial.csv")).select(
+        pl.col("anho").cast(pl.Int32),
+        pl.col("codigo_region").replace_strict(names).alias("nombre_region"),
+        pl.col("saidi_horas").cast(pl.Float64).alias("saidi_oficial"),
+        "parcial",
+        pl.col("verificado") == "si",
+        "fuente",
     )
 
 

@@ -1,7 +1,8 @@
-"""`reliability`: SAIDI with its interval, SAIFI and CAIDI by region and month, with and without major event days.
+"""Rows of the payloads that are made from the panel of hours, not from events: a month has what its own hours hold.
 
-The formulas are in `indices.reliability`, what they rest on in `panel`. Indices start from the panel of hours, not from
-events: a month has what its own hours hold.
+`reliability`: SAIDI with its interval, SAIFI and CAIDI by region and month, with and without major event days.
+`quality`: how far to trust these, part by part. `sensitivity`: what the threshold of aggregated events decides.
+The formulas are the functions of these names in `indices`, what they rest on is in `panel`.
 """
 
 from __future__ import annotations
@@ -69,3 +70,41 @@ class ReliabilityRow(PayloadRow):
     """Why something is null or a bound."""
     etiqueta: str
     """Where the figures come from."""
+
+
+class MonthQualityRow(PayloadRow):
+    """One region, or the country as `CHILE`, in one month with a loaded hour. Every part is 0 to 1, null if unknown."""
+
+    mes: MonthStart
+    """Month, Chile wall clock."""
+    nombre_region: str
+    """Region or `CHILE`."""
+    cobertura: Share
+    """Ended hours that are loaded and not suspect; 1 is best."""
+    interpolada: Share
+    """Ended hours that are interpolated; 0 is best, as for all that follow."""
+    imputadas: Share | None
+    """Source rows in observations that an imputation rule touched."""
+    sospechosas: Share
+    """Ended hours that hold a corrupt cycle which stayed."""
+    diferencia: Share | None
+    """Differences from the source's own national series over that series, in the hours that it has; at most 1."""
+    antiguedad: Share
+    """Age of the denominator over ten years; at most 1."""
+    estancado: Share | None
+    """Customer-hours from values that stood still for 168 hours or more."""
+
+
+class SensitivityRow(PayloadRow):
+    """Aggregated events of one year under one threshold, before any cap."""
+
+    umbral: Count
+    """Customers from which an hour of a comuna belongs to an event."""
+    anho: int
+    """Year of the events' first hours, Chile wall clock."""
+    eventos: Count
+    """Number of events."""
+    clientes: Count
+    """Sum of their high-water marks."""
+    cliente_horas: Count
+    """Sum of their customer-hours over loaded hours."""

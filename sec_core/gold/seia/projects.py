@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 CATEGORIES = {"b1": "transmission", "b2": "transmission", "c": "generation"}
 """Letter of article 3 of the SEIA's regulation to what it is: b1 lines, b2 substations, c power plants."""
 
+_LARGEST_MMU = 1_000_000
+_YEARS = range(1990, 2101)
+"""The SEIA began in the nineties."""
+
 _SEPARATOR = re.compile(r"\s*(?:[,;/|()\n]+|\s+(?:y|e|-|\u2013)\s+)\s*", re.IGNORECASE)
 _LEAD = re.compile(r"^\s*(?:interregional|regiones)\b[\s:(\u2013-]*(?:del?\b)?\s*", re.IGNORECASE)
 _DATES = (
@@ -128,20 +132,21 @@ def region_codes(text: str, names: Names) -> tuple[list[str], str]:
 
 
 def amount(text: str, *, decimal: str) -> float | None:
-    """An investment, or None where there is none; see `sheets.number`."""
+    """An investment in millions of dollars, or None where there is none or it can't be one; see `sheets.number`."""
     value = number(text, decimal=decimal)
-    return value if value is not None and value >= 0 else None
+    return value if value is not None and 0 <= value <= _LARGEST_MMU else None
 
 
 def day(text: str) -> date | None:
-    """A date written `09/03/2021`, `9-3-2021` or `2021-03-09 00:00:00`; None where there is none."""
+    """A date written `09/03/2021`, `9-3-2021` or `2021-03-09 00:00:00`; None for none, and for odd years."""
     for form in _DATES:
         found = form.match(text.strip())
         if found:
             try:
-                return date(int(found["y"]), int(found["m"]), int(found["d"]))
+                read = date(int(found["y"]), int(found["m"]), int(found["d"]))
             except ValueError:
                 return None
+            return read if read.year in _YEARS else None
     return None
 
 

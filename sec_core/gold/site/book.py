@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from typing_extensions import override
 
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jinja2 import Template
+    from jinja2.bccache import Bucket
 
     from sec_core.gold.site.figures import Rows, SiteFrames
 
@@ -31,8 +33,29 @@ SPANISH, ENGLISH = "es", "en"
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 """Pages in both languages."""
 COLOURS: Final = 5
+SAIDI: Final = {"valores": "", "inf": "_inf", "sup": "_sup"}
+"""What the map's script reads, and how the columns end."""
 
 Site = dict[str, bytes]
+
+
+class _Compiled(BytecodeCache):
+    """Compiled templates, which are the same in both languages."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, bytes] = {}
+
+    @override
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._held:
+            bucket.bytecode_from_string(self._held[bucket.key])
+
+    @override
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._held[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED: Final = _Compiled()
 
 
 @cache
@@ -43,6 +66,7 @@ def _templates(code: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
     language = Language(code)
     environment.globals |= {
@@ -83,8 +107,9 @@ class Book:
             self.groups[comuna.nombre_region].append(self.comunas[comuna.codigo])
         self.spans = figures.spans(frames.hours)
         self.grid = figures.recent_grid(frames)
-        self.newest = next((at for at in reversed(range(len(self.grid.hours))) if self.grid.known[at]), None)
-        self.months = self._ledger_months()
+        self.newest = self.grid.hours[-1] if self.grid.hours else None
+        known = frames.hours["mes"]
+        self.months = charts.months_between(known.min(), known.max()) if len(known) else []  # type: ignore[arg-type]
 
     @cached_property
     def comuna_years(self) -> dict[str, Rows]:
@@ -105,9 +130,7 @@ class Book:
             own = places.get(row["id"], [])
             known = [p for p in (self.customers.get(place["codigo_comuna"]) for place in own) if p]
             row |= {
-                "nombre": row.get("nombre"),
-                "nota": row.get("nota"),
-                "titulo": row.get("nombre") or f"{self.lang.gettext('Storm of')} {self.lang.day(row['inicio'].date())}",
+                "titulo": row["nombre"] or f"{self.lang.gettext('Storm of')} {self.lang.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
                 "clientes": sum(known) if known and len(known) == len(own) else None,
@@ -140,20 +163,16 @@ class Book:
             pair=pair,
             assets=self.assets,
             meta=self.meta,
-            foreign=foreign(self.meta),
+            foreign=others(self.meta["origenes"]),
             source=SOURCE,
             source_url=SOURCE_URL,
-            newest=self.grid.hours[self.newest] if self.newest is not None else None,
+            newest=self.newest,
             regions=self.regions,
             comunas=self.comunas,
             **context,
         ).encode()
         if data is not None:
             self.site[f"{path}datos.json"] = _json(data)
-
-    def _ledger_months(self) -> list[Any]:
-        known = self.frames.hours["mes"]
-        return charts.months_between(known.min(), known.max()) if len(known) else []  # type: ignore[arg-type]
 
     def span(self, year: int) -> str:
         """A year's name: with its days where it isn't whole."""
@@ -170,94 +189,75 @@ class Book:
         range_ = lang.interval(row["saidi_inf"], row["saidi_sup"])
         return f"{lang.number(row['saidi'], 2)} h ({range_}; {lang.percent(row['cobertura'])})"
 
-    def month_chart(self, label: str, rows: Rows, lang: Language) -> charts.Chart:
+    def month_chart(self, rows: Rows, lang: Language) -> charts.Chart:
         """SAIDI of all months of the ledger."""
         held = {row["mes"]: row for row in rows}
         columns = [(lang.month(month), held.get(month)) for month in self.months]
-        return charts.bars(label, columns, lang, lambda _name, row: self._index_tip(lang, row))
+        return charts.bars(lang.gettext("SAIDI by month"), columns, lang, lambda row: self._index_tip(lang, row))
 
-    def year_chart(self, label: str, rows: Rows, lang: Language) -> charts.Chart:
+    def year_chart(self, rows: Rows, lang: Language) -> charts.Chart:
         """SAIDI of all years."""
         held = {row["anho"]: row for row in rows}
-        columns = [(str(year), held.get(year)) for year in self.spans]
-        return charts.bars(label, columns, lang, lambda _name, row: self._index_tip(lang, row))
+        columns = [(f"{year}{'' if whole else '*'}", held.get(year)) for year, (_, _, whole) in self.spans.items()]
+        chart = charts.bars(lang.gettext("SAIDI by year"), columns, lang, lambda row: self._index_tip(lang, row))
+        if len(self.whole_years()) < len(self.spans):
+            chart.remark = f"* {lang.gettext('only a part of the year')}"
+        return chart
 
-    def hour_chart(self, label: str, series: str, lang: Language) -> charts.Chart:
+    def hour_chart(self, series: str, lang: Language) -> charts.Chart:
         """Customers out over the last 60 days."""
-        return charts.hourly(label, self.grid.hours, self.grid.of(series), self.grid.known, lang)
+        return charts.hourly(lang.gettext("Customers out, last 60 days"), self.grid, series, lang)
 
-    def out_now(self) -> list[tuple[Place, int, float | None]]:
-        """Comunas by customers out in the newest hour: the share of its customers is null where these are unknown."""
-        if self.newest is None:
-            return []
-        found = []
-        for code, place in self.comunas.items():
-            out, served = int(self.grid.of(code)[self.newest]), self.customers.get(code)
-            found.append((place, out, out / served if served else None))
-        return sorted(found, key=lambda row: (-row[1], row[0].code))
+    @cached_property
+    def out_now(self) -> dict[str, tuple[int | None, float | None]]:
+        """Customers out in the newest hour by comuna, and their share; null where that is not known."""
+        found: dict[str, tuple[int | None, float | None]] = {}
+        for code in self.comunas:
+            out, served = self.grid.newest(code), self.customers.get(code)
+            found[code] = out, out / served if served and out is not None else None
+        return found
 
     def map_data(self, years: Sequence[int], lang: Language) -> dict[str, Any]:
         """What the map shows: values in the order of the comunas' codes, null where there is no figure."""
-        codes = list(self.comunas)
         held = {(code, row["anho"]): row for code, rows in self.comuna_years.items() for row in rows}
-        measures: list[dict[str, Any]] = []
-        for name, key, text, unit in (
-            ("saidi", "saidi", lang.gettext("Hours without supply per customer (SAIDI)"), "h"),
-            ("punta", "punta", lang.gettext("Most customers out at once"), "%"),
-        ):
-            periods = []
-            for year in years:
-                rows = [held.get((code, year)) for code in codes]
-                if not any(row and row[key] is not None for row in rows):
-                    continue
-                seen = next(row["cobertura"] for row in rows if row)
-                period: dict[str, Any] = {
-                    "nombre": self.span(year),
-                    "nota": f"{lang.percent(seen)} {lang.gettext('of the hours have data')}",
-                    "valores": [rounded(row[key] if row else None, 3) for row in rows],
-                }
-                if key == "saidi":
-                    period["inf"] = [rounded(row["saidi_inf"] if row else None, 3) for row in rows]
-                    period["sup"] = [rounded(row["saidi_sup"] if row else None, 3) for row in rows]
-                periods.append(period)
-            measures.append({"id": name, "nombre": text, "unidad": unit, "periodos": periods[::-1]})
+        of_year = {year: [held.get((code, year), {}) for code in self.comunas] for year in sorted(years, reverse=True)}
+        measures = []
         if self.newest is not None:
-            now = {place.code: share for place, _, share in self.out_now()}
-            period = {
-                "nombre": lang.moment(self.grid.hours[self.newest]),
+            now = {
+                "nombre": lang.moment(self.newest),
                 "nota": lang.gettext("newest hour with data"),
-                "valores": [rounded(now[code], 4) for code in codes],
-                "clientes": [int(self.grid.of(code)[self.newest]) for code in codes],
+                "valores": [rounded(share, 4) for _, share in self.out_now.values()],
+                "clientes": [out for out, _ in self.out_now.values()],
             }
-            measures.insert(
-                0,
-                {
-                    "id": "ahora",
-                    "nombre": lang.gettext("Customers without supply now"),
-                    "unidad": "%",
-                    "periodos": [period],
-                },
-            )
-        measures = [measure for measure in measures if measure["periodos"]]
-        for measure in measures:
-            periods = measure["periodos"]
-            measure["cortes"] = breaks(value for period in periods for value in period["valores"] if value is not None)
+            measures.append(measure("ahora", lang.gettext("Customers without supply now"), "%", [now]))
+        for key, text, unit, columns in (
+            ("saidi", lang.gettext("Hours without supply per customer (SAIDI)"), "h", SAIDI),
+            ("punta", lang.gettext("Most customers out at once"), "%", {"valores": ""}),
+        ):
+            periods = [
+                {"nombre": self.span(year), "nota": self._seen(rows, lang)}
+                | {name: [rounded(row.get(key + end), 3) for row in rows] for name, end in columns.items()}
+                for year, rows in of_year.items()
+                if any(row.get(key) is not None for row in rows)
+            ]
+            if periods:
+                measures.append(measure(key, text, unit, periods))
         return {"medidas": measures, **map_words(lang)}
 
-    def hours_json(self, series: str) -> dict[str, Any]:
-        """The last 60 days of a series: the first hour, and customers out, null without data."""
-        hours = self.grid.hours
-        return {"desde": hours[0] if hours else None, "clientes": self.grid.listed(series)}
+    def _seen(self, rows: Rows, lang: Language) -> str:
+        seen = next(row["cobertura"] for row in rows if row)
+        return f"{lang.percent(seen)} {lang.gettext('of the hours have data')}"
+
+
+def measure(name: str, text: str, unit: str, periods: Rows) -> dict[str, Any]:
+    """A measure that the map can show, its colours changing at the same values in all periods."""
+    cuts = breaks(value for period in periods for value in period["valores"] if value is not None)
+    return {"id": name, "nombre": text, "unidad": unit, "periodos": periods, "cortes": cuts}
 
 
 def map_words(lang: Language) -> dict[str, str]:
     """Words that the map's script writes."""
     return {"sin_datos": lang.no_data, "clientes": lang.gettext("customers")}
-
-
-def foreign(meta: Mapping[str, Any]) -> list[str]:
-    """What the data comes from besides the SEC, by the words of `meta.origenes`."""
-    return [str(each["origen"]) for each in others(meta.get("origenes", []))]
 
 
 @cache

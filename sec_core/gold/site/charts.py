@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sec_core.gold.site.figures import HourGrid
     from sec_core.gold.site.words import Language
 
 HEIGHT = 200
 """Units from the bottom of a chart to its top; what a column is wide is said with each chart."""
 BAR = 10
+FEWEST = 9
+"""Columns that a chart of bars has room for at least."""
 LABELS = 7
 """Labels that a time axis has room for."""
+MOST_YEARS = 12
+"""Of short labels."""
 
 
 @dataclass(slots=True)
@@ -46,6 +52,7 @@ class Chart:
         doubtful: Path of what was seen too little of for an estimate.
         tips: Left, width and text of what a column says.
         marks: Vertical lines, with their text: share of the width.
+        remark: A line of the legend.
     """
 
     label: str
@@ -60,6 +67,7 @@ class Chart:
     tips: list[tuple[int, int, str]] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
     height: int = HEIGHT
+    remark: str = ""
 
 
 def nice_top(value: float) -> tuple[float, float]:
@@ -103,15 +111,19 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
     )
 
 
-def hourly(
-    label: str, hours: Sequence[datetime], values: NDArray[np.int64], known: NDArray[np.bool_], language: Language
-) -> Chart:
+def hourly(label: str, grid: HourGrid, series: str, language: Language) -> Chart:
     """Customers out by hour, days on the axis."""
-    chart = steps(label, values, known, language)
+    chart = steps(label, grid.of(series), grid.known, language)
+    chart.times = _midnights(tuple(grid.hours), language)
+    return chart
+
+
+@lru_cache(maxsize=2)
+def _midnights(hours: tuple[datetime, ...], language: Language) -> list[tuple[float, str]]:
+    """The axis of days, the same for all series over these hours."""
     days = [(at, hour.astimezone(CHILE)) for at, hour in enumerate(hours)]
     midnights = [(at, wall) for at, wall in days if wall.hour == 0] or days[:1]
-    chart.times = _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
-    return chart
+    return _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
 
 
 def daily(label: str, days: Sequence[date], values: Sequence[int | None], language: Language) -> Chart:
@@ -126,7 +138,7 @@ def bars(
     label: str,
     rows: Sequence[tuple[str, dict[str, Any] | None]],
     language: Language,
-    tip: Callable[[str, dict[str, Any]], str],
+    tip: Callable[[dict[str, Any]], str],
 ) -> Chart:
     """An index with its interval by month or year, in columns of ten units.
 
@@ -139,11 +151,12 @@ def bars(
     highest = max((row["saidi_sup"] for _, row in rows if row and row["saidi_sup"] is not None), default=0.0)
     top, step = nice_top(highest)
     digits = max(0, -int(Decimal(f"{step:g}").normalize().as_tuple().exponent))
+    width = BAR * max(len(rows), FEWEST)
     chart = Chart(
         label,
-        max(BAR * len(rows), 1),
+        width,
         _levels(top, step, lambda value: language.number(value, digits)),
-        _thinned([(BAR * at, name) for at, (name, _) in enumerate(rows)], BAR * len(rows), centre=BAR / 2),
+        _thinned([(BAR * at, name) for at, (name, _) in enumerate(rows)], width, centre=BAR / 2),
         gaps=bands(np.array([row is None for _, row in rows], dtype=bool), BAR),
         doubtful=bands(np.array([row is not None and row["saidi"] is None for _, row in rows], dtype=bool), BAR),
     )
@@ -157,7 +170,7 @@ def bars(
             chart.bars += f"M{left + 1} {HEIGHT}V{level(row['saidi'])}h{BAR - 2}V{HEIGHT}z"
             if row["saidi_sup"] > row["saidi_inf"]:
                 chart.whiskers += f"M{left + BAR // 2} {level(row['saidi_inf'])}V{level(row['saidi_sup'])}"
-        chart.tips.append((left, BAR, f"{name}: {tip(name, row) if row else language.no_data}"))
+        chart.tips.append((left, BAR, f"{name}: {tip(row) if row else language.no_data}"))
     return chart
 
 
@@ -190,7 +203,7 @@ def bands(mask: NDArray[np.bool_], unit: int = 1) -> str:
 
 def _thinned(labels: Sequence[tuple[float, str]], width: float, centre: float = 0) -> list[tuple[float, str]]:
     """So many labels, evenly chosen, as have room; places in percent."""
-    every = max(1, math.ceil(len(labels) / LABELS))
+    every = 1 if len(labels) <= MOST_YEARS else math.ceil(len(labels) / LABELS)
     return [(round(100 * (at + centre) / max(width, 1), 2), text) for at, text in labels[::every]]
 
 

@@ -77,9 +77,14 @@ class HourGrid:
         """A series; nothing listed is 0 in the known hours."""
         return self.values.get(series, np.zeros(len(self.hours), dtype=np.int64))
 
-    def listed(self, series: str) -> list[int | None]:
-        """A series with None where nothing is known."""
-        return [int(value) if known else None for value, known in zip(self.of(series), self.known, strict=True)]
+    def newest(self, series: str) -> int | None:
+        """Customers out in the last hour, which `recent_grid` chooses known; None without hours."""
+        return int(self.of(series)[-1]) if self.hours else None
+
+    def listed(self, series: str) -> dict[str, list[Any]]:
+        """hora, and clientes, null where nothing is known."""
+        pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
+        return {"hora": self.hours, "clientes": [value if known else None for value, known in pairs]}
 
 
 def usable(hours: pl.DataFrame) -> pl.DataFrame:
@@ -229,7 +234,10 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
     censored = pl.col("censurado") if "censurado" in events.columns else pl.lit(None, dtype=pl.String)
     return (
         events.lazy()
-        .with_columns(horas=hours, codigo_comuna=pl.col("codigo_comuna").cast(pl.String))
+        .with_columns(horas=hours)
+        # Few enough are left to be sorted by text.
+        .filter(pl.col("horas") >= pl.col("horas").top_k(LONGEST).min().over("codigo_comuna"))
+        .with_columns(pl.col("codigo_comuna").cast(pl.String))
         .filter(pl.col("codigo_comuna") != "")
         .sort("horas", "cliente_horas", "hash_id", descending=[True, True, False])
         .group_by("codigo_comuna", maintain_order=True)

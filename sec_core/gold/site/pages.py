@@ -12,6 +12,7 @@ from sec_core.gold.site import charts, figures, places
 from sec_core.gold.site.book import ENGLISH, SPANISH, Book, Site
 from sec_core.gold.site.words import Language
 from sec_core.gold.universe import COUNTRY
+from sec_core.text import for_csv
 
 if TYPE_CHECKING:
     from sec_core.gold.site.figures import SiteFrames
@@ -50,16 +51,17 @@ def start(book: Book) -> None:
     whole = book.whole_years()
     country = book.region_years.get(COUNTRY, [])
     peaks = figures.daily_peaks(book.frames)
-    out = int(book.grid.of(COUNTRY)[book.newest]) if book.newest is not None else None
+    out = book.grid.newest(COUNTRY)
     served = next((d["universo"] for d in book.meta["denominadores"] if d["nombre_region"] == COUNTRY), None)
-    top = [row for row in book.out_now()[:ON_START] if row[1]]
+    now = [(book.comunas[code], out, share) for code, (out, share) in book.out_now.items() if out]
+    top = sorted(now, key=lambda row: -row[1])[:ON_START]
     data = {
         "ultima_hora": book.meta["ultima_hora"],
         "clientes_sin_suministro": out,
         "clientes": served,
         "anhos": country,
         "maximos_diarios": peaks.to_dicts(),
-        "horas": book.hours_json(COUNTRY),
+        "horas": book.grid.listed(COUNTRY),
     }
     for path, code in (("", SPANISH), ("en/", ENGLISH)):
         lang = Language(code)
@@ -72,13 +74,12 @@ def start(book: Book) -> None:
             out=out,
             share=out / served if out is not None and served else None,
             year=next((row for row in reversed(country) if row["anho"] in whole and row["saidi"] is not None), None),
-            newest_year=country[-1] if country else None,
             spans=book.spans,
             top=top,
             storms=list(book.storms.values())[:ON_START],
             map=book.map_data(whole[-1:], lang),
-            years=book.year_chart(lang.gettext("SAIDI of the country by year"), country, lang),
-            recent=book.hour_chart(lang.gettext("Customers out in the country, last 60 days"), COUNTRY, lang),
+            years=book.year_chart(country, lang),
+            recent=book.hour_chart(COUNTRY, lang),
             days=charts.daily(
                 lang.gettext("Most customers out at once, by day"),
                 peaks["dia"].to_list(),
@@ -93,10 +94,7 @@ def whole_map(book: Book) -> None:
     years = list(book.spans)
     data = book.map_data(years, book.lang)
     last = next((year for year in reversed(book.whole_years())), years[-1] if years else None)
-    rows = []
-    for code, place in book.comunas.items():
-        row = next((row for row in book.comuna_years.get(code, []) if row["anho"] == last), None)
-        rows.append((place, row))
+    held = {(code, row["anho"]): row for code, rows in book.comuna_years.items() for row in rows}
     book.page(
         "mapa/",
         "map.html",
@@ -105,7 +103,7 @@ def whole_map(book: Book) -> None:
         {"codigos": list(book.comunas), **data},
         map=data,
         year=book.span(last) if last else "",
-        rows=rows,
+        rows=[(place, held.get((code, last))) for code, place in book.comunas.items()],
     )
 
 
@@ -155,7 +153,7 @@ def payload_pages(book: Book) -> None:
         "quality.html",
         lang.gettext("Data quality and coverage"),
         lang.gettext("Which hours have data, what had to be mended, and how far the official index is from this one."),
-        {name: rows[name] for name in parts},
+        {"origenes": book.meta["origenes"], **{name: rows[name] for name in parts}},
         chart=chart,
         paths=paths,
         coverage=rows["coverage"][::-1],
@@ -177,7 +175,7 @@ def method_and_data(book: Book) -> None:
         "horas": book.frames.hours.select("hora", "estado", "cargada", "sospechosa", "forma"),
     }
     for name in DOWNLOADS:
-        book.site[f"datos/{name}.csv"] = tables[name].write_csv().encode()
+        book.site[f"datos/{name}.csv"] = for_csv(tables[name])
     sizes = [(name, tables[name].height, len(book.site[f"datos/{name}.csv"])) for name in DOWNLOADS]
     for path, data_path, code in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
         lang = Language(code)

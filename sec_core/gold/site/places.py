@@ -7,49 +7,33 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import breaks, by, map_words, partitions, rounded
+from sec_core.gold.site.book import by, map_words, measure, partitions, rounded
+from sec_core.text import for_csv
 
 if TYPE_CHECKING:
-    from sec_core.gold.site.book import Book
+    from sec_core.gold.site.book import Book, Place
+    from sec_core.gold.site.figures import Rows
 
 
 def regions(book: Book) -> None:
     """A page for each region."""
     monthly = partitions(book.frames.regional, "nombre_region")
     events = by(figures.events_by_year(book.frames.events, "nombre_region"), "serie")
-    shares = {name: rows[-1] for name, rows in book.region_years.items()}
+    about = f"{book.lang.gettext('outages by month and year, with coverage and intervals')}."
     for name, place in book.regions.items():
-        months = monthly.get(name, book.frames.regional.clear())
-        rows = months.to_dicts()
         years = book.region_years.get(name, [])
-        storms = [s for s in book.storms.values() if place.code in (s["regiones"] or "").split(",")]
-        book.site[f"{place.path}datos.csv"] = months.write_csv().encode()
-        book.page(
-            place.path,
-            "region.html",
-            place.name,
-            f"{place.name}: {book.lang.gettext('outages by month and year, with coverage and intervals')}.",
-            {
-                "codigo_region": place.code,
-                "nombre": place.name,
-                "indices_regionales": rows,
-                "anhos": years,
-                "eventos": events.get(name, []),
-                "horas": book.hours_json(name),
-            },
-            place=place,
-            key=name,
-            rows=rows[::-1],
-            years=years[::-1],
-            spans={row["anho"]: book.span(row["anho"]) for row in years},
-            seen={row["anho"]: row for row in events.get(name, [])},
-            served=shares[name]["clientes"] if name in shares else None,
-            out=int(book.grid.of(name)[book.newest]) if book.newest is not None else None,
-            storms=storms,
-            members=[(p, book.customers.get(p.code)) for p in book.groups[name]],
-            year_chart=book.year_chart(book.lang.gettext("SAIDI by year"), years, book.lang),
-            month_chart=book.month_chart(book.lang.gettext("SAIDI by month"), rows, book.lang),
-            hour_chart=book.hour_chart(book.lang.gettext("Customers out, last 60 days"), name, book.lang),
+        _page(
+            book,
+            place,
+            name,
+            ("region.html", place.name, f"{place.name}: {about}"),
+            {"codigo_region": place.code, "nombre": place.name},
+            {"indices_regionales": monthly.get(name, book.frames.regional.clear())},
+            years,
+            events.get(name, []),
+            served=years[-1]["clientes"] if years else None,
+            storms=[storm for storm in book.storms.values() if place.code in (storm["regiones"] or "").split(",")],
+            members=book.groups[name],
         )
 
 
@@ -60,60 +44,75 @@ def comunas(book: Book) -> None:
     events = by(figures.events_by_year(book.frames.events, "codigo_comuna"), "serie")
     storms: dict[str, list[dict[str, Any]]] = {}
     for storm in book.storms.values():
-        for place in storm["lugares"]:
-            storms.setdefault(place["codigo_comuna"], []).append({**place, "storm": storm})
+        for hit in storm["lugares"]:
+            storms.setdefault(hit["codigo_comuna"], []).append(
+                {**hit, "titulo": storm["titulo"], "path": storm["path"]}
+            )
     known = {row["codigo_comuna"]: row for row in book.frames.comunas.to_dicts()}
+    about = f"{book.lang.gettext('power outages by hour and year, its storms and longest cuts')}."
     for code, place in book.comunas.items():
-        about = known[code]
-        months = monthly.get(code, book.frames.comunal.clear())
-        rows = months.to_dicts()
-        years = book.comuna_years.get(code, [])
-        region = book.regions[about["nombre_region"]]
-        own = storms.get(code, [])
-        book.site[f"{place.path}datos.csv"] = months.write_csv().encode()
-        book.page(
-            place.path,
-            "comuna.html",
-            f"{place.name}, {region.name}",
-            f"{place.name}: {book.lang.gettext('power outages by hour and year, its storms and longest cuts')}.",
-            {
-                "codigo_comuna": code,
-                "nombre": place.name,
-                "region": region.name,
-                "clientes": about["clientes"],
-                "metodo_clientes": about["metodo_clientes"],
-                "fuente_clientes": about["fuente_clientes"],
-                "indices_comunales": rows,
-                "anhos": years,
-                "eventos": events.get(code, []),
-                "cortes": cuts.get(code, []),
-                "tormentas": [{"id": s["id"], "punta": s["punta"], "hora_punta": s["hora_punta"]} for s in own],
-                "horas": book.hours_json(code),
-            },
-            place=place,
+        row, own = known[code], cuts.get(code, [])
+        region = book.regions[row["nombre_region"]]
+        customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
+        _page(
+            book,
+            place,
+            code,
+            ("comuna.html", f"{place.name}, {region.name}", f"{place.name}: {about}"),
+            {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, "cortes": own}
+            | {"tormentas": storms.get(code, [])},
+            {"indices_comunales": monthly.get(code, book.frames.comunal.clear())},
+            book.comuna_years.get(code, []),
+            events.get(code, []),
             region=region,
-            about_customers=about,
-            rows=rows[::-1],
-            years=years[::-1],
-            spans={row["anho"]: book.span(row["anho"]) for row in years},
-            seen={row["anho"]: row for row in events.get(code, [])},
-            out=int(book.grid.of(code)[book.newest]) if book.newest is not None else None,
-            storms=own,
-            cuts=cuts.get(code, []),
-            year_chart=book.year_chart(book.lang.gettext("SAIDI by year"), years, book.lang),
-            month_chart=book.month_chart(book.lang.gettext("SAIDI by month"), rows, book.lang),
-            hour_chart=book.hour_chart(book.lang.gettext("Customers out, last 60 days"), code, book.lang),
+            served=customers,
+            storms=storms.get(code, []),
+            cuts=own,
         )
+
+
+def _page(
+    book: Book,
+    place: Place,
+    series: str,
+    texts: tuple[str, str, str],
+    data: dict[str, Any],
+    months: dict[str, pl.DataFrame],
+    years: Rows,
+    events: Rows,
+    **context: object,
+) -> None:
+    """The page of a comuna or region: template, title and description; its months by the name of their table."""
+    ((table, frame),) = months.items()
+    rows = frame.to_dicts()
+    book.site[f"{place.path}datos.csv"] = for_csv(frame)
+    book.page(
+        place.path,
+        *texts,
+        {**data, table: rows, "anhos": years, "eventos": events, "horas": book.grid.listed(series)},
+        place=place,
+        series=series,
+        rows=rows[::-1],
+        years=years[::-1],
+        spans={row["anho"]: book.span(row["anho"]) for row in years},
+        seen={row["anho"]: row for row in events},
+        out=book.grid.newest(series),
+        year_chart=book.year_chart(years, book.lang),
+        month_chart=book.month_chart(rows, book.lang),
+        hour_chart=book.hour_chart(series, book.lang),
+        **context,
+    )
 
 
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
+    lang = book.lang
     plain = [{k: v for k, v in storm.items() if k not in {"lugares", "path"}} for storm in book.storms.values()]
     book.page(
         "tormentas/",
         "storms.html",
-        book.lang.gettext("Storms and large outages"),
-        book.lang.gettext("The largest outages by weather or collapse: peak, duration and how power came back."),
+        lang.gettext("Storms and large outages"),
+        lang.gettext("The largest outages by weather or collapse: peak, duration and how power came back."),
         {"tormentas": plain},
         storms=list(book.storms.values()),
     )
@@ -122,57 +121,35 @@ def storms(book: Book) -> None:
     for storm in book.storms.values():
         own = curves.get(storm["id"], book.frames.curves.clear())
         end = storm["fin"] or own["hora"].max() or storm["inicio"]
-        total = own.group_by("hora").agg(clientes=pl.col("clientes_afectados").sum()).with_columns(serie=pl.lit("x"))
-        grid = figures.grid(
-            hours.filter(pl.col("hora").is_between(storm["inicio"], end)), total.select("hora", "serie", "clientes")
-        )
-        chart = charts.hourly(
-            book.lang.gettext("Customers out above the usual level, by hour"),
-            grid.hours,
-            grid.of("x"),
-            grid.known,
-            book.lang,
-        )
+        total = own.select("hora", serie=pl.lit(""), clientes="clientes_afectados").group_by("hora", "serie").sum()
+        grid = figures.grid(hours.filter(pl.col("hora").is_between(storm["inicio"], end)), total)
+        chart = charts.hourly(lang.gettext("Customers out above the usual level, by hour"), grid, "", lang)
         if storm["hora_punta"] in grid.hours:
             at = grid.hours.index(storm["hora_punta"])
-            chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), book.lang.gettext("peak"))]
-        codes = list(book.comunas)
-        peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
-        values = [
-            rounded(peaks[code] / served if code in peaks and (served := book.customers.get(code)) else None, 4)
-            for code in codes
-        ]
+            chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), lang.gettext("peak"))]
         book.page(
             storm["path"],
             "storm.html",
             storm["titulo"],
-            f"{storm['titulo']}: {book.lang.number(storm['punta'])} {book.lang.gettext('customers at the peak')}.",
-            {
-                **{key: value for key, value in storm.items() if key not in {"path", "lugares"}},
-                "comunas_afectadas": storm["lugares"],
-                "curva": {"horas": grid.hours, "clientes": grid.listed("x")},
-            },
+            f"{storm['titulo']}: {lang.number(storm['punta'])} {lang.gettext('customers at the peak')}.",
+            {key: value for key, value in storm.items() if key not in {"path", "lugares"}}
+            | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
             storm=storm,
             chart=chart,
-            map={
-                **map_words(book.lang),
-                "sin_datos": book.lang.gettext("not hit, or customers unknown"),
-                "medidas": [
-                    {
-                        "id": "tormenta",
-                        "nombre": book.lang.gettext("Most customers out in the storm"),
-                        "unidad": "%",
-                        "periodos": [
-                            {
-                                "nombre": book.lang.moment(storm["inicio"]),
-                                "nota": "",
-                                "valores": values,
-                                "clientes": [peaks.get(code) for code in codes],
-                            }
-                        ],
-                        "cortes": breaks(value for value in values if value is not None),
-                    }
-                ],
-            },
+            map=_storm_map(book, storm),
             customers=book.customers,
         )
+
+
+def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
+    """The comunas hit by the highest share of their customers that was out."""
+    peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
+    shares = {code: peaks[code] / served for code, served in book.customers.items() if code in peaks and served}
+    period = {
+        "nombre": book.lang.moment(storm["inicio"]),
+        "nota": "",
+        "valores": [rounded(shares.get(code), 4) for code in book.comunas],
+        "clientes": [peaks.get(code) for code in book.comunas],
+    }
+    made = measure("tormenta", book.lang.gettext("Most customers out in the storm"), "%", [period])
+    return map_words(book.lang) | {"medidas": [made], "sin_datos": book.lang.gettext("not hit, or customers unknown")}

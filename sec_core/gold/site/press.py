@@ -21,13 +21,14 @@ from sec_core.reference.tables import regiones
 
 if TYPE_CHECKING:
     from sec_core.blobs.model import Blobs
-    from sec_core.gold.site.figures import SiteFrames
+    from sec_core.gold.site.figures import Rows, SiteFrames
 
 Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 WIDTH: Final = 760
 SCALE: Final = 2
+COMUNAS: Final = "comunas"
 BLUE, ORANGE, GREY = "#2a6aa8", "#b5432a", "#8a8f98"
 DAY_COLOURS: Final = {
     "complete": "#2b7a8c",
@@ -46,16 +47,21 @@ def pictures(frames: SiteFrames, gold: Blobs, folder: str) -> dict[str, bytes]:
         gold: Where the last ones may be.
         folder: The site's folder there.
     """
-    import vl_convert  # noqa: PLC0415 - only a changed figure is drawn
-
     found: dict[str, bytes] = {}
     for name, spec in specifications(frames).items():
         drawn, source = f"prensa/{name}.png", f"prensa/{name}.vl.json"
         wanted = orjson.dumps(spec)
         kept = gold.exists(folder + drawn) and gold.exists(folder + source) and gold.read(folder + source) == wanted
         found[source] = wanted
-        found[drawn] = gold.read(folder + drawn) if kept else vl_convert.vegalite_to_png(spec, scale=SCALE)
+        found[drawn] = gold.read(folder + drawn) if kept else _drawn(spec)
     return found
+
+
+def _drawn(spec: Spec) -> bytes:
+    import vl_convert  # noqa: PLC0415 - only a changed figure is drawn
+
+    png: bytes = vl_convert.vegalite_to_png(spec, scale=SCALE)
+    return png
 
 
 def specifications(frames: SiteFrames) -> dict[str, Spec]:
@@ -77,14 +83,17 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     return {name: _titled(*found, about, origin) for name, found in drawn.items() if found is not None}
 
 
-def _titled(chart: Chart, title: str, remark: str, about: list[str], origin: object) -> Spec:
+def _titled(chart: Chart, title: str, remark: str, about: list[str], origin: Rows) -> Spec:
     if origin:
-        title = f"NO SON DATOS DE LA SEC: {title}"
+        title = f"{', '.join(one['origen'] for one in origin)}, NO SON DATOS DE LA SEC: {title}"
     titled = chart.properties(
         title=alt.TitleParams(title, subtitle=[remark, *about], anchor="start", subtitleColor=GREY)
     )
     configured = titled.configure(background="white", font="sans-serif", padding=16).configure_view(stroke=None)
     spec: Spec = orjson.loads(configured.to_json())
+    if spec.get("data", {}).get("name") == COMUNAS:
+        # Not through Altair, which takes a second to look through shapes.
+        spec.setdefault("datasets", {})[COMUNAS] = _mainland()
     return spec
 
 
@@ -145,12 +154,9 @@ def _map(frames: SiteFrames) -> tuple[Chart, str, str] | None:
         return None
     year = max(years)
     values = {row["codigo_comuna"]: row["saidi"] for row in table.filter(pl.col("anho") == year).to_dicts()}
-    document = topology()
-    mainland = [g for g in document["objects"]["comunas"]["geometries"] if g["id"] not in {"05201", "05104"}]
-    document = document | {"objects": {"comunas": document["objects"]["comunas"] | {"geometries": mainland}}}
     rows = [{"id": code, "saidi": round(value, 3)} for code, value in values.items()]
     chart = (
-        alt.Chart(alt.InlineData(document, format=alt.TopoDataFormat(feature="comunas", type="topojson")))
+        alt.Chart(alt.NamedData(COMUNAS, format=alt.TopoDataFormat(feature=COMUNAS, type="topojson")))
         .mark_geoshape(stroke="white", strokeWidth=0.1)
         .transform_lookup(lookup="id", from_=alt.LookupData(alt.InlineData(rows), key="id", fields=["saidi"]))
         .encode(
@@ -168,6 +174,14 @@ def _map(frames: SiteFrames) -> tuple[Chart, str, str] | None:
         f"Horas sin suministro por cliente en {year}, por comuna",
         "Los clientes de cada comuna son una estimación. Gris: sin datos.",
     )
+
+
+def _mainland() -> dict[str, Any]:
+    """The comunas' shapes but for those of the islands far away."""
+    document = topology()
+    shapes = document["objects"][COMUNAS]
+    mainland = [shape for shape in shapes["geometries"] if shape["id"] not in {"05201", "05104"}]
+    return document | {"objects": {COMUNAS: shapes | {"geometries": mainland}}}
 
 
 def _coverage(frames: SiteFrames, lang: Language) -> tuple[Chart, str, str] | None:
@@ -205,7 +219,7 @@ def _storms(frames: SiteFrames, lang: Language) -> tuple[Chart, str, str] | None
     if not largest:
         return None
     rows = [
-        {"tormenta": row.get("nombre") or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
+        {"tormenta": row["nombre"] or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
         for at, row in enumerate(largest)
     ]
     chart = (

@@ -81,6 +81,10 @@ class Language:
             return ""
         return f"{self.number(low, digits)}\N{EN DASH}{self.number(high, digits)}"
 
+    def day_of(self, instant: datetime) -> str:
+        """The day of an instant in Chile."""
+        return self.day(instant.astimezone(CHILE).date())
+
     def _day(self, day: date | None) -> str:
         return self.no_data if day is None else format_date(day, "d MMM y", locale=self.locale)
 

@@ -117,7 +117,7 @@
       if (value === null) text += data.sin_datos;
       else {
         text += write(value);
-        if (one.inf && one.inf[index] !== null) text += " (" + write(one.inf[index]) + " – " + write(one.sup[index]) + ")";
+        if (one.inf && one.inf[index] !== null && one.inf[index] < one.sup[index]) text += " (" + write(one.inf[index]) + " – " + write(one.sup[index]) + ")";
       }
       if (one.clientes && one.clientes[index] !== null) text += ", " + one.clientes[index].toLocaleString(lang) + " " + data.clientes;
       told.textContent = text + ". " + one.nombre + (one.nota ? ", " + one.nota : "");
