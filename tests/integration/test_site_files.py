@@ -20,6 +20,7 @@ from typing_extensions import override
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import StorageError
+from sec_core.gold.site import press
 from sec_core.gold.site.pages import build_site
 from sec_core.gold.site.put import MANIFEST, put, read_site, whole
 from sec_core.hours import Month
@@ -206,3 +207,20 @@ def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
     assert target.headers("assets/x.js")["Content-Type"].startswith("text/javascript")
     assert target.headers("prensa/x.png").get("Content-Encoding") is None
     assert read_site(target).keys() == files.keys()
+
+
+def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Path) -> None:
+    frames, gold = make_frames(Month(2023, 1), Month(2024, 8), origenes=SIMULATED), LocalBlobs(tmp_path)
+    files = press.pictures(frames, gold, "site/")
+    names = {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
+    assert {path for path in files if path.endswith(".png")} == {f"prensa/{name}.png" for name in names}
+    for name in names:
+        assert files[f"prensa/{name}.png"].startswith(b"\x89PNG")
+        title = orjson.loads(files[f"prensa/{name}.vl.json"])["title"]
+        assert "SIMULACIÓN" in title["text"]
+        assert any("Superintendencia" in line for line in title["subtitle"])
+        assert any("Datos hasta el 31 ago 2024, 23:00 (hora de Chile)" in line for line in title["subtitle"])
+    for path, body in files.items():
+        gold.replace(f"site/{path}", b"as it was" if path == "prensa/mapa.png" else body)
+    again = press.pictures(frames, gold, "site/")
+    assert again == {**files, "prensa/mapa.png": b"as it was"}

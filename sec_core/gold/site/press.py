@@ -14,6 +14,7 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
+from sec_core.gold.site.drawing import draw
 from sec_core.gold.site.words import Language
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.geometry import topology
@@ -27,7 +28,6 @@ Spec = dict[str, Any]
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 
 WIDTH: Final = 760
-SCALE: Final = 2
 COMUNAS: Final = "comunas"
 BLUE, ORANGE, GREY = "#2a6aa8", "#b5432a", "#8a8f98"
 DAY_COLOURS: Final = {
@@ -47,21 +47,18 @@ def pictures(frames: SiteFrames, gold: Blobs, folder: str) -> dict[str, bytes]:
         gold: Where the last ones may be.
         folder: The site's folder there.
     """
-    found: dict[str, bytes] = {}
-    for name, spec in specifications(frames).items():
-        drawn, source = f"prensa/{name}.png", f"prensa/{name}.vl.json"
-        wanted = orjson.dumps(spec)
-        kept = gold.exists(folder + drawn) and gold.exists(folder + source) and gold.read(folder + source) == wanted
-        found[source] = wanted
-        found[drawn] = gold.read(folder + drawn) if kept else _drawn(spec)
-    return found
+    specs = specifications(frames)
+    wanted = {name: orjson.dumps(spec) for name, spec in specs.items()}
+    kept = {name: _kept(gold, f"{folder}prensa/{name}", body) for name, body in wanted.items()}
+    drawn = draw({name: spec for name, spec in specs.items() if kept[name] is None})
+    files = {f"prensa/{name}.png": picture or drawn[name] for name, picture in kept.items()}
+    return files | {f"prensa/{name}.vl.json": body for name, body in wanted.items()}
 
 
-def _drawn(spec: Spec) -> bytes:
-    import vl_convert  # noqa: PLC0415 - only a changed figure is drawn
-
-    png: bytes = vl_convert.vegalite_to_png(spec, scale=SCALE)
-    return png
+def _kept(gold: Blobs, stem: str, wanted: bytes) -> bytes | None:
+    """The picture that was drawn from this specification, if it is there."""
+    there = gold.exists(f"{stem}.png") and gold.exists(f"{stem}.vl.json")
+    return gold.read(f"{stem}.png") if there and gold.read(f"{stem}.vl.json") == wanted else None
 
 
 def specifications(frames: SiteFrames) -> dict[str, Spec]:
