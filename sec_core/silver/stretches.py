@@ -101,4 +101,6 @@ def first_of_maximum(hour: str, value: str) -> pl.Expr:
 
     Filtering each group by its maximum would need no order, and takes ten times as long.
     """
-    return pl.col(hour).get(pl.col(value).arg_max())
+    # Of a column that Polars knows to be sorted, `arg_max` is the last of equal values; a computed one is not known.
+    computed = pl.when(pl.col(value).is_not_null()).then(value)
+    return pl.col(hour).get(computed.arg_max())

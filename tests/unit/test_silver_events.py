@@ -18,6 +18,7 @@ from sec_core.silver.event_updates import whole_days
 from sec_core.silver.events import DERIVED_SCHEMA, finish, identities
 from sec_core.silver.imputation import Imputacion
 from sec_core.silver.observations import HORA
+from sec_core.silver.stretches import first_of_maximum
 from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours
 
 if TYPE_CHECKING:
@@ -259,3 +260,8 @@ def test_spans_are_widened_to_days_and_made_one() -> None:
     first = utc(2025, 6, 10, 12)
     spans = [(first + timedelta(hours=40), first + timedelta(hours=41)), (first, first + timedelta(hours=20))]
     assert whole_days(spans) == [(day_start(date(2025, 6, 10)), day_start(date(2025, 6, 13)))]
+
+
+def test_the_first_of_equal_maxima_counts_in_a_sorted_column_too() -> None:
+    rows = pl.DataFrame({"k": [1, 1], "hora": [5, 6], "valor": pl.Series([0, 0]).set_sorted()})
+    assert rows.group_by("k").agg(first_of_maximum("hora", "valor"))["hora"].to_list() == [5]
