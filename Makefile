@@ -21,7 +21,8 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# Wheels only: nothing is built that comes from elsewhere. The lock is complete: without --no-deps, older pips look for extras past its pins and then miss their hashes.
+# Wheels only: nothing is built that comes from elsewhere.
+# The lock is complete: without --no-deps, older pips look for extras past its pins and then miss their hashes.
 $(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/.python
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
@@ -46,8 +47,9 @@ bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
 	$(BIN)/python -m benchmarks.guard
 
-calibrate: $(VENV)/.dev ## whether intervals of estimates hold what they promise, into docs/estimates.md (a minute)
+calibrate: $(VENV)/.dev ## whether intervals and the rules of storms hold what they promise, into docs/ (minutes)
 	$(BIN)/python -m scripts.calibrate
+	$(BIN)/python -m scripts.storm_rules
 
 lint: $(VENV)/.dev ## style, types, layers, dead code, known flaws in packages
 	$(BIN)/ruff format --check .

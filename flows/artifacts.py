@@ -27,12 +27,13 @@ from sec_core.usecases.reports import IMPUTATION_TEXT
 from tasks.runtime import adapters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.gold.billing import Billing
+    from sec_core.gold.payloads.storms import StormRow
     from sec_core.gold.standing import BuiltGold
     from sec_core.health.verdict import Verdict
     from sec_core.usecases.monitor import MonitorReport
@@ -84,7 +85,11 @@ async def show_months(reports: list[SyncReport]) -> None:
 
 
 async def show_gold(built: BuiltGold) -> None:
-    """A link to the site. Browsers open it from the address bar; pages of the UI may not lead to files."""
+    """A link to the site, and a table of storms that are new. Browsers open the link from the address bar."""
+    if built.new_storms:
+        await acreate_table_artifact(
+            key="storms", table=storm_table(built.new_storms), description="# New storms, the largest first"
+        )
     settings = adapters().settings
     page = settings.gold / built.outputs["site"]
     links = {"site": page.as_uri(), **({"site-public": str(settings.site_url)} if settings.site_url else {})}
@@ -92,6 +97,22 @@ async def show_gold(built: BuiltGold) -> None:
         await acreate_link_artifact(
             key=key, link=link, link_text=for_markdown(link), description="The site's first page"
         )
+
+
+def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]:
+    """Storms as a person reads them. Pure."""
+    return [
+        {
+            "begin (Chile)": f"{storm.inicio.astimezone(CHILE):%Y-%m-%d %Hh}",
+            "name": for_markdown(storm.nombre or ""),
+            "peak": storm.punta,
+            "comunas": storm.comunas,
+            "hours to 95%": storm.horas_95,
+            "coverage": f"{storm.cobertura:.0%}",
+            "note": for_markdown(storm.nota or ""),
+        }
+        for storm in storms
+    ]
 
 
 async def show_billing(file: str, found: Billing) -> None:
@@ -110,7 +131,8 @@ def monitor_text(report: MonitorReport) -> str:
     """A table of what the monitor found. Pure."""
     under_way = report.open_hour.astimezone(CHILE) if report.open_hour else None
     head = f"# The hour under way: {under_way:%Y-%m-%d %Hh} in Chile\n\n" if under_way else ""
-    figures = report.model_dump(exclude={"open_hour", "note"})
+    head += "".join(f"{for_markdown(storm)}\n\n" for storm in report.storms)
+    figures = report.model_dump(exclude={"open_hour", "note", "storms"})
     rows = "\n".join(f"| {name.replace('_', ' ')} | {_cell(figure)} |" for name, figure in figures.items())
     return f"{head}| hours | |\n|---|---|\n{rows}\n"
 

@@ -37,7 +37,10 @@ async def gold() -> BuiltGold:
 async def publish(
     force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
     other_source: OtherSource = False,
-    payloads: Annotated[list[str], Field(title="Only of these payloads", examples=[["market_map"]])] = [],  # noqa: B006 - Prefect reads it for the form, and nobody changes it
+    payloads: Annotated[
+        list[Annotated[str, Field(max_length=60)]],
+        Field(max_length=60, title="Only of these payloads", examples=[["market_map"]]),
+    ] = [],  # noqa: B006 - Prefect reads it for the form, and nobody changes it
 ) -> PublishReport:
     """Send what Gold holds to Supabase, whole or not at all.
 
@@ -52,8 +55,11 @@ async def publish(
 
 @flow(name="explain", flow_run_name="explain {payload}", persist_result=False)
 async def explain(
-    payload: Annotated[str, Field(title="Payload", examples=["reliability"])],
-    wanted: Annotated[list[str], Field(title="Row", examples=[["mes=2024-08", "nombre_region=MAULE"]])],
+    payload: Annotated[str, Field(max_length=60, title="Payload", examples=["reliability"])],
+    wanted: Annotated[
+        list[Annotated[str, Field(max_length=200)]],
+        Field(max_length=20, title="Row", examples=[["mes=2024-08", "nombre_region=MAULE"]]),
+    ],
 ) -> Explanation:
     """Say what a published figure rests on, and compute it again from the kept answers, asking the SEC nothing.
 

@@ -20,7 +20,7 @@ from sec_core.errors import SecError
 from sec_core.health.facts import find_facts
 from sec_core.health.verdict import Check, Verdict, judge
 from sec_core.usecases.circuit import close_circuit
-from sec_core.usecases.monitor import MonitorReport, watch
+from sec_core.usecases.monitor import STORM_UNDER_WAY, MonitorReport, storms_under_way, watch
 from sec_core.usecases.upkeep import UpkeepReport, keep_up
 from tasks.runtime import ensure_logging, open_run
 from tasks.steps import ask_newest, load_newest
@@ -52,11 +52,14 @@ async def monitor(
         closed_hours: How many closed hours to look at, each at most once an hour. After a pause of the machine they are
             caught up.
     """
-    with open_run():
-        report = await watch(closed_hours, ask_newest, load_newest)
+    with open_run() as run:
+        report = await watch(closed_hours, ask_newest, load_newest, lambda: storms_under_way(run))
     if report.note:
         return Completed(name="SourceAtRest", message=report.note, data=report)
     await acreate_markdown_artifact(key="monitor", markdown=monitor_text(report))
+    if report.storms:
+        # The stack looks for this name and tells of each storm once.
+        return Completed(name=STORM_UNDER_WAY, message="\n".join(report.storms), data=report)
     return report
 
 

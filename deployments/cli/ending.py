@@ -109,6 +109,9 @@ def end(error: BaseException | None, code: int) -> int:
         The exit code: 130, 143 or 129 after a signal, else 1 for any error.
     """
     _stop.over = True
+    if error is not None and not isinstance(error, Exception):
+        # While a flow runs, Prefect takes SIGTERM and raises an error that has the number.
+        _stop.number = _stop.number or getattr(error, "signal", 0)
     if _stop.number:
         _stop.tell()
         return 128 + _stop.number

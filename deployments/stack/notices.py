@@ -1,12 +1,13 @@
-"""Notices of failed and crashed runs, and of a pipeline whose health is no longer checked: by webhook and by e-mail.
+"""Notices of failed and crashed runs, storms under way, and health no longer checked: by webhook and by e-mail.
 
 The stack sends them itself, so that the webhook's address and the mail password stay in its environment: what Prefect
-keeps in blocks, every caller of its API can read. Each flow is told of at most once an hour.
+keeps in blocks, every caller of its API can read. Each flow is told of at most once an hour, each storm once.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from deployments.stack.api import api_client
 from sec_core.text import for_chat, for_line, for_mail
+from sec_core.usecases.monitor import STORM_UNDER_WAY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
 
 TOLD_ONCE_IN = timedelta(hours=1)
+STORM_FORGOTTEN = timedelta(days=60)
+"""Longer than any storm lasts."""
+_STORM = re.compile(r"(.+) \[([0-9a-f-]{36})\]")
 HEALTH_OVERDUE = timedelta(hours=3)
 _LOOK_EVERY_S = 15
 # A run's end may be recorded a while after it.
@@ -106,6 +111,7 @@ class Notifier:
             with api_client(self._api) as client:
                 failures = failed_since(client, since, self._ui)
                 told.healthy = max(told.healthy, last_health(client) or told.healthy)
+                storms = storms_since(client, since, self._ui)
         except (httpx.HTTPError, ValueError) as error:
             self._log.warning("The Prefect server could not be asked for failed runs: {}", type(error).__name__)
         else:
@@ -113,6 +119,9 @@ class Notifier:
             newest = {notice.flow: notice for notice in reversed(due)}
             sent = {flow: now for flow, notice in newest.items() if self._send(notice)}
             told.flows |= sent
+            for storm, notice in storms.items():
+                if told.may_tell(storm, now, STORM_FORGOTTEN) and self._send(notice):
+                    told.flows[storm] = now
             if len(sent) == len(newest):  # else the next look finds them again
                 told.looked = now
         overdue = now - told.healthy >= HEALTH_OVERDUE and told.may_tell("overdue", now, HEALTH_OVERDUE)
@@ -161,6 +170,21 @@ def failed_since(client: httpx.Client, since: datetime, ui: str) -> list[Notice]
         )
         for run in runs
     ]
+
+
+def storms_since(client: httpx.Client, since: datetime, ui: str) -> dict[str, Notice]:
+    """What the monitor last said of each storm that it saw under way, by the storm's identity.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    ended = {"state": {"name": {"any_": [STORM_UNDER_WAY]}}, "end_time": {"after_": since.isoformat()}}
+    found: dict[str, Notice] = {}
+    for run in _filter(client, "/flow_runs/filter", flow_runs=ended, sort="END_TIME_DESC"):
+        for text, storm in _STORM.findall(run["state"]["message"] or ""):
+            url = f"{ui}/runs/flow-run/{run['id']}"
+            found.setdefault(storm, Notice(flow="monitor", state="saw a storm", message=for_line(text), url=url))
+    return found
 
 
 def last_health(client: httpx.Client) -> datetime | None:

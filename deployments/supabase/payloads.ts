@@ -361,11 +361,11 @@ export interface ValidationRow {
   project: string;
   /** Year in which it went into service. */
   year: number;
-  /** `Inmediato` if the first year after improved, `Lag (N Años)` if the second or third was the first that did, `Sin efecto`, or `Datos insuficientes`. Improved means that the whole 95% confidence interval lies below zero. */
-  type: "Inmediato" | "Lag (2 Años)" | "Lag (3 Años)" | "Sin efecto" | "Datos insuficientes";
-  /** Change of the rate in percent: of the three years after, for a lag of the first year that improved; null where data don't carry it. */
+  /** `Inmediato` if the first year after, or all years together, fell against the comparison; `Lag (N Años)` if only year N did; `Sin efecto`; `Datos insuficientes` where it can't be decided. */
+  type: "Inmediato" | "Lag (2 Años)" | "Lag (3 Años)" | "Lag (4 Años)" | "Sin efecto" | "Datos insuficientes";
+  /** Change of customer-hours per customer against the comparison, in percent; null where data don't carry it. */
   delta: number | null;
-  /** Rates, confidence interval and what they rest on, in a sentence. */
+  /** What it rests on, and the smallest fall that could have been seen. */
   context: string;
 }
 

@@ -96,7 +96,7 @@ def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int],
                         on_points(report.points, file.tell())
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}.") from error
-    except (ijson.JSONError, _TooLarge) as error:
+    except (ijson.JSONError, UnicodeDecodeError, _TooLarge) as error:
         _flush(batch, ledger, report)
         reason = " ".join(str(error).split())[:100]
         raise InputError(

@@ -19,7 +19,8 @@ from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
-from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.payloads.registry import PAYLOADS, rows_of
+from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.silver.archive import Archive
@@ -42,6 +43,7 @@ class GoldReport:
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
         pages_written: Files of the site that changed.
+        new_storms: Storms that the build before did not have, at most 50, the largest first.
         seconds: Wall time of the build.
         site_seconds: Of that, the site's.
     """
@@ -51,6 +53,7 @@ class GoldReport:
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
     pages_written: tuple[str, ...]
+    new_storms: list[StormRow]
     seconds: float
     site_seconds: float
 
@@ -81,7 +84,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         written.result()
     local.write_table(payloads, database, collected.now)
     local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
-    local.write_rows(collected.storms, database, "tormentas", ("id",))
+    new_storms = local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -95,6 +98,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
         pages_written=pages.written,
+        new_storms=rows_of(StormRow, largest(new_storms)),
         seconds=time.monotonic() - began,
         site_seconds=drawn,
     )

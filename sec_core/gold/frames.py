@@ -118,9 +118,9 @@ def query(connection: Connection, sql: str) -> pl.DataFrame:
     return frame
 
 
-def with_month(frame: pl.DataFrame, column: str = "hora") -> pl.DataFrame:
-    """Add `mes`, the first day of the month in Chile of an instant."""
-    wall = pl.col(column).dt.convert_time_zone(str(CHILE))
+def with_month(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add `mes`, the first day of the month in Chile of `hora`."""
+    wall = pl.col("hora").dt.convert_time_zone(str(CHILE))
     return frame.with_columns(mes=wall.dt.date().dt.month_start())
 
 

@@ -55,8 +55,10 @@ def write_table(payloads: Payloads, database: Database, now: datetime) -> None:
         connection.execute(_UPSERT, rows)
 
 
-def write_rows(rows: pl.DataFrame, database: Database, table: str, key: Sequence[str]) -> None:
+def write_rows(rows: pl.DataFrame, database: Database, table: str, key: Sequence[str]) -> pl.DataFrame:
     """Turn a table into these rows in one transaction; rows that stay as they are are not written.
+
+    Returns those whose key is new.
 
     Args:
         rows: All of it, with the table's columns and types.
@@ -74,6 +76,7 @@ def write_rows(rows: pl.DataFrame, database: Database, table: str, key: Sequence
             keys = gone.select(spelled).to_series()
             statements.execute(f"delete from {table} where concat_ws('|', {columns(key)}) = any($1::text[])", keys)
         statements.append(table, rows.join(held, on=rows.columns, how="anti", nulls_equal=True))
+    return rows.join(held, on=key, how="anti")
 
 
 def read_payloads(gold: Blobs) -> dict[str, list[dict[str, Any]]]:

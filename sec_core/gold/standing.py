@@ -15,6 +15,7 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.open import open_blobs
 from sec_core.blobs.place import width
+from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
 from sec_core.silver.version import silver_version
@@ -52,6 +53,7 @@ class BuiltGold(BaseModel):
         payloads: Rows of each payload, by id.
         files: Bytes of each file, by name below the folder.
         outputs: What a person looks for, as names below the folder.
+        new_storms: Storms that the build before did not have, the largest first; empty when Gold stood already.
     """
 
     digest: str
@@ -59,6 +61,7 @@ class BuiltGold(BaseModel):
     payloads: dict[str, int]
     files: dict[str, int]
     outputs: dict[str, str]
+    new_storms: list[StormRow] = []
 
 
 def gold_digest(database: Database, settings: Settings, now: datetime) -> str:
@@ -103,8 +106,10 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     return built if published >= built.payloads.keys() else None
 
 
-def note_built(settings: Settings, digest: str, *, events: int, payloads: dict[str, int], research: str) -> BuiltGold:
-    """Write the manifest of what a build has just made; `research` is the name of the events' file."""
+def note_built(
+    settings: Settings, digest: str, *, events: int, payloads: dict[str, int], research: str, storms: list[StormRow]
+) -> BuiltGold:
+    """Write the manifest of what a build has just made; `research` names the events' file, `storms` are new ones."""
     gold = open_blobs(settings.gold)
     built = BuiltGold(
         digest=digest,
@@ -114,7 +119,8 @@ def note_built(settings: Settings, digest: str, *, events: int, payloads: dict[s
         outputs={"events": research, "payloads": "dashboard_stats", "site": START_PAGE},
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
-    return built
+    # Not in the manifest: they are new once.
+    return built.model_copy(update={"new_storms": storms})
 
 
 def _sizes(place: Place, gold: Blobs, names: Iterable[str]) -> dict[str, int]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+import orjson
+
+from sec_core.hours import from_wall
 from sec_core.simulator import render
-from sec_core.simulator.asking import hour_of, payload_of, read_body
 from sec_core.simulator.damage import damaged
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRequest, FaultRule
 from sec_core.simulator.log import Request, RequestLog, as_json
@@ -17,7 +20,6 @@ from sec_core.simulator.replay import CapturedAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -28,6 +30,7 @@ JSON = b"application/json; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
 _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
 _PIECE = 65_536
+_LARGEST_BODY = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 
 
@@ -75,11 +78,11 @@ class SimulatorApp:
         if endpoint is None or scope["method"] != "POST":
             await _send(send, 404 if endpoint is None else 405, _page(404 if endpoint is None else 405), HTML)
             return
-        raw = await read_body(receive)
+        raw = await _read_body(receive)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         is_json = headers.get(b"content-type", b"").split(b";")[0].strip().lower() == b"application/json"
-        payload = payload_of(raw) if is_json else {}
-        hour = hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None
+        payload = _payload_of(raw) if is_json else {}
+        hour = _hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None
         request = self.log.begin(
             Request(
                 endpoint=endpoint.value,
@@ -256,3 +259,35 @@ async def _send(
 
 def _page(status: int) -> bytes:
     return _ERROR_PAGE.format(status=status).encode()
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """The body of a request, cut where no honest one ends."""
+    body = b""
+    while len(body) < _LARGEST_BODY:
+        message = await receive()
+        body += message.get("body", b"")
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            break
+    return body
+
+
+def _payload_of(raw: bytes) -> dict[str, Any] | None:
+    """The object of a JSON body; nothing given counts as an empty one, and None is what is no object at all."""
+    if not raw.strip():
+        return {}
+    try:
+        payload = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _hour_of(payload: dict[str, Any]) -> datetime | None:
+    """Hour asked for; without `hora` it is hour 0. None for what no calendar or no Chilean clock has."""
+    try:
+        day = date(*(int(payload.get(key) or 0) for key in ("anho", "mes", "dia")))
+        number = int(payload.get("hora") or 0)
+    except (TypeError, ValueError):
+        return None
+    return from_wall(day, number) if 0 <= number <= 23 and 2000 <= day.year <= 2999 else None

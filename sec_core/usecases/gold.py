@@ -54,7 +54,12 @@ def _build(adapters: Adapters) -> BuiltGold:
     open_blobs(adapters.settings.gold).delete(standing.MANIFEST)
     made = build(adapters.database, adapters.settings, adapters.clock)
     return standing.note_built(
-        adapters.settings, digest, events=made.events, payloads=made.payloads, research=EVENTS_FILE
+        adapters.settings,
+        digest,
+        events=made.events,
+        payloads=made.payloads,
+        research=EVENTS_FILE,
+        storms=made.new_storms,
     )
 
 

@@ -11,12 +11,17 @@ from pydantic import BaseModel
 
 from sec_core.bronze.reconcile import Watched, watch_hours
 from sec_core.errors import CircuitOpen
+from sec_core.gold.storms_now import StormNow, under_way
 from sec_core.silver.load import LoadReport, load_hours
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sec_core.usecases.adapters import Adapters
+
+
+STORM_UNDER_WAY = "StormUnderWay"
+"""Name of the state of a monitor's run that saw a storm."""
 
 
 class MonitorReport(BaseModel):
@@ -28,6 +33,7 @@ class MonitorReport(BaseModel):
         empty: Hours for which the source says that it has no data.
         events_changed: Events that this made, changed or removed.
         differing: Closed hours whose sum differs from the national series.
+        storms: A line for each storm under way, with its identity in brackets.
     """
 
     open_hour: datetime | None = None
@@ -39,6 +45,7 @@ class MonitorReport(BaseModel):
     loaded: int = 0
     events_changed: int = 0
     differing: int = 0
+    storms: list[str] = []
     note: str = ""
 
 
@@ -55,10 +62,16 @@ async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadRep
     )
 
 
+async def storms_under_way(adapters: Adapters) -> list[StormNow]:
+    """The storms that are not over in the newest loaded hour."""
+    return await asyncio.to_thread(under_way, adapters.database, adapters.settings)
+
+
 async def watch(
     closed_hours: int,
     ask: Callable[[int], Awaitable[Watched]],
     load: Callable[[list[datetime]], Awaitable[list[LoadReport]]],
+    storms: Callable[[], Awaitable[list[StormNow]]],
 ) -> MonitorReport:
     """Ask for the newest hours and load what is new; an open circuit is no failure.
 
@@ -66,6 +79,7 @@ async def watch(
         closed_hours: How many closed hours to look at.
         ask: `ask_newest` over some adapters.
         load: `load_newest` over the same.
+        storms: `storms_under_way` over the same.
     """
     try:
         watched = await ask(closed_hours)
@@ -78,4 +92,5 @@ async def watch(
         loaded=sum(load.hours_loaded for load in loads),
         events_changed=sum(load.events_new + load.events_changed + load.events_removed for load in loads),
         differing=watched.differing,
+        storms=[f"{storm.text} [{storm.id}]" for storm in await storms()],
     )

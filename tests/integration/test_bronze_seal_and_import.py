@@ -257,12 +257,13 @@ def test_what_json_has_no_word_for_is_null_wherever_a_chunk_ends(size: int) -> N
         '{"data": [{"data": ' + '{"a":' * 2_000,
         '{"data": [{"a": "' + "x" * 3_000_000,
         "[NaN, Infinit",
+        '{"data": [{"a": "\udced ',
         '{"data": [{"data": [], "fecha_consultada": "9999-12-31 23:00"},',
     ],
 )
 def test_hostile_files_end_in_one_line(ledger: Ledger, tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.json"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(InputError, match="not whole JSON") as caught:
         import_legacy(path, ledger)
     assert "\n" not in str(caught.value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from sqlalchemy import text
-from support.truth import truth_of
+from support.truth import assert_loaded, truth_of
 
 from deployments.cli.main import main
 from sec_core.hours import Month
@@ -116,27 +116,4 @@ def test_events_are_the_simulated_truth(
     assert report["rows"] == rows
     assert report["events"] == len(events) > 50
     assert pl.read_parquet(commands.gold_dir / "golden_interrupciones.parquet").height == len(events)
-    with database.engine.connect() as connection:
-        facts = connection.execute(
-            text(
-                "select codigo_comuna, nombre_empresa, inicio, fin, clientes_afectados_crudo, hora_maximo, "
-                "primera_hora, ultima_hora, cliente_horas, n_observaciones "
-                "from fact_interrupciones join dim_geografia using (id_geografia) join dim_empresa using (id_empresa)"
-            )
-        )
-        got = {tuple(fact) for fact in facts}
-    assert got == {
-        (
-            event.comuna,
-            event.company,
-            event.begins,
-            event.ends,
-            event.peak,
-            event.peak_hour,
-            event.first_hour,
-            event.last_hour,
-            event.customer_hours,
-            event.hours_listed,
-        )
-        for event in events
-    }
+    assert_loaded(database, events)

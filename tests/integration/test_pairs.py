@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from support.publication import stored
 
 from deployments.cli.main import main
@@ -20,7 +21,6 @@ from sec_core.simulator.server import Simulator
 from sec_core.usecases.adapters import open_adapters
 
 if TYPE_CHECKING:
-    import pytest
     from support.postgrest import Project
 
     from sec_core.config import Settings
@@ -74,7 +74,7 @@ def test_two_of_the_same_at_once(
     pair(database, tmp_path, None, "gold", "--local")
     monkeypatch.setenv("SUPABASE_URL", supabase.url)
     monkeypatch.setenv("SUPABASE_KEY", supabase.service_key)
-    said = pair(database, tmp_path, Lock.PUBLICATION, "publish", "--local")
+    said = pair(database, tmp_path, Lock.PUBLICATION, "publish", "--other-source", "--local")
     assert all("Published " in text for text in said)
     assert stored(supabase)
 
@@ -100,3 +100,16 @@ def test_a_name_that_was_told_of_is_on_the_disk(tmp_path: Path, monkeypatch: pyt
     blobs.put_new("hora/03/x.json.gz", b"z")
     blobs.flush()
     assert {str(root), str(root / "hora"), str(root / "hora" / "03")} < set(synced)
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("capture", "--month", "2025-02")], ids=lambda words: words[0])
+def test_what_is_private_is_so_whichever_command_makes_it_first(
+    commands: Settings, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:9")
+    subprocess.run([sys.executable, "-c", f"import os; os.umask(0); {RUN}", *words], capture_output=True, check=False)
+    made = [path for path in (commands.run_dir, commands.logs_dir, commands.prefect_dir) if path.exists()]
+    assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700"] * len(made)
+    inside = [file for folder in made for file in folder.iterdir() if file.is_file()]
+    assert {oct(file.stat().st_mode & 0o777) for file in inside} <= {"0o600"}
+    assert made or words == ("doctor",)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from support.silver_world import MemoryBronze
-from support.truth import Truth
+from support.truth import Truth, assert_loaded
 
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
@@ -82,33 +80,7 @@ def test_the_truth_comes_back(
     # As life has it: some hours first, then the later month, then the earlier one.
     load_hours(database, bronze.read, captured[40:300:11], settings, values=bronze)
     reports = [load_month(database, bronze.read, month, settings, values=bronze) for month in months]
-    with database.engine.connect() as connection:
-        found = connection.exec_driver_sql(
-            """
-            select hash_id, forma, codigo_comuna, nombre_empresa, inicio, fin, clientes_afectados_crudo, hora_maximo,
-                primera_hora, ultima_hora, cliente_horas, n_observaciones
-            from v_interrupciones
-            """
-        ).all()
-    expected = {
-        (
-            uuid.UUID(bytes=hashlib.md5(event.identity.encode(), usedforsecurity=False).digest()),
-            event.shape.value,
-            event.comuna,
-            event.company,
-            event.begins,
-            event.ends,
-            event.peak,
-            event.peak_hour,
-            event.first_hour,
-            event.last_hour,
-            event.customer_hours,
-            event.hours_listed,
-        )
-        for event in truth.events(captured)
-    }
-    assert {tuple(row) for row in found} == expected
-    assert len(found) == len(expected) > 20
+    assert_loaded(database, truth.events(captured))
     assert sum(report.hours for report in reports) == len(captured)
     assert sum(report.rows for report in reports) == sum(truth.row_count(hour) for hour in captured)
     assert sum(report.customers for report in reports) == sum(truth.national(hour) for hour in captured)

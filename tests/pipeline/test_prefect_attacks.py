@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ from loguru import logger
 from deployments.stack.api import MARK, api_client, running_api
 from deployments.stack.apply import POOL, apply_pool, mark
 from deployments.stack.server import free_port
+from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,3 +249,25 @@ def test_a_server_for_others_than_this_machine_demands_a_login(tmp_path: Path) -
     done = sec(tmp_path, "server", "--host", "0.0.0.0", SEC_PREFECT_AUTH="")
     assert done.returncode == 1
     assert "SEC_PREFECT_AUTH" in done.stderr
+
+
+@pytest.mark.usefixtures("pipeline")
+def test_a_flow_that_is_told_to_end_ends_in_one_line(prefect_url: str, tmp_path: Path) -> None:
+    assert prefect_url
+    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.3)) as source:
+        environment = dict(os.environ) | {"SEC_BASE_URL": source.url, "SEC_MAX_RATE": "20"}
+        command = subprocess.Popen(
+            [sys.executable, "-c", "from deployments.cli.main import run; run()", "capture", "--month", "2025-02"],
+            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            deadline = time.monotonic() + 120
+            while len(source.hours_asked()) < 4 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            command.terminate()
+            _, told = command.communicate(timeout=60)
+        finally:
+            command.kill()
+    assert command.returncode == 143, told
+    assert "Traceback" not in told
+    assert [line[:12] for line in told.splitlines() if line.startswith("sec:")] == ["sec: Stopped"]

@@ -62,9 +62,9 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     assert pool == {"name": WORK_POOL, "work_queue_name": pool["work_queue_name"]}, "nothing changes what a run runs"
     assert pool["work_queue_name"] in {queue["name"] for queue in QUEUES}
     assert ("scheduled" in deployment["tags"]) == bool(deployment.get("schedules"))
-    # Two at once would ask the source twice; rerun-month alone is shared by workers.
+    # Two at once would ask the source twice; rerun-month is shared by workers, and explain asks nothing.
     limit = deployment["concurrency_limit"]
-    assert limit["limit"] == (4 if name == "rerun-month" else 1)
+    assert limit["limit"] == {"rerun-month": 4, "explain": 2}.get(name, 1)
     assert limit["collision_strategy"] in {"CANCEL_NEW", "ENQUEUE"}
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar
+from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+
+    from sec_core.hours import Month
+
+PLACES = pl.DataFrame(
+    {
+        "id_geografia": [0, 7101, 7102, 11101],
+        "codigo_comuna": ["", "07101", "07102", "11101"],
+        "nombre_region": ["UNKNOWN", "MAULE", "MAULE", "AYSEN"],
+    },
+    schema_overrides={"id_geografia": pl.Int16},
+)
+"""Four places, one of which did not resolve."""
 
 LEDGER = pl.Schema(
     {
@@ -40,6 +52,16 @@ def make_calendar(
     rows: list[tuple[datetime, str, str | None, int]] = [(hour, "captured", forma, 1) for hour in loaded]
     rows += [(hour, state, None, 0) for state, hours in others.items() for hour in hours]
     return hour_calendar(make_ledger(*rows), pl.DataFrame({"hora": loaded}, schema={"hora": UTC_TIME}), now)
+
+
+def make_hours(
+    months: Iterable[Month], loaded: Iterable[datetime], suspect: Iterable[datetime] = (), now: datetime | None = None
+) -> pl.DataFrame:
+    """What `pattern` takes of a calendar: all hours from the first month to the last that have ended."""
+    chosen = sorted(months)
+    hours = source_hours(chosen[0].start, chosen[-1].start, now or datetime(2100, 1, 1, tzinfo=UTC))
+    known, doubtful = (pl.Series(list(some), dtype=UTC_TIME).implode() for some in (loaded, suspect))
+    return hours.with_columns(cargada=pl.col("hora").is_in(known), sospechosa=pl.col("hora").is_in(doubtful))
 
 
 def make_customers(*rows: tuple[Any, ...]) -> pl.DataFrame:

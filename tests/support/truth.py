@@ -6,9 +6,11 @@ Places are official codes (`""` for UNKNOWN), companies canonical names.
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import date, datetime
 
+    from sec_core.db.database import Database
     from sec_core.simulator.server import Simulator
     from sec_core.simulator.world import Row, World
 
@@ -207,6 +210,22 @@ def truth_of(source: Simulator) -> Truth:
         revision_of=lambda hour: answered.get(hour, (0, None))[0],
         shape_of=lambda hour: answered.get(hour, (0, None))[1] or answers.shape_of(hour, source.now()),
     )
+
+
+def assert_loaded(database: Database, events: Iterable[TrueEvent]) -> None:
+    """Silver holds exactly these events, to the hour and the customer."""
+    columns = (
+        "hash_id, forma, codigo_comuna, nombre_empresa, inicio, fin, clientes_afectados_crudo, hora_maximo, "
+        "primera_hora, ultima_hora, cliente_horas, n_observaciones"
+    )
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql(f"select {columns} from v_interrupciones").all()
+    expected = {
+        (uuid.UUID(bytes=hashlib.md5(event.identity.encode(), usedforsecurity=False).digest()), *astuple(event))
+        for event in events
+    }
+    assert {tuple(row) for row in found} == expected
+    assert len(found) == len(expected) > 20
 
 
 def _customers(row: Row) -> int:

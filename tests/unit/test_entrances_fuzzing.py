@@ -44,7 +44,7 @@ def test_a_legacy_file(found: list[dict[str, object]], cut: int, junk: bytes) ->
     for body in (whole, whole[:cut] + junk + whole[cut + len(junk) :]):
         try:
             read = [*_points(_Tolerant(BytesIO(body)))]
-        except (ijson.JSONError, _TooLarge):
+        except (ijson.JSONError, UnicodeDecodeError, _TooLarge):
             continue
         finally:
             if body is whole:

@@ -202,7 +202,8 @@ def test_runs_take_files_from_the_inbox_and_from_nowhere_else(tmp_path: Path) ->
     (inbox / "folder").mkdir()
     (inbox / "up").symlink_to(tmp_path)
     for name in (
-        "../../cne.csv", str(outside), "link.csv", "up/cne.csv", "folder", "none.csv", "..", ".", "", "a\0b", "x" * 300,
+        "../../cne.csv", str(outside), "link.csv", "up/cne.csv", "folder", "none.csv", "..", ".", "", "a\0b",
+        "\ud800", "x" * 300,
     ):  # fmt: skip
         with pytest.raises(InputError, match="The inbox has no file"):
             in_inbox(name, inbox)

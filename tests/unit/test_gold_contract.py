@@ -67,6 +67,6 @@ def test_typescript_spells_types_and_odd_keys() -> None:
     text = typescript()
     assert '  "total_inversión_mmu": number;' in text
     assert "  instability_index: number | null;" in text
-    assert '  type: "Inmediato" | "Lag (2 Años)" | "Lag (3 Años)" | "Sin efecto" | "Datos insuficientes";' in text
+    assert '  type: "Inmediato" | "Lag (2 Años)" | "Lag (3 Años)" | "Lag (4 Años)" | "Sin efecto" |' in text
     assert "  market_map: MarketMapRow[];" in text
     assert "  formas: ShapeMonth[];" in text

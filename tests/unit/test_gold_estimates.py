@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import pairwise
 from math import isnan
 from random import Random
@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.gold_frames import PLACES, make_hours
 
 from sec_core.gold import estimates
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.frames import UTC_TIME, source_hours
+from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.panel import comuna_hours, panel, region_hours
 from sec_core.hours import CHILE, Month, from_wall, hours_of_day
 
@@ -27,28 +28,10 @@ if TYPE_CHECKING:
 
 JUNE = Month(2024, 6)
 MAX_GAP = 12
-PLACES = pl.DataFrame(
-    {
-        "id_geografia": [0, 7101, 7102, 11101],
-        "codigo_comuna": ["", "07101", "07102", "11101"],
-        "nombre_region": ["UNKNOWN", "MAULE", "MAULE", "AYSEN"],
-    }
-)
-
-
-def calendar(
-    months: Iterable[Month], loaded: Iterable[datetime], suspect: Iterable[datetime] = (), now: datetime | None = None
-) -> pl.DataFrame:
-    chosen = sorted(months)
-    hours = source_hours(chosen[0].start, chosen[-1].start, now or datetime(2100, 1, 1, tzinfo=UTC))
-    return hours.with_columns(
-        cargada=pl.col("hora").is_in(pl.Series(list(loaded), dtype=UTC_TIME).implode()),
-        sospechosa=pl.col("hora").is_in(pl.Series(list(suspect), dtype=UTC_TIME).implode()),
-    )
 
 
 def june(loaded: Iterable[datetime], suspect: Iterable[datetime] = (), now: datetime | None = None) -> Pattern:
-    return pattern(calendar([JUNE], loaded, suspect, now), MAX_GAP)
+    return pattern(make_hours([JUNE], loaded, suspect, now), MAX_GAP)
 
 
 def hours_frame(values: Mapping[tuple[datetime, str], int]) -> pl.DataFrame:
@@ -68,7 +51,7 @@ def test_the_panel_sums_a_comunas_rows_and_regions_and_unknown_make_the_country(
     first, second = JUNE.hours()[:2]
     observations = pl.DataFrame(
         [(first, 7101, 5), (first, 7101, 6), (first, 0, 2), (second, 11101, 9), (second, 7102, 1)],
-        schema={"hora": UTC_TIME, "id_geografia": pl.Int64(), "clientes_afectados": pl.Int64()},
+        schema={"hora": UTC_TIME, "id_geografia": pl.Int16(), "clientes_afectados": pl.Int64()},
         orient="row",
     )
     loads = pl.DataFrame({"hora": [first, second], "forma": ["detailed", "aggregated"]}).cast({"hora": UTC_TIME})
@@ -119,7 +102,7 @@ def test_the_estimate_is_the_line_scaled_to_the_ended_hours() -> None:
 def test_a_line_over_midnight_and_over_the_months_border_belongs_to_the_hours_it_passes() -> None:
     may, hours = Month(2024, 5), JUNE.hours()
     before = may.hours()
-    seen = pattern(calendar([may, JUNE], [*before[:-2], *hours[2:]]), MAX_GAP)
+    seen = pattern(make_hours([may, JUNE], [*before[:-2], *hours[2:]]), MAX_GAP)
     # 50 at 21h of 31 May, 100 at 02h of 1 June: 22h and 23h are 60 and 70 of May, 00h and 01h 80 and 90 of June.
     values = {(before[-3], "MAULE"): 50, (hours[2], "MAULE"): 100}
     assert [row["cliente_horas"] for row in figures(values, seen)] == pytest.approx([50 + 60 + 70, 80 + 90 + 100])
@@ -175,30 +158,30 @@ def test_the_current_month_counts_ended_hours_only_and_months_without_data_have_
     assert seen.months.select("horas", "observadas", "racha", "metodo").rows() == [(40, 30, 10, "estimado")]
     (row,) = figures({(hours[0], "MAULE"): 30}, seen)
     assert row["cliente_horas"] == pytest.approx(40)
-    two = pattern(calendar([Month(2024, 5), JUNE], hours), MAX_GAP)
+    two = pattern(make_hours([Month(2024, 5), JUNE], hours), MAX_GAP)
     assert two.months["mes"].to_list() == [date(2024, 6, 1)]
 
 
 def test_the_repeated_hour_of_april_counts_once_and_septembers_missing_hour_never() -> None:
     april, september = Month(2024, 4), Month(2024, 9)
     counted = [
-        pattern(calendar([month], month.hours()), MAX_GAP).months.row(0, named=True) for month in (april, september)
+        pattern(make_hours([month], month.hours()), MAX_GAP).months.row(0, named=True) for month in (april, september)
     ]
     assert [(row["horas"], row["metodo"]) for row in counted] == [(720, "medido"), (719, "medido")]
     # From 18h to 06h are 12 source hours, whether the clock repeats one between or not; at 05h in September 11 - 1.
     evening, morning = from_wall(date(2024, 4, 6), 18), from_wall(date(2024, 4, 7), 6)
     hours = [hour for hour in april.hours() if not evening < hour < morning]  # type: ignore[operator]
-    assert pattern(calendar([april], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
+    assert pattern(make_hours([april], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
     evening, morning = from_wall(date(2024, 9, 7), 18), from_wall(date(2024, 9, 8), 7)
     hours = [hour for hour in september.hours() if not evening < hour < morning]  # type: ignore[operator]
-    assert pattern(calendar([september], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
+    assert pattern(make_hours([september], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
 
 
 def test_a_year_needs_all_its_months_and_has_bounds_of_its_own() -> None:
     months = [Month(2024, number) for number in range(1, 13)]
     loaded = [hour for month in months for number, hour in enumerate(month.hours()) if number % 3 == 0]
     values = {(hour, "MAULE"): 50 + number * 7 % 90 for number, hour in enumerate(loaded)}
-    seen = pattern(calendar(months, loaded), MAX_GAP)
+    seen = pattern(make_hours(months, loaded), MAX_GAP)
     parts = estimates.parts(hours_frame(values), seen, ["MAULE"], seen.months["mes"].to_list())
     by_month = estimates.months(parts, seen)
     (year,) = estimates.years(parts, seen).to_dicts()
@@ -206,7 +189,7 @@ def test_a_year_needs_all_its_months_and_has_bounds_of_its_own() -> None:
     assert year["cliente_horas"] == pytest.approx(by_month["cliente_horas"].sum())
     assert by_month["inferior"].sum() < year["inferior"] < year["cliente_horas"] < year["superior"]
     assert year["superior"] < by_month["superior"].sum()
-    without_may = pattern(calendar(months, [hour for hour in loaded if Month.of(hour) != months[4]]), MAX_GAP)
+    without_may = pattern(make_hours(months, [hour for hour in loaded if Month.of(hour) != months[4]]), MAX_GAP)
     parts = estimates.parts(hours_frame(values), without_may, ["MAULE"], without_may.months["mes"].to_list())
     (year,) = estimates.years(parts, without_may).to_dicts()
     assert (year["metodo"], year["cliente_horas"]) == ("insuficiente", None)
@@ -231,7 +214,7 @@ def test_weights_say_the_same_as_lines_drawn_hour_by_hour(data: st.DataObject) -
             expected.setdefault(hours[number].astimezone(CHILE).date(), []).append(value)
     expected.setdefault(hours[points[-1]].astimezone(CHILE).date(), []).append(known[points[-1]])
 
-    seen = pattern(calendar(months, [hours[number] for number in known]), limit)
+    seen = pattern(make_hours(months, [hours[number] for number in known]), limit)
     values = {(hours[number], "MAULE"): customers for number, customers in known.items() if customers}
     parts = estimates.parts(hours_frame(values), seen, ["MAULE"], seen.months["mes"].to_list())
     for row in parts.to_dicts():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from random import Random
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.gold_frames import PLACES, make_hours
 
 from sec_core.gold import estimates, indices
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.frames import UTC_TIME, source_hours, with_month
+from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.rises import imputed, rises, standing
 from sec_core.hours import Month
@@ -32,10 +33,6 @@ if TYPE_CHECKING:
 JUNE = Month(2024, 6)
 HOURS = JUNE.hours()
 FIRST, SECOND = date(2024, 6, 1), date(2024, 6, 2)
-PLACES = pl.DataFrame(
-    {"id_geografia": [0, 7101, 7102, 11101], "nombre_region": ["UNKNOWN", "MAULE", "MAULE", "AYSEN"]},
-    schema_overrides={"id_geografia": pl.Int16},
-)
 Row = tuple[datetime, int, int, "date | None", int]
 
 
@@ -50,11 +47,7 @@ def loads(hours: Sequence[datetime], form: str = "detailed") -> pl.DataFrame:
 def seen(
     hours: Iterable[datetime], first: Month = JUNE, last: Month = JUNE, suspect: Iterable[datetime] = ()
 ) -> Pattern:
-    wanted, doubtful = (pl.Series(list(some), dtype=UTC_TIME).implode() for some in (hours, suspect))
-    every = source_hours(first.start, last.start, datetime(2100, 1, 1, tzinfo=UTC))
-    return pattern(
-        every.with_columns(cargada=pl.col("hora").is_in(wanted), sospechosa=pl.col("hora").is_in(doubtful)), 12
-    )
+    return pattern(make_hours([first, last], hours, suspect), 12)
 
 
 def test_rises_are_first_values_and_every_rise_between_neighbouring_hours() -> None:

@@ -21,8 +21,9 @@ from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.atlas import panels
 from sec_core.gold.site.book import breaks
+from sec_core.gold.site.press import specifications
 from sec_core.gold.site.words import LOCALES, Language, catalogue, slug
-from sec_core.hours import hours_of_day
+from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import comunas
 
 NOW = datetime(2024, 10, 1, 12, tzinfo=UTC)
@@ -189,3 +190,16 @@ def test_the_longest_cuts_say_what_they_may_hide() -> None:
 )
 def test_colours_change_at_round_quantiles(values: list[float], cuts: list[float]) -> None:
     assert breaks(values) == cuts
+
+
+def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
+    found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
+    assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
+    assert all(any(rows for rows in spec["datasets"].values()) for spec in found.values())
+    shapes, values = found["mapa"]["datasets"].pop("comunas"), found["mapa"]["datasets"].values()
+    (rows,) = values
+    drawn = {shape["id"] for shape in shapes["objects"]["comunas"]["geometries"]}
+    assert len(drawn) == 343, "all comunas but Antarctica and the two far out in the ocean"
+    assert {row["id"] for row in rows} >= drawn
+    # The colours' values are looked up among the rows, not among the shapes.
+    assert found["mapa"]["transform"][0]["from"]["data"]["name"] in found["mapa"]["datasets"]

@@ -32,6 +32,8 @@ class World:
         self.webhook = 200
         monkeypatch.setattr(notices, "failed_since", self.failed_since)
         monkeypatch.setattr(notices, "last_health", lambda _: self.healthy)
+        self.storms: dict[str, Notice] = {}
+        monkeypatch.setattr(notices, "storms_since", lambda *_: self.storms)
         monkeypatch.setattr(httpx, "post", self.post)
         settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
         options = load_stack_settings(_env_file=None, notify_url="https://hooks.example.org/secret-path")
@@ -110,3 +112,34 @@ def test_what_was_told_is_remembered(tmp_path: Path) -> None:
     assert notices._read(file) == told
     file.write_text("{", encoding="utf-8")
     assert notices._read(file) is None
+
+
+def test_each_storm_is_told_of_once(world: World) -> None:
+    first, second = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-2222-3333-4444-555555555555"
+    world.storms = {first: Notice(flow="monitor", state="saw a storm", message="A storm is under way")}
+    world.webhook = 500
+    assert world.look(NOW) == []
+    world.webhook = 200
+    assert world.look(NOW + MINUTE) == ["monitor"]
+    assert world.heard[0]["text"] == "sec: monitor saw a storm. A storm is under way"
+    for minutes in (10, 20, 24 * 60, 20 * 24 * 60):
+        world.healthy = NOW + minutes * MINUTE
+        assert world.look(NOW + minutes * MINUTE) == []
+    world.storms[second] = world.storms[first]
+    assert world.look(NOW + 20 * 24 * 60 * MINUTE) == ["monitor"]
+
+
+def test_what_the_monitor_said_of_storms() -> None:
+    first, second = "11111111-2222-3333-4444-555555555555", "aaaaaaaa-2222-3333-4444-555555555555"
+    runs = [
+        {"id": "new", "state": {"message": f"rising [{first}]\nfalling [{second}]"}},
+        {"id": "old", "state": {"message": f"older [{first}]"}},
+    ]
+    client = httpx.Client(
+        base_url="http://prefect", transport=httpx.MockTransport(lambda _: httpx.Response(200, json=runs))
+    )
+    found = notices.storms_since(client, NOW, "http://ui")
+    assert {storm: (notice.message, notice.url) for storm, notice in found.items()} == {
+        first: ("rising", "http://ui/runs/flow-run/new"),
+        second: ("falling", "http://ui/runs/flow-run/new"),
+    }

@@ -1,45 +1,52 @@
 """`investment_validation`: did outages become fewer where works went into service? Computed, never typed in.
 
-The rate is affected customers (high-water marks of the events that begin in a month) per 1 000 customers and month. The
-24 months before the work went into service are compared with the 36 months after it, calendar month by calendar month,
-so that a winter is held against winters. Only months that can be compared count: enough of their days were looked at,
-and the source had the shape that most of these months have. Too few of them, and the answer is `Datos insuficientes`.
+Difference in differences of monthly log customer-hours per customer: the work's comunas against the mean of regions
+without such work, which takes common shocks out. Each calendar month and each year after the work has a coefficient of
+its own; standard errors allow for serial correlation (AR 1). The most negative t of the years, and of all of them
+together, is ranked among the same statistic of placebo works: groups of comunas in regions without work, at the same
+time. A work counts as seen where its rank among these and Student's t both reach 2% shared out over all works of the
+list (Bonferroni), and where no change shows at a placebo date in the middle of the time before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import mean, stdev
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
+import numpy as np
 import polars as pl
+from scipy.stats import norm
+from scipy.stats import t as student
 
+from sec_core.gold.estimated_hours import Method
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.universe import nearest
-from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from sec_core.gold.seia.works import Work
 
-MONTHS_BEFORE = 24
-MONTHS_AFTER = 36
-LEAST_CALENDAR_MONTHS = 9
-"""Calendar months that must be comparable on both sides."""
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
 
-LEAST_HOURS_A_DAY = 4
-LEAST_SHARE_OF_DAYS = 0.8
-"""A month counts if this share of its days has that many captured hours: the older captures are four a day."""
+MOST_MONTHS, LEAST_BEFORE, LEAST_AFTER = 48, 24, 9
+"""Months on either side of the work that count at most, and at least before it and in a year after it."""
 
-LARGEST_SAMPLING_RATIO = 1.5
-"""How far the mean captured hours of the two sides may lie apart: denser looks see more outages."""
+LEVEL, POWER = 0.02, 0.8
+"""Level of all works together; 0.02, so that it stays under 5% where placebo works hang together."""
+LARGEST_GROUP = 8
+"""Comunas of a placebo work at most."""
 
-STUDENT_975 = {8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201}
-"""97.5% quantiles of Student's t for the degrees of freedom of 9 to 12 calendar months."""
+UNDECIDED = 0.5
+"""A work whose smallest detectable fall is larger can't be said to have no effect."""
 
-Verdict = Literal["Inmediato", "Lag (2 Años)", "Lag (3 Años)", "Sin efecto", "Datos insuficientes"]
-LATE: tuple[Verdict, Verdict] = ("Lag (2 Años)", "Lag (3 Años)")
+FLOOR = 0.01
+"""Hours per customer and month that are added before the logarithm: months almost without outages weigh alike."""
+
+INSUFFICIENT: Literal["Datos insuficientes"] = "Datos insuficientes"
+Verdict = Literal["Inmediato", "Lag (2 Años)", "Lag (3 Años)", "Lag (4 Años)", "Sin efecto", "Datos insuficientes"]
 
 
 class ValidationRow(PayloadRow):
@@ -50,175 +57,204 @@ class ValidationRow(PayloadRow):
     year: int
     """Year in which it went into service."""
     type: Verdict
-    """`Inmediato` if the first year after improved, `Lag (N Años)` if the second or third was the first that did,
-    `Sin efecto`, or `Datos insuficientes`. Improved means that the whole 95% confidence interval lies below zero."""
+    """`Inmediato` if the first year after, or all years together, fell against the comparison; `Lag (N Años)` if only
+    year N did; `Sin efecto`; `Datos insuficientes` where it can't be decided."""
     delta: float | None
-    """Change of the rate in percent: of the three years after, for a lag of the first year that improved; null
-    where data don't carry it."""
+    """Change of customer-hours per customer against the comparison, in percent; null where data don't carry it."""
     context: str
-    """Rates, confidence interval and what they rest on, in a sentence."""
+    """What it rests on, and the smallest fall that could have been seen."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Rate before and after, and the difference with its 95% confidence interval, per 1 000 customers and month."""
+class Effect:
+    """What comparison shows of one work; logarithms.
 
-    before: float
-    after: float
-    low: float
-    high: float
-    calendar_months: int
+    Attributes:
+        years: Change in each year after, NaN where it has too few months.
+        whole: Change over all of them.
+        scores: t of each year and of all.
+        p: Share of placebo works (and itself) with as low a lowest score.
+        limit: Score below which a window counts.
+        error: Standard error of `whole`.
+        before_score: t of a placebo date in the middle of the time before.
+        placebos: How many placebo works there are.
+    """
+
+    years: Floats
+    whole: float
+    scores: Floats
+    p: float
+    limit: float
+    error: float
+    before_score: float
+    placebos: int
 
     @property
-    def improved(self) -> bool:
-        """Whether the whole interval lies below zero."""
-        return self.high < 0
-
-    def percent(self, value: float) -> float:
-        """A difference in percent of the rate before."""
-        return 100 * value / self.before
+    def smallest_fall(self) -> float:
+        """Fall, as a share, that would be seen with a power of 80%."""
+        return float(1 - np.exp(-(norm.ppf(POWER) - self.limit) * self.error))
 
 
-def investment_validation(
-    events: pl.DataFrame, calendar: pl.DataFrame, customers: pl.DataFrame, works: Sequence[Work]
-) -> list[ValidationRow]:
+def investment_validation(comunal: pl.DataFrame, works: Sequence[Work]) -> list[ValidationRow]:
     """All works of the list, in its order.
 
     Args:
-        events: mes, nombre_region, nombre_comuna, clientes_afectados.
-        calendar: see `sec_core.gold.frames.hour_calendar`.
-        customers: see `universe.CUSTOMERS_SCHEMA`.
+        comunal: mes, codigo_comuna, nombre_comuna, nombre_region, metodo, cliente_horas, clientes: `Indices.comunal`.
         works: The reviewed list.
     """
-    sampled = _sampled(calendar)
-    sums = (
-        events.group_by("mes", "nombre_region", "nombre_comuna")
-        .agg(pl.col("clientes_afectados").sum())
-        .with_columns(pl.col("nombre_region", "nombre_comuna").cast(pl.String))
-    )
-    return [_validate(work, sums, sampled, customers) for work in works]
+    known = comunal.filter((pl.col("metodo") != Method.INSUFFICIENT.value) & (pl.col("clientes") > 0))
+    return [_validate(work, known, works) for work in works]
 
 
-def _validate(work: Work, events: pl.DataFrame, sampled: pl.DataFrame, customers: pl.DataFrame) -> ValidationRow:
-    months = [work.first.shift(-i) for i in range(MONTHS_BEFORE, 0, -1)]
-    later = [work.last.shift(i) for i in range(1, MONTHS_AFTER + 1)]
-    rates = _rates(work, [*months, *later], events, sampled, customers)
-    before = rates.filter(pl.col("mes") < work.first.first_day)
-    years = [_between(rates, later[i], later[i + 11]) for i in range(0, MONTHS_AFTER, 12)]
-    after = pl.concat(years)
-    found = [compare(before, year) for year in years]
-    whole = compare(before, after)
-    verdict: Verdict
-    if whole is None or not _alike(before, after):
-        verdict, shown = "Datos insuficientes", None
-    elif found[0] is not None and found[0].improved:
-        verdict, shown = "Inmediato", whole
-    else:
-        late = next(((i, change) for i, change in enumerate(found) if change is not None and change.improved), None)
-        verdict, shown = (LATE[late[0] - 1], late[1]) if late else ("Sin efecto", whole)
+def _validate(work: Work, known: pl.DataFrame, works: Sequence[Work]) -> ValidationRow:
+    begin, end = work.first.shift(-MOST_MONTHS).first_day, work.last.shift(MOST_MONTHS).first_day
+    outside = ~pl.col("mes").is_between(work.first.first_day, work.last.first_day)
+    rows = known.filter(pl.col("mes").is_between(begin, end) & outside)
+    treated = pl.col("nombre_region").is_in(work.regions)
+    if work.comunas:
+        treated &= pl.col("nombre_comuna").is_in(work.comunas)
+    busy = {region for each in works for region in each.regions}
+    own, others = rows.filter(treated), rows.filter(~pl.col("nombre_region").is_in(list(busy)))
+    months = sorted(set(own["mes"]) & set(others["mes"]))
+    # Years begin after the last month in which it may have gone into service.
+    gap = (work.last.year - work.first.year) * 12 + work.last.month - work.first.month + 1
+    at = np.array([(day.year - work.first.year) * 12 + day.month - work.first.month for day in months], dtype=np.int64)
+    at = np.where(at > 0, at - gap, at)
+    before = int((at < 0).sum())
+    effect = None
+    if before >= LEAST_BEFORE and (at >= 0).sum() >= LEAST_AFTER and others.height:
+        groups, regions = _placebos(others, months, own["codigo_comuna"].n_unique())
+        calendar = np.array([day.month - 1 for day in months])
+        effect = compare(_rate(own, months), groups, regions, at, calendar, LEVEL / len(works))
+    kind, delta = verdict(effect)
+    basis = f"{before} meses antes y {len(months) - before} después, de {MOST_MONTHS} a cada lado"
     return ValidationRow(
-        project=work.name,
-        year=work.first.year,
-        type=verdict,
-        delta=None if shown is None else round(shown.percent(shown.after - shown.before), 1),
-        context=_context(shown, before.height, after.height, verdict),
+        project=work.name, year=work.first.year, type=kind, delta=delta, context=_context(effect, basis, kind)
     )
 
 
-def compare(before: pl.DataFrame, after: pl.DataFrame) -> Change | None:
-    """Compare two sets of months, calendar month by calendar month.
+def _rate(rows: pl.DataFrame, months: Sequence[object]) -> Floats:
+    """Log of customer-hours per customer by month, all comunas of the rows together."""
+    sums = rows.group_by("mes").agg(pl.col("cliente_horas", "clientes").sum()).sort("mes")
+    sums = sums.filter(pl.col("mes").is_in(list(months)))
+    return np.log((sums["cliente_horas"] / sums["clientes"]).to_numpy() + FLOOR)
+
+
+def _placebos(rows: pl.DataFrame, months: Sequence[object], size: int) -> tuple[Floats, Integers]:
+    """Log rates (groups by months) of placebo works, neighbours in the order of codes, and the region of each."""
+    rows = rows.filter(pl.col("mes").is_in(list(months)))
+    whole = rows.group_by("codigo_comuna").len().filter(pl.col("len") == len(months))
+    rows = rows.join(whole, on="codigo_comuna", how="semi").sort("nombre_region", "codigo_comuna", "mes")
+    found, regions = [], []
+    for number, (_, own) in enumerate(rows.partition_by("nombre_region", as_dict=True, maintain_order=True).items()):
+        shape = (-1, len(months))
+        hours, served = (own[name].to_numpy().astype(float).reshape(shape) for name in ("cliente_horas", "clientes"))
+        group = min(size, LARGEST_GROUP, len(hours))
+        for first in range(len(hours)):
+            chosen = np.arange(first, first + group) % len(hours)
+            found.append(np.log(hours[chosen].sum(axis=0) / served[chosen].sum(axis=0) + FLOOR))
+            regions.append(number)
+    return np.array(found).reshape(-1, len(months)), np.array(regions, dtype=np.int64)
+
+
+def compare(
+    own: Floats,
+    groups: Floats,
+    regions: Integers,
+    at: Integers,
+    calendar: Integers,
+    level: float,
+) -> Effect | None:
+    """Hold a work against regions without one, and against placebo works.
 
     Args:
-        before: mes, tasa; comparable months only.
-        after: The same.
+        own: The work's log rate by month.
+        groups: Those of placebo works, works by months.
+        regions: Number of each placebo work's region.
+        at: Each month's distance from the work: negative before, 0 for the first month after.
+        calendar: 0 to 11.
+        level: Chance of a false finding for this work.
 
     Returns:
-        The change with a paired t interval over calendar months; None where fewer than nine of them are on both sides,
-        or nothing happened before.
+        None where there are too few placebo works for the level, or less than two regions of them.
     """
-    sides = [
-        frame.group_by(pl.col("mes").dt.month().alias("m")).agg(pl.col("tasa").mean()).sort("m")
-        for frame in (before, after)
-    ]
-    pairs = sides[0].join(sides[1], on="m", suffix="_after").sort("m")
-    if pairs.height < LEAST_CALENDAR_MONTHS:
+    count = int(regions.max(initial=-1)) + 1
+    if count < 3 or level * (len(groups) + 1) < 1:
         return None
-    earlier, later = pairs["tasa"].to_list(), pairs["tasa_after"].to_list()
-    differences = [b - a for a, b in zip(earlier, later, strict=True)]
-    if mean(earlier) == 0:
-        return None
-    half = STUDENT_975[pairs.height - 1] * stdev(differences) / pairs.height**0.5
-    change = mean(differences)
-    return Change(mean(earlier), mean(later), change - half, change + half, pairs.height)
+    means = np.array([groups[regions == number].mean(axis=0) for number in range(count)])
+    mean_of_others = (means.sum(axis=0) - means[regions]) / (count - 1)
+    series = np.vstack([own - means.mean(axis=0), groups - mean_of_others])
+    years, whole, scores, error, freedom = _scores(series, at, calendar)
+    lowest = np.nanmin(scores, axis=1)
+    p = float((1 + (lowest[1:] <= lowest[0]).sum()) / (1 + len(groups)))
+    bound = float(np.quantile(lowest[1:], level, method="lower"))
+    limit = min(bound, float(student.ppf(level / scores.shape[1], freedom[0])))
+    early = at < 0
+    middle = at[early] - int(np.median(at[early]))
+    before = _scores(series[:, early], middle, calendar[early])[2][0]
+    return Effect(years[0], float(whole[0]), scores[0], p, limit, float(error[0]), float(before[-1]), len(groups))
 
 
-def _sampled(calendar: pl.DataFrame) -> pl.DataFrame:
-    """Months that were looked at closely enough: mes, forma (of most hours), horas (a day)."""
-    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
-    days = calendar.group_by("mes", day.alias("dia")).agg(
-        horas=pl.col("cargada").sum(),
-        detalladas=(pl.col("cargada") & (pl.col("forma") == "detailed")).sum(),
-    )
-    return (
-        days.group_by("mes")
-        .agg(
-            vistos=(pl.col("horas") >= LEAST_HOURS_A_DAY).mean(),
-            horas=pl.col("horas").mean(),
-            detalladas=pl.col("detalladas").sum() * 2 >= pl.col("horas").sum(),
-        )
-        .filter(pl.col("vistos") >= LEAST_SHARE_OF_DAYS)
-        .select("mes", "horas", forma=pl.when("detalladas").then(pl.lit("detailed")).otherwise(pl.lit("aggregated")))
-    )
+def _scores(series: Floats, at: Integers, calendar: Integers) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Change in each year after and over all, scores (series by windows), its error, degrees of freedom."""
+    number = np.where(at >= 0, at // 12, -1)
+    kept = [year for year in range(int(number.max()) + 1) if (number == year).sum() >= LEAST_AFTER]
+    used = (number < 0) | np.isin(number, kept)
+    series, number, calendar = series[:, used], number[used], calendar[used]
+    design = np.column_stack(
+        [*(calendar == month for month in np.unique(calendar)), *(number == year for year in kept)]
+    ).astype(float)
+    inverse = np.linalg.pinv(design.T @ design)
+    effects = series @ design @ inverse
+    left = series - effects @ design.T
+    total = (left**2).sum(axis=1)
+    rho = (left[:, 1:] * left[:, :-1]).sum(axis=1) / np.maximum(total, 1e-12)
+    # The estimate is too low in short series, the more so the more coefficients are fitted.
+    rho = np.clip(rho + (1 + 3 * rho + design.shape[1] / 6) / len(number), 0, 0.9)
+    variance = total / max(len(number) - design.shape[1], 1) * (1 + rho) / (1 - rho)
+    share = np.array([(number == year).sum() for year in kept], dtype=float)
+    weights = np.zeros((len(kept) + 1, design.shape[1]))
+    weights[np.arange(len(kept)), design.shape[1] - len(kept) + np.arange(len(kept))] = 1
+    weights[-1, design.shape[1] - len(kept) :] = share / share.sum()
+    values = effects @ weights.T
+    errors = np.sqrt(np.maximum(variance[:, None] * np.diag(weights @ inverse @ weights.T), 1e-12))
+    every = np.full((len(series), int(max(kept)) + 1), np.nan)
+    every[:, kept] = values[:, :-1]
+    # Months that hang together are worth fewer: half of what is left, since the correlation itself is estimated.
+    freedom = np.maximum((len(number) - design.shape[1]) * (1 - rho) / (1 + rho) / 2, 3)
+    return every, values[:, -1], values / errors, errors[:, -1], freedom
 
 
-def _rates(
-    work: Work, months: Sequence[Month], events: pl.DataFrame, sampled: pl.DataFrame, customers: pl.DataFrame
-) -> pl.DataFrame:
-    """mes, tasa, horas of the comparable months."""
-    wanted = pl.DataFrame({"mes": [month.first_day for month in months]}).join(sampled, on="mes")
-    if wanted.is_empty():
-        return pl.DataFrame(schema={"mes": pl.Date, "tasa": pl.Float64, "horas": pl.Float64})
-    shapes = wanted.group_by("forma").len().sort("len", "forma", descending=[True, True])
-    wanted = wanted.filter(pl.col("forma") == shapes["forma"][0])
-    places = pl.col("nombre_region").is_in(work.regions)
-    if work.comunas:
-        places &= pl.col("nombre_comuna").is_in(work.comunas)
-    affected = events.filter(places).group_by("mes").agg(pl.col("clientes_afectados").sum())
-    served = (
-        nearest(wanted.select("mes").join(pl.DataFrame({"nombre_region": list(work.regions)}), how="cross"), customers)
-        .group_by("mes")
-        .agg(pl.col("universo").sum(), conocidas=pl.col("universo").is_not_null().all())
-        .filter("conocidas")
-    )
-    return (
-        wanted.join(served, on="mes")
-        .join(affected, on="mes", how="left")
-        .with_columns(tasa=pl.col("clientes_afectados").fill_null(0) * 1000.0 / pl.col("universo"))
-        .select("mes", "tasa", "horas")
-        .sort("mes")
-    )
+def verdict(effect: Effect | None) -> tuple[Verdict, float | None]:
+    """`type` and `delta` of a work."""
+    if effect is None or abs(effect.before_score) > abs(effect.limit):
+        return INSUFFICIENT, None
+    years = np.flatnonzero(~np.isnan(effect.years))
+    low = effect.scores <= effect.limit
+    first = float(effect.years[0])
+    if (low[0] and years[0] == 0) or (low[-1] and first <= effect.whole / 2):
+        return "Inmediato", _percent(effect.whole)
+    if low[:-1].any():
+        year = int(years[np.flatnonzero(low[:-1])[0]])
+        return cast("Verdict", f"Lag ({year + 1} Años)"), _percent(float(effect.years[year]))
+    if low[-1]:
+        return "Inmediato", _percent(effect.whole)
+    return ("Sin efecto", _percent(effect.whole)) if effect.smallest_fall <= UNDECIDED else (INSUFFICIENT, None)
 
 
-def _between(rates: pl.DataFrame, first: Month, last: Month) -> pl.DataFrame:
-    return rates.filter(pl.col("mes").is_between(first.first_day, last.first_day))
+def _percent(change: float) -> float:
+    return round(100 * float(np.expm1(change)), 1)
 
 
-def _alike(before: pl.DataFrame, after: pl.DataFrame) -> bool:
-    """Whether both sides were looked at about as often."""
-    hours = sorted([before["horas"].to_list(), after["horas"].to_list()], key=mean)
-    return bool(mean(hours[1]) <= LARGEST_SAMPLING_RATIO * mean(hours[0]))
-
-
-def _context(shown: Change | None, before: int, after: int, verdict: Verdict) -> str:
-    basis = f"se pueden comparar {before} de {MONTHS_BEFORE} meses antes y {after} de {MONTHS_AFTER} después"
-    if shown is None:
-        return f"Solo {basis}: son muy pocos, o se observaron de manera muy distinta."
-    low, high = shown.percent(shown.low), shown.percent(shown.high)
+def _context(effect: Effect | None, basis: str, kind: str) -> str:
+    if effect is None:
+        return f"{basis}: muy pocos, o sin comunas de comparación suficientes."
+    fall = f"{100 * effect.smallest_fall:.0f}%"
     text = (
-        f"De {shown.before:.1f} a {shown.after:.1f} clientes afectados por cada 1 000 clientes y mes"
-        f" (IC de 95% del cambio: {low:+.1f}% a {high:+.1f}%)".replace(".", ",")
-        + f"; {basis}."
+        f"{basis}. Cambio de las cliente-horas por cliente frente a regiones sin obra: {_percent(effect.whole):+.1f}%; "
+        f"{100 * effect.p:.1f}% de {effect.placebos} obras ficticias muestran una baja así. La menor baja que se"
+        f" habría visto es de {fall}."
     )
-    if verdict in LATE:
-        return f"{text} La primera mejora es del año {LATE.index(verdict) + 2} después de la obra."
+    if kind == INSUFFICIENT and abs(effect.before_score) > abs(effect.limit):
+        return f"{text} Ya antes de la obra hubo un cambio así: no se puede atribuir a ella."
     return text

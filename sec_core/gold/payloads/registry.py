@@ -44,7 +44,8 @@ class PayloadSpec:
     dashboard: bool = True
 
 
-def _rows(row: type[Row], table: pl.DataFrame) -> list[Row]:
+def rows_of(row: type[Row], table: pl.DataFrame) -> list[Row]:
+    """The rows of a table with the columns of a payload."""
     return [row.model_validate(values) for values in table.select(list(row.model_fields)).to_dicts()]
 
 
@@ -56,25 +57,27 @@ PAYLOADS: tuple[PayloadSpec, ...] = (
     PayloadSpec(
         "investment_validation",
         ValidationRow,
-        lambda f: investment_validation(f.events, f.calendar, f.customers, works()),
+        lambda f: investment_validation(f.indices.comunal, works()),
     ),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
     PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
-    PayloadSpec("reliability", ReliabilityRow, lambda f: _rows(ReliabilityRow, f.indices.reliability), dashboard=False),
+    PayloadSpec(
+        "reliability", ReliabilityRow, lambda f: rows_of(ReliabilityRow, f.indices.reliability), dashboard=False
+    ),
     PayloadSpec(
         "quality",
         MonthQualityRow,
-        lambda f: _rows(MonthQualityRow, quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar)),
+        lambda f: rows_of(MonthQualityRow, quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar)),
         dashboard=False,
     ),
     PayloadSpec(
         "sensitivity",
         SensitivityRow,
-        lambda f: _rows(SensitivityRow, sensitivity(f.aggregated_panel(), f.loads, f.rules)),
+        lambda f: rows_of(SensitivityRow, sensitivity(f.aggregated_panel(), f.loads, f.rules)),
         dashboard=False,
     ),
     PayloadSpec("official_comparison", OfficialRow, official_comparison, dashboard=False),
-    PayloadSpec("storms", StormRow, lambda f: _rows(StormRow, largest(f.storms)), dashboard=False),
+    PayloadSpec("storms", StormRow, lambda f: rows_of(StormRow, largest(f.storms)), dashboard=False),
     PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar), dashboard=False),
     PayloadSpec("meta", MetaRow, meta),
 )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from typing_extensions import override
 
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jinja2 import Template
+    from jinja2.bccache import Bucket
 
     from sec_core.gold.site.figures import Rows, SiteFrames
 
@@ -37,6 +39,25 @@ SAIDI: Final = {"valores": "", "inf": "_inf", "sup": "_sup"}
 Site = dict[str, bytes]
 
 
+class _Compiled(BytecodeCache):
+    """Compiled templates, which are the same in both languages."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, bytes] = {}
+
+    @override
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._held:
+            bucket.bytecode_from_string(self._held[bucket.key])
+
+    @override
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._held[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED: Final = _Compiled()
+
+
 @cache
 def _templates(code: str) -> Environment:
     environment = Environment(
@@ -45,6 +66,7 @@ def _templates(code: str) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
     )
     language = Language(code)
     environment.globals |= {

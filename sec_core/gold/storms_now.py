@@ -1,0 +1,97 @@
+"""Storms under way: those of the last weeks that are not over in the newest loaded hour, straight from Silver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from sec_core.gold.frames import UTC_TIME, query, snapshot, with_month
+from sec_core.gold.storm_catalogue import storm_rules
+from sec_core.gold.storms import find_storms
+from sec_core.hours import CHILE, is_source_hour
+from sec_core.reference.geometry import neighbours
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+WINDOW: Final = timedelta(days=21)
+"""How far back is looked: the usual level's week and two more. Retention keeps at least thirty days."""
+_NEWEST = "SELECT max(hora) AS hora FROM cargas"
+_LOADED = (
+    "SELECT hora FROM cargas LEFT JOIN capturas USING (hora) WHERE NOT coalesce(sospechosa, false) AND hora >= '{}'"
+)
+_PANEL = """
+    SELECT hora, codigo_comuna, sum(clientes_afectados)::bigint AS clientes_afectados
+    FROM fact_observaciones JOIN dim_geografia USING (id_geografia) WHERE hora >= '{}' GROUP BY 1, 2
+"""
+_CUSTOMERS = """
+    SELECT DISTINCT ON (codigo_comuna) codigo_comuna, clientes FROM clientes_comunales ORDER BY codigo_comuna, mes DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StormNow:
+    """A storm under way.
+
+    Attributes:
+        id: Its identity so far.
+        since: Its first hour, UTC.
+        hour: The newest loaded hour, UTC.
+        peak: Most customers out so far.
+        now: Customers out in `hour`.
+        before: Customers out in the loaded hour before.
+        comunas: Comunas hit so far.
+    """
+
+    id: str
+    since: datetime
+    hour: datetime
+    peak: int
+    now: int
+    before: int
+    comunas: int
+
+    @property
+    def text(self) -> str:
+        """It in one line, for a person."""
+        course = "rising" if self.now > self.before else "falling" if self.now < self.before else "steady"
+        return (
+            f"A storm is under way since {self.since.astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
+            f" {self.peak:,} customers, {self.comunas} comunas, {self.now:,} out now and {course}."
+        )
+
+
+def under_way(database: Database, settings: Settings) -> list[StormNow]:
+    """The storms that are not over in the newest loaded hour; none before Gold has made customers by comuna.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    with snapshot(database) as connection:
+        newest: datetime | None = query(connection, _NEWEST).item()
+        if newest is None:
+            return []
+        first = newest - WINDOW
+        loaded = query(connection, _LOADED.format(first.isoformat()))["hora"].cast(UTC_TIME)
+        panel = query(connection, _PANEL.format(first.isoformat())).with_columns(pl.col("hora").cast(UTC_TIME))
+        customers = query(connection, _CUSTOMERS)
+    hours = [first + timedelta(hours=n) for n in range(int(WINDOW / timedelta(hours=1)) + 1)]
+    expected = pl.Series([hour for hour in hours if is_source_hour(hour)], dtype=UTC_TIME)
+    months = with_month(pl.DataFrame({"hora": expected})).select("mes").unique()
+    storms, curves = find_storms(
+        panel, loaded, expected, customers.join(months, how="cross"), neighbours(), storm_rules(settings)
+    )
+    totals = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())
+    recent = loaded.sort().tail(2).to_list()
+    found = []
+    for row in storms.filter("abierta").iter_rows(named=True):
+        course = dict(totals.filter(id=row["id"]).select("hora", "clientes_afectados").iter_rows())
+        before, now = (course.get(hour, 0) for hour in (recent[0], recent[-1]))
+        found.append(StormNow(row["id"], row["inicio"], recent[-1], row["punta"], now, before, row["comunas"]))
+    return found

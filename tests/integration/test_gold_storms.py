@@ -1,0 +1,239 @@
+"""Storms planted in simulated worlds come back through Silver and Gold as they were planted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import polars as pl
+import pytest
+from sqlalchemy import text
+from support.gold_world import CUSTOMERS
+from support.silver_world import MemoryBronze
+
+from sec_core.gold.build import build_gold
+from sec_core.gold.storm_curves import storm_id
+from sec_core.gold.storms_now import under_way
+from sec_core.hours import Month, from_wall, is_source_hour
+from sec_core.silver.load import load_month
+from sec_core.simulator.options import Outage, WorldOptions
+from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.world import World
+from sec_core.source.shapes import Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+HOUR = timedelta(hours=1)
+NOW = datetime(2024, 12, 1, 12, tzinfo=UTC)
+SHAPE = (1000, 4000, 6000, 3000, 2900, 500, 200, 0)
+SANTIAGO = ("13101", "13120", "13123", "13132")
+CONCEPCION = ("08101", "08102", "08108", "08112")
+CHILOE = ("10206", "10203", "10201", "10205", "10204")
+"""Two of them are islands, joined to the large one by sea alone."""
+
+
+@dataclass
+class Planted:
+    """One storm: where, since when, and what it adds to whom; `missing` hours from its beginning on have no data."""
+
+    start: datetime
+    codes: tuple[str, ...] = SANTIAGO
+    shape: tuple[int, ...] = SHAPE
+    also: dict[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
+
+    def outages(self) -> list[Outage]:
+        own = [Outage(code, "CGE", self.start, self.shape) for code in self.codes]
+        return own + [Outage(code, "CGE", self.start + late * HOUR, shape) for code, (late, shape) in self.also.items()]
+
+
+def at(day: str, hour: int) -> datetime:
+    found = from_wall(date.fromisoformat(day), hour)
+    assert found is not None
+    return found
+
+
+SINGLE = Planted(at("2024-05-05", 12))
+APART = (Planted(at("2024-05-15", 12)), Planted(at("2024-05-15", 12), CONCEPCION))
+MEETING = Planted(at("2024-05-25", 3), SANTIAGO[:2], also={SANTIAGO[2]: (3, SHAPE), SANTIAGO[3]: (3, SHAPE)})
+MONTH_END = Planted(at("2024-06-30", 21))
+AUTUMN = Planted(at("2024-04-06", 21))
+SPRING = Planted(at("2024-09-07", 21))
+HOLE = Planted(at("2024-07-10", 12), missing=(1, 3, 4))
+FIRST = Planted(at("2024-08-10", 12), also={SANTIAGO[0]: (0, (500,) * 13)})
+SECOND = Planted(at("2024-08-11", 0))
+ISLANDS = Planted(at("2024-10-10", 12), CHILOE)
+ALL = (SINGLE, *APART, MEETING, MONTH_END, AUTUMN, SPRING, HOLE, FIRST, SECOND, ISLANDS)
+
+
+def source_hours(first: datetime, last: datetime) -> list[datetime]:
+    count = int((last - first) / HOUR)
+    return [hour for hour in (first + n * HOUR for n in range(count)) if is_source_hour(hour)]
+
+
+def expected(planted: Planted) -> dict[str, Any]:
+    """What a storm of its own is measured as, by plain loops over the source's hours that have data."""
+    values: dict[datetime, int] = {}
+    for outage in planted.outages():
+        for step, customers in enumerate(outage.course):
+            hour = outage.start + step * HOUR
+            values[hour] = values.get(hour, 0) + (customers or 0)
+    every = source_hours(planted.start, planted.start + 40 * HOUR)
+    hours = [hour for hour in every if hour not in {planted.start + n * HOUR for n in planted.missing}]
+    curve = [values.get(hour, 0) for hour in hours]
+    peak = max(curve)
+    top = curve.index(peak)
+    stop = next(n for n in range(top, len(curve)) if max(curve[n : n + 2]) <= 0.05 * peak)
+    left = {
+        f"horas_{percent}": next(
+            int((hours[n] - hours[top]) / HOUR)
+            for n in range(top, len(curve))
+            if curve[n] <= (100 - percent) / 100 * peak
+        )
+        for percent in (50, 90, 95)
+    }
+    changes = [curve[0], *(b - a for a, b in pairwise(curve[: stop + 1]))]
+    return {
+        "id": storm_id(planted.start, min(planted.codes)),
+        "inicio": planted.start,
+        "fin": hours[stop],
+        "hora_punta": hours[top],
+        "punta": peak,
+        "cliente_horas": sum(curve[:stop]),
+        "comunas": len({outage.comuna for outage in planted.outages()}),
+        "horas_hasta_punta": int((hours[top] - planted.start) / HOUR),
+        **left,
+        "salidas": sum(change for change in changes if change > 0),
+        "reposiciones": -sum(change for change in changes if change < 0),
+        "reposicion_maxima": -min(changes),
+        "cobertura": 1.0,
+        "abierta": False,
+    }
+
+
+class FixedClock:
+    """Stands still after the last storm."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+def load(database: Database, settings: Settings, world: World, hours: set[datetime], shape: Shape) -> None:
+    """Bring hours of a world into Silver, and note them in the ledger."""
+    bronze = MemoryBronze()
+    body = detailed_body if shape is Shape.DETAILED else aggregated_body
+    for hour in sorted(hours):
+        bronze.put(hour, shape, body(world, hour, world.rows(hour)))
+    for month in sorted({Month.of(hour) for hour in hours}):
+        load_month(database, bronze.read, month, settings, values=bronze)
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO capturas (hora, estado, forma, n_filas)"
+                " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT DO NOTHING"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
+                " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
+            ),
+            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
+        )
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+def test_planted_storms_come_back(shape: Shape, database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    outages = tuple(outage for planted in ALL for outage in planted.outages())
+    # A single comuna above the peak is no storm.
+    outages += (Outage("05109", "CGE", SINGLE.start, (30_000,) * 8),)
+    world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=outages))
+    hours = {hour for planted in ALL for hour in source_hours(planted.start - 10 * HOUR, planted.start + 40 * HOUR)}
+    hours -= {planted.start + n * HOUR for planted in ALL for n in planted.missing}
+    load(database, settings, world, hours, shape)
+    build_gold(database, settings, FixedClock())
+    storms = pl.read_parquet(settings.gold_dir / "tormentas.parquet")
+    found = {row["id"]: row for row in storms.iter_rows(named=True)}
+    whole = [planted for planted in ALL if planted not in (HOLE, FIRST, SECOND)]
+    for planted in whole:
+        wanted = expected(planted)
+        assert {name: found[wanted["id"]][name] for name in wanted} == wanted
+
+    hole = found[expected(HOLE)["id"]]
+    assert (hole["punta"], hole["horas_95"]) == (24_000, 4), "what was seen stays"
+    hidden = (
+        "cliente_horas",
+        "horas_hasta_punta",
+        "horas_50",
+        "horas_90",
+        "salidas",
+        "reposiciones",
+        "reposicion_maxima",
+    )
+    assert [hole[name] for name in hidden] == [None] * len(hidden)
+    assert hole["nota"].startswith("Se vio el 50 % de sus horas")
+
+    pair = storms.filter(pl.col("inicio").is_between(FIRST.start, FIRST.start + 30 * HOUR))
+    assert pair["punta"].to_list() == [24_500, 24_000], "one after another in the same place are two"
+    assert pair["fin"][0] <= SECOND.start
+    assert storms.height == len(ALL)
+
+    with database.engine.connect() as connection:
+        table = connection.execute(text("SELECT * FROM tormentas ORDER BY inicio, id")).mappings().all()
+        payload = connection.execute(text("SELECT data FROM dashboard_stats WHERE id = 'storms'")).scalar_one()
+    assert [dict(row) for row in table] == storms.to_dicts()
+    assert sorted(row["id"] for row in payload) == sorted(found)
+    assert set(payload[0]) == set(storms.columns)
+    assert [row["punta"] for row in payload] == sorted((row["punta"] for row in payload), reverse=True)
+    curve = pl.read_parquet(settings.gold_dir / "tormentas_horas.parquet").filter(id=expected(SINGLE)["id"])
+    assert curve.group_by("hora").agg(pl.col("clientes_afectados").sum())["clientes_afectados"].max() == 24_000
+
+
+def test_suspect_hours_count_as_without_data(database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(SINGLE.outages())))
+    hours = set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 40 * HOUR))
+    load(database, settings, world, hours, Shape.DETAILED)
+    with database.engine.begin() as connection:
+        top = SINGLE.start + 2 * HOUR
+        connection.execute(text("UPDATE capturas SET sospechosa = true WHERE hora = :hour"), {"hour": top})
+    build_gold(database, settings, FixedClock())
+    (storm,) = orjson.loads((settings.gold_dir / "dashboard_stats" / "storms.json").read_bytes())
+    assert (storm["punta"], storm["cliente_horas"]) == (16_000, None)
+
+
+def test_a_storm_under_way_is_noticed(database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    assert under_way(database, settings) == [], "nothing is loaded yet"
+    world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(SINGLE.outages())))
+    begin = set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 2 * HOUR))
+    load(database, settings, world, begin, Shape.DETAILED)
+    assert under_way(database, settings) == [], "customers of comunas are not known before Gold was made"
+    assert [row.punta for row in build_gold(database, settings, FixedClock()).new_storms] == [16_000]
+    (storm,) = under_way(database, settings)
+    assert (storm.id, storm.since, storm.peak, storm.comunas) == (expected(SINGLE)["id"], SINGLE.start, 16_000, 4)
+    assert storm.text == (
+        "A storm is under way since 2024-05-05 12h in Chile: peak so far 16,000 customers, 4 comunas,"
+        " 16,000 out now and rising."
+    )
+    rest = set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 5 * HOUR))
+    load(database, settings, world, rest, Shape.DETAILED)
+    (storm,) = under_way(database, settings)
+    assert (storm.id, storm.peak, storm.now, storm.before) == (expected(SINGLE)["id"], 24_000, 11_600, 12_000)
+    assert "falling" in storm.text
+    load(
+        database, settings, world, set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 20 * HOUR)), Shape.DETAILED
+    )
+    assert under_way(database, settings) == []
+    assert build_gold(database, settings, FixedClock()).new_storms == [], "the same one, known by its identity"
