@@ -51,8 +51,13 @@ def for_mail(text: object) -> str:
     return re.sub(r"(?i):(?=//)|(?<=www)\.", lambda found: f"[{found[0]}]", for_line(text))
 
 
-def for_csv(frame: pl.DataFrame) -> bytes:
-    """A table as CSV in which no text is a formula: one that begins like it gets an apostrophe before it."""
+def without_formulas(frame: pl.DataFrame) -> pl.DataFrame:
+    """A table in which no text is a formula to a spreadsheet: one that begins like it gets an apostrophe before it."""
     import polars as pl  # noqa: PLC0415 - commands that make no table start without it
 
-    return frame.with_columns(pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'$1")).write_csv().encode()
+    return frame.with_columns(pl.col(pl.String).str.replace(r"^([=+\-@\t\r])", "'$1"))
+
+
+def for_csv(frame: pl.DataFrame) -> bytes:
+    """A table as CSV, see `without_formulas`."""
+    return without_formulas(frame).write_csv().encode()

@@ -8,7 +8,7 @@ import polars as pl
 
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.book import by, map_words, measure, partitions, rounded
-from sec_core.text import for_csv
+from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book, Place
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def regions(book: Book) -> None:
     """A page for each region."""
-    monthly = partitions(book.frames.regional, "nombre_region")
+    monthly = partitions(without_formulas(book.frames.regional), "nombre_region")
     events = by(figures.events_by_year(book.frames.events, "nombre_region"), "serie")
     about = f"{book.lang.gettext('outages by month and year, with coverage and intervals')}."
     for name, place in book.regions.items():
@@ -39,7 +39,7 @@ def regions(book: Book) -> None:
 
 def comunas(book: Book) -> None:
     """A page for each comuna."""
-    monthly = partitions(book.frames.comunal, "codigo_comuna")
+    monthly = partitions(without_formulas(book.frames.comunal), "codigo_comuna")
     cuts = by(figures.longest_cuts(book.frames.events), "codigo_comuna")
     events = by(figures.events_by_year(book.frames.events, "codigo_comuna"), "serie")
     storms: dict[str, list[dict[str, Any]]] = {}
@@ -85,7 +85,7 @@ def _page(
     """The page of a comuna or region: template, title and description; its months by the name of their table."""
     ((table, frame),) = months.items()
     rows = frame.to_dicts()
-    book.site[f"{place.path}datos.csv"] = for_csv(frame)
+    book.site[f"{place.path}datos.csv"] = frame.write_csv().encode()
     book.page(
         place.path,
         *texts,
