@@ -113,7 +113,8 @@ def explain(
         hidden = None if captures else {"files"}
         sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
     else:
-        say(found.markdown(files=captures))
+        for line in found.markdown(files=captures).splitlines():
+            say(line)
     if found.equal is False:
         raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())
 

@@ -118,7 +118,7 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
             "requests": work.captured.requests if work.captured else 0,
             "revisions": work.captured.captured if work.captured else 0,
             "loaded_hours": work.loaded.hours_loaded if work.loaded else 0,
-            "outputs": {"bronze": str(adapters.settings.bronze), "silver": repr(adapters.database)},
+            "outputs": {"bronze": str(adapters.settings.bronze), "silver": str(adapters.database.address)},
             "notes": [*work.notes],
         }
     )
