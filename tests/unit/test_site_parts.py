@@ -20,7 +20,7 @@ from support.site_world import make_frames
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.atlas import panels
-from sec_core.gold.site.book import breaks
+from sec_core.gold.site.book import breaks, with_code
 from sec_core.gold.site.press import specifications
 from sec_core.gold.site.words import LOCALES, Language, catalogue, slug
 from sec_core.hours import Month, hours_of_day
@@ -203,3 +203,7 @@ def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     assert {row["id"] for row in rows} >= drawn
     # The colours' values are looked up among the rows, not among the shapes.
     assert found["mapa"]["transform"][0]["from"]["data"]["name"] in found["mapa"]["datasets"]
+
+
+def test_names_in_definitions_are_code_and_nothing_else_is_markup() -> None:
+    assert with_code("see `meta`, <b> & `a<b`") == "see <code>meta</code>, &lt;b&gt; &amp; <code>a&lt;b</code>"

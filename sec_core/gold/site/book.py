@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -12,6 +13,7 @@ import numpy as np
 import orjson
 import polars as pl
 from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from typing_extensions import override
 
 from sec_core.gold.origin import others
@@ -75,7 +77,13 @@ def _templates(code: str) -> Environment:
         "number": language.number,
         "percent": language.percent,
     }
+    environment.filters["code"] = with_code
     return environment
+
+
+def with_code(text: str) -> Markup:
+    """A text of ours in which what stands between backticks is a name: everything else in it stays text."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 @dataclass(frozen=True, slots=True)
