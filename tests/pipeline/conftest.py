@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from deployments.stack.history import prefect_history
 from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
 from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, load_settings
+from sec_core.db import embedded
 from sec_core.db.address import Address
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
     port = free_port()
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), Address.parse(server_url)), port)
+    # Test processes share PostgreSQL, and each has a Prefect server with tables of its own.
+    name = f"sec_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    own = embedded.ensure_database(Address.parse(server_url), name)
+    process = start_server(settings, prefect_history(settings, load_stack_settings(), own), port)
     try:
         url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
         apply_limits(url, settings)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
+from deployments.stack.server import free_port
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
@@ -71,6 +72,8 @@ def here(commands: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert commands.max_concurrency == 16
     monkeypatch.setenv("SEC_DATABASE_URL", "")
     monkeypatch.setenv("SEC_DATA_DIR", "data")
+    # Another test's stack may be starting at the same time.
+    monkeypatch.setenv("SEC_UI_PORT", str(free_port()))
     with Simulator(world=WorldOptions.tiny(seed=11)) as source:
         monkeypatch.setenv("SEC_BASE_URL", source.url)
         assert main(["sync", "--month", MONTH]) == 0

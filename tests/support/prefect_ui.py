@@ -58,8 +58,10 @@ class PrefectUi:
 
     def open_deployment(self, name: str) -> None:
         self._click("a", "Deployments")
-        self._find("a[href*='/deployments/deployment/']", name)
+        self._find("a[href*='/deployments/deployment/']")
         self.picture("deployments")
+        # The list has several pages.
+        self._find("input[placeholder='Search deployments']").send_keys(name)
         self._click("a[href*='/deployments/deployment/']", name)
 
     def begin_custom_run(self) -> None:
