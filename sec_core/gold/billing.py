@@ -74,7 +74,8 @@ class Billing:
     Attributes:
         customers: `BILLING_SCHEMA`, one row for each month and comuna, in order.
         rows: Rows of the file that count in it.
-        rejected: The others; none is guessed at.
+        rejected: Rows that can't be used; none is guessed at. Where one lacks its count, its comuna has no figure for
+            that month.
     """
 
     customers: pl.DataFrame
@@ -97,6 +98,7 @@ def read_billing(path: Path, this_month: date, names: Names | None = None) -> Bi
     sheet = read_sheet(path, HEADINGS, REQUIRED, "billing file of the CNE")
     mark = decimal_mark([row.get("clientes", "") for row in sheet.rows], sheet.decimal)
     good: list[tuple[date, str, int]] = []
+    short: set[tuple[date, str]] = set()
     rejected: list[BadRow] = []
     for at, row in enumerate(sheet.rows, sheet.first_row):
         if not any(row.values()):
@@ -104,8 +106,15 @@ def read_billing(path: Path, this_month: date, names: Names | None = None) -> Bi
         found = _row(row, mark, this_month, resolver)
         if isinstance(found, str):
             rejected.append(BadRow(at, found))
+            continue
+        month, code, count = found
+        if isinstance(count, str):
+            # Without this row its comuna's sum would be too small.
+            short.add((month, code))
+            rejected.append(BadRow(at, f"{count} Its comuna has no figure for that month."))
         else:
-            good.append(found)
+            good.append((month, code, count))
+    good = [(month, code, count) for month, code, count in good if (month, code) not in short]
     if not good:
         raise InputError(
             f"No row of {path.name} can be used.",
@@ -139,20 +148,20 @@ def load_billing(database: Database, path: Path, now: datetime) -> Billing:
     return found
 
 
-def _row(row: dict[str, str], mark: str, this_month: date, names: Names) -> tuple[date, str, int] | str:
-    """The month, comuna and customers of a row, or why it has none."""
+def _row(row: dict[str, str], mark: str, this_month: date, names: Names) -> tuple[date, str, int | str] | str:
+    """The month, comuna and customers of a row, or why it has none; of customers, why they are no number."""
     year, month = (number(row.get(name, ""), decimal=mark) for name in ("anio", "mes"))
     if year is None or month is None or not (year.is_integer() and month in range(1, 13)):
         return f"Its month {row.get('anio', '')}-{row.get('mes', '')} is none."
     if not FIRST_YEAR <= year <= this_month.year or date(int(year), int(month), 1) > this_month:
         return f"Its month {int(year)}-{int(month):02d} is before {FIRST_YEAR} or yet to come."
-    count = number(row.get("clientes", ""), decimal=mark)
-    if count is None or not count.is_integer() or not 0 <= count <= LARGEST_COUNT:
-        return f"Its count {row.get('clientes', '')[:40]!r} is no number of customers."
     place = names.id_geografia(row.get("region"), row.get("comuna"))
     if place == UNKNOWN_GEOGRAPHY:
         return f"Its comuna {row.get('comuna', '')[:60]!r} is not known.{_suggestion(row.get('comuna', ''))}"
-    return date(int(year), int(month), 1), f"{place:05d}", int(count)
+    count = number(row.get("clientes", ""), decimal=mark)
+    usable = count is not None and count.is_integer() and 0 <= count <= LARGEST_COUNT
+    why = f"Its count {row.get('clientes', '')[:40]!r} is no number of customers."
+    return date(int(year), int(month), 1), f"{place:05d}", int(count) if usable and count is not None else why
 
 
 def _suggestion(name: str) -> str:
