@@ -61,7 +61,7 @@ class PrefectUi:
         self._find("a[href*='/deployments/deployment/']")
         self.picture("deployments")
         # The list has several pages.
-        self._find("input[placeholder='Search deployments']").send_keys(name)
+        self._find("input[placeholder^='Search deployments']").send_keys(name)
         self._click("a[href*='/deployments/deployment/']", name)
 
     def begin_custom_run(self) -> None:
