@@ -42,7 +42,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("month", ["2024-13", "August", "2024-8", "0000-01"])
+@pytest.mark.parametrize("month", ["2024-13", "August", "2024-008", "0000-01"])
 def test_a_bad_month_is_refused_before_anything_starts(month: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sync", "--month", month]) == 1
     assert "YYYY-MM" in last_line(capsys)
