@@ -6,13 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 from loguru import logger
-from prefect import flow
 from prefect.deployments import arun_deployment
 from prefect.flow_runs import wait_for_flow_run
 from pydantic import Field
 
 from flows.artifacts import capture_bars, show_gold, show_month, show_months
-from flows.parameters import MOST_MONTHS, AllFailed, MonthText, OtherSource, WaitForSource, month_run_name
+from flows.parameters import (
+    MOST_MONTHS,
+    AllFailed,
+    MonthText,
+    OtherSource,
+    WaitForSource,
+    month_run_name,
+    months_run_name,
+)
+from flows.telling import flow
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_PARTS, Order, Part
 from sec_core.usecases.reports import SyncReport
@@ -81,7 +89,7 @@ async def load(month: MonthText | None = None) -> SyncReport:
         return await usecases.load_month(run, month, steps=_STEPS)
 
 
-@flow(name="backfill", flow_run_name="backfill {first} to {last}", persist_result=False)
+@flow(name="backfill", flow_run_name=months_run_name, persist_result=False)
 async def backfill(
     first: MonthText,
     last: MonthText,
@@ -112,7 +120,7 @@ async def backfill(
             )
 
 
-@flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
+@flow(name="rerun-month", flow_run_name=months_run_name, persist_result=False)
 async def rerun_month(
     months: MonthText
     | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
@@ -123,7 +131,7 @@ async def rerun_month(
     """Mend months: ask only for what is missing or unsettled, load, build and publish again.
 
     Args:
-        months: A month as YYYY-MM, a list of months, or "all failed" for every month that misses hours.
+        months: A month as YYYY-MM, a list of months, or "all failed" for every closed month that misses hours.
         redo: What to do again.
         wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
     """
@@ -132,7 +140,7 @@ async def rerun_month(
             return await usecases.rerun(run, months, redo=redo, wait_for_circuit=wait_for_circuit, steps=_STEPS)
 
 
-@flow(name="reprocess", flow_run_name="reprocess {first} to {last}", persist_result=False)
+@flow(name="reprocess", flow_run_name=months_run_name, persist_result=False)
 async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -14,6 +13,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.artifacts import health_table, monitor_text
+from flows.telling import flow
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import SecError

@@ -391,10 +391,8 @@ class _SharedLimits:
 def _log_transition(before: Circuit, after: Circuit) -> None:
     log = logger.bind(stage="capture", code=after.code or "circuit_closed")
     if after.status is CircuitStatus.OPEN and after.reopens_at is not None:
-        text = f"{before.status.value} -> open after {after.failures} failures in a row"
-        log.error(
-            "circuit {text}, until {until}: {error}", text=text, until=in_chile(after.reopens_at), error=after.error
-        )
+        change = f"{before.status.value} -> open after {after.failures} failures in a row"
+        log.error("circuit {change}, until {at}: {why}", change=change, at=in_chile(after.reopens_at), why=after.error)
     elif after.status is CircuitStatus.HALF_OPEN:
         log.warning("circuit {before} -> half-open: one probe leaves", before=before.status.value)
     else:

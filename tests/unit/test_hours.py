@@ -95,18 +95,7 @@ def test_the_open_hour_is_an_hour_of_the_source_that_has_begun(now: datetime) ->
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "2024",
-        "2024-13",
-        "2024-00",
-        "24-08",
-        "2024-008",
-        "2024-0",
-        "\uff12\uff10\uff12\uff14-08",
-        "2024-08-01",
-        "0001-01",
-    ],
+    ["", "2024", "2024-13", "2024-00", "24-08", "2024-008", "\uff12\uff10\uff12\uff14-08", "2024-08-01", "0001-01"],
 )
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="YYYY-MM"):
