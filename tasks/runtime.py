@@ -80,7 +80,7 @@ def logging_is_set_up() -> None:
 
 
 def _for_people(record: logging.LogRecord) -> bool:
-    """Whether a line of Prefect's own goes to the log in the UI; traces go to the log file, what goes well to neither."""
+    """Whether a line of Prefect's goes to the log in the UI: traces go to the file, tasks that end well to neither."""
     if record.exc_info and record.exc_info[1]:
         logger.bind(stage="run", code="trace").opt(exception=record.exc_info[1]).debug("{}", record.getMessage())
         return False

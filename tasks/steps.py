@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder, State
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 from prefect.runtime import task_run
 from prefect.states import Cancelled, Failed
@@ -31,13 +31,15 @@ from tasks.runtime import adapters
 
 if TYPE_CHECKING:
     from prefect import Task
-    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.client.schemas.objects import TaskRun
 
 _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 
 
-class _HoursMissed(Exception):  # noqa: N818 - what the task of a day hands over besides its state
+class _HoursMissed(Exception):
+    """What the task of a day hands over besides its state."""
+
     def __init__(self, report: CaptureReport) -> None:
         super().__init__(report)
         self.report = report
@@ -87,8 +89,7 @@ async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | Stat
 async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
     """The task of a day; what it came to, also where the task failed over some hours."""
     try:
-        state: State[CaptureReport] = await _capture_day(day, hours, return_state=True)
-        return await state.aresult()
+        return cast("CaptureReport", await _capture_day(day, hours))
     except _HoursMissed as missed:
         return missed.report
 
