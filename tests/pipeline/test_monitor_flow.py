@@ -6,10 +6,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from sqlalchemy import text
 from support.truth import truth_of
 
-from flows.upkeep import monitor
+from flows.upkeep import _forget_runs, monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import HOUR
@@ -86,6 +87,25 @@ async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
         assert len(requests) == 3
     revisions = Ledger(database, BronzeStore(pipeline.bronze_dir)).revisions(OPEN)
     assert len({revision.capture.sha256 for revision in revisions}) == len(revisions) >= 2
+
+
+async def test_old_runs_are_forgotten_and_others_stay(pipeline: Settings, prefect_url: str) -> None:
+    assert pipeline.retries == 0
+    now, names = datetime.now(UTC), {}
+    async with httpx.AsyncClient(base_url=prefect_url) as client:
+        flow = (await client.post("/flows/", json={"name": "old"})).raise_for_status().json()["id"]
+        for name, tag, days in (
+            ("old", "monitor", 4),
+            ("new", "monitor", 2),
+            ("health", "health", 6),
+            ("x", "months", 60),
+        ):
+            state = {"type": "COMPLETED", "timestamp": (now - timedelta(days=days)).isoformat()}
+            body = {"flow_id": flow, "tags": [tag], "state": state}
+            names[(await client.post("/flow_runs/", json=body)).raise_for_status().json()["id"]] = name
+        await _forget_runs(now)
+        left = await client.post("/flow_runs/filter", json={"flows": {"id": {"any_": [flow]}}})
+    assert sorted(names[run["id"]] for run in left.json()) == ["health", "new", "x"]
 
 
 async def test_a_source_that_is_left_alone_is_no_failure_of_the_monitor(
