@@ -151,31 +151,13 @@ def describe(
 
 def damage(capture: Capture, reason: str) -> Outcome:
     """The journal line of a body that turned out to be damaged."""
-    return Outcome(
-        capture.hour,
-        capture.captured_at,
-        Result.QUARANTINED,
-        capture,
-        asked=False,
-        code=DAMAGED,
-        error=clean(f"{DAMAGED}: {reason}"),
-        relearned=True,
-    )
+    hour, at, said = capture.hour, capture.captured_at, clean(f"{DAMAGED}: {reason}")
+    return Outcome(hour, at, Result.QUARANTINED, capture, asked=False, code=DAMAGED, error=said, relearned=True)
 
 
 def capture_of(
     name: BodyName, body: bytes, classified: Classified, answered_by: AnsweredBy, *, sha256: str | None = None
 ) -> Capture:
     """How the ledger describes a kept body; its hash is worked out where it is not known."""
-    return Capture(
-        hour=name.hour,
-        captured_at=name.captured_at,
-        origin=name.origin,
-        key=name.key,
-        sha256=sha256 or digest(body),
-        size=len(body),
-        rows=classified.rows,
-        customers=classified.customers,
-        shape=classified.shape,
-        answered_by=answered_by,
-    )
+    measures = (sha256 or digest(body), len(body), classified.rows, classified.customers)
+    return Capture(name.hour, name.captured_at, name.origin, name.key, *measures, classified.shape, answered_by)
