@@ -108,14 +108,6 @@ class ObjectBlobs(Blobs):
         return BytesIO(self.read(key))
 
     @override
-    def exists(self, key: str) -> bool:
-        try:
-            self.size(key)
-        except BlobMissing:
-            return False
-        return True
-
-    @override
     def size(self, key: str) -> int:
         with self._translated(key):
             return obstore.head(self._store, checked(key))["size"]
@@ -165,10 +157,6 @@ class ObjectBlobs(Blobs):
             raise StorageError(f"{self.place}/{name} is not what was packed; its parts stay.")
         self._delete_all([blob for blob in blobs if blob != name])
 
-    @override
-    def flush(self) -> None:
-        pass  # an object survives once it is written
-
     def _names(self, folder: str) -> Sequence[str]:
         return [name.removeprefix(folder) for name in self.list(folder)]
 
@@ -179,19 +167,12 @@ class ObjectBlobs(Blobs):
             wanted = [folder + name for name in self._names(folder) if parts.is_part(name) or parts.is_pack(name)]
             if self.exists(key):
                 wanted.append(key)
-            held: dict[str, bytes] = {}
             try:
-                for blob, data in zip(wanted, at_once(width(self.place), self.read, wanted), strict=True):
-                    short = blob.removeprefix(folder)
-                    if blob == key:
-                        held[parts.first_part(data)] = data
-                    elif parts.is_pack(short):
-                        held |= parts.unpack(blob, data)
-                    else:
-                        held[short] = data
+                blobs = dict(zip(wanted, at_once(width(self.place), self.read, wanted), strict=True))
             except BlobMissing:
                 continue  # it was packed meanwhile: the pack is there now
-            return held, wanted
+            whole = {parts.first_part(data): data for blob, data in blobs.items() if blob == key}
+            return parts.of_blobs(blobs) | whole, wanted
         raise StorageUnavailable(f"{self.place}/{key} is packed again and again while it is read.")
 
     def _delete_all(self, keys: Iterable[str]) -> None:

@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import orjson
@@ -21,10 +22,6 @@ from sec_core.simulator.faults import Ban, FaultOptions
 from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 # 2026-09-30 10:36 in Chile.
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)

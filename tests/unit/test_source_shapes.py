@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -19,9 +20,6 @@ from sec_core.source.shapes import (
     classify,
     customer_count,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AGGREGATED = {"NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "CLIENTES_AFECTADOS": 7}
 DETAILED: dict[str, Any] = {
