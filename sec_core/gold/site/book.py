@@ -317,11 +317,11 @@ def as_json(data: object) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The rows of a table that belong to one place: as CSV, as JSON, and as they are."""
+    """The rows of a table that belong to one place, and these as CSV and as JSON."""
 
+    frame: pl.DataFrame
     csv: bytes
     json: orjson.Fragment
-    rows: Rows
 
 
 def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, Part], Part]:
@@ -329,14 +329,15 @@ def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, Part], Part]:
     text = without_formulas(frame.with_columns(pl.col(pl.Categorical).cast(pl.String))).drop_nulls(key)
     text = text.sort(key, maintain_order=True)
     head, *lines = text.write_csv().encode().split(b"\n")
-    objects, rows = text.write_ndjson().encode().split(b"\n"), text.to_dicts()
+    objects = text.write_ndjson().encode().split(b"\n")
     found, first = {}, 0
     for name, count in text.group_by(key, maintain_order=True).len().iter_rows():
         cut = slice(first, first + count)
         csv = b"\n".join([head, *lines[cut], b""])
-        found[str(name)] = Part(csv, orjson.Fragment(b"[" + b",".join(objects[cut]) + b"]"), rows[cut])
+        listed = b"[" + b",".join(objects[cut]) + b"]"
+        found[str(name)] = Part(text[cut], csv, orjson.Fragment(listed))
         first += count
-    return found, Part(head + b"\n", orjson.Fragment(b"[]"), [])
+    return found, Part(text.clear(), head + b"\n", orjson.Fragment(b"[]"))
 
 
 def by(frame: pl.DataFrame, key: str) -> dict[str, Rows]:

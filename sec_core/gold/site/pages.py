@@ -139,7 +139,9 @@ def payload_pages(book: Book) -> None:
         label = SPANISH.gettext("Which hours are there: a tile for each day")
         return dict(zip(("chart", "paths"), charts.calendar(label, states, SPANISH), strict=True))
 
-    ranking = SPANISH.gettext("Distribution companies by customers affected, where the source names them.")
+    ranking = SPANISH.gettext(
+        "Distribution companies by customers affected, in the months in which the source names them."
+    )
     works = SPANISH.gettext("Did outages become fewer where works went into service?")
     hours = SPANISH.gettext(
         "Which hours have data, what had to be mended, and how far the official index is from this one."

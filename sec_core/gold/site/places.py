@@ -93,26 +93,25 @@ def _page(
     """The page of a comuna or region: template, title and description; its months with the name of their table."""
     table, part = months
     template, *titles = texts
-    book.page(
-        place.path,
-        template,
-        (titles[0], titles[1]),
-        data | {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)},
-        lambda: {
+
+    def shown() -> dict[str, object]:
+        rows = part.frame.to_dicts()
+        return {
             **context,
             "place": place,
             "series": series,
-            "rows": part.rows[::-1],
+            "rows": rows[::-1],
             "years": years[::-1],
             "spans": {row["anho"]: book.span(row["anho"]) for row in years},
             "seen": {row["anho"]: row for row in events},
             "out": book.grid.newest(series),
             "year_chart": book.year_chart(years, SPANISH),
-            "month_chart": book.month_chart(part.rows),
+            "month_chart": book.month_chart(rows),
             "hour_chart": book.hour_chart(series, SPANISH),
-        },
-        csv=part.csv,
-    )
+        }
+
+    table_and_rest = {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)}
+    book.page(place.path, template, (titles[0], titles[1]), data | table_and_rest, shown, csv=part.csv)
 
 
 def storms(book: Book) -> None:
