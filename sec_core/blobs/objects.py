@@ -1,6 +1,6 @@
 """Blobs as objects in a store that speaks S3.
 
-Address and credentials are those of `sec_core.blobs.access`. The store must honour `If-None-Match: *` on PUT, which is
+The store must honour `If-None-Match: *` on PUT, which is
 how `put_new` keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
 """
 
@@ -12,18 +12,20 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.access import StoreAccess
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.blobs.place import width
+from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
 if TYPE_CHECKING:
@@ -45,6 +47,46 @@ _REFUSED: Final = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
     "write and delete there."
 )
+
+
+class StoreAccess(Environment):
+    """How a store is reached, from the usual variables of S3: `AWS_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="AWS_")
+
+    access_key_id: HeaderText | None = None
+    """Name of the key; without it the machine's own role is asked for, where there is one."""
+    secret_access_key: HeaderSecret | None = None
+    session_token: HeaderSecret | None = None
+    """Goes with a temporary key."""
+    region: HeaderText | None = None
+    endpoint_url: HeaderText | None = None
+    """Address of the store; None means Amazon's."""
+    virtual_hosted_style_request: bool | None = None
+    """Whether the bucket is part of the host's name; `endpoint_url` must then name it."""
+
+    @model_validator(mode="after")
+    def _key_is_whole(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("AWS_ACCESS_KEY_ID names a key and AWS_SECRET_ACCESS_KEY is it: set both or neither")
+        return self
+
+    @property
+    def unencrypted(self) -> bool:
+        """Whether the address asks for HTTP without TLS."""
+        return self.endpoint_url is not None and self.endpoint_url.startswith("http://")
+
+    def config(self) -> S3Config:
+        """What the client takes; what is not set is left to it."""
+        given = {
+            "access_key_id": self.access_key_id,
+            "secret_access_key": self.secret_access_key and self.secret_access_key.get_secret_value(),
+            "session_token": self.session_token and self.session_token.get_secret_value(),
+            "region": self.region,
+            "endpoint": self.endpoint_url,
+            "virtual_hosted_style_request": self.virtual_hosted_style_request,
+        }
+        return cast("S3Config", {name: value for name, value in given.items() if value is not None})
 
 
 class ObjectBlobs(Blobs):

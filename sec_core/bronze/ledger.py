@@ -10,7 +10,6 @@ from loguru import logger
 from sec_core.blobs.model import BlobMissing
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze import record as recording
-from sec_core.bronze import repair as repairing
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Outcome, Result, fold
 from sec_core.bronze.sealed import BodyDamaged
@@ -152,7 +151,7 @@ class Ledger:
             return 0
         check_zones(self._database, month.start, month.end)
         store, journal = self._files()
-        changed = repairing.repair(self._database, store, journal, month)
+        changed = recording.repair(self._database, store, journal, month)
         self._repaired.add(month)
         return changed
 
@@ -161,10 +160,10 @@ class Ledger:
         _, journal = self._files()
         journal.compact(month, most=1)
 
-    def rebuild(self) -> repairing.RebuildReport:
+    def rebuild(self) -> recording.RebuildReport:
         """Make the whole ledger anew from the files."""
         store, journal = self._files()
-        return repairing.rebuild(self._database, store, journal)
+        return recording.rebuild(self._database, store, journal)
 
     def record_national(self, totals: Mapping[datetime, int], at: datetime) -> dict[datetime, int]:
         """Note the country's customers by hour, received `at`; gives national less captured where they differ."""

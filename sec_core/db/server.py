@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from sec_core.db.account import Runner
+from sec_core.db.programs import Runner
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sec_core.db.installation import Installation
+    from sec_core.db.programs import Installation
 
 _START_TIMEOUT_S = 120
 _ORPHAN_TIMEOUT_S = 30

@@ -71,7 +71,7 @@ class Simulator:
     @property
     def requests(self) -> list[Request]:
         """Every request so far, in the order of arrival."""
-        return self._log.all()
+        return list(self._log.requests)
 
     def hours_asked(self) -> list[datetime]:
         """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""

@@ -18,9 +18,8 @@ import psycopg
 import pytest
 
 from sec_core.db import embedded, server
-from sec_core.db.account import is_root
 from sec_core.db.address import Address
-from sec_core.db.installation import installations
+from sec_core.db.programs import installations, is_root
 from sec_core.errors import DatabaseUnavailable
 
 if sys.platform != "win32":
