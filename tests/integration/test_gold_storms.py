@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import orjson
 import polars as pl
 import pytest
 from sqlalchemy import text
+from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS
 from support.silver_world import MemoryBronze
 
@@ -121,14 +123,7 @@ def expected(planted: Planted) -> dict[str, Any]:
     }
 
 
-class FixedClock:
-    """Stands still after the last storm."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
+FixedClock = partial(StandingClock, NOW)
 
 
 def load(database: Database, settings: Settings, world: World, hours: set[datetime], shape: Shape) -> None:
@@ -161,7 +156,9 @@ def bring_in(database: Database, settings: Settings, bronze: MemoryBronze) -> No
         )
 
 
-def test_the_wind_of_august_2024(database: Database, make_settings: Callable[..., Settings], captures_dir: Path) -> None:
+def test_the_wind_of_august_2024(
+    database: Database, make_settings: Callable[..., Settings], captures_dir: Path
+) -> None:
     settings, bronze = make_settings(), MemoryBronze()
     bronze.put_file(captures_dir / "por_fecha" / "aggregated" / "2024-08-02T12.json")
     regions = (captures_dir / "clientes_regional" / "todas.captured-2024-08-06.json").read_bytes()
