@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from typing import Annotated
 
-from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 from pydantic import Field
 
 from flows.artifacts import health_table, monitor_text
+from flows.telling import flow
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import SecError
@@ -26,6 +28,8 @@ from tasks.runtime import ensure_logging, open_run
 from tasks.steps import ask_newest, load_newest
 
 MONITOR = "monitor/monitor"
+KEPT_RUNS = {"monitor": timedelta(days=3), "health": timedelta(days=7)}
+"""How long runs with a tag are kept; the server forgets all others after 90 days."""
 
 
 class PipelineUnhealthy(SecError):
@@ -63,10 +67,22 @@ async def monitor(
     return report
 
 
+async def _forget_runs(now: datetime) -> None:
+    """Delete old runs of what runs often, that the list of runs stays one that people read."""
+    async with get_client() as client:
+        for tag, age in KEPT_RUNS.items():
+            ended = {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}
+            wanted = {"tags": {"all_": [tag]}, "state": ended, "expected_start_time": {"before_": now - age}}
+            while old := await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted)):
+                for run in old:
+                    await client.delete_flow_run(run.id)
+
+
 @flow(name="maintenance", flow_run_name="maintenance", persist_result=False)
 async def maintenance() -> UpkeepReport:
-    """Seal months that are closed, complete and settled, archive what the retention setting says, remove old logs."""
+    """Seal complete months, archive what the retention setting says, remove old logs and old runs of the monitor."""
     with open_run() as run:
+        await _forget_runs(run.clock.now())
         return await asyncio.to_thread(keep_up, run)
 
 

@@ -62,17 +62,18 @@ def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
     source.set_faults(FaultOptions(rules=(rule,)))
     assert main(["backfill", "--from", "2025-01", "--to", "2025-02"]) == 1
     captured = capsys.readouterr()
-    assert "2 of 2 months miss 4 hours: 2025-02, 2025-01." in captured.err
+    assert "2 of 2 months miss 4 hours: 2025-02 (2025-02-01 00h-01h), 2025-01 (2025-01-31 22h-23h)." in captured.err
     months = [Month.of(hour) for hour in source.hours_asked()]
     assert months == sorted(months, reverse=True), "newest first"
 
     source.set_faults(FaultOptions())
     asked = len(source.hours_asked())
     assert main(["rerun"]) == 0
+    told = "2 closed months miss 4 hours: 2025-02 (2), 2025-01 (2); about 1 minutes"
+    assert told in capsys.readouterr().err
     holes = 5  # 2025-01-03, 03h to 07h, empty at the source and not settled yet
     assert len(source.hours_asked()) - asked == 4 + holes
     assert all(summary.complete for summary in Ledger(database).month_summary(MONTHS, source.now()))
-    capsys.readouterr()
     assert main(["status", "--json"]) == 0
     assert all(month["complete"] for month in json.loads(capsys.readouterr().out)["months"])
 
