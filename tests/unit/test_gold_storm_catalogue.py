@@ -13,7 +13,7 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.gold.comuna_customers import COMUNA_CUSTOMERS_SCHEMA
 from sec_core.gold.observations import panel_key
 from sec_core.gold.storm_catalogue import bring_up_to_date, described
-from sec_core.gold.storm_curves import STORMS_SCHEMA
+from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
 from sec_core.hours import Month, closed_hours
 from sec_core.reference.geometry import neighbours
@@ -179,12 +179,19 @@ def test_names_and_notes() -> None:
         row(abierta=True, fin=None),
         row(fin=start + timedelta(days=30)),
         row(inicio=blackout, hora_punta=blackout, fin=blackout + timedelta(hours=5)),
+        *(row(id=name, regiones="01") for name in ("feeder", "storm")),
     ]
+    curves = [("feeder", start, code, out) for code, out in (("01101", 9_000), ("01107", 7_000), ("01401", 4_000))]
+    curves += [("storm", start, code, 5_000) for code in ("01101", "01107", "01401", "01402")]
     hours = pl.DataFrame(
         {"hora": [start, start + timedelta(hours=20)], "forma": ["detailed", "aggregated"]},
         schema={"hora": pl.Datetime("us", "UTC"), "forma": pl.String},
     )
-    found = described(pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"), hours)
+    found = described(
+        pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
+        pl.DataFrame(curves, schema=CURVES_SCHEMA, orient="row"),
+        hours,
+    )
     assert found["nombre"].to_list()[0] == "Temporal de viento del 1 al 3 de agosto de 2024"
     assert found["nombre"].to_list()[1] is None, "the storm touches none of the regions"
     notes = found["nota"].to_list()
@@ -196,3 +203,5 @@ def test_names_and_notes() -> None:
     assert notes[4] == "Sigue abierta. La fuente cambió de forma mientras duraba."
     assert notes[5].startswith("Cortada a los 30 días")
     assert notes[6].startswith("Colapso de la transmisión")
+    assert notes[7] == "Casi toda su punta está en una o dos comunas: puede ser una falla local y no un temporal."
+    assert notes[8] is None
