@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks import capture, gold, history, load, overhead
+from benchmarks import capture, gold, history, load, overhead, site
 from benchmarks.measuring import apart, bench
 from benchmarks.results import show, write
 
@@ -46,7 +46,7 @@ def _history() -> list[Figure]:
         size = apart(here, history.make, source).result
         loaded, settings = load.measure(here, source)
         load_s = next(figure.value for figure in loaded if figure.name == f"load_{load.LENGTHS[-1]}_s")
-        return [*loaded, *gold.measure(here, settings, size, load_s)]
+        return [*loaded, *gold.measure(here, settings, size, load_s), *site.measure(here, settings)]
 
 
 if __name__ == "__main__":
