@@ -219,6 +219,25 @@ def test_planted_storms_come_back(shape: Shape, database: Database, make_setting
     assert curve.group_by("hora").agg(pl.col("clientes_afectados").sum())["clientes_afectados"].max() == 24_000
 
 
+def test_hits_of_an_earlier_month_join_a_storm(database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    world = World(
+        WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(MONTH_END.outages()))
+    )
+    hours = source_hours(MONTH_END.start - 10 * HOUR, MONTH_END.start + 40 * HOUR)
+    found = []
+    for month in (Month(2024, 7), Month(2024, 6), Month(2024, 6)):
+        load(database, settings, world, {hour for hour in hours if Month.of(hour) == month}, Shape.DETAILED)
+        build_gold(database, settings, FixedClock())
+        with database.engine.connect() as connection:
+            found.append([dict(row) for row in connection.execute(text("SELECT * FROM tormentas")).mappings()])
+    ((late,), (whole,), (again,)) = found
+    assert (late["id"], late["inicio"]) == (storm_id(Month(2024, 7).start, "13101"), Month(2024, 7).start)
+    wanted = expected(MONTH_END)
+    assert {name: whole[name] for name in wanted} == wanted
+    assert again == whole
+
+
 def test_suspect_hours_count_as_without_data(database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(SINGLE.outages())))
