@@ -35,9 +35,11 @@ _LONGEST_TEXT = 2000
 _MONTH = re.compile(r"(?<![\d-])20\d\d-(?:0[1-9]|1[0-2])(?![\d-])")
 _STORMS = re.compile(r"(.+ since (\S+ \d\dh).+) \[([0-9a-f-]{36})\]")
 _ERROR = re.compile(r"Flow run encountered an exception:? (?:[a-z_]\w*\.)*(\w+): ")
+_UNEXPECTED = re.compile(r"Something unexpected went wrong: (\w+)")
+_ADVICE = re.compile(r" In the UI: ([^.]+)")
 # A person stopped it, or the machine: by Ctrl-C, a signal, `sec down`.
 _STOPPED = ("Execution was ", "The worker was stopped")
-_TYPED = {"InputError", "ParameterTypeError"}
+_TYPED = ("InputError", "ParameterTypeError", "start another run with other values")
 _MENDS = {"monthly-sync", "rerun-month", "backfill"}
 
 
@@ -127,7 +129,7 @@ class Told(BaseModel):
         text = for_line(_ERROR.sub("", message) or "No reason was given.", _LONGEST_TEXT)
         about = {"flow": flow, "run": for_line(run["name"]), "url": f"{ui}/runs/flow-run/{run['id']}"}
         kinds = _kinds(state, message)
-        if not kinds & _TYPED:
+        if not any(kind.startswith(_TYPED) for kind in kinds):
             notice = Notice(**about, state=for_line(state["name"]), message=text)
             self.see(Seen(at, self._keys(run, flow, message), kinds, notice))
         if flow == "monitor" and state["type"] == "COMPLETED":
@@ -204,6 +206,7 @@ class Told(BaseModel):
         """The matters that a run is about: its months, or its flow."""
         chosen = run["parameters"]
         months = chosen.get("months", chosen.get("month"))
+        span = f"{flow} {chosen.get('first')} to {chosen.get('last')}" if "first" in chosen else flow
         if flow not in _MENDS | {"capture", "load", "reprocess"}:
             return frozenset({flow})
         if run["state"]["type"] == "FAILED" and (named := _MONTH.findall(message)):
@@ -212,10 +215,10 @@ class Told(BaseModel):
             return frozenset(map(str, months))
         if "first" in chosen and run["state"]["type"] == "COMPLETED":
             first, last = Month.parse(str(chosen["first"])), Month.parse(str(chosen["last"]))
-            return frozenset({run["name"], *map(str, month_range(first, last))})
+            return frozenset({span, *map(str, month_range(first, last))})
         if months == "all failed" and run["state"]["type"] == "COMPLETED":
-            return frozenset({run["name"], *filter(_MONTH.fullmatch, self.matters)})
-        return frozenset(_MONTH.findall(run["name"]) if "first" not in chosen else []) or frozenset({run["name"]})
+            return frozenset({span, *filter(_MONTH.fullmatch, self.matters)})
+        return frozenset(_MONTH.findall(run["name"]) if "first" not in chosen else []) or frozenset({span})
 
     def _know_again(self, found: dict[str, str]) -> None:
         """A storm's identity changes as its first hour fills, and as it meets an older one: it stays the same storm."""
@@ -234,14 +237,14 @@ def learn_all(told: Told, runs: Iterable[tuple[dict[str, Any], str]], ui: str) -
 
 
 def _kinds(state: dict[str, Any], message: str) -> frozenset[str]:
-    """Kinds of a run's trouble: the error, or what a name such as "Bad: disk, source" lists."""
+    """Kinds of a run's trouble: what to do about it, else the error; or what a name such as "Bad: disk" lists."""
     if state["type"] == "COMPLETED":
         return frozenset()
     name, colon, several = state["name"].partition(": ")
     if colon:
         return frozenset(several.split(", "))
-    error = _ERROR.match(message)
-    return frozenset({error[1] if error else name})
+    found = _UNEXPECTED.match(message) or _ADVICE.search(message) or _ERROR.match(message)
+    return frozenset({found[1] if found else name})
 
 
 def _mends(key: str, right: Notice, failed: Notice) -> bool:
@@ -253,7 +256,8 @@ def _notice(key: str, matter: Matter) -> Notice:
     if matter.bad:
         return matter.about
     told_at = f"{matter.told_at.astimezone(CHILE):%Y-%m-%d %H:%M}" if matter.told_at else ""
-    message = f"What was told at {told_at} in Chile is over: {', '.join(matter.told)}."
+    what = f": {', '.join(matter.told)}" if matter.about.flow == "health" else ""
+    message = f"What was told at {told_at} in Chile is over{what}."
     run = key if _MONTH.fullmatch(key) else matter.about.run
     return Notice(flow=matter.about.flow, run=run, state="is right again", message=message, url=matter.about.url)
 
