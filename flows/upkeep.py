@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import filters
+from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows.telling import flow
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import SecError
@@ -85,7 +85,7 @@ async def monitor(
 @flow(name="maintenance", flow_run_name="maintenance", persist_result=False)
 async def maintenance() -> UpkeepReport:
     """Seal closed and settled months, archive what retention says, remove old logs and runs of what runs all day."""
-    await forget_runs()
+    await _forget_runs()
     with open_run() as run:
         return await asyncio.to_thread(keep_up, run)
 
@@ -153,16 +153,15 @@ def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
     return rows, f"# Health: {_MARKS[verdict.level]}\n\n{verdict.at.astimezone(CHILE):%Y-%m-%d %H:%M} in Chile"
 
 
-async def forget_runs() -> None:
-    """Remove the oldest runs of the flows that run all day, with what belongs to them."""
-    for name, kept in RUNS_KEPT.items():
-        ended = filters.FlowRunFilter(
-            state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=sorted(TERMINAL_STATES)))
-        )
-        wanted = filters.FlowFilter(name=filters.FlowFilterName(any_=[name]))
-        async with get_client() as client:
+async def _forget_runs() -> None:
+    """Remove the oldest runs of the flows that run all day, so that the list of runs stays one that people read."""
+    ended = FlowRunFilter.model_validate({"state": {"type": {"any_": sorted(TERMINAL_STATES)}}})
+    newest = FlowRunSort.END_TIME_DESC
+    async with get_client() as client:
+        for name, kept in RUNS_KEPT.items():
+            flows = FlowFilter.model_validate({"name": {"any_": [name]}})
             while old := await client.read_flow_runs(
-                flow_filter=wanted, flow_run_filter=ended, sort=FlowRunSort.END_TIME_DESC, offset=kept, limit=200
+                flow_filter=flows, flow_run_filter=ended, sort=newest, offset=kept
             ):
                 for run in old:
                     await client.delete_flow_run(run.id)
@@ -170,7 +169,7 @@ async def forget_runs() -> None:
 
 async def _keep_alone(key: str, newest: UUID | None) -> None:
     """Remove the older versions of an artifact."""
-    wanted = filters.ArtifactFilter(key=filters.ArtifactFilterKey(any_=[key]))
+    wanted = ArtifactFilter.model_validate({"key": {"any_": [key]}})
     async with get_client() as client:
         for each in await client.read_artifacts(artifact_filter=wanted):
             if each.id != newest:
@@ -184,10 +183,6 @@ async def _monitor_is_expected() -> bool:
             deployment = await client.read_deployment_by_name(MONITOR)
         except ObjectNotFound:
             return False
-        lately = filters.FlowRunFilterEndTime(after_=datetime.now(UTC) - MONITOR_LATE)
-        turns = await client.read_flow_runs(
-            deployment_filter=filters.DeploymentFilter(id=filters.DeploymentFilterId(any_=[deployment.id])),
-            flow_run_filter=filters.FlowRunFilter(end_time=lately),
-            limit=1,
-        )
+        lately = {"end_time": {"after_": datetime.now(UTC) - MONITOR_LATE}, "deployment_id": {"any_": [deployment.id]}}
+        turns = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(lately), limit=1)
     return bool(turns) and not deployment.paused and any(schedule.active for schedule in deployment.schedules)

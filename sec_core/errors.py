@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from sec_core.clock import in_chile
 from sec_core.text import for_line
 
 if TYPE_CHECKING:
@@ -110,8 +111,9 @@ class CircuitOpen(SourceError):
     transient = True
 
     def __init__(self, message: str, *, reopens_at: datetime) -> None:
-        after = f"{reopens_at:%Y-%m-%d %H:%M:%S} UTC"
-        super().__init__(message, next_step=f"Run the same again after {after}: then one probe may go out.")
+        super().__init__(
+            message, next_step=f"Run the same again after {in_chile(reopens_at)}: then one probe may go out."
+        )
         self.reopens_at = reopens_at
 
 

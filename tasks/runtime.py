@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -85,9 +87,20 @@ def ensure_logging(settings: Settings) -> None:
     """Set logging up in a process that a worker started; keep what a command has set up already."""
     if not _logging["ready"]:
         setup_logging(settings.logs_dir, terminal=None, extra_sinks=(prefect_sink,))
-        _logging["ready"] = True
+        logging_is_set_up()
 
 
 def logging_is_set_up() -> None:
     """Say that this process has its sinks, `prefect_sink` among them."""
     _logging["ready"] = True
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_for_people)
+
+
+def _for_people(record: logging.LogRecord) -> bool:
+    """Whether a line of Prefect's goes to the log in the UI: traces go to the file, tasks that end well to neither."""
+    if record.exc_info and record.exc_info[1]:
+        logger.bind(stage="run", code="trace").opt(exception=record.exc_info[1]).debug("{}", record.getMessage())
+        return False
+    ended_well = record.levelno <= logging.INFO and record.getMessage().startswith("Finished in state")
+    return not (ended_well and record.name == "prefect.task_runs")

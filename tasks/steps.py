@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import task
-from prefect.client.schemas.objects import ConcurrencyLeaseHolder
+from prefect.client.schemas.objects import ConcurrencyLeaseHolder, State
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 from prefect.runtime import task_run
+from prefect.states import Cancelled, Failed
 
+from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.capture import CaptureReport
 from sec_core.bronze.reconcile import ReconcileReport
-from sec_core.errors import ConfigError
+from sec_core.clock import in_chile
+from sec_core.errors import CircuitOpen, ConfigError
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
@@ -29,6 +32,14 @@ _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 
 
+class _HoursMissed(Exception):
+    """What the task of a day hands over besides its state."""
+
+    def __init__(self, report: CaptureReport) -> None:
+        super().__init__(report)
+        self.report = report
+
+
 def _parameter(_context: object, parameters: dict[str, Any]) -> str:
     return f"{task_run.task_name}-{parameters['digest']}"
 
@@ -37,17 +48,33 @@ _CACHED: dict[str, Any] = {**RETRIED, "cache_key_fn": _parameter, "persist_resul
 
 
 @task(name="capture-day", task_run_name="capture {day}", retries=2, retry_delay_seconds=[20, 120], **PLAIN)
-async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
+async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | State[Any]:
     """Ask the source for hours of one day in Chile and keep what it says, holding a slot of the limit on the source."""
     try:
         holder = ConcurrencyLeaseHolder(type="task_run", id=UUID(task_run.id))
         async with concurrency(SOURCE_LIMIT, strict=True, lease_duration=_LEASE_S, holder=holder):
-            return await capture.capture_day(adapters(), day, hours)
+            report = await capture.capture_day(adapters(), day, hours)
+    except CircuitOpen as error:
+        # Whether the run waits and asks again, or ends, is said by the run.
+        text = f"The source is left alone until {in_chile(error.reopens_at)}: hours of this day were not asked for."
+        return Cancelled(name="SourceAtRest", message=text, data=error)
     except ConcurrencySlotAcquisitionError as error:
         raise ConfigError(
             f"No slot of the limit {SOURCE_LIMIT} on the Prefect server: {error}.",
             next_step="`sec deploy` makes the limit.",
         ) from error
+    if report.missed:
+        text = f"{len(report.missed)} of {report.asked} hours failed: {hours_text(report.missed)}. The run goes on."
+        return Failed(name="HoursFailed", message=text, data=_HoursMissed(report))
+    return report
+
+
+async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
+    """The task of a day; what it came to, also where the task failed over some hours."""
+    try:
+        return cast("CaptureReport", await _capture_day(day, hours))
+    except _HoursMissed as missed:
+        return missed.report
 
 
 @task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **PLAIN)

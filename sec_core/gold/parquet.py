@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.official_comparison import OfficialRow
 from sec_core.gold.payloads.reliability import ReliabilityRow
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.storm_curves import STORMS_SCHEMA
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.blobs.model import Blobs
+    from sec_core.gold.model import PayloadRow
 
 _FOOTER_BYTES = 64 * 1024
 """Enough for the footers written here; a longer one is read again."""
@@ -28,11 +30,36 @@ _FOOTER_BYTES = 64 * 1024
 UTC_US = pa.timestamp("us", tz="UTC")
 
 
+CATEGORIES: Mapping[str, Sequence[str]] = {
+    "forma": ("detailed", "aggregated"),
+    "estado": ("captured", "empty", "failed", "quarantined", "pending"),
+    "metodo": ("medido", "estimado", "insuficiente"),
+    "metodo_clientes": ("facturacion", "viviendas"),
+    "censurado": ("inicio", "fin", "inicio,fin"),
+}
+"""All values that a column of few values can have, by its name."""
+_UNITS = {
+    "customers": "clientes clientes_afectados clientes_afectados_crudo clientes_punta punta salidas reposiciones"
+    " diferencia_nacional",
+    "customers per hour": "reposicion_maxima",
+    "customer-hours": "cliente_horas cliente_horas_inf cliente_horas_sup cliente_horas_observadas",
+    "hours": "saidi saidi_inf saidi_sup saidi_observado saidi_sin_med umbral_med caidi caidi_sin_med horas_hasta_punta"
+    " horas_50 horas_90 horas_95 horas_sin_datos n_observaciones saidi_oficial",
+    "interruptions per customer": "saifi saifi_eventos saifi_sin_med",
+    "days": "dias_med dias_base",
+    "months": "meses_denominador",
+    "share, 0 to 1": "cobertura interpolada estancado",
+}
+UNITS: Mapping[str, str] = {name: unit for unit, names in _UNITS.items() for name in names.split()}
+"""Unit of each column that has one, by its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a published file: its description is one sentence with meaning, unit and zone.
 
-    `repeats`: few different values make most of it, so that a dictionary saves space.
+    `repeats`: few different values make most of it, so that a dictionary saves space. `deprecated` says what to use
+    in its place; it goes with the next version of the interface.
     """
 
     name: str
@@ -40,6 +67,19 @@ class Column:
     description: str
     nullable: bool = False
     repeats: bool = False
+    unit: str | None = None
+    deprecated: str = ""
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What the file says of the column."""
+        found = {
+            "description": self.description,
+            "unit": UNITS.get(self.name, "") if self.unit is None else self.unit,
+            "categories": "|".join(CATEGORIES.get(self.name, ())),
+            "deprecated": self.deprecated,
+        }
+        return {name: text for name, text in found.items() if text}
 
 
 def _text(name: str, description: str, *, nullable: bool = False) -> Column:
@@ -57,12 +97,13 @@ _STORM_TYPES = {
 }
 
 
-def _payload(name: str) -> Column:
-    """A column that is a key of `reliability` too; null where that row is missing."""
-    field: dict[str, Any] = ReliabilityRow.model_json_schema(mode="serialization")["properties"][name]
+def _payload(name: str, row: type[PayloadRow] = ReliabilityRow) -> Column:
+    """A column that is a payload's key too; null where that row is missing."""
+    field: dict[str, Any] = row.model_json_schema(mode="serialization")["properties"][name]
     kind = _ARROW[next(option for option in [field, *field.get("anyOf", [])] if "type" in option)["type"]]
     text = " ".join(field["description"].split())
-    return Column(name, pa.date32() if name == "mes" else kind, text, nullable=name != "mes")
+    unit = "share, 0 to 1" if name == "punta" else None
+    return Column(name, pa.date32() if name == "mes" else kind, text, nullable=name != "mes", unit=unit)
 
 
 NAMES = (
@@ -210,11 +251,39 @@ STORM_HOURS: tuple[Column, ...] = (
 )
 
 
+ANNUAL: tuple[Column, ...] = (
+    Column("anho", pa.int32(), "Year, Chile wall clock."),
+    _text("nombre_region", "Region, UNKNOWN, or CHILE: all of them."),
+    _payload("metodo"),
+    *CUSTOMER_HOURS,
+    Column("clientes", pa.int64(), "Customers: the mean of the months'; null where unknown.", nullable=True),
+    Column("saidi", pa.float64(), "cliente_horas over clientes.", nullable=True),
+    Column("saidi_inf", pa.float64(), "Lower bound of its 95% interval: the year's own, no sum.", nullable=True),
+    Column("saidi_sup", pa.float64(), "Upper bound of its 95% interval.", nullable=True),
+    _payload("cobertura"),
+    _payload("interpolada"),
+)
+
+OFFICIAL: tuple[Column, ...] = tuple(_payload(name, OfficialRow) for name in OfficialRow.model_fields)
+
+COMPANIES: tuple[Column, ...] = (
+    Column("id_empresa", pa.int32(), "The company's number here: 0 UNKNOWN, 1 NO INFORMADA (the source names none)."),
+    _text("nombre_empresa", "Distribution company, by the name that the SEC writes today."),
+)
+
+COMUNA_CUSTOMERS: tuple[Column, ...] = (
+    Column("mes", pa.date32(), "Month for which the region has a denominator, Chile wall clock."),
+    COMUNAS[0],
+    Column("clientes", pa.int64(), "Customers of the comuna: an estimate, see metodo_clientes."),
+    *CUSTOMERS[1:],
+)
+
+
 def schema(
     columns: Sequence[Column], title: str, made: datetime | None = None, extra: Mapping[str, str] | None = None
 ) -> pa.Schema:
     """The Arrow schema with a description on each column, and source, licence and citation on the file."""
-    fields = [pa.field(c.name, c.type, nullable=c.nullable, metadata={"description": c.description}) for c in columns]
+    fields = [pa.field(c.name, c.type, nullable=c.nullable, metadata={**c.about}) for c in columns]
     about = {
         "title": title,
         "source": f"{SOURCE} ({SOURCE_URL})",
@@ -237,6 +306,7 @@ def write(
     title: str,
     made: datetime | None = None,
     extra: Mapping[str, str] | None = None,
+    group_rows: int = 131_072,
 ) -> memoryview:
     """Write a frame whole or not at all, and return the bytes. The same frame gives the same bytes.
 
@@ -248,6 +318,7 @@ def write(
         title: What the file is.
         made: When the newest capture in it was received: unlike the clock, it gives the same bytes for the same data.
         extra: Further metadata of the file.
+        group_rows: Rows of a row group: the least that a reader of some rows must fetch.
 
     Raises:
         StorageError: The place refused it.
@@ -259,7 +330,7 @@ def write(
         out,
         compression="zstd",
         compression_level=1,
-        row_group_size=131_072,
+        row_group_size=group_rows,
         use_dictionary=[column.name for column in columns if column.repeats],
     )
     data = memoryview(out.getvalue())

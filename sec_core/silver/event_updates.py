@@ -16,8 +16,8 @@ import polars as pl
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.censoring import with_censoring
+from sec_core.silver.columns import HORA
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
-from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
@@ -96,9 +96,7 @@ def update_events(
 def rederive_aggregated(tables: SilverTables, context: EventContext) -> EventChanges:
     """Derive every aggregated event of the history again, from all its stretches."""
     rows = tables.all_aggregated()
-    old = tables.query(
-        f"select {', '.join(EVENT_SCHEMA)} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA
-    )
+    old = tables.query("select {columns} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA)
     derived = _aggregated(tables, rows, context)
     return _replace(tables, old, derived)
 
@@ -169,9 +167,9 @@ def _within(tables: SilverTables, other: Month, frontier: _Frontier, reach: time
     hours = list(frontier.own.values()) + ([] if frontier.border is None else [frontier.border])
     rows = tables.aggregated_near(
         other.first_day,
-        None if frontier.border is not None else sorted(frontier.own),
-        since=min(hours) - reach if step < 0 else None,
-        until=max(hours) + reach if step > 0 else None,
+        [] if frontier.border is not None else sorted(frontier.own),
+        since=min(hours) - reach if step < 0 else other.start,
+        until=max(hours) + reach if step > 0 else other.end,
     )
     own = pl.DataFrame(list(frontier.own.items()), schema={"id_geografia": pl.Int16, "desde": HORA}, orient="row")
     start = pl.col("desde").fill_null(pl.lit(frontier.border, HORA))
@@ -256,7 +254,7 @@ def update_censoring(tables: SilverTables, first: datetime, last: datetime) -> i
     columns = ["hash_id", "censurado", "horas_sin_datos"]
     current = _censored(tables, held.drop(columns[1:])).select(columns)
     wrong = rows_only_in(current, held.select(columns))
-    tables.update_censoring(wrong)
+    tables.update_events(wrong)
     return wrong.height
 
 

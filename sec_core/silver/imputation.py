@@ -32,17 +32,13 @@ class Imputacion(IntFlag):
 
 
 class Regla(StrEnum):
-    """Names of the rules in `calidad_imputacion.regla`."""
+    """Names of the rules in `calidad_imputacion.regla`; column `filas_<regla>` of `cargas` counts those of rows."""
 
     CLIENTES = "clientes"
     GEOGRAFIA = "geografia"
     EMPRESA = "empresa"
     FECHA = "fecha"
     TOPE = "tope"
-
-
-ROW_RULES = (Regla.CLIENTES, Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
-"""Rules of rows; column `filas_<regla>` of `cargas` counts those that one has touched."""
 
 
 _DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.ASCII)

@@ -290,12 +290,13 @@ def _check_status(endpoint: str, reply: Reply, now: datetime) -> None:
     if status == 200:
         return
     rest_s = retry_after_s(reply.retry_after, now)
+    page = f" with a page: {_title(reply.body)}" if reply.body.lstrip().startswith(b"<") else ""
     if status in {403, 429}:
-        raise SourceRefused(f"{endpoint} answered {status}.", retry_after_s=rest_s)
+        raise SourceRefused(f"{endpoint} answered {status}{page}.", retry_after_s=rest_s)
     # A redirect leads to a login or maintenance page, or to a network's own portal.
     if is_transient_status(status) or status < 400:
-        raise SourceUnavailable(f"{endpoint} answered {status}.", retry_after_s=rest_s)
-    raise SourceError(f"{endpoint} answered {status}.", next_step="Check SEC_BASE_URL.")
+        raise SourceUnavailable(f"{endpoint} answered {status}{page}.", retry_after_s=rest_s)
+    raise SourceError(f"{endpoint} answered {status}{page}.", next_step="Check SEC_BASE_URL.")
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

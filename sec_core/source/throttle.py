@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 import psycopg
 from loguru import logger
 
+from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
@@ -246,7 +247,7 @@ class Throttle:
             if possible != circuit:
                 logger.bind(stage="capture", code="clock_changed").warning(
                     "The circuit was to reopen at {} UTC, further ahead than it can be: a clock was changed. "
-                    "It reopens at {} UTC.", circuit.reopens_at, possible.reopens_at,
+                    "It reopens at {}.", circuit.reopens_at, in_chile(possible.reopens_at or now),
                 )  # fmt: skip
             leave, after = ask_leave(possible, now, name)
             return after if leaving else possible
@@ -389,11 +390,9 @@ class _SharedLimits:
 
 def _log_transition(before: Circuit, after: Circuit) -> None:
     log = logger.bind(stage="capture", code=after.code or "circuit_closed")
-    if after.status is CircuitStatus.OPEN:
-        log.error(
-            "circuit {} -> open after {} failures in a row, until {:%Y-%m-%d %H:%M:%S} UTC: {}",
-            before.status.value, after.failures, after.reopens_at, after.error,
-        )  # fmt: skip
+    if after.status is CircuitStatus.OPEN and after.reopens_at is not None:
+        change = f"{before.status.value} -> open after {after.failures} failures in a row"
+        log.error("circuit {change}, until {at}: {why}", change=change, at=in_chile(after.reopens_at), why=after.error)
     elif after.status is CircuitStatus.HALF_OPEN:
         log.warning("circuit {before} -> half-open: one probe leaves", before=before.status.value)
     else:

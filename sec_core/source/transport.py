@@ -20,6 +20,7 @@ SOURCE_HEADER: Final = "x-sec-source"
 
 _KEEP_ALIVE_S: Final = 30.0
 _SOURCE_CHARS: Final = 40
+_PAGE_BYTES: Final = 65_536
 _STEP_BYTES: Final = 1024 * 1024
 _ZSTD_STEP_BYTES: Final = 64
 """So few bytes can't stand for more than a few megabytes."""
@@ -30,7 +31,7 @@ class Reply:
     """What came back."""
 
     status: int
-    body: bytes  # decompressed; empty unless the status is 200
+    body: bytes  # decompressed; of another status than 200 only a small page
     retry_after: str | None
     answered_by: AnsweredBy = NOT_KEPT
 
@@ -68,7 +69,7 @@ class Transport:
             async with asyncio.timeout(timeout_s):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
+                    body = await _read_bounded(endpoint, response) if _worth_reading(response) else b""
                 finally:
                     await response.aclose()
             said = response.headers.get(SOURCE_HEADER, "").strip().lower()
@@ -84,6 +85,13 @@ class Transport:
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
+
+
+def _worth_reading(response: httpx.Response) -> bool:
+    """Whether it is an answer, or a small page, whose title may say why there is none."""
+    length = response.headers.get("content-length", "")
+    page = "text/html" in response.headers.get("content-type", "") and "content-encoding" not in response.headers
+    return response.status_code == 200 or (page and length.isdecimal() and int(length) <= _PAGE_BYTES)
 
 
 async def _read_bounded(endpoint: str, response: httpx.Response) -> bytes:

@@ -19,13 +19,16 @@ from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms_now import under_way
 from sec_core.hours import Month, from_wall, is_source_hour
 from sec_core.silver.load import load_month
+from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.render import aggregated_body, detailed_body
 from sec_core.simulator.world import World
+from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -134,7 +137,20 @@ def load(database: Database, settings: Settings, world: World, hours: set[dateti
     body = detailed_body if shape is Shape.DETAILED else aggregated_body
     for hour in sorted(hours):
         bronze.put(hour, shape, body(world, hour, world.rows(hour)))
-    for month in sorted({Month.of(hour) for hour in hours}):
+    bring_in(database, settings, bronze)
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
+                " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
+            ),
+            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
+        )
+
+
+def bring_in(database: Database, settings: Settings, bronze: MemoryBronze) -> None:
+    """Load what a Bronze holds, and note it in the ledger."""
+    for month in sorted({Month.of(hour) for hour in bronze.held}):
         load_month(database, bronze.read, month, settings, values=bronze)
     with database.engine.begin() as connection:
         connection.execute(
@@ -143,13 +159,20 @@ def load(database: Database, settings: Settings, world: World, hours: set[dateti
                 " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT DO NOTHING"
             )
         )
-        connection.execute(
-            text(
-                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
-                " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
-            ),
-            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
-        )
+
+
+def test_the_wind_of_august_2024(database: Database, make_settings: Callable[..., Settings], captures_dir: Path) -> None:
+    settings, bronze = make_settings(), MemoryBronze()
+    bronze.put_file(captures_dir / "por_fecha" / "aggregated" / "2024-08-02T12.json")
+    regions = (captures_dir / "clientes_regional" / "todas.captured-2024-08-06.json").read_bytes()
+    # Regions are scaled to what GetClientesNacional answered: 1.25 times their sum.
+    store_universe(database, read_regions(regions), 8_156_814, datetime(2024, 8, 6, 12, tzinfo=UTC))
+    bring_in(database, settings, bronze)
+    build_gold(database, settings, FixedClock())
+    (storm,) = pl.read_parquet(settings.gold_dir / "tormentas.parquet").to_dicts()
+    assert (storm["comunas"], storm["punta"]) == (226, 1_161_175)
+    assert "13" in storm["regiones"].split(",")
+    assert storm["nombre"] == "Temporal de viento del 1 al 3 de agosto de 2024"
 
 
 @pytest.mark.parametrize("shape", list(Shape))

@@ -274,23 +274,18 @@ def test_the_log_tells_what_was_asked_when_and_how_many_at_once(tmp_path: Path) 
         assert all(r.ended is not None and r.ended - r.arrived >= 0.2 for r in requests)
         assert sorted(sim.hours_asked()) == hours
         assert len({request.client_port for request in requests}) == 3
-        root = sim.url.split("/INTONLINE")[0]
-        over_http = httpx.get(f"{root}/_sim/log").json()
-        assert [line["number"] for line in over_http] == [1, 2, 3]
     lines = [orjson.loads(line) for line in log.read_bytes().splitlines()]
-    assert sorted(lines, key=lambda line: int(line["number"])) == over_http
+    assert sorted(line["number"] for line in lines) == [1, 2, 3]
     assert {line["body"] for line in lines} == {orjson.dumps(body_of(hour)).decode() for hour in hours}
 
 
-def test_only_loopback_is_served_and_a_taken_port_is_told() -> None:
-    with pytest.raises(InputError, match="not a loopback"):
-        Simulator(host="0.0.0.0")
+def test_a_taken_port_is_told() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"Port {port}"):
-            Simulator(world=TINY, port=port).serve()
+            Simulator(world=TINY, port=port).serve(print)
 
 
 # --- replay -------------------------------------------------------------------------------------------------

@@ -20,9 +20,9 @@ from typing_extensions import override
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import StorageError
-from sec_core.gold.site import press
+from sec_core.gold.site import press, words
 from sec_core.gold.site.pages import build_site
-from sec_core.gold.site.put import MANIFEST, put, read_site, whole
+from sec_core.gold.site.put import MANIFEST, Site, put, read_site, standing, whole
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
@@ -38,11 +38,32 @@ SIMULATED = [{"origen": "SIMULACIÓN", "horas": 700}, {"origen": EVIL, "horas": 
 @cache
 def site() -> dict[str, bytes]:
     """A site of half a year."""
-    return build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS)
+    return build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS).files
+
+
+def made(files: dict[str, bytes]) -> Site:
+    return Site(files=files)
 
 
 def pages(files: dict[str, bytes]) -> dict[str, str]:
     return {path: body.decode() for path, body in files.items() if path.endswith(".html")}
+
+
+class Wanting(dict[str, str]):
+    """A catalogue that notes what it does not hold."""
+
+    def __missing__(self, message: str) -> str:
+        raise AssertionError(f"{message!r} has no translation")
+
+    @override
+    def get(self, message: str, default: object = None) -> str:  # type: ignore[override]
+        return self[message]
+
+
+def test_all_that_pages_say_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Wanting(words.catalogue("es"))
+    monkeypatch.setattr(words, "catalogue", {"es": known, "en": {}}.__getitem__)
+    assert len(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)).files) > 700
 
 
 def test_there_is_a_page_for_each_place_and_storm() -> None:
@@ -93,7 +114,7 @@ def test_names_with_markup_are_shown_and_never_run() -> None:
 
 
 def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
-    simulated = pages(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)))
+    simulated = pages(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)).files)
     for path, text in simulated.items():
         assert ("SIMULATION" if path.startswith("en/") else "SIMULACIÓN") in text
         assert "&lt;img src=x" in text
@@ -114,7 +135,7 @@ def test_a_site_without_data_says_so() -> None:
     payloads: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.payloads} | {
         "meta": [frames.payloads["meta"][0] | {"ultima_hora": None, "denominadores": [], "meses_con_empresa": []}]
     }
-    files = build_site(replace(frames, payloads=payloads, **empty))
+    files = build_site(replace(frames, payloads=payloads, **empty)).files
     texts = pages(files)
     assert len(texts) == len(pages(site())) - 2
     assert "Aún no hay datos." in texts["index.html"]
@@ -122,7 +143,7 @@ def test_a_site_without_data_says_so() -> None:
 
 
 def test_nine_years_stay_small() -> None:
-    files = build_site(make_frames(Month(2017, 1), Month(2025, 12)))
+    files = build_site(make_frames(Month(2017, 1), Month(2025, 12))).files
     sizes = {path: len(body) for path, body in files.items()}
     assert sum(sizes[path] for path in ("index.html", "datos.json")) < 400_000
     for folder in {dirname(path) for path in sizes if path.startswith("comuna/")}:
@@ -136,7 +157,7 @@ def test_the_same_data_gives_the_same_bytes_and_only_changes_are_written(tmp_pat
     foreign.write_bytes(b"x")
     first = put(build_site(frames, ADDRESS), target)
     assert (len(first.written), first.kept, first.removed) == (len(site()), 0, ())
-    assert read_site(target) == site()
+    assert read_site(target).files == site()
     again = put(build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS), target)
     assert (again.written, again.kept) == ((), len(site()))
 
@@ -177,14 +198,15 @@ class Breaking(LocalBlobs):
 
 
 def test_shared_files_come_first_and_old_ones_go_last(tmp_path: Path) -> None:
-    put({"assets/a.1.css": b"1", "index.html": b"1", "old.html": b"1"}, LocalBlobs(tmp_path))
+    put(made({"assets/a.1.css": b"1", "index.html": b"1", "old.html": b"1"}), LocalBlobs(tmp_path))
     target = Breaking(tmp_path)
-    put({"index.html": b"2", "assets/a.2.css": b"2"}, target)
-    assert target.done == [MANIFEST, "assets/a.2.css", "index.html", MANIFEST, "-assets/a.1.css", "-old.html", MANIFEST]
+    put(made({"index.html": b"2", "assets/a.2.css": b"2", "new.html": b"2"}), target)
+    written = ["assets/a.2.css", "new.html", "index.html"]
+    assert target.done == [MANIFEST, *written, MANIFEST, "-assets/a.1.css", "-old.html", MANIFEST]
 
 
 def test_a_run_that_was_killed_is_made_good(tmp_path: Path) -> None:
-    one, two = {"a.html": b"1", "b.html": b"1"}, {"a.html": b"2", "b.html": b"2"}
+    one, two = made({"a.html": b"1", "b.html": b"1"}), made({"a.html": b"2", "b.html": b"2"})
     put(one, LocalBlobs(tmp_path))
     target = Breaking(tmp_path, left=2)
     with pytest.raises(StorageError):
@@ -197,8 +219,8 @@ def test_a_run_that_was_killed_is_made_good(tmp_path: Path) -> None:
 def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
     target = open_blobs(bucket / "cortes")
     files = {"index.html": f"<p>{EVIL * 50}".encode(), "assets/x.js": b"1", "prensa/x.png": b"\x89PNG"}
-    done = put(files, target)
-    assert (len(done.written), put(files, target).written) == (3, ())
+    done = put(made(files), target)
+    assert (len(done.written), put(made(files), target).written) == (3, ())
     headers = target.headers("index.html")
     assert headers["Content-Type"].startswith("text/html")
     packed = headers.get("Content-Encoding") == "gzip"
@@ -206,21 +228,23 @@ def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
     assert (gzip.decompress(body) if packed else body) == files["index.html"]
     assert target.headers("assets/x.js")["Content-Type"].startswith("text/javascript")
     assert target.headers("prensa/x.png").get("Content-Encoding") is None
-    assert read_site(target).keys() == files.keys()
+    assert read_site(target).files.keys() == files.keys()
 
 
 def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Path) -> None:
     frames, gold = make_frames(Month(2023, 1), Month(2024, 8), origenes=SIMULATED), LocalBlobs(tmp_path)
-    files = press.pictures(frames, gold, "site/")
+    drawn = Site()
+    press.pictures(frames, drawn)
     names = {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
-    assert {path for path in files if path.endswith(".png")} == {f"prensa/{name}.png" for name in names}
+    assert {path for path in drawn.files if path.endswith(".png")} == {f"prensa/{name}.png" for name in names}
     for name in names:
-        assert files[f"prensa/{name}.png"].startswith(b"\x89PNG")
-        title = orjson.loads(files[f"prensa/{name}.vl.json"])["title"]
+        assert drawn.files[f"prensa/{name}.png"].startswith(b"\x89PNG")
+        title = orjson.loads(drawn.files[f"prensa/{name}.vl.json"])["title"]
         assert "SIMULACIÓN" in title["text"]
         assert any("Superintendencia" in line for line in title["subtitle"])
         assert any("Datos hasta el 31 ago 2024, 23:00 (hora de Chile)" in line for line in title["subtitle"])
-    for path, body in files.items():
-        gold.replace(f"site/{path}", b"as it was" if path == "prensa/mapa.png" else body)
-    again = press.pictures(frames, gold, "site/")
-    assert again == {**files, "prensa/mapa.png": b"as it was"}
+    put(drawn, gold)
+    gold.replace("prensa/mapa.png", b"not as it was")
+    again = Site(standing(gold))
+    press.pictures(frames, again)
+    assert again.files == {path: drawn.files[path] for path in ("prensa/mapa.png", "prensa/mapa.vl.json")}

@@ -74,7 +74,7 @@ def test_files_named_in_the_architecture_exist() -> None:
 
 def test_the_locked_requirements_have_hashes_and_no_addresses() -> None:
     pins: dict[str, set[str]] = {}
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-validators.txt"):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert "://" not in text
         assert "index" not in text.replace("indexes", "")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sec_core.hours import Month, hours_of_day, month_range
 from sec_core.silver.censoring import with_censoring
-from sec_core.silver.observations import HORA
+from sec_core.silver.columns import HORA
 from sec_core.silver.timeline import chile_date
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from support.worlds import histories, observation_frame, rules
 
 from sec_core.hours import HOUR, Month
 from sec_core.silver import aggregated, detailed
-from sec_core.silver.observations import HORA
+from sec_core.silver.columns import HORA
 from sec_core.silver.timeline import usable_hours
 
 if TYPE_CHECKING:
