@@ -72,7 +72,8 @@ async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | Stat
 async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
     """The task of a day; what it came to, also where the task failed over some hours."""
     try:
-        return cast("CaptureReport", await _capture_day(day, hours))
+        state: State[CaptureReport] = await cast("Any", _capture_day)(day, hours, return_state=True)
+        return await state.aresult()
     except _HoursMissed as missed:
         return missed.report
 

@@ -133,8 +133,8 @@ def backfill(
 
     month_range(Month.parse(first), Month.parse(last))
     order = Order.OLDEST_FIRST if oldest_first else Order.NEWEST_FIRST
-    chosen = {"first": first, "last": last, "order": order}
-    work_on("backfill", "backfill", prefect, **chosen, wait_for_circuit=not no_wait, other_source=other_source)
+    chosen = {"first": first, "last": last, "order": order, "wait_for_circuit": not no_wait}
+    work_on("backfill", "backfill", prefect, json=False, **chosen, other_source=other_source)
 
 
 @app.command()

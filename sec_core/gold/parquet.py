@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _FOOTER_BYTES = 64 * 1024
 """Enough for the footers written here; a longer one is read again."""
+# Arrow's own pool keeps what it was given once, a tenth of a gigabyte, beside that of Polars.
+pa.set_memory_pool(pa.system_memory_pool())
 
 UTC_US = pa.timestamp("us", tz="UTC")
 
@@ -323,16 +325,13 @@ def write(
     Raises:
         StorageError: The place refused it.
     """
-    table = frame.select([column.name for column in columns]).to_arrow().cast(schema(columns, title, made, extra))
+    wanted = schema(columns, title, made, extra)
+    repeats = [column.name for column in columns if column.repeats]
     out = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        out,
-        compression="zstd",
-        compression_level=1,
-        row_group_size=group_rows,
-        use_dictionary=[column.name for column in columns if column.repeats],
-    )
+    with pq.ParquetWriter(out, wanted, compression="zstd", compression_level=1, use_dictionary=repeats) as writer:
+        # In parts, so that memory stays bounded.
+        for part in frame.select(wanted.names).iter_slices(group_rows):
+            writer.write_table(part.to_arrow().cast(wanted), row_group_size=group_rows)
     data = memoryview(out.getvalue())
     gold.replace(key, data, durable=False)
     return data

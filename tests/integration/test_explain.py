@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS
 from support.three_months import rows_of
 
@@ -36,14 +38,7 @@ FIRST, DAYS, SWITCH = date(2025, 8, 26), 11, 6
 NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)
 
 
-class FixedClock:
-    """A clock that stands still, after the last hour."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
+FixedClock = partial(StandingClock, NOW)
 
 
 @dataclass(frozen=True)

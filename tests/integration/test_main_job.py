@@ -111,7 +111,7 @@ def test_events_are_the_simulated_truth(
         report = sync(str(month), capsys)
         truth = truth_of(source)
         hours = truth.hours_with_data(month.hours())
-        events = truth.events(hours) if shape is Shape.DETAILED else truth.aggregated_events(hours, threshold=100)
+        events = truth.events(hours)
         rows = sum(truth.row_count(hour) for hour in hours)
     assert report["rows"] == rows
     assert report["events"] == len(events) > 50

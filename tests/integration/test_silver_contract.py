@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
 import pytest
+from support.fixtures import StandingClock
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
+from support.three_months import rows_of
 
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
@@ -42,11 +45,6 @@ CHANGES = [
     if day_start(day + timedelta(days=1)) - day_start(day) != timedelta(hours=24)
 ]
 """Days of 23 or 25 hours; in April the source knows 24 of the 25."""
-
-
-def rows_of(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    with database.engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 def listed(customers: int, place: int = NUNOA) -> bytes:
@@ -299,12 +297,7 @@ def test_the_live_views_end_with_the_newest_loaded_hour(database: Database, make
 # --- cold storage ---
 
 
-class FixedClock:
-    def now(self) -> datetime:
-        return datetime(2025, 7, 5, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Gold does not wait ({seconds} s).")
+FixedClock = partial(StandingClock, datetime(2025, 7, 5, tzinfo=UTC))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

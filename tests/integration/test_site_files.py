@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sec_core.blobs.place import StoreUrl
 
 ADDRESS = "https://example.org/cortes"
+FILES = ("index.html", "datos.json", "datos.csv")
 SIMULATED = [{"origen": "SIMULACIÓN", "horas": 700}, {"origen": EVIL, "horas": 1}]
 
 
@@ -172,6 +174,29 @@ def test_the_same_data_gives_the_same_bytes_and_only_changes_are_written(tmp_pat
     (tmp_path / "index.html").unlink()
     assert not whole(target, "")
     assert put(build_site(fewer, ADDRESS), target).written == ("index.html",)
+
+
+def test_what_stands_is_kept_and_equals_a_site_from_nothing(tmp_path: Path) -> None:
+    target = LocalBlobs(tmp_path)
+    put(build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS), target)
+    frames = make_frames(Month(2024, 3), Month(2024, 8))
+    nunoa = (pl.col("codigo_comuna") == "13120") & (pl.col("mes") == date(2024, 5, 1))
+    changed = replace(frames, comunal=frames.comunal.with_columns(saidi=pl.when(nunoa).then(9.5).otherwise("saidi")))
+    (tmp_path / "region" / "maule" / "index.html").write_bytes(b"by another hand")
+    (tmp_path / "datos" / "horas.csv").unlink()
+    site = build_site(changed, ADDRESS, standing(target))
+    made = {path for path in site.files if path != "sitemap.xml"}
+    tables = {f"{data}{name}" for data in ("datos/", "en/data/") for name in ("index.html", "datos.json")}
+    assert made - tables == {
+        *(f"{place}/{name}" for place in ("comuna/nunoa", "region/maule") for name in FILES),
+        "datos/indices_comunales.csv",
+        "datos/horas.csv",
+    }
+    put(site, target)
+    assert read_site(target).files == build_site(changed, ADDRESS).files
+    assert build_site(changed, ADDRESS, standing(target)).files.keys() == {"sitemap.xml"}
+    elsewhere = build_site(changed, "https://example.net", standing(target)).files
+    assert pages(elsewhere).keys() == pages(read_site(target).files).keys()
 
 
 class Breaking(LocalBlobs):

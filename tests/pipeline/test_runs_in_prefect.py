@@ -44,10 +44,20 @@ def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answer
 
 
 def latest(api: str, flow_run: str) -> dict[str, Any]:
-    """The newest run of a name."""
-    query = {"name": {"any_": [flow_run]}}
+    """The newest run of a name, whenever it began."""
+    query = {"name": {"like_": f"{flow_run} (20"}}
     run: dict[str, Any] = ask(api, "flow_runs/filter", flow_runs=query, sort="START_TIME_DESC")[0]
     return run
+
+
+def logs(api: str, flow_run_id: str, last: str) -> list[str]:
+    """All lines of a run's log, once the last one is there: they come late, and in pages."""
+    APILogWorker.drain_all(timeout=10)
+    lines: list[str] = []
+    of_run = {"flow_run_id": {"any_": [flow_run_id]}}
+    while page := ask(api, "logs/filter", logs=of_run, sort="TIMESTAMP_ASC", limit=200, offset=len(lines)):
+        lines += [line["message"] for line in page]
+    return lines if any(last in line for line in lines) else []
 
 
 def task_states(api: str, flow_run: str) -> dict[str, str]:
@@ -72,10 +82,10 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     expected.add("put up the site")
     assert expected <= first.keys()
     assert set(first.values()) == {"Completed"}
-    APILogWorker.drain_all(timeout=10)
     run_id = latest(prefect_url, f"monthly-sync {MONTH}")["id"]
-    logs = ask(prefect_url, "logs/filter", logs={"flow_run_id": {"any_": [run_id]}})
-    assert any("[capture] Requesting 672 hours" in line["message"] for line in logs)
+    lines = eventually(lambda: logs(prefect_url, run_id, "Finished in state"))
+    assert any("[capture] Requesting 672 hours" in line for line in lines)
+    assert [line for line in lines if "Finished in state" in line] == ["Finished in state Completed()"]
 
     asked = len(source.requests)
     asyncio.run(monthly_sync(month=MONTH))

@@ -104,7 +104,7 @@ class PrefectUi:
         self._wait("the form's end", gone)
 
     def open_run(self, name: str) -> None:
-        self._click("a[href*='/runs/flow-run/']", name)
+        self._click("a[href*='/runs/flow-run/']", name, part=True)
 
     def wait_for_state(self, state: str) -> None:
         self._find("[class*=state-badge]", state)
@@ -144,11 +144,11 @@ class PrefectUi:
 
         return self._wait(f"{selector} {text}", look)
 
-    def _click(self, selector: str, text: str | None = None) -> None:
+    def _click(self, selector: str, text: str | None = None, *, part: bool = False) -> None:
         """Click what fits, once nothing lies over it: pages slide in and notices come and go."""
 
         def click() -> bool:
-            self._find(selector, text).click()
+            self._find(selector, text, part=part).click()
             return True
 
         self._wait(f"a click on {selector} {text}", click)

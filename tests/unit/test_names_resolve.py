@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sec_core.reference import tables
 from sec_core.reference.names import Names, default_names, fold, plain
 from sec_core.reference.tables import Comuna
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_reference_holds_every_comuna_once() -> None:

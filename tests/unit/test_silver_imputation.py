@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzz_bodies import DETAILED
 from support.reference_rules import utc
 
 from sec_core.errors import StorageError
@@ -25,22 +26,8 @@ TODAY = date(2025, 1, 29)
 
 
 def row(**values: object) -> dict[str, Any]:
-    base = {
-        "DIA_INT": 28,
-        "MES_INT": 1,
-        "ANHO_INT": 2025,
-        "HORA": 0,
-        "DIA": 0,
-        "MES": 0,
-        "ANHO": 0,
-        "NOMBRE_REGION": "Metropolitana",
-        "NOMBRE_COMUNA": "Ñuñoa",
-        "NOMBRE_EMPRESA": "ENEL",
-        "CLIENTES_AFECTADOS": 5,
-        "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ",
-        "FECHA_INT_STR": "28/1/2025",
-    }
-    return base | values
+    place = {"NOMBRE_REGION": "Metropolitana", "NOMBRE_COMUNA": "Ñuñoa", "NOMBRE_EMPRESA": "ENEL"}
+    return DETAILED | place | {"DIA_INT": 28, "FECHA_INT_STR": "28/1/2025", "CLIENTES_AFECTADOS": 5} | values
 
 
 def observed(*rows: dict[str, Any], shape: Shape = Shape.DETAILED) -> Observed:

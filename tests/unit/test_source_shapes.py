@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fuzz_bodies import AGGREGATED, DETAILED
 
 from sec_core.source.shapes import (
     AGGREGATED_KEYS,
@@ -18,17 +20,7 @@ from sec_core.source.shapes import (
     Shape,
     classify,
     customer_count,
-)
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-AGGREGATED = {"NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "CLIENTES_AFECTADOS": 7}
-DETAILED: dict[str, Any] = {
-    "DIA_INT": 29, "MES_INT": 1, "ANHO_INT": 2025, "HORA": 0, "DIA": 0, "MES": 0, "ANHO": 0,
-    "NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "NOMBRE_EMPRESA": "CGE", "CLIENTES_AFECTADOS": 3,
-    "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ", "FECHA_INT_STR": "29/1/2025",
-}  # fmt: skip
+)  # fmt: skip
 
 
 def reason_of(rows: object) -> str:

@@ -45,10 +45,11 @@ def draw(
     Raises:
         StorageError: A file can't be written.
     """
-    held = standing(gold, SITE)
-    made = site_frames(payloads, collected, comunas)
-    pictures = Site(held)
     with ThreadPoolExecutor(max_workers=1) as beside:
+        looking = beside.submit(standing, gold, SITE)
+        made = site_frames(payloads, collected, comunas)
+        held = looking.result()
+        pictures = Site(held)
         drawing = beside.submit(press.pictures, made, pictures)
         site = build_site(made, str(settings.site_url) if settings.site_url else None, held)
         drawing.result()
