@@ -203,7 +203,7 @@ async def test_the_artifacts_of_a_month(text: str, monkeypatch: pytest.MonkeyPat
     hold_markdown(row.removeprefix("- Row 2 was left out: "), text)
     note = made[0]["description"].partition("\n\n- ")[2]
     hold_markdown(note, text)
-    hold_markdown(next(row["figure"] for row in made[0]["table"] if row["what"] == "gold"), text)
+    assert text.strip() == "" or not any(text in str(row) for row in made[0]["table"])
 
 
 @each_text
