@@ -118,6 +118,7 @@ async def backfill(
     order: Order = Order.NEWEST_FIRST,
     wait_for_circuit: WaitForSource = True,
     share: Annotated[bool, Field(title="Share among workers")] = False,
+    other_source: OtherSource = False,
 ) -> list[SyncReport]:
     """Capture and load many months, then build and publish Gold once.
 
@@ -130,15 +131,22 @@ async def backfill(
         wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
         share: Make a run of `rerun-month` of each month, which any number of workers can take; needs deployments.
             Otherwise this run works through them one after the other.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         if share:
             months = usecases.in_order(first, last, order, run.clock)
             await _share_out(months, wait_for_circuit=wait_for_circuit)
-            return await usecases.conclude(run, months, _STEPS)
+            return await usecases.conclude(run, months, _STEPS, other_source=other_source)
         async with capture_bars():
             return await usecases.backfill(
-                run, first, last, order=order, wait_for_circuit=wait_for_circuit, steps=_STEPS
+                run,
+                first,
+                last,
+                order=order,
+                wait_for_circuit=wait_for_circuit,
+                other_source=other_source,
+                steps=_STEPS,
             )
 
 
@@ -149,6 +157,7 @@ async def rerun_month(
     | AllFailed,
     redo: Annotated[list[Part], Field(min_length=1, max_length=len(ALL_PARTS))] = ALL_PARTS,
     wait_for_circuit: WaitForSource = True,
+    other_source: OtherSource = False,
 ) -> list[SyncReport]:
     """Mend months: ask only for what is missing or unsettled, load, build and publish again.
 
@@ -156,14 +165,17 @@ async def rerun_month(
         months: A month as YYYY-MM, a list of months, or "all failed" for every closed month that misses hours.
         redo: What to do again.
         wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         async with capture_bars():
-            return await usecases.rerun(run, months, redo=redo, wait_for_circuit=wait_for_circuit, steps=_STEPS)
+            return await usecases.rerun(
+                run, months, redo=redo, wait_for_circuit=wait_for_circuit, other_source=other_source, steps=_STEPS
+            )
 
 
 @flow(name="reprocess", flow_run_name=months_run_name, persist_result=False)
-async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
+async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource = False) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
@@ -172,9 +184,10 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     Args:
         first: The earliest month as YYYY-MM.
         last: The latest month as YYYY-MM.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
-        return await usecases.reprocess(run, first, last, steps=_STEPS)
+        return await usecases.reprocess(run, first, last, other_source=other_source, steps=_STEPS)
 
 
 async def _share_out(months: Sequence[Month], *, wait_for_circuit: bool) -> None:

@@ -106,11 +106,14 @@ async def backfill(
     *,
     order: Order = Order.NEWEST_FIRST,
     wait_for_circuit: bool = True,
+    other_source: bool = False,
     steps: Steps | None = None,
 ) -> list[SyncReport]:
     """Capture and load a range of months, then build and publish Gold once; raises as `rerun` does."""
     months = in_order(first, last, order, adapters.clock)
-    return await _work_through(adapters, months, _Options(ALL_PARTS, wait_for_circuit), steps)
+    return await _work_through(
+        adapters, months, _Options(ALL_PARTS, wait_for_circuit, other_source=other_source), steps
+    )
 
 
 async def rerun(
@@ -119,6 +122,7 @@ async def rerun(
     *,
     redo: Collection[Part] = ALL_PARTS,
     wait_for_circuit: bool = True,
+    other_source: bool = False,
     steps: Steps | None = None,
 ) -> list[SyncReport]:
     """Mend months, asking only for what is missing or unsettled.
@@ -128,6 +132,7 @@ async def rerun(
         months: A month as YYYY-MM, several, or `ALL_FAILED` for all closed ones that miss hours.
         redo: What to do again.
         wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
+        other_source: Publish although the data is not the SEC's.
         steps: The steps as the caller wants them taken; plain calls unless given.
 
     Raises:
@@ -139,10 +144,12 @@ async def rerun(
     else:
         named = [months] if isinstance(months, str) else months
         chosen = sorted({month_or_last(month, adapters.clock) for month in named})
-    return await _work_through(adapters, chosen, _Options(redo, wait_for_circuit), steps)
+    return await _work_through(adapters, chosen, _Options(redo, wait_for_circuit, other_source=other_source), steps)
 
 
-async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps | None = None) -> list[SyncReport]:
+async def reprocess(
+    adapters: Adapters, first: str, last: str, *, other_source: bool = False, steps: Steps | None = None
+) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze for a range of months, asking the source nothing.
 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
@@ -176,15 +183,17 @@ async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps |
     if failures:
         raise failures[0]
     found = [each for each in reports if each is not None][::-1]
-    await finish(steps, Work(), _FINISH)
+    await finish(steps, Work(), _FINISH, other_source=other_source)
     await steps.show_months(found)
     return found
 
 
-async def conclude(adapters: Adapters, months: Sequence[Month], steps: Steps) -> list[SyncReport]:
+async def conclude(
+    adapters: Adapters, months: Sequence[Month], steps: Steps, *, other_source: bool = False
+) -> list[SyncReport]:
     """Build and publish Gold once after others have captured and loaded these months; raises as `rerun` does."""
     reports = [await asyncio.to_thread(describe_month, adapters, month, Work()) for month in months]
-    await finish(steps, Work(), _FINISH)
+    await finish(steps, Work(), _FINISH, other_source=other_source)
     return await _complete(reports, steps, ALL_PARTS)
 
 
@@ -245,7 +254,7 @@ async def _work_through(
                 "Month {} of {} is done; about {:.0f} minutes left", number, len(months), minutes
             )
     if len(months) != 1 and (trouble is None or any(each.loaded_hours for each in reports)):
-        await finish(steps, Work(), options.parts)
+        await finish(steps, Work(), options.parts, other_source=options.other_source)
     return await _complete(reports, steps, options.parts, trouble)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
+from sec_core.gold.publish import PublishReport
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
@@ -92,3 +93,25 @@ def test_reprocess_gives_the_same_facts_and_asks_nothing(source: Simulator, data
     assert len(source.requests) == asked
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql(query).scalar() == before
+
+
+def test_each_command_that_publishes_can_be_told_of_another_source(
+    source: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    async def publish(_adapters: object, _force: object, other_source: bool, _payloads: object) -> PublishReport:
+        told.append(other_source)
+        return PublishReport(published=False)
+
+    monkeypatch.setattr("sec_core.usecases.steps.publish_gold", publish)
+    span = ["--from", "2025-02", "--to", "2025-02"]
+    for command in (
+        ["sync", "--month", "2025-02"],
+        ["rerun", "--month", "2025-02"],
+        ["backfill", *span],
+        ["reprocess", *span],
+    ):
+        assert main(command) == main([*command, "--other-source"]) == 0
+    assert told == [False, True] * 4
+    assert source.requests

@@ -158,12 +158,10 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     keys = {f"{each}-2025-02" for each in ("capture", "hours", "month", "quality")}
     assert set(artifacts) == {*keys, "site"}
     (calendar,) = ui.read_artifact(artifacts["hours-2025-02"], "pre")
-    ui.picture("coverage")
     assert calendar.splitlines()[1].split() == ["01", *["#"] * 24]
     figures = ui.read_artifact(artifacts["month-2025-02"], "table tr")
     assert "captured 672 hours" in [" ".join(line.split()) for line in figures]
     rules = ui.read_artifact(artifacts["quality-2025-02"], "table tr")
-    ui.picture("quality")
     assert len(rules) == 1 + 5
     months = ui.read_artifact(stack.state.pages["All months"], "table tr")
     assert [line.split()[:7] for line in months[1:]] == [["2025-02", "✅", "complete", "672", "672", "0", "0"]]

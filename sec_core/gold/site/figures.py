@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import orjson
 import polars as pl
 
+from sec_core.gold.index_tables import year_indices
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import CHILE
 
@@ -59,7 +62,7 @@ class SiteFrames:
     curves: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HourGrid:
     """Series over neighbouring hours.
 
@@ -81,10 +84,14 @@ class HourGrid:
         """Customers out in the last hour, which `recent_grid` chooses known; None without hours."""
         return int(self.of(series)[-1]) if self.hours else None
 
-    def listed(self, series: str) -> dict[str, list[Any]]:
-        """hora, and clientes, null where nothing is known."""
+    @cached_property
+    def _written(self) -> orjson.Fragment:
+        return orjson.Fragment(orjson.dumps(self.hours, option=orjson.OPT_UTC_Z))
+
+    def listed(self, series: str) -> dict[str, Any]:
+        """hora (JSON, written once for all series), and clientes, null where nothing is known."""
         pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
-        return {"hora": self.hours, "clientes": [value if known else None for value, known in pairs]}
+        return {"hora": self._written, "clientes": [value if known else None for value, known in pairs]}
 
 
 def usable(hours: pl.DataFrame) -> pl.DataFrame:
@@ -169,12 +176,9 @@ def comuna_years(frames: SiteFrames) -> pl.DataFrame:
         saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
         most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
     """
-    served = frames.comunal.group_by("codigo_comuna", anho=pl.col("mes").dt.year()).agg(
-        clientes=pl.col("clientes").mean()
-    )
     places = frames.comunas.select("codigo_comuna", region="codigo_region")
     table = (
-        _with_saidi(frames.years.rename({"serie": "codigo_comuna"}).join(served, on=["codigo_comuna", "anho"]))
+        year_indices(frames.years, frames.comunal, "codigo_comuna")
         .join(places, on="codigo_comuna")
         .join(quarters(frames.comunas), on="codigo_comuna", how="left")
         .drop("horas", "observadas", "interpoladas")
@@ -186,26 +190,10 @@ def comuna_years(frames: SiteFrames) -> pl.DataFrame:
 
 def region_years(frames: SiteFrames) -> pl.DataFrame:
     """Each region's index by year, and the country's, with its rank among regions; columns as `comuna_years`."""
-    served = frames.regional.group_by("nombre_region", anho=pl.col("mes").dt.year()).agg(
-        clientes=pl.col("clientes").mean()
-    )
-    table = _with_saidi(frames.years.rename({"serie": "nombre_region"}).join(served, on=["nombre_region", "anho"]))
+    table = year_indices(frames.years, frames.regional, "nombre_region")
     ranked = table.filter(pl.col("nombre_region") != COUNTRY).with_columns(pais=pl.lit("CL"))
     return table.join(_ranks(ranked, "nombre_region", "pais"), on=["nombre_region", "anho"], how="left").sort(
         "nombre_region", "anho"
-    )
-
-
-def _with_saidi(years: pl.DataFrame) -> pl.DataFrame:
-    served = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
-    return years.with_columns(
-        cobertura=pl.col("observadas") / pl.col("horas"),
-        interpolada=pl.col("interpoladas") / pl.col("horas"),
-        saidi=pl.col("cliente_horas") / served,
-        saidi_inf=pl.col("inferior") / served,
-        saidi_sup=pl.col("superior") / served,
-        punta=pl.when(pl.col("observadas") > 0).then(pl.col("punta") / served),
-        clientes=served.round().cast(pl.Int64),
     )
 
 
