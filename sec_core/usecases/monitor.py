@@ -58,7 +58,7 @@ async def ask_newest(adapters: Adapters, closed: int) -> Watched:
 async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadReport]:
     """Bring Silver, and with it the views of the last 30 days, up to what was captured of some hours."""
     return await asyncio.to_thread(
-        load_hours, adapters.database, adapters.body, hours, adapters.settings, values=adapters.ledger
+        load_hours, adapters.database, adapters.store.read_kept, hours, adapters.settings, values=adapters.ledger
     )
 
 
