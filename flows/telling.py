@@ -5,6 +5,7 @@ An error ends a run with a state of ours instead of Prefect's: no trace in the l
 
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -59,6 +60,9 @@ def flow(
             except Exception as error:  # noqa: BLE001 - the run ends here, whatever it was
                 return Failed(message=failure_text(error), data=error)
 
+        # Prefect reads the parameters' types where `told` is, not where they are named.
+        vars(told)["__signature__"] = inspect.signature(work, eval_str=True)
+        told.__annotations__ = inspect.get_annotations(work, eval_str=True)
         made: Any = prefect.flow(
             name=name, flow_run_name=named, persist_result=persist_result, on_cancellation=on_cancellation
         )(told)

@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
@@ -144,23 +144,19 @@ class Ban(BaseModel):
     retry_after_s: float | None = None
 
 
+def _from_text(rule: object) -> object:
+    return FaultRule.parse(rule) if isinstance(rule, str) else rule
+
+
 class FaultOptions(BaseModel):
     """Everything that goes wrong. The first rule that a request meets decides; after `slow` the search goes on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 1  # which requests meet a fault with a rate
-    rules: tuple[FaultRule, ...] = ()
+    rules: tuple[Annotated[FaultRule, BeforeValidator(_from_text)], ...] = ()
     latency_s: float = Field(default=0, ge=0)  # before every answer
     ban: Ban | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rules_from_text(cls, data: object) -> object:
-        if isinstance(data, dict) and "rules" in data:
-            rules = tuple(FaultRule.parse(rule) if isinstance(rule, str) else rule for rule in data["rules"])
-            return {**data, "rules": rules}
-        return data
 
     def decide(self, request: Request) -> tuple[FaultRule | None, float]:
         """The rule that a request meets, or None, and the seconds to wait before the answer."""

@@ -6,7 +6,6 @@ import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
@@ -45,11 +44,10 @@ class Request:
 
 
 class RequestLog:
-    """All requests since the start, in memory and, when they end, as lines of JSON in a file."""
+    """All requests since the start, in memory and, when they end, as lines of JSON in a file. One thread writes it."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._lock = Lock()
-        self._requests: list[Request] = []
+        self.requests: list[Request] = []
         self._in_flight = 0
         self._attempts: Counter[object] = Counter()
         self._served: Counter[datetime] = Counter()
@@ -58,42 +56,32 @@ class RequestLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
 
-    def begin(self, request: Request) -> Request:
+    def begin(self, request: Request) -> None:
         """Take a request in: sets its number, its attempt and the requests in flight."""
-        with self._lock:
-            self._in_flight += 1
-            subject = request.hour if request.hour is not None else f"{request.endpoint} {request.body}"
-            self._attempts[subject] += 1
-            request.number = len(self._requests) + 1
-            request.attempt = self._attempts[subject]
-            request.in_flight = self._in_flight
-            self._requests.append(request)
-        return request
+        self._in_flight += 1
+        subject = request.hour if request.hour is not None else f"{request.endpoint} {request.body}"
+        self._attempts[subject] += 1
+        request.number, request.attempt = len(self.requests) + 1, self._attempts[subject]
+        request.in_flight = self._in_flight
+        self.requests.append(request)
 
     def end(self, request: Request, ended: float) -> None:
         """Note that a request is over, once."""
-        with self._lock:
-            if request.ended is not None:
-                return
-            self._in_flight -= 1
-            request.ended = ended
-            if request.sound and request.hour is not None and request.revision is not None:
-                self._served[request.hour] += 1
-            if self._file is not None:
-                self._file.write(orjson.dumps(dataclasses.asdict(request)) + b"\n")
+        if request.ended is not None:
+            return
+        self._in_flight -= 1
+        request.ended = ended
+        if request.sound and request.hour is not None and request.revision is not None:
+            self._served[request.hour] += 1
+        if self._file is not None:
+            self._file.write(orjson.dumps(dataclasses.asdict(request)) + b"\n")
 
     def served(self, hour: datetime) -> int:
         """How often an hour was answered soundly."""
         return self._served[hour]
 
-    def all(self) -> list[Request]:
-        """Every request so far."""
-        with self._lock:
-            return list(self._requests)
-
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None

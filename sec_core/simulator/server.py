@@ -6,10 +6,11 @@ import asyncio
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -21,9 +22,6 @@ from sec_core.simulator.faults import Endpoint, FaultOptions
 from sec_core.simulator.log import Request, RequestLog
 from sec_core.simulator.options import SimulatorOptions
 from sec_core.simulator.world import World
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _STOP_TIMEOUT_S = 10
 
@@ -73,7 +71,7 @@ class Simulator:
     @property
     def requests(self) -> list[Request]:
         """Every request so far, in the order of arrival."""
-        return self._log.all()
+        return list(self._log.requests)
 
     def hours_asked(self) -> list[datetime]:
         """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""

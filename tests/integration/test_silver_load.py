@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from support.fuzz_bodies import DETAILED
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
@@ -64,13 +65,7 @@ def test_figures_of_the_real_captures(database: Database, make_settings: MakeSet
     ) == [(716_423,)]
     assert rows_of(
         database, "select regla, filas, total from calidad_imputacion where mes = '2024-08-01' order by 1"
-    ) == [
-        ("clientes", 0, 299),
-        ("empresa", 0, 299),
-        ("fecha", 0, 299),
-        ("geografia", 1, 299),
-        ("tope", 0, 244),
-    ]
+    ) == [("clientes", 0, 299), ("empresa", 0, 299), ("fecha", 0, 299), ("geografia", 1, 299), ("tope", 0, 244)]
     # Years-old outages are listed too, with the calendar's row that their beginning needs.
     assert rows_of(database, "select count(*) from fact_interrupciones where inicio < '2024-08-01'") == [(2,)]
     before = export(database)
@@ -238,21 +233,9 @@ def test_a_blank_name_has_no_suggestion(database: Database, make_settings: MakeS
 
 def test_bad_input_of_each_kind_is_imputed_and_counted(database: Database, make_settings: MakeSettings) -> None:
     bronze = MemoryBronze()
-    good = {
-        "DIA_INT": 9,
-        "MES_INT": 6,
-        "ANHO_INT": 2025,
-        "HORA": 0,
-        "DIA": 0,
-        "MES": 0,
-        "ANHO": 0,
-        "NOMBRE_REGION": "Metropolitana",
-        "NOMBRE_COMUNA": "Ñuñoa",
-        "NOMBRE_EMPRESA": "ENEL",
-        "CLIENTES_AFECTADOS": 5,
-        "ACTUALIZADO_HACE": "",
-        "FECHA_INT_STR": "9/6/2025",
-    }
+    place = {"NOMBRE_REGION": "Metropolitana", "NOMBRE_COMUNA": "Ñuñoa", "NOMBRE_EMPRESA": "ENEL"}
+    date_of = {"DIA_INT": 9, "MES_INT": 6, "FECHA_INT_STR": "9/6/2025"}
+    good = DETAILED | place | date_of | {"CLIENTES_AFECTADOS": 5}
     bad: list[dict[str, Any]] = [
         {"CLIENTES_AFECTADOS": 2**40},
         {"CLIENTES_AFECTADOS": 2**70},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from sec_core.blobs.place import StoreUrl
 
 ADDRESS = "https://example.org/cortes"
+PRESS = ("pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas")
+FILES = ("index.html", "datos.json", "datos.csv")
 SIMULATED = [{"origen": "SIMULACIÓN", "horas": 700}, {"origen": EVIL, "horas": 1}]
 
 
@@ -90,7 +93,9 @@ def test_all_pages_are_valid_html() -> None:
 
 
 def test_all_links_lead_somewhere_and_none_elsewhere() -> None:
-    files = site()
+    frames = make_frames(Month(2024, 7), Month(2024, 8))
+    drawn = dict.fromkeys((f"prensa/{name}.{kind}" for name in PRESS for kind in ("png", "vl.json")), b"")
+    files = drawn | build_site(frames, ADDRESS, pictures=PRESS).files
     anchors = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages(files).items()}
     for path, text in pages(files).items():
         assert len(re.findall(r'\bid="', text)) == len(anchors[path]), f"{path} has an id twice"
@@ -139,6 +144,7 @@ def test_a_site_without_data_says_so() -> None:
     texts = pages(files)
     assert len(texts) == len(pages(site())) - 2
     assert "Aún no hay datos." in texts["index.html"]
+    assert "sitemap.xml" not in files
     assert re.search(r"<strong>sin datos</strong>clientes sin suministro", texts["comuna/nunoa/index.html"])
 
 
@@ -172,6 +178,29 @@ def test_the_same_data_gives_the_same_bytes_and_only_changes_are_written(tmp_pat
     (tmp_path / "index.html").unlink()
     assert not whole(target, "")
     assert put(build_site(fewer, ADDRESS), target).written == ("index.html",)
+
+
+def test_what_stands_is_kept_and_equals_a_site_from_nothing(tmp_path: Path) -> None:
+    target = LocalBlobs(tmp_path)
+    put(build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS), target)
+    frames = make_frames(Month(2024, 3), Month(2024, 8))
+    nunoa = (pl.col("codigo_comuna") == "13120") & (pl.col("mes") == date(2024, 5, 1))
+    changed = replace(frames, comunal=frames.comunal.with_columns(saidi=pl.when(nunoa).then(9.5).otherwise("saidi")))
+    (tmp_path / "region" / "maule" / "index.html").write_bytes(b"by another hand")
+    (tmp_path / "datos" / "horas.csv").unlink()
+    site = build_site(changed, ADDRESS, standing(target))
+    made = {path for path in site.files if path != "sitemap.xml"}
+    tables = {f"{data}{name}" for data in ("datos/", "en/data/") for name in ("index.html", "datos.json")}
+    assert made - tables == {
+        *(f"{place}/{name}" for place in ("comuna/nunoa", "region/maule") for name in FILES),
+        "datos/indices_comunales.csv",
+        "datos/horas.csv",
+    }
+    put(site, target)
+    assert read_site(target).files == build_site(changed, ADDRESS).files
+    assert build_site(changed, ADDRESS, standing(target)).files.keys() == {"sitemap.xml"}
+    elsewhere = build_site(changed, "https://example.net", standing(target)).files
+    assert pages(elsewhere).keys() == pages(read_site(target).files).keys()
 
 
 class Breaking(LocalBlobs):
@@ -234,10 +263,9 @@ def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
 def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Path) -> None:
     frames, gold = make_frames(Month(2023, 1), Month(2024, 8), origenes=SIMULATED), LocalBlobs(tmp_path)
     drawn = Site()
-    press.pictures(frames, drawn)
-    names = {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
-    assert {path for path in drawn.files if path.endswith(".png")} == {f"prensa/{name}.png" for name in names}
-    for name in names:
+    press.pictures(press.specifications(frames), drawn)
+    assert {path for path in drawn.files if path.endswith(".png")} == {f"prensa/{name}.png" for name in PRESS}
+    for name in PRESS:
         assert drawn.files[f"prensa/{name}.png"].startswith(b"\x89PNG")
         title = orjson.loads(drawn.files[f"prensa/{name}.vl.json"])["title"]
         assert "SIMULACIÓN" in title["text"]
@@ -246,5 +274,5 @@ def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Pa
     put(drawn, gold)
     gold.replace("prensa/mapa.png", b"not as it was")
     again = Site(standing(gold))
-    press.pictures(frames, again)
+    press.pictures(press.specifications(frames), again)
     assert again.files == {path: drawn.files[path] for path in ("prensa/mapa.png", "prensa/mapa.vl.json")}

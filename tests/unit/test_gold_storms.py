@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from support.storm_reference import World, reference_storms
 
+from scripts import storm_rules
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month, closed_hours
@@ -135,8 +136,9 @@ def test_one_after_another_in_the_same_place() -> None:
     plant(values, first, [500] * 13, LINE[:1])
     plant(values, second, SHAPE)
     storms, _ = found(values)
-    assert storms["inicio"].to_list() == [first, first + 8 * HOUR] or storms.height == 2
-    assert storms["fin"][0] <= second
+    # The second begins with the first hit after the end of the first.
+    assert storms["inicio"].to_list() == [first, first + 9 * HOUR]
+    assert storms["punta"].to_list() == [24_500, 24_000]
 
 
 def test_single_comunas_are_no_storm_however_large() -> None:
@@ -144,6 +146,21 @@ def test_single_comunas_are_no_storm_however_large() -> None:
     plant(values, at, [30_000] * 10, LINE[:2])
     plant(values, at, [30_000] * 10, LINE[4:5])
     assert found(values)[0].is_empty()
+
+
+def test_ordinary_years_have_less_than_one_false_storm() -> None:
+    """Thirty single comunas a year cut off, with 10 000 customers and more, among ordinary outages."""
+    hours, years = storm_rules.year_hours(), range(1, 9)
+    calm = [storm_rules.found(hours, storm_rules.ordinary(seed, hours, cuts=30), RULES) for seed in years]
+    assert 0 < pl.concat(calm).height < len(years), "the rule lets some through, see docs/storms.md"
+
+
+def test_false_storms_of_busy_years_say_that_they_may_be_local() -> None:
+    hours, years = storm_rules.year_hours(), range(1, 4)
+    busy = pl.concat(
+        [storm_rules.found(hours, storm_rules.ordinary(seed, hours, busy=70, cuts=100), RULES) for seed in years]
+    )
+    assert storm_rules.unmarked(busy) < len(years) < busy.height
 
 
 def test_thresholds_are_reached_and_not_only_passed() -> None:

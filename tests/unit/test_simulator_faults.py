@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import orjson
 import pytest
@@ -11,9 +11,6 @@ from sec_core.errors import InputError
 from sec_core.hours import Month
 from sec_core.simulator.faults import Ban, BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
 from sec_core.simulator.log import Request
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 HOURS = Month(2025, 1).hours()
 BODY = orjson.dumps([{"NOMBRE_COMUNA": f"C{i // 2}", "CLIENTES_AFECTADOS": i} for i in range(100)])

@@ -45,12 +45,14 @@ def draw(
     Raises:
         StorageError: A file can't be written.
     """
-    held = standing(gold, SITE)
-    made = site_frames(payloads, collected, comunas)
-    pictures = Site(held)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        drawing = beside.submit(press.pictures, made, pictures)
-        site = build_site(made, str(settings.site_url) if settings.site_url else None, held)
+        looking = beside.submit(standing, gold, SITE)
+        made = site_frames(payloads, collected, comunas)
+        held = looking.result()
+        pictures = Site(held)
+        specs = press.specifications(made)
+        drawing = beside.submit(press.pictures, specs, pictures)
+        site = build_site(made, str(settings.site_url) if settings.site_url else None, held, specs)
         drawing.result()
     site.files.update(pictures.files)
     site.inputs.update(pictures.inputs)
