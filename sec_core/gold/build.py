@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
+from sec_core.bronze.store import BronzeStore
 from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
@@ -109,7 +110,7 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
     """Write the files of the whole history; months have theirs already."""
     newest = collected.loads["capturado_en"].max()
     made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(hours_by_origin(collected.loads))}
+    about = {"origin": one_word(collected.origins)}
     write_events(events, gold, made, about)
     for dataset in DATASETS:
         if dataset.in_gold and dataset.rows is not None:
@@ -144,6 +145,7 @@ def read_frames(
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
+        origins = hours_by_origin(loads, frames.read_customer_origins(connection, BronzeStore(settings.bronze)))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
@@ -158,6 +160,7 @@ def read_frames(
         loads=loads,
         calendar=calendar,
         customers=customers,
+        origins=origins,
         comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,
