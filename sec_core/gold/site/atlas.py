@@ -67,7 +67,11 @@ def _near(rings: list[Ring]) -> list[Ring]:
 def _panel(name: str, shapes: dict[str, list[Ring]], frame: tuple[float, float, float, float] = _WORLD) -> Panel:
     west, south, east, north = frame
     shapes = {
-        code: [[(min(max(x, west), east), _mercator(min(max(y, south), north))) for x, y in ring] for ring in rings]
+        code: [
+            [(min(max(x, west), east), _mercator(min(max(y, south), north))) for x, y in ring]
+            for ring in rings
+            if any(west < x < east and south < y < north for x, y in ring)
+        ]
         for code, rings in shapes.items()
     }
     points = [point for rings in shapes.values() for ring in rings for point in ring]
