@@ -59,7 +59,7 @@ class Wanting(dict[str, str]):
         raise AssertionError(f"{message!r} has no translation")
 
     @override
-    def get(self, message: str, default: object = None) -> str:  # type: ignore[override]
+    def get(self, message: str, default: object = None) -> str:
         return self[message]
 
 

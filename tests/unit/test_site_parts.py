@@ -104,8 +104,10 @@ def test_a_gap_is_a_band_and_no_zero() -> None:
     assert (bars.gaps, bars.doubtful) == ("M10 0H20V200H10z", "M20 0H30V200H20z")
     assert (bars.bars, bars.whiskers) == ("M1 200V100h8V200z", "M5 150V0")
     assert [tip for _, tip in bars.tips] == [
-        "ene: 1,00 h (0,50\N{EN DASH}2,00; 50\N{NO-BREAK SPACE}%)", "feb: sin datos", "mar: muy pocos datos para estimar",
-    ]  # fmt: skip
+        "ene: 1,00 h (0,50\N{EN DASH}2,00; 50\N{NO-BREAK SPACE}%)",
+        "feb: sin datos",
+        "mar: muy pocos datos para estimar",
+    ]
 
 
 def test_a_day_says_why_it_is_missing() -> None:
@@ -198,7 +200,9 @@ def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
     assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
     assert all(spec["datasets"]["filas"] for spec in found.values())
-    drawn = {shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]}
+    drawn = {
+        shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]
+    }
     assert len(drawn) == 343, "all comunas but Antarctica and the two far out in the ocean"
     assert {row["id"] for row in found["mapa"]["datasets"]["filas"]} >= drawn
 

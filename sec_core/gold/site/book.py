@@ -16,19 +16,19 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import Language, slug
 from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from markupsafe import Markup
 
     from sec_core.gold.site.figures import Rows, SiteFrames
+    from sec_core.gold.site.put import Site
 
 SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
@@ -51,13 +51,13 @@ def _template(name: str, lang: Language) -> Template:
 
 
 @cache
-def _templates(lang: Language) -> Any:  # noqa: ANN401 - Jinja's, which is loaded here
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - as above
+def _templates(lang: Language) -> Environment:
+    import jinja2  # noqa: PLC0415 - as above
 
-    environment = Environment(
-        loader=PackageLoader("sec_core.gold.site"),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sec_core.gold.site"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -88,7 +88,7 @@ class HourGrid:
         return orjson.Fragment(orjson.dumps(self.hours, option=orjson.OPT_UTC_Z))
 
     def listed(self, series: str) -> dict[str, Any]:
-        """hora (JSON, written once for all series), and clientes, null where nothing is known."""
+        """The hours (JSON, written once for all series) as `hora`, and clientes, null where nothing is known."""
         pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
         return {"hora": self._written, "clientes": [value if known else None for value, known in pairs]}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
@@ -159,7 +160,11 @@ def payload_pages(book: Book) -> None:
         data = {name: book.frames.payloads[name] for name in names.split()}
         data |= {name: book.meta[name] for name in of_meta.split()}
         texts = SPANISH.gettext(title), about
-        book.page(path, f"{template}.html", texts, data, lambda data=data, more=more: data | more(), also=states)
+        book.page(path, f"{template}.html", texts, data, partial(_both, data, more), also=states)
+
+
+def _both(data: dict[str, object], more: Callable[[], dict[str, object]]) -> dict[str, object]:
+    return data | more()
 
 
 def method_and_data(book: Book, pictures: list[str]) -> None:
@@ -184,12 +189,12 @@ def method_and_data(book: Book, pictures: list[str]) -> None:
             "method.html",
             (lang.gettext("Method and definitions"), what),
             {"definiciones": [asdict(one) for one in terms], **versions},
-            lambda terms=terms: {"definitions": terms},
+            partial(dict, definitions=terms),
         )
         cite, licence = (CITATION, LICENCE) if lang is ENGLISH else (CITA, LICENCIA)
         what = lang.gettext("Downloads, what each file holds, licence and how to cite.")
         data = {"tablas": sizes, "imagenes": pictures, "cita": cite, "licencia": licence, **versions}
-        book.page(data_path, "data.html", (lang.gettext("Data and citation"), what), data, lambda data=data: data)
+        book.page(data_path, "data.html", (lang.gettext("Data and citation"), what), data, partial(dict, data))
 
 
 def sitemap(site: Site, address: str) -> bytes:

@@ -76,14 +76,14 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     newest = figures.usable(frames.hours).filter("known")["hora"].max()
     if newest is None:
         return {}
-    origin = ", ".join(each["origen"] for each in others(frames.payloads["meta"][0].get("origenes", [])))
+    origin = ", ".join(str(each["origen"]) for each in others(frames.payloads["meta"][0].get("origenes", [])))
     until = lang.moment(newest)  # type: ignore[arg-type]
     about = [f"Fuente: {SOURCE}.", f"Datos hasta el {until} (hora de Chile). Cálculo: sec-outages."]
     specs: dict[str, Spec] = orjson.loads(files("sec_core.gold.site").joinpath("press.json").read_bytes())
     found = {}
     for name, (rows, words) in _rows(frames, lang).items():
         if rows:
-            look = {"data": {"name": ROWS}} | specs[name] | _LOOKS | {"datasets": {ROWS: rows}}
+            look: Spec = {"data": {"name": ROWS}} | specs[name] | _LOOKS | {"datasets": {ROWS: rows}}
             text = look["title"].format(**words)
             title = {
                 "text": f"{origin}, NO SON DATOS DE LA SEC: {text}" if origin else text,
@@ -119,7 +119,10 @@ def _rows(frames: SiteFrames, lang: Language) -> dict[str, tuple[Rows, dict[str,
         "pais-dias": (days if peaks["clientes"].null_count() < peaks.height else [], seen),
         "pais-anhos": (
             [
-                {"region": names[row["nombre_region"]], **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")}}
+                {
+                    "region": names[row["nombre_region"]],
+                    **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")},
+                }
                 for row in by_region
                 if row["nombre_region"] in names
             ],
