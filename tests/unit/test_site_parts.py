@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from support.gold_frames import make_calendar
 from support.site_world import make_frames
 
+from scripts.atlas import generated_files, panels
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.atlas import panels
 from sec_core.gold.site.book import breaks, with_code
 from sec_core.gold.site.press import specifications, with_shapes
 from sec_core.gold.site.words import LOCALES, Language, catalogue, slug
@@ -72,6 +72,8 @@ def test_all_comunas_have_an_address_of_their_own() -> None:
 def test_the_map_has_all_comunas_once_and_the_city_twice() -> None:
     places = {panel.id: panel for panel in panels()}
     drawn = [code for panel in panels() for code, path in panel.paths.items() if path]
+    for path, body in generated_files().items():
+        assert path.read_bytes() == body, "Run `python -m scripts.atlas` and commit what it writes."
     assert set(drawn) == {comuna.codigo for comuna in comunas()} - {"12202"}
     assert all(drawn.count(code) == 1 + (code in places["santiago"].paths) for code in drawn)
     assert (list(places["pascua"].paths), list(places["juan-fernandez"].paths)) == (["05201"], ["05104"])

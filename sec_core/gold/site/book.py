@@ -191,26 +191,17 @@ class Book:
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
 
-    def file(self, path: str, inputs: bytes, make: Callable[[], bytes]) -> None:
-        """Make a file unless it stands."""
-        if not self.site.stands(hashlib.sha256(inputs).hexdigest(), path):
-            self.site.files[path] = make()
+    def file(self, path: str, body: bytes) -> str:
+        """Add a file unless it stands; its path."""
+        if not self.site.stands(hashlib.sha256(body).hexdigest(), path):
+            self.site.files[path] = body
+        return path
 
     def _shared(self) -> dict[str, str]:
         """Scripts and styles, each under a name of its own for each content, so that no page meets the wrong one."""
-        folder = files("sec_core.gold.site")
-        own = {name: folder.joinpath("assets", name).read_bytes() for name in ("site.css", "site.js", "icono.svg")}
-        regions = {region.codigo: region.nombre_oficial for region in regiones()}
-        index = [[c.codigo, c.nombre_oficial, slug(c.nombre_oficial), regions[c.codigo_region]] for c in comunas()]
-        own["comunas.js"] = b"window.COMUNAS=" + orjson.dumps(index) + b";\n"
-        borders = files("sec_core.reference").joinpath("comunas.topojson").read_bytes()
-        drawn_from = {"mapa.js": folder.joinpath("atlas.py").read_bytes() + borders}
-        names = {}
-        for name, inputs in (own | drawn_from).items():
-            stem, _, kind = name.rpartition(".")
-            names[name] = f"assets/{stem}.{hashlib.sha256(inputs).hexdigest()[:10]}.{kind}"
-            self.file(names[name], inputs, lambda name=name: own.get(name) or _atlas())  # type: ignore[misc]
-        return names
+        bodies = {file.name: file.read_bytes() for file in files("sec_core.gold.site").joinpath("assets").iterdir()}
+        named = ((name, *name.rsplit(".", 1), hashlib.sha256(body).hexdigest()[:10]) for name, body in bodies.items())
+        return {name: self.file(f"assets/{stem}.{digest}.{kind}", bodies[name]) for name, stem, kind, digest in named}
 
     def span(self, year: int) -> str:
         """A year's name: with its days where it isn't whole."""
@@ -303,13 +294,6 @@ def map_words(lang: Language) -> dict[str, Any]:
         "pista": lang.gettext("choose a comuna on the map to see its figure"),
         "paneles": [lang.gettext(name) for name in panels],
     }
-
-
-def _atlas() -> bytes:
-    from sec_core.gold.site.atlas import panels  # noqa: PLC0415 - drawn once
-
-    atlas = [{"id": p.id, "ancho": p.width, "alto": p.height, "trazos": p.paths} for p in panels()]
-    return b"window.ATLAS=" + orjson.dumps(atlas) + b";\n"
 
 
 def as_json(data: object) -> bytes:

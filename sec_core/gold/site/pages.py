@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 ON_START: Final = 6
 """Storms and comunas that the first page lists."""
-DOWNLOADS: Final = ("indices_comunales", "indices_regionales", "comunas", "tormentas", "horas")
-"""Tables of the data page, as CSV."""
 
 
 def build_site(
@@ -176,9 +174,9 @@ def method_and_data(book: Book, pictures: list[str]) -> None:
         "tormentas": book.frames.storms,
         "horas": book.frames.hours.select("hora", "estado", "cargada", "sospechosa", "forma"),
     }
-    written = {name: for_csv(tables[name]) for name in DOWNLOADS}
+    written = {name: for_csv(table) for name, table in tables.items()}
     for name, body in written.items():
-        book.file(f"datos/{name}.csv", body, lambda body=body: body)  # type: ignore[misc]
+        book.file(f"datos/{name}.csv", body)
     sizes = [{"nombre": name, "filas": tables[name].height, "bytes": len(body)} for name, body in written.items()]
     versions = {name: book.meta[name] for name in ("version_metodo", "version")}
     for path, data_path, lang in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
