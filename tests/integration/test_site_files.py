@@ -135,7 +135,7 @@ def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
 
 def test_a_site_without_data_says_so() -> None:
     frames = make_frames(Month(2024, 7), Month(2024, 8))
-    tables = [name for name in frames.__slots__ if name not in {"payloads", "comunas"}]
+    tables = [name for name in vars(frames) if name not in {"payloads", "comunas"}]
     empty = {name: getattr(frames, name).clear() for name in tables}
     payloads: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.payloads} | {
         "meta": [frames.payloads["meta"][0] | {"ultima_hora": None, "denominadores": [], "meses_con_empresa": []}]

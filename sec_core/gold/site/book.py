@@ -116,13 +116,13 @@ class Book:
 
     @cached_property
     def comuna_years(self) -> dict[str, Rows]:
-        """See `figures.comuna_years`, by code."""
-        return by(figures.comuna_years(self.frames), "codigo_comuna")
+        """Indices by year, by code."""
+        return by(self.frames.by_comuna, "codigo_comuna")
 
     @cached_property
     def region_years(self) -> dict[str, Rows]:
-        """See `figures.region_years`, by name."""
-        return by(figures.region_years(self.frames), "nombre_region")
+        """Indices by year, by name."""
+        return by(self.frames.by_region, "nombre_region")
 
     @cached_property
     def storms(self) -> dict[str, dict[str, Any]]:
@@ -155,7 +155,6 @@ class Book:
         self,
         path: str,
         template: str,
-        texts: tuple[str, str],
         data: dict[str, Any],
         context: Callable[[], dict[str, object]] = dict,
         *,
@@ -166,8 +165,7 @@ class Book:
 
         Args:
             path: Its folder.
-            template: Name of its template.
-            texts: Title and description.
+            template: Name of its template, which has its title and description.
             data: Its figures, of which the JSON is made.
             context: Gives what the template needs besides the data; of nothing else than the data and `also`.
             csv: A table to lie beside it.
@@ -175,7 +173,7 @@ class Book:
         """
         body = as_json(data) + b"\n"
         beside = {f"{path}datos.json": body} | ({f"{path}datos.csv": csv} if csv is not None else {})
-        digest = hashlib.sha256(self._shared_inputs + as_json([texts, also]))
+        digest = hashlib.sha256(self._shared_inputs + as_json(also))
         for each in beside.values():
             digest.update(each)
         if self.site.stands(digest.hexdigest(), f"{path}index.html", *beside):
@@ -184,8 +182,6 @@ class Book:
             self._context,
             path=path,
             root="../" * path.count("/"),
-            title=texts[0],
-            about=texts[1],
             pair=next((pair for pair in ALTERNATES if path in pair), None),
             **context(),
         )

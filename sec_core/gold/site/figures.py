@@ -30,7 +30,7 @@ STANDING_HOURS: Final = 168
 """A cut listed for so long may be a row that the source forgot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SiteFrames:
     """What the site is made from.
 
@@ -59,6 +59,16 @@ class SiteFrames:
     events: pl.DataFrame
     storms: pl.DataFrame
     curves: pl.DataFrame
+
+    @cached_property
+    def by_comuna(self) -> pl.DataFrame:
+        """See `comuna_years`."""
+        return comuna_years(self)
+
+    @cached_property
+    def by_region(self) -> pl.DataFrame:
+        """See `region_years`."""
+        return region_years(self)
 
 
 @dataclass(frozen=True)

@@ -137,9 +137,9 @@ def _rows(frames: SiteFrames, lang: Language) -> dict[str, tuple[Rows, dict[str,
         {"tormenta": row["nombre"] or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
         for at, row in enumerate(frames.storms.sort("punta", descending=True).head(10).to_dicts())
     ]
-    by_region, regions = _newest_year(frames, figures.region_years(frames), lang)
+    by_region, regions = _newest_year(frames, frames.by_region, lang)
     names = {region.nombre: region.nombre_oficial for region in regiones()} | {COUNTRY: "Chile"}
-    by_comuna, comunas = _newest_year(frames, figures.comuna_years(frames), lang)
+    by_comuna, comunas = _newest_year(frames, frames.by_comuna, lang)
     return {
         "pais-dias": (days if peaks["clientes"].null_count() < peaks.height else [], seen),
         "pais-anhos": (
