@@ -7,11 +7,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if $$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; then echo $$p; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+VALIDATORS ?= .venv-validators
 # Many tests wait for a process or a heartbeat: one more than the two cores of a small machine keeps these busy.
 JOBS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo up test bench guard calibrate lint format lock clean
+.PHONY: help demo up test bench guard screenshots calibrate lint format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,13 +33,19 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements-dev.txt
 	@touch $@
 
+# cffconvert pins a jsonschema that nothing else bears: tests call it where it stands alone.
+$(VALIDATORS)/.python: requirements-validators.txt | $(VENV)/.python
+	$(PYTHON) -m venv $(VALIDATORS)
+	$(VALIDATORS)/bin/python -m pip install --quiet --no-deps --require-hashes --only-binary :all: -r requirements-validators.txt
+	@touch $@
+
 demo: $(VENV)/.run ## a simulated storm month through the whole pipeline, offline
 	$(BIN)/sec demo
 
 up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 	$(BIN)/sec up
 
-test: $(VENV)/.dev ## all tests
+test: $(VENV)/.dev $(VALIDATORS)/.python ## all tests
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5 minutes on a quiet machine)
@@ -46,6 +53,9 @@ bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5
 
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
 	$(BIN)/python -m benchmarks.guard
+
+screenshots: $(VENV)/.dev ## the runbook's pictures of the Prefect UI, into docs/images (3 minutes, needs Chromium)
+	PYTHONPATH=tests $(BIN)/python -m scripts.screenshots
 
 calibrate: $(VENV)/.dev ## whether intervals and the rules of storms hold what they promise, into docs/ (minutes)
 	$(BIN)/python -m scripts.calibrate
@@ -68,6 +78,8 @@ lock: ## resolve the locked requirements again (needs uv)
 		--quiet --extra dev -o requirements-dev.txt pyproject.toml
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--quiet -c requirements-dev.txt -o requirements.txt pyproject.toml
+	echo cffconvert | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--quiet --no-emit-package docopt -o requirements-validators.txt -
 
 clean: ## remove what was built here (not data)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VALIDATORS) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 from pydantic import Field
 
 from flows.artifacts import show_billing, show_gold
 from flows.parameters import InboxFile, OtherSource
+from flows.telling import flow
 from sec_core.gold.billing import Billing
 from sec_core.gold.explanation import Explanation
 from sec_core.gold.publish import PublishReport
+from sec_core.gold.release.write import ReleaseReport
 from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
+from sec_core.usecases import release as releases
 from sec_core.usecases.explain import explain_figure
 from sec_core.usecases.gold import SiteReport, import_customers, import_seia
 from tasks.runtime import open_run
@@ -71,6 +73,25 @@ async def explain(
         found = await explain_figure(run, payload, wanted)
         await acreate_markdown_artifact(key=f"explain-{payload.replace('_', '-')}", markdown=found.markdown(files=True))
         return found
+
+
+@flow(name="release", flow_run_name="release {version}", persist_result=False)
+async def release(
+    version: Annotated[str, Field(max_length=16, title="Version", examples=["2026.11"])],
+    draft: Annotated[bool, Field(title="Draft: pass over the bound on coverage")] = False,
+    other_source: OtherSource = False,
+) -> ReleaseReport:
+    """Make all data into a release that can be cited: checked, with sums, never changed.
+
+    Args:
+        version: YYYY.M or YYYY.M.N.
+        draft: Pass over the bound on coverage, and mark it so.
+        other_source: Make it although the data is not the SEC's.
+    """
+    with open_run() as run:
+        made = await releases.release(run, version, draft, other_source)
+        await acreate_markdown_artifact(key=f"release-{version.replace('.', '-')}", markdown=made.markdown())
+    return made
 
 
 @flow(name="site", flow_run_name="site", persist_result=False)

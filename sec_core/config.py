@@ -67,6 +67,8 @@ class Settings(Environment):
     """Where `sec site --publish` puts the site: a folder, or `s3://bucket/prefix`; None publishes it nowhere."""
     site_url: HttpUrl | None = None
     """Address at which readers find the site, for canonical addresses and the sitemap; None leaves them out."""
+    release_min_coverage: float = Field(default=0.95, ge=0, le=1)
+    """Share of the hours of the last full quarter that a release must have."""
     supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
     """Address of the Supabase project; None publishes locally only."""
     supabase_key: HeaderSecret | None = Field(default=None, validation_alias="SUPABASE_KEY")
@@ -116,6 +118,11 @@ class Settings(Environment):
         """`site_target`, as an absolute path if it is a folder."""
         target = self.site_target
         return target.expanduser().absolute() if isinstance(target, Path) else target
+
+    @property
+    def releases(self) -> Place:
+        """What can be cited: a folder for each version, never changed."""
+        return self.data / "releases"
 
     @property
     def archive(self) -> Place:

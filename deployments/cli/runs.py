@@ -13,7 +13,7 @@ from deployments.cli.app import app, say
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
-from sec_core.errors import IncompleteError
+from sec_core.errors import IncompleteError, InputError
 from sec_core.hours import Month, month_range, past_or_present
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def backfill(
     last: ToOption,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the earliest month.")] = False,
     no_wait: NoWaitOption = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Capture and load many months, newest first. Stop it at any time; run again, it goes on where it was."""
@@ -132,7 +133,8 @@ def backfill(
 
     month_range(Month.parse(first), Month.parse(last))
     order = Order.OLDEST_FIRST if oldest_first else Order.NEWEST_FIRST
-    work_on("backfill", "backfill", prefect, first=first, last=last, order=order, wait_for_circuit=not no_wait)
+    chosen = {"first": first, "last": last, "order": order, "wait_for_circuit": not no_wait}
+    work_on("backfill", "backfill", prefect, json=False, **chosen, other_source=other_source)
 
 
 @app.command()
@@ -142,20 +144,23 @@ def rerun(
         typer.Option("--month", metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours."),
     ] = None,
     no_wait: NoWaitOption = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Mend months: ask only for what is missing or unsettled, then load, build and publish again."""
     from sec_core.usecases.months import ALL_FAILED
 
     months = [_checked(text) for text in month or []] or ALL_FAILED
-    work_on("rerun", "rerun_month", prefect, months=months, wait_for_circuit=not no_wait)
+    work_on("rerun", "rerun_month", prefect, months=months, wait_for_circuit=not no_wait, other_source=other_source)
 
 
 @app.command()
-def reprocess(first: FromOption, last: ToOption, prefect: PrefectOption = None) -> None:
+def reprocess(
+    first: FromOption, last: ToOption, other_source: OtherSourceOption = False, prefect: PrefectOption = None
+) -> None:
     """Silver and Gold again from Bronze, asking the SEC nothing; bodies of a shape learned since leave quarantine."""
     month_range(Month.parse(first), Month.parse(last))
-    work_on("reprocess", "reprocess", prefect, first=first, last=last)
+    work_on("reprocess", "reprocess", prefect, first=first, last=last, other_source=other_source)
 
 
 @app.command()
@@ -196,6 +201,34 @@ def customers(
             f"{len(found.rejected):,} of {found.rows + len(found.rejected):,} rows of {file.name} were left out.",
             next_step="Correct them, and take the file in again; all other rows are in.",
         )
+
+
+@app.command()
+def release(
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="YYYY.M or YYYY.M.N.")] = None,
+    draft: Annotated[bool, typer.Option("--draft", help="Pass over the bound on coverage, and mark it so.")] = False,
+    other_source: OtherSourceOption = False,
+    check: Annotated[str | None, typer.Option("--check", metavar="VERSION", help="Verify a release.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="List all releases.")] = False,
+    prefect: PrefectOption = None,
+) -> None:
+    """Make all data into a release that can be cited: checked, with sums, never changed; or verify one."""
+    if [version is not None, check is not None, show].count(True) != 1:
+        raise InputError("A version, --check VERSION or --list is needed, and one of them alone.")
+    from sec_core.usecases import release as usecases
+
+    settings = load_settings()
+    if version is not None:
+        chosen = {"version": version, "draft": draft, "other_source": other_source}
+        say(run(usecases.release, "flows.gold:release", prefect, **chosen).line())
+    elif check is not None:
+        usecases.check(settings, check)
+        say(f"Release {check} is whole: sums, keys, ranges and figures are as they were.")
+    else:
+        from deployments.cli.show import print_table
+
+        rows = [([*each], False) for each in usecases.listed(settings)]
+        print_table(("version", "made", "data until", "kind", "files", "MB"), rows)
 
 
 @app.command()

@@ -35,6 +35,7 @@ STAGE_TEXT = {
     "gold": "building Gold",
     "months": "months",
     "publish": "publishing",
+    "release": "making a release",
 }
 
 

@@ -58,6 +58,9 @@ class Lock(IntEnum):
     PUBLICATION = 7_301_946_029
     """Whoever sends Gold to Supabase."""
 
+    RELEASE = 7_301_946_030
+    """Whoever makes a release."""
+
 
 class LockClass(IntEnum):
     """First keys of locks of two keys."""

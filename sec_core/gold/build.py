@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import polars as pl
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
 from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
+from sec_core.gold.datasets import DATASETS, with_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.index_tables import make_indices
@@ -22,11 +22,12 @@ from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.hours import Month
-from sec_core.reference import tables
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sec_core.blobs.model import Blobs
     from sec_core.clock import Clock
     from sec_core.config import Settings
@@ -110,26 +111,10 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
     made = newest if isinstance(newest, datetime) else None
     about = {"origin": one_word(hours_by_origin(collected.loads))}
     write_events(events, gold, made, about)
-    indices = collected.indices
-    for key, rows, columns, title in (
-        ("horas.parquet", collected.calendar, parquet.HOURS, "Hours of the SEC's snapshots: which are loaded"),
-        ("comunas.parquet", with_customers(collected), parquet.COMUNAS, "Comunas of Chile"),
-        ("indices_regionales.parquet", indices.regional, parquet.REGIONAL, "Reliability by region and month"),
-        ("tormentas.parquet", collected.storms, parquet.STORMS, "Storms: power cuts over many comunas of Chile"),
-        ("tormentas_horas.parquet", collected.storm_hours, parquet.STORM_HOURS, "Storms by hour and comuna"),
-        ("indices_comunales.parquet", indices.comunal, parquet.COMUNAL, "Customer-hours by comuna and month"),
-    ):
-        parquet.write(rows, gold, key, columns, title, made, about)
-
-
-def with_customers(collected: frames.GoldFrames) -> pl.DataFrame:
-    """All comunas with their names, region and customers, see `parquet.COMUNAS`."""
-    comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
-        {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
-    )
-    newest = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
-    served = newest.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
-    return comunas.join(served, on="codigo_comuna", how="left", maintain_order="left")
+    for dataset in DATASETS:
+        if dataset.in_gold and dataset.rows is not None:
+            rows = dataset.rows(collected)
+            parquet.write(rows, gold, dataset.file, dataset.columns, dataset.title, made, about)
 
 
 def read_frames(
@@ -180,7 +165,7 @@ def read_frames(
         seen=seen,
         monthly=kept,
         indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
-        storms=storm_catalogue.described(storms, loads),
+        storms=storm_catalogue.described(storms, storm_hours, loads),
         storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),

@@ -126,6 +126,35 @@ def _customer_hours(months: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def year_indices(years: pl.DataFrame, months: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Indices by year, over the mean of the months' customers.
+
+    Args:
+        years: `estimates.years`, whose `serie` becomes `key`; series that `months` lacks are left out.
+        months: mes, `key`, clientes.
+        key: nombre_region or codigo_comuna.
+
+    Returns:
+        The columns of `years`, clientes, saidi, saidi_inf, saidi_sup, cobertura, interpolada; punta is a share.
+    """
+    anho = pl.col("mes").dt.year().alias("anho")
+    served = months.group_by(key, anho).agg(pl.col("clientes").mean())
+    customers = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
+    return (
+        years.rename({"serie": key})
+        .join(served, on=[key, "anho"])
+        .with_columns(
+            cobertura=pl.col("observadas") / pl.col("horas"),
+            interpolada=pl.col("interpoladas") / pl.col("horas"),
+            saidi=pl.col("cliente_horas") / customers,
+            saidi_inf=pl.col("inferior") / customers,
+            saidi_sup=pl.col("superior") / customers,
+            punta=pl.when(pl.col("observadas") > 0).then(pl.col("punta") / customers),
+            clientes=customers.round().cast(pl.Int64),
+        )
+    )
+
+
 def official_comparison(
     official: pl.DataFrame, monthly: Monthly, seen: Pattern, customers: pl.DataFrame
 ) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from sec_core.gold.index_tables import year_indices
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import CHILE
 
@@ -185,12 +186,9 @@ def comuna_years(frames: SiteFrames) -> pl.DataFrame:
         saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
         most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
     """
-    served = frames.comunal.group_by("codigo_comuna", anho=pl.col("mes").dt.year()).agg(
-        clientes=pl.col("clientes").mean()
-    )
     places = frames.comunas.select("codigo_comuna", region="codigo_region")
     table = (
-        _with_saidi(frames.years.rename({"serie": "codigo_comuna"}).join(served, on=["codigo_comuna", "anho"]))
+        year_indices(frames.years, frames.comunal, "codigo_comuna")
         .join(places, on="codigo_comuna")
         .join(quarters(frames.comunas), on="codigo_comuna", how="left")
         .drop("horas", "observadas", "interpoladas")
@@ -202,26 +200,10 @@ def comuna_years(frames: SiteFrames) -> pl.DataFrame:
 
 def region_years(frames: SiteFrames) -> pl.DataFrame:
     """Each region's index by year, and the country's, with its rank among regions; columns as `comuna_years`."""
-    served = frames.regional.group_by("nombre_region", anho=pl.col("mes").dt.year()).agg(
-        clientes=pl.col("clientes").mean()
-    )
-    table = _with_saidi(frames.years.rename({"serie": "nombre_region"}).join(served, on=["nombre_region", "anho"]))
+    table = year_indices(frames.years, frames.regional, "nombre_region")
     ranked = table.filter(pl.col("nombre_region") != COUNTRY).with_columns(pais=pl.lit("CL"))
     return table.join(_ranks(ranked, "nombre_region", "pais"), on=["nombre_region", "anho"], how="left").sort(
         "nombre_region", "anho"
-    )
-
-
-def _with_saidi(years: pl.DataFrame) -> pl.DataFrame:
-    served = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
-    return years.with_columns(
-        cobertura=pl.col("observadas") / pl.col("horas"),
-        interpolada=pl.col("interpoladas") / pl.col("horas"),
-        saidi=pl.col("cliente_horas") / served,
-        saidi_inf=pl.col("inferior") / served,
-        saidi_sup=pl.col("superior") / served,
-        punta=pl.when(pl.col("observadas") > 0).then(pl.col("punta") / served),
-        clientes=served.round().cast(pl.Int64),
     )
 
 

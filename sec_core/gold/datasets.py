@@ -1,0 +1,184 @@
+"""The published tables: columns, key and title of each, and the rows that a build has for it.
+
+Gold's files, a release with its DuckDB file and its data package, and the data dictionary are all made from this list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sec_core.gold import estimates, parquet
+from sec_core.gold.index_tables import official_comparison, year_indices
+from sec_core.gold.payloads.official_comparison import official
+from sec_core.reference import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sec_core.gold.frames import GoldFrames
+    from sec_core.gold.parquet import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A published table.
+
+    Attributes:
+        name: Of its file and of its table in DuckDB.
+        columns: Its columns.
+        key: Columns that no two rows share.
+        title: What it holds, in English.
+        titulo: The same in Spanish.
+        rows: Its rows, in the file's order; None where months or events are written by themselves.
+        in_gold: Whether Gold has it too, or a release alone.
+        large: Whether the DuckDB file of a release reads it from its Parquet.
+    """
+
+    name: str
+    columns: Sequence[Column]
+    key: tuple[str, ...]
+    title: str
+    titulo: str
+    rows: Callable[[GoldFrames], pl.DataFrame] | None = None
+    in_gold: bool = True
+    large: bool = False
+
+    @property
+    def file(self) -> str:
+        """Its file; the panel has one for each month instead."""
+        return f"{self.name}.parquet"
+
+
+def with_customers(collected: GoldFrames) -> pl.DataFrame:
+    """All comunas with their names, region and customers, see `parquet.COMUNAS`."""
+    comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
+        {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
+    )
+    newest = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
+    served = newest.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    return comunas.join(served, on="codigo_comuna", how="left", maintain_order="left")
+
+
+def _annual(collected: GoldFrames) -> pl.DataFrame:
+    years = estimates.years(collected.monthly.region_parts, collected.seen).with_columns(clientes_punta="punta")
+    return (
+        year_indices(years, collected.indices.regional, "nombre_region")
+        .rename(
+            {"inferior": "cliente_horas_inf", "superior": "cliente_horas_sup", "observado": "cliente_horas_observadas"}
+        )
+        .sort("anho", "nombre_region")
+    )
+
+
+def _companies(_collected: GoldFrames) -> pl.DataFrame:
+    return pl.DataFrame([asdict(company) for company in tables.empresas()], orient="row").rename(
+        {"nombre": "nombre_empresa"}
+    )
+
+
+DATASETS: tuple[Dataset, ...] = (
+    Dataset(
+        "golden_interrupciones",
+        parquet.EVENTS,
+        ("hash_id",),
+        "Power-outage events in Chile",
+        "Eventos: cortes de suministro en Chile",
+        large=True,
+    ),
+    Dataset(
+        "panel",
+        parquet.PANEL,
+        ("hora", "codigo_comuna"),
+        "Customers without supply in Chile, by hour and comuna",
+        "Clientes sin suministro por hora y comuna: comunas listadas en horas cargadas",
+        large=True,
+    ),
+    Dataset(
+        "horas",
+        parquet.HOURS,
+        ("hora",),
+        "Hours of the SEC's snapshots: which are loaded",
+        "Horas esperadas: cuáles están cargadas y cómo",
+        lambda f: f.calendar,
+    ),
+    Dataset(
+        "comunas",
+        parquet.COMUNAS,
+        ("codigo_comuna",),
+        "Comunas of Chile",
+        "Las 346 comunas, su región y sus clientes estimados",
+        with_customers,
+    ),
+    Dataset(
+        "indices_regionales",
+        parquet.REGIONAL,
+        ("mes", "nombre_region"),
+        "Reliability by region and month",
+        "Índices por región, país y mes",
+        lambda f: f.indices.regional,
+    ),
+    Dataset(
+        "indices_comunales",
+        parquet.COMUNAL,
+        ("mes", "codigo_comuna"),
+        "Customer-hours by comuna and month",
+        "Cliente-horas e índice estimado por comuna y mes",
+        lambda f: f.indices.comunal,
+    ),
+    Dataset(
+        "tormentas",
+        parquet.STORMS,
+        ("id",),
+        "Storms: power cuts over many comunas of Chile",
+        "Tormentas: cortes conectados sobre muchas comunas",
+        lambda f: f.storms,
+    ),
+    Dataset(
+        "tormentas_horas",
+        parquet.STORM_HOURS,
+        ("id", "hora", "codigo_comuna"),
+        "Storms by hour and comuna",
+        "Curva de cada tormenta por hora y comuna",
+        lambda f: f.storm_hours,
+        large=True,
+    ),
+    Dataset(
+        "indices_anuales",
+        parquet.ANNUAL,
+        ("anho", "nombre_region"),
+        "SAIDI by region and year, with an interval of its own",
+        "SAIDI por región y año, con su propio intervalo",
+        _annual,
+        in_gold=False,
+    ),
+    Dataset(
+        "comparacion_oficial",
+        parquet.OFFICIAL,
+        ("anho", "nombre_region"),
+        "The official SAIDI beside the estimate",
+        "El SAIDI oficial junto al estimado",
+        lambda f: official_comparison(official(), f.monthly, f.seen, f.customers),
+        in_gold=False,
+    ),
+    Dataset(
+        "clientes_comunales",
+        parquet.COMUNA_CUSTOMERS,
+        ("mes", "codigo_comuna"),
+        "Customers by comuna and month, an estimate",
+        "Clientes por comuna y mes, una estimación",
+        lambda f: f.comuna_customers.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"}),
+        in_gold=False,
+    ),
+    Dataset(
+        "empresas",
+        parquet.COMPANIES,
+        ("id_empresa",),
+        "Distribution companies",
+        "Empresas distribuidoras",
+        _companies,
+        in_gold=False,
+    ),
+)

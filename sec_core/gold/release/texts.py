@@ -1,0 +1,115 @@
+"""What a release says in words: README in both languages, dictionary, citation, changes."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sec_core.gold.datasets import DATASETS
+from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.release.changes import MOVED
+from sec_core.gold.release.contents import INTERFACE, SUMS, package_type
+from sec_core.gold.release.database import DATABASE, STORAGE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sec_core.gold.release.changes import Changes
+
+CHANGES: Final = "CHANGES"
+MOST_LISTED: Final = 60
+"""Figures that moved and are spelled out; of the others it is told how many."""
+_TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "CITATION.cff", CHANGES)
+_COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("sec_core.gold.release"),
+        autoescape=False,  # noqa: S701 - Markdown and YAML of our own words
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["n"] = lambda value: "-" if value is None else f"{value:,.6g}" if value % 1 else f"{value:,.0f}"
+    environment.globals |= {
+        "datasets": DATASETS, "views": views(), "interface": INTERFACE, "database": DATABASE, "storage": STORAGE,
+        "method": METHOD, "source": SOURCE, "source_url": SOURCE_URL, "cita": CITA, "citation": CITATION,
+        "licencia": LICENCIA, "licence": LICENCE, "sums": SUMS, "most": MOST_LISTED, "limit": MOVED,
+    }  # fmt: skip
+    return environment
+
+
+def render(name: str, **values: object) -> str:
+    """A text from the template of its name."""
+    return _templates().get_template(f"{name}.j2").render(**values)
+
+
+def views() -> list[tuple[str, str]]:
+    """Name and comment of each view of the DuckDB file."""
+    text = files("sec_core.gold.release").joinpath("views.sql").read_text(encoding="utf-8")
+    return _COMMENT.findall(text)
+
+
+def dictionary() -> str:
+    """Every published table and column, as Markdown."""
+    from sec_core.gold import parquet  # noqa: PLC0415 - only here
+
+    fields = {each.name: list(parquet.schema(each.columns, each.title)) for each in DATASETS}
+    return render("DICTIONARY.md", fields=fields, kind=package_type)
+
+
+def coverage_by_year(calendar: pl.DataFrame) -> list[dict[str, Any]]:
+    """anho, horas, cargadas, detalladas, agregadas, sospechosas of each year, Chile wall clock."""
+    loaded = pl.col("cargada")
+    return (
+        calendar.group_by(anho=pl.col("mes").dt.year())
+        .agg(
+            horas=pl.len(),
+            cargadas=loaded.sum(),
+            detalladas=(loaded & (pl.col("forma") == "detailed")).sum(),
+            agregadas=(loaded & (pl.col("forma") == "aggregated")).sum(),
+            sospechosas=pl.col("sospechosa").sum(),
+        )
+        .sort("anho")
+        .to_dicts()
+    )
+
+
+def write_texts(
+    folder: Path,
+    about: dict[str, Any],
+    rows: dict[str, int],
+    by_year: list[dict[str, Any]],
+    changes: Changes | None,
+) -> None:
+    """Write all texts of a release; see `write.make_release`."""
+    told = changes.line() if changes else "Primera entrega."
+    values = {"about": about, "rows": rows, "years": by_year, "changes": changes, "told": told}
+    for name in _TEXTS:
+        text = dictionary() if name == "DICTIONARY.md" else render(name, **values)
+        (folder / name).write_text(text, encoding="utf-8")
+    draft = "BORRADOR: " if about["borrador"] else ""
+    zenodo = {
+        "title": f"{draft}Cortes de suministro eléctrico en Chile, hora por hora",
+        "upload_type": "dataset",
+        "version": about["version"],
+        "publication_date": about["fecha"],
+        "description": f"<p>{CITA}</p><p>{CITATION}</p><p>{LICENCIA}</p>",
+        "creators": [{"name": "sec-outages"}],
+        "contributors": [{"name": SOURCE.split(":")[0], "type": "DataCollector"}],
+        "access_right": "open",
+        "language": "spa",
+        "keywords": ["Chile", "electricity", "power outages", "SAIDI", "SAIFI", "cortes de suministro"],
+        "notes": told,
+        "related_identifiers": [{"identifier": SOURCE_URL, "relation": "isDerivedFrom", "scheme": "url"}],
+    }
+    (folder / ".zenodo.json").write_bytes(orjson.dumps(zenodo, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

@@ -1,0 +1,301 @@
+"""Making a release: in a folder of its own beside the others, checked, and given its name when all of it is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import polars as pl
+from loguru import logger
+from pydantic import BaseModel
+
+from sec_core.blobs.local import LocalBlobs
+from sec_core.blobs.open import open_blobs
+from sec_core.db.locks import Lock, turn
+from sec_core.errors import InputError, PublicationError, StorageError
+from sec_core.gold.build import read_frames
+from sec_core.gold.payloads.meta import METHOD, meta
+from sec_core.gold.release import changes, checks, texts
+from sec_core.gold.release.contents import (
+    INTERFACE,
+    PACKAGE,
+    SUMS,
+    Version,
+    files_of,
+    write_package,
+    write_sums,
+    write_tables,
+)
+from sec_core.gold.release.database import write_database
+from sec_core.text import for_markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sec_core.blobs.place import Place
+    from sec_core.clock import Clock
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+    from sec_core.gold.frames import GoldFrames
+    from sec_core.gold.release.changes import Changes
+
+_UNFINISHED: Final = ".partial-"
+
+
+class ReleaseReport(BaseModel):
+    """What a release holds.
+
+    Attributes:
+        version: Its version.
+        place: Where it is.
+        draft: Whether the bound on coverage was passed over.
+        files: How many files.
+        bytes: Their size.
+        rows: Rows of each table.
+        before: The release that it was compared with.
+        changes: What changed since that, as Markdown; the file `CHANGES`.
+    """
+
+    version: str
+    place: str
+    draft: bool
+    files: int
+    bytes: int
+    rows: dict[str, int]
+    before: str | None
+    changes: str
+
+    def line(self) -> str:
+        """What was made, in a sentence."""
+        kind = "Draft" if self.draft else "Release"
+        return f"{kind} {self.version} is in {self.place}: {self.files:,} files, {self.bytes / 1e6:,.1f} MB."
+
+    def markdown(self) -> str:
+        """What was made, for a person."""
+        table = "\n".join(f"| {name} | {count:,} |" for name, count in self.rows.items())
+        return f"{for_markdown(self.line())}\n\n| table | rows |\n|---|---:|\n{table}\n\n{self.changes}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The release that a new one is compared with."""
+
+    version: Version
+    package: dict[str, Any]
+    tables: dict[str, pl.DataFrame]
+
+
+def versions(settings: Settings) -> list[Version]:
+    """All releases, the oldest first. One without sums was never finished."""
+    place = settings.releases
+    if isinstance(place, Path):
+        names = [path.parent.name for path in place.glob(f"[!.]*/{SUMS}")]
+    else:
+        names = [key.split("/")[0] for key in open_blobs(place).list("") if key.endswith(f"/{SUMS}")]
+    return sorted(map(Version.parse, names))
+
+
+def make_release(
+    database: Database,
+    settings: Settings,
+    clock: Clock,
+    version: str,
+    *,
+    draft: bool = False,
+    other_source: bool = False,
+) -> ReleaseReport:
+    """Make a release of what Silver holds now. Killed at any instant it leaves all of it, or nothing of that name.
+
+    Args:
+        database: Silver.
+        settings: Where it goes, and the bound on coverage.
+        clock: Tells which hours have ended, and the day of the release.
+        version: See `Version`.
+        draft: Pass over the bound on coverage, and mark it so.
+        other_source: Make it although the data is not the SEC's.
+
+    Raises:
+        InputError: There is a release of this version, or this is none.
+        PublicationError: The data may not be released; the message has all reasons.
+        StorageError: A file can't be written or is not what was written.
+    """
+    wanted = Version.parse(version)
+    with turn(database, Lock.RELEASE), _workshop(settings) as folder:
+        known = versions(settings)
+        if wanted in known:
+            raise InputError(
+                f"There is a release {wanted} already, and none is ever changed.",
+                next_step=f"Name another one: {wanted.year}.{wanted.month}.{wanted.number + 1}.",
+            )
+        gold = open_blobs(settings.gold)
+        collected, _, _ = read_frames(database, gold, settings, clock)
+        bound = settings.release_min_coverage
+        _refuse(checks.refusals(collected, bound, draft=draft, other_source=other_source))
+        rows = write_tables(collected, gold, LocalBlobs(folder))
+        about = _about(collected, wanted, settings, draft=draft)
+        before = _read_before(settings, max((each for each in known if each < wanted), default=None))
+        found = _compare(before, folder, rows, about)
+        by_year = texts.coverage_by_year(collected.calendar)
+        # DuckDB needs the memory.
+        del collected
+        write_database(folder)
+        about["anterior"] = str(before.version) if before else None
+        texts.write_texts(folder, about, rows, by_year, found)
+        write_package(folder, about)
+        write_sums(folder)
+        if wrong := checks.examine(folder):
+            raise StorageError(f"The release was not made well: {' '.join(wrong)}", next_step="Run it again.")
+        report = ReleaseReport(
+            version=str(wanted),
+            place=str(settings.releases / str(wanted)),
+            draft=draft,
+            files=len(files_of(folder)),
+            bytes=sum((folder / name).stat().st_size for name in files_of(folder)),
+            rows=rows,
+            before=about["anterior"],
+            changes=(folder / texts.CHANGES).read_text(encoding="utf-8"),
+        )
+        _seal(folder, settings.releases, str(wanted))
+    logger.bind(stage="release").info(report.line())
+    return report
+
+
+def check_release(settings: Settings, version: str) -> list[str]:
+    """All that is wrong with a release, in words; raises InputError where there is none of this version."""
+    wanted = Version.parse(version)
+    if wanted not in versions(settings):
+        raise InputError(f"There is no release {wanted}.", next_step="`sec release --list` shows them.")
+    with _fetched(settings, wanted) as folder:
+        return checks.examine(folder)
+
+
+def describe_release(settings: Settings, version: Version) -> dict[str, Any]:
+    """The data package of a release."""
+    found: dict[str, Any] = orjson.loads(open_blobs(settings.releases).read(f"{version}/{PACKAGE}"))
+    return found
+
+
+def _refuse(reasons: list[str]) -> None:
+    if reasons:
+        raise PublicationError(f"No release was made. {' '.join(reasons)}")
+
+
+def _about(collected: GoldFrames, version: Version, settings: Settings, *, draft: bool) -> dict[str, Any]:
+    """What a release says of itself in its data package."""
+    row = meta(collected)[0].model_dump(mode="json")
+    storms = settings.model_dump(include={"storm_min_customers", "storm_share", "storm_peak", "storm_min_comunas"})
+    quarter, seen, expected = checks.quarter_coverage(collected)
+    return {
+        "version": str(version),
+        "created": row["generado"],
+        "fecha": str(checks.day_in_chile(collected.now)),
+        "borrador": draft,
+        "interfaz": INTERFACE,
+        "programa": row["version"],
+        "reglas": {"metodo": METHOD, **row["umbrales"], **storms},
+        "origen": row["origen"],
+        "origenes": row["origenes"],
+        "primera_hora": row["primera_hora"],
+        "ultima_hora": row["ultima_hora"],
+        "trimestre": {"meses": quarter, "horas": expected, "horas_cargadas": seen},
+    }
+
+
+def _read_before(settings: Settings, version: Version | None) -> _Before | None:
+    if version is None:
+        return None
+    with _fetched(settings, version) as folder:
+        package = orjson.loads((folder / PACKAGE).read_bytes())
+        return _Before(version, package, _tables(folder))
+
+
+def _tables(folder: Path) -> dict[str, pl.DataFrame]:
+    return {name: pl.read_parquet(folder / f"{name}.parquet") for name in changes.READ}
+
+
+def _compare(before: _Before | None, folder: Path, rows: dict[str, int], about: dict[str, Any]) -> Changes | None:
+    if before is None:
+        return None
+    counts: dict[str, int] = {}
+    for part in before.package["resources"]:
+        if "tabla" in part:
+            counts[part["tabla"]] = counts.get(part["tabla"], 0) + part["filas"]
+    rules = before.package["reglas"], about["reglas"]
+    found = changes.compare(before.tables, _tables(folder), (counts, rows), rules)
+    odd = found.unexplained.head(10).iter_rows(named=True)
+    _refuse(
+        [
+            f"{each['cifra']} of {each['clave']} ({each['tabla']}) moved from {each['antes']} to {each['ahora']} since"
+            f" release {before.version}, though its hours, names, rules and denominators are the same."
+            for each in odd
+        ]
+    )
+    return found
+
+
+@contextmanager
+def _workshop(settings: Settings) -> Iterator[Path]:
+    """An empty folder in which a release is made, beside the others; gone afterwards. Older ones were killed."""
+    place = settings.releases if isinstance(settings.releases, Path) else settings.state / "releases"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for left in place.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place))
+    except OSError as error:
+        raise StorageError(f"{place} can't be written: {error.strerror or error}.") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _fetched(settings: Settings, version: Version) -> Iterator[Path]:
+    """The folder of a release: a copy of it where it is in an object store."""
+    place = settings.releases
+    if isinstance(place, Path):
+        yield place / str(version)
+        return
+    blobs = open_blobs(place)
+    with tempfile.TemporaryDirectory(prefix="sec-release-") as made:
+        folder = Path(made) / str(version)
+        for key in blobs.list(f"{version}/"):
+            target = Path(made) / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(blobs.read(key))
+        yield folder
+
+
+def _seal(folder: Path, place: Place, name: str) -> None:
+    """Give a finished release its name, whole or not at all, so that it survives a power cut.
+
+    In an object store the sums come last: without them there is no release.
+    """
+    if not isinstance(place, Path):
+        blobs = open_blobs(place)
+        for key in sorted(files_of(folder), key=lambda key: key == SUMS):
+            blobs.replace(f"{name}/{key}", (folder / key).read_bytes())
+        return
+    try:
+        folder.chmod(0o755)
+        for path in [*folder.rglob("*"), folder]:
+            _sync(path)
+        folder.rename(place / name)
+        _sync(place)
+    except OSError as error:
+        raise StorageError(f"{place / name} can't be written: {error.strerror or error}.") from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,51 @@
+"""Releases: making one, verifying one, listing them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sec_core.errors import StorageError
+from sec_core.usecases.progress import in_thread
+
+if TYPE_CHECKING:
+    from sec_core.config import Settings
+    from sec_core.gold.release.write import ReleaseReport
+    from sec_core.usecases.adapters import Adapters
+
+
+async def release(adapters: Adapters, version: str, draft: bool = False, other_source: bool = False) -> ReleaseReport:
+    """Make a release; see `write.make_release`."""
+    from sec_core.gold.release.write import make_release
+
+    database, settings, clock = adapters.database, adapters.settings, adapters.clock
+    options = {"draft": draft, "other_source": other_source}
+    return await in_thread("release", "", make_release, database, settings, clock, version, **options)
+
+
+def check(settings: Settings, version: str) -> None:
+    """Verify a release.
+
+    Raises:
+        InputError: There is none of this version.
+        StorageError: It is not what it was; the message says what is wrong.
+    """
+    from sec_core.gold.release.write import check_release
+
+    if wrong := check_release(settings, version):
+        raise StorageError(
+            f"Release {version} is not what it was: {' '.join(wrong)}", next_step="Restore it from a copy."
+        )
+
+
+def listed(settings: Settings) -> list[tuple[str, str, str, str, int, float]]:
+    """Version, day, newest hour, kind, files and MB of each release, the oldest first."""
+    from sec_core.gold.release.write import describe_release, versions
+
+    found = []
+    for version in versions(settings):
+        package = describe_release(settings, version)
+        sizes = [each["tamano_bytes"] for each in package["resources"]]
+        kind = "draft" if package["borrador"] else "release"
+        about = (str(version), package["fecha"], str(package["ultima_hora"]), kind)
+        found.append((*about, len(sizes) + 2, round(sum(sizes) / 1e6, 1)))
+    return found
