@@ -1,4 +1,4 @@
-"""Photograph each kind of page of the site, on a desk and on a phone, for docs/site.md.
+"""Photograph each kind of page of the site, on a desk and on a phone, for docs/site.md: `make screenshots`.
 
 The pages are made from a simulated history of twenty months with two great storms, so that nothing in the pictures is
 real, and say so. It needs Chromium and its driver, and takes a minute or two.
@@ -7,15 +7,15 @@ real, and say so. It needs Chromium and its driver, and takes a minute or two.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from sqlalchemy import text
+from support.browser import chromium
 
 from benchmarks import history
 from benchmarks.measuring import bench, opened
@@ -31,6 +31,8 @@ from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy
 
 if TYPE_CHECKING:
+    from selenium import webdriver
+
     from sec_core.config import Settings
 
 MONTHS: Final = tuple(month_range(Month(2023, 1), Month(2024, 8)))
@@ -99,10 +101,8 @@ def photograph(site: Path, into: Path) -> None:
         site: The folder of the site.
         into: Where the pictures go.
     """
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
-        options.add_argument(argument)
-    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    profile = Path(tempfile.mkdtemp(prefix="sec-pictures-"))
+    chrome = chromium(profile)
     try:
         for name, pattern in PAGES.items():
             page = min(site.glob(f"{pattern}index.html"), default=None)
@@ -118,6 +118,7 @@ def photograph(site: Path, into: Path) -> None:
                 (into / f"site-{name}{ending}.png").write_bytes(picture)
     finally:
         chrome.quit()
+        shutil.rmtree(profile, ignore_errors=True)
 
 
 def shot(chrome: webdriver.Chrome, page: Path, width: int, height: int, theme: str, *, whole: bool = False) -> bytes:
