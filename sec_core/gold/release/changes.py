@@ -27,6 +27,8 @@ _FIGURES: Final = {
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
 """Keys and figures of each table."""
+_SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
+_MONTH: Final = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
 _PER_CUSTOMER: Final = ("saidi", "saifi")
 
 
@@ -90,7 +92,7 @@ def compare(
     }
     hours = _hours(old["horas"], new["horas"])
     names = _names(old["comunas"], new["comunas"])
-    near = _near(new["horas"], hours)
+    near = _near(old["horas"], new["horas"], hours)
     unknown = _renamed(old["indices_regionales"], new["indices_regionales"])
     served = not old["comunas"]["clientes"].equals(new["comunas"]["clientes"])
     moved = [
@@ -116,9 +118,8 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     )
     before, now = pl.col("cargada").fill_null(value=False), pl.col("cargada_b").fill_null(value=False)
     differs = pl.any_horizontal(pl.col(name).ne_missing(f"{name}_b") for name in ("forma", "n_filas", "n_revisiones"))
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
     return (
-        both.group_by(mes=wall)
+        both.group_by(mes=_MONTH)
         .agg(
             ganadas=(now & ~before).sum(),
             perdidas=(before & ~now).sum(),
@@ -134,25 +135,27 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
+def _near(old: pl.DataFrame, new: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """mes, con_horas, con_revision: of each month, whether hours that changed can have moved its figures.
 
-
-def _near(horas: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """mes, con_horas, con_revision: of each month, whether it or a loaded neighbour has hours that changed.
-
-    Lines between loaded hours and rises cross a month's border.
+    Those of the month before can: rises and lines begin there. Those of the month after can unless the month's own last
+    hour was and is loaded.
     """
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
-    months = horas.filter("cargada").select(mes=wall).unique().join(changed, on="mes", how="full", coalesce=True)
-    own = months.sort("mes").with_columns(
-        con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras").fill_null(0) > 0,
-        con_revision=pl.col("revisadas").fill_null(0) > 0,
+    last = [frame.sort("hora").group_by(mes=_MONTH).agg(pl.col("cargada").last()) for frame in (old, new)]
+    shut = last[0].join(last[1], on="mes", suffix="_b").filter("cargada", "cargada_b")
+    found = changed.select(
+        "mes",
+        con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras") > 0,
+        con_revision=pl.col("revisadas") > 0,
     )
-    flags = [
-        pl.any_horizontal(name, *(pl.col(name).shift(by, fill_value=False) for by in (-1, 1))).alias(name)
-        for name in ("con_horas", "con_revision")
-    ]
-    return own.select("mes", *flags)
+    reach = pl.concat(
+        [
+            found,
+            found.with_columns(pl.col("mes").dt.offset_by("1mo")),
+            found.with_columns(pl.col("mes").dt.offset_by("-1mo")).join(shut, on="mes", how="anti"),
+        ]
+    )
+    return reach.group_by("mes").agg(pl.col("con_horas", "con_revision").any())
 
 
 def _names(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
