@@ -1,4 +1,4 @@
-"""The ten questions of docs/research.md, run as they stand on a release of a simulated world: three tools, one answer."""
+"""The ten questions of docs/research.md, run as they stand on a release of a simulated world: three tools agree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def release(shared_database: Database, tmp_path_factory: pytest.TempPathFactory)
 
 def questions(root: Path) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     """The opening code of each tool, and the code of each question."""
-    head, *parts = (root / "docs" / "research.md").read_text(encoding="utf-8").split("\n## ")
+    _, *parts = (root / "docs" / "research.md").read_text(encoding="utf-8").split("\n## ")
     opening = next(part for part in parts if "# Ten questions" in part)
     return dict(BLOCK.findall(opening)), {
         part.splitlines()[0]: dict(BLOCK.findall(part)) for part in parts if part[0].isdigit()
