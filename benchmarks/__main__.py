@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks import capture, gold, history, load, overhead
+from benchmarks import capture, gold, history, load, overhead, site, storms
 from benchmarks.measuring import apart, bench
 from benchmarks.results import show, write
 
@@ -46,7 +46,8 @@ def _history() -> list[Figure]:
         size = apart(here, history.make, source).result
         loaded, settings = load.measure(here, source)
         load_s = next(figure.value for figure in loaded if figure.name == f"load_{load.LENGTHS[-1]}_s")
-        return [*loaded, *gold.measure(here, settings, size, load_s)]
+        built = gold.measure(here, settings, size, load_s)
+        return [*loaded, *built, *site.measure(here, settings), *storms.measure(here, settings.gold_dir)]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
 from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
 from sec_core.silver.observations import Snapshot, observe
+from sec_core.silver.reports import month_figures
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
@@ -89,7 +90,8 @@ def load_all(settings: Settings, months: Sequence[Month]) -> int:
         ledger, store = bronze_of(settings, database)
 
         def one(month: Month) -> int:
-            return load_month(database, store.read_kept, month, settings, values=ledger).rows
+            load_month(database, store.read_kept, month, settings, values=ledger)
+            return month_figures(database, month).rows
 
         return sum(pool.map(one, reversed(months)))
 

@@ -81,9 +81,10 @@ def main(options: dict[str, Any]) -> None:
         world=WorldOptions(holes=()),
         now=datetime.fromisoformat(options["now"]),
         faults=faults,
-        cache_bytes=2_000_000_000,
+        kept_bodies=100_000,
     )
-    simulator.prepare([hour for month in options["months"] for hour in Month.parse(month).hours()])
+    for hour in (hour for month in options["months"] for hour in Month.parse(month).hours()):
+        simulator.app.answers.por_fecha(hour, simulator.now(), 0)
     simulator.serve(on_ready=_tell)
 
 

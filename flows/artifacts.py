@@ -16,14 +16,16 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.variables import Variable
 
+from flows.telling import show_state
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
 from sec_core.gold.billing import MOST_LISTED, billing_months
-from sec_core.health.verdict import Level
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
 from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT
+from tasks.limits import SITE_VARIABLE
 from tasks.runtime import adapters
 
 if TYPE_CHECKING:
@@ -35,20 +37,25 @@ if TYPE_CHECKING:
     from sec_core.gold.billing import Billing
     from sec_core.gold.payloads.storms import StormRow
     from sec_core.gold.standing import BuiltGold
-    from sec_core.health.verdict import Verdict
-    from sec_core.usecases.monitor import MonitorReport
     from sec_core.usecases.reports import SyncReport
 
 _SHOW_EVERY_S = 5
-_MARKS = {Level.GOOD: "✅ good", Level.WARN: "⚠️ look", Level.BAD: "❌ bad"}
+_UNITS = {
+    "requests": "requests", "revisions": "kept answers", "rows": "rows", "observations": "observations",
+    "customers": "customers, summed over rows", "events": "events", "events_begun": "events", "unresolved": "rows",
+}  # fmt: skip
+"""Units of a month's figures; the others are hours."""
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
     """A table of a month's figures, one of the quality of its data, and the month as a calendar of hours."""
-    figures = report.model_dump(exclude={"imputed", "outputs", "notes"}) | report.outputs
+    figures = report.model_dump(exclude={"month", "imputed", "outputs", "notes"})
     await acreate_table_artifact(
         key=f"month-{report.month}",
-        table=[{"what": name.replace("_", " "), "figure": _cell(value)} for name, value in figures.items()],
+        table=[
+            {"what": name.replace("_", " "), "figure": _cell(value), "unit": _UNITS.get(name, "hours" if value else "")}
+            for name, value in figures.items()
+        ],
         description=f"# Month {report.month}\n\n" + "\n".join(f"- {for_markdown(note)}" for note in report.notes),
     )
     await acreate_table_artifact(
@@ -80,23 +87,21 @@ async def show_months(reports: list[SyncReport]) -> None:
     await acreate_table_artifact(
         key="months",
         table=[{name: getattr(report, name) for name in columns} for report in reports],
-        description=f"# {len(reports)} months",
+        description=f"# {len(reports)} months\n\nHours; rows of the source, and events, are counts.",
     )
 
 
 async def show_gold(built: BuiltGold) -> None:
-    """A link to the site, and a table of storms that are new. Browsers open the link from the address bar."""
+    """Links to the site, as the stack serves it and where it is put up, and a table of storms that are new."""
     if built.new_storms:
         await acreate_table_artifact(
             key="storms", table=storm_table(built.new_storms), description="# New storms, the largest first"
         )
-    settings = adapters().settings
-    page = settings.gold / built.outputs["site"]
-    links = {"site": page.as_uri(), **({"site-public": str(settings.site_url)} if settings.site_url else {})}
-    for key, link in links.items():
-        await acreate_link_artifact(
-            key=key, link=link, link_text=for_markdown(link), description="The site's first page"
-        )
+    public = adapters().settings.site_url
+    served = await Variable.aget(SITE_VARIABLE, default="")
+    for key, link in (("site", served), ("site-public", public)):
+        if link:
+            await acreate_link_artifact(key=key, link=str(link), link_text="The site", description="Its first page")
 
 
 def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]:
@@ -125,30 +130,6 @@ async def show_billing(file: str, found: Billing) -> None:
             [f"# {for_markdown(file)}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]
         ),
     )
-
-
-def monitor_text(report: MonitorReport) -> str:
-    """A table of what the monitor found. Pure."""
-    under_way = report.open_hour.astimezone(CHILE) if report.open_hour else None
-    head = f"# The hour under way: {under_way:%Y-%m-%d %Hh} in Chile\n\n" if under_way else ""
-    head += "".join(f"{for_markdown(storm)}\n\n" for storm in report.storms)
-    figures = report.model_dump(exclude={"open_hour", "note", "storms"})
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {_cell(figure)} |" for name, figure in figures.items())
-    return f"{head}| hours | |\n|---|---|\n{rows}\n"
-
-
-def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
-    """The checks as rows, and a title. Pure."""
-    rows = [
-        {
-            "": _MARKS[check.level],
-            "what": check.name,
-            "found": for_markdown(check.text),
-            "next": for_markdown(check.next_step),
-        }
-        for check in verdict.checks
-    ]
-    return rows, f"# Health: {_MARKS[verdict.level]}"
 
 
 def _cell(value: str | float) -> str | float:
@@ -182,27 +163,36 @@ class _Bars:
 
     def __init__(self) -> None:
         self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
-        self._bars: dict[str, tuple[UUID, int]] = {}
+        self._bars: dict[str, tuple[UUID, tuple[int, str]]] = {}
+        self._note = self._state = ""
 
     def take(self, step: Step) -> None:
         if step.stage == "capture":
             self._tallies[step.month].take(step)
+        elif step.note is not None:
+            self._note = step.note
 
     async def show(self) -> None:
+        state = next((tally.note for tally in self._tallies.values() if tally.note), self._note)
+        try:
+            if state != self._state:
+                await show_state(state)
+                self._state = state
+            await self._draw()
+        except httpx.HTTPError as error:
+            # The hours matter, not the bar.
+            logger.bind(stage="capture").debug("A bar in the UI can't be drawn: {error}", error=repr(error))
+
+    async def _draw(self) -> None:
         for month, tally in self._tallies.items():
-            bar, shown = self._bars.get(month, (None, -1))
-            done = tally.done
-            if done == shown or not tally.total:
+            bar, shown = self._bars.get(month, (None, None))
+            drawn = tally.done, tally.note
+            if drawn == shown or not (tally.total or tally.note):
                 continue
-            percent = 100 * min(done / tally.total, 1)
-            text = f"# {tally.total} hours of {month} to request\n\n{tally.text}"
-            try:
-                if bar is None:
-                    bar = await acreate_progress_artifact(percent, key=f"capture-{month}", description=text)
-                else:
-                    await aupdate_progress_artifact(bar, percent, text)
-            except httpx.HTTPError as error:
-                # The hours matter, not the bar.
-                logger.bind(stage="capture").debug("A bar in the UI can't be drawn: {error}", error=repr(error))
+            percent = 100 * min(tally.done / tally.total, 1) if tally.total else 0
+            text = f"# {tally.total} hours of {month} to request\n\n{for_markdown(tally.text)}"
+            if bar is None:
+                bar = await acreate_progress_artifact(percent, key=f"capture-{month}", description=text)
             else:
-                self._bars[month] = bar, done
+                await aupdate_progress_artifact(bar, percent, text)
+            self._bars[month] = bar, drawn

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-from prefect import flow
 from prefect.artifacts import acreate_markdown_artifact
 from pydantic import Field
 
 from flows.artifacts import show_billing, show_gold
 from flows.parameters import InboxFile, OtherSource
+from flows.telling import flow
 from sec_core.gold.billing import Billing
 from sec_core.gold.explanation import Explanation
 from sec_core.gold.publish import PublishReport

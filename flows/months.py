@@ -6,13 +6,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 from loguru import logger
-from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
 from prefect.flow_runs import wait_for_flow_run
+from prefect.states import Cancelling
 from pydantic import Field
 
 from flows.artifacts import capture_bars, show_gold, show_month, show_months
-from flows.parameters import MOST_MONTHS, AllFailed, MonthText, OtherSource, WaitForSource, month_run_name
+from flows.overview import show_overview
+from flows.parameters import (
+    MOST_MONTHS,
+    AllFailed,
+    MonthText,
+    OtherSource,
+    WaitForSource,
+    month_run_name,
+    months_run_name,
+)
+from flows.telling import flow
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_PARTS, Order, Part
 from sec_core.usecases.reports import SyncReport
@@ -20,14 +33,21 @@ from tasks.runtime import open_run
 from tasks.steps import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
+    from datetime import datetime
 
-    from prefect.client.schemas.objects import FlowRun
-
+    from sec_core.bronze.ledger_rules import HourState
     from sec_core.hours import Month
 
 RERUN_MONTH = "rerun-month/rerun-month"
-_STEPS = replace(STEPS, show_month=show_month, show_months=show_months, show_gold=show_gold)
+
+
+async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
+    await show_month(report, states)
+    await show_overview()
+
+
+_STEPS = replace(STEPS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
 
 
 @flow(name="monthly-sync", flow_run_name=month_run_name, persist_result=False)
@@ -81,13 +101,24 @@ async def load(month: MonthText | None = None) -> SyncReport:
         return await usecases.load_month(run, month, steps=_STEPS)
 
 
-@flow(name="backfill", flow_run_name="backfill {first} to {last}", persist_result=False)
+async def _cancel_months(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001 - so they are passed
+    """Cancel the runs that a cancelled backfill has made; those that have not begun never will."""
+    under_way = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "PAUSED"]}}
+    wanted = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [flow_run.id]}, "state": under_way})
+    async with get_client() as client:
+        for page in (200, 0):
+            for each in await client.read_flow_runs(flow_run_filter=wanted, limit=200, offset=page):
+                await client.set_flow_run_state(each.id, Cancelling(message=f"{flow_run.name} was cancelled."))
+
+
+@flow(name="backfill", flow_run_name=months_run_name, persist_result=False, on_cancellation=[_cancel_months])
 async def backfill(
     first: MonthText,
     last: MonthText,
     order: Order = Order.NEWEST_FIRST,
     wait_for_circuit: WaitForSource = True,
     share: Annotated[bool, Field(title="Share among workers")] = False,
+    other_source: OtherSource = False,
 ) -> list[SyncReport]:
     """Capture and load many months, then build and publish Gold once.
 
@@ -100,40 +131,51 @@ async def backfill(
         wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
         share: Make a run of `rerun-month` of each month, which any number of workers can take; needs deployments.
             Otherwise this run works through them one after the other.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         if share:
             months = usecases.in_order(first, last, order, run.clock)
             await _share_out(months, wait_for_circuit=wait_for_circuit)
-            return await usecases.conclude(run, months, _STEPS)
+            return await usecases.conclude(run, months, _STEPS, other_source=other_source)
         async with capture_bars():
             return await usecases.backfill(
-                run, first, last, order=order, wait_for_circuit=wait_for_circuit, steps=_STEPS
+                run,
+                first,
+                last,
+                order=order,
+                wait_for_circuit=wait_for_circuit,
+                other_source=other_source,
+                steps=_STEPS,
             )
 
 
-@flow(name="rerun-month", flow_run_name="rerun-month {months}", persist_result=False)
+@flow(name="rerun-month", flow_run_name=months_run_name, persist_result=False)
 async def rerun_month(
     months: MonthText
     | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
     | AllFailed,
     redo: Annotated[list[Part], Field(min_length=1, max_length=len(ALL_PARTS))] = ALL_PARTS,
     wait_for_circuit: WaitForSource = True,
+    other_source: OtherSource = False,
 ) -> list[SyncReport]:
     """Mend months: ask only for what is missing or unsettled, load, build and publish again.
 
     Args:
-        months: A month as YYYY-MM, a list of months, or "all failed" for every month that misses hours.
+        months: A month as YYYY-MM, a list of months, or "all failed" for every closed month that misses hours.
         redo: What to do again.
         wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         async with capture_bars():
-            return await usecases.rerun(run, months, redo=redo, wait_for_circuit=wait_for_circuit, steps=_STEPS)
+            return await usecases.rerun(
+                run, months, redo=redo, wait_for_circuit=wait_for_circuit, other_source=other_source, steps=_STEPS
+            )
 
 
-@flow(name="reprocess", flow_run_name="reprocess {first} to {last}", persist_result=False)
-async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
+@flow(name="reprocess", flow_run_name=months_run_name, persist_result=False)
+async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource = False) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
@@ -142,13 +184,14 @@ async def reprocess(first: MonthText, last: MonthText) -> list[SyncReport]:
     Args:
         first: The earliest month as YYYY-MM.
         last: The latest month as YYYY-MM.
+        other_source: Publish data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
-        return await usecases.reprocess(run, first, last, steps=_STEPS)
+        return await usecases.reprocess(run, first, last, other_source=other_source, steps=_STEPS)
 
 
 async def _share_out(months: Sequence[Month], *, wait_for_circuit: bool) -> None:
-    """Make a run of each month for whichever worker is free, and wait for all of them."""
+    """Make a run of each month for whichever worker is free, and wait for all of them; see `_cancel_months`."""
     parameters = {"redo": [Part.CAPTURE.value, Part.LOAD.value], "wait_for_circuit": wait_for_circuit}
     started = [
         await arun_deployment(RERUN_MONTH, parameters={**parameters, "months": str(month)}, timeout=0)

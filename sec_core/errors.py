@@ -7,12 +7,11 @@ happened; `next_step` says what to do about it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from datetime import datetime
+from typing import ClassVar
 
+from sec_core.clock import in_chile
 from sec_core.text import for_line
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 class SecError(Exception):
@@ -62,41 +61,33 @@ def is_transient_status(status: int) -> bool:
 
 
 class SourceError(SecError):
-    """The SEC's API did not give a usable answer."""
+    """The SEC's API did not give a usable answer.
+
+    Attributes:
+        retry_after_s: Seconds that the source asked to wait; 0 when it named none.
+    """
 
     code = "source"
 
+    def __init__(self, message: str, *, next_step: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.retry_after_s = retry_after_s or 0.0
+
 
 class SourceUnavailable(SourceError):
-    """No answer, or a server error: timeouts, dropped connections, 5xx.
-
-    Attributes:
-        retry_after_s: Seconds that the source asked to wait, or None when it named none.
-    """
+    """No answer, or a server error: timeouts, dropped connections, 5xx."""
 
     code = "source_unavailable"
     transient = True
     default_next_step = "Run the same command again later; what was captured is kept."
 
-    def __init__(self, message: str, *, next_step: str | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message, next_step=next_step)
-        self.retry_after_s = retry_after_s
-
 
 class SourceRefused(SourceError):
-    """The source answered 403 or 429: it wants fewer requests, or none from this address.
-
-    Attributes:
-        retry_after_s: Seconds that the source asked to wait, or None when it named none.
-    """
+    """The source answered 403 or 429: it wants fewer requests, or none from this address."""
 
     code = "source_refused"
     transient = True
     default_next_step = "Wait, then run the same command again; lower SEC_MAX_RATE if it happens again."
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class CircuitOpen(SourceError):
@@ -110,26 +101,19 @@ class CircuitOpen(SourceError):
     transient = True
 
     def __init__(self, message: str, *, reopens_at: datetime) -> None:
-        after = f"{reopens_at:%Y-%m-%d %H:%M:%S} UTC"
-        super().__init__(message, next_step=f"Run the same again after {after}: then one probe may go out.")
+        super().__init__(
+            message, next_step=f"Run the same again after {in_chile(reopens_at)}: then one probe may go out."
+        )
         self.reopens_at = reopens_at
 
 
 class UnexpectedBody(SourceError):
-    """An answer that is not JSON, is too large, or fits no known shape.
-
-    Attributes:
-        body: The bytes as received, or None where they were refused before they were read whole.
-    """
+    """An answer that is not JSON, is too large, or fits no known shape."""
 
     code = "unexpected_body"
     default_next_step = (
         "The body is in quarantine: see `sec status`, teach the code the new shape, then `sec reprocess`."
     )
-
-    def __init__(self, message: str, *, next_step: str | None = None, body: bytes | None = None) -> None:
-        super().__init__(message, next_step=next_step)
-        self.body = body
 
 
 # --- what we keep -------------------------------------------------------------------------------------------

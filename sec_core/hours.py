@@ -12,14 +12,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from importlib.resources import files
-from zoneinfo import TZPATH, ZoneInfo, reset_tzpath
 
+from sec_core import clock
 from sec_core.errors import InputError
 
-# The project's own time zone data goes before the system's, which may be years old.
-reset_tzpath([str(files("tzdata") / "zoneinfo"), *TZPATH])
-CHILE = ZoneInfo("America/Santiago")
+CHILE = clock.CHILE
 HOUR = timedelta(hours=1)
 
 
@@ -36,8 +33,8 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Read `YYYY-MM`; raises InputError for another form, or no month."""
-        found = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text.strip())
+        """Read `YYYY-MM` or `YYYY-M`; raises InputError for another form, or no month."""
+        found = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})", text.strip())
         if found is None:
             raise InputError(f"{text!r} is not a month.", next_step="Write it as YYYY-MM, for example 2024-08.")
         return cls(int(found[1]), int(found[2]))

@@ -75,6 +75,11 @@ def setup_logging(
         logger.add(sink, level="INFO", format="{message}", backtrace=False, diagnose=False)
 
 
+def log_name(now: datetime) -> str:
+    """The file that holds the lines of a day (UTC)."""
+    return f"sec-{now:%Y-%m-%d}.jsonl"
+
+
 class JsonLines:
     """A sink that appends one JSON object a line to `sec-YYYY-MM-DD.jsonl`; several processes may share the file.
 
@@ -95,7 +100,7 @@ class JsonLines:
         for folder in (self._folder, None):
             # A log that can't be written is no reason to stop.
             with suppress(OSError, ConfigError):
-                path = private_folder(folder or _temporary_folder()) / f"sec-{datetime.now(UTC):%Y-%m-%d}.jsonl"
+                path = private_folder(folder or _temporary_folder()) / log_name(datetime.now(UTC))
                 descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
                 with os.fdopen(descriptor, "ab", buffering=0) as file:
                     file.write(line.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""Names of Prefect's limits, known without importing Prefect."""
+"""Names of what the Prefect server holds of ours, known without importing Prefect."""
 
 from __future__ import annotations
 
@@ -9,3 +9,9 @@ SOURCE_LIMIT: Final = "sec-source"
 
 It shows in the UI who asks the source. The hard limit on requests is in PostgreSQL (`sec_core.source.throttle`).
 """
+
+OVERVIEW: Final = "overview"
+"""Key of the artifact that shows all months."""
+
+SITE_VARIABLE: Final = "sec_site"
+"""The Prefect variable that says where the stack serves the site."""

@@ -125,6 +125,7 @@ def backfill(
     last: ToOption,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the earliest month.")] = False,
     no_wait: NoWaitOption = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Capture and load many months, newest first. Stop it at any time; run again, it goes on where it was."""
@@ -132,7 +133,8 @@ def backfill(
 
     month_range(Month.parse(first), Month.parse(last))
     order = Order.OLDEST_FIRST if oldest_first else Order.NEWEST_FIRST
-    work_on("backfill", "backfill", prefect, first=first, last=last, order=order, wait_for_circuit=not no_wait)
+    chosen = {"first": first, "last": last, "order": order, "wait_for_circuit": not no_wait}
+    work_on("backfill", "backfill", prefect, json=False, **chosen, other_source=other_source)
 
 
 @app.command()
@@ -142,20 +144,23 @@ def rerun(
         typer.Option("--month", metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours."),
     ] = None,
     no_wait: NoWaitOption = False,
+    other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Mend months: ask only for what is missing or unsettled, then load, build and publish again."""
     from sec_core.usecases.months import ALL_FAILED
 
     months = [_checked(text) for text in month or []] or ALL_FAILED
-    work_on("rerun", "rerun_month", prefect, months=months, wait_for_circuit=not no_wait)
+    work_on("rerun", "rerun_month", prefect, months=months, wait_for_circuit=not no_wait, other_source=other_source)
 
 
 @app.command()
-def reprocess(first: FromOption, last: ToOption, prefect: PrefectOption = None) -> None:
+def reprocess(
+    first: FromOption, last: ToOption, other_source: OtherSourceOption = False, prefect: PrefectOption = None
+) -> None:
     """Silver and Gold again from Bronze, asking the SEC nothing; bodies of a shape learned since leave quarantine."""
     month_range(Month.parse(first), Month.parse(last))
-    work_on("reprocess", "reprocess", prefect, first=first, last=last)
+    work_on("reprocess", "reprocess", prefect, first=first, last=last, other_source=other_source)
 
 
 @app.command()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deployments.cli.app import app, say
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from deployments.stack.state import StackState
 
 
 @app.command()
@@ -25,15 +28,16 @@ def up(
 
     settings, options = load_settings(), load_stack_settings()
     if detach:
-        _say_ready(stack.up_detached(settings).ui)
+        _say_ready(stack.up_detached(settings))
         return
     setup_logging(settings.logs_dir)
     if not stack.up(settings, options, _say_ready):
         say("It was up already.")
 
 
-def _say_ready(ui: str) -> None:
-    say(f"The Prefect UI: {ui}")
+def _say_ready(state: StackState) -> None:
+    for what, address in state.pages.items():
+        say(f"{what}: {address}")
 
 
 @app.command()

@@ -16,7 +16,7 @@ import httpx
 
 from deployments.stack.api import MARK, WORK_POOL, PrefectServerError, api_client, own_id, why_not_ours
 from sec_core.errors import ConfigError
-from tasks.limits import SOURCE_LIMIT
+from tasks.limits import OVERVIEW, SITE_VARIABLE, SOURCE_LIMIT
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
@@ -86,8 +86,10 @@ _OLD_AUTOMATIONS = ("Tell of failed runs", "Tell when nobody looks at health")
 _OLD_BLOCKS = (("webhook", "sec-notify"), ("sec-mail", "sec-mail"))
 
 
-def apply(api: str, settings: Settings) -> None:
+def apply(api: str, settings: Settings, site: str | None = None) -> None:
     """Bring a Prefect server, which belongs to this installation from now on, to what the project says.
+
+    With `site`, the address at which the stack serves the site, runs link to it.
 
     Raises:
         ConfigError: The server is another installation's, or `prefect.yaml` can't be found.
@@ -101,10 +103,20 @@ def apply(api: str, settings: Settings) -> None:
             mark(client, settings)
             apply_pool(client)
             _ensure_automation(client)
+            _ensure_overview(client)
+            if site is not None:
+                _put(
+                    client,
+                    "/variables/",
+                    f"/variables/name/{SITE_VARIABLE}",
+                    {"name": SITE_VARIABLE, "value": site},
+                )
     except httpx.HTTPError as error:
         raise PrefectServerError(f"The Prefect server at {api} refused a request: {error}") from error
     apply_limits(api, settings)
     _deploy(file, api)
+    with api_client(api, timeout_s=30) as client:
+        _name_limits(client)
 
 
 def mark(client: httpx.Client, settings: Settings) -> None:
@@ -136,6 +148,22 @@ def apply_limits(api: str, settings: Settings) -> None:
             _put(client, "/v2/concurrency_limits/", f"/v2/concurrency_limits/{SOURCE_LIMIT}", limit)
     except httpx.HTTPError as error:
         raise PrefectServerError(f"The Prefect server at {api} refused a request: {error}") from error
+
+
+def _ensure_overview(client: httpx.Client) -> None:
+    """Let the page of the overview be there before a run has written it."""
+    if client.get(f"/artifacts/{OVERVIEW}/latest").status_code == httpx.codes.NOT_FOUND:
+        text = "No month was asked for yet. Run the deployment monthly-sync, or rerun-month for any month."
+        made = {"key": OVERVIEW, "type": "markdown", "data": text, "description": "All months"}
+        client.post("/artifacts/", json=made).raise_for_status()
+
+
+def _name_limits(client: httpx.Client) -> None:
+    """Name the limit of each deployment after it; Prefect names it after a number."""
+    for each in client.post("/deployments/filter", json={}).raise_for_status().json():
+        limit = each["global_concurrency_limit"]
+        if limit and limit["name"] != (wanted := f"runs of {each['name']}"):
+            client.patch(f"/v2/concurrency_limits/{limit['id']}", json={"name": wanted}).raise_for_status()
 
 
 def _put(client: httpx.Client, all_of_them: str, one: str, wanted: dict[str, Any]) -> None:

@@ -14,6 +14,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from deployments.stack.processes import ProcessId
 from sec_core.config import private_folder
+from tasks.limits import OVERVIEW
+
+VIEWS = {"months": "months", "monitor": "the monitor", "upkeep": "upkeep"}
+"""Tags of deployments and their runs, and what a person calls these."""
 
 
 class StackState(BaseModel):
@@ -22,12 +26,14 @@ class StackState(BaseModel):
     Attributes:
         supervisor: The process that started everything and stops it.
         ui: Address of the Prefect UI.
+        site: Address of the site.
         ready: Whether everything is up; before that the address may not answer.
         parts: Processes by name.
     """
 
     supervisor: ProcessId
     ui: str
+    site: str = ""
     ready: bool = False
     parts: dict[str, ProcessId] = Field(default_factory=dict)
 
@@ -35,6 +41,17 @@ class StackState(BaseModel):
     def api(self) -> str:
         """Address of the Prefect API."""
         return f"{self.ui}/api"
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """Addresses that people want: the UI, the overview of all months, runs by what they are about, the site."""
+        views = {f"Runs of {what}": f"{self.ui}/runs?tag={tag}" for tag, what in VIEWS.items()}
+        return {
+            "The Prefect UI": self.ui,
+            "All months": f"{self.ui}/artifacts/key/{OVERVIEW}",
+            **views,
+            "The site": self.site,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,17 @@ from loguru import logger
 
 from deployments.stack.api import api_client, online_workers, prepare_environment
 from deployments.stack.apply import apply
-from deployments.stack.history import prefect_history
+from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, ProcessId, end, start_process, until_told_to_end
 from deployments.stack.server import LOG_NAME, LOOPBACK, TICK_S, free_port, server_part, wait_until_ready
 from deployments.stack.settings import StackSettings, load_stack_settings
+from deployments.stack.site import serve_site
 from deployments.stack.state import RunFolder, StackState
 from deployments.stack.worker import stop_worker, worker_name, worker_part
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
+from sec_core.db.address import Address
 from sec_core.db.database import open_database
 from sec_core.errors import DatabaseUnavailable, SecError
 from sec_core.log import setup_logging
@@ -59,12 +61,12 @@ class Stack:
         self._log = logger.bind(stage="stack")
         self._server: Part | None = None
         self._worker: Part | None = None
-        self._ui = ""
+        self._ui = self._site = ""
         self._ready = False
         self._postgres_looked_at = 0.0
 
-    def run(self, on_ready: Callable[[str], None]) -> None:
-        """Start everything, keep it alive until told to stop, and stop it; `on_ready` gets the UI's address.
+    def run(self, on_ready: Callable[[StackState], None]) -> None:
+        """Start everything, keep it alive until told to stop, and stop it; `on_ready` gets what is up.
 
         Raises:
             SecError: A part did not start; what was started is stopped again.
@@ -72,7 +74,7 @@ class Stack:
         try:
             self._start()
             if not self._stop_asked():
-                on_ready(self._ui)
+                on_ready(self._state())
             while not self._stop_asked():
                 self._watch()
         finally:
@@ -89,16 +91,19 @@ class Stack:
         if port != self._options.ui_port:
             self._log.warning("Port {wanted} is in use; taking {port}", wanted=self._options.ui_port, port=port)
         self._ui = f"http://{LOOPBACK}:{port}"
+        site = free_port(port + 1)
+        serve_site(self._settings, LOOPBACK, site)
+        self._site = f"http://{LOOPBACK}:{site}/"
         history = prefect_history(self._settings, self._options, address)
         self._server = server_part(self._settings, history, port)
         process = self._server.start()
         self._write()
         api = wait_until_ready(process, port, self._settings.logs_dir / LOG_NAME)
         self._log.info("The Prefect server is ready: {ui}", ui=self._ui)
-        apply(api, self._settings)
+        apply(api, self._settings, self._site)
         self._log.info("Applied work pool, limits, deployments and automations")
         self._start_worker(api)
-        Notifier(self._settings, self._options, api, self._ended).start()
+        Notifier(self._settings, self._options, api, Address.parse(history[ADDRESS_VARIABLE]), self._ended).start()
         self._ready = True
         self._write()
 
@@ -151,15 +156,17 @@ class Stack:
         self._folder.clear()
         self._log.info("Everything has stopped")
 
-    def _write(self) -> None:
+    def _state(self) -> StackState:
         parts = {part.name: known for part in self._parts if (known := part.id) is not None}
-        self._folder.write(
-            StackState(supervisor=ProcessId.of(os.getpid()), ui=self._ui, ready=self._ready, parts=parts)
-        )
+        supervisor = ProcessId.of(os.getpid())
+        return StackState(supervisor=supervisor, ui=self._ui, site=self._site, ready=self._ready, parts=parts)
+
+    def _write(self) -> None:
+        self._folder.write(self._state())
 
 
-def up(settings: Settings, options: StackSettings, on_ready: Callable[[str], None]) -> bool:
-    """Run the stack in the foreground, unless it runs already; `on_ready` gets the UI's address once all is up.
+def up(settings: Settings, options: StackSettings, on_ready: Callable[[StackState], None]) -> bool:
+    """Run the stack in the foreground, unless it runs already; `on_ready` gets what is up, once all is.
 
     Returns:
         Whether this call ran it (and it has stopped now); False if it runs elsewhere.
@@ -174,7 +181,7 @@ def up(settings: Settings, options: StackSettings, on_ready: Callable[[str], Non
             Stack(settings, options, until_told_to_end()).run(on_ready)
             return True
     except Timeout:
-        on_ready(_wait_for_stack(settings).ui)
+        on_ready(_wait_for_stack(settings))
         return False
 
 
@@ -235,7 +242,7 @@ def main() -> int:
     try:
         settings = load_settings()
         setup_logging(settings.logs_dir)
-        up(settings, load_stack_settings(), lambda ui: logger.bind(stage="stack").info("Up: {ui}", ui=ui))
+        up(settings, load_stack_settings(), lambda state: logger.bind(stage="stack").info("Up: {}", state.ui))
     except SecError as error:
         logger.bind(stage="stack", code=error.code).error("{error}", error=error)
         return 1

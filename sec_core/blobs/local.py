@@ -80,10 +80,6 @@ class LocalBlobs(Blobs):
             self.flush()
 
     @override
-    def headers(self, key: str) -> Mapping[str, str]:
-        return {}
-
-    @override
     def read(self, key: str) -> bytes:
         name = self._name(key)
         # As with writing: a path object costs as much as reading a body.
@@ -155,20 +151,8 @@ class LocalBlobs(Blobs):
     @override
     def read_log(self, key: str) -> bytes:
         # A log that came from an object store is in parts; what is added here goes on in a file.
-        held: dict[str, bytes] = {}
-        folder = parts.folder_of(key)
-        for name in self.list(folder):
-            short = name.removeprefix(folder)
-            if parts.is_pack(short):
-                held |= parts.unpack(name, self.read(name))
-            elif parts.is_part(short):
-                held[short] = self.read(name)
-        own = self.read(key) if self.exists(key) else b""
-        return parts.joined(held) + own
-
-    @override
-    def compact(self, key: str, most: int = 64) -> None:
-        pass  # a log is one file
+        blobs = {name: self.read(name) for name in self.list(parts.folder_of(key))}
+        return parts.joined(parts.of_blobs(blobs)) + (self.read(key) if self.exists(key) else b"")
 
     @override
     def flush(self) -> None:

@@ -62,9 +62,9 @@ class Blobs(Protocol):
         """
         ...
 
-    def headers(self, key: str) -> Mapping[str, str]:
+    def headers(self, key: str) -> Mapping[str, str]:  # noqa: ARG002 - a store looks at it
         """The headers that a store kept with a blob; a folder keeps none."""
-        ...
+        return {}
 
     def read(self, key: str) -> bytes:
         """The bytes of a blob; raises BlobMissing if there is none."""
@@ -80,7 +80,11 @@ class Blobs(Protocol):
 
     def exists(self, key: str) -> bool:
         """Whether there is a blob of this name."""
-        ...
+        try:
+            self.size(key)
+        except BlobMissing:
+            return False
+        return True
 
     def size(self, key: str) -> int:
         """Bytes of a blob; raises BlobMissing if there is none."""
@@ -106,10 +110,10 @@ class Blobs(Protocol):
         """All that was added to a log, in the order of adding; empty if nothing was."""
         ...
 
-    def compact(self, key: str, most: int = 64) -> None:
+    def compact(self, key: str, most: int = 64) -> None:  # noqa: ARG002 - a store looks at them
         """Bring a log into few blobs, where it has more than `most`; others may add to it meanwhile."""
-        ...
+        return
 
     def flush(self) -> None:
-        """Make all that was put survive a power cut."""
-        ...
+        """Make all that was put survive a power cut, where it does not by itself."""
+        return

@@ -1,6 +1,6 @@
 """Blobs as objects in a store that speaks S3.
 
-Address and credentials are those of `sec_core.blobs.access`. The store must honour `If-None-Match: *` on PUT, which is
+The store must honour `If-None-Match: *` on PUT, which is
 how `put_new` keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
 """
 
@@ -12,18 +12,20 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.access import StoreAccess
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs, checked
 from sec_core.blobs.place import width
+from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
 if TYPE_CHECKING:
@@ -45,6 +47,46 @@ _REFUSED: Final = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
     "write and delete there."
 )
+
+
+class StoreAccess(Environment):
+    """How a store is reached, from the usual variables of S3: `AWS_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="AWS_")
+
+    access_key_id: HeaderText | None = None
+    """Name of the key; without it the machine's own role is asked for, where there is one."""
+    secret_access_key: HeaderSecret | None = None
+    session_token: HeaderSecret | None = None
+    """Goes with a temporary key."""
+    region: HeaderText | None = None
+    endpoint_url: HeaderText | None = None
+    """Address of the store; None means Amazon's."""
+    virtual_hosted_style_request: bool | None = None
+    """Whether the bucket is part of the host's name; `endpoint_url` must then name it."""
+
+    @model_validator(mode="after")
+    def _key_is_whole(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("AWS_ACCESS_KEY_ID names a key and AWS_SECRET_ACCESS_KEY is it: set both or neither")
+        return self
+
+    @property
+    def unencrypted(self) -> bool:
+        """Whether the address asks for HTTP without TLS."""
+        return self.endpoint_url is not None and self.endpoint_url.startswith("http://")
+
+    def config(self) -> S3Config:
+        """What the client takes; what is not set is left to it."""
+        given = {
+            "access_key_id": self.access_key_id,
+            "secret_access_key": self.secret_access_key and self.secret_access_key.get_secret_value(),
+            "session_token": self.session_token and self.session_token.get_secret_value(),
+            "region": self.region,
+            "endpoint": self.endpoint_url,
+            "virtual_hosted_style_request": self.virtual_hosted_style_request,
+        }
+        return cast("S3Config", {name: value for name, value in given.items() if value is not None})
 
 
 class ObjectBlobs(Blobs):
@@ -108,14 +150,6 @@ class ObjectBlobs(Blobs):
         return BytesIO(self.read(key))
 
     @override
-    def exists(self, key: str) -> bool:
-        try:
-            self.size(key)
-        except BlobMissing:
-            return False
-        return True
-
-    @override
     def size(self, key: str) -> int:
         with self._translated(key):
             return obstore.head(self._store, checked(key))["size"]
@@ -165,10 +199,6 @@ class ObjectBlobs(Blobs):
             raise StorageError(f"{self.place}/{name} is not what was packed; its parts stay.")
         self._delete_all([blob for blob in blobs if blob != name])
 
-    @override
-    def flush(self) -> None:
-        pass  # an object survives once it is written
-
     def _names(self, folder: str) -> Sequence[str]:
         return [name.removeprefix(folder) for name in self.list(folder)]
 
@@ -179,19 +209,12 @@ class ObjectBlobs(Blobs):
             wanted = [folder + name for name in self._names(folder) if parts.is_part(name) or parts.is_pack(name)]
             if self.exists(key):
                 wanted.append(key)
-            held: dict[str, bytes] = {}
             try:
-                for blob, data in zip(wanted, at_once(width(self.place), self.read, wanted), strict=True):
-                    short = blob.removeprefix(folder)
-                    if blob == key:
-                        held[parts.first_part(data)] = data
-                    elif parts.is_pack(short):
-                        held |= parts.unpack(blob, data)
-                    else:
-                        held[short] = data
+                blobs = dict(zip(wanted, at_once(width(self.place), self.read, wanted), strict=True))
             except BlobMissing:
                 continue  # it was packed meanwhile: the pack is there now
-            return held, wanted
+            whole = {parts.first_part(data): data for blob, data in blobs.items() if blob == key}
+            return parts.of_blobs(blobs) | whole, wanted
         raise StorageUnavailable(f"{self.place}/{key} is packed again and again while it is read.")
 
     def _delete_all(self, keys: Iterable[str]) -> None:

@@ -89,6 +89,18 @@ def unpack(name: str, data: bytes) -> dict[str, bytes]:
     return parts
 
 
+def of_blobs(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All parts of some blobs, by themselves and in packs; other blobs are passed over. Raises as `unpack` does."""
+    found: dict[str, bytes] = {}
+    for key, data in blobs.items():
+        name = key.rpartition("/")[2]
+        if is_pack(name):
+            found |= unpack(key, data)
+        elif is_part(name):
+            found[name] = data
+    return found
+
+
 def joined(parts: Mapping[str, bytes]) -> bytes:
     """What was added, in the order of adding."""
     return b"".join(data for _, data in sorted(parts.items()))

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Final
 
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import CHILE, Month, hours_of_day
 
-MARKS: Final[Mapping[HourState, str]] = {
-    HourState.CAPTURED: "●",
-    HourState.EMPTY: "○",
-    HourState.FAILED: "✕",
-    HourState.QUARANTINED: "!",
-    HourState.PENDING: "·",
-}
+_STATES: Final = (
+    HourState.CAPTURED, HourState.EMPTY, HourState.FAILED, HourState.QUARANTINED, HourState.PENDING,
+)  # fmt: skip
+MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "●○✕!·", strict=True))
 """A mark for each state; they differ in form, so that nobody depends on colours."""
 
-PLAIN_MARKS: Final[Mapping[HourState, str]] = {
-    HourState.CAPTURED: "#",
-    HourState.EMPTY: "o",
-    HourState.FAILED: "x",
-    HourState.QUARANTINED: "!",
-    HourState.PENDING: ".",
-}
+PLAIN_MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "#ox!.", strict=True))
 """Marks that every font of fixed width has, for browsers: one of another font would shift what follows it."""
 
 
@@ -37,6 +28,22 @@ def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tupl
             line[instant.astimezone(CHILE).hour] = states[instant]
         lines.append((day, line))
     return lines
+
+
+def hours_text(hours: Iterable[datetime], most_days: int = 6) -> str:
+    """Hours of the Chile wall clock by day, runs of them in short: `2025-02-10 07h-09h, 12h; 2025-02-11 03h`."""
+    days: dict[date, list[list[int]]] = {}
+    for wall in sorted(hour.astimezone(CHILE) for hour in hours):
+        stretches = days.setdefault(wall.date(), [])
+        if stretches and stretches[-1][-1] == wall.hour - 1:
+            stretches[-1].append(wall.hour)
+        else:
+            stretches.append([wall.hour])
+    told = [
+        f"{day} " + ", ".join("-".join(f"{hour:02d}h" for hour in sorted({each[0], each[-1]})) for each in stretches)
+        for day, stretches in days.items()
+    ]
+    return "; ".join([*told[:most_days], *([f"and {len(told) - most_days} more days"] * (len(told) > most_days))])
 
 
 def legend(marks: Mapping[HourState, str] = MARKS) -> str:

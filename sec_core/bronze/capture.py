@@ -38,7 +38,7 @@ class CaptureReport:
     """Counts of hours after asking for some; reports of parts add up with `+`.
 
     `captured` hours were kept (first or new `revisions`), `unchanged` ones were held already; `suspect` ones look like
-    a corrupt cycle. `requests` counts repetitions too.
+    a corrupt cycle. `requests` counts repetitions too. `missed` are the hours that failed or went into quarantine.
     """
 
     asked: int = 0
@@ -50,6 +50,7 @@ class CaptureReport:
     revisions: int = 0
     suspect: int = 0
     requests: int = 0
+    missed: tuple[datetime, ...] = ()
 
     def __add__(self, other: CaptureReport) -> CaptureReport:
         """Both reports together."""
@@ -61,6 +62,7 @@ class CaptureReport:
         results = [entry.outcome.result for entry in entries]
         captured = [entry for entry in entries if entry.outcome.result is Result.CAPTURED]
         kept = [entry for entry in captured if entry.kept]
+        missed = [each.outcome.hour for each in entries if each.outcome.result in {Result.FAILED, Result.QUARANTINED}]
         return cls(
             asked=len({entry.outcome.hour for entry in entries}),
             captured=len(kept),
@@ -71,6 +73,7 @@ class CaptureReport:
             revisions=sum(entry.before.value is not None for entry in kept),
             suspect=sum(entry.outcome.suspect for entry in entries),
             requests=requests,
+            missed=tuple(sorted(missed)),
         )
 
 

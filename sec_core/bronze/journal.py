@@ -21,10 +21,7 @@ from sec_core.blobs import parts
 from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result, clean
 from sec_core.bronze.store import BodyName
 from sec_core.hours import CHILE, Month, from_wall
-from sec_core.source.shapes import (
-    AnsweredBy,
-    Shape,
-)
+from sec_core.source.shapes import AnsweredBy, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,6 +65,13 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
+# Fields of a line, each with the attribute of the outcome, or of its capture, that it holds.
+_OF_OUTCOME: Final = {
+    "resultado": "result", "consulta": "asked", "codigo_error": "code", "error": "error", "sospechosa": "suspect",
+    "reconocida": "relearned", "total_nacional": "national_total",
+}  # fmt: skip
+_OF_BODY: Final = {"sha256": "sha256", "bytes": "size", "n_filas": "rows", "clientes": "customers"}
+_OF_CAPTURE: Final = _OF_BODY | {"clave": "key", "origen": "origin", "forma": "shape"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,24 +149,13 @@ def _own(key: str) -> re.Match[str] | None:
 
 def encode(outcome: Outcome) -> bytes:
     """A journal line without its line break; what is absent is left out."""
-    line = _Line(
-        hora=outcome.hour.astimezone(UTC),
-        en=outcome.at.astimezone(UTC),
-        resultado=outcome.result,
-        consulta=outcome.asked,
-        reloj=f"{outcome.hour.astimezone(CHILE):%Y-%m-%dT%H}",
-        codigo_error=outcome.code,
-        error=outcome.error,
-        sospechosa=outcome.suspect,
-        reconocida=outcome.relearned,
-        total_nacional=outcome.national_total,
-    )
+    fields = {name: getattr(outcome, attribute) for name, attribute in _OF_OUTCOME.items()}
     if (kept := outcome.capture) is not None:
-        line.clave, line.capturado_en, line.origen = kept.key, kept.captured_at.astimezone(UTC), kept.origin
-        line.sha256, line.bytes, line.n_filas, line.clientes = kept.sha256, kept.size, kept.rows, kept.customers
-        line.forma = kept.shape
-        line.anfitrion, line.fuente = kept.answered_by.host, kept.answered_by.source
-    return msgspec.json.encode(line)
+        fields |= {name: getattr(kept, attribute) for name, attribute in _OF_CAPTURE.items()}
+        fields["capturado_en"] = kept.captured_at.astimezone(UTC)
+        fields["anfitrion"], fields["fuente"] = kept.answered_by.host, kept.answered_by.source
+    wall = f"{outcome.hour.astimezone(CHILE):%Y-%m-%dT%H}"
+    return msgspec.json.encode(_Line(outcome.hour.astimezone(UTC), outcome.at.astimezone(UTC), reloj=wall, **fields))
 
 
 def decode(line: bytes) -> Outcome | None:
@@ -193,18 +186,9 @@ def _decode(data: bytes) -> _Read | None:
         return None
     if capture is not None and capture.shape is None and line.resultado is Result.CAPTURED:
         return None
-    outcome = Outcome(
-        hour=hour,
-        at=at,
-        result=line.resultado,
-        capture=capture,
-        asked=line.consulta,
-        code=clean(line.codigo_error),
-        error=clean(line.error),
-        suspect=line.sospechosa,
-        national_total=line.total_nacional,
-        relearned=line.reconocida,
-    )
+    known = {attribute: getattr(line, name) for name, attribute in _OF_OUTCOME.items()}
+    known |= {name: clean(known[name]) for name in ("code", "error")}
+    outcome = Outcome(hour, at, capture=capture, **known)
     if capture is not None:
         return _Read(outcome, capture.hour, has_wall=True)
     return _Read(outcome, _instant(line.reloj), has_wall=line.reloj is not None)
@@ -213,20 +197,11 @@ def _decode(data: bytes) -> _Read | None:
 def _capture(key: str, line: _Line) -> Capture:
     """The body that a line names, by its name; raises ValueError if it is no name, or something is missing."""
     name = BodyName.parse(key)
-    if name is None or line.sha256 is None or line.bytes is None or line.n_filas is None or line.clientes is None:
+    known = {attribute: getattr(line, name) for name, attribute in _OF_BODY.items()}
+    if name is None or None in known.values():
         raise ValueError(f"{key} is no body")
-    return Capture(
-        hour=name.hour,
-        captured_at=name.captured_at,
-        origin=name.origin,
-        key=key,
-        sha256=line.sha256,
-        size=line.bytes,
-        rows=line.n_filas,
-        customers=line.clientes,
-        shape=line.forma,
-        answered_by=AnsweredBy(clean(line.anfitrion), clean(line.fuente)),
-    )
+    answered_by = AnsweredBy(clean(line.anfitrion), clean(line.fuente))
+    return Capture(name.hour, name.captured_at, name.origin, key, **known, shape=line.forma, answered_by=answered_by)
 
 
 def _shifts(lines: Iterable[_Read]) -> dict[date, timedelta]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze import record as recording
-from sec_core.bronze import repair as repairing
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Outcome, Result, fold
 from sec_core.bronze.sealed import BodyDamaged
+from sec_core.db.queries import read_queries
 from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, closed_hours
@@ -22,43 +21,12 @@ from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
 
-_VALUES = """
-    select distinct on (c.hora) c.hora, r.capturado_en, r.forma, r.origen, r.clave, r.sha256, r.bytes, r.n_filas,
-        r.clientes, r.anfitrion, r.fuente
-    from capturas c
-    join revisiones r
-        on r.hora = c.hora and r.capturado_en = c.capturado_en and r.forma = c.forma and r.sha256 = c.sha256
-    where c.hora >= %s and c.hora < %s and c.estado = 'captured'
-    order by c.hora, r.origen
-"""
-_BOTH_SHAPES = """
-    with newest as (
-        select distinct on (hora, forma) hora, forma, clientes from revisiones where forma is not null
-        order by hora, forma, capturado_en desc, origen desc
-    )
-    select d.hora, d.clientes as detailed, a.clientes as aggregated
-    from newest d join newest a on a.hora = d.hora and a.forma = 'aggregated'
-    where d.forma = 'detailed' order by d.hora
-"""
-_IMPORTED = """
-    select hora, capturado_en from revisiones
-    where origen = 'legacy' and not (resultado = 'quarantined' and coalesce(motivo, '') like %s)
-"""
-_SUMMARY = """
-    select
-        count(*) filter (where estado = 'captured') as captured, count(*) filter (where estado = 'empty') as empty,
-        count(*) filter (where estado = 'failed') as failed,
-        count(*) filter (where estado = 'quarantined') as quarantined,
-        count(*) filter (where codigo_error = 'dañado') as damaged,
-        count(*) filter (where sospechosa) as suspect,
-        count(*) filter (where diferencia_nacional <> 0) as differing,
-        max(ultima_consulta) as last_asked, coalesce(sum(n_revisiones), 0)::bigint as revisions
-    from capturas where hora >= %s and hora < %s
-"""
+_SQL: Final = read_queries("sec_core.bronze", "ledger.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +39,11 @@ class MonthSummary:
 
     month: Month
     expected: int
+    pending: int
     captured: int
     empty: int
     failed: int
     quarantined: int
-    pending: int
     damaged: int
     suspect: int
     differing: int
@@ -103,9 +71,7 @@ class Ledger:
 
     def values(self, first: datetime, last: datetime) -> list[Capture]:
         """The capture that counts of each captured hour in [first, last), ordered by hour."""
-        with table.transaction(self._database) as cursor:
-            cursor.execute(_VALUES, (first, last))
-            return [table.to_capture(row) for row in cursor]
+        return [table.to_capture(row) for row in self._found("values", first, last)]
 
     def rows(self, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
         """Ledger rows of some hours; pending hours are absent."""
@@ -114,16 +80,12 @@ class Ledger:
 
     def row_counts(self, hours: Sequence[datetime]) -> dict[datetime, int]:
         """Rows in the value of some hours; hours without a value are absent."""
-        with table.transaction(self._database) as cursor:
-            return table.read_row_counts(cursor, hours)
+        return {row["hora"]: row["n_filas"] for row in self._found("row_counts", list(hours))}
 
     def states(self, month: Month) -> dict[datetime, HourState]:
         """State of every hour that the source can have in a month, in order; not yet closed ones are pending too."""
-        states = dict.fromkeys(month.hours(), HourState.PENDING)
-        with table.transaction(self._database) as cursor:
-            cursor.execute("select hora, estado from capturas where hora >= %s and hora < %s", (month.start, month.end))
-            states.update((row["hora"].astimezone(UTC), HourState(row["estado"])) for row in cursor)
-        return states
+        known = {row["hora"]: HourState(row["estado"]) for row in self._found("states", month.start, month.end)}
+        return dict.fromkeys(month.hours(), HourState.PENDING) | known
 
     def revisions(self, hour: datetime) -> list[table.Revision]:
         """All kept bodies of an hour, oldest first."""
@@ -139,38 +101,35 @@ class Ledger:
 
     def totals_of_both_shapes(self) -> dict[datetime, tuple[int, int]]:
         """Customers by the newest detailed and the newest aggregated capture, of each hour that has both."""
-        with table.transaction(self._database) as cursor:
-            cursor.execute(_BOTH_SHAPES)
-            return {row["hora"].astimezone(UTC): (row["detailed"], row["aggregated"]) for row in cursor}
+        return {row["hora"]: (row["detailed"], row["aggregated"]) for row in self._found("both_shapes")}
 
     def imported(self) -> set[tuple[datetime, datetime]]:
         """Hour and time of capture of every body from the older dataset."""
-        with table.transaction(self._database) as cursor:
-            cursor.execute(_IMPORTED, (DAMAGED + "%",))
-            return {(row["hora"].astimezone(UTC), row["capturado_en"].astimezone(UTC)) for row in cursor}
+        return {(row["hora"], row["capturado_en"]) for row in self._found("imported", DAMAGED + "%")}
 
     def quarantine(self, first: datetime, last: datetime) -> list[table.Revision]:
         """Bodies in quarantine of hours in [first, last), oldest first."""
-        with table.transaction(self._database) as cursor:
-            return table.read_quarantine(cursor, first, last)
+        return [table.to_revision(row) for row in self._found("quarantine", first, last)]
 
     def month_summary(self, months: Sequence[Month], now: datetime) -> list[MonthSummary]:
         """How far months are captured, in the order given; hours that have not closed by `now` are not expected."""
-        with table.transaction(self._database) as cursor:
-            return [_summary(cursor, month, now) for month in months]
+        summaries = []
+        for month in months:
+            closed = closed_hours(month, now)
+            end = min(month.end, closed[-1] + HOUR) if closed else month.start
+            (row,) = self._found("summary", month.start, end)
+            known = row["captured"] + row["empty"] + row["failed"] + row["quarantined"]
+            summaries.append(MonthSummary(month, len(closed), pending=len(closed) - known, **row))
+        return summaries
 
     def newest_hour(self) -> datetime | None:
         """The newest captured hour of the whole history, whatever its shape."""
-        with table.transaction(self._database) as cursor:
-            cursor.execute("select max(hora) as hora from capturas where estado = 'captured'")
-            row = cursor.fetchone()
-        return row["hora"].astimezone(UTC) if row and row["hora"] else None
+        newest: datetime | None = self._found("newest_hour")[0]["hora"]
+        return newest
 
     def months(self) -> list[Month]:
         """Months that the ledger knows anything of, in order."""
-        with table.transaction(self._database) as cursor:
-            cursor.execute("select distinct date_trunc('month', hora, 'America/Santiago') as mes from capturas")
-            return sorted(Month.of(row["mes"]) for row in cursor)
+        return sorted(Month.of(row["mes"]) for row in self._found("months"))
 
     # --- writing ---
 
@@ -190,7 +149,7 @@ class Ledger:
             return 0
         check_zones(self._database, month.start, month.end)
         store, journal = self._files()
-        changed = repairing.repair(self._database, store, journal, month)
+        changed = recording.repair(self._database, store, journal, month)
         self._repaired.add(month)
         return changed
 
@@ -199,10 +158,10 @@ class Ledger:
         _, journal = self._files()
         journal.compact(month, most=1)
 
-    def rebuild(self) -> repairing.RebuildReport:
+    def rebuild(self) -> recording.RebuildReport:
         """Make the whole ledger anew from the files."""
         store, journal = self._files()
-        return repairing.rebuild(self._database, store, journal)
+        return recording.rebuild(self._database, store, journal)
 
     def record_national(self, totals: Mapping[datetime, int], at: datetime) -> dict[datetime, int]:
         """Note the country's customers by hour, received `at`; gives national less captured where they differ."""
@@ -252,9 +211,7 @@ class Ledger:
 
     def damaged(self) -> list[datetime]:
         """Hours that lost their value to a damaged body and were not answered since, in order."""
-        with table.transaction(self._database) as cursor:
-            cursor.execute("select hora from capturas where codigo_error = %s order by hora", (DAMAGED,))
-            return [row["hora"].astimezone(UTC) for row in cursor]
+        return [row["hora"] for row in self._found("damaged", DAMAGED)]
 
     def relearn(self, first: datetime, last: datetime) -> int:
         """Take bodies out of quarantine whose shape the code knows by now, or that were restored; how many."""
@@ -286,21 +243,6 @@ class Ledger:
             raise ConfigError("This ledger was opened for reading only.", next_step="Open it with a Bronze store.")
         return self._store, Journal(self._store.blobs)
 
-
-def _summary(cursor: table.Cursor, month: Month, now: datetime) -> MonthSummary:
-    closed = closed_hours(month, now)
-    cursor.execute(
-        _SUMMARY,
-        (month.start, min(month.end, closed[-1] + HOUR) if closed else month.start),
-    )
-    row = cursor.fetchone()
-    assert row is not None  # noqa: S101  (an aggregate always has a row)
-    known = row["captured"] + row["empty"] + row["failed"] + row["quarantined"]
-    last_asked = row.pop("last_asked")
-    return MonthSummary(
-        month=month,
-        expected=len(closed),
-        pending=len(closed) - known,
-        last_asked=None if last_asked is None else last_asked.astimezone(UTC),
-        **row,
-    )
+    def _found(self, query: str, *values: object) -> list[dict[str, Any]]:
+        with table.transaction(self._database) as cursor:
+            return cursor.execute(_SQL[query], values).fetchall()

@@ -159,29 +159,21 @@ def fold(row: LedgerRow, outcome: Outcome, kept: Iterable[Capture] = ()) -> Ledg
 def _fold_damage(row: LedgerRow, outcome: Outcome, key: str, kept: Iterable[Capture]) -> LedgerRow:
     if row.value is None or row.value.key != key:
         return row
-    value: Capture | None = None
-    for other in kept:
-        value = better_value(value, other)
+    value = best_value(kept)
     state = HourState.QUARANTINED if value is None else HourState.CAPTURED
     return replace(row, state=state, value=value, code=DAMAGED, error=outcome.error, suspect=False)
 
 
 def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
-    value = row.value
-    if outcome.capture is not None:
-        value = better_value(value, outcome.capture)
-    answered = HourState(outcome.result.value)
-    state = HourState.CAPTURED if value is not None else answered
-    empty_since = None
-    if state is HourState.EMPTY:
-        empty_since = row.empty_since or outcome.at
+    value = best_value(filter(None, (row.value, outcome.capture)))
+    state = HourState(outcome.result.value) if value is None else HourState.CAPTURED
     quarantined = outcome.result is Result.QUARANTINED
     return replace(
         row,
         state=state,
         value=value,
         revisions=row.revisions + (outcome.capture is not None and not outcome.relearned),
-        empty_since=empty_since,
+        empty_since=row.empty_since or outcome.at if state is HourState.EMPTY else None,
         failures=0 if outcome.asked else row.failures,
         code=outcome.code if quarantined else None,
         error=outcome.error if quarantined else None,
@@ -189,21 +181,17 @@ def _fold_answer(row: LedgerRow, outcome: Outcome) -> LedgerRow:
     )
 
 
-def better_value(held: Capture | None, new: Capture) -> Capture | None:
-    """Which of two bodies is an hour's value: detailed before aggregated, then the newer one.
+def best_value(bodies: Iterable[Capture]) -> Capture | None:
+    """Which of an hour's bodies is its value: detailed before aggregated, then the newest one.
 
     Bodies without a known shape (`[]`, quarantined) never are a value.
     """
-    if new.shape is None:
-        return held
-    if held is None:
-        return new
-    return max(held, new, key=_value_rank)
 
+    def rank(capture: Capture) -> tuple[bool, datetime, str, str]:
+        # Origin and hash only break ties of the clock, so that the order of arrival never decides.
+        return (capture.shape is Shape.DETAILED, capture.captured_at, capture.origin.value, capture.sha256)
 
-def _value_rank(capture: Capture) -> tuple[bool, datetime, str, str]:
-    # Origin and hash only break ties of the clock, so that the order of arrival never decides.
-    return (capture.shape is Shape.DETAILED, capture.captured_at, capture.origin.value, capture.sha256)
+    return max((body for body in bodies if body.shape is not None), key=rank, default=None)
 
 
 def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
@@ -232,9 +220,8 @@ def looks_corrupt(hour: datetime, rows_of: dict[datetime, int]) -> bool:
     if hour not in rows_of:
         return False
     steps = range(1, SUSPECT_REACH // HOUR + 1)
-    before = next((rows_of[hour - HOUR * step] for step in steps if hour - HOUR * step in rows_of), None)
-    after = next((rows_of[hour + HOUR * step] for step in steps if hour + HOUR * step in rows_of), None)
-    neighbours = [count for count in (before, after) if count is not None]
+    sides = ([rows_of[at] for step in steps if (at := hour + way * step) in rows_of] for way in (-HOUR, HOUR))
+    neighbours = [counts[0] for counts in sides if counts]
     return bool(neighbours) and all(
         count >= SUSPECT_NEIGHBOUR_ROWS and rows_of[hour] < SUSPECT_SHARE * count for count in neighbours
     )

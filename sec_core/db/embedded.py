@@ -28,10 +28,9 @@ from filelock import FileLock, Timeout
 from psycopg import sql
 
 from sec_core.db import server
-from sec_core.db.account import Runner, choose_runner
 from sec_core.db.address import Address
-from sec_core.db.installation import Installation, installations
 from sec_core.db.problems import refusal
+from sec_core.db.programs import Installation, Runner, choose_runner, installations
 from sec_core.db.server import write_private
 from sec_core.errors import DatabaseUnavailable
 

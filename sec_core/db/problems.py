@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable
+from importlib.resources import files
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -12,23 +14,8 @@ from sec_core.errors import DatabaseError, DatabaseUnavailable
 _LOST = ("08", "57")
 """Classes of connection failures and of a server that stops or ends sessions."""
 _CANCELLED = "57014"
-_MENDED_BY_A_PERSON = {
-    "42501": (
-        "PostgreSQL refuses this role",
-        "Let the database's owner run this, or name the owner in SEC_DATABASE_URL.",
-    ),
-    "08P01": (
-        "The server, or a pooler before it, refuses this session",
-        "Name a direct connection in SEC_DATABASE_URL, or the pooler's port for session mode.",
-    ),
-    "25006": (
-        "The database is read-only",
-        "Name the primary server and a role that may write in SEC_DATABASE_URL.",
-    ),
-    "53100": ("PostgreSQL's disk is full", "Make room, then run the command again."),
-    "53200": ("PostgreSQL has no memory left", "Stop other programs there, then run the command again."),
-    "53300": ("PostgreSQL takes no more sessions", "Close other programs that use it, or raise its max_connections."),
-}
+_MENDED_BY_A_PERSON = tomllib.loads(files("sec_core.db").joinpath("problems.toml").read_text(encoding="utf-8"))
+"""By SQLSTATE."""
 
 
 def problem(error: Exception) -> DatabaseError | None:
@@ -48,8 +35,8 @@ def problem(error: Exception) -> DatabaseError | None:
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
         lost = state is None
     if state in _MENDED_BY_A_PERSON:
-        what, next_step = _MENDED_BY_A_PERSON[state]
-        return DatabaseError(f"{what}: {one_line(original)}.", next_step=next_step)
+        known = _MENDED_BY_A_PERSON[state]
+        return DatabaseError(f"{known['what']}: {one_line(original)}.", next_step=known["next_step"])
     if lost or ((state or "").startswith(_LOST) and state != _CANCELLED):
         return DatabaseUnavailable(f"The connection to PostgreSQL was lost: {one_line(original)}.")
     return None

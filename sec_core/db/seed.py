@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import sqlalchemy
+from typing import TYPE_CHECKING, Any
 
 from sec_core.reference import tables
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Engine
-
-# Rows that agree are left alone: opening a database writes nothing unless a reference file changed.
-_PLACE_COLUMNS = "id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region, nombre_oficial"
-_UPSERT_PLACES = sqlalchemy.text(f"""
-    insert into dim_geografia ({_PLACE_COLUMNS})
-    values (:id, :code, :name, :region_code, :region_name, :official_name)
-    on conflict (id_geografia) do update set ({_PLACE_COLUMNS}) = (
-        excluded.id_geografia, excluded.codigo_comuna, excluded.nombre_comuna,
-        excluded.codigo_region, excluded.nombre_region, excluded.nombre_oficial
-    )
-""")
-_UPSERT_COMPANIES = sqlalchemy.text("""
-    insert into dim_empresa (id_empresa, nombre_empresa) values (:id, :name)
-    on conflict (id_empresa) do update set nombre_empresa = excluded.nombre_empresa
-""")
+    from sqlalchemy.engine import Connection, Engine
 
 
 def seed_dimensions(engine: Engine) -> None:
@@ -35,10 +18,18 @@ def seed_dimensions(engine: Engine) -> None:
     }
     companies = {(each.id_empresa, each.nombre) for each in tables.empresas()}
     with engine.begin() as connection:
-        held = {tuple(row) for row in connection.exec_driver_sql(f"select {_PLACE_COLUMNS} from dim_geografia")}
-        keys = ("id", "code", "name", "region_code", "region_name", "official_name")
-        if missing := sorted(places - held):
-            connection.execute(_UPSERT_PLACES, [dict(zip(keys, place, strict=True)) for place in missing])
-        held = {tuple(row) for row in connection.exec_driver_sql("select id_empresa, nombre_empresa from dim_empresa")}
-        if absent := sorted(companies - held):
-            connection.execute(_UPSERT_COMPANIES, [{"id": number, "name": name} for number, name in absent])
+        _write(
+            connection, "dim_geografia", places,
+            "id_geografia", "codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region", "nombre_oficial",
+        )  # fmt: skip
+        _write(connection, "dim_empresa", companies, "id_empresa", "nombre_empresa")
+
+
+def _write(connection: Connection, table: str, rows: set[Any], *columns: str) -> None:
+    # Rows that agree are left alone: opening a database writes nothing unless a reference file changed.
+    names = ", ".join(columns)
+    held = {tuple(row) for row in connection.exec_driver_sql(f"select {names} from {table}")}
+    if missing := sorted(rows - held):
+        marks, news = ", ".join(["%s"] * len(columns)), ", ".join(f"{name} = excluded.{name}" for name in columns)
+        insert = f"insert into {table} ({names}) values ({marks}) on conflict ({columns[0]}) do update set {news}"
+        connection.exec_driver_sql(insert, missing)

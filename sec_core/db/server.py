@@ -10,51 +10,28 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from sec_core.db.account import Runner
+from sec_core.db.programs import Runner
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sec_core.db.installation import Installation
+    from sec_core.db.programs import Installation
 
 _START_TIMEOUT_S = 120
 _ORPHAN_TIMEOUT_S = 30
 # Below the ports that systems hand out to outgoing connections, so that a stopped server's port stays free.
 _PORTS = range(15_432, 25_432)
 
-# For a small machine that also runs the pipeline. None of these has spaces or quotes: they go through a command line.
-_SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "max_connections": "100",
-    "shared_buffers": "256MB",
-    "work_mem": "32MB",
-    "maintenance_work_mem": "128MB",
-    "effective_cache_size": "1GB",
-    "random_page_cost": "1.1",
-    "fsync": "on",
-    "synchronous_commit": "on",
-    # The only method that every build has, pglz, takes a quarter of PostgreSQL's CPU in a load.
-    "wal_compression": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "checkpoint_timeout": "15min",
-    "jit": "off",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "logging_collector": "on",
-    "log_directory": "../log",
-    "log_filename": "postgresql-%a.log",
-    "log_rotation_age": "1d",
-    "log_rotation_size": "0",
-    "log_truncate_on_rotation": "on",
-}
+_CONF = files("sec_core.db").joinpath("embedded.conf").read_text(encoding="utf-8")
+_LINES = [line.partition("=") for line in _CONF.splitlines() if not line.startswith("#")]
+_SETTINGS = {name.strip(): value.strip() for name, _, value in _LINES}
 
 
 @dataclass(frozen=True, slots=True)

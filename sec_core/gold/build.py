@@ -165,7 +165,7 @@ def read_frames(
         seen=seen,
         monthly=kept,
         indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
-        storms=storm_catalogue.described(storms, loads),
+        storms=storm_catalogue.described(storms, storm_hours, loads),
         storm_hours=storm_hours,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,7 +19,7 @@ from sec_core.gold.frames import name_events, query
 from sec_core.silver.events import EVENT_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from adbc_driver_postgresql.dbapi import Connection
@@ -31,6 +32,9 @@ MADE_FROM = "kept/golden_interrupciones.json"
 TITLE = "Power-outage events in Chile"
 
 COLUMNS = [column.name for column in parquet.EVENTS]
+_MONTH = pl.col("id_tiempo") // 10_000
+AT_ONCE = 24
+"""Months of events that are read in one query."""
 FORMAT = "1"
 """Raise it when a column's meaning changes: all events are then read again."""
 
@@ -61,20 +65,27 @@ def read_events(connection: Connection, names: Names, gold: Blobs) -> Events:
         StorageUnavailable: Gold's place did not answer.
     """
     versions = _versions(connection, names)
-    held, known, file = _held(gold)
+    held, known, file = _held(gold, versions)
     changed = tuple(sorted(month for month, version in versions.items() if known.get(month) != version))
     fresh = _read(connection, names, changed)
-    month = pl.col("id_tiempo") // 10_000
-    stay = [int(name) for name in versions.keys() - set(changed)]
-    kept = held.filter(month.is_in(stay)).cast(fresh.schema) if stay else fresh.clear()
-    # A month's events are together, and in order, in either.
-    rows = pl.concat([kept, fresh]).sort(month, maintain_order=True) if changed else kept
+    # A month's events are together, and in order, in either: slices of both need no sorting.
+    by_month = _by_month(held.cast(fresh.schema) if held.width else fresh.clear()) | _by_month(fresh)
+    rows = pl.concat(
+        [fresh.clear(), *(rows for name, rows in sorted(by_month.items()) if name in versions)], rechunk=True
+    )
     return Events(
-        rows.with_columns(mes=pl.date(pl.col("id_tiempo") // 1_000_000, month % 100, 1)),
+        rows.with_columns(mes=pl.date(pl.col("id_tiempo") // 1_000_000, _MONTH % 100, 1)),
         versions,
         file if known.keys() <= versions.keys() else "",
         changed,
     )
+
+
+def _by_month(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Slices of events that are in order of their months, by month `YYYYMM`."""
+    months = rows.select(_MONTH).to_series()
+    starts = [*months.ne_missing(months.shift()).arg_true(), rows.height]
+    return {str(months[at]): rows[at:end] for at, end in pairwise(starts)}
 
 
 def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapping[str, str]) -> None:
@@ -112,20 +123,25 @@ def _versions(connection: Connection, names: Names) -> dict[str, str]:
     return {str(month): f"{base.hexdigest()} {count} {written}" for month, count, written in months.iter_rows()}
 
 
-def _held(gold: Blobs) -> tuple[pl.DataFrame, dict[str, str], str]:
-    """The file's rows, the version of each month in it and its digest; nothing where it is not as it was written."""
+def _held(gold: Blobs, versions: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str], str]:
+    """The file's rows, the version of each month in it and its digest; nothing where none of it can be used."""
     try:
         note = orjson.loads(gold.read(MADE_FROM))
-        body = gold.read(EVENTS_FILE)
-        if hashlib.sha256(body).hexdigest() == note["file"]:
-            return pl.read_parquet(body), note["months"], note["file"]
+        if note["months"].items() & versions.items():
+            body = gold.read(EVENTS_FILE)
+            if hashlib.sha256(body).hexdigest() == note["file"]:
+                return pl.read_parquet(body), note["months"], note["file"]
     except (BlobMissing, orjson.JSONDecodeError, KeyError, TypeError, pl.exceptions.PolarsError):
         pass
     return pl.DataFrame(), {}, ""
 
 
 def _read(connection: Connection, names: Names, months: tuple[str, ...]) -> pl.DataFrame:
-    """The events of some months from Silver."""
-    where = f"id_tiempo / 10000 = ANY ('{{{','.join(months)}}}'::int[])"
-    events = query(connection, f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where}")
-    return name_events(events, names).select(COLUMNS)
+    """The events of some months from Silver, so many at a time that memory stays bounded."""
+
+    def read(some: Sequence[str]) -> pl.DataFrame:
+        where = f"id_tiempo / 10000 = ANY ('{{{','.join(some)}}}'::int[])"
+        events = query(connection, f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where}")
+        return name_events(events, names).select(COLUMNS)
+
+    return pl.concat([read(months[at : at + AT_ONCE]) for at in range(0, max(len(months), 1), AT_ONCE)])

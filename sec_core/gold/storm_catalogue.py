@@ -33,6 +33,9 @@ FORMAT: Final = "1"
 """Raise it when hits or storms are computed differently."""
 
 FULL_COVERAGE: Final = 0.95
+LOCAL_SHARE: Final = 0.8
+"""A storm of whose peak two comunas hold so much may be a local failure, and its note says so."""
+
 HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
 _SET: Final = {"conjunto": pl.String()}
 KEPT_STORMS: Final = pl.Schema({**STORMS_SCHEMA, **_SET})
@@ -131,13 +134,16 @@ def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"\0".join((FORMAT.encode(), *parts))).hexdigest()
 
 
-def described(storms: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
+def described(storms: pl.DataFrame, curves: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
     """Add nombre and nota (Spanish, null where there is nothing to say) to storms by `STORMS_SCHEMA`.
 
     Args:
         storms: The storms.
+        curves: Their curves, by `CURVES_SCHEMA`.
         loads: hora, forma of the loaded hours.
     """
+    at_peak = curves.join(storms.select("id", hora="hora_punta"), on=["id", "hora"]).group_by("id")
+    two = dict(at_peak.agg(pl.col("clientes_afectados").top_k(2).sum()).iter_rows())
     known = read_rows("tormentas.csv")
     ordered = loads.select("hora", detallada=pl.col("forma") == "detailed").sort("hora")
     hours, detailed = ordered["hora"].to_list(), [0, *ordered["detallada"].cum_sum()]
@@ -147,8 +153,9 @@ def described(storms: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
         first = bisect_left(hours, row["inicio"])
         last = bisect_left(hours, row["fin"]) if row["fin"] else len(hours)
         both = 0 < detailed[last] - detailed[first] < last - first
+        local = two.get(row["id"], 0) >= LOCAL_SHARE * row["punta"]
         names.append(name.get("nombre"))
-        notes.append(" ".join([*_notes(row, both_forms=both), *filter(None, [name.get("nota")])]) or None)
+        notes.append(" ".join([*_notes(row, both_forms=both, local=local), *filter(None, [name.get("nota")])]) or None)
     return storms.with_columns(nombre=pl.Series(names, dtype=pl.String), nota=pl.Series(notes, dtype=pl.String)).select(
         "id", "nombre", *(name for name in STORMS_SCHEMA if name != "id"), "nota"
     )
@@ -164,9 +171,9 @@ def _known(known: list[dict[str, str]], day: date, regions: str) -> dict[str, st
     return {}
 
 
-def _notes(row: dict[str, Any], *, both_forms: bool) -> list[str]:
+def _notes(row: dict[str, Any], *, both_forms: bool, local: bool) -> list[str]:
     """What to beware of in a storm's figures."""
-    found = []
+    found = ["Casi toda su punta está en una o dos comunas: puede ser una falla local y no un temporal."] if local else []
     share = row["cobertura"]
     if share < FULL_COVERAGE:
         found.append(

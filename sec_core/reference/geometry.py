@@ -9,17 +9,15 @@ and Tierra del Fuego stand by themselves, Juan Fernández and Isla de Pascua hav
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from sec_core.reference.tables import read_rows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @cache

@@ -66,25 +66,14 @@ class Alias:
 @cache
 def regiones() -> tuple[Region, ...]:
     """The 16 regions by code."""
-    return tuple(
-        Region(
-            row["codigo"],
-            row["nombre"],
-            row["nombre_oficial"],
-            row["nombre_sec"],
-            tuple(filter(None, row["alias"].split("|"))),
-        )
-        for row in read_rows("regiones.csv")
-    )
+    rows = read_rows("regiones.csv")
+    return tuple(Region(alias=tuple(filter(None, row.pop("alias").split("|"))), **row) for row in rows)
 
 
 @cache
 def comunas() -> tuple[Comuna, ...]:
     """The 346 comunas by code, UNKNOWN not among them."""
-    return tuple(
-        Comuna(row["codigo"], row["nombre"], row["codigo_region"], row["nombre_region"], row["nombre_oficial"])
-        for row in read_rows("comunas.csv")
-    )
+    return tuple(Comuna(**row) for row in read_rows("comunas.csv"))
 
 
 @cache
@@ -96,7 +85,7 @@ def empresas() -> tuple[Empresa, ...]:
 @cache
 def comuna_aliases() -> tuple[Alias, ...]:
     """Spellings of comunas that folding does not resolve."""
-    return tuple(Alias(row["alias"], row["codigo"], row["motivo"]) for row in read_rows("comunas_alias.csv"))
+    return tuple(Alias(**row) for row in read_rows("comunas_alias.csv"))
 
 
 @cache

@@ -11,14 +11,13 @@ from functools import cache
 import polars as pl
 
 from sec_core.reference import tables
+from sec_core.silver.columns import typed
 from sec_core.silver.imputation import Imputacion
 
-UNIVERSE_SCHEMA: dict[str, pl.DataType] = {
-    "mes": pl.Date(),
-    "codigo_region": pl.String(),
-    "clientes": pl.Int64(),
-}
+UNIVERSE_SCHEMA = typed("mes codigo_region clientes")
 """What the cap needs of `clientes_regionales`."""
+CAPPED = ("clientes_afectados", "imputaciones", "topado", "meses_denominador")
+"""What the cap says of an event."""
 
 
 @cache

@@ -16,8 +16,8 @@ import polars as pl
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.censoring import with_censoring
+from sec_core.silver.columns import HORA
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
-from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
@@ -96,9 +96,7 @@ def update_events(
 def rederive_aggregated(tables: SilverTables, context: EventContext) -> EventChanges:
     """Derive every aggregated event of the history again, from all its stretches."""
     rows = tables.all_aggregated()
-    old = tables.query(
-        f"select {', '.join(EVENT_SCHEMA)} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA
-    )
+    old = tables.query("select {columns} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA)
     derived = _aggregated(tables, rows, context)
     return _replace(tables, old, derived)
 
@@ -113,8 +111,7 @@ def reopen(tables: SilverTables, context: EventContext) -> int:
         return 0
     now, before = context.newest, context.newest_before or context.newest
     events = tables.events_ending((now - context.reach, now), (before - context.reach, before))
-    is_open = _is_open(tables, events, context)
-    wrong = events.filter(pl.col("fin").is_null() != is_open)
+    wrong = events.filter(pl.col("fin").is_null() != _is_open(tables, events, context))
     tables.toggle_end(wrong["hash_id"])
     return wrong.height
 
@@ -169,9 +166,9 @@ def _within(tables: SilverTables, other: Month, frontier: _Frontier, reach: time
     hours = list(frontier.own.values()) + ([] if frontier.border is None else [frontier.border])
     rows = tables.aggregated_near(
         other.first_day,
-        None if frontier.border is not None else sorted(frontier.own),
-        since=min(hours) - reach if step < 0 else None,
-        until=max(hours) + reach if step > 0 else None,
+        [] if frontier.border is not None else sorted(frontier.own),
+        since=min(hours) - reach if step < 0 else other.start,
+        until=max(hours) + reach if step > 0 else other.end,
     )
     own = pl.DataFrame(list(frontier.own.items()), schema={"id_geografia": pl.Int16, "desde": HORA}, orient="row")
     start = pl.col("desde").fill_null(pl.lit(frontier.border, HORA))
@@ -195,8 +192,8 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
 def _aggregated(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
     if rows.is_empty():
         return no_events()
-    borders = {Month(day.year, day.month).start for day in rows["mes"].unique()}
-    borders |= {Month(day.year, day.month).end for day in rows["mes"].unique()}
+    months = [Month(day.year, day.month) for day in rows["mes"].unique()]
+    borders = {month.start for month in months} | {month.end for month in months}
     usable = _usable(tables, [(border - context.reach, border + context.reach) for border in borders], context)
     merged = aggregated.events(rows, usable, context.rules)
     return finish(merged, _is_open(tables, merged, context), context.universe)
@@ -256,7 +253,7 @@ def update_censoring(tables: SilverTables, first: datetime, last: datetime) -> i
     columns = ["hash_id", "censurado", "horas_sin_datos"]
     current = _censored(tables, held.drop(columns[1:])).select(columns)
     wrong = rows_only_in(current, held.select(columns))
-    tables.update_censoring(wrong)
+    tables.update_events(wrong)
     return wrong.height
 
 

@@ -11,30 +11,15 @@ import polars as pl
 from sec_core.hours import CHILE, HOUR, day_start, id_tiempo
 from sec_core.reference import tables
 from sec_core.silver.cap import cap
-from sec_core.silver.observations import HORA
+from sec_core.silver.columns import typed
 from sec_core.source.shapes import Shape
 
-DERIVED_SCHEMA: dict[str, pl.DataType] = {
-    "hash_id": pl.Binary(),
-    "forma": pl.String(),
-    "id_geografia": pl.Int16(),
-    "id_empresa": pl.Int16(),
-    "id_tiempo": pl.Int32(),
-    "inicio": HORA,
-    "fin": HORA,
-    "clientes_afectados": pl.Int64(),
-    "clientes_afectados_crudo": pl.Int64(),
-    "hora_maximo": HORA,
-    "cliente_horas": pl.Int64(),
-    "n_observaciones": pl.Int32(),
-    "imputaciones": pl.Int16(),
-    "topado": pl.Boolean(),
-    "primera_hora": HORA,
-    "ultima_hora": HORA,
-    "meses_denominador": pl.Int16(),
-}
+DERIVED_SCHEMA = typed(
+    "hash_id forma id_geografia id_empresa id_tiempo inicio fin clientes_afectados clientes_afectados_crudo",
+    "hora_maximo cliente_horas n_observaciones imputaciones topado primera_hora ultima_hora meses_denominador",
+)
 """Columns of `fact_interrupciones` that follow from its observations; `hash_id` as its 16 bytes."""
-EVENT_SCHEMA = DERIVED_SCHEMA | {"censurado": pl.String(), "horas_sin_datos": pl.Int32()}
+EVENT_SCHEMA = DERIVED_SCHEMA | typed("censurado horas_sin_datos")
 """All columns, in order: the others follow from what is loaded around an event, see `censoring`."""
 
 _MD5 = hashlib.md5
@@ -68,7 +53,7 @@ def identities(rows: pl.DataFrame) -> pl.DataFrame:
         (forma, day, hour, *(_of_day(day) if forma == Shape.DETAILED.value else _of_hour(hour)))
         for forma, day, hour in keys.iter_rows()
     ]
-    schema = {**keys.schema, "inicio": HORA, "id_tiempo": pl.Int32(), "texto": pl.String()}
+    schema = {**keys.schema, **typed("inicio id_tiempo"), "texto": pl.String()}
     beginnings = pl.DataFrame(found, schema=schema, orient="row")
     known = rows.with_columns(hora=_own_hour()).join(
         beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"

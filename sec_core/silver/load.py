@@ -7,11 +7,9 @@ reader sees the month as it was or as it is, never a part of it; a killed load l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-
-import polars as pl
 
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.place import width
@@ -21,10 +19,8 @@ from sec_core.db.zones import check_zones
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
 from sec_core.silver.archive import Archive
-from sec_core.silver.event_updates import NOTHING, EventChanges
-from sec_core.silver.imputation import ROW_RULES
 from sec_core.silver.observations import Snapshot, observe
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import History, SilverTables
 from sec_core.silver.timeline import EventRules
 from sec_core.silver.write import Plan, write_events, write_month
 from sec_core.source.shapes import Shape
@@ -33,10 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    import polars as pl
+
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.db.database import Database
-    from sec_core.silver.observation_tables import History
 
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body; raises BodyDamaged where they are not what was kept."""
@@ -59,26 +56,17 @@ class HourValues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a month holds after a load, and what the load did.
+    """What a load of a month did; what the month holds then, `reports.month_figures` says.
 
-    `rows` are source rows, `observations` what they became, `customers` the sum over these; `events` have an hour in
-    the month. `imputed` counts source rows by rule. `damaged` are hours whose body was not what was kept: it is in
-    quarantine, and they are to be asked for again.
+    `damaged` are hours whose body was not what was kept: it is in quarantine, and they are to be asked for again.
     """
 
     month: Month
     hours_loaded: int = 0
     hours_removed: int = 0
-    hours: int = 0
-    rows: int = 0
-    observations: int = 0
-    customers: int = 0
-    events: int = 0
     events_new: int = 0
     events_changed: int = 0
     events_removed: int = 0
-    imputed: dict[str, int] = field(default_factory=dict)
-    unresolved_spellings: int = 0
     damaged: tuple[datetime, ...] = ()
 
 
@@ -119,7 +107,7 @@ def load_month(
             held = tables.loaded(month.start, month.end)
             plan = _plan(held, _values_of(month, values), force=force, only=only)
             if plan.empty and tables.history(month).rules == rules:
-                return _report(tables, month, plan, held, tables.stretches(month.first_day), NOTHING, lost)
+                return LoadReport(month, damaged=tuple(sorted(lost)))
             connection.rollback()  # no transaction stays open while bodies are read
             check_zones(database, month.start, month.end)
             damaged: dict[Capture, str] = {}
@@ -138,8 +126,9 @@ def load_month(
                 tables.lock_events()
                 history = tables.history(month)
                 if alone or not _needs_all_months(history, rules):
-                    changes = write_events(tables, written, history, rules)
-                    return _report(tables, month, plan, written.hours, written.changes.after, changes, lost)
+                    made = write_events(tables, written, history, rules)
+                    counts = len(plan.load), len(plan.remove), made.new, made.changed, made.removed
+                    return LoadReport(month, *counts, tuple(sorted(lost)))
             alone = _needs_all_months(history, rules)
             connection.rollback()
 
@@ -179,42 +168,8 @@ def _needs_all_months(history: History, rules: EventRules) -> bool:
 
 
 def load_hours(
-    database: Database,
-    bodies: BodyReader,
-    hours: Sequence[datetime],
-    settings: Settings,
-    *,
-    values: HourValues,
+    database: Database, bodies: BodyReader, hours: Sequence[datetime], settings: Settings, *, values: HourValues
 ) -> list[LoadReport]:
     """Bring single hours up to date, for the monitor: a report for each month; raises as `load_month` does."""
     months = sorted({Month.of(hour) for hour in hours})
     return [load_month(database, bodies, month, settings, values=values, only=set(hours)) for month in months]
-
-
-def _report(
-    tables: SilverTables,
-    month: Month,
-    plan: Plan,
-    hours: pl.DataFrame,
-    stretches: pl.DataFrame,
-    changes: EventChanges,
-    lost: Collection[datetime],
-) -> LoadReport:
-    sums = hours.select(pl.exclude("hora", "forma", "capturado_en", "sha256").sum()).row(0, named=True)
-    return LoadReport(
-        month=month,
-        hours_loaded=len(plan.load),
-        hours_removed=len(plan.remove),
-        hours=hours.height,
-        rows=sums["n_filas"],
-        observations=sums["n_observaciones"],
-        customers=sums["clientes"],
-        # Stretches of one month always are of different events.
-        events=stretches["primera_hora"].count(),
-        events_new=changes.new,
-        events_changed=changes.changed,
-        events_removed=changes.removed,
-        imputed={rule.value: sums[f"filas_{rule.value}"] for rule in ROW_RULES},
-        unresolved_spellings=tables.count_unresolved(month),
-        damaged=tuple(sorted(lost)),
-    )

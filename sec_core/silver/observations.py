@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.hours import CHILE
-from sec_core.reference.tables import NO_COMPANY
+from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
+from sec_core.silver.columns import HORA, typed
 from sec_core.silver.decode import decode
-from sec_core.silver.imputation import (
-    Imputacion,
-    bad_company,
-    bad_customers,
-    bad_geography,
-    bad_start,
-    bit,
-    start_date,
-)
+from sec_core.silver.imputation import Imputacion, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -31,37 +24,15 @@ if TYPE_CHECKING:
 
     from sec_core.reference.names import Names
 
-HORA = pl.Datetime("us", "UTC")
-OBSERVATION_SCHEMA: dict[str, pl.DataType] = {
-    "hora": HORA,
-    "id_geografia": pl.Int16(),
-    "id_empresa": pl.Int16(),
-    "fecha_inicio": pl.Date(),
-    "clientes_afectados": pl.Int64(),
-    "n_filas": pl.Int32(),
-    "imputaciones": pl.Int16(),
-}
-"""Columns of `fact_observaciones`, in order."""
 OBSERVATION_KEY = ["hora", "id_geografia", "id_empresa", "fecha_inicio"]
-QUALITY_SCHEMA: dict[str, pl.DataType] = {
-    "hora": HORA,
-    "forma": pl.String(),
-    "n_filas": pl.Int32(),
-    "n_observaciones": pl.Int32(),
-    "clientes": pl.Int64(),
-    "filas_clientes": pl.Int32(),
-    "filas_geografia": pl.Int32(),
-    "filas_empresa": pl.Int32(),
-    "filas_fecha": pl.Int32(),
-}
-"""What an hour's rows became; with the capture's identity it makes a row of `cargas`."""
-UNRESOLVED_SCHEMA: dict[str, pl.DataType] = {
-    "hora": HORA,
-    "tipo": pl.String(),
-    "nombre_region": pl.String(),
-    "nombre": pl.String(),
-    "n_filas": pl.Int32(),
-}
+OBSERVATION_SCHEMA = typed(*OBSERVATION_KEY, "clientes_afectados n_filas imputaciones")
+"""Columns of `fact_observaciones`, in order."""
+_COUNTS = "n_filas n_observaciones clientes filas_clientes filas_geografia filas_empresa filas_fecha"
+QUALITY_SCHEMA = typed("hora forma", _COUNTS)
+"""What an hour's rows became."""
+LOADED_SCHEMA = typed("hora forma capturado_en sha256", _COUNTS)
+"""Columns of `cargas`: the capture's identity, and what its rows became."""
+UNRESOLVED_SCHEMA = typed("hora tipo nombre_region nombre n_filas")
 """Columns of `nombres_no_resueltos`."""
 BATCH_BYTES = 32_000_000
 MAX_NAME = 200
@@ -88,23 +59,16 @@ class Observed:
     unresolved: pl.DataFrame
 
     @classmethod
-    def empty(cls) -> Observed:
-        """Nothing observed."""
-        return cls(
-            pl.DataFrame(schema=OBSERVATION_SCHEMA),
-            pl.DataFrame(schema=QUALITY_SCHEMA),
-            pl.DataFrame(schema=UNRESOLVED_SCHEMA),
-        )
-
-    @classmethod
     def concat(cls, batches: Sequence[Observed]) -> Observed:
         """Batches of different hours as one, sorted."""
-        if not batches:
-            return cls.empty()
+
+        def joined(schema: dict[str, pl.DataType], parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+            return pl.concat([pl.DataFrame(schema=schema), *parts])
+
         return cls(
-            pl.concat([each.observations for each in batches]).sort(OBSERVATION_KEY),
-            pl.concat([each.quality for each in batches]).sort("hora"),
-            pl.concat([each.unresolved for each in batches]).sort("hora", "tipo", "nombre_region", "nombre"),
+            joined(OBSERVATION_SCHEMA, (each.observations for each in batches)).sort(OBSERVATION_KEY),
+            joined(QUALITY_SCHEMA, (each.quality for each in batches)).sort("hora"),
+            joined(UNRESOLVED_SCHEMA, (each.unresolved for each in batches)).sort(list(UNRESOLVED_SCHEMA)[:-1]),
         )
 
 
@@ -181,7 +145,8 @@ def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names)
         dates = dates.with_columns(fecha=pl.Series([start_date(*parts) for parts in dates.iter_rows()], dtype=pl.Date))
         rows = rows.join(companies, on="NOMBRE_EMPRESA", nulls_equal=True).join(dates, on=_DATE_KEYS, nulls_equal=True)
         rows = rows.with_columns(
-            mala_empresa=bad_company(pl.col("id_empresa")), mala_fecha=bad_start(pl.col("fecha"), pl.col("observada"))
+            mala_empresa=pl.col("id_empresa") == UNKNOWN_COMPANY,
+            mala_fecha=bad_start(pl.col("fecha"), pl.col("observada")),
         ).with_columns(fecha_inicio=pl.when("mala_fecha").then("observada").otherwise("fecha"))
     else:
         rows = rows.with_columns(
@@ -190,13 +155,13 @@ def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names)
             mala_empresa=pl.lit(value=False),
             mala_fecha=pl.lit(value=False),
         )
-    rows = rows.with_columns(mala_geografia=bad_geography(pl.col("id_geografia")))
-    return rows.with_columns(
-        imputaciones=bit(pl.col("filas_clientes") > 0, Imputacion.CLIENTES)
-        | bit(pl.col("mala_geografia"), Imputacion.GEOGRAFIA)
-        | bit(pl.col("mala_empresa"), Imputacion.EMPRESA)
-        | bit(pl.col("mala_fecha"), Imputacion.FECHA)
-    )
+    flags = {
+        Imputacion.CLIENTES: pl.col("filas_clientes") > 0,
+        Imputacion.GEOGRAFIA: pl.col("id_geografia") == UNKNOWN_GEOGRAPHY,
+        Imputacion.EMPRESA: pl.col("mala_empresa"),
+        Imputacion.FECHA: pl.col("mala_fecha"),
+    }
+    return rows.with_columns(mala_geografia=flags[Imputacion.GEOGRAFIA], imputaciones=bits(flags))
 
 
 def _quality(rows: pl.DataFrame, observations: pl.DataFrame, hours: pl.DataFrame, shape: Shape) -> pl.DataFrame:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from sec_core.db.queries import read_queries
 from sec_core.reference import tables
 from sec_core.reference.names import default_names, fold
 
@@ -17,20 +18,7 @@ if TYPE_CHECKING:
     from sec_core.db.database import Database
     from sec_core.hours import Month
 
-_LOADED = text("""
-    select count(*) as hours, coalesce(sum(n_filas), 0) as rows, coalesce(sum(n_observaciones), 0) as observations,
-        coalesce(sum(clientes), 0) as customers
-    from cargas where hora >= :first and hora < :last
-""")
-_EVENTS = text("""
-    select count(*) as listed, count(*) filter (where inicio >= :first and inicio < :last) as begun
-    from fact_interrupciones where primera_hora < :last and ultima_hora >= :first
-""")
-_IMPUTED = text("select regla, filas from calidad_imputacion where mes = :month order by regla")
-_UNRESOLVED_ROWS = text("""
-    select coalesce(sum(n_filas), 0) from nombres_no_resueltos
-    where hora >= :first and hora < :last and (nombre <> '' or nombre_region <> '')
-""")
+_SQL: Final = {name: text(sql) for name, sql in read_queries("sec_core.silver", "reports.sql").items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +43,13 @@ def month_figures(database: Database, month: Month) -> MonthFigures:
     """Read the figures of a month."""
     window = {"first": month.start, "last": month.end}
     with database.engine.connect() as connection:
-        loaded = connection.execute(_LOADED, window).one()
-        events = connection.execute(_EVENTS, window).one()
-        return MonthFigures(
-            hours=loaded.hours,
-            rows=int(loaded.rows),
-            observations=int(loaded.observations),
-            customers=int(loaded.customers),
-            events=events.listed,
-            events_begun=events.begun,
-            imputed={row.regla: row.filas for row in connection.execute(_IMPUTED, {"month": month.first_day})},
-            unresolved_rows=int(connection.execute(_UNRESOLVED_ROWS, window).scalar_one()),
-        )
+        loaded = connection.execute(_SQL["loaded"], window).mappings().one()
+        events = connection.execute(_SQL["events"], window).mappings().one()
+        imputed = dict(connection.execute(_SQL["imputed"], {"month": month.first_day}).tuples().all())
+        unresolved = connection.execute(_SQL["unresolved_rows"], window).scalar_one()
+    return MonthFigures(**loaded, **events, imputed=imputed, unresolved_rows=unresolved)
 
 
-_UNRESOLVED = text("""
-    select tipo, nombre_region, nombre, sum(n_filas)::bigint, count(*), min(hora)
-    from nombres_no_resueltos group by 1, 2, 3 order by 4 desc, 1, 2, 3
-""")
 LEAST_SIMILARITY = 60.0
 """Below this a suggestion would mislead."""
 
@@ -101,7 +78,7 @@ def unresolved_names(database: Database) -> list[UnresolvedName]:
     companies = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
     firms = {key: companies[number] for key, number in known.known_empresas().items()}
     with database.engine.connect() as connection:
-        rows = connection.execute(_UNRESOLVED).all()
+        rows = connection.execute(_SQL["unresolved"]).all()
     return [
         UnresolvedName(
             kind, region, name, count, hours, example, *suggest(name, firms if kind == "empresa" else places)

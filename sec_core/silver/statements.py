@@ -30,13 +30,17 @@ class Statements:
         self.connection = connection
 
     def query(self, sql: str, schema: Mapping[str, pl.DataType], *parameters: Parameter) -> pl.DataFrame:
-        """Rows of a statement, with exactly the columns and types of `schema`."""
-        with translated(), self.connection.cursor() as cursor:
-            cursor.execute(sql, _bound(parameters))
-            frame = pl.DataFrame(cursor.fetch_arrow_table())
+        """Rows of a statement, with exactly the columns and types of `schema`; its `{columns}` are these."""
+        frame = self.read(sql.replace("{columns}", columns(schema)), *parameters)
         if frame.schema == schema:
             return frame
         return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
+
+    def read(self, sql: str, *parameters: Parameter) -> pl.DataFrame:
+        """Rows of a statement as PostgreSQL types them."""
+        with translated(), self.connection.cursor() as cursor:
+            cursor.execute(sql, _bound(parameters))
+            return pl.DataFrame(cursor.fetch_arrow_table())
 
     def execute(self, sql: str, *parameters: Parameter) -> None:
         """Run a statement for its effect; raises as `query` does."""
@@ -66,7 +70,7 @@ class Statements:
 
     def _take(self, lock: str) -> None:
         # Reading the row is what tells of an error while waiting.
-        self.query(f"select 1::bigint as held from (select {lock}) as lock", {"held": pl.Int64()})
+        self.read(f"select 1 from (select {lock}) as lock")
 
 
 @contextmanager
@@ -79,9 +83,9 @@ def translated() -> Iterator[None]:
         raise refusal(error) from error
 
 
-def columns(names: Iterable[str], alias: str = "") -> str:
+def columns(names: Iterable[str]) -> str:
     """Column names as a list in SQL."""
-    return ", ".join(f"{alias}{name}" for name in names)
+    return ", ".join(names)
 
 
 def uuids(hashes: pl.Series) -> pl.Series:

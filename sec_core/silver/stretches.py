@@ -11,40 +11,23 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.silver.observations import HORA
+from sec_core.silver.columns import typed
 
 if TYPE_CHECKING:
     from sec_core.source.shapes import Shape
 
-STRETCH_SCHEMA: dict[str, pl.DataType] = {
-    "mes": pl.Date(),
-    "forma": pl.String(),
-    "id_geografia": pl.Int16(),
-    "id_empresa": pl.Int16(),
-    "fecha_inicio": pl.Date(),
-    "primera_hora": HORA,
-    "ultima_hora": HORA,
-    "hora_maximo": HORA,
-    "maximo": pl.Int64(),
-    "cliente_horas": pl.Int64(),
-    "n_observaciones": pl.Int32(),
-    "imputaciones": pl.Int16(),
-    "previo_cliente_horas": pl.Int64(),
-    "previo_n_observaciones": pl.Int32(),
-    "previo_imputaciones": pl.Int16(),
-}
+KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
+"""What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
+STRETCH_KEY = ["mes", "forma", *KEY, "primera_hora"]
+_HOURS = "primera_hora ultima_hora hora_maximo maximo cliente_horas n_observaciones imputaciones"
+STRETCH_SCHEMA = typed("mes forma", *KEY, _HOURS, "previo_cliente_horas previo_n_observaciones previo_imputaciones")
 """Columns of `tramos`, in order.
 
 `previo_*` (aggregated only) is what the source listed below the threshold before `primera_hora`, since the stretch
 before: it belongs to the event only if the two stretches do. A row whose hours are null carries what was listed
 after the month's last stretch.
 """
-KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
-"""What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
-STRETCH_KEY = ["mes", "forma", "id_geografia", "id_empresa", "fecha_inicio", "primera_hora"]
-MERGED_SCHEMA: dict[str, pl.DataType] = {
-    name: kind for name, kind in STRETCH_SCHEMA.items() if name != "mes" and not name.startswith("previo_")
-}
+MERGED_SCHEMA = typed("forma", *KEY, _HOURS)
 """Columns of a merged event before its identity, end and cap are known."""
 
 

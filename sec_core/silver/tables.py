@@ -1,54 +1,193 @@
-"""All tables of Silver on one connection: here those of events, in `observation_tables` those by hour. No rules."""
+"""All tables of Silver on one connection. No rules: the statements are in `tables.sql`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from sec_core.db.queries import read_queries
+from sec_core.errors import StorageError
+from sec_core.hours import Month
+from sec_core.silver.archive import Archive, ArchivedMonth
+from sec_core.silver.cap import UNIVERSE_SCHEMA
+from sec_core.silver.columns import HORA, typed
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.observation_tables import ObservationTables
-from sec_core.silver.statements import Parameter, columns, uuids
+from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_SCHEMA
+from sec_core.silver.statements import Statements, uuids
 from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges, no_stretches
+from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
-    from sec_core.silver.timeline import EventRules
+    from adbc_driver_postgresql.dbapi import Connection
+
+    from sec_core.source.shapes import Shape
+
+SQL: Final = read_queries("sec_core.silver", "tables.sql")
 
 
-class SilverTables(ObservationTables):
-    """`tramos`, `fact_interrupciones`, `dim_tiempo`, `clientes_regionales`, `reglas`, and those by hour.
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a load of one month has to know of all other months.
 
-    Reads and writes inside one transaction; the connection's owner commits.
+    `archived`: the month's own observations are in the archive. `rules` are those by which aggregated events were
+    derived, None before the first load.
     """
 
-    # --- stretches ---
+    newest_elsewhere: datetime | None
+    archived: bool
+    rules: EventRules | None
+
+
+class SilverTables(Statements):
+    """Reads and writes inside one transaction; the connection's owner commits."""
+
+    def __init__(self, connection: Connection, archive: Archive | None = None) -> None:
+        """Make the object; the archive is needed once there are months in it."""
+        super().__init__(connection)
+        self._archive = archive
+
+    # --- loads: `cargas`, `nombres_no_resueltos`, `reglas` ---
+
+    def loaded(self, first: datetime, last: datetime) -> pl.DataFrame:
+        """Rows of `cargas` of [first, last), by `LOADED_SCHEMA`, in order."""
+        return self.query(SQL["loaded"], LOADED_SCHEMA, first, last)
+
+    def coverage(self, spans: Sequence[tuple[datetime, datetime]]) -> pl.DataFrame:
+        """`hora` and `forma` of the loaded hours in disjoint spans [first, last)."""
+        schema = typed("hora forma")
+        return pl.concat([pl.DataFrame(schema=schema), *(self.query(SQL["coverage"], schema, *span) for span in spans)])
+
+    def history(self, month: Month) -> History:
+        """What a load of a month has to know before it writes."""
+        newest, archived, *rules = self.read(SQL["history"], month.first_day, month.start, month.end).row(0)
+        return History(newest, archived, None if rules[0] is None else EventRules(*rules))
+
+    def newest(self) -> datetime | None:
+        """The newest loaded hour of the whole history."""
+        newest: datetime | None = self.query("select max(hora) as hora from cargas", typed("hora")).item()
+        return newest
+
+    def months_loaded(self, shape: Shape) -> list[Month]:
+        """Months with loaded hours of a shape, in order."""
+        return [Month(day.year, day.month) for day in self.read(SQL["months_loaded"], shape.value)["mes"]]
+
+    def remove_hours(self, hours: Sequence[datetime]) -> None:
+        """Take hours out of observations, loads and unresolved names."""
+        if hours:
+            listed = pl.Series(hours, dtype=HORA)
+            # The bounds let PostgreSQL look into one partition only.
+            where = "hora >= $2 and hora <= $3 and hora = any($1::timestamptz[])"
+            for table in ("fact_observaciones", "nombres_no_resueltos", "cargas"):
+                self.execute(f"delete from {table} where {where}", listed, min(hours), max(hours))
+
+    def write_rules(self, rules: EventRules) -> None:
+        """Note by which rules aggregated events are derived from now on."""
+        self.execute(SQL["write_rules"], rules.threshold, rules.close_hours, rules.max_gap_hours)
+
+    # --- observations, in the database or in the archive ---
+
+    def append_observations(self, month: Month, rows: pl.DataFrame) -> bool:
+        """Add observations of a month, under its lock; whether they wait in a new partition for `attach`."""
+        made: bool = self.read(SQL["prepare_partition"], month.first_day).item()
+        self.append(_partition(month), rows)
+        if made:
+            self.execute(SQL["index_partition"], month.first_day)
+        return made
+
+    def attach(self, month: Month) -> None:
+        """Make a month's new partition a part of `fact_observaciones`; needs the lock on events or on all months."""
+        self.execute(SQL["attach_partition"], month.first_day)
+
+    def observations(self, month: Month) -> pl.DataFrame:
+        """The month's observations by `OBSERVATION_SCHEMA`, from the database or the archive; raises StorageError."""
+        if (archived := self.archived(month)) is not None:
+            return self._open_archive().read(archived)
+        return self.query(SQL["observations"], OBSERVATION_SCHEMA, month.start, month.end)
+
+    def observations_of(self, month: Month, keys: pl.DataFrame) -> pl.DataFrame:
+        """The month's observations of some keys (`id_geografia`, `id_empresa`, `fecha_inicio`), from the database."""
+        listed = (keys[name] for name in KEY)
+        return self.query(SQL["observations_of"], OBSERVATION_SCHEMA, *listed, month.start, month.end)
+
+    def observations_at(self, hours: Sequence[datetime]) -> pl.DataFrame:
+        """Observations of some hours, from the database."""
+        if not hours:
+            return pl.DataFrame(schema=OBSERVATION_SCHEMA)
+        listed = pl.Series(hours, dtype=HORA)
+        return self.query(SQL["observations_at"], OBSERVATION_SCHEMA, listed, min(hours), max(hours))
+
+    def archived(self, month: Month) -> ArchivedMonth | None:
+        """Where the month's observations are in the archive; None when they are not there."""
+        found = self.read(SQL["archived"], month.first_day)
+        return ArchivedMonth(*found.row(0)) if found.height else None
+
+    def partitions(self) -> list[Month]:
+        """Months whose observations are in the database, in order."""
+        return [Month(day.year, day.month) for day in self.read(SQL["partitions"])["mes"]]
+
+    def archive_month(self, month: Month) -> int:
+        """Move a month from the database to the archive, under the lock on all months; how many observations moved.
+
+        Raises:
+            StorageError: The file could not be written or verified; the partition stays.
+        """
+        rows = self.observations(month)
+        described = self._open_archive().write(month, rows)
+        sums = (described.rows, described.customers, described.source_rows)
+        self.execute(SQL["note_archived"], month.first_day, described.key, *sums, described.sha256)
+        # Readers come first: the drop waits for them no longer than this, and can be asked for again.
+        self.execute("set local lock_timeout = '10s'")
+        self.execute(f"drop table {_partition(month)}")
+        return rows.height
+
+    def restore_month(self, month: Month) -> None:
+        """Bring a month back from the archive, before hours of it are replaced, under the lock on all months.
+
+        Raises:
+            StorageError: The archive's file is missing or damaged.
+        """
+        if self.append_observations(month, self.observations(month)):
+            self.attach(month)
+        self.execute("delete from archivo where mes = $1", month.first_day)
+
+    def _open_archive(self) -> Archive:
+        if self._archive is None:
+            raise StorageError("Observations of this month are archived, and no archive is configured.")
+        return self._archive
+
+    # --- counts of imputations: `calidad_imputacion` ---
+
+    def refresh_quality(self, month: Month) -> None:
+        """Count imputations of the month's rows again."""
+        self.execute("delete from calidad_imputacion where mes = $1 and regla <> 'tope'", month.first_day)
+        self.execute(SQL["refresh_quality"], month.first_day, month.start, month.end)
+
+    def refresh_caps(self, event_months: Iterable[date]) -> None:
+        """Count capped events again in months of `inicio`."""
+        if listed := sorted(set(event_months)):
+            months = pl.Series(listed, dtype=pl.Date)
+            self.execute("delete from calidad_imputacion where regla = 'tope' and mes = any($1::date[])", months)
+            self.execute(SQL["refresh_caps"], months)
+
+    # --- stretches: `tramos` ---
 
     def stretches(self, month: date) -> pl.DataFrame:
         """The month's stretches, by `STRETCH_SCHEMA`, in order of their key."""
-        sql = f"select {columns(STRETCH_SCHEMA)} from tramos where mes = $1"
-        return self.query(sql, STRETCH_SCHEMA, month).sort(STRETCH_KEY, nulls_last=True)
+        return self.query(SQL["stretches"], STRETCH_SCHEMA, month).sort(STRETCH_KEY, nulls_last=True)
 
     def replace_stretches(self, month: date, changes: StretchChanges) -> None:
         """Turn the month's stretches into what they are now: few hours change few of them."""
         keys = changes.gone.select(KEY).unique()
+        added = changes.made
         if keys.height:
-            self.execute(
-                """
-                delete from tramos t
-                using unnest($1::smallint[], $2::smallint[], $3::date[]) as k(id_geografia, id_empresa, fecha_inicio)
-                where t.mes = $4 and t.id_geografia = k.id_geografia and t.id_empresa = k.id_empresa
-                    and t.fecha_inicio is not distinct from k.fecha_inicio
-                """,
-                *(keys[name] for name in KEY),
-                month,
-            )
+            self.execute(SQL["delete_stretches"], *(keys[name] for name in KEY), month)
             kept = changes.after.join(keys, on=KEY, how="semi", nulls_equal=True)
-            added = pl.concat([kept, changes.made]).unique().sort(STRETCH_KEY, nulls_last=True)
-        else:
-            added = changes.made
+            added = pl.concat([kept, added]).unique().sort(STRETCH_KEY, nulls_last=True)
         self.append("tramos", added)
 
     def detailed_elsewhere(self, keys: pl.DataFrame, month: date) -> pl.DataFrame:
@@ -59,176 +198,80 @@ class SilverTables(ObservationTables):
         older = keys.filter(pl.col("fecha_inicio") < month)
         parts = [no_stretches()]
         if own.height:
-            sql = f"""
-                select {columns(STRETCH_SCHEMA)} from tramos
-                where fecha_inicio between $1 and $2 and forma = 'detailed' and mes <> $3
-            """
             days = own["fecha_inicio"].sort()
-            near = self.query(sql, STRETCH_SCHEMA, days[0], days[-1], month)
+            near = self.query(SQL["stretches_begun"], STRETCH_SCHEMA, days[0], days[-1], month)
             parts.append(near.join(own, on=KEY, how="semi"))
         if older.height:
-            sql = f"""
-                select {columns(STRETCH_SCHEMA, "t.")}
-                from unnest($1::smallint[], $2::smallint[], $3::date[]) as k(id_geografia, id_empresa, fecha_inicio)
-                join tramos t using (id_geografia, id_empresa, fecha_inicio)
-                where t.forma = 'detailed' and t.mes <> $4
-            """
-            parts.append(self.query(sql, STRETCH_SCHEMA, *(older[name] for name in KEY), month))
+            parts.append(self.query(SQL["stretches_of"], STRETCH_SCHEMA, *(older[name] for name in KEY), month))
         return pl.concat(parts)
 
-    def aggregated_near(
-        self,
-        month: date,
-        comunas: Sequence[int] | None,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> pl.DataFrame:
-        """Aggregated stretches of a month that end at or after `since`, or begin at or before `until`.
+    def aggregated_near(self, month: date, comunas: Sequence[int], *, since: datetime, until: datetime) -> pl.DataFrame:
+        """Aggregated stretches of a month, and of some comunas if any are named, that touch a span.
 
-        Rows without hours are always among them. `comunas` None means all.
+        Rows without hours are always among them.
         """
-        conditions = ["mes = $1", "forma = 'aggregated'"]
-        values: list[Parameter] = [month]
-        for condition, value in (
-            ("id_geografia = any($N::smallint[])", None if comunas is None else pl.Series(comunas, dtype=pl.Int16)),
-            ("(primera_hora is null or ultima_hora >= $N)", since),
-            ("(primera_hora is null or primera_hora <= $N)", until),
-        ):
-            if value is not None:
-                values.append(value)
-                conditions.append(condition.replace("$N", f"${len(values)}"))
-        sql = f"select {columns(STRETCH_SCHEMA)} from tramos where {' and '.join(conditions)}"
-        return self.query(sql, STRETCH_SCHEMA, *values)
+        listed = pl.Series(comunas, dtype=pl.Int16)
+        return self.query(SQL["aggregated_near"], STRETCH_SCHEMA, month, listed, since, until)
 
     def all_aggregated(self) -> pl.DataFrame:
         """All aggregated stretches of the history."""
-        return self.query(f"select {columns(STRETCH_SCHEMA)} from tramos where forma = 'aggregated'", STRETCH_SCHEMA)
+        return self.query(SQL["all_aggregated"], STRETCH_SCHEMA)
 
-    # --- events ---
+    # --- events: `fact_interrupciones`, `dim_tiempo` ---
 
     def events(self, hashes: pl.Series) -> pl.DataFrame:
         """Events by identity, by `EVENT_SCHEMA`."""
         if hashes.is_empty():
             return pl.DataFrame(schema=EVENT_SCHEMA)
-        sql = f"select {columns(EVENT_SCHEMA)} from fact_interrupciones where hash_id = any($1::text[]::uuid[])"
-        return self.query(sql, EVENT_SCHEMA, uuids(hashes))
+        return self.query(SQL["events"], EVENT_SCHEMA, uuids(hashes))
 
     def events_ending(self, near: tuple[datetime, datetime], also: tuple[datetime, datetime]) -> pl.DataFrame:
         """Events whose last hour lies in one of two spans, ends included: identity, shape, `ultima_hora` and `fin`."""
-        schema = {name: EVENT_SCHEMA[name] for name in ("hash_id", "forma", "ultima_hora", "fin")}
-        sql = f"""
-            select {columns(schema)} from fact_interrupciones
-            where ultima_hora between $1 and $2 or ultima_hora between $3 and $4
-        """
-        return self.query(sql, schema, *near, *also)
+        return self.query(SQL["events_ending"], typed("hash_id forma ultima_hora fin"), *near, *also)
 
     def events_near(self, first: datetime, last: datetime) -> pl.DataFrame:
         """Events that last into a span: identity, shape, hours, `censurado` and `horas_sin_datos`."""
-        names = ("hash_id", "forma", "primera_hora", "ultima_hora", "censurado", "horas_sin_datos")
-        schema = {name: EVENT_SCHEMA[name] for name in names}
-        # An event that is not among the few long ones ends within a month of any hour that it touches.
-        sql = f"""
-            select {columns(schema)} from fact_interrupciones
-            where primera_hora <= $2 and ultima_hora >= $1
-                and (ultima_hora <= $2 + interval '32 days' or ultima_hora - primera_hora > interval '31 days')
-        """
-        return self.query(sql, schema, first, last)
+        schema = typed("hash_id forma primera_hora ultima_hora censurado horas_sin_datos")
+        return self.query(SQL["events_near"], schema, first, last)
 
-    def update_censoring(self, rows: pl.DataFrame) -> None:
-        """Write what gaps hide of events, by `hash_id`."""
+    def update_events(self, rows: pl.DataFrame) -> None:
+        """Write the columns of a frame, other than `hash_id`, to the events that this names."""
         if rows.height:
-            self.execute("drop table if exists pg_temp.censuras")
-            self.append("censuras", rows, temporary=True)
-            self.execute(
-                """
-                update fact_interrupciones e
-                set (censurado, horas_sin_datos) = (c.censurado, c.horas_sin_datos)
-                from pg_temp.censuras c where e.hash_id = encode(c.hash_id, 'hex')::uuid
-                """
-            )
+            self.execute("drop table if exists pg_temp.cambios")
+            self.append("cambios", rows, temporary=True)
+            pairs = ", ".join(f"{name} = c.{name}" for name in rows.columns if name != "hash_id")
+            where = "e.hash_id = encode(c.hash_id, 'hex')::uuid"
+            self.execute(f"update fact_interrupciones e set {pairs} from pg_temp.cambios c where {where}")
 
     def toggle_end(self, hashes: pl.Series) -> None:
         """Close events that are open, and open those that are closed."""
         if hashes.len():
-            self.execute(
-                """
-                update fact_interrupciones set fin = case when fin is null then ultima_hora + interval '1 hour' end
-                where hash_id = any($1::text[]::uuid[])
-                """,
-                uuids(hashes),
-            )
+            self.execute(SQL["toggle_end"], uuids(hashes))
 
     def delete_events(self, hashes: pl.Series) -> None:
         """Remove events by identity."""
         if hashes.len():
-            self.execute("delete from fact_interrupciones where hash_id = any($1::text[]::uuid[])", uuids(hashes))
+            self.execute(SQL["delete_events"], uuids(hashes))
 
     def insert_events(self, events: pl.DataFrame) -> None:
         """Add events, and the hours of the calendar that they begin in."""
-        months = (events["id_tiempo"] // 10_000).unique().sort()
-        self.execute(
-            """
-            select asegurar_tiempo(m) from (
-                select make_date(n / 100, n % 100, 1) as m, n from unnest($1::integer[]) as n
-            ) as meses
-            where not exists (select from dim_tiempo t where t.id_tiempo = n * 10000 + 112)
-            """,
-            months,
-        )
+        self.execute(SQL["ensure_calendar"], (events["id_tiempo"] // 10_000).unique().sort())
         # In the order of the key's index, which is larger than a processor's cache after some years.
         self.append("fact_interrupciones", events.sort("hash_id"))
 
+    # --- customers: `clientes_regionales` ---
+
     def universe(self) -> pl.DataFrame:
-        """Known customers of regions, without the country's row."""
-        schema = {"mes": pl.Date(), "codigo_region": pl.String(), "clientes": pl.Int64()}
-        return self.query(
-            "select mes, codigo_region, clientes from clientes_regionales where codigo_region <> '00'", schema
-        )
+        """Known customers of regions by `UNIVERSE_SCHEMA`, without the country's row."""
+        return self.query(SQL["universe"], UNIVERSE_SCHEMA)
 
     def write_universe(self, rows: pl.DataFrame) -> None:
-        """Keep customers of a month; of two answers the newer stands."""
-        names = ("mes", "codigo_region", "clientes", "periodo_star", "capturado_en", "clientes_estimados")
-        for row in rows.select(names).iter_rows():
-            self.execute(
-                f"""
-                insert into clientes_regionales as c ({columns(names)})
-                values ($1, $2, $3, nullif($4::text, ''), $5, nullif($6::bigint, -1))
-                on conflict (mes, codigo_region) do update
-                set (clientes, periodo_star, capturado_en, clientes_estimados)
-                    = (excluded.clientes, excluded.periodo_star, excluded.capturado_en, excluded.clientes_estimados)
-                where c.capturado_en <= excluded.capturado_en
-                """,
-                *row[:3],
-                row[3] or "",
-                row[4],
-                -1 if row[5] is None else row[5],
-            )
+        """Keep rows of `universe.FIGURE_SCHEMA`; of two answers of a month the newer stands."""
+        # What is null can't be bound.
+        bound = rows.with_columns(pl.col("periodo_star").fill_null(""), pl.col("clientes_estimados").fill_null(-1))
+        for row in bound.iter_rows():
+            self.execute(SQL["write_universe"], *row)
 
-    def update_caps(self, rows: pl.DataFrame) -> None:
-        """Write what the cap says of events, by `hash_id`."""
-        self.execute("drop table if exists pg_temp.topes")
-        self.append("topes", rows, temporary=True)
-        self.execute(
-            """
-            update fact_interrupciones e
-            set (clientes_afectados, imputaciones, topado, meses_denominador)
-                = (t.clientes_afectados, t.imputaciones, t.topado, t.meses_denominador)
-            from pg_temp.topes t where e.hash_id = encode(t.hash_id, 'hex')::uuid
-            """
-        )
 
-    # --- rules and quality ---
-
-    def write_rules(self, rules: EventRules) -> None:
-        """Note by which rules aggregated events are derived from now on."""
-        self.execute(
-            """
-            insert into reglas (umbral, horas_cierre, horas_sin_datos) values ($1, $2, $3)
-            on conflict (unica) do update set (umbral, horas_cierre, horas_sin_datos)
-                = (excluded.umbral, excluded.horas_cierre, excluded.horas_sin_datos)
-            """,
-            rules.threshold,
-            rules.close_hours,
-            rules.max_gap_hours,
-        )
+def _partition(month: Month) -> str:
+    return f"fact_observaciones_{month.year:04d}{month.month:02d}"

@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.hours import CHILE, HOUR
+from sec_core.silver.columns import HORA, typed
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
 
-USABLE_SCHEMA: dict[str, pl.DataType] = {
-    "hora": pl.Datetime("us", "UTC"),
-    "indice": pl.Int64(),
-    "orden": pl.Int64(),
-    "racha": pl.Int64(),
-}
+USABLE_SCHEMA = typed("hora indice orden racha")
 """Columns of `usable_hours`."""
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
@@ -86,7 +82,7 @@ def source_index(hours: pl.Series) -> pl.Series:
 
 def index_of(hour: datetime) -> int:
     """`source_index` of one hour."""
-    return int(source_index(pl.Series([hour.astimezone(UTC)], dtype=pl.Datetime("us", "UTC")))[0])
+    return int(source_index(pl.Series([hour.astimezone(UTC)], dtype=HORA))[0])
 
 
 def chile_date(hour: pl.Expr) -> pl.Expr:

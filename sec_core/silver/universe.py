@@ -20,10 +20,11 @@ from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import COUNTRY_CODE, regiones
-from sec_core.silver.cap import cap
-from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.observations import HORA
+from sec_core.silver.cap import CAPPED, cap
+from sec_core.silver.columns import typed
+from sec_core.silver.stretches import rows_only_in
 from sec_core.silver.tables import SilverTables
+from sec_core.silver.timeline import chile_date
 from sec_core.source.answers import RegionCustomers, read_country, read_regions
 
 if TYPE_CHECKING:
@@ -34,17 +35,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIGURE_SCHEMA: dict[str, pl.DataType] = {
-    "mes": pl.Date(),
-    "codigo_region": pl.String(),
-    "clientes": pl.Int64(),
-    "periodo_star": pl.String(),
-    "capturado_en": HORA,
-    "clientes_estimados": pl.Int64(),
-}
+FIGURE_SCHEMA = typed("mes codigo_region clientes periodo_star capturado_en clientes_estimados")
 """Columns of `clientes_regionales`."""
 _KNOWN = text("select codigo_region, clientes from clientes_regionales where mes = :month")
-_CAPPED = ("hash_id", "clientes_afectados", "clientes_afectados_crudo", "imputaciones", "topado", "meses_denominador")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +76,7 @@ def figures(
     complete = len(by_code) == len(names.region_codes()) and total > 0
     scale = national / total if complete and national is not None else None
     rows = [
-        (
-            month,
-            code,
-            each.customers,
-            each.period,
-            captured_at,
-            None if scale is None else round(each.customers * scale),
-        )
+        (month, code, each.customers, each.period, captured_at, scale and round(each.customers * scale))
         for code, each in sorted(by_code.items())
     ]
     if national is not None:
@@ -100,10 +86,7 @@ def figures(
 
 
 def store_universe(
-    database: Database,
-    regions: Sequence[RegionCustomers],
-    national: int | None,
-    captured_at: datetime,
+    database: Database, regions: Sequence[RegionCustomers], national: int | None, captured_at: datetime
 ) -> UniverseReport:
     """Keep the answers of a month and bring the caps that depend on them up to date.
 
@@ -138,14 +121,12 @@ def write_universe(database: Database, rows: pl.DataFrame) -> int:
 
 
 def _recap(tables: SilverTables) -> int:
-    columns = ("id_geografia", "hora_maximo", "inicio", *_CAPPED)
-    schema = {name: EVENT_SCHEMA[name] for name in columns}
-    events = tables.query(f"select {', '.join(columns)} from fact_interrupciones where id_geografia <> 0", schema)
+    schema = typed("id_geografia hora_maximo inicio hash_id clientes_afectados_crudo", *CAPPED)
+    events = tables.query("select {columns} from fact_interrupciones where id_geografia <> 0", schema)
     capped = cap(events, tables.universe()).select(pl.col(name).cast(kind) for name, kind in schema.items())
-    changed = capped.join(events, on=list(columns), how="anti", nulls_equal=True)
-    if changed.height:
-        tables.update_caps(changed.select(_CAPPED))
-        tables.refresh_caps(changed["inicio"].dt.convert_time_zone("America/Santiago").dt.date().dt.month_start())
+    changed = rows_only_in(capped, events)
+    tables.update_events(changed.select("hash_id", *CAPPED))
+    tables.refresh_caps(changed.select(chile_date(pl.col("inicio")).dt.month_start()).to_series())
     return changed.height
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.silver.columns import typed
 from sec_core.silver.event_updates import (
     NOTHING,
     EventChanges,
@@ -21,8 +22,7 @@ from sec_core.silver.event_updates import (
     update_events,
 )
 from sec_core.silver.month_stretches import keys_differing, keys_touched, month_stretches
-from sec_core.silver.observation_tables import LOADED_SCHEMA, History
-from sec_core.silver.observations import HORA, Observed
+from sec_core.silver.observations import LOADED_SCHEMA, Observed
 from sec_core.silver.stretches import KEY, StretchChanges, as_stretches
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.hours import Month
-    from sec_core.silver.tables import SilverTables
+    from sec_core.silver.tables import History, SilverTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFra
     """Rows of `cargas` of the month as they will be."""
     captures = pl.DataFrame(
         [(hour, value.captured_at, value.sha256) for hour, value in plan.load.items()],
-        schema={"hora": HORA, "capturado_en": HORA, "sha256": pl.String},
+        schema=typed("hora capturado_en sha256"),
         orient="row",
     )
     stay = held.filter(~pl.col("hora").is_in([*plan.load, *plan.remove]))

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import orjson
 
 from sec_core.hours import from_wall
 from sec_core.simulator import render
-from sec_core.simulator.damage import damaged
-from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRequest, FaultRule
-from sec_core.simulator.log import Request, RequestLog, as_json
-from sec_core.simulator.replay import CapturedAnswers
+from sec_core.simulator.answers import CapturedAnswers
+from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
+from sec_core.simulator.log import Request, RequestLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from starlette.types import Message, Receive, Scope, Send
+    from starlette.types import Receive, Scope, Send
 
     from sec_core.simulator.answers import WorldAnswers
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
-JSON = b"application/json; charset=utf-8"
-HTML = b"text/html; charset=utf-8"
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
+_NONE: dict[str, str] = {}
 _PIECE = 65_536
 _LARGEST_BODY = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
@@ -58,7 +58,7 @@ class SimulatorApp:
         self.connections: dict[tuple[str, int], Connection] = {}
         self.stopping = False
         self._now = now
-        self._source = b"replay" if isinstance(answers, CapturedAnswers) else b"simulator"
+        self.source = "replay" if isinstance(answers, CapturedAnswers) else "simulator"
         self.set_faults(faults)
 
     def set_faults(self, faults: FaultOptions) -> None:
@@ -69,62 +69,40 @@ class SimulatorApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         arrived = time.monotonic()
-        send = self._marked(send)
-        name = scope["path"].rstrip("/").rsplit("/", 1)[-1]
-        if "/_sim/" in scope["path"]:
-            await self._requests_so_far(name, scope, send)
-            return
-        endpoint = _ENDPOINTS.get(name.casefold())
-        if endpoint is None or scope["method"] != "POST":
-            await _send(send, 404 if endpoint is None else 405, _page(404 if endpoint is None else 405), HTML)
-            return
+        endpoint = _ENDPOINTS.get(scope["path"].rstrip("/").rsplit("/", 1)[-1].casefold())
         raw = await _read_body(receive)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         is_json = headers.get(b"content-type", b"").split(b";")[0].strip().lower() == b"application/json"
         payload = _payload_of(raw) if is_json else {}
-        hour = _hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None
-        request = self.log.begin(
-            Request(
-                endpoint=endpoint.value,
-                hour=hour,
-                body=raw.decode("utf-8", "replace"),
-                client_port=scope["client"][1],
-                user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
-                arrived=arrived,
-            )
+        request = Request(
+            endpoint=endpoint or "",
+            hour=_hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None,
+            body=raw.decode("utf-8", "replace"),
+            client_port=scope["client"][1],
+            user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            arrived=arrived,
         )
+        exchange = _Exchange(self, scope, send, request)
+        if endpoint is None or scope["method"] != "POST":
+            await exchange.refuse(404 if endpoint is None else 405)
+            return
+        self.log.begin(request)
         try:
-            await _Exchange(self, scope, send, request).run(endpoint, payload)
+            await exchange.run(endpoint, payload)
         finally:
-            if request.ended is None:
-                self.log.end(request, time.monotonic())
-
-    def _marked(self, send: Send) -> Send:
-        """Nobody may take these answers for the SEC's: each says where it comes from."""
-
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"].append((b"x-sec-source", self._source))
-            await send(message)
-
-        return marked
+            self.log.end(request, time.monotonic())
 
     def connection(self, scope: Scope) -> Connection | None:
         """The connection of a request; None once it is closed."""
         found = self.connections.get(tuple(scope["client"]))
         return None if found is None or found.transport.is_closing() else found
 
-    def decide(self, endpoint: Endpoint, request: Request) -> tuple[FaultRule | None, float]:
+    def decide(self, request: Request) -> tuple[FaultRule | None, float]:
         """What happens to a request, a ban included."""
         if self._ban is not None and self._ban.banned(request.arrived):
-            ban = self._faults.ban
             request.fault = "ban"
-            if ban is None or ban.status is None:
-                return FaultRule(kind=FaultKind.DROP, endpoint=None), 0.0
-            kind = FaultKind.STATUS
-            return FaultRule(kind=kind, endpoint=None, status=ban.status, retry_after_s=ban.retry_after_s), 0.0
-        subject = FaultRequest(endpoint, request.hour, request.attempt, request.number)
-        rule, wait = self._faults.decide(subject)
+            return self._ban.rule, 0.0
+        rule, wait = self._faults.decide(request)
         request.fault = rule.kind if rule else None
         return rule, wait
 
@@ -143,122 +121,102 @@ class SimulatorApp:
             case Endpoint.REGIONAL:
                 return self.answers.clientes_regional(str(payload.get("region") or ""))
             case Endpoint.NACIONAL:
-                return self.answers.clientes_nacional()
+                return render.national_customers()
             case Endpoint.HORA:
                 return render.server_hour(now)
 
-    async def _requests_so_far(self, name: str, scope: Scope, send: Send) -> None:
-        if name != "log":
-            await _send(send, 404, _page(404), HTML)
-            return
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        lines = [as_json(request) for request in self.log.all()[int(query.get("from", "1")) - 1 :]]
-        await _send(send, 200, f"[{','.join(lines)}]".encode(), JSON)
 
-
+@dataclass(slots=True)
 class _Exchange:
     """One request and its answer, sound or not."""
 
-    def __init__(self, app: SimulatorApp, scope: Scope, send: Send, request: Request) -> None:
-        self._app = app
-        self._scope = scope
-        self._send = send
-        self._request = request
+    app: SimulatorApp
+    scope: Scope
+    send: Send
+    request: Request
 
     async def run(self, endpoint: Endpoint, payload: dict[str, Any] | None) -> None:
-        rule, wait = self._app.decide(endpoint, self._request)
+        rule, wait = self.app.decide(self.request)
         if wait:
             await asyncio.sleep(wait)
         if rule is not None and rule.kind is FaultKind.DROP:
             await self._cut(abort=True)
         elif rule is not None and rule.kind is FaultKind.STATUS:
-            retry = [] if rule.retry_after_s is None else [(b"retry-after", f"{rule.retry_after_s:g}".encode())]
-            await self._answer(rule.status, _page(rule.status), HTML, retry)
+            await self.refuse(rule.status, rule.retry_after_s)
         elif payload is None:
-            await self._answer(500, _page(500), HTML)
+            await self.refuse(500)
         elif rule is None:
-            await self._answer(200, self._app.sound_body(endpoint, payload, self._request), JSON)
+            await self._answer(200, self.app.sound_body(endpoint, payload, self.request), JSON)
         else:
-            await self._faulty(rule, self._app.sound_body(endpoint, payload, self._request))
+            await self._faulty(rule, self.app.sound_body(endpoint, payload, self.request))
+
+    async def refuse(self, status: int, retry_after_s: float | None = None) -> None:
+        page = _ERROR_PAGE.format(status=status).encode()
+        await self._answer(status, page, HTML, {} if retry_after_s is None else {"retry-after": f"{retry_after_s:g}"})
 
     async def _faulty(self, rule: FaultRule, body: bytes) -> None:
         match rule.kind:
             case FaultKind.DROP_MID_BODY:
-                await self._start(200, JSON, length=len(body))
+                await self._start(200, JSON, len(body))
                 await self._piece(body[: len(body) // 2])
                 await self._cut(abort=False)
             case FaultKind.ENDLESS:
-                await self._start(200, JSON, length=None)
-                piece = body[:-1]
-                while self._connected() and not self._app.stopping:
-                    await self._piece((piece + b" " * _PIECE)[:_PIECE])
-                    piece = b""
-                    await asyncio.sleep(rule.wait_s)
+                await self._start(200, JSON, None)
+                await self._piece(body[:-1])
+                await self._blanks(sys.maxsize, rule.wait_s)
                 await self._cut(abort=True)
             case FaultKind.OVERSIZE:
-                left = max(rule.amount, len(body))
-                await self._start(200, JSON, length=left)
+                size = max(rule.amount, len(body))
+                await self._start(200, JSON, size)
                 await self._piece(body[:-1])
-                left -= len(body)
-                while left and self._connected() and not self._app.stopping:
-                    await self._piece(b" " * min(left, _PIECE))
-                    left -= min(left, _PIECE)
+                await self._blanks(size - len(body), 0)
                 await self._piece(body[-1:], more=False)
             case _:
-                kind = HTML if rule.kind is FaultKind.HTML else JSON
-                await self._answer(200, damaged(body, rule), kind)
+                await self._answer(200, damaged(body, rule), HTML if rule.kind is FaultKind.HTML else JSON)
 
-    async def _answer(
-        self, status: int, body: bytes, kind: bytes, headers: list[tuple[bytes, bytes]] | None = None
-    ) -> None:
+    async def _answer(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] = _NONE) -> None:
         if not self._connected():
-            self._request.fault = "client_gone"
+            self.request.fault = "client_gone"
             return
-        self._request.status = status
-        self._request.sent = len(body)
-        # Before the bytes go out: a client that has its answer finds the request ended and its place free.
-        self._app.log.end(self._request, time.monotonic())
-        await _send(self._send, status, body, kind, headers)
+        self.request.status, self.request.sent = status, len(body)
+        if self.request.number:
+            # Before the bytes go out: a client that has its answer finds the request ended and its place free.
+            self.app.log.end(self.request, time.monotonic())
+        await self._start(status, kind, len(body), headers)
+        await self.send({"type": "http.response.body", "body": body})
 
-    async def _start(self, status: int, kind: bytes, *, length: int | None) -> None:
-        self._request.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": _headers(kind, length)})
+    async def _start(self, status: int, kind: str, length: int | None, headers: Mapping[str, str] = _NONE) -> None:
+        self.request.status = status
+        # Nobody may take these answers for the SEC's: each says where it comes from.
+        all_headers = {
+            "content-type": kind, "cache-control": "private", "server": "Microsoft-IIS/10.0",
+            "x-sec-source": self.app.source, **({} if length is None else {"content-length": str(length)}), **headers,
+        }  # fmt: skip
+        raw = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _piece(self, body: bytes, *, more: bool = True) -> None:
-        self._request.sent += len(body)
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        self.request.sent += len(body)
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _blanks(self, count: int, wait_s: float) -> None:
+        """Blanks in pieces, as long as the client listens."""
+        while count and self._connected() and not self.app.stopping:
+            await self._piece(b" " * min(count, _PIECE))
+            count -= min(count, _PIECE)
+            await asyncio.sleep(wait_s)
 
     async def _cut(self, *, abort: bool) -> None:
         """End the connection: at once, or after what was written has gone out."""
-        connection = self._app.connection(self._scope)
+        connection = self.app.connection(self.scope)
         if connection is None:
             return
-        if abort:
-            connection.transport.abort()
-        else:
-            connection.transport.close()
+        (connection.transport.abort if abort else connection.transport.close)()
         # Until the server has learnt of it, it would answer by itself.
         await connection.lost.wait()
 
     def _connected(self) -> bool:
-        return self._app.connection(self._scope) is not None
-
-
-def _headers(kind: bytes, length: int | None) -> list[tuple[bytes, bytes]]:
-    headers = [(b"content-type", kind), (b"cache-control", b"private"), (b"server", b"Microsoft-IIS/10.0")]
-    return headers if length is None else [*headers, (b"content-length", str(length).encode())]
-
-
-async def _send(
-    send: Send, status: int, body: bytes, kind: bytes, headers: list[tuple[bytes, bytes]] | None = None
-) -> None:
-    all_headers = [*_headers(kind, len(body)), *(headers or [])]
-    await send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _page(status: int) -> bytes:
-    return _ERROR_PAGE.format(status=status).encode()
+        return self.app.connection(self.scope) is not None
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -1,17 +1,21 @@
-"""Faults on demand: which request meets which fault. The same seed and the same requests meet the same faults."""
+"""Faults on demand: which request meets which fault (always the same ones for a seed), and what becomes of a body."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable
 from enum import StrEnum
 from random import Random
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
+
+if TYPE_CHECKING:
+    from sec_core.simulator.log import Request
 
 
 class FaultKind(StrEnum):
@@ -109,9 +113,9 @@ class FaultRule(BaseModel):
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             raise InputError(f"The fault {text!r} can't be read: {problems}.") from None
 
-    def meets(self, seed: int, number: int, request: FaultRequest) -> bool:
+    def meets(self, seed: int, number: int, request: Request) -> bool:
         """Whether a request meets this rule, the `number`-th of its list."""
-        if self.endpoint is not None and request.endpoint is not self.endpoint:
+        if self.endpoint is not None and request.endpoint != self.endpoint:
             return False
         if self.requests and not self.requests[0] <= request.number <= self.requests[1]:
             return False
@@ -128,16 +132,6 @@ class FaultRule(BaseModel):
         return Random(f"fault {seed} {number} {subject} {turn}").random() < self.rate  # noqa: S311 - no secret
 
 
-@dataclass(frozen=True, slots=True)
-class FaultRequest:
-    """What a rule looks at, see `log.Request`."""
-
-    endpoint: Endpoint
-    hour: datetime | None
-    attempt: int
-    number: int
-
-
 class Ban(BaseModel):
     """A ban of everybody, as the SEC is said to impose: too many requests, and nothing is answered for a while."""
 
@@ -150,25 +144,21 @@ class Ban(BaseModel):
     retry_after_s: float | None = None
 
 
+def _from_text(rule: object) -> object:
+    return FaultRule.parse(rule) if isinstance(rule, str) else rule
+
+
 class FaultOptions(BaseModel):
     """Everything that goes wrong. The first rule that a request meets decides; after `slow` the search goes on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 1  # which requests meet a fault with a rate
-    rules: tuple[FaultRule, ...] = ()
+    rules: tuple[Annotated[FaultRule, BeforeValidator(_from_text)], ...] = ()
     latency_s: float = Field(default=0, ge=0)  # before every answer
     ban: Ban | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _rules_from_text(cls, data: object) -> object:
-        if isinstance(data, dict) and "rules" in data:
-            rules = tuple(FaultRule.parse(rule) if isinstance(rule, str) else rule for rule in data["rules"])
-            return {**data, "rules": rules}
-        return data
-
-    def decide(self, request: FaultRequest) -> tuple[FaultRule | None, float]:
+    def decide(self, request: Request) -> tuple[FaultRule | None, float]:
         """The rule that a request meets, or None, and the seconds to wait before the answer."""
         wait = self.latency_s
         for number, rule in enumerate(self.rules):
@@ -180,10 +170,15 @@ class FaultOptions(BaseModel):
 
 
 class BanWatch:
-    """Counts requests over a sliding window and says who is banned."""
+    """Counts requests over a sliding window and says who is banned; `rule` is what they meet."""
 
     def __init__(self, ban: Ban) -> None:
         self._ban = ban
+        self.rule = (
+            FaultRule(kind=FaultKind.DROP)
+            if ban.status is None
+            else FaultRule(kind=FaultKind.STATUS, status=ban.status, retry_after_s=ban.retry_after_s)
+        )
         self._arrivals: deque[float] = deque()
         self._until = float("-inf")
 
@@ -195,3 +190,63 @@ class BanWatch:
         if len(self._arrivals) > self._ban.max_rate * self._ban.window_s:
             self._until = now + self._ban.duration_s
         return now < self._until
+
+
+# --- what becomes of a body -----------------------------------------------------------------------------------
+
+_HTML = (
+    b"<!DOCTYPE html><html><head><title>Mantenimiento</title></head>"
+    b"<body><h1>Sitio en mantenimiento</h1><p>Intente m\xc3\xa1s tarde.</p></body></html>"
+)
+_NEW_KEY = "NOMBRE_ALIMENTADOR"
+
+
+def damaged(body: bytes, rule: FaultRule) -> bytes:
+    """A body after a fault that changes it; other kinds leave it as it is."""
+    change = _CHANGES.get(rule.kind)
+    return body if change is None else change(body, rule)
+
+
+def _bad_utf8(body: bytes, _rule: FaultRule) -> bytes:
+    return body.replace(b'":"', b'":"\xff\xfe', 1) if b'":"' in body else b'["\xff\xfe"]'
+
+
+def _collapsed(body: bytes, _rule: FaultRule) -> bytes:
+    """The rows of two comunas, and always fewer than a tenth of all rows where there are more than ten."""
+    rows: list[dict[str, Any]] = orjson.loads(body)
+    if len(rows) <= 10:
+        return orjson.dumps(rows[:1])
+    comunas = list(dict.fromkeys(row.get("NOMBRE_COMUNA") for row in rows))[:2]
+    left = [row for row in rows if row.get("NOMBRE_COMUNA") in comunas]
+    return orjson.dumps(left[: max(1, (len(rows) - 1) // 10)])
+
+
+def _with_changed_key(body: bytes, rule: FaultRule) -> bytes:
+    rows: list[dict[str, Any]] = orjson.loads(body)
+    return orjson.dumps([_changed(row, rule) for row in rows])
+
+
+def _changed(row: dict[str, Any], rule: FaultRule) -> dict[str, Any]:
+    match rule.kind:
+        case FaultKind.RENAMED_KEY:
+            return {f"{key}_2" if key == rule.key else key: value for key, value in row.items()}
+        case FaultKind.MISSING_KEY:
+            return {key: value for key, value in row.items() if key != rule.key}
+        case FaultKind.NEW_KEY:
+            return {**row, _NEW_KEY: "A-1"}
+        case _:
+            return {key: {"valor": value} if key == rule.key else value for key, value in row.items()}
+
+
+_CHANGES: dict[FaultKind, Callable[[bytes, FaultRule], bytes]] = {
+    FaultKind.HTML: lambda _body, _rule: _HTML,
+    FaultKind.EMPTY: lambda _body, _rule: b"[]",
+    FaultKind.NESTED: lambda _body, rule: b"[" * rule.amount + b"]" * rule.amount,
+    FaultKind.TRUNCATED: lambda body, _rule: body[: len(body) // 2],
+    FaultKind.BAD_UTF8: _bad_utf8,
+    FaultKind.COLLAPSED: _collapsed,
+    FaultKind.RENAMED_KEY: _with_changed_key,
+    FaultKind.MISSING_KEY: _with_changed_key,
+    FaultKind.NEW_KEY: _with_changed_key,
+    FaultKind.WRONG_TYPE: _with_changed_key,
+}

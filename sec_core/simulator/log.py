@@ -1,4 +1,4 @@
-"""The log of requests: what was asked, when, and what became of it; readable by tests and by other processes."""
+"""The log of requests: what was asked, when, and what became of it; in a file also for other processes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Lock
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
-
-from sec_core.simulator.faults import Endpoint, FaultKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +32,7 @@ class Request:
     arrived_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     ended: float | None = None  # monotonic seconds; None while it is in flight
     status: int = 0  # 0 when none was sent
-    fault: FaultKind | str | None = None  # that it met; `ban` for a ban
+    fault: str | None = None  # that it met; `ban` for a ban
     revision: int | None = None  # of the hour that was answered
     shape: Shape | None = None  # of that answer
     sent: int = 0  # bytes of the answer's body
@@ -47,63 +44,44 @@ class Request:
 
 
 class RequestLog:
-    """All requests since the start, in memory and, when they end, as lines of JSON in a file."""
+    """All requests since the start, in memory and, when they end, as lines of JSON in a file. One thread writes it."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._lock = Lock()
-        self._requests: list[Request] = []
+        self.requests: list[Request] = []
         self._in_flight = 0
         self._attempts: Counter[object] = Counter()
         self._served: Counter[datetime] = Counter()
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8")
+            self._file = path.open("ab", buffering=0)
 
-    def begin(self, request: Request) -> Request:
+    def begin(self, request: Request) -> None:
         """Take a request in: sets its number, its attempt and the requests in flight."""
-        with self._lock:
-            self._in_flight += 1
-            subject = request.hour if request.hour is not None else f"{request.endpoint} {request.body}"
-            self._attempts[subject] += 1
-            request.number = len(self._requests) + 1
-            request.attempt = self._attempts[subject]
-            request.in_flight = self._in_flight
-            self._requests.append(request)
-        return request
+        self._in_flight += 1
+        subject = request.hour if request.hour is not None else f"{request.endpoint} {request.body}"
+        self._attempts[subject] += 1
+        request.number, request.attempt = len(self.requests) + 1, self._attempts[subject]
+        request.in_flight = self._in_flight
+        self.requests.append(request)
 
     def end(self, request: Request, ended: float) -> None:
-        """Note that a request is over."""
-        with self._lock:
-            self._in_flight -= 1
-            request.ended = ended
-            if request.sound and request.hour is not None and request.revision is not None:
-                self._served[request.hour] += 1
-            if self._file is not None:
-                self._file.write(as_json(request) + "\n")
-                self._file.flush()
+        """Note that a request is over, once."""
+        if request.ended is not None:
+            return
+        self._in_flight -= 1
+        request.ended = ended
+        if request.sound and request.hour is not None and request.revision is not None:
+            self._served[request.hour] += 1
+        if self._file is not None:
+            self._file.write(orjson.dumps(dataclasses.asdict(request)) + b"\n")
 
     def served(self, hour: datetime) -> int:
         """How often an hour was answered soundly."""
         return self._served[hour]
 
-    def all(self) -> list[Request]:
-        """Every request so far."""
-        with self._lock:
-            return list(self._requests)
-
-    def hours_asked(self) -> list[datetime]:
-        """Hours asked for with `GetPorFecha`, in the order of the requests, as often as they were."""
-        return [r.hour for r in self.all() if r.endpoint == Endpoint.POR_FECHA and r.hour is not None]
-
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-
-
-def as_json(request: Request) -> str:
-    """A request as one line of JSON."""
-    return orjson.dumps(dataclasses.asdict(request)).decode()
+        if self._file is not None:
+            self._file.close()
+            self._file = None

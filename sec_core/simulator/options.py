@@ -122,4 +122,4 @@ class SimulatorOptions(_Options):
     faults: FaultOptions = FaultOptions()
     now: AwareDatetime | None = None  # the source's clock stands still here; None lets it run with the machine's
     log_path: Path | None = None  # file that gets a line of JSON for each request
-    cache_bytes: int = Field(default=128_000_000, ge=0)  # most that the cache of rendered bodies holds
+    kept_bodies: int = Field(default=1_000, ge=0)  # rendered ones in memory

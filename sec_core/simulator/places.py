@@ -33,18 +33,6 @@ class Region:
 # Names that the detailed shape ends with a blank.
 BLANK_ENDED = frozenset({"Arauco", "Castro", "Contulmo"})
 
-# Companies of a comuna where it is known better than from its region.
-COMUNA_COMPANIES = {
-    "07401": (("LUZLINARES", 50), ("CGE", 50)),
-    "07404": (("LUZPARRAL", 70), ("CGE", 30)),
-    "08301": (("CGE", 50), ("FRONTEL", 30), ("COOPELAN", 20)),
-    "09105": (("FRONTEL", 60), ("CODINER", 40)),
-    "10401": (("EDELAYSEN", 1),),
-    "13101": (("ENEL", 1),),
-    "13201": (("EEPA", 60), ("CGE", 40)),
-    "13301": (("EEC", 40), ("ENEL", 60)),
-}
-
 # Month of the regional figures, and the country's figure of August 2026.
 PERIODO_STAR = "052019"
 CLIENTES_NACIONAL = 8_156_814
@@ -55,15 +43,18 @@ def _rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
-def _read_regions() -> tuple[Region, ...]:
-    comunas = [(row["code"], row["name"]) for row in _rows("comunas.csv")]
-    regions = []
-    for row in _rows("regions.csv"):
-        shares = tuple((company, int(share)) for company, share in (s.split(":") for s in row["companies"].split()))
-        own = tuple(comuna for comuna in comunas if comuna[0][:2] == row["number"].zfill(2))
-        regions.append(Region(row["number"], row["name"], row["full_name"], int(row["customers"]), shares, own))
-    return tuple(regions)
+def _shares(row: dict[str, str]) -> tuple[tuple[str, int], ...]:
+    return tuple((company, int(share)) for company, share in (each.split(":") for each in row["companies"].split()))
 
 
-REGIONS = _read_regions()
+_COMUNAS = _rows("comunas.csv")
+COMUNA_COMPANIES = {row["code"]: _shares(row) for row in _COMUNAS if row["companies"]}
+"""Companies of a comuna where it is known better than from its region."""
+REGIONS = tuple(
+    Region(
+        row["number"], row["name"], row["full_name"], int(row["customers"]), _shares(row),
+        tuple((each["code"], each["name"]) for each in _COMUNAS if each["code"][:2] == row["number"].zfill(2)),
+    )
+    for row in _rows("regions.csv")
+)  # fmt: skip
 """In the order in which the SEC lists them."""

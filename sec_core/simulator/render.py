@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import cache, partial
 from random import Random
 
 import orjson
 
 from sec_core.hours import CHILE
 from sec_core.simulator.calendar import hour_index, parse_wall_hour
-from sec_core.simulator.places import BLANK_ENDED, REGIONS
+from sec_core.simulator.places import BLANK_ENDED, CLIENTES_NACIONAL, PERIODO_STAR, REGIONS
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, BLANK, UNKNOWN_PLACE, Row, World
+from sec_core.source.shapes import Shape
 
 # Until then the comunas of Ñuble belonged to the Biobío.
 _NUBLE_SINCE = hour_index(parse_wall_hour("2018-09-06T00"))
@@ -24,25 +26,31 @@ _NO_SUCH_COMPANY = "ELECTRICA FANTASMA"
 _BAD_COUNTS = ("null", '""', '"s/i"', "-3")
 
 
+def hour_body(world: World, hour: datetime, shape: Shape, revision: int = 0) -> bytes:
+    """An answer of `GetPorFecha` for an hour."""
+    rows = world.rows(hour, revision)
+    if shape is Shape.DETAILED:
+        return detailed_body(world, hour, rows, revision)
+    return aggregated_body(world, hour, rows)
+
+
 def detailed_body(world: World, hour: datetime, rows: Iterable[Row], revision: int = 0) -> bytes:
     """A detailed answer: 13 keys, one row for each outage, unsorted. The revision moves `ACTUALIZADO_HACE`."""
     index = hour_index(hour)
-    ages = _Ages(Random(f"ages {world.options.seed} {index} {revision}"))  # noqa: S311 - a simulation, not a secret
+    usual = Random(f"ages {world.options.seed} {index} {revision}").randint(0, 14)  # noqa: S311 - a simulation
+    age = cache(partial(_age, usual=usual))
     names = _place_texts(world, index, detailed=True)
-    dates: dict[object, tuple[str, str]] = {}
+    dates = cache(lambda day: _date_texts(day.day, day.month, day.year))
     parts = []
     for at, row in enumerate(rows):
-        known = dates.get(row.day)
-        if known is None:
-            known = dates[row.day] = _date_texts(row.day.day, row.day.month, row.day.year)
-        head, tail = _wrong_date(at, hour) if row.wrong & BAD_DATE else known
+        head, tail = _wrong_date(at, hour) if row.wrong & BAD_DATE else dates(row.day)
         company = _NO_SUCH_COMPANY if row.wrong & BAD_COMPANY else row.company
         if index < _CGE_SINCE and company == "CGE" and row.place >= 0:
             company = _BEFORE_CGE.get(world.places[row.place].region_code, company)
         count = _BAD_COUNTS[at % len(_BAD_COUNTS)] if row.wrong & BAD_COUNT else str(row.customers)
         parts.append(
             f'{head}"HORA":0,"DIA":0,"MES":0,"ANHO":0,{names[row.place]}"NOMBRE_EMPRESA":"{company}",'
-            f'"CLIENTES_AFECTADOS":{count},"ACTUALIZADO_HACE":"{ages.of(row.company)}",{tail}'
+            f'"CLIENTES_AFECTADOS":{count},"ACTUALIZADO_HACE":"{age(row.company)}",{tail}'
         )
     return f"[{','.join(parts)}]".encode()
 
@@ -60,33 +68,23 @@ def aggregated_body(world: World, hour: datetime, rows: Iterable[Row]) -> bytes:
 
 def national_series(totals: Iterable[tuple[datetime, int]]) -> bytes:
     """An answer of `Get`: national totals by hour, integers, in Chile wall clock."""
-    return orjson.dumps(
-        [
-            {"anho": wall.year, "mes": wall.month, "dia": wall.day, "hora": wall.hour, "clientes_afectados": total}
-            for wall, total in ((hour.astimezone(CHILE), total) for hour, total in totals)
-        ]
-    )
+    rows = [
+        {"anho": wall.year, "mes": wall.month, "dia": wall.day, "hora": wall.hour, "clientes_afectados": total}
+        for wall, total in ((hour.astimezone(CHILE), total) for hour, total in totals)
+    ]
+    return orjson.dumps(rows)
 
 
-def regional_customers(customers: dict[str, int], periodo_star: str, part: str) -> bytes:
+def regional_customers(part: str) -> bytes:
     """An answer of `GetClientesRegional`: regions whose full name contains `part`, all values strings."""
-    return orjson.dumps(
-        [
-            {
-                "REGION_ID": region.number,
-                "NOMBRE_REGION": region.full_name,
-                "PERIODO_STAR": periodo_star,
-                "CLIENTES": str(customers[region.code]),
-            }
-            for region in REGIONS
-            if part.casefold() in region.full_name.casefold()
-        ]
-    )
+    keys = ("REGION_ID", "NOMBRE_REGION", "PERIODO_STAR", "CLIENTES")
+    rows = ((region.number, region.full_name, PERIODO_STAR, str(region.customers)) for region in REGIONS)
+    return orjson.dumps([dict(zip(keys, row, strict=True)) for row in rows if part.casefold() in row[1].casefold()])
 
 
-def national_customers(customers: int) -> bytes:
+def national_customers() -> bytes:
     """An answer of `GetClientesNacional`."""
-    return orjson.dumps([{"CLIENTES": str(customers)}])
+    return orjson.dumps([{"CLIENTES": str(CLIENTES_NACIONAL)}])
 
 
 def server_hour(now: datetime) -> bytes:
@@ -94,23 +92,13 @@ def server_hour(now: datetime) -> bytes:
     return orjson.dumps([{"FECHA": f"{now.astimezone(CHILE):%d/%m/%Y %H:%M}"}])
 
 
-class _Ages:
-    """`ACTUALIZADO_HACE` of each company in one answer: the same for all its rows."""
-
-    def __init__(self, rng: Random) -> None:
-        self._known: dict[str, str] = {}
-        self._usual = rng.randint(0, 14)
-
-    def of(self, company: str) -> str:
-        """Age of a company's last upload, with the blank at its end."""
-        text = self._known.get(company)
-        if text is None:
-            # Seeded by name, so that the age does not hang on the order of the rows.
-            rng = Random(f"{company} {self._usual}")  # noqa: S311
-            minutes = self._usual + 15 * rng.choice((0, 0, 0, 0, 1, 1, 2, 3))
-            hours, days = (rng.randint(1, 20), rng.randint(0, 2)) if rng.random() < 0.03 else (0, 0)
-            text = self._known[company] = f"{days} Dias {hours} Horas {minutes} Minutos "
-        return text
+def _age(company: str, usual: int) -> str:
+    """`ACTUALIZADO_HACE` of a company in one answer, the same for all its rows, with the blank at its end."""
+    # Seeded by name, so that the age does not hang on the order of the rows.
+    rng = Random(f"{company} {usual}")  # noqa: S311
+    minutes = usual + 15 * rng.choice((0, 0, 0, 0, 1, 1, 2, 3))
+    hours, days = (rng.randint(1, 20), rng.randint(0, 2)) if rng.random() < 0.03 else (0, 0)
+    return f"{days} Dias {hours} Horas {minutes} Minutos "
 
 
 def _place_texts(world: World, index: int, *, detailed: bool) -> dict[int, str]:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, cast
+from functools import partial
+from typing import Self, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sec_core.errors import InputError
-from sec_core.simulator.answers import WorldAnswers
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers
 from sec_core.simulator.app import BASE_PATH, Connection, SimulatorApp
+from sec_core.simulator.faults import Endpoint, FaultOptions
 from sec_core.simulator.log import Request, RequestLog
 from sec_core.simulator.options import SimulatorOptions
-from sec_core.simulator.replay import CapturedAnswers
 from sec_core.simulator.world import World
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from sec_core.simulator.faults import FaultOptions
-
-_START_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 10
 
 
@@ -37,7 +32,6 @@ class Simulator:
     Args:
         options: Everything about it; `changes` replace single fields (`world=WorldOptions.tiny()`, `faults=...`).
         clock: Tells the source's time; wins over `options.now`.
-        host: A loopback address.
         port: 0 takes a free one.
         changes: Fields of `SimulatorOptions`.
 
@@ -51,25 +45,23 @@ class Simulator:
         options: SimulatorOptions | None = None,
         *,
         clock: Callable[[], datetime] | None = None,
-        host: str = "127.0.0.1",
         port: int = 0,
         **changes: object,
     ) -> None:
-        given = {} if options is None else {name: getattr(options, name) for name in SimulatorOptions.model_fields}
-        self.options = SimulatorOptions.model_validate({**given, **changes})
+        self.options = SimulatorOptions.model_validate({**dict(options or SimulatorOptions()), **changes})
         self._clock = clock or (lambda: self.options.now or datetime.now(UTC))
-        self._host, self._port = _loopback(host), port
+        self._port = port
         self._log = RequestLog(self.options.log_path)
         self.world: World | None = None
-        self._answers: WorldAnswers | CapturedAnswers
+        answers: WorldAnswers | CapturedAnswers
         if self.options.captures is not None:
-            self._answers = CapturedAnswers(self.options.captures)
+            answers = CapturedAnswers(self.options.captures)
         else:
             self.world = World(self.options.world)
-            self._answers = WorldAnswers(self.world, self.options)
-        self.app = SimulatorApp(self._answers, faults=self.options.faults, log=self._log, now=self.now)
+            answers = WorldAnswers(self.world, self.options)
+        self.app = SimulatorApp(answers, faults=self.options.faults, log=self._log, now=self.now)
         self.url = ""
-        self._server: WaitableServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     def now(self) -> datetime:
@@ -79,33 +71,20 @@ class Simulator:
     @property
     def requests(self) -> list[Request]:
         """Every request so far, in the order of arrival."""
-        return self._log.all()
+        return list(self._log.requests)
 
     def hours_asked(self) -> list[datetime]:
         """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""
-        return self._log.hours_asked()
+        return [each.hour for each in self.requests if each.endpoint == Endpoint.POR_FECHA and each.hour is not None]
 
     def set_faults(self, faults: FaultOptions) -> None:
         """Let other things go wrong from the next request on; `FaultOptions()` heals everything."""
         self.app.set_faults(faults)
 
-    def prepare(self, hours: Iterable[datetime]) -> int:
-        """Render the bodies of hours before requests come in, for benchmarks; more than `cache_bytes` are not kept."""
-        if not isinstance(self._answers, WorldAnswers):
-            return 0
-        return self._answers.prepare(hours, self.now())
-
     def __enter__(self) -> Self:
-        """Start the server in a thread and wait until it answers."""
-        listening = self._listen()
-        server = self._make_server()
-        server.serving = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: server.run(sockets=[listening]), name="sec-simulator", daemon=True
-        )
+        """Start the server in a thread; requests wait until it answers."""
+        self._thread = threading.Thread(target=self._bind(), name="sec-simulator", daemon=True)
         self._thread.start()
-        if not server.serving.wait(_START_TIMEOUT_S):
-            raise InputError("The simulator did not start.", next_step="See the messages above.")
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -117,52 +96,38 @@ class Simulator:
             self._thread.join(_STOP_TIMEOUT_S)
         self._log.close()
 
-    def serve(self, on_ready: Callable[[str], None] | None = None) -> None:
+    def serve(self, on_ready: Callable[[str], None]) -> None:
         """Serve until SIGINT or SIGTERM, in the main thread; `on_ready` gets `url` once the port is bound."""
-        listening = self._listen()
-        server = self._make_server()
-        if on_ready is not None:
-            on_ready(self.url)
+        run = self._bind()
+        on_ready(self.url)
         try:
-            server.run(sockets=[listening])
+            run()
         finally:
             self.app.stopping = True
             self._log.close()
 
-    def _listen(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+    def _bind(self) -> Callable[[], None]:
+        """Listen on the port; gives what serves it."""
         # With its protocol named, asyncio turns off the delay of small packets.
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((self._host, self._port))
+            listening.bind(("127.0.0.1", self._port))
         except OSError as error:
             listening.close()
             raise InputError(
-                f"Port {self._port} of {self._host} can't be used: {error.strerror}.",
+                f"Port {self._port} of 127.0.0.1 can't be used: {error.strerror}.",
                 next_step="Choose another port, or 0 for a free one.",
             ) from None
         listening.listen(2048)
-        name = f"[{self._host}]" if ":" in self._host else self._host
-        self.url = f"http://{name}:{listening.getsockname()[1]}{BASE_PATH}"
-        return listening
-
-    def _make_server(self) -> WaitableServer:
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}{BASE_PATH}"
         config = uvicorn.Config(
-            self.app,
-            http=protocol_for(self.app.connections),
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=120,
+            self.app, http=protocol_for(self.app.connections), ws="none", loop="asyncio", lifespan="off",
+            log_config=None, log_level="critical", access_log=False, server_header=False, timeout_keep_alive=120,
             timeout_graceful_shutdown=1,
-        )
-        self._server = WaitableServer(config)
-        return self._server
+        )  # fmt: skip
+        self._server = _Server(config)
+        return partial(self._server.run, sockets=[listening])
 
 
 def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio.Protocol]:
@@ -182,28 +147,14 @@ def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio
     return FindableProtocol
 
 
-class WaitableServer(uvicorn.Server):
-    """A server that says when it serves, and for which a signal is a wish to end and no error.
-
-    Attributes:
-        serving: Set once connections are answered.
-    """
-
-    serving: threading.Event | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
-        await super().startup(sockets)
-        if self.serving is not None:
-            self.serving.set()
+class _Server(uvicorn.Server):
+    """A server for which a signal is a wish to end and no error."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """End on SIGINT and SIGTERM (in the main thread only), and leave the handlers as they were."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
         try:
             yield
         finally:
@@ -214,15 +165,3 @@ class WaitableServer(uvicorn.Server):
 def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
     peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
     return ("", 0) if peer is None else (peer[0], peer[1])
-
-
-def _loopback(host: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise InputError(f"{host} is not a loopback address.", next_step="The simulator serves 127.0.0.1 or ::1 only.")
-    return host

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import date, datetime
 from functools import lru_cache
 from random import Random
-from threading import Lock
 from typing import NamedTuple
 
 from sec_core.simulator.calendar import chile_date, hour_index, parse_wall_hour
@@ -25,9 +23,6 @@ BLANK = -1
 UNKNOWN_PLACE = -2
 # What is wrong with a row, as bits.
 BAD_COUNT, BAD_COMPANY, BAD_DATE = 1, 2, 4
-
-_KEPT_DAYS = 48
-_KEPT_HOURS = 64
 
 
 class Row(NamedTuple):
@@ -48,11 +43,10 @@ class World:
         self.places = make_places(self.options.regions, self.options.max_comunas)
         self._holes = [(hour_index(parse_wall_hour(a)), hour_index(parse_wall_hour(b))) for a, b in self.options.holes]
         self._begin = hour_index(parse_wall_hour(self.options.first_hour))
-        self._lock = Lock()
-        self._days: OrderedDict[int, DayOfOutages] = OrderedDict()
-        self._hours: OrderedDict[tuple[int, int], list[Row]] = OrderedDict()
         self._storms = self._make_storms()
         self._written = self._read_written()
+        self._day = lru_cache(maxsize=48)(self._make_day)
+        self._hour = lru_cache(maxsize=64)(self._make_rows)
         self._stale = lru_cache(maxsize=64)(self._make_stale)
         self._total = lru_cache(maxsize=20_000)(self._sum)
 
@@ -67,16 +61,7 @@ class World:
 
         Revision 0 is the hour as it closed, 1 and more are later corrections, -4 to -1 the quarters of an open hour.
         """
-        key = (hour_index(hour), revision)
-        with self._lock:
-            if key in self._hours:
-                self._hours.move_to_end(key)
-                return self._hours[key]
-            made = self._make_rows(*key)
-            self._hours[key] = made
-            if len(self._hours) > _KEPT_HOURS:
-                self._hours.popitem(last=False)
-            return made
+        return self._hour(hour_index(hour), revision)
 
     def total(self, hour: datetime, revision: int = 0) -> int:
         """Customers affected in an hour, blank-named rows included and invalid counts left out."""
@@ -119,17 +104,8 @@ class World:
                 found.extend(c for c in self._stale(past) if c.first <= index < c.end)
         return found
 
-    def _day(self, day: int) -> DayOfOutages:
-        made = self._days.get(day)
-        if made is None:
-            rows = self.options.rows_per_hour / self.options.feeders
-            made = DayOfOutages(self.options.seed, day, rows, self.places)
-            self._days[day] = made
-            if len(self._days) > _KEPT_DAYS:
-                self._days.popitem(last=False)
-        else:
-            self._days.move_to_end(day)
-        return made
+    def _make_day(self, day: int) -> DayOfOutages:
+        return DayOfOutages(self.options.seed, day, self.options.rows_per_hour / self.options.feeders, self.places)
 
     def _make_storms(self) -> list[tuple[int, int, list[Course]]]:
         made = []
@@ -160,10 +136,8 @@ class World:
             return rows
         spoilt = []
         for row in rows:
-            wrong = (BAD_COUNT if rng.random() < dirt.count else 0) | (
-                BAD_COMPANY if rng.random() < dirt.company else 0
-            )
-            wrong |= BAD_DATE if rng.random() < dirt.date else 0
+            shares = ((BAD_COUNT, dirt.count), (BAD_COMPANY, dirt.company), (BAD_DATE, dirt.date))
+            wrong = sum(bit for bit, share in shares if rng.random() < share)
             place = UNKNOWN_PLACE if rng.random() < dirt.place and row.place >= 0 else row.place
             spoilt.append(row._replace(place=place, wrong=wrong))
         return spoilt

@@ -169,10 +169,7 @@ class SourceClient:
         return (await self._ask(_TIME, read_server_time)).value
 
     async def _ask(
-        self,
-        question: Question,
-        read: Callable[[bytes], T],
-        on_failure: Callable[[SourceError], None] | None = None,
+        self, question: Question, read: Callable[[bytes], T], on_failure: Callable[[SourceError], None] | None = None
     ) -> Answer[T]:
         """Ask and read; again after transient failures: exponential backoff, full jitter, Retry-After obeyed."""
         attempt = 0
@@ -183,10 +180,9 @@ class SourceClient:
                 if on_failure is not None:
                     on_failure(failure)
                 wait_s = self._jitter(min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2**attempt))
-                rest_s = _rest_s(failure)
-                if attempt >= self._retries or rest_s > LONG_REST.total_seconds():
+                if attempt >= self._retries or failure.retry_after_s > LONG_REST.total_seconds():
                     raise
-                wait_s = max(wait_s, rest_s)
+                wait_s = max(wait_s, failure.retry_after_s)
                 logger.bind(stage="capture", code=failure.code).log(
                     "INFO" if wait_s > LONG_WAIT_S else "DEBUG",
                     "{}, attempt {}: {} Again in {:.1f} s.", question, attempt + 1, failure.message, wait_s,
@@ -227,7 +223,7 @@ class SourceClient:
         except SourceError as error:
             # A refusal is meant for this address, whatever was asked.
             subject = None if isinstance(error, SourceRefused) else str(question)
-            permit.outcome = Failure(error.code, error.message, timedelta(seconds=_rest_s(error)), subject)
+            permit.outcome = Failure(error.code, error.message, timedelta(seconds=error.retry_after_s), subject)
             raise
         permit.outcome = True
         if endpoint == "GetPorFecha":
@@ -242,7 +238,7 @@ class OddBody(UnexpectedBody):
     """
 
     def __init__(self, answer: Answer[Classified]) -> None:
-        super().__init__(f"GetPorFecha answered with {answer.value.reason}.", body=answer.body)
+        super().__init__(f"GetPorFecha answered with {answer.value.reason}.")
         self.answer = answer
 
 
@@ -263,7 +259,6 @@ def _read(endpoint: str, read: Callable[[bytes], T], reply: Reply, received_at: 
     except ValueError as error:
         raise UnexpectedBody(
             f"{endpoint} answered in another form: {error}; it starts {body[:60].decode('utf-8', 'replace')!r}.",
-            body=body,
             next_step="The source has changed: see docs/source.md.",
         ) from error
     if isinstance(value, Classified) and not value.usable:
@@ -280,22 +275,18 @@ def _title(page: bytes) -> str:
     return f'"{" ".join(words)[:_TITLE_CHARS]}"' if words else "it has no title"
 
 
-def _rest_s(error: SourceError) -> float:
-    named = error.retry_after_s if isinstance(error, SourceRefused | SourceUnavailable) else None
-    return named or 0.0
-
-
 def _check_status(endpoint: str, reply: Reply, now: datetime) -> None:
     status = reply.status
     if status == 200:
         return
     rest_s = retry_after_s(reply.retry_after, now)
+    page = f" with a page: {_title(reply.body)}" if reply.body.lstrip().startswith(b"<") else ""
     if status in {403, 429}:
-        raise SourceRefused(f"{endpoint} answered {status}.", retry_after_s=rest_s)
+        raise SourceRefused(f"{endpoint} answered {status}{page}.", retry_after_s=rest_s)
     # A redirect leads to a login or maintenance page, or to a network's own portal.
     if is_transient_status(status) or status < 400:
-        raise SourceUnavailable(f"{endpoint} answered {status}.", retry_after_s=rest_s)
-    raise SourceError(f"{endpoint} answered {status}.", next_step="Check SEC_BASE_URL.")
+        raise SourceUnavailable(f"{endpoint} answered {status}{page}.", retry_after_s=rest_s)
+    raise SourceError(f"{endpoint} answered {status}{page}.", next_step="Check SEC_BASE_URL.")
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

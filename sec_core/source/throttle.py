@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
 import psycopg
 from loguru import logger
 
+from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
+from sec_core.db.queries import read_queries
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source.circuit import (
     LONG_REST,
@@ -73,45 +75,7 @@ _CONNECTION: Final = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
 }
-# The server's own probes end the session soon after its host was lost without a word (a power cut). The pace may lose
-# its last moments when the server crashes; waiting for its disk would double the cost of a request.
-_SET_UP = """
-    set synchronous_commit = off;
-    set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3
-"""
-_TAKE_SLOT = "select n from unnest(%(free)s::int[]) as n where pg_try_advisory_lock(%(class)s, n) limit 1"
-_RELEASE = "select pg_advisory_unlock(%(class)s, %(number)s)"
-# `clock_timestamp` and not `now`: the row may be waited for, and the clock is read when it is ours.
-_TAKE_TIME = """
-    update ritmo_fuente r set proxima_en = make_interval(secs => %(step)s)
-        + greatest(r.proxima_en, clock_timestamp() - make_interval(secs => %(late)s))
-    from circuito_fuente c
-    where r.fuente = 'sec' and c.fuente = 'sec' and greatest(r.proxima_en, r.pausa_hasta) <= clock_timestamp()
-    returning c.estado
-"""
-# Before PostgreSQL 17 nothing can be subtracted from an infinite time.
-_WAIT = """
-    select extract(epoch from greatest(proxima_en, pausa_hasta, clock_timestamp()) - clock_timestamp())::float8,
-        pausa_hasta > clock_timestamp()
-    from ritmo_fuente where fuente = 'sec'
-"""
-_FORGET_TIMES = """
-    update ritmo_fuente set proxima_en = clock_timestamp(), pausa_hasta = '-infinity'
-    where fuente = 'sec' and greatest(proxima_en, pausa_hasta) > clock_timestamp() + make_interval(secs => %(longest)s)
-"""
-_PAUSE = """
-    update ritmo_fuente set pausa_hasta = greatest(pausa_hasta, clock_timestamp() + make_interval(secs => %(seconds)s))
-    where fuente = 'sec'
-"""
-_CIRCUIT = (
-    "select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error, "
-    "fallo_de from circuito_fuente where fuente = 'sec'"
-)
-_SET_CIRCUIT = """
-    update circuito_fuente set estado = %s, fallos_seguidos = %s, abierto_en = %s, reabre_en = %s, prueba_hasta = %s,
-        prueba_de = %s, codigo_error = %s, ultimo_error = %s, fallo_de = %s
-    where fuente = 'sec'
-"""
+_SQL: Final = read_queries("sec_core.source", "throttle.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +210,7 @@ class Throttle:
             if possible != circuit:
                 logger.bind(stage="capture", code="clock_changed").warning(
                     "The circuit was to reopen at {} UTC, further ahead than it can be: a clock was changed. "
-                    "It reopens at {} UTC.", circuit.reopens_at, possible.reopens_at,
+                    "It reopens at {}.", circuit.reopens_at, in_chile(possible.reopens_at or now),
                 )  # fmt: skip
             leave, after = ask_leave(possible, now, name)
             return after if leaving else possible
@@ -305,7 +269,7 @@ class _SharedLimits:
             free = [number for number in self._numbers if number not in self._held]
             start = os.getpid() % len(self._numbers)
             row = connection.execute(
-                _TAKE_SLOT, {"free": free[start:] + free[:start], "class": LockClass.REQUEST_SLOT}
+                _SQL["take_slot"], {"free": free[start:] + free[:start], "class": LockClass.REQUEST_SLOT}
             ).fetchone()
         if row is not None:
             permit.slot = row[0]
@@ -316,18 +280,18 @@ class _SharedLimits:
         # With a lost connection all slots were lost, and another request may hold this number now.
         if permit.slot is not None and self._held.get(permit.slot) is permit:
             del self._held[permit.slot]
-            self._row(_RELEASE, {"class": LockClass.REQUEST_SLOT, "number": permit.slot})
+            self._row(_SQL["release"], {"class": LockClass.REQUEST_SLOT, "number": permit.slot})
         permit.slot = None
 
     def take_time(self) -> CircuitStatus | None:
         """Take the time that has come, if it has; gives back the state of the circuit at that instant."""
         with self._session() as connection:
-            row = connection.execute(_TAKE_TIME, {"step": self._step_s, "late": LATE_S}).fetchone()
+            row = connection.execute(_SQL["take_time"], {"step": self._step_s, "late": LATE_S}).fetchone()
         return None if row is None else CircuitStatus(row[0])
 
     def wait(self) -> tuple[float, bool]:
         """Seconds until the next time, and whether they are a pause for which the source asked."""
-        wait_s, paused = self._row(_WAIT, {})
+        wait_s, paused = self._row(_SQL["wait"], {})
         longest_s = _LONGEST_WAIT_S + 2 * self._step_s
         if wait_s <= longest_s:
             return wait_s, paused
@@ -337,24 +301,24 @@ class _SharedLimits:
             wait_s,
         )
         with self._session() as connection:
-            connection.execute(_FORGET_TIMES, {"longest": longest_s})
+            connection.execute(_SQL["forget_times"], {"longest": longest_s})
         return 0.0, False
 
     def pause(self, seconds: float) -> None:
         with self._session() as connection:
-            connection.execute(_PAUSE, {"seconds": seconds})
+            connection.execute(_SQL["pause"], {"seconds": seconds})
 
     def circuit(self) -> Circuit:
-        return Circuit.of(self._row(_CIRCUIT, {}))
+        return Circuit.of(self._row(_SQL["circuit"], {}))
 
     def change_circuit(self, rule: Callable[[Circuit], Circuit]) -> tuple[Circuit, Circuit]:
         """Apply a rule to the circuit's state, one process at a time; gives back the state before and after it."""
         with self._session() as connection, connection.transaction():
-            before = Circuit.of(self._row(_CIRCUIT + " for update", {}))
+            before = Circuit.of(self._row(_SQL["circuit"] + " for update", {}))
             after = rule(before)
             if after != before:
                 values = [getattr(after, field.name) for field in fields(Circuit)]
-                connection.execute(_SET_CIRCUIT, [after.status.value, *values[1:]])
+                connection.execute(_SQL["set_circuit"], [after.status.value, *values[1:]])
         return before, after
 
     def close(self) -> None:
@@ -378,7 +342,7 @@ class _SharedLimits:
             if self._connection is None or self._connection.closed:
                 self._held.clear()
                 self._connection = self._address.connect(autocommit=True)
-                self._connection.execute(_SET_UP)
+                self._connection.execute(_SQL["set_up"])
             yield self._connection
         except psycopg.Error as error:
             failure = refusal(error)
@@ -389,11 +353,9 @@ class _SharedLimits:
 
 def _log_transition(before: Circuit, after: Circuit) -> None:
     log = logger.bind(stage="capture", code=after.code or "circuit_closed")
-    if after.status is CircuitStatus.OPEN:
-        log.error(
-            "circuit {} -> open after {} failures in a row, until {:%Y-%m-%d %H:%M:%S} UTC: {}",
-            before.status.value, after.failures, after.reopens_at, after.error,
-        )  # fmt: skip
+    if after.status is CircuitStatus.OPEN and after.reopens_at is not None:
+        change = f"{before.status.value} -> open after {after.failures} failures in a row"
+        log.error("circuit {change}, until {at}: {why}", change=change, at=in_chile(after.reopens_at), why=after.error)
     elif after.status is CircuitStatus.HALF_OPEN:
         log.warning("circuit {before} -> half-open: one probe leaves", before=before.status.value)
     else:

@@ -20,6 +20,7 @@ SOURCE_HEADER: Final = "x-sec-source"
 
 _KEEP_ALIVE_S: Final = 30.0
 _SOURCE_CHARS: Final = 40
+_PAGE_BYTES: Final = 65_536
 _STEP_BYTES: Final = 1024 * 1024
 _ZSTD_STEP_BYTES: Final = 64
 """So few bytes can't stand for more than a few megabytes."""
@@ -30,7 +31,7 @@ class Reply:
     """What came back."""
 
     status: int
-    body: bytes  # decompressed; empty unless the status is 200
+    body: bytes  # decompressed; of another status than 200 only a small page
     retry_after: str | None
     answered_by: AnsweredBy = NOT_KEPT
 
@@ -40,13 +41,9 @@ class Transport:
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
+        json = "application/json"
         self._headers = httpx.Headers(
-            {
-                "User-Agent": user_agent,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-            }
+            {"User-Agent": user_agent, "Content-Type": json, "Accept": json, "Accept-Encoding": "gzip, deflate"}
         )
         # Reading an address takes longer than all else that a request is made of.
         self._url = functools.cache(lambda endpoint: httpx.URL(f"{self._base_url}{endpoint}"))
@@ -68,7 +65,7 @@ class Transport:
             async with asyncio.timeout(timeout_s):
                 response = await self._transport.handle_async_request(request)
                 try:
-                    body = await _read_bounded(endpoint, response) if response.status_code == 200 else b""
+                    body = await _read_bounded(endpoint, response) if _worth_reading(response) else b""
                 finally:
                     await response.aclose()
             said = response.headers.get(SOURCE_HEADER, "").strip().lower()
@@ -84,6 +81,13 @@ class Transport:
     async def close(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
+
+
+def _worth_reading(response: httpx.Response) -> bool:
+    """Whether it is an answer, or a small page, whose title may say why there is none."""
+    length = response.headers.get("content-length", "")
+    page = "text/html" in response.headers.get("content-type", "") and "content-encoding" not in response.headers
+    return response.status_code == 200 or (page and length.isdecimal() and int(length) <= _PAGE_BYTES)
 
 
 async def _read_bounded(endpoint: str, response: httpx.Response) -> bytes:

@@ -13,7 +13,8 @@ from loguru import logger
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
-from sec_core.bronze.reconcile import ReconcileReport, reconcile
+from sec_core.bronze.reconcile import reconcile
+from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SecError, SourceError, UnexpectedBody
 from sec_core.hours import CHILE, Month
@@ -63,9 +64,7 @@ async def capture_all(
     asked_since = adapters.clock.now()
 
     def waiting(holder: str) -> None:
-        logger.bind(stage="capture", code="waiting", month=str(month)).info(
-            "Waiting: {} is requesting the hours of {}", holder, month
-        )
+        _wait(month, f"Waiting for {holder}, which is requesting the hours of {month}; nothing to do")
 
     number = month.year * 100 + month.month
     async with (
@@ -80,7 +79,7 @@ async def capture_all(
             hours = hours_to_ask(
                 candidates, rows, adapters.clock.now(), force=force, asked_since=asked_since, rows_before=rows_before
             )
-            report(Step(stage="capture", month=str(month), total=len(hours)))
+            report(Step(stage="capture", month=str(month), total=len(hours), note=""))
             logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))
             try:
                 total += await _capture_days(hours, steps, adapters.settings.max_concurrency)
@@ -89,14 +88,17 @@ async def capture_all(
                 answered = [row.last_asked for row in rows.values() if row.last_asked and not row.failures]
                 if not wait_for_circuit or adapters.clock.now() - max([began, *answered]) > _LONGEST_WAIT:
                     raise
-                logger.bind(stage="capture", code=error.code, month=str(month)).warning(
-                    "The circuit is open; this run goes on by itself at {at:%Y-%m-%d %H:%M:%S} UTC", at=error.reopens_at
-                )
+                _wait(month, f"Waiting for the source until {in_chile(error.reopens_at)}; nothing to do")
                 pause = max(error.reopens_at - adapters.clock.now(), timedelta()) + _MARGIN
                 await adapters.clock.sleep(pause.total_seconds())
             else:
                 # The days' own counts overlap: they share one client.
                 return replace(total, requests=client.requests - sent_before)
+
+
+def _wait(month: Month, why: str) -> None:
+    logger.bind(stage="capture", code="waiting", month=str(month)).info("{}", why)
+    report(Step(stage="capture", month=str(month), note=why))
 
 
 def days_at_once(max_concurrency: int) -> int:
@@ -148,7 +150,7 @@ async def ask_besides(month: Month, steps: Steps) -> list[str]:
     return []
 
 
-async def reconcile_week(adapters: Adapters, month: str) -> ReconcileReport | None:
+async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] | None:
     """Compare the captured hours of the last week with the national series; None if the month ended before it begins.
 
     Raises:

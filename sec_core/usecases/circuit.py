@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sec_core.clock import in_chile
 from sec_core.errors import InputError
-from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from sec_core.source.circuit import Circuit
@@ -36,5 +36,5 @@ def in_words(circuit: Circuit) -> str:
     failures = f"{circuit.failures} failure{'' if circuit.failures == 1 else 's'} in a row"
     words = f"{circuit.status.value.replace('_', '-')}, {failures}"
     if circuit.reopens_at is not None:
-        words += f", reopens at {circuit.reopens_at.astimezone(CHILE):%Y-%m-%d %H:%M:%S} in Chile"
+        words += f", reopens at {in_chile(circuit.reopens_at)}"
     return f"{words}. The last one: {circuit.error}" if circuit.error else f"{words}."

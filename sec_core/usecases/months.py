@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from loguru import logger
 
-from sec_core.errors import SecError
+from sec_core.errors import SecError, SourceError
 from sec_core.hours import Month, month_range, past_or_present
 from sec_core.usecases.progress import Step, report
 from sec_core.usecases.reports import MonthsIncomplete, SyncReport, Work, describe_month
@@ -105,11 +106,14 @@ async def backfill(
     *,
     order: Order = Order.NEWEST_FIRST,
     wait_for_circuit: bool = True,
+    other_source: bool = False,
     steps: Steps | None = None,
 ) -> list[SyncReport]:
     """Capture and load a range of months, then build and publish Gold once; raises as `rerun` does."""
     months = in_order(first, last, order, adapters.clock)
-    return await _work_through(adapters, months, _Options(ALL_PARTS, wait_for_circuit), steps)
+    return await _work_through(
+        adapters, months, _Options(ALL_PARTS, wait_for_circuit, other_source=other_source), steps
+    )
 
 
 async def rerun(
@@ -118,15 +122,17 @@ async def rerun(
     *,
     redo: Collection[Part] = ALL_PARTS,
     wait_for_circuit: bool = True,
+    other_source: bool = False,
     steps: Steps | None = None,
 ) -> list[SyncReport]:
     """Mend months, asking only for what is missing or unsettled.
 
     Args:
         adapters: The adapters.
-        months: A month as YYYY-MM, several, or `ALL_FAILED` for all that miss hours.
+        months: A month as YYYY-MM, several, or `ALL_FAILED` for all closed ones that miss hours.
         redo: What to do again.
         wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
+        other_source: Publish although the data is not the SEC's.
         steps: The steps as the caller wants them taken; plain calls unless given.
 
     Raises:
@@ -138,10 +144,12 @@ async def rerun(
     else:
         named = [months] if isinstance(months, str) else months
         chosen = sorted({month_or_last(month, adapters.clock) for month in named})
-    return await _work_through(adapters, chosen, _Options(redo, wait_for_circuit), steps)
+    return await _work_through(adapters, chosen, _Options(redo, wait_for_circuit, other_source=other_source), steps)
 
 
-async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps | None = None) -> list[SyncReport]:
+async def reprocess(
+    adapters: Adapters, first: str, last: str, *, other_source: bool = False, steps: Steps | None = None
+) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze for a range of months, asking the source nothing.
 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
@@ -175,15 +183,17 @@ async def reprocess(adapters: Adapters, first: str, last: str, *, steps: Steps |
     if failures:
         raise failures[0]
     found = [each for each in reports if each is not None][::-1]
-    await finish(steps, Work(), _FINISH)
+    await finish(steps, Work(), _FINISH, other_source=other_source)
     await steps.show_months(found)
     return found
 
 
-async def conclude(adapters: Adapters, months: Sequence[Month], steps: Steps) -> list[SyncReport]:
+async def conclude(
+    adapters: Adapters, months: Sequence[Month], steps: Steps, *, other_source: bool = False
+) -> list[SyncReport]:
     """Build and publish Gold once after others have captured and loaded these months; raises as `rerun` does."""
     reports = [await asyncio.to_thread(describe_month, adapters, month, Work()) for month in months]
-    await finish(steps, Work(), _FINISH)
+    await finish(steps, Work(), _FINISH, other_source=other_source)
     return await _complete(reports, steps, ALL_PARTS)
 
 
@@ -220,50 +230,83 @@ async def _work_through(
     reports: list[SyncReport] = []
     report(Step(stage="months", total=len(months)))
     began = time.monotonic()
+    trouble: SecError | None = None
     for number, month in enumerate(months, start=1):
-        work = await _work_on(adapters, month, options, steps)
-        if len(months) == 1:
-            await finish(steps, work, options.parts, other_source=options.other_source)
-        described = await asyncio.to_thread(describe_month, adapters, month, work)
-        await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
-        reports.append(described)
+        work = Work()
+        try:
+            await _work_on(adapters, month, options, steps, work)
+            if len(months) == 1 and (work.trouble is None or (work.loaded and work.loaded.hours_loaded)):
+                await finish(steps, work, options.parts, other_source=options.other_source)
+        except SecError as error:
+            # What there is of the month is shown all the same.
+            with suppress(SecError):
+                await _show(adapters, month, work, steps)
+            raise work.trouble or error from error.__cause__
+        reports.append(await _show(adapters, month, work, steps))
         report(Step(stage="months", done=1))
+        if work.trouble is not None:
+            # It is the source's: the months that are left would meet it too.
+            trouble = work.trouble
+            break
         if (left := len(months) - number) > 0:
             minutes = (time.monotonic() - began) / number * left / 60
             logger.bind(stage="run", month=str(month)).info(
                 "Month {} of {} is done; about {:.0f} minutes left", number, len(months), minutes
             )
-    if len(months) != 1:
-        await finish(steps, Work(), options.parts)
-    return await _complete(reports, steps, options.parts)
+    if len(months) != 1 and (trouble is None or any(each.loaded_hours for each in reports)):
+        await finish(steps, Work(), options.parts, other_source=options.other_source)
+    return await _complete(reports, steps, options.parts, trouble)
 
 
-async def _complete(reports: list[SyncReport], steps: Steps, parts: Collection[Part]) -> list[SyncReport]:
+async def _show(adapters: Adapters, month: Month, work: Work, steps: Steps) -> SyncReport:
+    described = await asyncio.to_thread(describe_month, adapters, month, work)
+    await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
+    return described
+
+
+async def _complete(
+    reports: list[SyncReport], steps: Steps, parts: Collection[Part], trouble: SecError | None = None
+) -> list[SyncReport]:
     await steps.show_months(reports)
+    if trouble is not None:
+        raise trouble
     if Part.CAPTURE in parts and any(each.missing for each in reports):
         raise MonthsIncomplete(reports)
     return reports
 
 
-async def _work_on(adapters: Adapters, month: Month, options: _Options, steps: Steps) -> Work:
-    work = Work()
+async def _work_on(adapters: Adapters, month: Month, options: _Options, steps: Steps, work: Work) -> None:
+    """Capture and load a month; what ends a capture early is noted, and what it has brought is loaded."""
     if Part.CAPTURE in options.parts:
         from sec_core.usecases.capture import ask_besides, capture_all
 
         async with adapters.source():
-            work.captured = await capture_all(
-                adapters, month, steps, wait_for_circuit=options.wait_for_circuit, force=options.force
-            )
-            work.notes += await ask_besides(month, steps)
+            try:
+                work.captured = await capture_all(
+                    adapters, month, steps, wait_for_circuit=options.wait_for_circuit, force=options.force
+                )
+                work.notes += await ask_besides(month, steps)
+            except SourceError as error:
+                work.trouble = error
+                work.notes.append(error.message)
     if Part.LOAD in options.parts:
         work.loaded = await steps.load_month(str(month), False)
-    return work
 
 
 def _incomplete(adapters: Adapters) -> list[Month]:
-    """Months that the ledger knows and that miss hours, newest first."""
-    summaries = adapters.ledger.month_summary(adapters.ledger.months(), adapters.clock.now())
-    months = [summary.month for summary in summaries if not summary.complete]
-    if not months:
-        logger.bind(stage="run").info("No month misses an hour")
-    return sorted(months, reverse=True)
+    """Closed months that the ledger knows and that miss hours, newest first; says how many, and how long they take."""
+    now, rate = adapters.clock.now(), adapters.settings.max_rate
+    closed = [month for month in adapters.ledger.months() if month < Month.of(now)]
+    missing = {
+        each.month: each.expected - each.captured - each.empty for each in adapters.ledger.month_summary(closed, now)
+    }
+    months = sorted((month for month, hours in missing.items() if hours), reverse=True)
+    hours = sum(missing.values())
+    text = "No closed month misses an hour"
+    if months:
+        few = [f"{each} ({missing[each]})" for each in months[:12]] + ["..."] * (len(months) > 12)
+        text = f"{len(months)} closed months miss {hours} hours: {', '.join(few)}"
+        text += f"; about {max(1, round(hours / rate / 60))} minutes at {rate:g} requests a second"
+    logger.bind(stage="run").info("{}", text)
+    report(Step(stage="months", note=text))
+    return months

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +24,7 @@ class Step:
         total: Units of work that are to be done now, for capture hours; None if that is not new.
         done: Units done since the last piece of news.
         label: What became of them, such as a state of an hour.
+        note: What the work waits for, or says before it begins; empty when it goes on, None if that is not new.
     """
 
     stage: str
@@ -33,6 +32,7 @@ class Step:
     total: int | None = None
     done: int = 0
     label: str = ""
+    note: str | None = None
 
 
 _listeners: list[Callable[[Step], None]] = []
@@ -68,12 +68,14 @@ class Tally:
 
     total: int = 0
     states: Counter[str] = field(default_factory=Counter)
+    note: str = ""
 
     def take(self, step: Step) -> None:
         """Count a step in."""
         if step.total is not None:
             self.total = self.done + step.total
         self.states[step.label] += step.done
+        self.note = self.note if step.note is None else step.note
 
     @property
     def done(self) -> int:
@@ -82,5 +84,6 @@ class Tally:
 
     @property
     def text(self) -> str:
-        """What became of them, as `3 empty, 24 captured`."""
-        return ", ".join(f"{count} {label}" for label, count in sorted(self.states.items()) if label)
+        """What became of them, as `3 empty, 24 captured`, and what it waits for."""
+        counts = ", ".join(f"{count} {label}" for label, count in sorted(self.states.items()) if label)
+        return ". ".join(filter(None, (counts, self.note)))

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
+from sec_core.bronze.calendar import hours_text
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import IncompleteError
 from sec_core.silver.reports import month_figures
 
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
+    from sec_core.errors import SecError
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.hours import Month
@@ -29,6 +32,9 @@ IMPUTATION_TEXT = {
 """What a person reads for each rule of imputation; the cap counts events, the others rows."""
 
 
+_TROUBLED = {HourState.FAILED, HourState.QUARANTINED}
+
+
 class SyncReport(BaseModel):
     """Figures of a whole month as it stands; `requests`, `revisions` and `loaded_hours` are what one run did.
 
@@ -42,6 +48,7 @@ class SyncReport(BaseModel):
         events_begun: Those of them that begin in it, which Gold counts under this month.
         imputed: Rows (events for the cap) touched by each imputation rule.
         unresolved: Rows whose place or company did not resolve.
+        missing_hours: Which hours failed or are in quarantine, in Chile's wall clock.
     """
 
     month: str
@@ -61,6 +68,7 @@ class SyncReport(BaseModel):
     imputed: dict[str, int] = Field(default_factory=dict)
     unresolved: int = 0
     loaded_hours: int = 0
+    missing_hours: str = ""
     outputs: dict[str, str] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
@@ -77,13 +85,14 @@ class MonthsIncomplete(IncompleteError):
         missing = [report for report in reports if report.missing]
         if len(reports) == 1:
             (only,) = reports
+            which = f" {only.missing_hours}." if only.missing_hours else ""
             super().__init__(
                 f"{only.month}: {only.failed} hours failed, {only.quarantined} in quarantine, "
-                f"{only.pending} not asked for, of {only.expected}.",
+                f"{only.pending} not asked for, of {only.expected}.{which}",
                 next_step=f"Run `sec sync --month {only.month}` again: it requests only these hours.",
             )
         else:
-            names = [report.month for report in missing]
+            names = [f"{each.month} ({each.missing_hours})" if each.missing_hours else each.month for each in missing]
             few = names if len(names) <= 6 else [*names[:6], "..."]
             hours = sum(report.missing for report in missing)
             super().__init__(
@@ -95,13 +104,18 @@ class MonthsIncomplete(IncompleteError):
 
 @dataclass(slots=True)
 class Work:
-    """What a run has done so far; parts that it did not do are empty."""
+    """What a run has done so far; parts that it did not do are empty.
+
+    Attributes:
+        trouble: What ended the capture early; the run raises it when all else is done.
+    """
 
     captured: CaptureReport | None = None
     loaded: LoadReport | None = None
     gold: BuiltGold | None = None
     published: PublishReport | None = None
     site: SiteReport | None = None
+    trouble: SecError | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -122,6 +136,9 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
             "notes": [*work.notes],
         }
     )
+    if summary.failed or summary.quarantined:
+        states = adapters.ledger.states(month)
+        report.missing_hours = hours_text(hour for hour, state in states.items() if state in _TROUBLED)
     if work.gold:
         gold = adapters.settings.gold
         report.outputs |= {what: str(gold / name) for what, name in work.gold.outputs.items()}

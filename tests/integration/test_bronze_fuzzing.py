@@ -17,7 +17,7 @@ from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
-from sec_core.silver.reports import unresolved_names
+from sec_core.silver.reports import month_figures, unresolved_names
 from sec_core.source.shapes import BodyKind, classify
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, 
 
     # Nothing in quarantine is loaded, and of what is loaded every row is counted.
     values = [row.value for row in rows.values() if row.value is not None]
-    report = load_month(database, store.read_kept, MONTH, settings_, values=ledger)
+    load_month(database, store.read_kept, MONTH, settings_, values=ledger)
+    report = month_figures(database, MONTH)
     assert report.hours == len(values)
     assert report.rows == sum(value.rows for value in values)
     assert report.customers == sum(value.customers for value in values)
@@ -99,7 +100,8 @@ def test_names_however_odd_or_long_are_unresolved_names(database: Database, make
         body = json.dumps(rows).encode()
         ledger.record([Finding(hour, LATER, body, classify(body))])
         assert ledger.rows([hour])[hour].state is HourState.CAPTURED
-        report = load_month(database, store.read_kept, MONTH, settings_, values=ledger)
+        load_month(database, store.read_kept, MONTH, settings_, values=ledger)
+        report = month_figures(database, MONTH)
         assert report.rows == sum(value.rows for value in ledger.values(MONTH.start, MONTH.end))
         assert report.imputed["geografia"] > len(names)
     found = unresolved_names(database)

@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.fuzz_bodies import DETAILED
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState, Origin
@@ -37,11 +38,8 @@ def aggregated(customers: int, rows: int = 40) -> bytes:
 
 
 def detailed_rows(customers: int, rows: int = 3) -> list[dict[str, Any]]:
-    row = {
-        "DIA_INT": 1, "MES_INT": 8, "ANHO_INT": 2024, "HORA": 0, "DIA": 0, "MES": 0, "ANHO": 0,
-        "NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "NOMBRE_EMPRESA": "CGE", "CLIENTES_AFECTADOS": customers,
-        "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ", "FECHA_INT_STR": "1/8/2024",
-    }  # fmt: skip
+    row = DETAILED | {"DIA_INT": 1, "MES_INT": 8, "ANHO_INT": 2024, "FECHA_INT_STR": "1/8/2024"}
+    row["CLIENTES_AFECTADOS"] = customers
     return [row] * rows
 
 

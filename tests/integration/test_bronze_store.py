@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,9 +18,6 @@ from sec_core.bronze.ledger_rules import Origin, Outcome, Result
 from sec_core.bronze.store import BodyName, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = BodyName(datetime(2024, 8, 6, 22, tzinfo=UTC), datetime(2024, 8, 7, 2, 15, 30, 123456, tzinfo=UTC), Origin.SEC)
 AUGUST = Month(2024, 8)

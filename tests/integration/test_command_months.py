@@ -10,6 +10,7 @@ import pytest
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
+from sec_core.gold.publish import PublishReport
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
@@ -61,17 +62,18 @@ def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
     source.set_faults(FaultOptions(rules=(rule,)))
     assert main(["backfill", "--from", "2025-01", "--to", "2025-02"]) == 1
     captured = capsys.readouterr()
-    assert "2 of 2 months miss 4 hours: 2025-02, 2025-01." in captured.err
+    assert "2 of 2 months miss 4 hours: 2025-02 (2025-02-01 00h-01h), 2025-01 (2025-01-31 22h-23h)." in captured.err
     months = [Month.of(hour) for hour in source.hours_asked()]
     assert months == sorted(months, reverse=True), "newest first"
 
     source.set_faults(FaultOptions())
     asked = len(source.hours_asked())
     assert main(["rerun"]) == 0
+    told = "2 closed months miss 4 hours: 2025-02 (2), 2025-01 (2); about 1 minutes"
+    assert told in capsys.readouterr().err
     holes = 5  # 2025-01-03, 03h to 07h, empty at the source and not settled yet
     assert len(source.hours_asked()) - asked == 4 + holes
     assert all(summary.complete for summary in Ledger(database).month_summary(MONTHS, source.now()))
-    capsys.readouterr()
     assert main(["status", "--json"]) == 0
     assert all(month["complete"] for month in json.loads(capsys.readouterr().out)["months"])
 
@@ -91,3 +93,25 @@ def test_reprocess_gives_the_same_facts_and_asks_nothing(source: Simulator, data
     assert len(source.requests) == asked
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql(query).scalar() == before
+
+
+def test_each_command_that_publishes_can_be_told_of_another_source(
+    source: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    async def publish(_adapters: object, _force: object, other_source: bool, _payloads: object) -> PublishReport:
+        told.append(other_source)
+        return PublishReport(published=False)
+
+    monkeypatch.setattr("sec_core.usecases.steps.publish_gold", publish)
+    span = ["--from", "2025-02", "--to", "2025-02"]
+    for command in (
+        ["sync", "--month", "2025-02"],
+        ["rerun", "--month", "2025-02"],
+        ["backfill", *span],
+        ["reprocess", *span],
+    ):
+        assert main(command) == main([*command, "--other-source"]) == 0
+    assert told == [False, True] * 4
+    assert source.requests

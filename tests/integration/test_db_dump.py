@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sec_core.db.installation import installations
+from sec_core.db.programs import installations
 
 if TYPE_CHECKING:
     from sec_core.db.database import Database

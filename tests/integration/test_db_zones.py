@@ -22,6 +22,7 @@ from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
+from sec_core.silver.reports import month_figures
 from sec_core.source.shapes import NOT_KEPT, classify
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, mak
     hours = [from_wall(date(2022, 9, day), 12) for day in (2, 6, 8, 20)]
     assert [value.hour for value in ledger.values(SEPTEMBER.start, SEPTEMBER.end)] == hours
     assert ledger.repair(SEPTEMBER) == 0
-    report = load_month(database, store.read_kept, SEPTEMBER, settings, values=ledger)
+    load_month(database, store.read_kept, SEPTEMBER, settings, values=ledger)
+    report = month_figures(database, SEPTEMBER)
     assert report.hours == 4
     with database.engine.connect() as connection:
         stored = connection.exec_driver_sql(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sec_core.db import embedded, installation
+from sec_core.db import embedded, programs
 from sec_core.db.database import open_database
-from sec_core.db.installation import Installation, installations
+from sec_core.db.programs import Installation, installations
 from sec_core.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def test_the_wheel_comes_first() -> None:
 def test_without_the_wheel_the_systems_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = installations()[0].bin_dir
     (tmp_path / "bin").symlink_to(real)
-    monkeypatch.setattr(installation, "_wheel_bin_dir", lambda: None)
-    monkeypatch.setattr(installation, "_SYSTEM_PATTERNS", ())
+    monkeypatch.setattr(programs, "_wheel_bin_dir", lambda: None)
+    monkeypatch.setattr(programs, "_SYSTEM_PATTERNS", ())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     installations.cache_clear()
     try:
@@ -75,11 +75,11 @@ def test_a_version_that_is_too_old_or_broken_is_passed_over(tmp_path: Path) -> N
         program = tmp_path / name
         program.write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n")
         program.chmod(0o755)
-    assert installation._usable([tmp_path]) == []
+    assert programs._usable([tmp_path]) == []
     (tmp_path / "postgres").write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 17beta1'\n")
-    assert [each.major for each in installation._usable([tmp_path])] == [17]
+    assert [each.major for each in programs._usable([tmp_path])] == [17]
     (tmp_path / "postgres").write_text("#!/bin/sh\nexit 1\n")
-    assert installation._usable([tmp_path]) == []
+    assert programs._usable([tmp_path]) == []
 
 
 def test_a_server_that_does_not_start_says_where_to_look(folder: Path) -> None:

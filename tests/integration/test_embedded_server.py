@@ -10,21 +10,17 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
 import pytest
 
 from sec_core.db import embedded, server
-from sec_core.db.account import is_root
 from sec_core.db.address import Address
-from sec_core.db.installation import installations
+from sec_core.db.programs import installations, is_root
 from sec_core.errors import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 if sys.platform != "win32":
     import pwd

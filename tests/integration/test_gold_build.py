@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from sqlalchemy import text
+from support.fixtures import StandingClock
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import DatabaseUnavailable
@@ -36,17 +38,7 @@ AUGUST = Month(2024, 8)
 TALCA, COIHAIQUE = 7101, 11101
 
 
-class FixedClock:
-    """A clock that stands still."""
-
-    def __init__(self, now: datetime = NOW) -> None:
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Gold does not wait ({seconds} s).")
+FixedClock = partial(StandingClock, NOW)
 
 
 @pytest.fixture
@@ -204,7 +196,7 @@ def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: C
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
-    again = build_gold(silver, settings, FixedClock(NOW + timedelta(minutes=20)))
+    again = build_gold(silver, settings, StandingClock(NOW + timedelta(minutes=20)))
     after = contents(settings.gold_dir)
     assert again.months_written == ()
     changed = {name for name in after if after[name] != before.get(name)}

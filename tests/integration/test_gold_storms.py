@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import orjson
 import polars as pl
 import pytest
 from sqlalchemy import text
+from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS
 from support.silver_world import MemoryBronze
 
@@ -19,13 +21,16 @@ from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms_now import under_way
 from sec_core.hours import Month, from_wall, is_source_hour
 from sec_core.silver.load import load_month
+from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import Outage, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
+from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -118,23 +123,28 @@ def expected(planted: Planted) -> dict[str, Any]:
     }
 
 
-class FixedClock:
-    """Stands still after the last storm."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
+FixedClock = partial(StandingClock, NOW)
 
 
 def load(database: Database, settings: Settings, world: World, hours: set[datetime], shape: Shape) -> None:
     """Bring hours of a world into Silver, and note them in the ledger."""
     bronze = MemoryBronze()
-    body = detailed_body if shape is Shape.DETAILED else aggregated_body
     for hour in sorted(hours):
-        bronze.put(hour, shape, body(world, hour, world.rows(hour)))
-    for month in sorted({Month.of(hour) for hour in hours}):
+        bronze.put(hour, shape, hour_body(world, hour, shape))
+    bring_in(database, settings, bronze)
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
+                " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
+            ),
+            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
+        )
+
+
+def bring_in(database: Database, settings: Settings, bronze: MemoryBronze) -> None:
+    """Load what a Bronze holds, and note it in the ledger."""
+    for month in sorted({Month.of(hour) for hour in bronze.held}):
         load_month(database, bronze.read, month, settings, values=bronze)
     with database.engine.begin() as connection:
         connection.execute(
@@ -143,13 +153,22 @@ def load(database: Database, settings: Settings, world: World, hours: set[dateti
                 " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT DO NOTHING"
             )
         )
-        connection.execute(
-            text(
-                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
-                " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
-            ),
-            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
-        )
+
+
+def test_the_wind_of_august_2024(
+    database: Database, make_settings: Callable[..., Settings], captures_dir: Path
+) -> None:
+    settings, bronze = make_settings(), MemoryBronze()
+    bronze.put_file(captures_dir / "por_fecha" / "aggregated" / "2024-08-02T12.json")
+    regions = (captures_dir / "clientes_regional" / "todas.captured-2024-08-06.json").read_bytes()
+    # Regions are scaled to what GetClientesNacional answered: 1.25 times their sum.
+    store_universe(database, read_regions(regions), 8_156_814, datetime(2024, 8, 6, 12, tzinfo=UTC))
+    bring_in(database, settings, bronze)
+    build_gold(database, settings, FixedClock())
+    (storm,) = pl.read_parquet(settings.gold_dir / "tormentas.parquet").to_dicts()
+    assert (storm["comunas"], storm["punta"]) == (226, 1_161_175)
+    assert "13" in storm["regiones"].split(",")
+    assert storm["nombre"] == "Temporal de viento del 1 al 3 de agosto de 2024"
 
 
 @pytest.mark.parametrize("shape", list(Shape))
@@ -198,6 +217,25 @@ def test_planted_storms_come_back(shape: Shape, database: Database, make_setting
     assert [row["punta"] for row in payload] == sorted((row["punta"] for row in payload), reverse=True)
     curve = pl.read_parquet(settings.gold_dir / "tormentas_horas.parquet").filter(id=expected(SINGLE)["id"])
     assert curve.group_by("hora").agg(pl.col("clientes_afectados").sum())["clientes_afectados"].max() == 24_000
+
+
+def test_hits_of_an_earlier_month_join_a_storm(database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    world = World(
+        WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(MONTH_END.outages()))
+    )
+    hours = source_hours(MONTH_END.start - 10 * HOUR, MONTH_END.start + 40 * HOUR)
+    found = []
+    for month in (Month(2024, 7), Month(2024, 6), Month(2024, 6)):
+        load(database, settings, world, {hour for hour in hours if Month.of(hour) == month}, Shape.DETAILED)
+        build_gold(database, settings, FixedClock())
+        with database.engine.connect() as connection:
+            found.append([dict(row) for row in connection.execute(text("SELECT * FROM tormentas")).mappings()])
+    ((late,), (whole,), (again,)) = found
+    assert (late["id"], late["inicio"]) == (storm_id(Month(2024, 7).start, "13101"), Month(2024, 7).start)
+    wanted = expected(MONTH_END)
+    assert {name: whole[name] for name in wanted} == wanted
+    assert again == whole
 
 
 def test_suspect_hours_count_as_without_data(database: Database, make_settings: Callable[..., Settings]) -> None:

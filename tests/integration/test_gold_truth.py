@@ -47,16 +47,16 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
     places: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     companies: dict[str, list[int]] = defaultdict(list)
     for event in events:
-        region = REGIONS[event.comuna[:2]]
-        series[month_of(event.begins), region] += event.peak
-        places[region, COMUNAS[event.comuna], event.company].append(event.peak)
+        region = REGIONS[event.geo[:2]]
+        series[month_of(event.start), region] += event.peak
+        places[region, COMUNAS[event.geo], event.company].append(event.peak)
         companies[event.company].append(event.peak)
 
     seen = {month_of(hour) for hour in world.captured}
     assert {(row["mes"], row["nombre_region"]): row["afectados"] for row in found["time_series"]} == {
         key: customers for key, customers in series.items() if key[0] in seen
     }
-    outside = [event.peak for event in events if month_of(event.begins) not in seen]
+    outside = [event.peak for event in events if month_of(event.start) not in seen]
     assert found["meta"][0]["fuera_de_ventana"] == {"eventos": len(outside), "clientes": sum(outside)}
     by_name = {name: CUSTOMERS[code] for code, name in REGIONS.items() if code}
     assert {

@@ -26,14 +26,9 @@ if TYPE_CHECKING:
 
 EXPORT = "select string_agg(t::text, '|' order by t::text) from {name} t"
 TABLES = (
-    "fact_observaciones",
-    "fact_interrupciones",
-    "cargas",
-    "tramos",
-    "calidad_imputacion",
-    "nombres_no_resueltos",
+    "fact_observaciones", "fact_interrupciones", "cargas", "tramos", "calidad_imputacion", "nombres_no_resueltos",
     "revisiones",
-)
+)  # fmt: skip
 
 
 def sync(month: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -111,7 +106,7 @@ def test_events_are_the_simulated_truth(
         report = sync(str(month), capsys)
         truth = truth_of(source)
         hours = truth.hours_with_data(month.hours())
-        events = truth.events(hours) if shape is Shape.DETAILED else truth.aggregated_events(hours, threshold=100)
+        events = truth.events(hours)
         rows = sum(truth.row_count(hour) for hour in hours)
     assert report["rows"] == rows
     assert report["events"] == len(events) > 50

@@ -103,5 +103,5 @@ async def test_three_runs_of_a_month_ask_for_each_hour_once(make_settings: MakeS
     assert sorted(asked) == [0, 0, 720]
     holder = f"run {1 + asked.index(720)}"
     assert [line for line in said if line.startswith("Waiting")].count(
-        f"Waiting: {holder} is requesting the hours of 2026-06"
+        f"Waiting for {holder}, which is requesting the hours of 2026-06; nothing to do"
     ) == 2

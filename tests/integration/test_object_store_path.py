@@ -6,10 +6,12 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from support.capturing import HastyClock, capturing
+from support.fixtures import StandingClock
 from support.silver_world import clear, export
 
 from deployments.cli.main import main
@@ -39,12 +41,7 @@ MONTH, LATER = Month(2026, 2), Month(2026, 4)
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 
 
-class GoldClock:
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Gold does not wait ({seconds} s).")
+GoldClock = partial(StandingClock, NOW)
 
 
 def contents(blobs: Blobs) -> dict[str, bytes]:
@@ -52,14 +49,8 @@ def contents(blobs: Blobs) -> dict[str, bytes]:
 
 
 def load(capture: Capturing, month: Month, *, force: bool = False) -> None:
-    load_month(
-        capture.database,
-        capture.store.read_kept,
-        month,
-        capture.settings,
-        values=capture.ledger,
-        force=force,
-    )
+    read, values = capture.store.read_kept, capture.ledger
+    load_month(capture.database, read, month, capture.settings, values=values, force=force)
 
 
 def fetch(blobs: Blobs, folder: Path) -> None:

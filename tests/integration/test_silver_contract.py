@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
 import pytest
+from support.fixtures import StandingClock
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
+from support.three_months import rows_of
 
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
@@ -21,7 +24,7 @@ from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
@@ -42,11 +45,6 @@ CHANGES = [
     if day_start(day + timedelta(days=1)) - day_start(day) != timedelta(hours=24)
 ]
 """Days of 23 or 25 hours; in April the source knows 24 of the 25."""
-
-
-def rows_of(database: Database, sql: str) -> list[tuple[Any, ...]]:
-    with database.engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 def listed(customers: int, place: int = NUNOA) -> bytes:
@@ -143,14 +141,13 @@ def test_a_detailed_import_into_loaded_months_equals_having_had_it_first(
     world, hours = made_world(3)
     late, first = MemoryBronze(), MemoryBronze()
     for hour in hours:
-        body = aggregated_body(world, hour, world.rows(hour))
+        body = hour_body(world, hour, Shape.AGGREGATED)
         late.put(hour, Shape.AGGREGATED, body)
         first.put(hour, Shape.AGGREGATED, body)
     load_all(database, late, settings)
     only_aggregated = export(database)
     for hour in filter(legacy_hour, hours):
-        body = detailed_body(world, hour, world.rows(hour))
-        late.put(hour, Shape.DETAILED, body)
+        late.put(hour, Shape.DETAILED, hour_body(world, hour, Shape.DETAILED))
         first.held[hour] = late.held[hour]
         first.bodies.update(late.bodies)
     load_all(database, late, settings)
@@ -198,8 +195,7 @@ def test_rows_and_customers_in_are_rows_and_customers_out_of_every_hour(
     world, hours = made_world(5)
     bronze = MemoryBronze()
     for hour in hours[::3]:
-        render = detailed_body if shape is Shape.DETAILED else aggregated_body
-        bronze.put(hour, shape, render(world, hour, world.rows(hour)))
+        bronze.put(hour, shape, hour_body(world, hour, shape))
     load_all(database, bronze, make_settings())
     expected = []
     for hour in hours[::3]:
@@ -299,12 +295,7 @@ def test_the_live_views_end_with_the_newest_loaded_hour(database: Database, make
 # --- cold storage ---
 
 
-class FixedClock:
-    def now(self) -> datetime:
-        return datetime(2025, 7, 5, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Gold does not wait ({seconds} s).")
+FixedClock = partial(StandingClock, datetime(2025, 7, 5, tzinfo=UTC))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -314,12 +305,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_gold_of_archived_months_is_the_same_to_the_byte(database: Database, make_settings: MakeSettings) -> None:
     settings, bronze = make_settings(), MemoryBronze()
     world = World(WorldOptions.tiny(seed=9))
-    for month, render in ((4, aggregated_body), (5, detailed_body), (6, aggregated_body), (7, aggregated_body)):
-        shape = Shape.DETAILED if render is detailed_body else Shape.AGGREGATED
+    for month in (4, 5, 6, 7):
+        shape = Shape.DETAILED if month == 5 else Shape.AGGREGATED
         for day in (1, 2, 28):
             for hour in hours_of_day(date(2025, month, day))[::2]:
                 if hour < utc(2025, 7, 3):
-                    bronze.put(hour, shape, render(world, hour, world.rows(hour)))
+                    bronze.put(hour, shape, hour_body(world, hour, shape))
     load_all(database, bronze, settings)
     build_gold(database, settings, FixedClock())
     before = contents(settings.gold_dir)

@@ -12,8 +12,9 @@ from support.truth import Truth, assert_loaded
 
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
+from sec_core.silver.reports import month_figures
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
@@ -63,9 +64,7 @@ def made(hours: list[datetime], shape_of: ShapeOf, first: date) -> tuple[MemoryB
     captured = truth.hours_with_data(hours)
     bronze = MemoryBronze()
     for hour in captured:
-        shape, rows = shape_of(hour), world.rows(hour)
-        body = detailed_body(world, hour, rows) if shape is Shape.DETAILED else aggregated_body(world, hour, rows)
-        bronze.put(hour, shape, body)
+        bronze.put(hour, shape_of(hour), hour_body(world, hour, shape_of(hour)))
     return bronze, truth, captured
 
 
@@ -79,7 +78,9 @@ def test_the_truth_comes_back(
     months = sorted({Month.of(hour) for hour in captured}, reverse=True)
     # As life has it: some hours first, then the later month, then the earlier one.
     load_hours(database, bronze.read, captured[40:300:11], settings, values=bronze)
-    reports = [load_month(database, bronze.read, month, settings, values=bronze) for month in months]
+    for month in months:
+        load_month(database, bronze.read, month, settings, values=bronze)
+    reports = [month_figures(database, month) for month in months]
     assert_loaded(database, truth.events(captured))
     assert sum(report.hours for report in reports) == len(captured)
     assert sum(report.rows for report in reports) == sum(truth.row_count(hour) for hour in captured)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import replace
+from datetime import date
 from functools import cache
 from posixpath import dirname, join, normpath
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ from typing_extensions import override
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import StorageError
-from sec_core.gold.site import press
+from sec_core.gold.site import press, words
 from sec_core.gold.site.pages import build_site
-from sec_core.gold.site.put import MANIFEST, put, read_site, whole
+from sec_core.gold.site.put import MANIFEST, Site, put, read_site, standing, whole
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
@@ -32,17 +33,40 @@ if TYPE_CHECKING:
     from sec_core.blobs.place import StoreUrl
 
 ADDRESS = "https://example.org/cortes"
+PRESS = ("pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas")
+FILES = ("index.html", "datos.json", "datos.csv")
 SIMULATED = [{"origen": "SIMULACIÓN", "horas": 700}, {"origen": EVIL, "horas": 1}]
 
 
 @cache
 def site() -> dict[str, bytes]:
     """A site of half a year."""
-    return build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS)
+    return build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS).files
+
+
+def made(files: dict[str, bytes]) -> Site:
+    return Site(files=files)
 
 
 def pages(files: dict[str, bytes]) -> dict[str, str]:
     return {path: body.decode() for path, body in files.items() if path.endswith(".html")}
+
+
+class Wanting(dict[str, str]):
+    """A catalogue that notes what it does not hold."""
+
+    def __missing__(self, message: str) -> str:
+        raise AssertionError(f"{message!r} has no translation")
+
+    @override
+    def get(self, message: str, default: object = None) -> str:  # type: ignore[override]
+        return self[message]
+
+
+def test_all_that_pages_say_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Wanting(words.catalogue("es"))
+    monkeypatch.setattr(words, "catalogue", {"es": known, "en": {}}.__getitem__)
+    assert len(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)).files) > 700
 
 
 def test_there_is_a_page_for_each_place_and_storm() -> None:
@@ -69,7 +93,9 @@ def test_all_pages_are_valid_html() -> None:
 
 
 def test_all_links_lead_somewhere_and_none_elsewhere() -> None:
-    files = site()
+    frames = make_frames(Month(2024, 7), Month(2024, 8))
+    drawn = dict.fromkeys((f"prensa/{name}.{kind}" for name in PRESS for kind in ("png", "vl.json")), b"")
+    files = drawn | build_site(frames, ADDRESS, pictures=PRESS).files
     anchors = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages(files).items()}
     for path, text in pages(files).items():
         assert len(re.findall(r'\bid="', text)) == len(anchors[path]), f"{path} has an id twice"
@@ -93,7 +119,7 @@ def test_names_with_markup_are_shown_and_never_run() -> None:
 
 
 def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
-    simulated = pages(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)))
+    simulated = pages(build_site(make_frames(Month(2024, 7), Month(2024, 8), origenes=SIMULATED)).files)
     for path, text in simulated.items():
         assert ("SIMULATION" if path.startswith("en/") else "SIMULACIÓN") in text
         assert "&lt;img src=x" in text
@@ -114,15 +140,16 @@ def test_a_site_without_data_says_so() -> None:
     payloads: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.payloads} | {
         "meta": [frames.payloads["meta"][0] | {"ultima_hora": None, "denominadores": [], "meses_con_empresa": []}]
     }
-    files = build_site(replace(frames, payloads=payloads, **empty))
+    files = build_site(replace(frames, payloads=payloads, **empty)).files
     texts = pages(files)
     assert len(texts) == len(pages(site())) - 2
     assert "Aún no hay datos." in texts["index.html"]
+    assert "sitemap.xml" not in files
     assert re.search(r"<strong>sin datos</strong>clientes sin suministro", texts["comuna/nunoa/index.html"])
 
 
 def test_nine_years_stay_small() -> None:
-    files = build_site(make_frames(Month(2017, 1), Month(2025, 12)))
+    files = build_site(make_frames(Month(2017, 1), Month(2025, 12))).files
     sizes = {path: len(body) for path, body in files.items()}
     assert sum(sizes[path] for path in ("index.html", "datos.json")) < 400_000
     for folder in {dirname(path) for path in sizes if path.startswith("comuna/")}:
@@ -136,7 +163,7 @@ def test_the_same_data_gives_the_same_bytes_and_only_changes_are_written(tmp_pat
     foreign.write_bytes(b"x")
     first = put(build_site(frames, ADDRESS), target)
     assert (len(first.written), first.kept, first.removed) == (len(site()), 0, ())
-    assert read_site(target) == site()
+    assert read_site(target).files == site()
     again = put(build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS), target)
     assert (again.written, again.kept) == ((), len(site()))
 
@@ -151,6 +178,29 @@ def test_the_same_data_gives_the_same_bytes_and_only_changes_are_written(tmp_pat
     (tmp_path / "index.html").unlink()
     assert not whole(target, "")
     assert put(build_site(fewer, ADDRESS), target).written == ("index.html",)
+
+
+def test_what_stands_is_kept_and_equals_a_site_from_nothing(tmp_path: Path) -> None:
+    target = LocalBlobs(tmp_path)
+    put(build_site(make_frames(Month(2024, 3), Month(2024, 8)), ADDRESS), target)
+    frames = make_frames(Month(2024, 3), Month(2024, 8))
+    nunoa = (pl.col("codigo_comuna") == "13120") & (pl.col("mes") == date(2024, 5, 1))
+    changed = replace(frames, comunal=frames.comunal.with_columns(saidi=pl.when(nunoa).then(9.5).otherwise("saidi")))
+    (tmp_path / "region" / "maule" / "index.html").write_bytes(b"by another hand")
+    (tmp_path / "datos" / "horas.csv").unlink()
+    site = build_site(changed, ADDRESS, standing(target))
+    made = {path for path in site.files if path != "sitemap.xml"}
+    tables = {f"{data}{name}" for data in ("datos/", "en/data/") for name in ("index.html", "datos.json")}
+    assert made - tables == {
+        *(f"{place}/{name}" for place in ("comuna/nunoa", "region/maule") for name in FILES),
+        "datos/indices_comunales.csv",
+        "datos/horas.csv",
+    }
+    put(site, target)
+    assert read_site(target).files == build_site(changed, ADDRESS).files
+    assert build_site(changed, ADDRESS, standing(target)).files.keys() == {"sitemap.xml"}
+    elsewhere = build_site(changed, "https://example.net", standing(target)).files
+    assert pages(elsewhere).keys() == pages(read_site(target).files).keys()
 
 
 class Breaking(LocalBlobs):
@@ -177,14 +227,15 @@ class Breaking(LocalBlobs):
 
 
 def test_shared_files_come_first_and_old_ones_go_last(tmp_path: Path) -> None:
-    put({"assets/a.1.css": b"1", "index.html": b"1", "old.html": b"1"}, LocalBlobs(tmp_path))
+    put(made({"assets/a.1.css": b"1", "index.html": b"1", "old.html": b"1"}), LocalBlobs(tmp_path))
     target = Breaking(tmp_path)
-    put({"index.html": b"2", "assets/a.2.css": b"2"}, target)
-    assert target.done == [MANIFEST, "assets/a.2.css", "index.html", MANIFEST, "-assets/a.1.css", "-old.html", MANIFEST]
+    put(made({"index.html": b"2", "assets/a.2.css": b"2", "new.html": b"2"}), target)
+    written = ["assets/a.2.css", "new.html", "index.html"]
+    assert target.done == [MANIFEST, *written, MANIFEST, "-assets/a.1.css", "-old.html", MANIFEST]
 
 
 def test_a_run_that_was_killed_is_made_good(tmp_path: Path) -> None:
-    one, two = {"a.html": b"1", "b.html": b"1"}, {"a.html": b"2", "b.html": b"2"}
+    one, two = made({"a.html": b"1", "b.html": b"1"}), made({"a.html": b"2", "b.html": b"2"})
     put(one, LocalBlobs(tmp_path))
     target = Breaking(tmp_path, left=2)
     with pytest.raises(StorageError):
@@ -197,8 +248,8 @@ def test_a_run_that_was_killed_is_made_good(tmp_path: Path) -> None:
 def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
     target = open_blobs(bucket / "cortes")
     files = {"index.html": f"<p>{EVIL * 50}".encode(), "assets/x.js": b"1", "prensa/x.png": b"\x89PNG"}
-    done = put(files, target)
-    assert (len(done.written), put(files, target).written) == (3, ())
+    done = put(made(files), target)
+    assert (len(done.written), put(made(files), target).written) == (3, ())
     headers = target.headers("index.html")
     assert headers["Content-Type"].startswith("text/html")
     packed = headers.get("Content-Encoding") == "gzip"
@@ -206,21 +257,22 @@ def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
     assert (gzip.decompress(body) if packed else body) == files["index.html"]
     assert target.headers("assets/x.js")["Content-Type"].startswith("text/javascript")
     assert target.headers("prensa/x.png").get("Content-Encoding") is None
-    assert read_site(target).keys() == files.keys()
+    assert read_site(target).files.keys() == files.keys()
 
 
 def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Path) -> None:
     frames, gold = make_frames(Month(2023, 1), Month(2024, 8), origenes=SIMULATED), LocalBlobs(tmp_path)
-    files = press.pictures(frames, gold, "site/")
-    names = {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
-    assert {path for path in files if path.endswith(".png")} == {f"prensa/{name}.png" for name in names}
-    for name in names:
-        assert files[f"prensa/{name}.png"].startswith(b"\x89PNG")
-        title = orjson.loads(files[f"prensa/{name}.vl.json"])["title"]
+    drawn = Site()
+    press.pictures(press.specifications(frames), drawn)
+    assert {path for path in drawn.files if path.endswith(".png")} == {f"prensa/{name}.png" for name in PRESS}
+    for name in PRESS:
+        assert drawn.files[f"prensa/{name}.png"].startswith(b"\x89PNG")
+        title = orjson.loads(drawn.files[f"prensa/{name}.vl.json"])["title"]
         assert "SIMULACIÓN" in title["text"]
         assert any("Superintendencia" in line for line in title["subtitle"])
         assert any("Datos hasta el 31 ago 2024, 23:00 (hora de Chile)" in line for line in title["subtitle"])
-    for path, body in files.items():
-        gold.replace(f"site/{path}", b"as it was" if path == "prensa/mapa.png" else body)
-    again = press.pictures(frames, gold, "site/")
-    assert again == {**files, "prensa/mapa.png": b"as it was"}
+    put(drawn, gold)
+    gold.replace("prensa/mapa.png", b"not as it was")
+    again = Site(standing(gold))
+    press.pictures(press.specifications(frames), again)
+    assert again.files == {path: drawn.files[path] for path in ("prensa/mapa.png", "prensa/mapa.vl.json")}

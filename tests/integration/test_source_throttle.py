@@ -194,7 +194,7 @@ def test_the_circuit_is_closed_by_hand(
             "reabre_en = '2026-09-30T13:30Z', codigo_error = 'source_unavailable', ultimo_error = '503'",
         )
     assert main(["circuit"]) == 0
-    state = "open, 7 failures in a row, reopens at 2026-09-30 10:30:00 in Chile. The last one: 503"
+    state = "open, 7 failures in a row, reopens at 2026-09-30 10:30 in Chile (13:30 UTC). The last one: 503"
     assert capsys.readouterr().out == f"{state}\n"
     assert main(["circuit", "close"]) == 1
     assert main(["circuit", "close", "--why", "  "]) == 1

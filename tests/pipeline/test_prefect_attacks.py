@@ -216,7 +216,7 @@ def test_nothing_for_this_machine_goes_through_a_proxy(prefect_url: str, tmp_pat
     variables = proxies | {"NO_PROXY": exempt, "no_proxy": exempt, "HOME": str(home), "PREFECT_PROFILE": "mine"}
     done = sec(tmp_path, "load", "--month", "2025-09", PREFECT_HOME=str(home / ".prefect"), **variables)
     assert done.returncode == 0, done.stderr
-    runs = {"flow_runs": {"name": {"any_": ["load 2025-09"]}}, "sort": "START_TIME_DESC", "limit": 1}
+    runs = {"flow_runs": {"name": {"like_": "load 2025-09 ("}}, "sort": "START_TIME_DESC", "limit": 1}
     (run,) = httpx.post(f"{prefect_url}/flow_runs/filter", json=runs).raise_for_status().json()
     assert run["state_type"] == "COMPLETED"
     assert [path.name for path in (home / ".prefect").iterdir()] == ["profiles.toml"]

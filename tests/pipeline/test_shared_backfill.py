@@ -114,8 +114,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     rows = sum(truth.row_count(hour) for hour in hours)
     assert [report.month for report in reports] == ["2025-01", "2024-12", "2024-11"]
     assert sum(report.rows for report in reports) == rows
-    names = [f"rerun-month {report.month}" for report in reports]
-    query = {"flow_runs": {"name": {"any_": names}, "start_time": {"after_": began.isoformat()}}}
+    query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
     runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3
 

@@ -119,8 +119,7 @@ def test_two_workers_share_a_year_and_get_what_one_gets_and_what_the_source_has(
     assert int(shared["fact_interrupciones"].split()[0]) == len(truth.events(hours))
     asked = source.hours_asked()
     assert len(asked) == len(set(asked)), "no hour was asked for twice"
-    names = [f"rerun-month {report.month}" for report in reports]
-    query = {"flow_runs": {"name": {"any_": names}, "start_time": {"after_": began.isoformat()}}}
+    query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
     runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 12
     # One alone, in the order of time, from the same answers.

@@ -29,7 +29,7 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
-from sec_core.db.installation import installations
+from sec_core.db.programs import installations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

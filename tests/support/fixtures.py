@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sec_core.config import Settings
 
 
@@ -16,3 +18,16 @@ class MakeSettings(Protocol):
     """Makes settings for a test; any field can be given by name."""
 
     def __call__(self, **overrides: object) -> Settings: ...
+
+
+class StandingClock:
+    """A clock that stands still, and by which nobody waits."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"Nothing here waits ({seconds} s).")

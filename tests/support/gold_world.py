@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -13,9 +14,10 @@ from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
+from support.fixtures import StandingClock
 from support.silver_world import MemoryBronze
 from support.truth import Truth
 
@@ -45,14 +47,7 @@ class GoldWorld:
     shape: Shape
 
 
-class FixedClock:
-    """A clock that stands still, after the world's last hour."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Gold does not wait ({seconds} s).")
+FixedClock = partial(StandingClock, NOW)
 
 
 def load_world(
@@ -86,9 +81,7 @@ def load_world(
     captured = truth.hours_with_data(hours)
     bronze = MemoryBronze()
     for hour in captured:
-        rows = world.rows(hour)
-        body = detailed_body(world, hour, rows) if shape is Shape.DETAILED else aggregated_body(world, hour, rows)
-        bronze.put(hour, shape, body)
+        bronze.put(hour, shape, hour_body(world, hour, shape))
     if revised is not None:
         body = bronze.read(bronze.held[revised])
         bronze.put(revised, shape, re.sub(rb'("CLIENTES_AFECTADOS":[1-9]\d*)', rb"\g<1>00", body))

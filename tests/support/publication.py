@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,6 +18,7 @@ from sec_core.gold.payloads.meta import METHOD, MetaRow
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.time_series import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
+from support.fixtures import StandingClock
 from support.postgrest import Project, executable, project
 
 if TYPE_CHECKING:
@@ -29,14 +31,7 @@ NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
 NOW = NEWEST + timedelta(hours=3)
 
 
-class FixedClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(f"Publication waits otherwise ({seconds} s).")
+FixedClock = partial(StandingClock, NOW)
 
 
 @pytest.fixture(scope="module")

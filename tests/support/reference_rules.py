@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listed:
-    """One observation: what an hour lists for a key."""
+    """One observation: what an hour lists for a key, whose place and company are numbers, or codes and names."""
 
-    geo: int
-    company: int
+    geo: Any
+    company: Any
     start: date | None
     customers: int
     bits: int = 0
@@ -33,11 +33,11 @@ class Hour:
 
 @dataclass(frozen=True, order=True)
 class Event:
-    """An event as the contract describes it, without names and cap."""
+    """An event as the contract describes it, without cap."""
 
     shape: str
-    geo: int
-    company: int
+    geo: Any
+    company: Any
     start: datetime
     end: datetime | None
     first: datetime
@@ -73,7 +73,7 @@ def all_events(history: History, rules: EventRules) -> list[Event]:
 
 
 def detailed_events(history: History) -> list[Event]:
-    found: dict[tuple[int, int, date], list[tuple[datetime, Listed]]] = {}
+    found: dict[tuple[Any, Any, date], list[tuple[datetime, Listed]]] = {}
     for hour in sorted(history):
         if history[hour].shape == "detailed":
             for row in history[hour].rows:
@@ -96,7 +96,7 @@ def aggregated_events(history: History, rules: EventRules) -> list[Event]:
     return [event for geo in places for event in _walk(geo, line, usable, history, rules)]
 
 
-def _walk(geo: int, line: list[datetime], usable: set[datetime], history: History, rules: EventRules) -> list[Event]:
+def _walk(geo: object, line: list[datetime], usable: set[datetime], history: History, rules: EventRules) -> list[Event]:
     """Go through all hours of one comuna, one after the other, as a person would."""
     events = []
     run: list[tuple[datetime, Listed]] = []
@@ -127,13 +127,13 @@ def _walk(geo: int, line: list[datetime], usable: set[datetime], history: Histor
     return events
 
 
-def _run_event(geo: int, run: list[tuple[datetime, Listed]], hits: list[datetime], *, is_open: bool) -> Event:
+def _run_event(geo: object, run: list[tuple[datetime, Listed]], hits: list[datetime], *, is_open: bool) -> Event:
     seen = [(hour, row) for hour, row in run if hits[0] <= hour <= hits[-1]]
     return _event("aggregated", geo, 1, hits[0], seen, is_open=is_open)
 
 
 def _event(
-    shape: str, geo: int, company: int, start: datetime, seen: list[tuple[datetime, Listed]], *, is_open: bool
+    shape: str, geo: object, company: object, start: datetime, seen: list[tuple[datetime, Listed]], *, is_open: bool
 ) -> Event:
     peak = max(row.customers for _, row in seen)
     bits = 0

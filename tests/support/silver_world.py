@@ -13,6 +13,7 @@ from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.hours import CHILE, from_wall
 from sec_core.reference import tables
 from sec_core.source.shapes import Shape
+from support.fuzz_bodies import DETAILED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,17 +51,8 @@ class MemoryBronze:
         rows = orjson.loads(body)
         self.revision += 1
         sha256 = hashlib.sha256(body).hexdigest()
-        capture = Capture(
-            hour=hour,
-            captured_at=datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.revision),
-            shape=shape,
-            origin=Origin.SEC,
-            key=sha256,
-            sha256=sha256,
-            size=len(body),
-            rows=len(rows),
-            customers=0,
-        )
+        at = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.revision)
+        capture = Capture(hour, at, Origin.SEC, sha256, sha256, len(body), len(rows), 0, shape)
         self.bodies[sha256] = body
         self.held[hour] = capture
         return capture
@@ -88,28 +80,14 @@ def body_of(hour: Hour) -> bytes:
 
 def _row(row: Listed, shape: str) -> dict[str, Any]:
     place = _PLACES.get(row.geo, ("", ""))
-    base: dict[str, Any] = {
-        "NOMBRE_REGION": place[0],
-        "NOMBRE_COMUNA": place[1],
-        "CLIENTES_AFECTADOS": row.customers,
-    }
+    base = {"NOMBRE_REGION": place[0], "NOMBRE_COMUNA": place[1], "CLIENTES_AFECTADOS": row.customers}
     if shape == "aggregated":
         return base
     assert row.start is not None
     day = row.start
-    return {
-        "DIA_INT": day.day,
-        "MES_INT": day.month,
-        "ANHO_INT": day.year,
-        "HORA": 0,
-        "DIA": 0,
-        "MES": 0,
-        "ANHO": 0,
-        "NOMBRE_EMPRESA": _COMPANIES[row.company] if row.company else "",
-        "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ",
-        "FECHA_INT_STR": f"{day.day}/{day.month}/{day.year}",
-        **base,
-    }
+    date_of = {"DIA_INT": day.day, "MES_INT": day.month, "ANHO_INT": day.year}
+    text = {"FECHA_INT_STR": f"{day.day}/{day.month}/{day.year}"}
+    return DETAILED | date_of | text | {"NOMBRE_EMPRESA": _COMPANIES[row.company] if row.company else ""} | base
 
 
 _PLACES = {comuna.id_geografia: (comuna.nombre_region, comuna.nombre_oficial) for comuna in tables.comunas()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,27 +22,28 @@ Hit = tuple[datetime, str]
 
 @dataclass(frozen=True)
 class World:
-    """Customers out by loaded hour and comuna (0 where absent), customers, and pairs of neighbours both ways."""
+    """Customers out by loaded hour and comuna (0 where absent), customers, neighbours both ways, expected hours."""
 
     values: dict[datetime, dict[str, int]]
     customers: dict[str, int]
     neighbours: set[tuple[str, str]]
+    expected: list[datetime]
 
     @property
     def hours(self) -> list[datetime]:
         return sorted(self.values)
 
+    def whole(self, first: datetime, last: datetime) -> bool:
+        """Whether every expected hour from one loaded hour to another has data."""
+        return all(hour in self.values for hour in self.expected if first <= hour <= last)
+
 
 @dataclass(frozen=True)
 class Storm:
-    """What the definition says of one storm."""
+    """What the definition says of one storm: its figures by column, and its curve by hour and comuna."""
 
-    first: Hit
-    peak: int
-    peak_hour: datetime
-    end: datetime | None
-    comunas: frozenset[str]
-    curve: tuple[int, ...]
+    figures: dict[str, Any]
+    curve: dict[tuple[datetime, str], int]
 
 
 def reference_storms(world: World, rules: StormRules) -> list[Storm]:
@@ -55,15 +60,16 @@ def reference_storms(world: World, rules: StormRules) -> list[Storm]:
         cells = waiting.pop()
         if not _reaches(world, cells, rules):
             continue
-        storm, last = _curve(world, cells)
-        if storm.peak == 0:
+        curve, end = _curve(world, cells)
+        if not any(curve.values()):
             continue
+        last = max(hour for hour, _ in curve)
         inside = {hit for hit in cells if hit[0] <= last}
         if inside == cells:
-            found.append(storm)
+            found.append(Storm(_figures(world, min(cells), curve, end), {at: out for at, out in curve.items() if out}))
         else:
             waiting += components(world, inside, rules) + components(world, cells - inside, rules)
-    return sorted(found, key=lambda storm: storm.first)
+    return sorted(found, key=lambda storm: (storm.figures["inicio"], storm.figures["id"]))
 
 
 def components(world: World, hits: Iterable[Hit], rules: StormRules) -> list[set[Hit]]:
@@ -97,24 +103,63 @@ def _reaches(world: World, cells: set[Hit], rules: StormRules) -> bool:
     return False
 
 
-def _curve(world: World, cells: set[Hit]) -> tuple[Storm, datetime]:
-    first = min(cells)
-    comunas = {code for _, code in cells}
-    before = [hour for hour in world.hours if first[0] - 168 * HOUR <= hour < first[0]]
+def _curve(world: World, cells: set[Hit]) -> tuple[dict[Hit, int], datetime | None]:
+    """The excess of each comuna in each hour of the window, the two that end it included; and its end."""
+    start = min(cells)[0]
+    before = [hour for hour in world.hours if start - 168 * HOUR <= hour < start]
     usual = {
-        code: median(world.values[hour].get(code, 0) for hour in before) if before else 0 for code in sorted(comunas)
+        code: median(world.values[hour].get(code, 0) for hour in before) if before else 0
+        for code in {code for _, code in cells}
     }
-    window = [hour for hour in world.hours if first[0] <= hour < first[0] + 720 * HOUR]
-    curve: list[int] = []
-    low = 0
-    for hour in window:
-        curve.append(sum(round(max(world.values[hour].get(code, 0) - usual[code], 0)) for code in usual))
-        low = low + 1 if max(curve) > 0 and curve[-1] <= 0.05 * max(curve) else 0
-        if low == 2:
-            end: datetime | None = window[len(curve) - 2]
-            break
-    else:
-        end = first[0] + 720 * HOUR if window[-1] != world.hours[-1] else None
-    peak = max(curve)
-    peak_hour = window[curve.index(peak)]
-    return Storm(first, peak, peak_hour, end, frozenset(comunas), tuple(curve)), window[len(curve) - 1]
+    curve: dict[Hit, int] = {}
+    totals: list[int] = []
+    low: list[datetime] = []
+    for hour in world.hours:
+        if not start <= hour < start + 720 * HOUR:
+            continue
+        row = {code: round(max(world.values[hour].get(code, 0) - usual[code], 0)) for code in usual}
+        curve |= {(hour, code): out for code, out in row.items()}
+        totals.append(sum(row.values()))
+        low = [*low, hour] if max(totals) > 0 and totals[-1] <= 0.05 * max(totals) else []
+        if len(low) == 2:
+            return curve, low[0]
+    return curve, start + 720 * HOUR if max(world.hours) >= start + 720 * HOUR else None
+
+
+def _figures(world: World, first: Hit, curve: dict[Hit, int], end: datetime | None) -> dict[str, Any]:
+    """The columns of `tormentas` but nombre and nota."""
+    start, hours = first[0], sorted({hour for hour, _ in curve})
+    total = {hour: sum(out for (at, _), out in curve.items() if at == hour) for hour in hours}
+    peak = max(total.values())
+    top = min(hour for hour in hours if total[hour] == peak)
+    whole = world.whole(start, hours[-1])
+    before = [hour for hour in world.hours if hour < start][-1:]
+    begin = bool(before) and world.whole(before[0], start)
+    after = [hour for hour in world.hours if hour > top][:1] or [top]
+    restored = {}
+    for percent in (50, 90, 95):
+        under = [hour for hour in hours if hour > top and total[hour] <= (1 - percent / 100) * peak + 1e-9][:1]
+        seen = under and world.whole(max(hour for hour in world.hours if hour < under[0]), under[0])
+        restored[f"horas_{percent}"] = int((under[0] - top) / HOUR) if seen else None
+    inside = [hour for hour in hours if end is None or hour < end]
+    ended = [total[hour] for hour in hours if end is None or hour <= end]
+    changes = [b - a for a, b in zip([0, *ended], ended, strict=False)]
+    over = [hour for hour in world.expected if start <= hour < (end or hours[-1] + HOUR)]
+    name = hashlib.md5(f"{start.astimezone(CHILE):%Y%m%dT%H}|{first[1]}".encode(), usedforsecurity=False)
+    return {
+        "id": str(UUID(name.hexdigest())),
+        "inicio": start,
+        "fin": end,
+        "hora_punta": top,
+        "punta": peak,
+        "cliente_horas": sum(total[hour] for hour in inside) if whole else None,
+        "comunas": len({code for _, code in curve}),
+        "regiones": ",".join(sorted({code[:2] for _, code in curve})),
+        "horas_hasta_punta": int((top - start) / HOUR) if begin and world.whole(start, after[0]) else None,
+        **restored,
+        "salidas": sum(each for each in changes if each > 0) if whole and begin else None,
+        "reposiciones": -sum(each for each in changes if each < 0) if whole else None,
+        "reposicion_maxima": max(0, -min(changes)) if whole else None,
+        "cobertura": len(inside) / len(over),
+        "abierta": end is None,
+    }

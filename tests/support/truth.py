@@ -1,4 +1,4 @@
-"""What the pipeline must find out of a simulated world, computed from the world itself by plain loops.
+"""What the pipeline must find out of a simulated world, computed from the world and by `reference_rules`.
 
 Nothing here is shared with the pipeline's rules: what both say alike is right, or wrong in two independent ways.
 Places are official codes (`""` for UNKNOWN), companies canonical names.
@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from dataclasses import astuple, dataclass
-from datetime import timedelta
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
-from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
+from sec_core.hours import CHILE
+from sec_core.silver.timeline import EventRules
 from sec_core.simulator.answers import WorldAnswers
 from sec_core.simulator.calendar import chile_date, hour_index
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE
 from sec_core.source.shapes import Shape
+from support import reference_rules as plain
+from support.reference_rules import Event, Hour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,29 +43,6 @@ class Listed:
     rows: int
     bad_counts: int = 0  # rows whose count is invalid
     bad_dates: int = 0  # rows whose start date is
-
-
-@dataclass(frozen=True, slots=True)
-class TrueEvent:
-    """An event as it must come out, before the cap at the region's customers; instants in UTC."""
-
-    shape: Shape
-    comuna: str  # "" for UNKNOWN
-    company: str  # NO INFORMADA in the aggregated shape
-    begins: datetime  # first instant of the start date in Chile (detailed), or the first hour (aggregated)
-    ends: datetime | None  # the hour after the last one; None while open
-    peak: int
-    peak_hour: datetime  # the first that reached it
-    first_hour: datetime
-    last_hour: datetime  # aggregated: at or above the threshold
-    customer_hours: int  # over the captured hours from the first to the last
-    hours_listed: int  # how many of these list it
-
-    @property
-    def identity(self) -> str:
-        """The text whose MD5 is the event's `hash_id`."""
-        form = "%Y%m%d" if self.shape is Shape.DETAILED else "%Y%m%dT%H"
-        return f"{self.comuna}|{self.company}|{self.begins.astimezone(CHILE):{form}}"
 
 
 class Truth:
@@ -132,66 +110,17 @@ class Truth:
                 sums[3] += bool(wrong & BAD_DATE)
         return {group: Listed(*sums) for group, sums in found.items()}
 
-    def detailed_events(self, hours: Iterable[datetime], *, newest: datetime | None = None) -> list[TrueEvent]:
-        """Events of the detailed shape, by identity: all that is listed under one comuna, company and start date.
-
-        `newest` is the newest captured hour of all, by default that of `hours`.
-        """
-        captured = self.hours_with_data(hours)
-        values: dict[Group, dict[datetime, int]] = defaultdict(dict)
-        for hour in captured:
-            for group, listed in self.observations(hour, Shape.DETAILED).items():
-                values[group][hour] = listed.customers
-        events = []
-        for (comuna, company, day), by_hour in values.items():
-            assert day is not None
-            last = max(by_hour)
-            ends = None if last == (newest or captured[-1]) else last + HOUR
-            events.append(_event(Shape.DETAILED, comuna, company, day_start(day), ends, by_hour, by_hour))
-        return sorted(events, key=lambda event: event.identity)
-
-    def aggregated_events(
-        self,
-        hours: Iterable[datetime],
-        *,
-        threshold: int = 100,
-        close_hours: int = 2,
-        max_gap_hours: int = 6,
-        newest: datetime | None = None,
-    ) -> list[TrueEvent]:
-        """Events of the aggregated shape, by identity: runs of a comuna's hours at or above a threshold.
-
-        A run ends with `close_hours` captured hours below it in a row, or more than `max_gap_hours` without data.
-        `newest` is the newest captured hour of all, detailed ones included, by default that of `hours`.
-        """
-        captured = self.hours_with_data(hours)
-        values = {hour: self.comuna_values(hour) for hour in captured}
-        reached = sorted({code for listed in values.values() for code, n in listed.items() if n >= threshold})
-        events = []
-        for code in reached:
-            line = [(hour, values[hour].get(code, 0)) for hour in captured]
-            after = newest or captured[-1]
-            for first, last, closed in _runs(line, threshold, close_hours, max_gap_hours, after):
-                inside = captured[bisect_left(captured, first) : bisect_right(captured, last)]
-                by_hour = {hour: values[hour].get(code, 0) for hour in inside}
-                listing = [hour for hour in inside if code in values[hour]]
-                ends = last + HOUR if closed else None
-                events.append(_event(Shape.AGGREGATED, code, NOT_REPORTED, first, ends, by_hour, listing))
-        return sorted(events, key=lambda event: event.identity)
-
-    def events(self, hours: Iterable[datetime], **rules: int) -> list[TrueEvent]:
-        """Events of all captured hours, each in the shape in which it was captured; `rules` as above.
-
-        A Chile day with any detailed hour is a detailed day: its aggregated hours count as hours without data.
-        """
-        captured = self.hours_with_data(hours)
-        detailed = [hour for hour in captured if self._shape_of(hour) is Shape.DETAILED]
-        detailed_days = {hour.astimezone(CHILE).date() for hour in detailed}
-        others = [hour for hour in captured if hour.astimezone(CHILE).date() not in detailed_days]
-        events = self.detailed_events(detailed, newest=captured[-1]) if detailed else []
-        if others:
-            events += self.aggregated_events(others, newest=captured[-1], **rules)
-        return sorted(events, key=lambda event: event.identity)
+    def events(self, hours: Iterable[datetime]) -> list[Event]:
+        """Events of all captured hours by the plain rules, with codes and names in the place of numbers."""
+        history = {
+            hour: Hour(
+                self._shape_of(hour).value,
+                [plain.Listed(*group, seen.customers) for group, seen in self.observations(hour).items()],
+            )
+            for hour in self.hours_with_data(hours)
+        }
+        found = plain.all_events(history, EventRules())
+        return [replace(each, company=NOT_REPORTED) if each.shape == "aggregated" else each for each in found]
 
     def _rows(self, hour: datetime) -> list[Row]:
         return self.world.rows(hour, self._revision_of(hour))
@@ -212,83 +141,24 @@ def truth_of(source: Simulator) -> Truth:
     )
 
 
-def assert_loaded(database: Database, events: Iterable[TrueEvent]) -> None:
+def assert_loaded(database: Database, events: Iterable[Event]) -> None:
     """Silver holds exactly these events, to the hour and the customer."""
     columns = (
-        "hash_id, forma, codigo_comuna, nombre_empresa, inicio, fin, clientes_afectados_crudo, hora_maximo, "
-        "primera_hora, ultima_hora, cliente_horas, n_observaciones"
+        "hash_id, forma, codigo_comuna, nombre_empresa, inicio, fin, primera_hora, ultima_hora, hora_maximo, "
+        "clientes_afectados_crudo, cliente_horas, n_observaciones"
     )
     with database.engine.connect() as connection:
         found = connection.exec_driver_sql(f"select {columns} from v_interrupciones").all()
-    expected = {
-        (uuid.UUID(bytes=hashlib.md5(event.identity.encode(), usedforsecurity=False).digest()), *astuple(event))
-        for event in events
-    }
+    expected = {(_hash(event), *astuple(event)[:-1]) for event in events}
     assert {tuple(row) for row in found} == expected
     assert len(found) == len(expected) > 20
 
 
+def _hash(event: Event) -> uuid.UUID:
+    form = "%Y%m%d" if event.shape == "detailed" else "%Y%m%dT%H"
+    text = f"{event.geo}|{event.company}|{event.start.astimezone(CHILE):{form}}"
+    return uuid.UUID(bytes=hashlib.md5(text.encode(), usedforsecurity=False).digest())
+
+
 def _customers(row: Row) -> int:
     return 0 if row.wrong & BAD_COUNT else row.customers
-
-
-def _event(
-    shape: Shape,
-    comuna: str,
-    company: str,
-    begins: datetime,
-    ends: datetime | None,
-    by_hour: dict[datetime, int],
-    listing: Iterable[datetime],
-) -> TrueEvent:
-    peak = max(by_hour.values())
-    return TrueEvent(
-        shape=shape,
-        comuna=comuna,
-        company=company,
-        begins=begins,
-        ends=ends,
-        peak=peak,
-        peak_hour=min(hour for hour, n in by_hour.items() if n == peak),
-        first_hour=min(by_hour),
-        last_hour=max(by_hour),
-        customer_hours=sum(by_hour.values()),
-        hours_listed=len(list(listing)),
-    )
-
-
-def _runs(
-    line: list[tuple[datetime, int]], threshold: int, close_hours: int, max_gap_hours: int, newest: datetime
-) -> list[tuple[datetime, datetime, bool]]:
-    """First hour, last hour at or above the threshold, and whether it is closed, of each run of a comuna."""
-    runs: list[tuple[datetime, datetime, bool]] = []
-    first: datetime | None = None
-    last = previous = line[0][0]
-    below = 0
-    for hour, customers in line:
-        if first is not None and _source_hours_between(previous, hour) > max_gap_hours:
-            runs.append((first, last, True))
-            first = None
-        if customers >= threshold:
-            first = hour if first is None else first
-            last, below = hour, 0
-        elif first is not None:
-            below += 1
-            if below == close_hours:
-                runs.append((first, last, True))
-                first = None
-        previous = hour
-    if first is not None:
-        # Hours after the last usable one exist only where later days are detailed; the newest is one of them.
-        runs.append((first, last, _source_hours_between(previous, newest + HOUR) > max_gap_hours))
-    return runs
-
-
-def _source_hours_between(earlier: datetime, later: datetime) -> int:
-    """Hours that the source can have strictly between two hours."""
-    count = 0
-    at = earlier + timedelta(hours=1)
-    while at < later:
-        count += is_source_hour(at)
-        at += timedelta(hours=1)
-    return count

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import conninfo
@@ -12,9 +13,6 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 from sec_core.db.address import Address
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FORMS = {
     "postgresql://sec:secret@localhost/sec": {"host": "localhost", "user": "sec", "password": "secret"},

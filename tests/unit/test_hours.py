@@ -81,7 +81,7 @@ def test_months_follow_each_other_without_gap_or_overlap(index: int) -> None:
     assert hours[0] == month.start
     assert month.end == month.shift(1).start
     assert all(Month.of(hour) == month for hour in hours)
-    assert Month.parse(str(month)) == month
+    assert Month.parse(str(month)) == Month.parse(f" {month.year}-{month.month}") == month
 
 
 @given(st.datetimes(datetime(2017, 1, 1), datetime(2030, 1, 1)).map(lambda naive: naive.replace(tzinfo=UTC)))  # noqa: DTZ001
@@ -95,7 +95,7 @@ def test_the_open_hour_is_an_hour_of_the_source_that_has_begun(now: datetime) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2024", "2024-13", "2024-00", "24-08", "2024-8", "\uff12\uff10\uff12\uff14-08", "2024-08-01", "0001-01"],
+    ["", "2024", "2024-13", "2024-00", "24-08", "2024-008", "\uff12\uff10\uff12\uff14-08", "2024-08-01", "0001-01"],
 )
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="YYYY-MM"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sec_core.blobs.access import StoreAccess
+from sec_core.blobs.objects import StoreAccess
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError

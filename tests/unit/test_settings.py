@@ -11,7 +11,7 @@ import yaml
 from loguru import logger
 
 from deployments.stack.settings import StackSettings
-from sec_core.blobs.access import StoreAccess
+from sec_core.blobs.objects import StoreAccess
 from sec_core.config import Settings, load_settings, private_folder
 from sec_core.errors import ConfigError
 from sec_core.log import setup_logging

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 
 from sec_core.hours import Month, hours_of_day, month_range
 from sec_core.silver.censoring import with_censoring
-from sec_core.silver.observations import HORA
+from sec_core.silver.columns import HORA
 from sec_core.silver.timeline import chile_date
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HOURS = [hour for month in month_range(Month(2025, 3), Month(2025, 9)) for hour in month.hours()]
 """Source hours over both clock changes."""

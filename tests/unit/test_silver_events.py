@@ -14,10 +14,10 @@ from support.worlds import observation_frame
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, is_source_hour
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.cap import UNIVERSE_SCHEMA
+from sec_core.silver.columns import HORA
 from sec_core.silver.event_updates import whole_days
 from sec_core.silver.events import DERIVED_SCHEMA, finish, identities
 from sec_core.silver.imputation import Imputacion
-from sec_core.silver.observations import HORA
 from sec_core.silver.stretches import first_of_maximum
 from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours
 

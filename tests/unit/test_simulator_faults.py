@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import orjson
 import pytest
 
 from sec_core.errors import InputError
 from sec_core.hours import Month
-from sec_core.simulator.damage import damaged
-from sec_core.simulator.faults import Ban, BanWatch, Endpoint, FaultKind, FaultOptions, FaultRequest, FaultRule
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from sec_core.simulator.faults import Ban, BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
+from sec_core.simulator.log import Request
 
 HOURS = Month(2025, 1).hours()
 BODY = orjson.dumps([{"NOMBRE_COMUNA": f"C{i // 2}", "CLIENTES_AFECTADOS": i} for i in range(100)])
 
 
-def ask(hour: datetime | None = HOURS[0], attempt: int = 1, number: int = 1) -> FaultRequest:
-    return FaultRequest(Endpoint.POR_FECHA if hour else Endpoint.GET, hour, attempt, number)
+def ask(hour: datetime | None = HOURS[0], attempt: int = 1, number: int = 1) -> Request:
+    return Request(Endpoint.POR_FECHA if hour else Endpoint.GET, hour, "", 0, "", 0, number=number, attempt=attempt)
 
 
 def test_a_rate_meets_about_its_share_and_always_the_same_requests() -> None:

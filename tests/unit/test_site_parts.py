@@ -21,7 +21,7 @@ from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.atlas import panels
 from sec_core.gold.site.book import breaks, with_code
-from sec_core.gold.site.press import specifications
+from sec_core.gold.site.press import specifications, with_shapes
 from sec_core.gold.site.words import LOCALES, Language, catalogue, slug
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import comunas
@@ -96,14 +96,16 @@ def test_a_gap_is_a_band_and_no_zero() -> None:
     assert chart.area == "M0 200V200H1V0H2V200zM4 200V0H5V200z"
     assert [text for _, text in chart.levels][-1] == "10"
     rows: list[tuple[str, dict[str, Any] | None]] = [
-        ("ene", {"saidi": 1.0, "saidi_inf": 0.5, "saidi_sup": 2.0}),
+        ("ene", {"saidi": 1.0, "saidi_inf": 0.5, "saidi_sup": 2.0, "cobertura": 0.5}),
         ("feb", None),
     ]
     rows.append(("mar", {"saidi": None, "saidi_inf": None, "saidi_sup": None}))
-    bars = charts.bars("x", rows, SPANISH, lambda row: str(row["saidi"]))
+    bars = charts.bars("x", rows, SPANISH)
     assert (bars.gaps, bars.doubtful) == ("M10 0H20V200H10z", "M20 0H30V200H20z")
     assert (bars.bars, bars.whiskers) == ("M1 200V100h8V200z", "M5 150V0")
-    assert [tip for _, _, tip in bars.tips] == ["ene: 1.0", "feb: sin datos", "mar: None"]
+    assert [tip for _, tip in bars.tips] == [
+        "ene: 1,00 h (0,50\N{EN DASH}2,00; 50\N{NO-BREAK SPACE}%)", "feb: sin datos", "mar: muy pocos datos para estimar",
+    ]  # fmt: skip
 
 
 def test_a_day_says_why_it_is_missing() -> None:
@@ -195,14 +197,10 @@ def test_colours_change_at_round_quantiles(values: list[float], cuts: list[float
 def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
     assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
-    assert all(any(rows for rows in spec["datasets"].values()) for spec in found.values())
-    shapes, values = found["mapa"]["datasets"].pop("comunas"), found["mapa"]["datasets"].values()
-    (rows,) = values
-    drawn = {shape["id"] for shape in shapes["objects"]["comunas"]["geometries"]}
+    assert all(spec["datasets"]["filas"] for spec in found.values())
+    drawn = {shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]}
     assert len(drawn) == 343, "all comunas but Antarctica and the two far out in the ocean"
-    assert {row["id"] for row in rows} >= drawn
-    # The colours' values are looked up among the rows, not among the shapes.
-    assert found["mapa"]["transform"][0]["from"]["data"]["name"] in found["mapa"]["datasets"]
+    assert {row["id"] for row in found["mapa"]["datasets"]["filas"]} >= drawn
 
 
 def test_names_in_definitions_are_code_and_nothing_else_is_markup() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,9 +19,6 @@ from sec_core.source.answers import read_country, read_regions, read_series, rea
 from sec_core.source.client import _read, retry_after_s
 from sec_core.source.shapes import AGGREGATED_KEYS, DETAILED_KEYS, MAX_CUSTOMERS, Shape, classify
 from sec_core.source.transport import Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 READERS: dict[str, Callable[[bytes], Any]] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fuzz_bodies import AGGREGATED, DETAILED
 
 from sec_core.source.shapes import (
     AGGREGATED_KEYS,
@@ -17,18 +18,7 @@ from sec_core.source.shapes import (
     BodyKind,
     Shape,
     classify,
-    customer_count,
-)
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-AGGREGATED = {"NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "CLIENTES_AFECTADOS": 7}
-DETAILED: dict[str, Any] = {
-    "DIA_INT": 29, "MES_INT": 1, "ANHO_INT": 2025, "HORA": 0, "DIA": 0, "MES": 0, "ANHO": 0,
-    "NOMBRE_REGION": "Maule", "NOMBRE_COMUNA": "Talca", "NOMBRE_EMPRESA": "CGE", "CLIENTES_AFECTADOS": 3,
-    "ACTUALIZADO_HACE": "0 Dias 0 Horas 6 Minutos ", "FECHA_INT_STR": "29/1/2025",
-}  # fmt: skip
+)  # fmt: skip
 
 
 def reason_of(rows: object) -> str:
@@ -45,19 +35,6 @@ def test_known_shapes_are_counted() -> None:
     assert (detailed.shape, detailed.rows, detailed.customers) == (Shape.DETAILED, 2, 6)
     aggregated = classify(orjson.dumps([AGGREGATED, AGGREGATED | {"CLIENTES_AFECTADOS": "5"}]))
     assert (aggregated.shape, aggregated.rows, aggregated.customers) == (Shape.AGGREGATED, 2, 12)
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [
-        (12, 12), (0, 0), ("12", 12), (" 12 ", 12), ("+3", 3), (4.0, 4), (10**15, 10**15),
-        (None, None), ("", None), ("no", None), (-1, None), ("-1", None), (1.5, None), ("1.000", None),
-        (10**15 + 1, None),
-        (1e300, None), (float("nan"), None), (True, None), ("9" * 25, None), ("1_0", None), ("\u0661", None),
-    ],
-)  # fmt: skip
-def test_customer_count(value: object, count: int | None) -> None:
-    assert customer_count(value) == count
 
 
 def test_values_that_imputation_can_deal_with_are_accepted() -> None:

@@ -151,7 +151,7 @@ class MetaRow(PayloadRow):
 def meta(frames: GoldFrames) -> list[MetaRow]:
     """The one object of `meta`."""
     events, loads = frames.events, frames.loads
-    outside = events.join(loads.select("mes").unique(), on="mes", how="anti")
+    outside = events.select("mes", "clientes_afectados").join(loads.select("mes").unique(), on="mes", how="anti")
     shapes = (
         loads.group_by("mes")
         .agg(

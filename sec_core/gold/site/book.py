@@ -12,78 +12,60 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import orjson
 import polars as pl
-from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
-from typing_extensions import override
 
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.atlas import panels
+from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import Language, slug
+from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
+from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jinja2 import Template
-    from jinja2.bccache import Bucket
+    from markupsafe import Markup
 
     from sec_core.gold.site.figures import Rows, SiteFrames
 
-SPANISH, ENGLISH = "es", "en"
+SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 """Pages in both languages."""
 COLOURS: Final = 5
 SAIDI: Final = {"valores": "", "inf": "_inf", "sup": "_sup"}
 """What the map's script reads, and how the columns end."""
 
-Site = dict[str, bytes]
 
+def with_code(text: str) -> Markup:
+    """A text of ours in which what stands between backticks is a name: everything else in it stays text."""
+    from markupsafe import Markup, escape  # noqa: PLC0415 - a site of which nothing changed needs no templates
 
-class _Compiled(BytecodeCache):
-    """Compiled templates, which are the same in both languages."""
-
-    def __init__(self) -> None:
-        self._held: dict[str, bytes] = {}
-
-    @override
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self._held:
-            bucket.bytecode_from_string(self._held[bucket.key])
-
-    @override
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._held[bucket.key] = bucket.bytecode_to_string()
-
-
-_COMPILED: Final = _Compiled()
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 @cache
-def _templates(code: str) -> Environment:
+def _template(name: str, lang: Language) -> Template:
+    return _templates(lang).get_template(name)
+
+
+@cache
+def _templates(lang: Language) -> Any:  # noqa: ANN401 - Jinja's, which is loaded here
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - as above
+
     environment = Environment(
         loader=PackageLoader("sec_core.gold.site"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=_COMPILED,
     )
-    language = Language(code)
-    environment.globals |= {
-        "lang": language,
-        "_": language.gettext,
-        "number": language.number,
-        "percent": language.percent,
-    }
-    environment.filters["code"] = with_code
+    written = {"number": lang.number, "percent": lang.percent}
+    environment.globals |= {"lang": lang, "_": lang.gettext, **written}
+    # In tables of many rows, as a filter costs half of what a call does.
+    environment.filters |= {"code": with_code, "interval": lang.interval, "month": lang.month, **written}
     return environment
-
-
-def with_code(text: str) -> Markup:
-    """A text of ours in which what stands between backticks is a name: everything else in it stays text."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +80,11 @@ class Place:
 class Book:
     """What several pages need, computed once."""
 
-    def __init__(self, frames: SiteFrames, address: str | None) -> None:
+    def __init__(self, frames: SiteFrames, address: str | None, site: Site) -> None:
         self.frames = frames
         self.address = address
-        self.lang = Language(SPANISH)
-        self.site: Site = {_hashed(name, body): body for name, body in shared_files().items()}
+        self.site = site
         self.meta = frames.payloads["meta"][0]
-        self.assets = {name: _hashed(name, body) for name, body in shared_files().items()}
         self.comunas = {
             c.codigo: Place(c.codigo, c.nombre_oficial, f"comuna/{slug(c.nombre_oficial)}/") for c in comunas()
         }
@@ -114,10 +94,25 @@ class Book:
         for comuna in sorted(comunas(), key=lambda each: slug(each.nombre_oficial)):
             self.groups[comuna.nombre_region].append(self.comunas[comuna.codigo])
         self.spans = figures.spans(frames.hours)
+        self.whole_years = [year for year, (_, _, whole) in self.spans.items() if whole]
         self.grid = figures.recent_grid(frames)
         self.newest = self.grid.hours[-1] if self.grid.hours else None
         known = frames.hours["mes"]
         self.months = charts.months_between(known.min(), known.max()) if len(known) else []  # type: ignore[arg-type]
+        self.assets = self._shared()
+        foreign = others(self.meta["origenes"])
+        self._shared_inputs = as_json([code_digest(), address, foreign, self.newest, list(self.spans.items())])
+        self._context = {
+            "address": address,
+            "assets": self.assets,
+            "meta": self.meta,
+            "foreign": foreign,
+            "source": SOURCE,
+            "source_url": SOURCE_URL,
+            "newest": self.newest,
+            "regions": self.regions,
+            "comunas": self.comunas,
+        }
 
     @cached_property
     def comuna_years(self) -> dict[str, Rows]:
@@ -137,19 +132,18 @@ class Book:
         for row in self.frames.storms.sort("inicio", descending=True).to_dicts():
             own = places.get(row["id"], [])
             known = [p for p in (self.customers.get(place["codigo_comuna"]) for place in own) if p]
-            row |= {
-                "titulo": row["nombre"] or f"{self.lang.gettext('Storm of')} {self.lang.day_of(row['inicio'])}",
+            regions = (row["regiones"] or "").split(",")
+            places_of = [self.regions[self.region_names[code]] for code in regions if code in self.region_names]
+            clients = sum(known) if known and len(known) == len(own) else None
+            found[row["id"]] = row | {
+                "titulo": row["nombre"] or f"{SPANISH.gettext('Storm of')} {SPANISH.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
-                "clientes": sum(known) if known and len(known) == len(own) else None,
-                "nombres": [
-                    self.regions[self.region_names[code]].name
-                    for code in (row["regiones"] or "").split(",")
-                    if code in self.region_names
-                ],
+                "clientes": clients,
+                "regiones_de": places_of,
+                "regiones_afectadas": [place.name for place in places_of],
+                "parte": row["punta"] / clients if clients else None,
             }
-            row["parte"] = row["punta"] / row["clientes"] if row["clientes"] else None
-            found[row["id"]] = row
         return found
 
     @cached_property
@@ -157,58 +151,84 @@ class Book:
         """Customers of each comuna; None where they are not known."""
         return dict(self.frames.comunas.select("codigo_comuna", "clientes").iter_rows())
 
-    def page(self, path: str, template: str, title: str, about: str, data: object = None, /, **context: object) -> None:
-        """Render a page, and its figures beside it as JSON; what starts with `en/` is English."""
-        code = ENGLISH if path.startswith("en/") else SPANISH
-        pair = next((pair for pair in ALTERNATES if path in pair), None)
-        page = _template(template, code)
-        self.site[f"{path}index.html"] = page.render(
+    def page(
+        self,
+        path: str,
+        template: str,
+        texts: tuple[str, str],
+        data: dict[str, Any],
+        context: Callable[[], dict[str, object]] = dict,
+        *,
+        csv: bytes | None = None,
+        also: object = None,
+    ) -> None:
+        """Render a page, and its figures beside it as JSON, unless all of it stands; what starts with `en/` is English.
+
+        Args:
+            path: Its folder.
+            template: Name of its template.
+            texts: Title and description.
+            data: Its figures, of which the JSON is made.
+            context: Gives what the template needs besides the data; of nothing else than the data and `also`.
+            csv: A table to lie beside it.
+            also: What it says that is not in the data.
+        """
+        body = as_json(data) + b"\n"
+        beside = {f"{path}datos.json": body} | ({f"{path}datos.csv": csv} if csv is not None else {})
+        digest = hashlib.sha256(self._shared_inputs + as_json([texts, also]))
+        for each in beside.values():
+            digest.update(each)
+        if self.site.stands(digest.hexdigest(), f"{path}index.html", *beside):
+            return
+        made = _template(template, ENGLISH if path.startswith("en/") else SPANISH).render(
+            self._context,
             path=path,
             root="../" * path.count("/"),
-            title=title,
-            about=about,
-            address=self.address,
-            pair=pair,
-            assets=self.assets,
-            meta=self.meta,
-            foreign=others(self.meta["origenes"]),
-            source=SOURCE,
-            source_url=SOURCE_URL,
-            newest=self.newest,
-            regions=self.regions,
-            comunas=self.comunas,
-            **context,
-        ).encode()
-        if data is not None:
-            self.site[f"{path}datos.json"] = _json(data)
+            title=texts[0],
+            about=texts[1],
+            pair=next((pair for pair in ALTERNATES if path in pair), None),
+            **context(),
+        )
+        self.site.files.update({f"{path}index.html": made.encode(), **beside})
+
+    def file(self, path: str, inputs: bytes, make: Callable[[], bytes]) -> None:
+        """Make a file unless it stands."""
+        if not self.site.stands(hashlib.sha256(inputs).hexdigest(), path):
+            self.site.files[path] = make()
+
+    def _shared(self) -> dict[str, str]:
+        """Scripts and styles, each under a name of its own for each content, so that no page meets the wrong one."""
+        folder = files("sec_core.gold.site")
+        own = {name: folder.joinpath("assets", name).read_bytes() for name in ("site.css", "site.js", "icono.svg")}
+        regions = {region.codigo: region.nombre_oficial for region in regiones()}
+        index = [[c.codigo, c.nombre_oficial, slug(c.nombre_oficial), regions[c.codigo_region]] for c in comunas()]
+        own["comunas.js"] = b"window.COMUNAS=" + orjson.dumps(index) + b";\n"
+        borders = files("sec_core.reference").joinpath("comunas.topojson").read_bytes()
+        drawn_from = {"mapa.js": folder.joinpath("atlas.py").read_bytes() + borders}
+        names = {}
+        for name, inputs in (own | drawn_from).items():
+            stem, _, kind = name.rpartition(".")
+            names[name] = f"assets/{stem}.{hashlib.sha256(inputs).hexdigest()[:10]}.{kind}"
+            self.file(names[name], inputs, lambda name=name: own.get(name) or _atlas())  # type: ignore[misc]
+        return names
 
     def span(self, year: int) -> str:
         """A year's name: with its days where it isn't whole."""
         first, last, whole = self.spans[year]
-        return str(year) if whole else f"{year} ({self.lang.day(first)}\N{EN DASH}{self.lang.day(last)})"
+        return str(year) if whole else f"{year} ({SPANISH.day(first, 'd MMM')}\N{EN DASH}{SPANISH.day(last, 'd MMM')})"
 
-    def whole_years(self) -> list[int]:
-        """Years of which every day has ended."""
-        return [year for year, (_, _, whole) in self.spans.items() if whole]
-
-    def _index_tip(self, lang: Language, row: Mapping[str, Any]) -> str:
-        if row["saidi"] is None:
-            return lang.gettext("too little data for an estimate")
-        range_ = lang.interval(row["saidi_inf"], row["saidi_sup"])
-        return f"{lang.number(row['saidi'], 2)} h ({range_}; {lang.percent(row['cobertura'])})"
-
-    def month_chart(self, rows: Rows, lang: Language) -> charts.Chart:
+    def month_chart(self, rows: Rows) -> charts.Chart:
         """SAIDI of all months of the ledger."""
         held = {row["mes"]: row for row in rows}
-        columns = [(lang.month(month), held.get(month)) for month in self.months]
-        return charts.bars(lang.gettext("SAIDI by month"), columns, lang, lambda row: self._index_tip(lang, row))
+        columns = [(SPANISH.month(month), held.get(month)) for month in self.months]
+        return charts.bars(SPANISH.gettext("Hours without supply per customer, by month (SAIDI)"), columns, SPANISH)
 
     def year_chart(self, rows: Rows, lang: Language) -> charts.Chart:
         """SAIDI of all years."""
         held = {row["anho"]: row for row in rows}
         columns = [(f"{year}{'' if whole else '*'}", held.get(year)) for year, (_, _, whole) in self.spans.items()]
-        chart = charts.bars(lang.gettext("SAIDI by year"), columns, lang, lambda row: self._index_tip(lang, row))
-        if len(self.whole_years()) < len(self.spans):
+        chart = charts.bars(lang.gettext("Hours without supply per customer, by year (SAIDI)"), columns, lang)
+        if len(self.whole_years) < len(self.spans):
             chart.remark = f"* {lang.gettext('only a part of the year')}"
         return chart
 
@@ -225,17 +245,23 @@ class Book:
             found[code] = out, out / served if served and out is not None else None
         return found
 
-    def map_data(self, years: Sequence[int], lang: Language) -> dict[str, Any]:
-        """What the map shows: values in the order of the comunas' codes, null where there is no figure."""
-        held = {(code, row["anho"]): row for code, rows in self.comuna_years.items() for row in rows}
-        of_year = {year: [held.get((code, year), {}) for code in self.comunas] for year in sorted(years, reverse=True)}
+    def map_data(self, years: Sequence[int], lang: Language, codes: Iterable[str] = ()) -> dict[str, Any]:
+        """What the map shows: values in the order of the comunas' codes, null where there is no figure.
+
+        Args:
+            years: Which years can be chosen.
+            lang: The language.
+            codes: The comunas that it shows; none means all.
+        """
+        codes = list(codes or self.comunas)
+        of_year = {year: [self.of_year(year).get(code, {}) for code in codes] for year in sorted(years, reverse=True)}
         measures = []
         if self.newest is not None:
             now = {
                 "nombre": lang.moment(self.newest),
                 "nota": lang.gettext("newest hour with data"),
-                "valores": [rounded(share, 4) for _, share in self.out_now.values()],
-                "clientes": [out for out, _ in self.out_now.values()],
+                "valores": [rounded(self.out_now[code][1], 4) for code in codes],
+                "clientes": [self.out_now[code][0] for code in codes],
             }
             measures.append(measure("ahora", lang.gettext("Customers without supply now"), "%", [now]))
         for key, text, unit, columns in (
@@ -250,7 +276,12 @@ class Book:
             ]
             if periods:
                 measures.append(measure(key, text, unit, periods))
-        return {"medidas": measures, **map_words(lang)}
+        return {"codigos": codes, "medidas": measures, **map_words(lang)}
+
+    @cache  # noqa: B019 - a book is as old as its site
+    def of_year(self, year: int) -> dict[str, dict[str, Any]]:
+        """Each comuna's index of a year."""
+        return {code: row for code, rows in self.comuna_years.items() for row in rows if row["anho"] == year}
 
     def _seen(self, rows: Rows, lang: Language) -> str:
         seen = next(row["cobertura"] for row in rows if row)
@@ -263,50 +294,60 @@ def measure(name: str, text: str, unit: str, periods: Rows) -> dict[str, Any]:
     return {"id": name, "nombre": text, "unidad": unit, "periodos": periods, "cortes": cuts}
 
 
-def map_words(lang: Language) -> dict[str, str]:
+def map_words(lang: Language) -> dict[str, Any]:
     """Words that the map's script writes."""
-    return {"sin_datos": lang.no_data, "clientes": lang.gettext("customers")}
-
-
-@cache
-def shared_files() -> dict[str, bytes]:
-    """Scripts and styles by name: the map's paths and the index of comunas are made here."""
-    folder = files("sec_core.gold.site").joinpath("assets")
-    own = {name: folder.joinpath(name).read_bytes() for name in ("site.css", "site.js", "icono.svg")}
-    atlas = [{"id": p.id, "ancho": p.width, "alto": p.height, "trazos": p.paths} for p in panels()]
-    regions = {region.codigo: region.nombre_oficial for region in regiones()}
-    index = [[c.codigo, c.nombre_oficial, slug(c.nombre_oficial), regions[c.codigo_region]] for c in comunas()]
+    panels = ("North", "Centre", "South", "Far south", "Greater Santiago", "Easter Island", "Juan Fernández Islands")
     return {
-        **own,
-        "mapa.js": b"window.ATLAS=" + orjson.dumps(atlas) + b";\n",
-        "comunas.js": b"window.COMUNAS=" + orjson.dumps(index) + b";\n",
+        "sin_datos": lang.no_data,
+        "clientes": lang.gettext("customers"),
+        "pista": lang.gettext("choose a comuna on the map to see its figure"),
+        "paneles": [lang.gettext(name) for name in panels],
     }
 
 
-def _hashed(name: str, body: bytes) -> str:
-    """The path of a shared file: a changed one has another name, so that no page meets the wrong one."""
-    stem, _, kind = name.rpartition(".")
-    return f"assets/{stem}.{hashlib.sha256(body).hexdigest()[:10]}.{kind}"
+def _atlas() -> bytes:
+    from sec_core.gold.site.atlas import panels  # noqa: PLC0415 - drawn once
+
+    atlas = [{"id": p.id, "ancho": p.width, "alto": p.height, "trazos": p.paths} for p in panels()]
+    return b"window.ATLAS=" + orjson.dumps(atlas) + b";\n"
 
 
-@cache
-def _template(name: str, code: str) -> Template:
-    return _templates(code).get_template(name)
+def as_json(data: object) -> bytes:
+    """What pages show, as bytes."""
+    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
 
 
-def _json(data: object) -> bytes:
-    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of a table that belong to one place, and these as CSV and as JSON."""
+
+    frame: pl.DataFrame
+    csv: bytes
+    json: orjson.Fragment
 
 
-def partitions(frame: pl.DataFrame, key: str) -> dict[str, pl.DataFrame]:
-    """Rows by a key, categories as text."""
-    parts = frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).partition_by(key, as_dict=True)
-    return {str(name): rows for (name,), rows in parts.items() if name is not None}
+def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, Part], Part]:
+    """A table by a key, all of it written at once and then cut; and what a place has of which there are no rows."""
+    text = without_formulas(frame.with_columns(pl.col(pl.Categorical).cast(pl.String))).drop_nulls(key)
+    text = text.sort(key, maintain_order=True)
+    head, *lines = text.write_csv().encode().split(b"\n")
+    objects = text.write_ndjson().encode().split(b"\n")
+    found, first = {}, 0
+    for name, count in text.group_by(key, maintain_order=True).len().iter_rows():
+        cut = slice(first, first + count)
+        csv = b"\n".join([head, *lines[cut], b""])
+        listed = b"[" + b",".join(objects[cut]) + b"]"
+        found[str(name)] = Part(text[cut], csv, orjson.Fragment(listed))
+        first += count
+    return found, Part(text.clear(), head + b"\n", orjson.Fragment(b"[]"))
 
 
 def by(frame: pl.DataFrame, key: str) -> dict[str, Rows]:
     """Rows by a key, ready for JSON."""
-    return {name: rows.to_dicts() for name, rows in partitions(frame, key).items()}
+    found: dict[str, Rows] = {}
+    for row in frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).drop_nulls(key).to_dicts():
+        found.setdefault(row[key], []).append(row)
+    return found
 
 
 def rounded(value: float | None, digits: int) -> float | None:

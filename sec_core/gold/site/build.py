@@ -14,7 +14,7 @@ from sec_core.gold.model import as_json
 from sec_core.gold.site import press
 from sec_core.gold.site.figures import RECENT, SiteFrames
 from sec_core.gold.site.pages import build_site
-from sec_core.gold.site.put import PutReport, put
+from sec_core.gold.site.put import PutReport, Site, put, standing
 from sec_core.gold.standing import SITE
 
 if TYPE_CHECKING:
@@ -45,13 +45,20 @@ def draw(
     Raises:
         StorageError: A file can't be written.
     """
-    made = site_frames(payloads, collected, comunas)
     with ThreadPoolExecutor(max_workers=1) as beside:
-        pictures = beside.submit(press.pictures, made, gold, SITE)
-        site = build_site(made, str(settings.site_url) if settings.site_url else None)
-        site |= pictures.result()
+        looking = beside.submit(standing, gold, SITE)
+        made = site_frames(payloads, collected, comunas)
+        held = looking.result()
+        pictures = Site(held)
+        specs = press.specifications(made)
+        drawing = beside.submit(press.pictures, specs, pictures)
+        site = build_site(made, str(settings.site_url) if settings.site_url else None, held, specs)
+        drawing.result()
+    site.files.update(pictures.files)
+    site.inputs.update(pictures.inputs)
     done = put(site, gold, SITE)
-    logger.bind(stage="gold").info("The site has {:,} files; {:,} were written.", len(site), len(done.written))
+    count = len(done.written) + done.kept
+    logger.bind(stage="gold").info("The site has {:,} files; {:,} were written.", count, len(done.written))
     return done
 
 

@@ -50,7 +50,7 @@ class Chart:
         whiskers: Path of intervals.
         gaps: Path of what has no data.
         doubtful: Path of what was seen too little of for an estimate.
-        tips: Left, width and text of what a column says.
+        tips: Left edge and text of what a column says.
         marks: Vertical lines, with their text: share of the width.
         remark: A line of the legend.
     """
@@ -64,7 +64,7 @@ class Chart:
     whiskers: str = ""
     gaps: str = ""
     doubtful: str = ""
-    tips: list[tuple[int, int, str]] = field(default_factory=list)
+    tips: list[tuple[int, str]] = field(default_factory=list)
     marks: list[tuple[float, str]] = field(default_factory=list)
     height: int = HEIGHT
     remark: str = ""
@@ -134,19 +134,14 @@ def daily(label: str, days: Sequence[date], values: Sequence[int | None], langua
     return chart
 
 
-def bars(
-    label: str,
-    rows: Sequence[tuple[str, dict[str, Any] | None]],
-    language: Language,
-    tip: Callable[[dict[str, Any]], str],
-) -> Chart:
+def bars(label: str, rows: Sequence[tuple[str, dict[str, Any] | None]], language: Language) -> Chart:
     """An index with its interval by month or year, in columns of ten units.
 
     Args:
         label: What it shows.
-        rows: Name of each column in order of time, and its figures (saidi, saidi_inf, saidi_sup), None for no data.
+        rows: Name of each column in order of time, and its figures (saidi, saidi_inf, saidi_sup, cobertura), None for
+            no data.
         language: Writes the numbers.
-        tip: What a column says.
     """
     highest = max((row["saidi_sup"] for _, row in rows if row and row["saidi_sup"] is not None), default=0.0)
     top, step = nice_top(highest)
@@ -160,17 +155,19 @@ def bars(
         gaps=bands(np.array([row is None for _, row in rows], dtype=bool), BAR),
         doubtful=bands(np.array([row is not None and row["saidi"] is None for _, row in rows], dtype=bool), BAR),
     )
-
-    def level(value: float) -> int:
-        return HEIGHT - round(value / top * HEIGHT)
-
     for at, (name, row) in enumerate(rows):
         left = BAR * at
+        said = language.no_data if row is None else language.gettext("too little data for an estimate")
         if row is not None and row["saidi"] is not None:
-            chart.bars += f"M{left + 1} {HEIGHT}V{level(row['saidi'])}h{BAR - 2}V{HEIGHT}z"
+            value, low, high = (
+                HEIGHT - round(row[key] / top * HEIGHT) for key in ("saidi", "saidi_inf", "saidi_sup")
+            )
+            chart.bars += f"M{left + 1} {HEIGHT}V{value}h{BAR - 2}V{HEIGHT}z"
             if row["saidi_sup"] > row["saidi_inf"]:
-                chart.whiskers += f"M{left + BAR // 2} {level(row['saidi_inf'])}V{level(row['saidi_sup'])}"
-        chart.tips.append((left, BAR, f"{name}: {tip(row) if row else language.no_data}"))
+                chart.whiskers += f"M{left + BAR // 2} {low}V{high}"
+            range_ = language.interval(row["saidi_inf"], row["saidi_sup"])
+            said = f"{language.number(row['saidi'], 2)} h ({range_}; {language.percent(row['cobertura'])})"
+        chart.tips.append((left, f"{name}: {said}"))
     return chart
 
 
@@ -182,7 +179,7 @@ def calendar(label: str, days: Sequence[tuple[date, str]], language: Language) -
     for day, state in days:
         paths[state] = paths.get(state, "") + f"M{10 * (day.day - 1)} {10 * row[day.replace(day=1)]}h9v9h-9z"
     height = max(10 * len(months), 10)
-    every = max(1, math.ceil(len(months) / 24))
+    every = max(2, math.ceil(len(months) / 24))
     levels = [
         (round(100 - 100 * (10 * row[month] + 5) / height, 2), language.month(month)) for month in months[::every]
     ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import orjson
 import polars as pl
 
 from sec_core.gold.index_tables import year_indices
@@ -60,7 +62,7 @@ class SiteFrames:
     curves: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HourGrid:
     """Series over neighbouring hours.
 
@@ -82,10 +84,14 @@ class HourGrid:
         """Customers out in the last hour, which `recent_grid` chooses known; None without hours."""
         return int(self.of(series)[-1]) if self.hours else None
 
-    def listed(self, series: str) -> dict[str, list[Any]]:
-        """hora, and clientes, null where nothing is known."""
+    @cached_property
+    def _written(self) -> orjson.Fragment:
+        return orjson.Fragment(orjson.dumps(self.hours, option=orjson.OPT_UTC_Z))
+
+    def listed(self, series: str) -> dict[str, Any]:
+        """hora (JSON, written once for all series), and clientes, null where nothing is known."""
         pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
-        return {"hora": self.hours, "clientes": [value if known else None for value, known in pairs]}
+        return {"hora": self._written, "clientes": [value if known else None for value, known in pairs]}
 
 
 def usable(hours: pl.DataFrame) -> pl.DataFrame:

@@ -9,13 +9,17 @@ from xml.sax.saxutils import escape
 from sec_core.gold.definitions import definitions
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
-from sec_core.gold.site.book import ENGLISH, SPANISH, Book, Site
-from sec_core.gold.site.words import Language
+from sec_core.gold.site.book import ENGLISH, SPANISH, Book
+from sec_core.gold.site.put import Site
 from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from sec_core.gold.site.figures import SiteFrames
+    from sec_core.gold.site.put import Held
+    from sec_core.gold.site.words import Language
 
 ON_START: Final = 6
 """Storms and comunas that the first page lists."""
@@ -23,14 +27,19 @@ DOWNLOADS: Final = ("indices_comunales", "indices_regionales", "comunas", "torme
 """Tables of the data page, as CSV."""
 
 
-def build_site(frames: SiteFrames, address: str | None = None) -> Site:
-    """All files of the site by their path.
+def build_site(
+    frames: SiteFrames, address: str | None = None, held: Held | None = None, pictures: Iterable[str] = ()
+) -> Site:
+    """All files of the site by their path; those that stand are not made again.
 
     Args:
         frames: What it is made from.
-        address: Where the site will stand, for canonical addresses; None leaves them out.
+        address: Where the site will stand, for canonical addresses and the sitemap; None leaves them out.
+        held: What stands of the site before, see `put.standing`.
+        pictures: Names of the figures for the press.
     """
-    book = Book(frames, f"{address.rstrip('/')}/" if address else None)
+    site = Site(held or {})
+    book = Book(frames, f"{address.rstrip('/')}/" if address else None, site)
     for write in (
         start,
         whole_map,
@@ -39,71 +48,78 @@ def build_site(frames: SiteFrames, address: str | None = None) -> Site:
         places.comunas,
         places.storms,
         payload_pages,
-        method_and_data,
     ):
         write(book)
-    book.site["sitemap.xml"] = sitemap(book)
-    return book.site
+    method_and_data(book, list(pictures))
+    if book.address:
+        site.files["sitemap.xml"] = sitemap(site, book.address)
+    return site
 
 
 def start(book: Book) -> None:
     """The first page, in both languages."""
-    whole = book.whole_years()
     country = book.region_years.get(COUNTRY, [])
     peaks = figures.daily_peaks(book.frames)
     out = book.grid.newest(COUNTRY)
     served = next((d["universo"] for d in book.meta["denominadores"] if d["nombre_region"] == COUNTRY), None)
-    now = [(book.comunas[code], out, share) for code, (out, share) in book.out_now.items() if out]
+    now = [(code, out, share) for code, (out, share) in book.out_now.items() if out]
     top = sorted(now, key=lambda row: -row[1])[:ON_START]
+    storms = list(book.storms.values())[:ON_START]
     data = {
         "ultima_hora": book.meta["ultima_hora"],
+        "horas_con_datos": book.meta["totales"]["horas_cargadas"],
         "clientes_sin_suministro": out,
         "clientes": served,
+        "comunas_con_mas": [{"codigo_comuna": code, "clientes": n, "parte": part} for code, n, part in top],
+        "tormentas": [places.plain(storm) for storm in storms],
         "anhos": country,
         "maximos_diarios": peaks.to_dicts(),
         "horas": book.grid.listed(COUNTRY),
     }
-    for path, code in (("", SPANISH), ("en/", ENGLISH)):
-        lang = Language(code)
-        book.page(
-            path,
-            "start.html",
-            lang.gettext("Power outages in Chile"),
-            lang.gettext("How many are without power, where and for how long: every comuna and every storm."),
-            data,
-            out=out,
-            share=out / served if out is not None and served else None,
-            year=next((row for row in reversed(country) if row["anho"] in whole and row["saidi"] is not None), None),
-            spans=book.spans,
-            top=top,
-            storms=list(book.storms.values())[:ON_START],
-            map=book.map_data(whole[-1:], lang),
-            years=book.year_chart(country, lang),
-            recent=book.hour_chart(COUNTRY, lang),
-            days=charts.daily(
-                lang.gettext("Most customers out at once, by day"),
-                peaks["dia"].to_list(),
-                peaks["clientes"].to_list(),
-                lang,
-            ),
-        )
+
+    def context(lang: Language, shown: dict[str, object]) -> Callable[[], dict[str, object]]:
+        whole = [row for row in country if row["anho"] in book.whole_years and row["saidi"] is not None]
+        label = lang.gettext("Most customers out at once, by day")
+        return lambda: {
+            "out": out,
+            "served": served,
+            "year": whole[-1] if whole else None,
+            "spans": book.spans,
+            "top": [(book.comunas[code], n, part) for code, n, part in top],
+            "storms": storms,
+            "map": shown,
+            "years": book.year_chart(country, lang),
+            "recent": book.hour_chart(COUNTRY, lang),
+            "days": charts.daily(label, peaks["dia"].to_list(), peaks["clientes"].to_list(), lang),
+        }
+
+    for path, lang in (("", SPANISH), ("en/", ENGLISH)):
+        about = lang.gettext("How many are without power, where and for how long: every comuna and every storm.")
+        shown = book.map_data(book.whole_years[-1:], lang)
+        texts = lang.gettext("Power outages in Chile"), about
+        book.page(path, "start.html", texts, data, context(lang, shown), also=shown)
 
 
 def whole_map(book: Book) -> None:
     """The map by measure and year, with its table."""
     years = list(book.spans)
-    data = book.map_data(years, book.lang)
-    last = next((year for year in reversed(book.whole_years())), years[-1] if years else None)
-    held = {(code, row["anho"]): row for code, rows in book.comuna_years.items() for row in rows}
+    data = book.map_data(years, SPANISH)
+    last = (book.whole_years or years or [0])[-1]
+    held = book.of_year(last)
     book.page(
         "mapa/",
         "map.html",
-        book.lang.gettext("Map by comuna"),
-        book.lang.gettext("Hours without power and outages in each of the 346 comunas of Chile, by year."),
-        {"codigos": list(book.comunas), **data},
-        map=data,
-        year=book.span(last) if last else "",
-        rows=[(place, held.get((code, last))) for code, place in book.comunas.items()],
+        (
+            SPANISH.gettext("Map by comuna"),
+            SPANISH.gettext("Hours without power and outages in each of the 346 comunas of Chile, by year."),
+        ),
+        data,
+        lambda: {
+            "map": data,
+            "year": book.span(last) if last else "",
+            "rows": [(place, held.get(code)) for code, place in book.comunas.items()],
+        },
+        also=held,
     )
 
 
@@ -112,60 +128,41 @@ def lists(book: Book) -> None:
     book.page(
         "comunas/",
         "comunas.html",
-        book.lang.gettext("Comunas and regions"),
-        book.lang.gettext("All comunas of Chile, by region."),
+        (SPANISH.gettext("Comunas and regions"), SPANISH.gettext("All comunas of Chile, by region.")),
         {"comunas": [{"codigo_comuna": p.code, "nombre": p.name, "pagina": p.path} for p in book.comunas.values()]},
-        groups=book.groups,
+        lambda: {"groups": book.groups},
     )
 
 
 def payload_pages(book: Book) -> None:
-    """Companies, investments, quality."""
-    rows, lang = book.frames.payloads, book.lang
-    book.page(
-        "empresas/",
-        "companies.html",
-        lang.gettext("Companies"),
-        lang.gettext("Distribution companies by customers affected, in the months in which the source names them."),
-        {"company_ranking": rows["company_ranking"], "meses_con_empresa": book.meta["meses_con_empresa"]},
-        ranking=rows["company_ranking"],
-        months=book.meta["meses_con_empresa"],
+    """Companies, investments, quality: what some payloads hold."""
+    states = figures.day_states(book.frames.hours).select("dia", "estado").rows()
+
+    def calendar() -> dict[str, object]:
+        label = SPANISH.gettext("Which hours are there: a tile for each day")
+        return dict(zip(("chart", "paths"), charts.calendar(label, states, SPANISH), strict=True))
+
+    ranking = SPANISH.gettext(
+        "Distribution companies by customers affected, in the months in which the source names them."
     )
-    names = ("investment_roi", "investment_validation", "eda_projects_dist")
-    book.page(
-        "inversiones/",
-        "investments.html",
-        lang.gettext("Investments"),
-        lang.gettext("Did outages become fewer where works went into service?"),
-        {name: rows[name] for name in names},
-        **{name: rows[name] for name in names},
+    works = SPANISH.gettext("Did outages become fewer where works went into service?")
+    hours = SPANISH.gettext(
+        "Which hours have data, what had to be mended, and how far the official index is from this one."
     )
-    states = figures.day_states(book.frames.hours)
-    chart, paths = charts.calendar(
-        lang.gettext("Which hours are there: a tile for each day"),
-        list(states.select("dia", "estado").iter_rows()),
-        lang,
-    )
-    parts = ("coverage", "quality", "eda_quality_stats", "sensitivity", "official_comparison")
-    country = [row for row in rows["quality"] if row["nombre_region"] == COUNTRY]
-    book.page(
-        "calidad/",
-        "quality.html",
-        lang.gettext("Data quality and coverage"),
-        lang.gettext("Which hours have data, what had to be mended, and how far the official index is from this one."),
-        {"origenes": book.meta["origenes"], **{name: rows[name] for name in parts}},
-        chart=chart,
-        paths=paths,
-        coverage=rows["coverage"][::-1],
-        country=country[::-1],
-        imputed=rows["eda_quality_stats"],
-        sensitivity=rows["sensitivity"],
-        official=rows["official_comparison"],
-        denominators=book.meta["denominadores"],
-    )
+    roi, parts = "investment_roi investment_validation eda_projects_dist", "coverage quality eda_quality_stats"
+    for path, template, title, about, names, of_meta, more in (
+        ("empresas/", "companies", "Companies", ranking, "company_ranking", "meses_con_empresa", dict),
+        ("inversiones/", "investments", "Investments", works, roi, "", dict),
+        ("calidad/", "quality", "Data quality and coverage", hours, f"{parts} sensitivity official_comparison",
+         "origenes denominadores", calendar),
+    ):  # fmt: skip
+        data = {name: book.frames.payloads[name] for name in names.split()}
+        data |= {name: book.meta[name] for name in of_meta.split()}
+        texts = SPANISH.gettext(title), about
+        book.page(path, f"{template}.html", texts, data, lambda data=data, more=more: data | more(), also=states)
 
 
-def method_and_data(book: Book) -> None:
+def method_and_data(book: Book, pictures: list[str]) -> None:
     """Method and data, in both languages."""
     tables = {
         "indices_comunales": book.frames.comunal,
@@ -174,35 +171,30 @@ def method_and_data(book: Book) -> None:
         "tormentas": book.frames.storms,
         "horas": book.frames.hours.select("hora", "estado", "cargada", "sospechosa", "forma"),
     }
-    for name in DOWNLOADS:
-        book.site[f"datos/{name}.csv"] = for_csv(tables[name])
-    sizes = [(name, tables[name].height, len(book.site[f"datos/{name}.csv"])) for name in DOWNLOADS]
-    for path, data_path, code in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
-        lang = Language(code)
-        written = definitions(code)
+    written = {name: for_csv(tables[name]) for name in DOWNLOADS}
+    for name, body in written.items():
+        book.file(f"datos/{name}.csv", body, lambda body=body: body)  # type: ignore[misc]
+    sizes = [{"nombre": name, "filas": tables[name].height, "bytes": len(body)} for name, body in written.items()]
+    versions = {name: book.meta[name] for name in ("version_metodo", "version")}
+    for path, data_path, lang in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
+        terms = definitions(lang.code)
+        what = lang.gettext("What each figure means, how it is computed, and what it does not say.")
         book.page(
             path,
             "method.html",
-            lang.gettext("Method and definitions"),
-            lang.gettext("What each figure means, how it is computed, and what it does not say."),
-            {"definiciones": [asdict(one) for one in written]},
-            definitions=written,
+            (lang.gettext("Method and definitions"), what),
+            {"definiciones": [asdict(one) for one in terms], **versions},
+            lambda terms=terms: {"definitions": terms},
         )
-        book.page(
-            data_path,
-            "data.html",
-            lang.gettext("Data and citation"),
-            lang.gettext("Downloads, what each file holds, licence and how to cite."),
-            {"tablas": [{"nombre": name, "filas": rows, "bytes": size} for name, rows, size in sizes]},
-            tables=sizes,
-            citation=CITATION if code == ENGLISH else CITA,
-            licence=LICENCE if code == ENGLISH else LICENCIA,
-        )
+        cite, licence = (CITATION, LICENCE) if lang is ENGLISH else (CITA, LICENCIA)
+        what = lang.gettext("Downloads, what each file holds, licence and how to cite.")
+        data = {"tablas": sizes, "imagenes": pictures, "cita": cite, "licencia": licence, **versions}
+        book.page(data_path, "data.html", (lang.gettext("Data and citation"), what), data, lambda data=data: data)
 
 
-def sitemap(book: Book) -> bytes:
-    """All pages; without a known address their paths, which are no valid sitemap until the address is set."""
-    paths = sorted(path.removesuffix("index.html") for path in book.site if path.endswith("index.html"))
-    places = "".join(f"<url><loc>{escape((book.address or '/') + path)}</loc></url>\n" for path in paths)
+def sitemap(site: Site, address: str) -> bytes:
+    """All pages; a sitemap holds whole addresses, so that there is none where the address is not known."""
+    paths = sorted(path.removesuffix("index.html") for path in site.inputs if path.endswith("index.html"))
+    places = "".join(f"<url><loc>{escape(address + path)}</loc></url>\n" for path in paths)
     head = '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n'
     return f"{head}{places}</urlset>\n".encode()

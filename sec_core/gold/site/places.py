@@ -7,67 +7,75 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import by, map_words, measure, partitions, rounded
-from sec_core.text import without_formulas
+from sec_core.gold.site.book import SPANISH, by, map_words, measure, parts, rounded
 
 if TYPE_CHECKING:
-    from sec_core.gold.site.book import Book, Place
+    from sec_core.gold.site.book import Book, Part, Place
     from sec_core.gold.site.figures import Rows
+
+ON_MAP = 3
+"""Years that a region's map offers."""
 
 
 def regions(book: Book) -> None:
     """A page for each region."""
-    monthly = partitions(without_formulas(book.frames.regional), "nombre_region")
+    monthly, none = parts(book.frames.regional, "nombre_region")
     events = by(figures.events_by_year(book.frames.events, "nombre_region"), "serie")
-    about = f"{book.lang.gettext('outages by month and year, with coverage and intervals')}."
+    about = SPANISH.gettext("outages by month and year, with coverage and intervals")
     for name, place in book.regions.items():
         years = book.region_years.get(name, [])
+        storms = [storm for storm in book.storms.values() if place in storm["regiones_de"]]
+        shown = book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [member.code for member in book.groups[name]])
         _page(
             book,
             place,
             name,
-            ("region.html", place.name, f"{place.name}: {about}"),
-            {"codigo_region": place.code, "nombre": place.name},
-            {"indices_regionales": monthly.get(name, book.frames.regional.clear())},
+            ("region.html", place.name, f"{place.name}: {about}."),
+            {
+                "codigo_region": place.code,
+                "nombre": place.name,
+                "tormentas": [plain(storm) for storm in storms],
+                "comunas": shown,
+            },
+            ("indices_regionales", monthly.get(name, none)),
             years,
             events.get(name, []),
             served=years[-1]["clientes"] if years else None,
-            storms=[storm for storm in book.storms.values() if place.code in (storm["regiones"] or "").split(",")],
+            storms=storms,
             members=book.groups[name],
+            map=shown,
         )
 
 
 def comunas(book: Book) -> None:
     """A page for each comuna."""
-    monthly = partitions(without_formulas(book.frames.comunal), "codigo_comuna")
+    monthly, none = parts(book.frames.comunal, "codigo_comuna")
     cuts = by(figures.longest_cuts(book.frames.events), "codigo_comuna")
     events = by(figures.events_by_year(book.frames.events, "codigo_comuna"), "serie")
-    storms: dict[str, list[dict[str, Any]]] = {}
+    storms: dict[str, Rows] = {}
     for storm in book.storms.values():
         for hit in storm["lugares"]:
-            storms.setdefault(hit["codigo_comuna"], []).append(
-                {**hit, "titulo": storm["titulo"], "path": storm["path"]}
-            )
-    known = {row["codigo_comuna"]: row for row in book.frames.comunas.to_dicts()}
-    about = f"{book.lang.gettext('power outages by hour and year, its storms and longest cuts')}."
-    for code, place in book.comunas.items():
-        row, own = known[code], cuts.get(code, [])
-        region = book.regions[row["nombre_region"]]
+            own = hit | {"titulo": storm["titulo"], "path": storm["path"]}
+            storms.setdefault(hit["codigo_comuna"], []).append(own)
+    about = SPANISH.gettext("power outages by hour and year, its storms and longest cuts")
+    for row in book.frames.comunas.to_dicts():
+        code = row["codigo_comuna"]
+        place, region = book.comunas[code], book.regions[row["nombre_region"]]
         customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
+        known = {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])}
         _page(
             book,
             place,
             code,
-            ("comuna.html", f"{place.name}, {region.name}", f"{place.name}: {about}"),
-            {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, "cortes": own}
-            | {"tormentas": storms.get(code, [])},
-            {"indices_comunales": monthly.get(code, book.frames.comunal.clear())},
+            ("comuna.html", f"{place.name}, {region.name}", f"{place.name}: {about}."),
+            {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, **known},
+            ("indices_comunales", monthly.get(code, none)),
             book.comuna_years.get(code, []),
             events.get(code, []),
             region=region,
             served=customers,
-            storms=storms.get(code, []),
-            cuts=own,
+            storms=known["tormentas"],
+            cuts=known["cortes"],
         )
 
 
@@ -77,79 +85,92 @@ def _page(
     series: str,
     texts: tuple[str, str, str],
     data: dict[str, Any],
-    months: dict[str, pl.DataFrame],
+    months: tuple[str, Part],
     years: Rows,
     events: Rows,
     **context: object,
 ) -> None:
-    """The page of a comuna or region: template, title and description; its months by the name of their table."""
-    ((table, frame),) = months.items()
-    rows = frame.to_dicts()
-    book.site[f"{place.path}datos.csv"] = frame.write_csv().encode()
-    book.page(
-        place.path,
-        *texts,
-        {**data, table: rows, "anhos": years, "eventos": events, "horas": book.grid.listed(series)},
-        place=place,
-        series=series,
-        rows=rows[::-1],
-        years=years[::-1],
-        spans={row["anho"]: book.span(row["anho"]) for row in years},
-        seen={row["anho"]: row for row in events},
-        out=book.grid.newest(series),
-        year_chart=book.year_chart(years, book.lang),
-        month_chart=book.month_chart(rows, book.lang),
-        hour_chart=book.hour_chart(series, book.lang),
-        **context,
-    )
+    """The page of a comuna or region: template, title and description; its months with the name of their table."""
+    table, part = months
+    template, *titles = texts
+
+    def shown() -> dict[str, object]:
+        rows = part.frame.to_dicts()
+        return {
+            **context,
+            "place": place,
+            "series": series,
+            "rows": rows[::-1],
+            "years": years[::-1],
+            "spans": {row["anho"]: book.span(row["anho"]) for row in years},
+            "seen": {row["anho"]: row for row in events},
+            "out": book.grid.newest(series),
+            "year_chart": book.year_chart(years, SPANISH),
+            "month_chart": book.month_chart(rows),
+            "hour_chart": book.hour_chart(series, SPANISH),
+        }
+
+    table_and_rest = {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)}
+    book.page(place.path, template, (titles[0], titles[1]), data | table_and_rest, shown, csv=part.csv)
 
 
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
-    lang = book.lang
-    plain = [{k: v for k, v in storm.items() if k not in {"lugares", "path"}} for storm in book.storms.values()]
-    book.page(
-        "tormentas/",
-        "storms.html",
-        lang.gettext("Storms and large outages"),
-        lang.gettext("The largest outages by weather or collapse: peak, duration and how power came back."),
-        {"tormentas": plain},
-        storms=list(book.storms.values()),
-    )
-    curves = partitions(book.frames.curves, "id")
+    what = SPANISH.gettext("The largest outages by weather or collapse: peak, duration and how power came back.")
+    every = list(book.storms.values())
+    data = {"tormentas": [plain(storm) for storm in every]}
+    title = SPANISH.gettext("Storms and large outages")
+    book.page("tormentas/", "storms.html", (title, what), data, lambda: {"storms": every})
     hours = figures.usable(book.frames.hours)
-    for storm in book.storms.values():
-        own = curves.get(storm["id"], book.frames.curves.clear())
-        end = storm["fin"] or own["hora"].max() or storm["inicio"]
-        total = own.select("hora", serie=pl.lit(""), clientes="clientes_afectados").group_by("hora", "serie").sum()
-        grid = figures.grid(hours.filter(pl.col("hora").is_between(storm["inicio"], end)), total)
-        chart = charts.hourly(lang.gettext("Customers out above the usual level, by hour"), grid, "", lang)
-        if storm["hora_punta"] in grid.hours:
-            at = grid.hours.index(storm["hora_punta"])
-            chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), lang.gettext("peak"))]
+    # The curve of each storm: the sum over its comunas.
+    curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(clientes=pl.col("clientes_afectados").sum())
+    own = {str(name): rows for (name,), rows in curves.partition_by("id", as_dict=True).items()}
+    for storm in every:
+        total = own.get(storm["id"], curves.clear())
+        end = storm["fin"] or total["hora"].max() or storm["inicio"]
+        within = hours.filter(pl.col("hora").is_between(storm["inicio"], end))
+        grid = figures.grid(within, total.select("hora", "clientes", serie=pl.lit("")))
+        peak = f"{SPANISH.number(storm['punta'])} {SPANISH.gettext('customers at the peak')}"
+        about = f"{peak}, {SPANISH.moment(storm['hora_punta'])}. {', '.join(storm['regiones_afectadas'])}"
         book.page(
             storm["path"],
             "storm.html",
-            storm["titulo"],
-            f"{storm['titulo']}: {lang.number(storm['punta'])} {lang.gettext('customers at the peak')}.",
-            {key: value for key, value in storm.items() if key not in {"path", "lugares"}}
-            | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
-            storm=storm,
-            chart=chart,
-            map=_storm_map(book, storm),
-            customers=book.customers,
+            (storm["titulo"], f"{about}."),
+            plain(storm) | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
+            lambda storm=storm, grid=grid: {  # type: ignore[misc]
+                "storm": storm,
+                "chart": _curve(storm, grid),
+                "map": _storm_map(book, storm),
+                "customers": book.customers,
+            },
+            also=[book.customers.get(hit["codigo_comuna"]) for hit in storm["lugares"]],
         )
+
+
+def plain(storm: dict[str, Any]) -> dict[str, Any]:
+    """A storm's row as JSON holds it."""
+    return {key: value for key, value in storm.items() if key not in {"lugares", "path", "regiones_de"}}
+
+
+def _curve(storm: dict[str, Any], grid: figures.HourGrid) -> charts.Chart:
+    label = SPANISH.gettext("Customers out above the usual level, by hour")
+    chart = charts.hourly(label, grid, "", SPANISH)
+    if storm["hora_punta"] in grid.hours:
+        at = grid.hours.index(storm["hora_punta"])
+        chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), SPANISH.gettext("peak"))]
+    return chart
 
 
 def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
     """The comunas hit by the highest share of their customers that was out."""
     peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
-    shares = {code: peaks[code] / served for code, served in book.customers.items() if code in peaks and served}
+    codes = [code for code in book.comunas if code in peaks]
+    shares = {code: peaks[code] / served for code in codes if (served := book.customers[code])}
     period = {
-        "nombre": book.lang.moment(storm["inicio"]),
+        "nombre": SPANISH.moment(storm["inicio"]),
         "nota": "",
-        "valores": [rounded(shares.get(code), 4) for code in book.comunas],
-        "clientes": [peaks.get(code) for code in book.comunas],
+        "valores": [rounded(shares.get(code), 4) for code in codes],
+        "clientes": [peaks[code] for code in codes],
     }
-    made = measure("tormenta", book.lang.gettext("Most customers out in the storm"), "%", [period])
-    return map_words(book.lang) | {"medidas": [made], "sin_datos": book.lang.gettext("not hit, or customers unknown")}
+    made = measure("tormenta", SPANISH.gettext("Most customers out in the storm"), "%", [period])
+    return map_words(SPANISH) | {"codigos": codes, "medidas": [made]}

@@ -1,7 +1,8 @@
 """Put the site somewhere: only what changed is written, shared files first, old files removed last.
 
-`sitio.json` beside the pages holds what each file is. What is about to change is struck from it before, so that a
-run that was killed is made good by the next one. Files that it does not name are not the site's, and stay.
+`sitio.json` beside the pages holds what each file is, and what it was made from. What is about to change is struck from
+it before, so that a run that was killed is made good by the next one. Files that it does not name are not the site's,
+and stay.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sec_core.blobs.model import Blobs
+
+    Held = Mapping[str, tuple[str, str]]
 
 MANIFEST: Final = "sitio.json"
 _TYPES: Final = {
@@ -47,11 +51,31 @@ class PutReport:
     removed: tuple[str, ...]
 
 
-def put(site: Mapping[str, bytes], target: Blobs, prefix: str = "") -> PutReport:
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site in the making.
+
+    Attributes:
+        held: Files of the last one that stand as they were written: digests of each and of what it was made from.
+        files: Files that were made.
+        inputs: A digest of what each file is made from, those that stand included.
+    """
+
+    held: Held = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def stands(self, inputs: str, *paths: str) -> bool:
+        """Note what files are made from; whether all of them were made from it already, and need not be made again."""
+        self.inputs.update(dict.fromkeys(paths, inputs))
+        return all(path in self.held and self.held[path][1] == inputs for path in paths)
+
+
+def put(site: Site, target: Blobs, prefix: str = "") -> PutReport:
     """Bring a place up to the site.
 
     Args:
-        site: Files by path.
+        site: Its files by path; those that stand are left.
         target: Where they go; in an object store with their content type, and compressed if it serves that properly.
         prefix: Folder below it, with a slash at its end.
 
@@ -59,47 +83,64 @@ def put(site: Mapping[str, bytes], target: Blobs, prefix: str = "") -> PutReport
         StorageError: The place refused something; readers still have all that they had.
     """
     packed = isinstance(target.place, StoreUrl) and serves_packed(target, prefix)
-    wanted = {path: f"{hashlib.sha256(body).hexdigest()}{' gzip' if packed else ''}" for path, body in site.items()}
-    there = {key.removeprefix(prefix) for key in target.list(prefix)}
-    held = {path: digest for path, digest in _held(target, prefix).items() if path in there}
-    changed = sorted(path for path, digest in wanted.items() if held.get(path) != digest)
-    old = sorted(held.keys() - wanted.keys())
-    if not changed and not old:
-        return PutReport((), len(site), ())
-    _note(target, prefix, {path: "" if path in changed else digest for path, digest in held.items()})
+    held = dict(site.held) or standing(target, prefix)
+    noted = _noted(target, prefix)
+    wanted = {path: (site.held[path][0], inputs) for path, inputs in site.inputs.items() if path not in site.files}
+    for path, body in site.files.items():
+        digest = f"{hashlib.sha256(body).hexdigest()}{' gzip' if packed else ''}"
+        wanted[path] = digest, site.inputs.get(path, "")
+    changed = sorted(path for path in site.files if path not in held or held[path][0] != wanted[path][0])
+    old = sorted(noted.keys() - wanted.keys())
+    report = PutReport(tuple(changed), len(wanted) - len(changed), tuple(old))
+    if noted == wanted and not changed:
+        return report
+    _note(target, prefix, {path: ("", "") if path in changed else entry for path, entry in noted.items()})
 
     def write(path: str) -> None:
-        body, kind = site[path], f".{path.rpartition('.')[2]}"
+        body, kind = site.files[path], f".{path.rpartition('.')[2]}"
         headers = {"Content-Type": _TYPES.get(kind) or mimetypes.guess_type(path)[0] or "application/octet-stream"}
         if packed and kind in _PACKED:
             body = gzip.compress(body, mtime=0)
             headers["Content-Encoding"] = "gzip"
         target.replace(prefix + path, body, durable=False, headers=headers)
 
-    # A page meets the scripts that it names: these have a name of their own for each content.
-    shared = [path for path in changed if path.startswith("assets/")]
-    for group in (shared, [path for path in changed if path not in shared]):
-        list(at_once(width(target.place), write, group))
-    _note(target, prefix, wanted | dict.fromkeys(old, ""))
+    # Scripts before the pages that name them (these have a name of their own for each content), and new pages before
+    # those that were there already, which may link to them.
+    order = [(not path.startswith("assets/"), path in noted) for path in changed]
+    for turn in sorted(set(order)):
+        list(at_once(width(target.place), write, [path for path, of in zip(changed, order, strict=True) if of == turn]))
+    _note(target, prefix, wanted | dict.fromkeys(old, ("", "")))
     list(at_once(width(target.place), lambda path: target.delete(prefix + path), old))
     _note(target, prefix, wanted)
-    return PutReport(tuple(changed), len(site) - len(changed), tuple(old))
+    return report
+
+
+def standing(target: Blobs, prefix: str = "") -> dict[str, tuple[str, str]]:
+    """Files of the site that was put there last which are there; in a folder, as they were written."""
+    noted = _noted(target, prefix)
+    there = {key.removeprefix(prefix) for key in target.list(prefix)} if noted else set()
+    found = {path: entry for path, entry in noted.items() if path in there and entry[0]}
+    if not isinstance(target.place, Path):
+        return found
+    bodies = at_once(2, lambda path: hashlib.sha256(target.read(prefix + path)).hexdigest(), found)
+    return {path: found[path] for path, digest in zip(list(found), bodies, strict=True) if digest == found[path][0]}
 
 
 def whole(target: Blobs, prefix: str) -> bool:
     """Whether all files of the site that was put there last are there."""
-    held = _held(target, prefix)
+    held = _noted(target, prefix)
     return bool(held) and held.keys() <= {key.removeprefix(prefix) for key in target.list(prefix)}
 
 
-def read_site(place: Blobs, prefix: str = "") -> dict[str, bytes]:
-    """The files of a site that was put there; empty if there is none.
+def read_site(place: Blobs, prefix: str = "") -> Site:
+    """The files of a site that was put there; none if there is none.
 
     Raises:
         BlobMissing: A file of it is gone.
     """
-    paths = list(_held(place, prefix))
-    return dict(zip(paths, at_once(width(place.place), lambda path: place.read(prefix + path), paths), strict=True))
+    paths = list(_noted(place, prefix))
+    bodies = at_once(width(place.place), lambda path: place.read(prefix + path), paths)
+    return Site(files=dict(zip(paths, bodies, strict=True)))
 
 
 def serves_packed(target: Blobs, prefix: str) -> bool:
@@ -110,13 +151,13 @@ def serves_packed(target: Blobs, prefix: str) -> bool:
     return kept
 
 
-def _held(target: Blobs, prefix: str) -> dict[str, str]:
+def _noted(target: Blobs, prefix: str) -> dict[str, tuple[str, str]]:
     try:
         found = orjson.loads(target.read(prefix + MANIFEST))
-    except (BlobMissing, orjson.JSONDecodeError):
+        return {path: (each, "") if isinstance(each, str) else (each[0], each[1]) for path, each in found.items()}
+    except (BlobMissing, AttributeError, LookupError, TypeError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
-def _note(target: Blobs, prefix: str, held: dict[str, str]) -> None:
+def _note(target: Blobs, prefix: str, held: Held) -> None:
     target.replace(prefix + MANIFEST, orjson.dumps(held, option=orjson.OPT_SORT_KEYS), durable=False)

@@ -12,7 +12,7 @@
   };
 
   // How long ago the newest hour was: pages hold the hour alone, so that their bytes follow from the data.
-  for (const time of document.querySelectorAll("footer time")) {
+  for (const time of document.querySelectorAll("time[datetime]")) {
     const hours = Math.round((Date.now() - Date.parse(time.dateTime)) / 3600000);
     const words = new Intl.RelativeTimeFormat(lang, {numeric: "always"});
     if (hours >= 0) time.after(", " + (hours < 48 ? words.format(-hours, "hour") : words.format(-Math.round(hours / 24), "day")));
@@ -61,13 +61,13 @@
     into.append(element);
     return element;
   };
-  const NAMES = {norte: "Norte", centro: "Centro", sur: "Sur", austral: "Austral", santiago: "Gran Santiago", pascua: "Isla de Pascua", "juan-fernandez": "Juan Fernández"};
 
   function atlas(box, number) {
     const data = JSON.parse(box.querySelector(".map-data").textContent);
     const panels = box.querySelector(".panels"), told = box.querySelector(".told"), scale = box.querySelector(".scale");
     const measure = box.querySelector(".measure"), period = box.querySelector(".period");
-    const at = new Map(window.COMUNAS.map(([code], index) => [code, index]));
+    const at = new Map(data.codigos.map((code, index) => [code, index]));
+    const known = new Map(window.COMUNAS.map(each => [each[0], each]));
     const solo = "solo" in box.dataset;
     const hatch = "sin-datos-" + number;
     const shapes = [];
@@ -77,27 +77,25 @@
     svg("path", pattern, {d: "M0 6L6 0", style: "stroke:var(--soft);stroke-width:1"});
     const nothing = "url(#" + hatch + ")";
     panels.hidden = false;
-    box.querySelector(".choose").hidden = solo;
-    const valued = new Set();
-    for (const each of data.medidas) for (const one of each.periodos) one.valores.forEach((value, index) => value !== null && valued.add(index));
-    for (const one of window.ATLAS) {
+    box.querySelector(".choose").hidden = data.medidas.length < 2 && data.medidas[0].periodos.length < 2;
+    window.ATLAS.forEach((one, place) => {
       const codes = Object.keys(one.trazos);
-      if (solo && !codes.some(code => valued.has(at.get(code)))) continue;
+      if (solo && !codes.some(code => at.has(code))) return;
       const figure = make("figure", panels, {className: solo ? one.id + " solo" : one.id});
       const picture = svg("svg", figure, {viewBox: "0 0 " + one.ancho + " " + one.alto, "aria-hidden": "true"});
-      make("figcaption", figure, {textContent: NAMES[one.id]});
+      make("figcaption", figure, {textContent: data.paneles[place]});
       for (const code of codes) {
-        const path = svg("path", picture, {d: one.trazos[code], "data-codigo": code});
-        shapes.push({code, index: at.get(code), path, panel: one.id});
+        const path = svg("path", picture, at.has(code) ? {d: one.trazos[code], "data-codigo": code} : {d: one.trazos[code], class: "beside"});
+        if (at.has(code)) shapes.push({code, index: at.get(code), path, panel: one.id});
       }
       if (solo) {
-        const boxes = shapes.filter(shape => shape.panel === one.id && valued.has(shape.index)).map(shape => shape.path.getBBox());
+        const boxes = shapes.filter(shape => shape.panel === one.id).map(shape => shape.path.getBBox());
         const left = Math.min(...boxes.map(b => b.x)), top = Math.min(...boxes.map(b => b.y));
         const right = Math.max(...boxes.map(b => b.x + b.width)), bottom = Math.max(...boxes.map(b => b.y + b.height));
         const room = 0.12 * Math.max(right - left, bottom - top);
         picture.setAttribute("viewBox", [left - room, top - room, right - left + 2 * room, bottom - top + 2 * room].join(" "));
       }
-    }
+    });
     for (const shape of shapes) {
       const b = shape.path.getBBox();
       shape.x = b.x + b.width / 2;
@@ -107,13 +105,13 @@
     const now = () => data.medidas[measure.value || 0];
     const showing = () => now().periodos[period.value || 0];
     const write = value => {
-      const shown = now().unidad === "%" ? 100 * value : value;
-      const digits = shown !== 0 && Math.abs(shown) < 1 ? 2 : 1;
-      return shown.toLocaleString(lang, {maximumFractionDigits: digits}) + "\u00a0" + now().unidad;
+      const share = now().unidad === "%", shown = share ? 100 * value : value;
+      const digits = {maximumFractionDigits: shown !== 0 && Math.abs(shown) < 1 ? 2 : 1};
+      return share ? value.toLocaleString(lang, {style: "percent", ...digits}) : value.toLocaleString(lang, digits) + "\u00a0h";
     };
     const tell = shape => {
       const one = showing(), index = shape.index, value = one.valores[index];
-      let text = window.COMUNAS[index][1] + ": ";
+      let text = known.get(shape.code)[1] + ": ";
       if (value === null) text += data.sin_datos;
       else {
         text += write(value);
@@ -146,7 +144,7 @@
         item.append(text);
       }
       if (chosen) tell(chosen);
-      else told.textContent = showing().nombre + (showing().nota ? ", " + showing().nota : "");
+      else told.textContent = showing().nombre + (showing().nota ? ", " + showing().nota : "") + ": " + data.pista + ".";
     };
     const periods = () => {
       const before = period.selectedOptions[0] && period.selectedOptions[0].textContent;
@@ -161,12 +159,12 @@
     panels.addEventListener("click", event => {
       const shape = shapeOf(event);
       // A finger has no hover: its first touch tells, the next one opens.
-      if (shape && (event.pointerType !== "touch" || box.dataset.touched === shape.code)) location.href = page(window.COMUNAS[shape.index][2]);
+      if (shape && (event.pointerType !== "touch" || box.dataset.touched === shape.code)) location.href = page(known.get(shape.code)[2]);
       if (shape) box.dataset.touched = shape.code;
     });
     panels.addEventListener("keydown", event => {
       const way = {ArrowDown: [0, 1], ArrowUp: [0, -1], ArrowRight: [1, 0], ArrowLeft: [-1, 0]}[event.key];
-      if (event.key === "Enter" && chosen) { location.href = page(window.COMUNAS[chosen.index][2]); return; }
+      if (event.key === "Enter" && chosen) { location.href = page(known.get(chosen.code)[2]); return; }
       if (!way) return;
       event.preventDefault();
       if (!chosen) { choose(shapes[0]); return; }

@@ -1,0 +1,69 @@
+"""The overview of all months in the UI: one artifact of a fixed key, kept current by every run that works on months."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.runtime import flow_run
+
+from sec_core.clock import in_chile
+from sec_core.hours import Month
+from tasks.limits import OVERVIEW
+from tasks.runtime import adapters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from prefect.client.schemas.objects import ArtifactCollection
+
+    from sec_core.bronze.ledger import MonthSummary
+
+_PAGE = 200
+
+
+async def show_overview() -> None:
+    """Write the overview: a run has one version of it, however many months it works on."""
+    run = adapters()
+    now = run.clock.now()
+    summaries = await asyncio.to_thread(lambda: run.ledger.month_summary(run.ledger.months()[::-1], now))
+    async with get_client() as client:
+        found: dict[str, ArtifactCollection] = {}
+        for key in (OVERVIEW, "month-%"):
+            wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_=key))
+            for page in range(1 + len(summaries) // _PAGE):
+                latest = await client.read_latest_artifacts(artifact_filter=wanted, limit=_PAGE, offset=page * _PAGE)
+                found |= {each.key: each for each in latest}
+        text = overview_text(summaries, found, now)
+        mine = found.get(OVERVIEW)
+        if mine is not None and str(mine.flow_run_id) == flow_run.get_id():
+            await client.update_artifact(mine.latest_id, ArtifactUpdate(data=text))
+        else:
+            await acreate_markdown_artifact(key=OVERVIEW, markdown=text, description="All months, the newest first")
+
+
+def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, ArtifactCollection], now: datetime) -> str:
+    """A line for each month: what is missing, when a run was last at work on it, and links. Pure."""
+    lines = [
+        f"As of {in_chile(now)}. Counts of hours that have ended. To mend months: deployment rerun-month, Custom run.",
+        "",
+        "| month | state | hours | captured | empty at the source | missing | last run |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in summaries:
+        missing = each.expected - each.captured - each.empty
+        state = "❌ incomplete" if missing else "✅ complete"
+        if each.month == Month.of(now):
+            state = "… under way"
+        shown = artifacts.get(f"month-{each.month}")
+        month, last = str(each.month), ""
+        if shown is not None and shown.updated is not None:
+            month = f"[{month}](/artifacts/key/month-{month})"
+            last = f"[{in_chile(shown.updated)}](/runs/flow-run/{shown.flow_run_id})"
+        lines.append(f"| {month} | {state} | {each.expected} | {each.captured} | {each.empty} | {missing} | {last} |")
+    return "\n".join(lines)

@@ -1,0 +1,96 @@
+"""What all flows have in common: runs are named with date and hour, say plainly how they failed, and why they wait.
+
+An error ends a run with a state of ours instead of Prefect's: no trace in the log that people read.
+"""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+import prefect
+from loguru import logger
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+from prefect.states import Failed, Running
+
+from sec_core.clock import CHILE
+from sec_core.errors import CircuitOpen, ConfigError, IncompleteError, InputError, SecError, UnexpectedBody
+from sec_core.log import log_name
+from sec_core.text import for_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from prefect.client.schemas.objects import State
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_STEPS: tuple[tuple[type[SecError], str], ...] = (
+    (IncompleteError, "press Retry, or run rerun-month: only what is missing is asked for."),
+    (CircuitOpen, "press Retry after that time; what was captured is kept."),
+    (UnexpectedBody, "see the artifacts of this run; run reprocess when the code knows the new shape."),
+    (ConfigError, "press Retry when it is corrected."),
+    (InputError, "start another run with other values: Run, Custom run."),
+)
+
+
+def flow(
+    *,
+    name: str,
+    flow_run_name: str | Callable[[], str],
+    persist_result: bool = False,
+    on_cancellation: list[Any] | None = None,
+) -> Callable[[Callable[P, R]], prefect.Flow[P, R]]:
+    """Prefect's `flow`, for a coroutine function whose runs are named and end as this module says."""
+
+    def named() -> str:
+        about = flow_run_name() if callable(flow_run_name) else flow_run_name.format(**flow_run.parameters)
+        return f"{about} ({datetime.now(CHILE):%Y-%m-%d %H:%M})"
+
+    def decorate(work: Callable[P, R]) -> prefect.Flow[P, R]:
+        @wraps(work)
+        async def told(*arguments: P.args, **chosen: P.kwargs) -> Any:  # noqa: ANN401 - as the flow returns
+            try:
+                return await cast("Awaitable[Any]", work(*arguments, **chosen))
+            except Exception as error:  # noqa: BLE001 - the run ends here, whatever it was
+                return Failed(message=failure_text(error), data=error)
+
+        # Prefect reads the parameters' types where `told` is, not where they are named.
+        vars(told)["__signature__"] = inspect.signature(work, eval_str=True)
+        told.__annotations__ = inspect.get_annotations(work, eval_str=True)
+        made: Any = prefect.flow(
+            name=name, flow_run_name=named, persist_result=persist_result, on_cancellation=on_cancellation
+        )(told)
+        return cast("prefect.Flow[P, R]", made)
+
+    return decorate
+
+
+def failure_text(error: Exception) -> str:
+    """What happened, what to do in the UI, then the command and where the trace is, which this writes to the log."""
+    logger.bind(stage="run", code=getattr(error, "code", "unexpected")).opt(exception=error).debug("The run failed")
+    trace = f"The trace is in SEC_STATE_DIR/logs/{log_name(datetime.now(UTC))}."
+    if not isinstance(error, SecError):
+        return for_line(
+            f"Something unexpected went wrong: {type(error).__name__}: {error}. In the UI: press Retry; what was "
+            f"captured is kept. {trace} If it happens again, please report it with the trace."
+        )
+    again = "press Retry; what was captured is kept." if error.transient else "press Retry when its cause is mended."
+    step = next((text for kind, text in _STEPS if isinstance(error, kind)), again)
+    command = f" On the command line: {error.next_step}" if error.next_step else ""
+    return for_line(f"{error.message} In the UI: {step}{command} {'' if isinstance(error, IncompleteError) else trace}")
+
+
+async def show_state(note: str) -> None:
+    """Let the state of the run under way say what it waits for, or what lies before it; nothing without a run."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    state: State[Any] = Running(name="Waiting" if note.startswith("Waiting") else "Running", message=note or None)
+    async with get_client() as client:
+        await client.set_flow_run_state(context.flow_run.id, state)

@@ -1,0 +1,134 @@
+"""Photograph each kind of page of the site, on a desk and on a phone, for docs/site.md: `python -m scripts.site_pictures`.
+
+The pages are made from a simulated history of twenty months with two great storms, so that nothing in the pictures is
+real, and say so. It needs Chromium and its driver, and takes a minute or two.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from sqlalchemy import text
+
+from benchmarks import history
+from benchmarks.measuring import bench, opened
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.store import BronzeStore
+from sec_core.clock import SystemClock
+from sec_core.gold.build import build_gold
+from sec_core.hours import Month, month_range
+from sec_core.silver.load import load_month
+from sec_core.simulator.places import REGIONS
+from sec_core.simulator.options import Storm, WorldOptions
+from sec_core.simulator.world import World
+from sec_core.source.shapes import AnsweredBy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sec_core.config import Settings
+
+MONTHS: Final = tuple(month_range(Month(2023, 1), Month(2024, 8)))
+STORMS: Final = (
+    Storm(start=Month(2024, 6).start + timedelta(days=11), customers=420_000, rows=2_500, regions={"08": 0.6, "16": 0.2, "09": 0.2}),
+    Storm(start=Month(2024, 8).start + timedelta(days=1), rows=5_000),
+)
+WORLD: Final = WorldOptions(rows_per_hour=300, feeders=2, storms=STORMS)
+HOURLY: Final = 3
+"""Months at the end of which every hour was asked for; one in six before."""
+DOCS: Final = Path("docs/images")
+DESK, PHONE = (1200, 1000), (360, 780)
+LARGEST: Final = 120_000
+"""Bytes of a picture at most."""
+PAGES: Final = {
+    "start": "", "map": "mapa/", "comuna": "comuna/nunoa/", "region": "region/maule/", "comunas": "comunas/",
+    "storms": "tormentas/", "storm": "tormenta/*/", "companies": "empresas/", "investments": "inversiones/",
+    "quality": "calidad/", "method": "metodo/", "data": "datos/", "en": "en/",
+}  # fmt: skip
+"""A page of each kind; `*` is the first there is."""
+
+
+def main(
+    site: Annotated[Path | None, typer.Argument(help="A site that was built; none makes a simulated one.")] = None,
+    into: Annotated[Path, typer.Option(help="Where the pictures go.")] = DOCS,
+) -> None:
+    """Photograph the site."""
+    if site is not None:
+        photograph(site, into)
+        return
+    with bench() as here:
+        settings = here.settings("data", "site")
+        make(settings)
+        photograph(settings.gold_dir / "site", into)
+
+
+def make(settings: Settings) -> None:
+    """Build the simulated history and its site."""
+    world = World(WORLD)
+    insert = text("insert into clientes_regionales (mes, codigo_region, clientes, capturado_en) values (:mes, :c, :n, now())")
+    with opened(settings) as database:
+        store = BronzeStore(settings.bronze)
+        ledger = Ledger(database, store)
+        rows = [{"mes": MONTHS[-1].first_day, "c": region.code, "n": region.customers} for region in REGIONS]
+        with database.engine.begin() as connection:
+            connection.execute(insert, rows)
+        for month in MONTHS:
+            hours: Iterable[object] = month.hours() if month in MONTHS[-HOURLY:] else history.hours_of(month)
+            by = AnsweredBy("127.0.0.1", "simulator")
+            ledger.record([replace(history.finding(world, hour), answered_by=by) for hour in hours])
+            load_month(database, store.read_kept, month, settings, values=ledger)
+        build_gold(database, settings, SystemClock())
+
+
+def photograph(site: Path, into: Path) -> None:
+    """Take `site-<kind>.png` and `site-<kind>-phone.png` of each kind of page, some of them dark.
+
+    Args:
+        site: The folder of the site.
+        into: Where the pictures go.
+    """
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(argument)
+    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        for name, pattern in PAGES.items():
+            page = min(site.glob(f"{pattern}index.html"), default=None)
+            if page is None:
+                continue
+            for ending, (width, height), theme in (
+                ("", DESK, "dark" if name in {"storm", "en"} else "light"),
+                ("-phone", PHONE, "dark" if name == "region" else "light"),
+            ):
+                into.mkdir(parents=True, exist_ok=True)
+                picture = shot(chrome, page, width, height, theme)
+                while len(picture) > LARGEST:
+                    height = height * 9 // 10
+                    picture = shot(chrome, page, width, height, theme)
+                (into / f"site-{name}{ending}.png").write_bytes(picture)
+    finally:
+        chrome.quit()
+
+
+def shot(chrome: webdriver.Chrome, page: Path, width: int, height: int, theme: str, *, whole: bool = False) -> bytes:
+    """A picture of a page as PNG; `whole` down to its end."""
+    scheme = [{"name": "prefers-color-scheme", "value": theme}]
+    chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+    chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    chrome.get(page.resolve().as_uri())
+    if whole:
+        size["height"] = chrome.execute_script("return document.documentElement.scrollHeight")
+        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    return chrome.get_screenshot_as_png()
+
+
+if __name__ == "__main__":
+    typer.run(main)
