@@ -273,6 +273,7 @@ from pathlib import Path
 from support.gold_world import FixedClock
 from sec_core.config import load_settings
 from sec_core.db.database import Database
+from sec_core.gold.release import write
 where, data, url = sys.argv[1:]
 def die(*_args, **_more):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -340,7 +341,7 @@ def test_the_next_release_tells_what_changed(
     assert f"| {talca.codigo} | nombre_comuna | {talca.nombre} | NUEVO NOMBRE |" in found
     assert found.count("nombre_comuna") == 1
     figures = [line for line in found.splitlines() if line.startswith("| indices_") and "2025-" in line]
-    assert any("2025-08-01 CHILE | cliente_horas" in line for line in figures)
+    assert any("2025-08-01 CHILE | cliente_horas_observadas" in line for line in figures)
     assert all("| 2025-08-01 " in line and line.endswith("| revisión |") for line in figures)
     assert "Ninguna regla cambió." in found
     assert check_release(settings, "2025.9") == []

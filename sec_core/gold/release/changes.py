@@ -22,8 +22,8 @@ HOURS, REVISION, NAME, RULE, DENOMINATOR, NOTHING = "horas", "revisión", "nombr
 READ: Final = ("horas", "comunas", "indices_regionales", "indices_comunales", "tormentas")
 """Tables that are compared."""
 _FIGURES: Final = {
-    "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "saidi", "saifi")),
-    "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "saidi")),
+    "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "cliente_horas_observadas", "saidi", "saifi")),
+    "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "cliente_horas_observadas", "saidi")),
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
 """Keys and figures of each table."""
@@ -117,7 +117,9 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         new.select("hora", *_SEEN), on="hora", how="full", coalesce=True, suffix="_b"
     )
     before, now = pl.col("cargada").fill_null(value=False), pl.col("cargada_b").fill_null(value=False)
-    differs = pl.any_horizontal(pl.col(name).ne_missing(f"{name}_b") for name in ("forma", "n_filas", "n_revisiones"))
+    differs = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(f"{name}_b")) for name in ("forma", "n_filas", "n_revisiones")
+    )
     return (
         both.group_by(mes=_MONTH)
         .agg(
@@ -127,7 +129,7 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
             otras=(
                 pl.col("cargada").is_null()
                 | pl.col("cargada_b").is_null()
-                | (before & now & pl.col("sospechosa").ne_missing("sospechosa_b"))
+                | (before & now & pl.col("sospechosa").ne_missing(pl.col("sospechosa_b")))
             ).sum(),
         )
         .filter(pl.sum_horizontal("ganadas", "perdidas", "revisadas", "otras") > 0)
@@ -164,7 +166,7 @@ def _names(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         new.select("codigo_comuna", *kept), on="codigo_comuna", how="full", coalesce=True, suffix="_b"
     )
     parts = [
-        both.filter(pl.col(name).ne_missing(f"{name}_b")).select(
+        both.filter(pl.col(name).ne_missing(pl.col(f"{name}_b"))).select(
             "codigo_comuna", columna=pl.lit(name), antes=name, ahora=f"{name}_b"
         )
         for name in kept
@@ -201,7 +203,7 @@ def _moved(table: str, old: pl.DataFrame, new: pl.DataFrame, *, served: bool) ->
                 antes=before,
                 ahora=now,
                 cambio=((now - before) / before).abs(),
-                denominador=pl.col("clientes").ne_missing("clientes_b") & pl.lit(figure in _PER_CUSTOMER)
+                denominador=pl.col("clientes").ne_missing(pl.col("clientes_b")) & pl.lit(figure in _PER_CUSTOMER)
                 if own
                 else pl.lit(served),
             ).filter(
