@@ -30,7 +30,7 @@ def release(shared_database: Database, tmp_path_factory: pytest.TempPathFactory)
     """Two releases of a world with a storm; the folder of the second one, with a census in it."""
     settings = load_settings(
         _env_file=None, data_dir=tmp_path_factory.mktemp("research"), database_url=shared_database.url,
-        storm_min_customers=5, storm_share=0.0001, storm_peak=500,
+        storm_min_customers=1, storm_share=0, storm_peak=100, storm_min_comunas=1,
     )  # fmt: skip
     load_world(shared_database, settings)
     for version in ("2025.8", "2025.9"):
