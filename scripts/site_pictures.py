@@ -37,7 +37,12 @@ if TYPE_CHECKING:
 
 MONTHS: Final = tuple(month_range(Month(2023, 1), Month(2024, 8)))
 STORMS: Final = (
-    Storm(start=Month(2024, 6).start + timedelta(days=11), customers=420_000, rows=2_500, regions={"08": 0.6, "16": 0.2, "09": 0.2}),
+    Storm(
+        start=Month(2024, 6).start + timedelta(days=11),
+        customers=420_000,
+        rows=2_500,
+        regions={"08": 0.6, "16": 0.2, "09": 0.2},
+    ),
     Storm(start=Month(2024, 8).start + timedelta(days=1), rows=5_000),
 )
 WORLD: Final = WorldOptions(rows_per_hour=300, feeders=2, storms=STORMS)
@@ -72,7 +77,9 @@ def main(
 def make(settings: Settings) -> None:
     """Build the simulated history and its site."""
     world = World(WORLD)
-    insert = text("insert into clientes_regionales (mes, codigo_region, clientes, capturado_en) values (:mes, :c, :n, now())")
+    insert = text(
+        "insert into clientes_regionales (mes, codigo_region, clientes, capturado_en) values (:mes, :c, :n, now())"
+    )
     with opened(settings) as database:
         store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)

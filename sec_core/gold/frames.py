@@ -39,6 +39,7 @@ class GoldFrames:
         events: All events, see `events_file.Events.rows`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
+        revisions: Every answer held, see `revisions.revisions`.
         customers: `clientes_regionales` with names.
         comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
@@ -58,6 +59,7 @@ class GoldFrames:
     events: pl.DataFrame
     loads: pl.DataFrame
     calendar: pl.DataFrame
+    revisions: pl.DataFrame
     customers: pl.DataFrame
     comuna_customers: pl.DataFrame
     imputation: pl.DataFrame

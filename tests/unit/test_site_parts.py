@@ -198,7 +198,9 @@ def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
     assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
     assert all(spec["datasets"]["filas"] for spec in found.values())
-    drawn = {shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]}
+    drawn = {
+        shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]
+    }
     assert len(drawn) == 343, "all comunas but Antarctica and the two far out in the ocean"
     assert {row["id"] for row in found["mapa"]["datasets"]["filas"]} >= drawn
 

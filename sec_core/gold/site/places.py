@@ -123,7 +123,9 @@ def storms(book: Book) -> None:
     book.page("tormentas/", "storms.html", (title, what), data, lambda: {"storms": every})
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
-    curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(clientes=pl.col("clientes_afectados").sum())
+    curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
+        clientes=pl.col("clientes_afectados").sum()
+    )
     own = {str(name): rows for (name,), rows in curves.partition_by("id", as_dict=True).items()}
     for storm in every:
         total = own.get(storm["id"], curves.clear())

@@ -119,7 +119,10 @@ def _rows(frames: SiteFrames, lang: Language) -> dict[str, tuple[Rows, dict[str,
         "pais-dias": (days if peaks["clientes"].null_count() < peaks.height else [], seen),
         "pais-anhos": (
             [
-                {"region": names[row["nombre_region"]], **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")}}
+                {
+                    "region": names[row["nombre_region"]],
+                    **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")},
+                }
                 for row in by_region
                 if row["nombre_region"] in names
             ],
