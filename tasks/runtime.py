@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}
+_NO_NEWS = ("Completed", "Cached", "SourceAtRest")
+"""States of tasks of which the run says all that is to be said."""
 
 
 async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -98,9 +100,9 @@ def logging_is_set_up() -> None:
 
 
 def _for_people(record: logging.LogRecord) -> bool:
-    """Whether a line of Prefect's goes to the log in the UI: traces go to the file, tasks that end well to neither."""
+    """Whether a line of Prefect's goes to the log in the UI: traces go to the file, what is no news to neither."""
     if record.exc_info and record.exc_info[1]:
         logger.bind(stage="run", code="trace").opt(exception=record.exc_info[1]).debug("{}", record.getMessage())
         return False
-    ended_well = record.levelno <= logging.INFO and record.getMessage().startswith("Finished in state")
-    return not (ended_well and record.name == "prefect.task_runs")
+    ended = record.getMessage().partition("Finished in state ")[2]
+    return record.name != "prefect.task_runs" or not ended.startswith(_NO_NEWS)

@@ -15,7 +15,6 @@ from prefect.states import Cancelled, Failed
 
 from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.capture import CaptureReport
-from sec_core.bronze.reconcile import ReconcileReport
 from sec_core.clock import in_chile
 from sec_core.errors import CircuitOpen, ConfigError
 from sec_core.gold.publish import PublishReport
@@ -79,7 +78,7 @@ async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
 
 
 @task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **PLAIN)
-async def reconcile_week(month: str) -> ReconcileReport | None:
+async def reconcile_week(month: str) -> dict[datetime, int] | None:
     """Compare the captured hours of the last week with the source's national totals, if the month reaches into it."""
     return await capture.reconcile_week(adapters(), month)
 

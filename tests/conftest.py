@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,20 @@ def server_url() -> str:
 @pytest.fixture
 def database(server_url: str) -> Iterator[Database]:
     """A fresh database with the newest schema and seeded dimensions, dropped after the test."""
+    with fresh_database(server_url) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_database(server_url: str) -> Iterator[Database]:
+    """The same for all tests of a file."""
+    with fresh_database(server_url) as fresh:
+        yield fresh
+
+
+@contextmanager
+def fresh_database(server_url: str) -> Iterator[Database]:
+    """A fresh database, dropped after the block."""
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(

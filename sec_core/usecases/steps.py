@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.capture import CaptureReport
     from sec_core.bronze.ledger_rules import HourState
-    from sec_core.bronze.reconcile import ReconcileReport
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.silver.load import LoadReport
@@ -35,7 +34,7 @@ class Steps:
     """The steps of a run that its caller may retry, limit, cache or show; months are written `YYYY-MM`."""
 
     capture_day: Callable[[date, list[datetime]], Awaitable[CaptureReport]]
-    reconcile: Callable[[str], Awaitable[ReconcileReport | None]]
+    reconcile: Callable[[str], Awaitable[dict[datetime, int] | None]]
     refresh_customers: Callable[[], Awaitable[UniverseReport]]
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]
@@ -71,7 +70,7 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
     """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
     from sec_core.silver.load import load_month as load
 
-    bodies, settings, ledger = adapters.body, adapters.settings, adapters.ledger
+    bodies, settings, ledger = adapters.store.read_kept, adapters.settings, adapters.ledger
     return await in_thread(
         "load", month, load, adapters.database, bodies, Month.parse(month), settings, values=ledger, force=force
     )

@@ -130,6 +130,13 @@ class PrefectUi:
         self._find(selector)
         return [each.text for each in self._browser.find_elements(By.CSS_SELECTOR, selector)]
 
+    def links(self, address: str, beginning: str) -> list[str]:
+        """Targets of an artifact's links that begin so."""
+        self._browser.get(address)
+        self._find(f"a[href^='{beginning}']")
+        found = self._browser.find_elements(By.CSS_SELECTOR, f"a[href^='{beginning}']")
+        return sorted({str(each.get_attribute("href")) for each in found})
+
     def picture(self, name: str) -> None:
         if folder := os.environ.get(PICTURES_VARIABLE):
             Path(folder).mkdir(parents=True, exist_ok=True)

@@ -159,9 +159,7 @@ def bars(label: str, rows: Sequence[tuple[str, dict[str, Any] | None]], language
         left = BAR * at
         said = language.no_data if row is None else language.gettext("too little data for an estimate")
         if row is not None and row["saidi"] is not None:
-            value, low, high = (
-                HEIGHT - round(row[key] / top * HEIGHT) for key in ("saidi", "saidi_inf", "saidi_sup")
-            )
+            value, low, high = (HEIGHT - round(row[key] / top * HEIGHT) for key in ("saidi", "saidi_inf", "saidi_sup"))
             chart.bars += f"M{left + 1} {HEIGHT}V{value}h{BAR - 2}V{HEIGHT}z"
             if row["saidi_sup"] > row["saidi_inf"]:
                 chart.whiskers += f"M{left + BAR // 2} {low}V{high}"
@@ -179,7 +177,7 @@ def calendar(label: str, days: Sequence[tuple[date, str]], language: Language) -
     for day, state in days:
         paths[state] = paths.get(state, "") + f"M{10 * (day.day - 1)} {10 * row[day.replace(day=1)]}h9v9h-9z"
     height = max(10 * len(months), 10)
-    every = max(1, math.ceil(len(months) / 24))
+    every = max(2, math.ceil(len(months) / 24))
     levels = [
         (round(100 - 100 * (10 * row[month] + 5) / height, 2), language.month(month)) for month in months[::every]
     ]
