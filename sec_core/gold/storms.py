@@ -89,14 +89,11 @@ def find_storms(
     search = StormSearch(find_hits(panel, customers, rules), loaded, expected, neighbours, rules)
     search.fill(panel)
     found = [search.measure(cells) for cells in search.sets]
-    return in_order([storms for storms, _ in found], [curves for _, curves in found])
-
-
-def in_order(storms: Sequence[pl.DataFrame], curves: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Storms of several sets as one frame by beginning and identity, and their curves by storm, hour and comuna."""
     return (
-        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *storms]).sort("inicio", "id"),
-        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *curves]).sort("id", "hora", "codigo_comuna"),
+        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *(storms for storms, _ in found)]).sort("inicio", "id"),
+        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curves for _, curves in found)]).sort(
+            "id", "hora", "codigo_comuna"
+        ),
     )
 
 
