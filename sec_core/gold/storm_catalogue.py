@@ -107,7 +107,7 @@ def bring_up_to_date(
     }
     measured = pl.concat([pl.DataFrame(schema=KEPT["storm_hours"]), *made["storm_hours"]])
     sets = measured.select("id", "conjunto").unique()
-    made["storm_companies"] = [storm_parts.by_company(gold, needed, measured).join(sets, on="id")]
+    made["storm_companies"] = [storm_parts.by_company(gold, measured).join(sets, on="id")]
     wanted = dict.fromkeys(sorted(names), "")
     whole = {}
     for kind, (rows, known) in kept.items():

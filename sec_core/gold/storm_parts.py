@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from sec_core.gold import observations
-from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.hours import CHILE, Month
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sec_core.blobs.model import Blobs
 
 FULL_COVERAGE: Final = 0.95
@@ -31,17 +29,17 @@ COMPANIES_SCHEMA: Final = {
 }
 
 
-def by_company(gold: Blobs, months: Sequence[Month], curves: pl.DataFrame) -> pl.DataFrame:
+def by_company(gold: Blobs, curves: pl.DataFrame) -> pl.DataFrame:
     """What each company has out in the hours and comunas of some storms' curves, by `COMPANIES_SCHEMA`.
 
     Args:
         gold: Gold's place, with current `observaciones/`; hours of the aggregated form name no company.
-        months: All months that the curves touch.
         curves: id, hora, codigo_comuna.
     """
     cells = curves.select("id", "hora", "codigo_comuna").lazy()
     found = [pl.DataFrame(schema=COMPANIES_SCHEMA)]
-    for month in months:
+    days = with_month(curves.select("hora")).get_column("mes").unique().sort()
+    for month in (Month(day.year, day.month) for day in days):
         rows = observations.observations_of(gold, month).filter(pl.col("forma") == Shape.DETAILED.value)
         named = rows.with_columns(pl.col("codigo_comuna", "nombre_empresa").cast(pl.String))
         joined = named.join(cells, on=["hora", "codigo_comuna"])
