@@ -12,7 +12,7 @@ VALIDATORS ?= .venv-validators
 JOBS ?= 3
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo up test bench guard calibrate lint format lock clean
+.PHONY: help demo up test bench guard screenshots calibrate lint format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5
 
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
 	$(BIN)/python -m benchmarks.guard
+
+screenshots: $(VENV)/.dev ## the runbook's pictures of the Prefect UI, into docs/images (3 minutes, needs Chromium)
+	PYTHONPATH=tests $(BIN)/python -m scripts.screenshots
 
 calibrate: $(VENV)/.dev ## whether intervals and the rules of storms hold what they promise, into docs/ (minutes)
 	$(BIN)/python -m scripts.calibrate

@@ -21,7 +21,6 @@ from prefect.variables import Variable
 from flows.telling import show_state
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
 from sec_core.gold.billing import MOST_LISTED, billing_months
-from sec_core.health.verdict import Level
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
 from sec_core.usecases.progress import Step, Tally, listening
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from sec_core.gold.billing import Billing
     from sec_core.gold.payloads.storms import StormRow
     from sec_core.gold.standing import BuiltGold
-    from sec_core.health.verdict import Verdict
-    from sec_core.usecases.monitor import MonitorReport
     from sec_core.usecases.reports import SyncReport
 
 _SHOW_EVERY_S = 5
@@ -48,8 +45,6 @@ _UNITS = {
     "customers": "customers, summed over rows", "events": "events", "events_begun": "events", "unresolved": "rows",
 }  # fmt: skip
 """Units of a month's figures; the others are hours."""
-
-_MARKS = {Level.GOOD: "✅ good", Level.WARN: "⚠️ look", Level.BAD: "❌ bad"}
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
@@ -135,30 +130,6 @@ async def show_billing(file: str, found: Billing) -> None:
             [f"# {for_markdown(file)}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]
         ),
     )
-
-
-def monitor_text(report: MonitorReport) -> str:
-    """A table of what the monitor found. Pure."""
-    under_way = report.open_hour.astimezone(CHILE) if report.open_hour else None
-    head = f"# The hour under way: {under_way:%Y-%m-%d %Hh} in Chile\n\n" if under_way else ""
-    head += "".join(f"{for_markdown(storm)}\n\n" for storm in report.storms)
-    figures = report.model_dump(exclude={"open_hour", "note", "storms"})
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {_cell(figure)} |" for name, figure in figures.items())
-    return f"{head}| hours | |\n|---|---|\n{rows}\n"
-
-
-def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
-    """The checks as rows, and a title. Pure."""
-    rows = [
-        {
-            "": _MARKS[check.level],
-            "what": check.name,
-            "found": for_markdown(check.text),
-            "next": for_markdown(check.next_step),
-        }
-        for check in verdict.checks
-    ]
-    return rows, f"# Health: {_MARKS[verdict.level]}"
 
 
 def _cell(value: str | float) -> str | float:

@@ -3,33 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
+from uuid import UUID
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
+from prefect.client.schemas.objects import TERMINAL_STATES, State
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.artifacts import health_table, monitor_text
 from flows.telling import flow
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import SecError
 from sec_core.health.facts import find_facts
-from sec_core.health.verdict import Check, Verdict, judge
+from sec_core.health.verdict import MONITOR_LATE, Check, Level, Verdict, judge
+from sec_core.hours import CHILE
+from sec_core.text import for_markdown
 from sec_core.usecases.circuit import close_circuit
 from sec_core.usecases.monitor import STORM_UNDER_WAY, MonitorReport, storms_under_way, watch
 from sec_core.usecases.upkeep import UpkeepReport, keep_up
+from tasks.newest import ask_newest, load_newest
 from tasks.runtime import ensure_logging, open_run
-from tasks.steps import ask_newest, load_newest
 
 MONITOR = "monitor/monitor"
-KEPT_RUNS = {"monitor": timedelta(days=3), "health": timedelta(days=7)}
-"""How long runs with a tag are kept; the server forgets all others after 90 days."""
+RUNS_KEPT = {"monitor": 288, "health": 168}
+"""Ended runs of the flows that run all day: two days of the monitor's, a week of health's."""
+_MARKS = {Level.GOOD: "✅ good", Level.WARN: "⚠️ look", Level.BAD: "❌ bad"}
+_FIGURES = {
+    "asked": "hours asked for",
+    "captured": "hours with a new answer",
+    "unchanged": "hours answered as before",
+    "empty": "hours without data",
+    "failed": "hours that failed",
+    "loaded": "hours loaded",
+    "events_changed": "events made, changed or removed",
+    "differing": "hours that differ from the national series",
+}
 
 
 class PipelineUnhealthy(SecError):
@@ -58,31 +72,21 @@ async def monitor(
     """
     with open_run() as run:
         report = await watch(closed_hours, ask_newest, load_newest, lambda: storms_under_way(run))
+    made = acreate_markdown_artifact(key="monitor", markdown=monitor_text(report))
+    await _keep_alone("monitor", await made)
     if report.note:
         return Completed(name="SourceAtRest", message=report.note, data=report)
-    await acreate_markdown_artifact(key="monitor", markdown=monitor_text(report))
     if report.storms:
         # The stack looks for this name and tells of each storm once.
         return Completed(name=STORM_UNDER_WAY, message="\n".join(report.storms), data=report)
     return report
 
 
-async def _forget_runs(now: datetime) -> None:
-    """Delete old runs of what runs often, that the list of runs stays one that people read."""
-    async with get_client() as client:
-        for tag, age in KEPT_RUNS.items():
-            ended = {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}
-            wanted = {"tags": {"all_": [tag]}, "state": ended, "expected_start_time": {"before_": now - age}}
-            while old := await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted)):
-                for run in old:
-                    await client.delete_flow_run(run.id)
-
-
 @flow(name="maintenance", flow_run_name="maintenance", persist_result=False)
 async def maintenance() -> UpkeepReport:
-    """Seal complete months, archive what the retention setting says, remove old logs and old runs of the monitor."""
+    """Seal closed and settled months, archive what retention says, remove old logs and runs of what runs all day."""
+    await _forget_runs()
     with open_run() as run:
-        await _forget_runs(run.clock.now())
         return await asyncio.to_thread(keep_up, run)
 
 
@@ -102,7 +106,7 @@ async def circuit_close(
 
 
 @flow(name="health", flow_run_name="health", persist_result=False)
-async def health() -> Verdict:
+async def health() -> Verdict | State[Verdict]:
     """Look at the source, the circuit, the database, the disk, the newest capture, names, quarantine and publication.
 
     Sends one request to the source, through the shared limits and the circuit.
@@ -112,19 +116,73 @@ async def health() -> Verdict:
     """
     settings = load_settings()
     ensure_logging(settings)
-    verdict = judge(await find_facts(settings, SystemClock(), monitored=await _monitor_is_scheduled()))
+    verdict = judge(await find_facts(settings, SystemClock(), monitored=await _monitor_is_expected()))
     rows, title = health_table(verdict)
-    await acreate_table_artifact(key="health", table=rows, description=title)
+    await _keep_alone("health", await acreate_table_artifact(key="health", table=rows, description=title))
     if verdict.troubles:
-        raise PipelineUnhealthy(verdict.troubles)
+        error = PipelineUnhealthy(verdict.troubles)
+        # Notices tell of what this name lists.
+        names = ", ".join(check.name for check in verdict.troubles)
+        return Failed(name=f"Bad: {names}", message=str(error), data=error)
     return verdict
 
 
-async def _monitor_is_scheduled() -> bool:
-    """Whether the monitor is meant to run: its deployment exists, is not paused, and has a schedule that is on."""
+def monitor_text(report: MonitorReport) -> str:
+    """A table of what the monitor found. Pure."""
+    if report.note:
+        return f"# The source is left alone\n\n{for_markdown(report.note)}\n"
+    under_way = report.open_hour.astimezone(CHILE) if report.open_hour else None
+    head = f"# The hour under way: {under_way:%Y-%m-%d %Hh} in Chile\n\n" if under_way else ""
+    head += "".join(f"{for_markdown(storm)}\n\n" for storm in report.storms)
+    rows = "\n".join(f"| {what} | {getattr(report, name)} |" for name, what in _FIGURES.items())
+    return f"{head}| what | count |\n|---|---|\n{rows}\n"
+
+
+def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
+    """The checks as rows, the worst first, and a title. Pure."""
+    levels = list(Level)
+    rows = [
+        {
+            "verdict": _MARKS[check.level],
+            "what": check.name,
+            "found": for_markdown(check.text),
+            "next": for_markdown(check.next_step),
+        }
+        for check in sorted(verdict.checks, key=lambda check: -levels.index(check.level))
+    ]
+    return rows, f"# Health: {_MARKS[verdict.level]}\n\n{verdict.at.astimezone(CHILE):%Y-%m-%d %H:%M} in Chile"
+
+
+async def _forget_runs() -> None:
+    """Remove the oldest runs of the flows that run all day, so that the list of runs stays one that people read."""
+    ended = FlowRunFilter.model_validate({"state": {"type": {"any_": sorted(TERMINAL_STATES)}}})
+    newest = FlowRunSort.END_TIME_DESC
+    async with get_client() as client:
+        for name, kept in RUNS_KEPT.items():
+            flows = FlowFilter.model_validate({"name": {"any_": [name]}})
+            while old := await client.read_flow_runs(
+                flow_filter=flows, flow_run_filter=ended, sort=newest, offset=kept
+            ):
+                for run in old:
+                    await client.delete_flow_run(run.id)
+
+
+async def _keep_alone(key: str, newest: UUID | None) -> None:
+    """Remove the older versions of an artifact."""
+    wanted = ArtifactFilter.model_validate({"key": {"any_": [key]}})
+    async with get_client() as client:
+        for each in await client.read_artifacts(artifact_filter=wanted):
+            if each.id != newest:
+                await client.delete_artifact(each.id)
+
+
+async def _monitor_is_expected() -> bool:
+    """Whether the newest hour must be young: the monitor's schedule is on, and it has had a turn lately."""
     async with get_client() as client:
         try:
             deployment = await client.read_deployment_by_name(MONITOR)
         except ObjectNotFound:
             return False
-    return not deployment.paused and any(schedule.active for schedule in deployment.schedules)
+        lately = {"end_time": {"after_": datetime.now(UTC) - MONITOR_LATE}, "deployment_id": {"any_": [deployment.id]}}
+        turns = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(lately), limit=1)
+    return bool(turns) and not deployment.paused and any(schedule.active for schedule in deployment.schedules)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
+from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from sec_core.config import load_settings
+from sec_core.errors import CircuitOpen, SecError
 from sec_core.log import setup_logging
 from sec_core.usecases.adapters import Adapters, open_adapters
 
@@ -20,12 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loguru import Message
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
 
     from sec_core.clock import Clock
     from sec_core.config import Settings
 
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}
+_NO_NEWS = ("Completed", "Cached", "SourceAtRest")
+"""States of tasks of which the run says all that is to be said."""
+
+
+async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task may succeed by itself: its error says so.
+
+    An open circuit is transient too, but it lasts half an hour: waiting for it is the use case's business.
+    """
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, SecError) and error.transient and not isinstance(error, CircuitOpen)
+
+
+RETRIED: dict[str, Any] = {"retry_condition_fn": worth_another_try}
+# The ledger and Silver know better than a cache what is settled.
+PLAIN = {**RETRIED, "cache_policy": NO_CACHE, "persist_result": False}
 
 
 def adapters() -> Adapters:
@@ -80,9 +100,9 @@ def logging_is_set_up() -> None:
 
 
 def _for_people(record: logging.LogRecord) -> bool:
-    """Whether a line of Prefect's goes to the log in the UI: traces go to the file, tasks that end well to neither."""
+    """Whether a line of Prefect's goes to the log in the UI: traces go to the file, what is no news to neither."""
     if record.exc_info and record.exc_info[1]:
         logger.bind(stage="run", code="trace").opt(exception=record.exc_info[1]).debug("{}", record.getMessage())
         return False
-    ended_well = record.levelno <= logging.INFO and record.getMessage().startswith("Finished in state")
-    return not (ended_well and record.name == "prefect.task_runs")
+    ended = record.getMessage().partition("Finished in state ")[2]
+    return record.name != "prefect.task_runs" or not ended.startswith(_NO_NEWS)

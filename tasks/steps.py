@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder, State
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError, concurrency
 from prefect.runtime import task_run
@@ -16,22 +15,17 @@ from prefect.states import Cancelled, Failed
 
 from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.capture import CaptureReport
-from sec_core.bronze.reconcile import ReconcileReport, Watched
 from sec_core.clock import in_chile
-from sec_core.errors import CircuitOpen, ConfigError, SecError
+from sec_core.errors import CircuitOpen, ConfigError
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
-from sec_core.usecases import capture, customers, gold, monitor, steps
+from sec_core.usecases import capture, customers, gold, steps
 from sec_core.usecases.gold import SiteReport
 from sec_core.usecases.steps import Steps
 from tasks.limits import SOURCE_LIMIT
-from tasks.runtime import adapters
-
-if TYPE_CHECKING:
-    from prefect import Task
-    from prefect.client.schemas.objects import TaskRun
+from tasks.runtime import PLAIN, RETRIED, adapters
 
 _LEASE_S = 60
 """A killed holder's slot is free again after this."""
@@ -45,26 +39,14 @@ class _HoursMissed(Exception):
         self.report = report
 
 
-async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task may succeed by itself: its error says so.
-
-    An open circuit is transient too, but it lasts half an hour: waiting for it is the use case's business.
-    """
-    error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, SecError) and error.transient and not isinstance(error, CircuitOpen)
-
-
 def _parameter(_context: object, parameters: dict[str, Any]) -> str:
     return f"{task_run.task_name}-{parameters['digest']}"
 
 
-_RETRIED: dict[str, Any] = {"retry_condition_fn": worth_another_try}
-# The ledger and Silver know better than a cache what is settled.
-_PLAIN = {**_RETRIED, "cache_policy": NO_CACHE, "persist_result": False}
-_CACHED = {**_RETRIED, "cache_key_fn": _parameter, "persist_result": True}
+_CACHED: dict[str, Any] = {**RETRIED, "cache_key_fn": _parameter, "persist_result": True}
 
 
-@task(name="capture-day", task_run_name="capture {day}", retries=2, retry_delay_seconds=[20, 120], **_PLAIN)
+@task(name="capture-day", task_run_name="capture {day}", retries=2, retry_delay_seconds=[20, 120], **PLAIN)
 async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | State[Any]:
     """Ask the source for hours of one day in Chile and keep what it says, holding a slot of the limit on the source."""
     try:
@@ -95,40 +77,28 @@ async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
         return missed.report
 
 
-@task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **_PLAIN)
-async def reconcile_week(month: str) -> ReconcileReport | None:
+@task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **PLAIN)
+async def reconcile_week(month: str) -> dict[datetime, int] | None:
     """Compare the captured hours of the last week with the source's national totals, if the month reaches into it."""
     return await capture.reconcile_week(adapters(), month)
 
 
-@task(name="load-month", task_run_name="load {month}", retries=3, retry_delay_seconds=[5, 30, 120], **_PLAIN)
+@task(name="load-month", task_run_name="load {month}", retries=3, retry_delay_seconds=[5, 30, 120], **PLAIN)
 async def load_month(month: str, force: bool = False) -> LoadReport:
     """Bring Silver up to what Bronze holds of a month; it is one transaction."""
     return await steps.load_month(adapters(), month, force)
 
 
-@task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)
+@task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **PLAIN)
 async def publish(force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
     """Send what `gold/` holds to Supabase in one step; without a project, say so and send nothing."""
     return await steps.publish_gold(adapters(), force, other_source, payloads)
 
 
-@task(name="publish-site", task_run_name="put up the site", retries=2, retry_delay_seconds=[30, 300], **_PLAIN)
+@task(name="publish-site", task_run_name="put up the site", retries=2, retry_delay_seconds=[30, 300], **PLAIN)
 async def publish_site() -> SiteReport:
     """Put the site where SEC_SITE_TARGET says; without it, say so and put it nowhere."""
     return await gold.publish_site(adapters())
-
-
-@task(name="watch-hours", task_run_name="ask for the newest hours", cache_policy=NO_CACHE, persist_result=False)
-async def ask_newest(closed: int) -> Watched:
-    """Ask for the open hour and for those closed ones that may have changed; the next try comes in ten minutes."""
-    return await monitor.ask_newest(adapters(), closed)
-
-
-@task(name="load-hours", task_run_name="load the newest hours", retries=2, retry_delay_seconds=[2, 10], **_PLAIN)
-async def load_newest(hours: list[datetime]) -> list[LoadReport]:
-    """Bring Silver, and with it the views of the last 30 days, up to what was captured."""
-    return await monitor.load_newest(adapters(), hours)
 
 
 @task(name="build-gold", task_run_name="build Gold", retries=2, retry_delay_seconds=[5, 60], **_CACHED)

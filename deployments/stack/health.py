@@ -43,7 +43,7 @@ def look_at_services(settings: Settings) -> Services:
     with api_client(api) as client:
         try:
             online = online_workers(client)
-            monitored = _monitor_is_scheduled(client)
+            monitored = is_scheduled(client, "monitor")
         except (httpx.HTTPError, ValueError) as error:
             step = "Run `sec up`; its logs are under SEC_STATE_DIR/logs."
             text = f"The Prefect server at {api} does not answer as it should: {type(error).__name__}."
@@ -55,8 +55,13 @@ def look_at_services(settings: Settings) -> Services:
     return Services((Check("services", Level.GOOD, text),), monitored)
 
 
-def _monitor_is_scheduled(client: httpx.Client) -> bool:
-    answer = client.get("/deployments/name/monitor/monitor")
+def is_scheduled(client: httpx.Client, name: str) -> bool:
+    """Whether a deployment is meant to run by itself.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    answer = client.get(f"/deployments/name/{name}/{name}")
     if answer.status_code == httpx.codes.NOT_FOUND:
         return False
     deployment = answer.raise_for_status().json()

@@ -2,13 +2,15 @@
 
 An installation is known by its own database: the server's identifier and the database's number in it. Whatever holds
 Prefect's tables carries a mark, the table `sec_prefect.mark`, that says in which schema they are and for which
-installation. Nothing else is ever written to. On the embedded server, which is ours alone, the database `prefect` of
-the version before is taken on by itself.
+installation; beside it `sec_prefect.told` keeps what notices told. Nothing else is ever written to. On the embedded
+server, which is ours alone, the database `prefect` of the version before is taken on by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,6 +23,8 @@ from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
 
@@ -79,6 +83,38 @@ def prefect_history(settings: Settings, options: StackSettings, database: Addres
             path = _search_path(connection, schema)
             environment["PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"] = path
     return environment
+
+
+@dataclass
+class Kept:
+    """What was told by notices, as JSON; empty if nothing was kept yet."""
+
+    text: str
+
+
+@contextmanager
+def kept_notices(place: Address, owner: str) -> Iterator[Kept | None]:
+    """What was told by notices of an installation, beside Prefect's tables; what it is at the block's end is kept.
+
+    None while another process is in this block: servers of one installation take turns.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+        psycopg.Error: It refuses something.
+    """
+    with place.connect() as connection:
+        connection.execute("create schema if not exists sec_prefect")
+        connection.execute("create table if not exists sec_prefect.told (installation text primary key, told text)")
+        connection.execute("insert into sec_prefect.told values (%s, '') on conflict do nothing", (owner,))
+        connection.commit()
+        query = "select told from sec_prefect.told where installation = %s for update skip locked"
+        found = connection.execute(query, (owner,)).fetchone()
+        if found is None:
+            yield None
+            return
+        kept = Kept(str(found[0]))
+        yield kept
+        connection.execute("update sec_prefect.told set told = %s where installation = %s", (kept.text, owner))
 
 
 def adopt(database: Address) -> str:

@@ -1,132 +1,102 @@
-"""Notices of failed and crashed runs, storms under way, and health no longer checked: by webhook and by e-mail.
+"""Notices of failures, storms under way, health no longer checked, and of what is over: by webhook and by e-mail.
 
 The stack sends them itself, so that the webhook's address and the mail password stay in its environment: what Prefect
-keeps in blocks, every caller of its API can read. Each flow is told of at most once an hour, each storm once.
+keeps in blocks, every caller of its API can read. What is worth a notice: `deployments.stack.matters`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psycopg
 from loguru import logger
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import ValidationError
 
-from deployments.stack.api import api_client
-from sec_core.text import for_chat, for_line, for_mail
-from sec_core.usecases.monitor import STORM_UNDER_WAY
+from deployments.stack.api import api_client, own_id
+from deployments.stack.health import is_scheduled
+from deployments.stack.history import kept_notices
+from deployments.stack.matters import Notice, Seen, Told, learn_all
+from sec_core.errors import DatabaseError
+from sec_core.text import for_mail
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pydantic import SecretStr
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
+    from sec_core.db.address import Address
 
-TOLD_ONCE_IN = timedelta(hours=1)
-STORM_FORGOTTEN = timedelta(days=60)
-"""Longer than any storm lasts."""
-_STORM = re.compile(r"(.+) \[([0-9a-f-]{36})\]")
 HEALTH_OVERDUE = timedelta(hours=3)
 _LOOK_EVERY_S = 15
 # A run's end may be recorded a while after it.
 _LOOK_BACK = timedelta(minutes=10)
 _LOOK_BACK_AT_MOST = timedelta(days=1)
-_LONGEST_TEXT = 2000
-_OVERDUE = "Alert: no health check finished for 3 hours. Is a worker running? See sec doctor."
-
-
-class Notice(BaseModel):
-    """What is sent. The webhook gets it as JSON with `text`, which Slack, Mattermost and others read.
-
-    `run` and `url`, the run's page in the UI, are empty if the notice is about no run.
-    """
-
-    flow: str
-    run: str = ""
-    state: str
-    message: str
-    url: str = ""
-
-    @property
-    def text(self) -> str:
-        """All of it in one line, in which nothing acts."""
-        return for_chat(f"sec: {self.run or self.flow} {self.state}. {self.message}")
-
-
-class Told(BaseModel):
-    """What is remembered from one look to the next, in `SEC_STATE_DIR/run/notices.json`.
-
-    Attributes:
-        looked: When the server was asked last.
-        healthy: When a health check finished last, or when this began.
-        flows: When each flow was told of last.
-    """
-
-    looked: datetime
-    healthy: datetime
-    flows: dict[str, datetime] = Field(default_factory=dict)
-
-    def may_tell(self, flow: str, now: datetime, every: timedelta = TOLD_ONCE_IN) -> bool:
-        """Whether it is time to tell of a flow (again)."""
-        return flow not in self.flows or now - self.flows[flow] >= every
+_PAGE = 200
+_OVERDUE = "No health check finished for 3 hours. Is a worker running? See `sec doctor`."
 
 
 class Notifier:
     """Asks the Prefect server for failures every few seconds, until `ended` is set, and tells whoever is to be told."""
 
-    def __init__(self, settings: Settings, options: StackSettings, api: str, ended: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, options: StackSettings, api: str, place: Address, ended: threading.Event
+    ) -> None:
+        self._settings = settings
         self._options = options
         self._api = api
         self._ui = os.environ.get("PREFECT_UI_API_URL", api).removesuffix("/api")
+        self._place = place
         self._ended = ended
-        self._file = settings.run_dir / "notices.json"
         self._log = logger.bind(stage="notices")
 
     def start(self) -> None:
         """Begin, in a thread of its own; does nothing where nobody is to be told."""
         if self._options.notify_url is not None or self._options.mail is not None:
-            threading.Thread(target=self._run, name="sec-notices", daemon=True).start()
+            owner = own_id(self._settings)
+            threading.Thread(target=self._run, args=(owner,), name="sec-notices", daemon=True).start()
 
-    def _run(self) -> None:
-        now = datetime.now(UTC)
-        told = _read(self._file) or Told(looked=now, healthy=now)
-        # While the stack was down no health check could finish.
-        told.healthy = max(told.healthy, now)
+    def _run(self, owner: str) -> None:
+        began = datetime.now(UTC)
+        told = Told(looked=began, healthy=began)
         while not self._ended.wait(_LOOK_EVERY_S):
-            self.look(told, datetime.now(UTC))
             try:
-                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                self._file.write_text(told.model_dump_json(), encoding="utf-8")
-            except OSError as error:  # a full disk is a reason to go on telling
-                self._log.warning("{} can't be written: {}", self._file, error.strerror)
+                with kept_notices(self._place, owner) as kept:
+                    if kept is None:  # another server of this installation looks at this moment
+                        continue
+                    told = _read(kept.text) or told
+                    # While the stack was down no health check could finish.
+                    told.healthy = max(told.healthy, began)
+                    self.look(told, datetime.now(UTC))
+                    kept.text = told.model_dump_json()
+            except (DatabaseError, psycopg.Error) as error:
+                self._log.warning("What was told can't be read or kept: {}", type(error).__name__)
+                self.look(told, datetime.now(UTC))
 
     def look(self, told: Told, now: datetime) -> None:
         """Ask once, and send what is due; `told` is brought up to date."""
         since = max(told.looked - _LOOK_BACK, now - _LOOK_BACK_AT_MOST)
+        expected = True
         try:
             with api_client(self._api) as client:
-                failures = failed_since(client, since, self._ui)
-                told.healthy = max(told.healthy, last_health(client) or told.healthy)
-                storms = storms_since(client, since, self._ui)
+                learn_all(told, ended_since(client, since), self._ui)
+                late = now - told.healthy >= HEALTH_OVERDUE
+                expected = not late or is_scheduled(client, "health")
         except (httpx.HTTPError, ValueError) as error:
-            self._log.warning("The Prefect server could not be asked for failed runs: {}", type(error).__name__)
+            self._log.warning("The Prefect server could not be asked for ended runs: {}", type(error).__name__)
+            late = now - told.healthy >= HEALTH_OVERDUE
         else:
-            due = [notice for notice in failures if told.may_tell(notice.flow, now)]
-            newest = {notice.flow: notice for notice in reversed(due)}
-            sent = {flow: now for flow, notice in newest.items() if self._send(notice)}
-            told.flows |= sent
-            for storm, notice in storms.items():
-                if told.may_tell(storm, now, STORM_FORGOTTEN) and self._send(notice):
-                    told.flows[storm] = now
-            if len(sent) == len(newest):  # else the next look finds them again
-                told.looked = now
-        overdue = now - told.healthy >= HEALTH_OVERDUE and told.may_tell("overdue", now, HEALTH_OVERDUE)
-        if overdue and self._send(Notice(flow="health", state="Overdue", message=_OVERDUE)):
-            told.flows["overdue"] = now
+            told.looked = now
+        overdue = Notice(flow="health", state="is overdue", message=_OVERDUE)
+        kinds = frozenset({"no health check for 3 hours"} if late and expected else ())
+        told.see(Seen(now, frozenset({"overdue"}), kinds, overdue))
+        for due in told.due(now):
+            if self._send(due.notice):
+                told.tell(due, now)
+        told.forget(now)
 
     def _send(self, notice: Notice) -> bool:
         """Tell everybody; returns whether anybody was told. Errors are logged without addresses, which are secrets."""
@@ -148,57 +118,26 @@ class Notifier:
         return bool(told)
 
 
-def failed_since(client: httpx.Client, since: datetime, ui: str) -> list[Notice]:
-    """Runs that failed or crashed, newest first.
+def ended_since(client: httpx.Client, since: datetime) -> list[tuple[dict[str, Any], str]]:
+    """Runs that ended, with the names of their flows.
 
     Raises:
         httpx.HTTPError: The Prefect API does not answer as it should.
     """
-    ended = {"state": {"type": {"any_": ["FAILED", "CRASHED"]}}, "end_time": {"after_": since.isoformat()}}
-    runs = _filter(client, "/flow_runs/filter", flow_runs=ended, sort="END_TIME_DESC")
+    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}, "end_time": {"after_": since.isoformat()}}
+    runs: list[dict[str, Any]] = []
+    while not len(runs) % _PAGE:
+        page = _filter(
+            client, "/flow_runs/filter", flow_runs=ended, sort="END_TIME_DESC", offset=len(runs), limit=_PAGE
+        )
+        runs += page
+        if not page:
+            break
     if not runs:
         return []
     flows = _filter(client, "/flows/filter", flows={"id": {"any_": list({run["flow_id"] for run in runs})}})
     names = {flow["id"]: flow["name"] for flow in flows}
-    return [
-        Notice(
-            flow=names.get(run["flow_id"], ""),
-            run=for_line(run["name"]),
-            state=for_line(run["state"]["name"]),
-            message=for_line(run["state"]["message"] or "No reason was given.", _LONGEST_TEXT),
-            url=f"{ui}/runs/flow-run/{run['id']}",
-        )
-        for run in runs
-    ]
-
-
-def storms_since(client: httpx.Client, since: datetime, ui: str) -> dict[str, Notice]:
-    """What the monitor last said of each storm that it saw under way, by the storm's identity.
-
-    Raises:
-        httpx.HTTPError: The Prefect API does not answer as it should.
-    """
-    ended = {"state": {"name": {"any_": [STORM_UNDER_WAY]}}, "end_time": {"after_": since.isoformat()}}
-    found: dict[str, Notice] = {}
-    for run in _filter(client, "/flow_runs/filter", flow_runs=ended, sort="END_TIME_DESC"):
-        for text, storm in _STORM.findall(run["state"]["message"] or ""):
-            url = f"{ui}/runs/flow-run/{run['id']}"
-            found.setdefault(storm, Notice(flow="monitor", state="saw a storm", message=for_line(text), url=url))
-    return found
-
-
-def last_health(client: httpx.Client) -> datetime | None:
-    """When a health check finished last, whatever its verdict; None if none ever did."""
-    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
-    found = _filter(
-        client,
-        "/flow_runs/filter",
-        flows={"name": {"any_": ["health"]}},
-        flow_runs=ended,
-        sort="END_TIME_DESC",
-        limit=1,
-    )
-    return datetime.fromisoformat(found[0]["end_time"]) if found and found[0]["end_time"] else None
+    return [(run, names.get(run["flow_id"], "")) for run in runs]
 
 
 def _filter(client: httpx.Client, path: str, **what: object) -> list[dict[str, Any]]:
@@ -215,8 +154,8 @@ def _send_mail(url: SecretStr, notice: Notice) -> bool:
     return bool(sender.add(url.get_secret_value()) and sender.notify(title=title, body=body))
 
 
-def _read(file: Path) -> Told | None:
+def _read(text: str) -> Told | None:
     try:
-        return Told.model_validate_json(file.read_bytes())
-    except (OSError, ValidationError):
+        return Told.model_validate_json(text)
+    except ValidationError:  # nothing yet, or another version's
         return None

@@ -15,11 +15,12 @@ from loguru import logger
 
 from deployments.stack.api import PrefectServerError, answers, prepare_environment
 from deployments.stack.apply import apply_limits
-from deployments.stack.history import prefect_history
+from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, end, start_process, until_told_to_end
 from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, private_folder
+from sec_core.db.address import Address
 from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError
 
@@ -145,7 +146,7 @@ def run_server(settings: Settings, *, host: str, port: int) -> None:
     try:
         url = wait_until_ready(server.start(), port, settings.logs_dir / LOG_NAME)
         logger.bind(stage="stack").info("The Prefect server listens on {host}:{port}", host=host, port=port)
-        Notifier(settings, options, url, ended).start()
+        Notifier(settings, options, url, Address.parse(history[ADDRESS_VARIABLE]), ended).start()
         while not ended.wait(TICK_S):
             server.watch()
     finally:

@@ -16,7 +16,7 @@ from loguru import logger
 
 from deployments.stack.api import api_client, online_workers, prepare_environment
 from deployments.stack.apply import apply
-from deployments.stack.history import prefect_history
+from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, ProcessId, end, start_process, until_told_to_end
 from deployments.stack.server import LOG_NAME, LOOPBACK, TICK_S, free_port, server_part, wait_until_ready
@@ -26,6 +26,7 @@ from deployments.stack.state import RunFolder, StackState
 from deployments.stack.worker import stop_worker, worker_name, worker_part
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
+from sec_core.db.address import Address
 from sec_core.db.database import open_database
 from sec_core.errors import DatabaseUnavailable, SecError
 from sec_core.log import setup_logging
@@ -102,7 +103,7 @@ class Stack:
         apply(api, self._settings, self._site)
         self._log.info("Applied work pool, limits, deployments and automations")
         self._start_worker(api)
-        Notifier(self._settings, self._options, api, self._ended).start()
+        Notifier(self._settings, self._options, api, Address.parse(history[ADDRESS_VARIABLE]), self._ended).start()
         self._ready = True
         self._write()
 

@@ -9,22 +9,13 @@ from typing import Final
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import CHILE, Month, hours_of_day
 
-MARKS: Final[Mapping[HourState, str]] = {
-    HourState.CAPTURED: "●",
-    HourState.EMPTY: "○",
-    HourState.FAILED: "✕",
-    HourState.QUARANTINED: "!",
-    HourState.PENDING: "·",
-}
+_STATES: Final = (
+    HourState.CAPTURED, HourState.EMPTY, HourState.FAILED, HourState.QUARANTINED, HourState.PENDING,
+)  # fmt: skip
+MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "●○✕!·", strict=True))
 """A mark for each state; they differ in form, so that nobody depends on colours."""
 
-PLAIN_MARKS: Final[Mapping[HourState, str]] = {
-    HourState.CAPTURED: "#",
-    HourState.EMPTY: "o",
-    HourState.FAILED: "x",
-    HourState.QUARANTINED: "!",
-    HourState.PENDING: ".",
-}
+PLAIN_MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "#ox!.", strict=True))
 """Marks that every font of fixed width has, for browsers: one of another font would shift what follows it."""
 
 

@@ -80,8 +80,7 @@ class Ledger:
 
     def row_counts(self, hours: Sequence[datetime]) -> dict[datetime, int]:
         """Rows in the value of some hours; hours without a value are absent."""
-        with table.transaction(self._database) as cursor:
-            return table.read_row_counts(cursor, hours)
+        return {row["hora"]: row["n_filas"] for row in self._found("row_counts", list(hours))}
 
     def states(self, month: Month) -> dict[datetime, HourState]:
         """State of every hour that the source can have in a month, in order; not yet closed ones are pending too."""
@@ -110,8 +109,7 @@ class Ledger:
 
     def quarantine(self, first: datetime, last: datetime) -> list[table.Revision]:
         """Bodies in quarantine of hours in [first, last), oldest first."""
-        with table.transaction(self._database) as cursor:
-            return table.read_quarantine(cursor, first, last)
+        return [table.to_revision(row) for row in self._found("quarantine", first, last)]
 
     def month_summary(self, months: Sequence[Month], now: datetime) -> list[MonthSummary]:
         """How far months are captured, in the order given; hours that have not closed by `now` are not expected."""

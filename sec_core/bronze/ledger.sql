@@ -21,6 +21,13 @@ where d.forma = 'detailed' order by d.hora
 select hora, capturado_en from revisiones
 where origen = 'legacy' and not (resultado = 'quarantined' and coalesce(motivo, '') like %s)
 
+-- name: quarantine
+select * from revisiones where resultado = 'quarantined' and hora >= %s and hora < %s
+order by hora, capturado_en, origen
+
+-- name: row_counts
+select hora, n_filas from capturas where hora = any(%s) and forma is not null
+
 -- name: states
 select hora, estado from capturas where hora >= %s and hora < %s
 

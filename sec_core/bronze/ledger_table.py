@@ -54,7 +54,6 @@ def _upsert(table: str, key: Sequence[str], others: Iterable[str]) -> str:
 
 _UPSERT_REVISION: Final = _upsert("revisiones", [*_OF_REVISION][:3], [*_OF_REVISION][3:])
 _UPSERT_ROW: Final = _upsert("capturas", ["hora"], ["estado", "diferencia_nacional", *_OF_ROW, *_OF_VALUE])
-_BODIES: Final = f"select {', '.join(_OF_REVISION)} from revisiones where"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +92,11 @@ def lock_month(cursor: Cursor, month: Month) -> None:
 
 def read_revisions(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, list[Revision]]:
     """All revisions of some hours, oldest first."""
-    cursor.execute(f"{_BODIES} hora = any(%s) order by hora, capturado_en, origen", (list(hours),))
+    cursor.execute("select * from revisiones where hora = any(%s) order by hora, capturado_en, origen", (list(hours),))
     found: dict[datetime, list[Revision]] = {}
     for row in cursor:
-        found.setdefault(row["hora"], []).append(_to_revision(row))
+        found.setdefault(row["hora"], []).append(to_revision(row))
     return found
-
-
-def read_quarantine(cursor: Cursor, first: datetime, last: datetime) -> list[Revision]:
-    """Quarantined revisions of hours in [first, last), oldest first."""
-    where = "resultado = 'quarantined' and hora >= %s and hora < %s order by hora, capturado_en, origen"
-    cursor.execute(f"{_BODIES} {where}", (first, last))
-    return [_to_revision(row) for row in cursor]
 
 
 def to_capture(row: dict[str, Any]) -> Capture:
@@ -117,7 +109,8 @@ def to_capture(row: dict[str, Any]) -> Capture:
     )  # fmt: skip
 
 
-def _to_revision(row: dict[str, Any]) -> Revision:
+def to_revision(row: dict[str, Any]) -> Revision:
+    """A row of `revisiones`, with what it was taken for."""
     return Revision(to_capture(row), Result(row["resultado"]), row["motivo"])
 
 
@@ -137,12 +130,6 @@ def read_rows_of(
         known = {attribute: row[column] for column, attribute in _OF_ROW.items()}
         found[row["hora"]] = LedgerRow(row["hora"], HourState(row["estado"]), value, **known)
     return found
-
-
-def read_row_counts(cursor: Cursor, hours: Sequence[datetime]) -> dict[datetime, int]:
-    """Rows in the value of some hours; hours without a value are absent."""
-    cursor.execute("select hora, n_filas from capturas where hora = any(%s) and forma is not null", (list(hours),))
-    return {row["hora"]: row["n_filas"] for row in cursor}
 
 
 def write_rows(cursor: Cursor, rows: Iterable[LedgerRow]) -> None:

@@ -13,27 +13,12 @@ from sec_core.bronze.plan import candidates, hours_to_watch
 from sec_core.hours import open_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.store import BronzeStore
     from sec_core.clock import Clock
     from sec_core.source.client import Answer, SourceClient
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileReport:
-    """What comparing with the national series came to, over captured, closed hours that it covers.
-
-    `differing` hours still differ after they were asked for again: customers of the series less those of the rows.
-    """
-
-    compared: int
-    asked_again: int
-    differing: dict[datetime, int]
-    capture: CaptureReport
 
 
 def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) -> dict[datetime, int]:
@@ -42,39 +27,32 @@ def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) 
     return ledger.record_national(totals, series.received_at)
 
 
-async def reconcile(
-    *,
-    client: SourceClient,
-    store: BronzeStore,
-    ledger: Ledger,
-    clock: Clock,
-    on_hour: Callable[[datetime, HourState], None] | None = None,
-) -> ReconcileReport:
+async def reconcile(*, client: SourceClient, store: BronzeStore, ledger: Ledger, clock: Clock) -> dict[datetime, int]:
     """Compare the captured hours of the last week with the national series, and ask again for those that differ.
 
     Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`). The open hour is left out: it moves.
     Raises as `capture_hours` does.
+
+    Returns:
+        Hours that still differ then: customers of the series less those of the rows.
     """
     series = await client.national_series()
     at = series.received_at
     await asyncio.to_thread(store.put_answer, "Get", at, series.body)
-    now = clock.now()
-    rows = await asyncio.to_thread(ledger.rows, sorted(hour for hour in series.value if hour < open_hour(now)))
-    compared = sum(row.value is not None for row in rows.values())
-    differing = await asyncio.to_thread(compare, series, ledger, now)
-    capture = CaptureReport()
-    if differing:
-        logger.bind(stage="capture", code="national_difference").warning(
-            "Requesting {count} hours again that differ from the national series", count=len(differing)
-        )
-        capture = await capture_hours(differing, client=client, ledger=ledger, clock=clock, on_hour=on_hour)
-        rows = await asyncio.to_thread(ledger.rows, sorted(differing))
+    differing = await asyncio.to_thread(compare, series, ledger, clock.now())
+    if not differing:
+        return {}
+    logger.bind(stage="capture", code="national_difference").warning(
+        "Requesting {count} hours again that differ from the national series", count=len(differing)
+    )
+    await capture_hours(differing, client=client, ledger=ledger, clock=clock)
+    rows = await asyncio.to_thread(ledger.rows, sorted(differing))
     still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}
     for hour, difference in still.items():
         logger.bind(stage="capture", code="national_difference", hour=hour.isoformat()).warning(
             "the national series has {difference:+d} customers against the hour's rows", difference=difference
         )
-    return ReconcileReport(compared, len(differing), still, capture)
+    return still
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class Dataset:
         titulo: The same in Spanish.
         rows: Its rows, in the file's order; None where months or events are written by themselves.
         in_gold: Whether Gold has it too, or a release alone.
+        large: Whether the DuckDB file of a release reads it from its Parquet.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Dataset:
     titulo: str
     rows: Callable[[GoldFrames], pl.DataFrame] | None = None
     in_gold: bool = True
+    large: bool = False
 
     @property
     def file(self) -> str:
@@ -84,6 +86,7 @@ DATASETS: tuple[Dataset, ...] = (
         ("hash_id",),
         "Power-outage events in Chile",
         "Eventos: cortes de suministro en Chile",
+        large=True,
     ),
     Dataset(
         "panel",
@@ -91,6 +94,7 @@ DATASETS: tuple[Dataset, ...] = (
         ("hora", "codigo_comuna"),
         "Customers without supply in Chile, by hour and comuna",
         "Clientes sin suministro por hora y comuna: comunas listadas en horas cargadas",
+        large=True,
     ),
     Dataset(
         "horas",
@@ -139,6 +143,7 @@ DATASETS: tuple[Dataset, ...] = (
         "Storms by hour and comuna",
         "Curva de cada tormenta por hora y comuna",
         lambda f: f.storm_hours,
+        large=True,
     ),
     Dataset(
         "indices_anuales",

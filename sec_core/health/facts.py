@@ -151,7 +151,7 @@ def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
     ledger = Ledger(database)
     due = ledger.month_summary([due_month(now)], now)[0]
     with database.engine.connect() as connection:
-        first = connection.execute(text("select min(hora) from capturas")).scalar()
+        first, asked = connection.execute(text("select min(hora), min(primera_consulta) from capturas")).one()
         newest_load = connection.execute(text("select max(hora) from cargas")).scalar() or now
         unresolved = connection.execute(_UNRESOLVED, {"since": newest_load - _NAMES_WINDOW}).all()
         quarantined = connection.execute(_QUARANTINED, {"since": now - _LATELY}).one()
@@ -160,6 +160,7 @@ def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
         circuit=circuit,
         newest_hour=ledger.newest_hour(),
         first_hour=first.astimezone(UTC) if first else None,
+        first_asked=asked.astimezone(UTC) if asked else None,
         due_expected=due.expected,
         due_missing=due.expected - due.captured - due.empty,
         quarantined=quarantined.everything,

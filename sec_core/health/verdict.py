@@ -127,6 +127,7 @@ class DataFacts:
         circuit: The shared circuit.
         newest_hour: The newest captured hour; None if nothing is captured.
         first_hour: The oldest hour that was ever asked for or imported.
+        first_asked: When the source was asked for the first time.
         due_expected: Hours of the month that must be complete by now, see `due_month`.
         due_missing: Hours of it that are neither captured nor known to be empty.
         quarantined: Hours whose only answers fit no known shape.
@@ -141,6 +142,7 @@ class DataFacts:
     circuit: Circuit
     newest_hour: datetime | None = None
     first_hour: datetime | None = None
+    first_asked: datetime | None = None
     due_expected: int = 0
     due_missing: int = 0
     quarantined: int = 0
@@ -193,9 +195,12 @@ class Facts:
 def due_month(now: datetime) -> Month:
     """The newest month that must be complete by now: the one before, once its scheduled run had time enough."""
     present = Month.of(now)
-    first = present.first_day
-    begins = datetime(first.year, first.month, SCHEDULE_DAY, SCHEDULE_HOUR, tzinfo=CHILE)
-    return present.shift(-1) if now >= begins + SCHEDULE_GRACE else present.shift(-2)
+    return present.shift(-1) if now >= _scheduled(present) + SCHEDULE_GRACE else present.shift(-2)
+
+
+def _scheduled(month: Month) -> datetime:
+    """When the monthly run begins in a month."""
+    return datetime(month.first_day.year, month.first_day.month, SCHEDULE_DAY, SCHEDULE_HOUR, tzinfo=CHILE)
 
 
 def judge(facts: Facts) -> Verdict:
@@ -290,6 +295,9 @@ def _schedule(data: DataFacts, now: datetime) -> Check:
         return Check("schedule", Level.WARN, "Nothing is captured yet.", f"Run `sec sync --month {month}`.")
     if data.first_hour is not None and data.first_hour >= month.end:
         return Check("schedule", Level.WARN, f"The history begins after {month}.", f"Run `sec sync --month {month}`.")
+    if data.first_asked is not None and data.first_asked >= _scheduled(month.shift(1)):
+        text = f"The run of {month} was due before this installation began."
+        return Check("schedule", Level.WARN, text, f"Run `sec sync --month {month}`.")
     if data.due_missing:
         text = f"{month} should be complete; {data.due_missing} of its {data.due_expected} hours are missing."
         return Check("schedule", Level.BAD, text, f"Run `sec sync --month {month}`, or rerun-month in the UI.")

@@ -26,10 +26,7 @@ def with_censoring(events: pl.DataFrame, loaded: pl.DataFrame) -> pl.DataFrame:
     first, last = source_index(events["primera_hora"]), source_index(events["ultima_hora"])
     detailed = source_index(loaded.filter(pl.col("forma") == Shape.DETAILED.value)["hora"].sort())
     frames = []
-    for shape, index in (
-        (Shape.DETAILED, detailed),
-        (Shape.AGGREGATED, usable_hours(loaded, EventRules())["indice"]),
-    ):
+    for shape, index in ((Shape.DETAILED, detailed), (Shape.AGGREGATED, usable_hours(loaded, EventRules())["indice"])):
         begin, end = index.search_sorted(first, "left"), index.search_sorted(last, "right")
         frames.append(
             pl.DataFrame(

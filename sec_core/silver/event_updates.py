@@ -111,8 +111,7 @@ def reopen(tables: SilverTables, context: EventContext) -> int:
         return 0
     now, before = context.newest, context.newest_before or context.newest
     events = tables.events_ending((now - context.reach, now), (before - context.reach, before))
-    is_open = _is_open(tables, events, context)
-    wrong = events.filter(pl.col("fin").is_null() != is_open)
+    wrong = events.filter(pl.col("fin").is_null() != _is_open(tables, events, context))
     tables.toggle_end(wrong["hash_id"])
     return wrong.height
 
@@ -193,8 +192,8 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
 def _aggregated(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
     if rows.is_empty():
         return no_events()
-    borders = {Month(day.year, day.month).start for day in rows["mes"].unique()}
-    borders |= {Month(day.year, day.month).end for day in rows["mes"].unique()}
+    months = [Month(day.year, day.month) for day in rows["mes"].unique()]
+    borders = {month.start for month in months} | {month.end for month in months}
     usable = _usable(tables, [(border - context.reach, border + context.reach) for border in borders], context)
     merged = aggregated.events(rows, usable, context.rules)
     return finish(merged, _is_open(tables, merged, context), context.universe)

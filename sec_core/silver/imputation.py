@@ -12,12 +12,12 @@ customers (rule 1) says `sec_core.source.shapes.customer_count`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from enum import IntFlag, StrEnum
 
 import polars as pl
 
-from sec_core.reference.tables import UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
 from sec_core.source.shapes import MAX_CUSTOMERS
 
 
@@ -71,21 +71,11 @@ def bad_customers(value: pl.Expr) -> pl.Expr:
     return ~value.is_between(0, MAX_CUSTOMERS).fill_null(value=False)
 
 
-def bad_geography(id_geografia: pl.Expr) -> pl.Expr:
-    """Rule 2: whether a place did not resolve."""
-    return id_geografia == UNKNOWN_GEOGRAPHY
-
-
-def bad_company(id_empresa: pl.Expr) -> pl.Expr:
-    """Rule 2: whether a company did not resolve."""
-    return id_empresa == UNKNOWN_COMPANY
-
-
 def bad_start(fecha: pl.Expr, observed: pl.Expr) -> pl.Expr:
     """Rule 3: whether a start date is to be replaced by `observed`, the Chile date of the observed hour."""
     return (fecha > observed).fill_null(value=True)
 
 
-def bit(flag: pl.Expr, rule: Imputacion) -> pl.Expr:
-    """The rule's bit where `flag` holds, else 0."""
-    return flag.cast(pl.Int16) * pl.lit(int(rule), pl.Int16)
+def bits(flags: Mapping[Imputacion, pl.Expr]) -> pl.Expr:
+    """The bits of the rules whose flag holds, as `imputaciones` has them."""
+    return pl.sum_horizontal(flag.cast(pl.Int16) * int(rule) for rule, flag in flags.items()).cast(pl.Int16)

@@ -168,12 +168,7 @@ def _needs_all_months(history: History, rules: EventRules) -> bool:
 
 
 def load_hours(
-    database: Database,
-    bodies: BodyReader,
-    hours: Sequence[datetime],
-    settings: Settings,
-    *,
-    values: HourValues,
+    database: Database, bodies: BodyReader, hours: Sequence[datetime], settings: Settings, *, values: HourValues
 ) -> list[LoadReport]:
     """Bring single hours up to date, for the monitor: a report for each month; raises as `load_month` does."""
     months = sorted({Month.of(hour) for hour in hours})

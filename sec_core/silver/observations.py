@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.hours import CHILE
-from sec_core.reference.tables import NO_COMPANY
+from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
 from sec_core.silver.columns import HORA, typed
 from sec_core.silver.decode import decode
-from sec_core.silver.imputation import (
-    Imputacion,
-    bad_company,
-    bad_customers,
-    bad_geography,
-    bad_start,
-    bit,
-    start_date,
-)
+from sec_core.silver.imputation import Imputacion, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -153,7 +145,8 @@ def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names)
         dates = dates.with_columns(fecha=pl.Series([start_date(*parts) for parts in dates.iter_rows()], dtype=pl.Date))
         rows = rows.join(companies, on="NOMBRE_EMPRESA", nulls_equal=True).join(dates, on=_DATE_KEYS, nulls_equal=True)
         rows = rows.with_columns(
-            mala_empresa=bad_company(pl.col("id_empresa")), mala_fecha=bad_start(pl.col("fecha"), pl.col("observada"))
+            mala_empresa=pl.col("id_empresa") == UNKNOWN_COMPANY,
+            mala_fecha=bad_start(pl.col("fecha"), pl.col("observada")),
         ).with_columns(fecha_inicio=pl.when("mala_fecha").then("observada").otherwise("fecha"))
     else:
         rows = rows.with_columns(
@@ -162,13 +155,13 @@ def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names)
             mala_empresa=pl.lit(value=False),
             mala_fecha=pl.lit(value=False),
         )
-    rows = rows.with_columns(mala_geografia=bad_geography(pl.col("id_geografia")))
-    return rows.with_columns(
-        imputaciones=bit(pl.col("filas_clientes") > 0, Imputacion.CLIENTES)
-        | bit(pl.col("mala_geografia"), Imputacion.GEOGRAFIA)
-        | bit(pl.col("mala_empresa"), Imputacion.EMPRESA)
-        | bit(pl.col("mala_fecha"), Imputacion.FECHA)
-    )
+    flags = {
+        Imputacion.CLIENTES: pl.col("filas_clientes") > 0,
+        Imputacion.GEOGRAFIA: pl.col("id_geografia") == UNKNOWN_GEOGRAPHY,
+        Imputacion.EMPRESA: pl.col("mala_empresa"),
+        Imputacion.FECHA: pl.col("mala_fecha"),
+    }
+    return rows.with_columns(mala_geografia=flags[Imputacion.GEOGRAFIA], imputaciones=bits(flags))
 
 
 def _quality(rows: pl.DataFrame, observations: pl.DataFrame, hours: pl.DataFrame, shape: Shape) -> pl.DataFrame:

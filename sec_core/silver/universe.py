@@ -86,10 +86,7 @@ def figures(
 
 
 def store_universe(
-    database: Database,
-    regions: Sequence[RegionCustomers],
-    national: int | None,
-    captured_at: datetime,
+    database: Database, regions: Sequence[RegionCustomers], national: int | None, captured_at: datetime
 ) -> UniverseReport:
     """Keep the answers of a month and bring the caps that depend on them up to date.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -46,7 +46,7 @@ class WorldAnswers:
     def __init__(self, world: World, options: SimulatorOptions) -> None:
         self.world = world
         self._options = options
-        self._body = lru_cache(maxsize=options.kept_bodies)(self._make_body)
+        self._body = lru_cache(maxsize=options.kept_bodies)(partial(render.hour_body, world))
 
     def shape_of(self, hour: datetime, now: datetime) -> Shape:
         """Shape in which an hour is answered at `now`."""
@@ -88,12 +88,6 @@ class WorldAnswers:
     def clientes_regional(self, part: str) -> bytes:
         """Customers of the regions whose full name contains `part`."""
         return render.regional_customers(part)
-
-    def _make_body(self, hour: datetime, shape: Shape, revision: int) -> bytes:
-        rows = self.world.rows(hour, revision)
-        if shape is Shape.DETAILED:
-            return render.detailed_body(self.world, hour, rows, revision)
-        return render.aggregated_body(self.world, hour, rows)
 
 
 class CapturedAnswers:

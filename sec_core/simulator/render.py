@@ -14,6 +14,7 @@ from sec_core.hours import CHILE
 from sec_core.simulator.calendar import hour_index, parse_wall_hour
 from sec_core.simulator.places import BLANK_ENDED, CLIENTES_NACIONAL, PERIODO_STAR, REGIONS
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, BLANK, UNKNOWN_PLACE, Row, World
+from sec_core.source.shapes import Shape
 
 # Until then the comunas of Ñuble belonged to the Biobío.
 _NUBLE_SINCE = hour_index(parse_wall_hour("2018-09-06T00"))
@@ -23,6 +24,14 @@ _BEFORE_CGE = {"15": "EMELARI", "01": "ELIQSA", "02": "ELECDA", "03": "EMELAT", 
 _NO_SUCH_PLACE = ("Maule", "Comuna Fantasma")
 _NO_SUCH_COMPANY = "ELECTRICA FANTASMA"
 _BAD_COUNTS = ("null", '""', '"s/i"', "-3")
+
+
+def hour_body(world: World, hour: datetime, shape: Shape, revision: int = 0) -> bytes:
+    """An answer of `GetPorFecha` for an hour."""
+    rows = world.rows(hour, revision)
+    if shape is Shape.DETAILED:
+        return detailed_body(world, hour, rows, revision)
+    return aggregated_body(world, hour, rows)
 
 
 def detailed_body(world: World, hour: datetime, rows: Iterable[Row], revision: int = 0) -> bytes:

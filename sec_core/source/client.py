@@ -169,10 +169,7 @@ class SourceClient:
         return (await self._ask(_TIME, read_server_time)).value
 
     async def _ask(
-        self,
-        question: Question,
-        read: Callable[[bytes], T],
-        on_failure: Callable[[SourceError], None] | None = None,
+        self, question: Question, read: Callable[[bytes], T], on_failure: Callable[[SourceError], None] | None = None
     ) -> Answer[T]:
         """Ask and read; again after transient failures: exponential backoff, full jitter, Retry-After obeyed."""
         attempt = 0

@@ -41,13 +41,9 @@ class Transport:
 
     def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
+        json = "application/json"
         self._headers = httpx.Headers(
-            {
-                "User-Agent": user_agent,
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-            }
+            {"User-Agent": user_agent, "Content-Type": json, "Accept": json, "Accept-Encoding": "gzip, deflate"}
         )
         # Reading an address takes longer than all else that a request is made of.
         self._url = functools.cache(lambda endpoint: httpx.URL(f"{self._base_url}{endpoint}"))

@@ -13,7 +13,7 @@ from loguru import logger
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
-from sec_core.bronze.reconcile import ReconcileReport, reconcile
+from sec_core.bronze.reconcile import reconcile
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SecError, SourceError, UnexpectedBody
@@ -150,7 +150,7 @@ async def ask_besides(month: Month, steps: Steps) -> list[str]:
     return []
 
 
-async def reconcile_week(adapters: Adapters, month: str) -> ReconcileReport | None:
+async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] | None:
     """Compare the captured hours of the last week with the national series; None if the month ended before it begins.
 
     Raises:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from sec_core.bronze.reconcile import Watched, watch_hours
 from sec_core.errors import CircuitOpen
-from sec_core.gold.storms_now import StormNow, under_way
-from sec_core.silver.load import LoadReport, load_hours
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sec_core.bronze.reconcile import Watched
+    from sec_core.gold.storms_now import StormNow
+    from sec_core.silver.load import LoadReport
     from sec_core.usecases.adapters import Adapters
 
 
@@ -51,12 +51,16 @@ class MonitorReport(BaseModel):
 
 async def ask_newest(adapters: Adapters, closed: int) -> Watched:
     """Ask for the open hour, and for those of the `closed` hours before it that may have changed."""
+    from sec_core.bronze.reconcile import watch_hours
+
     async with adapters.source() as client:
         return await watch_hours(closed, client=client, ledger=adapters.ledger, clock=adapters.clock)
 
 
 async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadReport]:
     """Bring Silver, and with it the views of the last 30 days, up to what was captured of some hours."""
+    from sec_core.silver.load import load_hours
+
     return await asyncio.to_thread(
         load_hours, adapters.database, adapters.body, hours, adapters.settings, values=adapters.ledger
     )
@@ -64,6 +68,8 @@ async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadRep
 
 async def storms_under_way(adapters: Adapters) -> list[StormNow]:
     """The storms that are not over in the newest loaded hour."""
+    from sec_core.gold.storms_now import under_way
+
     return await asyncio.to_thread(under_way, adapters.database, adapters.settings)
 
 

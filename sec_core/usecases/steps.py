@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.capture import CaptureReport
     from sec_core.bronze.ledger_rules import HourState
-    from sec_core.bronze.reconcile import ReconcileReport
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.silver.load import LoadReport
@@ -35,7 +34,7 @@ class Steps:
     """The steps of a run that its caller may retry, limit, cache or show; months are written `YYYY-MM`."""
 
     capture_day: Callable[[date, list[datetime]], Awaitable[CaptureReport]]
-    reconcile: Callable[[str], Awaitable[ReconcileReport | None]]
+    reconcile: Callable[[str], Awaitable[dict[datetime, int] | None]]
     refresh_customers: Callable[[], Awaitable[UniverseReport]]
     load_month: Callable[[str, bool], Awaitable[LoadReport]]
     build_gold: Callable[[], Awaitable[BuiltGold]]

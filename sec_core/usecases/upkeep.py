@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from loguru import logger
 from pydantic import BaseModel
 
-from sec_core.bronze.seal import SealReport, may_seal, seal_month
 from sec_core.db.locks import Lock, turn
 from sec_core.hours import Month
-from sec_core.silver.retention import apply_retention
 
 if TYPE_CHECKING:
+    from sec_core.bronze.seal import SealReport
     from sec_core.usecases.adapters import Adapters
 
 KEPT = timedelta(days=90)
@@ -38,6 +37,8 @@ def seal_ready(adapters: Adapters, month: str | None = None) -> dict[Month, Seal
         IncompleteError: The month named is not closed, or has hours to be asked for.
         StorageError: A packed file was not what it should be; nothing was removed then.
     """
+    from sec_core.bronze.seal import may_seal, seal_month
+
     ledger, now = adapters.ledger, adapters.clock.now()
     with turn(adapters.database, Lock.SEALING):
         named = [Month.parse(month)] if month else None
@@ -51,6 +52,8 @@ def keep_up(adapters: Adapters) -> UpkeepReport:
     Raises:
         StorageError: A packed or archived file was not what it should be; nothing was removed then.
     """
+    from sec_core.silver.retention import apply_retention
+
     sealed = [str(month) for month, packed in seal_ready(adapters).items() if packed is not None]
     archived = [str(month) for month in apply_retention(adapters.database, adapters.settings).months]
     removed = _remove_old_files(adapters)

@@ -14,6 +14,7 @@ import sqlalchemy
 
 from sec_core.db.database import Database, open_database
 from sec_core.errors import ConfigError, DatabaseUnavailable
+from sec_core.silver.observations import OBSERVATION_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,26 +43,8 @@ def end_other_sessions(database: Database) -> None:
 
 
 def test_adbc_appends_to_a_partition_in_its_own_types(database: Database) -> None:
-    frame = pl.DataFrame(
-        {
-            "hora": [HOUR, HOUR],
-            "id_geografia": [1101, 13101],
-            "id_empresa": [1, 15],
-            "fecha_inicio": [None, date(2024, 8, 1)],
-            "clientes_afectados": [5, 2**40],
-            "n_filas": [1, 2],
-            "imputaciones": [0, 8],
-        },
-        schema={
-            "hora": pl.Datetime("us", "UTC"),
-            "id_geografia": pl.Int16,
-            "id_empresa": pl.Int16,
-            "fecha_inicio": pl.Date,
-            "clientes_afectados": pl.Int64,
-            "n_filas": pl.Int32,
-            "imputaciones": pl.Int16,
-        },
-    )
+    rows = [(HOUR, 1101, 1, None, 5, 1, 0), (HOUR, 13101, 15, date(2024, 8, 1), 2**40, 2, 8)]
+    frame = pl.DataFrame(rows, schema=OBSERVATION_SCHEMA, orient="row")
     with database.engine.begin() as connection:
         connection.execute(sqlalchemy.text("select asegurar_particion('2024-08-01')"))
     with database.adbc() as connection, connection.cursor() as cursor:

@@ -83,14 +83,9 @@ FORMS = {
 
 
 WHOLE = (
-    "percent-encoded",
-    "sqlalchemy",
-    "socket without a password",
-    "keywords",
-    "password file",
-    "several hosts",
+    "percent-encoded", "sqlalchemy", "socket without a password", "keywords", "password file", "several hosts",
     "service",
-)
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from sec_core.gold.explain import explain
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.load import load_month
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
-from sec_core.source.shapes import AnsweredBy, classify
+from sec_core.source.shapes import AnsweredBy, Shape, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,8 +85,7 @@ def history(database: Database, make_settings: Callable[..., Settings]) -> Histo
     for number, hour in enumerate(hours):
         if number % 17 == 3:
             continue
-        rows = world.rows(hour)
-        body = detailed_body(world, hour, rows) if number < SWITCH * 24 else aggregated_body(world, hour, rows)
+        body = hour_body(world, hour, Shape.DETAILED if number < SWITCH * 24 else Shape.AGGREGATED)
         at = hour + timedelta(hours=1)
         findings.append(Finding(hour, at, body, classify(body), answered_by=AnsweredBy("apps.sec.cl")))
     ledger = Ledger(database, store)

@@ -23,7 +23,7 @@ from sec_core.hours import Month, from_wall, is_source_hour
 from sec_core.silver.load import load_month
 from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import Outage, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape
@@ -129,9 +129,8 @@ FixedClock = partial(StandingClock, NOW)
 def load(database: Database, settings: Settings, world: World, hours: set[datetime], shape: Shape) -> None:
     """Bring hours of a world into Silver, and note them in the ledger."""
     bronze = MemoryBronze()
-    body = detailed_body if shape is Shape.DETAILED else aggregated_body
     for hour in sorted(hours):
-        bronze.put(hour, shape, body(world, hour, world.rows(hour)))
+        bronze.put(hour, shape, hour_body(world, hour, shape))
     bring_in(database, settings, bronze)
     with database.engine.begin() as connection:
         connection.execute(

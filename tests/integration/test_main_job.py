@@ -26,14 +26,9 @@ if TYPE_CHECKING:
 
 EXPORT = "select string_agg(t::text, '|' order by t::text) from {name} t"
 TABLES = (
-    "fact_observaciones",
-    "fact_interrupciones",
-    "cargas",
-    "tramos",
-    "calidad_imputacion",
-    "nombres_no_resueltos",
+    "fact_observaciones", "fact_interrupciones", "cargas", "tramos", "calidad_imputacion", "nombres_no_resueltos",
     "revisiones",
-)
+)  # fmt: skip
 
 
 def sync(month: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

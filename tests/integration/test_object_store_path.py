@@ -49,14 +49,8 @@ def contents(blobs: Blobs) -> dict[str, bytes]:
 
 
 def load(capture: Capturing, month: Month, *, force: bool = False) -> None:
-    load_month(
-        capture.database,
-        capture.store.read_kept,
-        month,
-        capture.settings,
-        values=capture.ledger,
-        force=force,
-    )
+    read, values = capture.store.read_kept, capture.ledger
+    load_month(capture.database, read, month, capture.settings, values=values, force=force)
 
 
 def fetch(blobs: Blobs, folder: Path) -> None:

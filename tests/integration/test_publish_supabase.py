@@ -6,13 +6,14 @@ import io
 import logging
 import threading
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from loguru import logger
 from postgrest.exceptions import APIError
+from support.fixtures import StandingClock
 from support.postgrest import SCHEMA, Project, token
 from support.publication import NOW, FixedClock, client, make_events, no_wait, send, stored, write_gold
 
@@ -221,16 +222,9 @@ def test_readers_never_see_a_mixed_publication(supabase: Project, gold_settings:
     for reader in readers:
         reader.start()
 
-    class MovingClock(FixedClock):
-        def __init__(self, minutes: int) -> None:
-            self._minutes = minutes
-
-        def now(self) -> datetime:
-            return NOW + timedelta(minutes=self._minutes)
-
     for turn in range(1, 4):
         write_gold(settings, affected=turn)
-        publish(settings, MovingClock(turn), sleep=no_wait)
+        publish(settings, StandingClock(NOW + timedelta(minutes=turn)), sleep=no_wait)
     done.set()
     for reader in readers:
         reader.join()

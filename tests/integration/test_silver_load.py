@@ -65,13 +65,7 @@ def test_figures_of_the_real_captures(database: Database, make_settings: MakeSet
     ) == [(716_423,)]
     assert rows_of(
         database, "select regla, filas, total from calidad_imputacion where mes = '2024-08-01' order by 1"
-    ) == [
-        ("clientes", 0, 299),
-        ("empresa", 0, 299),
-        ("fecha", 0, 299),
-        ("geografia", 1, 299),
-        ("tope", 0, 244),
-    ]
+    ) == [("clientes", 0, 299), ("empresa", 0, 299), ("fecha", 0, 299), ("geografia", 1, 299), ("tope", 0, 244)]
     # Years-old outages are listed too, with the calendar's row that their beginning needs.
     assert rows_of(database, "select count(*) from fact_interrupciones where inicio < '2024-08-01'") == [(2,)]
     before = export(database)

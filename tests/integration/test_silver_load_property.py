@@ -68,18 +68,12 @@ def changes(draw: st.DrawFn, history: History) -> list[tuple[str, list[object]]]
 )
 @given(data=st.data(), history=histories(), rules=rules)
 def test_any_way_of_loading_gives_the_rules_of_the_contract(
-    data: st.DataObject,
-    history: History,
-    rules: EventRules,
-    database: Database,
-    make_settings: Callable[..., Settings],
+    data: st.DataObject, history: History, rules: EventRules, database: Database, make_settings: Callable[..., Settings]
 ) -> None:
     if not history:
         return
     asked = make_settings(
-        event_threshold=rules.threshold,
-        event_close_hours=rules.close_hours,
-        event_max_gap_hours=rules.max_gap_hours,
+        event_threshold=rules.threshold, event_close_hours=rules.close_hours, event_max_gap_hours=rules.max_gap_hours
     )
     bronze = bronze_of(history)
     # One ordered load.

@@ -14,7 +14,7 @@ from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.reports import month_figures
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
@@ -64,9 +64,7 @@ def made(hours: list[datetime], shape_of: ShapeOf, first: date) -> tuple[MemoryB
     captured = truth.hours_with_data(hours)
     bronze = MemoryBronze()
     for hour in captured:
-        shape, rows = shape_of(hour), world.rows(hour)
-        body = detailed_body(world, hour, rows) if shape is Shape.DETAILED else aggregated_body(world, hour, rows)
-        bronze.put(hour, shape, body)
+        bronze.put(hour, shape_of(hour), hour_body(world, hour, shape_of(hour)))
     return bronze, truth, captured
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sec_core.blobs.place import StoreUrl
 
 ADDRESS = "https://example.org/cortes"
+PRESS = ("pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas")
 FILES = ("index.html", "datos.json", "datos.csv")
 SIMULATED = [{"origen": "SIMULACIÓN", "horas": 700}, {"origen": EVIL, "horas": 1}]
 
@@ -92,7 +93,9 @@ def test_all_pages_are_valid_html() -> None:
 
 
 def test_all_links_lead_somewhere_and_none_elsewhere() -> None:
-    files = site()
+    frames = make_frames(Month(2024, 7), Month(2024, 8))
+    drawn = dict.fromkeys((f"prensa/{name}.{kind}" for name in PRESS for kind in ("png", "vl.json")), b"")
+    files = drawn | build_site(frames, ADDRESS, pictures=PRESS).files
     anchors = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages(files).items()}
     for path, text in pages(files).items():
         assert len(re.findall(r'\bid="', text)) == len(anchors[path]), f"{path} has an id twice"
@@ -141,6 +144,7 @@ def test_a_site_without_data_says_so() -> None:
     texts = pages(files)
     assert len(texts) == len(pages(site())) - 2
     assert "Aún no hay datos." in texts["index.html"]
+    assert "sitemap.xml" not in files
     assert re.search(r"<strong>sin datos</strong>clientes sin suministro", texts["comuna/nunoa/index.html"])
 
 
@@ -259,10 +263,9 @@ def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:
 def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Path) -> None:
     frames, gold = make_frames(Month(2023, 1), Month(2024, 8), origenes=SIMULATED), LocalBlobs(tmp_path)
     drawn = Site()
-    press.pictures(frames, drawn)
-    names = {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
-    assert {path for path in drawn.files if path.endswith(".png")} == {f"prensa/{name}.png" for name in names}
-    for name in names:
+    press.pictures(press.specifications(frames), drawn)
+    assert {path for path in drawn.files if path.endswith(".png")} == {f"prensa/{name}.png" for name in PRESS}
+    for name in PRESS:
         assert drawn.files[f"prensa/{name}.png"].startswith(b"\x89PNG")
         title = orjson.loads(drawn.files[f"prensa/{name}.vl.json"])["title"]
         assert "SIMULACIÓN" in title["text"]
@@ -271,5 +274,5 @@ def test_the_figures_for_the_press_say_where_and_when_they_are_from(tmp_path: Pa
     put(drawn, gold)
     gold.replace("prensa/mapa.png", b"not as it was")
     again = Site(standing(gold))
-    press.pictures(frames, again)
+    press.pictures(press.specifications(frames), again)
     assert again.files == {path: drawn.files[path] for path in ("prensa/mapa.png", "prensa/mapa.vl.json")}

@@ -10,13 +10,16 @@ import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
-from flows.upkeep import PipelineUnhealthy, health
+from flows.upkeep import PipelineUnhealthy, health, maintenance
+from sec_core.health.verdict import Verdict
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from prefect import State
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -40,14 +43,20 @@ def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str,
 
 
 async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url: str) -> None:
+    await health()
     verdict = await health()
+    assert isinstance(verdict, Verdict)
     assert verdict.troubles == []
-    assert len(source.requests) == 1
-    query = {"artifacts": {"key": {"any_": ["health"]}}, "sort": "CREATED_DESC", "limit": 1}
+    assert len(source.requests) == 2
+    query = {"artifacts": {"key": {"any_": ["health"]}}}
     async with httpx.AsyncClient(base_url=prefect_url) as client:
         answer = await client.post("/artifacts/filter", json=query)
-    artifact = answer.raise_for_status().json()[0]
-    assert [row["what"] for row in json.loads(artifact["data"])] == [check.name for check in verdict.checks]
+    (artifact,) = answer.raise_for_status().json()
+    rows = json.loads(artifact["data"])
+    assert sorted(row["what"] for row in rows) == sorted(check.name for check in verdict.checks)
+    marks = [row["verdict"] for row in rows]
+    assert marks == sorted(marks, key=["❌ bad", "⚠️ look", "✅ good"].index)
+    assert rows[0]["verdict"] == "⚠️ look", "nothing is captured yet"
 
 
 async def test_a_bad_verdict_is_a_failed_run_that_says_what_to_do(source: Simulator, database: Database) -> None:
@@ -61,6 +70,25 @@ async def test_a_bad_verdict_is_a_failed_run_that_says_what_to_do(source: Simula
     assert source.requests == []
     with pytest.raises(PipelineUnhealthy, match=r"quarantine: 1 hours have only answers.*A changed API"):
         await health()
+    state: State[Any] = await health(return_state=True)
+    assert (state.is_failed(), state.name) == (True, "Bad: quarantine")
+
+
+async def test_the_runs_of_what_runs_all_day_are_bounded(
+    source: Simulator, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runs() -> list[str]:
+        query = {"flows": {"name": {"any_": ["health"]}}, "sort": "START_TIME_DESC"}
+        answer = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status()
+        return [run["id"] for run in answer.json()]
+
+    for _ in range(3):
+        await health()
+    before = runs()
+    assert len(source.requests) == 3
+    monkeypatch.setattr("flows.upkeep.RUNS_KEPT", {"health": 2})
+    await maintenance()
+    assert runs() == before[:2]
 
 
 def test_doctor_says_what_is_wrong_and_its_exit_code_too(

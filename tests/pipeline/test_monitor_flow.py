@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from sqlalchemy import text
 from support.truth import truth_of
 
+from deployments.stack.matters import Told, learn_all
+from deployments.stack.notices import ended_since
+from flows.months import monthly_sync
 from flows.upkeep import monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import HOUR
 from sec_core.simulator.faults import FaultOptions, FaultRule
-from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.monitor import MonitorReport
 from tasks.runtime import open_run
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 
 
 OPEN = datetime(2026, 6, 10, 15, tzinfo=UTC)
+SANTIAGO = ("13101", "13120", "13123", "13132")
 
 
 class Hands:
@@ -56,6 +63,12 @@ def in_view(database: Database, hour: datetime) -> int | None:
     with database.engine.connect() as connection:
         total = connection.execute(query, {"hour": hour}).scalar()
     return None if total is None else int(total)
+
+
+def newest_artifact(prefect: httpx.Client, key: str) -> list[dict[str, Any]]:
+    query = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
+    found: list[dict[str, Any]] = prefect.post("/artifacts/filter", json=query).raise_for_status().json()
+    return found
 
 
 async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
@@ -104,3 +117,41 @@ async def test_a_source_that_is_left_alone_is_no_failure_of_the_monitor(
         assert (skipped.is_completed(), skipped.name) == (True, "SourceAtRest")
         assert "one probe" in (skipped.message or "")
         assert len(source.requests) == asked == 1
+
+
+async def test_a_storm_is_told_of_once_and_is_in_the_artifacts_of_its_month(
+    pipeline: Settings, database: Database, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages = tuple(Outage(code, "CGE", OPEN, (1000, 4000, 6000, 5000, 3000, 500, 0)) for code in SANTIAGO)
+    # Hours without any row would count as without data.
+    outages += (Outage("05109", "CGE", OPEN - timedelta(days=12), (5,) * 1000),)
+    world = WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, outages=outages)
+    known = text("insert into clientes_comunales values ('2026-05-01', :code, 90000, 'viviendas', 'x')")
+    with database.engine.begin() as connection:
+        connection.execute(known, [{"code": code} for code in SANTIAGO])
+    clock, began = Hands(OPEN), datetime.now(UTC)
+    told, said, heard = Told(looked=began, healthy=began), [], []
+    with Simulator(world=world, clock=clock.now) as source, httpx.Client(base_url=prefect_url) as prefect:
+        monkeypatch.setenv("SEC_BASE_URL", source.url)
+        settings = pipeline.model_copy(update={"base_url": source.url})
+        for minutes in (5, 65, 125, 135, 145, 245, 425, 545):
+            clock.time = OPEN + timedelta(minutes=minutes)
+            with open_run(settings, clock):
+                state: State[Any] = await monitor(closed_hours=8, return_state=True)
+            said.append((state.message or "").partition("so far ")[2].partition(" [")[0])
+            learn_all(told, ended_since(prefect, began), prefect_url)
+            for due in told.due(datetime.now(UTC)):
+                heard.append(due.notice.text)
+                told.tell(due, datetime.now(UTC))
+        # An hour that is open has a few customers more or less than in the end.
+        assert re.fullmatch(r"24,00\d customers, 4 comunas, 24,00\d out now and rising\.", said[2])
+        assert re.fullmatch(r"24,000 customers, 4 comunas, 12,00\d out now and falling\.", said[5])
+        assert [bool(line) for line in said] == [False, True, True, True, True, True, False, False]
+        (notice,) = [line for line in heard if "saw a storm" in line]
+        assert said[1] in notice
+
+        clock.time = datetime(2026, 7, 2, 12, tzinfo=UTC)
+        with open_run(settings, clock):
+            await monthly_sync("2026-06")
+        (artifact,) = newest_artifact(prefect, "storms")
+    assert [row["peak"] for row in json.loads(artifact["data"])] == [24_000]

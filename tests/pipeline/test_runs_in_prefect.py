@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,23 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
+from support.prefect_ui import PrefectUi
 from support.stack import eventually
 
 from deployments.stack.apply import apply_limits
 from flows.gold import gold, regional_customers
-from flows.months import capture, monthly_sync, reprocess
-from sec_core.errors import ConfigError
-from sec_core.simulator.faults import FaultOptions
+from flows.months import capture, monthly_sync, reprocess, rerun_month
+from sec_core.errors import ConfigError, UnexpectedBody
+from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.usecases.reports import MonthsIncomplete
 from tasks.limits import SOURCE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
@@ -45,7 +50,7 @@ def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answer
 
 def latest(api: str, flow_run: str) -> dict[str, Any]:
     """The newest run of a name, whenever it began."""
-    query = {"name": {"like_": f"{flow_run} (20"}}
+    query = {"name": {"like_": f"{flow_run.partition(' (')[0]} (20"}}
     run: dict[str, Any] = ask(api, "flow_runs/filter", flow_runs=query, sort="START_TIME_DESC")[0]
     return run
 
@@ -112,6 +117,90 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     asyncio.run(reprocess(first=MONTH, last=MONTH))
     assert task_states(prefect_url, f"reprocess {MONTH} to {MONTH}")["build Gold"] == "Completed"
     assert len(source.requests) == asked
+
+
+def artifacts(api: str, flow_run_id: str) -> dict[str, str]:
+    """What a run left, by key: text, or the description of a bar or table."""
+    found = ask(api, "artifacts/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+    return {each["key"]: str(each["data"] if each["type"] == "markdown" else each["description"]) for each in found}
+
+
+def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_month_runs(
+    source: Simulator, prefect_url: str, browser: Chrome
+) -> None:
+    bad = FaultRule.parse("status,status=500,hours=2025-01-10T07..2025-01-10T08")
+    source.set_faults(FaultOptions(rules=(bad,)))
+    with pytest.raises(MonthsIncomplete):
+        asyncio.run(rerun_month(months=["2025-1", MONTH]))
+    run = latest(prefect_url, f"rerun-month 2025-01, {MONTH}")
+    message = run["state"]["message"]
+    assert message.startswith("1 of 2 months miss 2 hours: 2025-01 (2025-01-10 07h-08h). In the UI: press Retry")
+    assert run["state_type"] == "FAILED"
+    left = artifacts(prefect_url, run["id"])
+    kinds = ("capture", "month", "quality", "hours")
+    assert left.keys() == {f"{kind}-{month}" for kind in kinds for month in ("2025-01", MONTH)} | {"months", "overview"}
+    assert "10   #  #  #  #  #  #  #  x  x  #" in left["hours-2025-01"]
+    states = task_states(prefect_url, run["name"])
+    assert {name for name, state in states.items() if state != "Completed"} == {"capture 2025-01-10"}
+    assert states["capture 2025-01-10"] == "HoursFailed"
+    lines = eventually(lambda: logs(prefect_url, run["id"], "Finished in state Failed"))
+    assert not [line for line in lines if "Traceback" in line or "Finished in state Completed" in line]
+
+    ui = PrefectUi(browser, prefect_url.removesuffix("/api"))
+    browser.get(f"{prefect_url.removesuffix('/api')}/runs/flow-run/{run['id']}")
+    ui.wait_for_state("Failed")
+    rows = ui.read_artifact(ui.artifacts()["overview"], "table tr")
+    shown = {line.split()[0]: line.split()[1:7] for line in rows[1:]}
+    assert shown["2025-01"] == ["❌", "incomplete", "744", "737", "5", "2"]
+    assert shown[MONTH] == ["✅", "complete", "672", "672", "0", "0"]
+
+
+def test_a_run_that_waits_for_the_source_says_until_when(
+    source: Simulator, prefect_url: str, browser: Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "2")
+    monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", "12")
+    source.set_faults(FaultOptions(rules=(FaultRule.parse("status,endpoint=all,requests=100..100000"),)))
+    ui, address = PrefectUi(browser, prefect_url), prefect_url.removesuffix("/api")
+    wanted = {"name": {"like_": f"capture {MONTH} ("}, "state": {"name": {"any_": ["Waiting"]}}}
+    bar = f"capture-{MONTH}"
+
+    def look() -> dict[str, Any]:
+        (run,) = eventually(lambda: ask(prefect_url, "flow_runs/filter", flow_runs=wanted))
+        eventually(lambda: "; nothing to do" in artifacts(prefect_url, run["id"]).get(bar, "").replace("\\", ""))
+        browser.get(f"{address}/runs/flow-run/{run['id']}")
+        ui.wait_for_state("Waiting")
+        source.set_faults(FaultOptions())
+        return dict(run)
+
+    async def wait() -> dict[str, Any]:
+        running = asyncio.create_task(capture(month=MONTH))
+        seen = await asyncio.to_thread(look)
+        await running
+        return seen
+
+    run = asyncio.run(wait())
+    words = r"Waiting for the source until 20\d\d-\d\d-\d\d \d\d:\d\d in Chile \(.*\d\d:\d\d UTC\); nothing to do"
+    assert re.fullmatch(words, run["state"]["message"])
+    assert latest(prefect_url, run["name"])["state_name"] == "Completed"
+    assert "SourceAtRest" in task_states(prefect_url, run["name"]).values()
+    assert "nothing to do" not in artifacts(prefect_url, run["id"])[bar]
+
+
+def test_a_source_that_changes_in_the_middle_leaves_what_was_good(
+    source: Simulator, prefect_url: str, database: Database
+) -> None:
+    source.set_faults(FaultOptions(rules=(FaultRule.parse("renamed_key,hours=2025-02-08T00..2025-02-28T23"),)))
+    with pytest.raises(UnexpectedBody):
+        asyncio.run(monthly_sync(month=MONTH))
+    run = latest(prefect_url, f"monthly-sync {MONTH}")
+    words = "The source's answers have changed: .* In the UI: see the artifacts of this run; run reprocess .* On the "
+    assert re.match(
+        words + "command line: .*`sec reprocess`. The trace is in SEC_STATE_DIR/logs/sec-", run["state"]["message"]
+    )
+    assert artifacts(prefect_url, run["id"]).keys() >= {f"{each}-{MONTH}" for each in ("hours", "month", "quality")}
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from cargas").scalar() >= 7 * 24 - 16
 
 
 def test_customers_that_the_database_lost_are_asked_for_again(

@@ -16,9 +16,11 @@ from prefect.utilities.schema_tools import validate
 
 from deployments.stack.api import WORK_POOL
 from deployments.stack.apply import QUEUES
+from deployments.stack.state import VIEWS
 from flows import months as month_flows
 from sec_core.hours import CHILE
 from sec_core.usecases import months
+from tasks.limits import OVERVIEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +58,8 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     assert flow.name == name
     assert len(deployment["description"]) > 60
     assert "sec" in deployment["tags"]
+    assert len(VIEWS.keys() & set(deployment["tags"])) == 1
+    assert deployment["description"].endswith(f"(/artifacts/key/{OVERVIEW}).*")
     schema = parameter_schema(flow).model_dump()
     assert all(field.get("description") for field in schema["properties"].values())
     pool = deployment["work_pool"]
@@ -118,6 +122,7 @@ async def test_schedules_keep_to_the_wall_clock_of_chile_across_its_changes() ->
         ("monthly-sync", {}, True),
         ("monthly-sync", {"month": "2024-08"}, True),
         ("monthly-sync", {"month": None}, True),
+        ("monthly-sync", {"month": "2024-8"}, True),
         ("monthly-sync", {"month": "2024-13"}, False),
         ("monthly-sync", {"month": "August"}, False),
         ("rerun-month", {}, False),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -71,6 +72,8 @@ def test_up_brings_the_deployments_with_their_schedules(stack: Stack) -> None:
     assert {deployment["name"] for deployment in found} >= {"monthly-sync", "rerun-month", "monitor", "health"}
     assert str(stack.folder) not in json.dumps(found), "a deployment names no folder of this machine"
     assert os.getcwd() not in json.dumps(found)  # noqa: PTH109 - as text
+    limits = stack.api("POST", "/v2/concurrency_limits/filter", {}).raise_for_status().json()
+    assert {limit["name"] for limit in limits} == {"sec-source", *(f"runs of {each['name']}" for each in found)}
     monthly = stack.deployment("monthly-sync")
     query = {"deployments": {"id": {"any_": [monthly]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     # The server's scheduler has made the next runs out of the schedule: the 2nd at 03:00 in Chile.
@@ -145,21 +148,51 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     ui.begin_custom_run()
     ui.write_month("2025-13")
     assert "2025-13" in ui.complaint()
-    ui.write_month("2025-02")
+    ui.write_month("next month")
+    assert "next month" in ui.complaint()
+    ui.write_month("2025-2")
     ui.leave_form()
     ui.open_run("rerun-month 2025-02")
     ui.wait_for_state("Completed")
     artifacts = ui.artifacts()
     keys = {f"{each}-2025-02" for each in ("capture", "hours", "month", "quality")}
-    assert set(artifacts) == {*keys, "site"}
+    assert set(artifacts) == {*keys, "site", "overview"}
     (calendar,) = ui.read_artifact(artifacts["hours-2025-02"], "pre")
-    ui.picture("coverage")
     assert calendar.splitlines()[1].split() == ["01", *["#"] * 24]
     figures = ui.read_artifact(artifacts["month-2025-02"], "table tr")
-    assert "captured 672" in [" ".join(line.split()) for line in figures]
+    assert "captured 672 hours" in [" ".join(line.split()) for line in figures]
     rules = ui.read_artifact(artifacts["quality-2025-02"], "table tr")
-    ui.picture("quality")
     assert len(rules) == 1 + 5
+    months = ui.read_artifact(stack.state.pages["All months"], "table tr")
+    assert [line.split()[:7] for line in months[1:]] == [["2025-02", "✅", "complete", "672", "672", "0", "0"]]
+    (site,) = ui.links(artifacts["site"], stack.state.site)
+    browser.get(site)
+    assert browser.title.startswith("Cortes")
+    browser.get(stack.state.pages["Runs of months"])
+    ui.open_run("rerun-month 2025-02")
+
+
+def test_three_triggers_of_a_month_cost_one_and_a_cancelled_backfill_cancels_its_months(stack: Stack) -> None:
+    asked = len(stack.source.hours_asked())
+    runs = [stack.trigger("rerun-month", parameters={"months": "2025-06"}) for _ in range(3)]
+    waiting = eventually(lambda: [run for run in map(stack.run, runs) if run["state_name"] == "Waiting"])
+    words = r"Waiting for rerun-month 2025-06 \(20.{14}\), which is requesting the hours of 2025-06; nothing to do"
+    assert re.fullmatch(words, waiting[0]["state"]["message"])
+    assert {stack.wait_for(run, "COMPLETED", "FAILED")["state_type"] for run in runs} == {"COMPLETED"}
+    assert len(stack.source.hours_asked()) == asked + 720
+
+    backfill = stack.trigger("backfill", parameters={"first": "2024-01", "last": "2024-06"})
+
+    def months() -> list[str]:
+        query = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill]}}}
+        found = stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()
+        return sorted(run["state_type"] for run in found)
+
+    eventually(lambda: len(found := months()) == 6 and "RUNNING" in found)
+    # What the button Cancel does.
+    stack.api("POST", f"/flow_runs/{backfill}/set_state", {"state": {"type": "CANCELLING"}}).raise_for_status()
+    stack.wait_for(backfill, "CANCELLED")
+    eventually(lambda: months() == ["CANCELLED"] * 6)
 
 
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
@@ -182,7 +215,7 @@ def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stac
     assert notice["message"] in notice["text"]
     letter = eventually(lambda: next((each for each in stack.mailed if "monthly-sync" in each["subject"]), None))
     assert (letter["from"].addresses[0].addr_spec, letter["to"]) == ("sec@example.org", "team@example.org")
-    assert letter["subject"] == f"sec: monthly-sync {MONTH} Crashed"
+    assert letter["subject"] == f"sec: {notice['run']} Crashed"
     assert notice["message"] in " ".join(letter.get_content().split())
     # What the button Retry does; the month goes on where it was.
     retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}

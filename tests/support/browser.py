@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """Headless Chromium; skipped where there is none, but never in CI."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
+    if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
         reason = "Chromium and its driver are not installed."
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    chrome = chromium(tmp_path / "chromium")
+    yield chrome
+    chrome.quit()
+
+
+def chromium(profile: Path) -> webdriver.Chrome:
+    """Headless Chromium with a profile of its own."""
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = str(shutil.which("chromium"))
     for argument in (
         "--headless",
         "--no-sandbox",
@@ -35,10 +41,8 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
-        f"--user-data-dir={tmp_path / 'chromium'}",
+        f"--user-data-dir={profile}",
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

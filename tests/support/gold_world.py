@@ -13,7 +13,7 @@ from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
-from sec_core.simulator.render import aggregated_body, detailed_body
+from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 from support.fixtures import StandingClock
@@ -65,9 +65,7 @@ def load_world(database: Database, settings: Settings, shape: Shape = Shape.DETA
     captured = truth.hours_with_data(hours)
     bronze = MemoryBronze()
     for hour in captured:
-        rows = world.rows(hour)
-        body = detailed_body(world, hour, rows) if shape is Shape.DETAILED else aggregated_body(world, hour, rows)
-        bronze.put(hour, shape, body)
+        bronze.put(hour, shape, hour_body(world, hour, shape))
     for month in sorted({Month.of(hour) for hour in captured}):
         load_month(database, bronze.read, month, settings, values=bronze)
     with database.engine.begin() as connection:

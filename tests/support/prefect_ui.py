@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
@@ -29,7 +30,7 @@ T = TypeVar("T")
 SUBMIT_AGAIN_S = 20
 _PASSING = (StaleElementReferenceException, ElementClickInterceptedException)
 PICTURES_VARIABLE = "SEC_TEST_PICTURES"
-"""Names a folder that takes pictures of the pages, for docs/images; without it none are taken."""
+"""Names a folder that takes pictures of the pages; without it none are taken."""
 
 
 class PrefectUi:
@@ -56,10 +57,19 @@ class PrefectUi:
         # The page's complaints from before would lie over what comes.
         self._browser.refresh()
 
+    def open(self, path: str) -> None:
+        self._browser.get(f"{self._address}{path}")
+
+    def show(self, page: str) -> None:
+        """A page of our own in the place of the UI."""
+        self._browser.get("data:text/html;charset=utf-8," + quote(page))
+
+    def wait_for(self, selector: str) -> None:
+        self._find(selector)
+
     def open_deployment(self, name: str) -> None:
         self._click("a", "Deployments")
         self._find("a[href*='/deployments/deployment/']")
-        self.picture("deployments")
         # The list has several pages.
         self._find("input[placeholder^='Search deployments']").send_keys(name)
         self._click("a[href*='/deployments/deployment/']", name)
@@ -107,15 +117,20 @@ class PrefectUi:
             links = self._browser.find_elements(By.CSS_SELECTOR, "a[href*='/artifacts/artifact/']")
             return {link.text.splitlines()[1]: str(link.get_attribute("href")) for link in links}
 
-        found = self._wait("artifacts", keys)
-        self.picture("run")
-        return found
+        return self._wait("artifacts", keys)
 
     def read_artifact(self, address: str, selector: str) -> list[str]:
         """Texts of the parts of an artifact's page."""
         self._browser.get(address)
         self._find(selector)
         return [each.text for each in self._browser.find_elements(By.CSS_SELECTOR, selector)]
+
+    def links(self, address: str, beginning: str) -> list[str]:
+        """Targets of an artifact's links that begin so."""
+        self._browser.get(address)
+        self._find(f"a[href^='{beginning}']")
+        found = self._browser.find_elements(By.CSS_SELECTOR, f"a[href^='{beginning}']")
+        return sorted({str(each.get_attribute("href")) for each in found})
 
     def picture(self, name: str) -> None:
         if folder := os.environ.get(PICTURES_VARIABLE):

@@ -54,7 +54,7 @@ class Stack:
         log = self.folder / "data" / "logs" / "stack.log"
         assert done.returncode == 0, f"{done.stderr}\n{log.read_text() if log.exists() else ''}"
         state = self.state
-        assert f"The Prefect UI: {state.ui}" in done.stdout
+        assert [f"{what}: {address}" for what, address in state.pages.items()] == done.stdout.splitlines()[-6:]
         return state
 
     @property

@@ -84,10 +84,7 @@ def _bits(geo: int) -> int:
 
 
 rules = st.builds(
-    EventRules,
-    threshold=st.just(10),
-    close_hours=st.integers(1, 3),
-    max_gap_hours=st.sampled_from([0, 1, 2, 6, 800]),
+    EventRules, threshold=st.just(10), close_hours=st.integers(1, 3), max_gap_hours=st.sampled_from([0, 1, 2, 6, 800])
 )
 """Rules, the extreme one among them that bridges whole months without data."""
 

@@ -43,6 +43,13 @@ def test_no_module_is_a_drawer() -> None:
     assert not drawers, f"{drawers}: name a module after what it is about."
 
 
+def test_every_named_statement_is_sent() -> None:
+    for path in (ROOT / "sec_core").rglob("*.sql"):
+        names = re.findall(r"^-- name: (\w+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        sender = path.with_suffix(".py").read_text(encoding="utf-8") if names else ""
+        assert names == [name for name in dict.fromkeys(names) if f'"{name}"' in sender], path.name
+
+
 def test_every_command_in_the_readme_exists_and_every_command_is_in_the_readme() -> None:
 
     commands = {name for name, command in get_command(read_commands()).commands.items() if not command.hidden}  # type: ignore[attr-defined]

@@ -69,6 +69,7 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
         ("source", Level.WARN, facts(source=SourceFacts(answered=True, clock_offset=timedelta(minutes=-9)))),
         ("schedule", Level.BAD, facts({"due_missing": 3})),
         ("schedule", Level.WARN, facts({"due_missing": 744, "first_hour": Month(2026, 11).start})),
+        ("schedule", Level.WARN, facts({"due_missing": 744, "first_asked": NOW - timedelta(days=1)})),
         ("newest capture", Level.BAD, facts({"newest_hour": NOW - timedelta(hours=5)})),
         ("newest capture", Level.GOOD, facts({"newest_hour": NOW - timedelta(days=20)}, monitored=False)),
         ("newest capture", Level.WARN, facts({"newest_hour": None})),

@@ -73,18 +73,12 @@ def test_regions_of_the_customers_answer_resolve(captures_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("region", "comuna", "expected"),
     [
-        ("Los Lagos", "Los Lagos", 14104),
-        ("", "Arica", 15101),
-        ("Biobio", "Chillan", 16101),
-        ("Metropolitana", "  ñuñoa ", 13120),
-        ("Metropolitana", "N\u0303un\u0303oa", 13120),
-        ("Metropolitana", "TIL-TIL", 13303),
-        ("Los Lagos", "", 0),
-        ("Los Lagos", None, 0),
-        ("Valparaiso", "Atlantis", 0),
-        (None, "'; drop table dim_geografia; --", 0),
+        ("Los Lagos", "Los Lagos", 14104), ("", "Arica", 15101), ("Biobio", "Chillan", 16101),
+        ("Metropolitana", "  ñuñoa ", 13120), ("Metropolitana", "N\u0303un\u0303oa", 13120),
+        ("Metropolitana", "TIL-TIL", 13303), ("Los Lagos", "", 0), ("Los Lagos", None, 0),
+        ("Valparaiso", "Atlantis", 0), (None, "'; drop table dim_geografia; --", 0),
     ],
-)
+)  # fmt: skip
 def test_comuna_is_found_by_its_own_name(region: str | None, comuna: str | None, expected: int) -> None:
     assert default_names().id_geografia(region, comuna) == expected
 
@@ -102,22 +96,13 @@ def test_region_breaks_ties_only() -> None:
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("R.M.", "13"),
-        ("Región Metropolitana", "13"),
-        ("O`Higgins", "06"),
+        ("R.M.", "13"), ("Región Metropolitana", "13"), ("O`Higgins", "06"),
         ("Region del Libertador Gral. Bernardo O'Higgins", "06"),
-        ("Region de Aysen del Gral. Carlos Ibañez del Campo", "11"),
-        ("Décima", "10"),
-        ("Décima Región", "10"),
-        ("X Región de Los Lagos", "10"),
-        ("Región de La Araucanía", "09"),
-        ("5", "05"),
-        ("XV", "15"),
-        ("", None),
-        (None, None),
-        ("Atlantis", None),
+        ("Region de Aysen del Gral. Carlos Ibañez del Campo", "11"), ("Décima", "10"), ("Décima Región", "10"),
+        ("X Región de Los Lagos", "10"), ("Región de La Araucanía", "09"), ("5", "05"), ("XV", "15"), ("", None),
+        (None, None), ("Atlantis", None),
     ],
-)
+)  # fmt: skip
 def test_regions(name: str | None, code: str | None) -> None:
     assert default_names().codigo_region(name) == code
 

@@ -20,16 +20,9 @@ if TYPE_CHECKING:
     from sec_core.silver.timeline import EventRules
 
 DETAILED_COLUMNS = [
-    "id_geografia",
-    "id_empresa",
-    "primera_hora",
-    "ultima_hora",
-    "hora_maximo",
-    "maximo",
-    "cliente_horas",
-    "n_observaciones",
-    "imputaciones",
-]
+    "id_geografia", "id_empresa", "primera_hora", "ultima_hora", "hora_maximo", "maximo", "cliente_horas",
+    "n_observaciones", "imputaciones",
+]  # fmt: skip
 
 
 def months_of(history: History) -> dict[Month, History]:
@@ -55,22 +48,12 @@ def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRu
     usable = usable_hours(coverage(history), rules)
     events = aggregated.events(pl.concat(parts), usable, rules)
     open_now = aggregated.is_open(events["ultima_hora"], usable, rules, max(history))
+    rest = ("ultima_hora", "hora_maximo", "maximo", "cliente_horas", "n_observaciones", "imputaciones")
     found = sorted(
-        Event(
-            "aggregated",
-            row["id_geografia"],
-            row["id_empresa"],
-            row["primera_hora"],
-            None if is_open else row["ultima_hora"] + HOUR,
-            row["primera_hora"],
-            row["ultima_hora"],
-            row["hora_maximo"],
-            row["maximo"],
-            row["cliente_horas"],
-            row["n_observaciones"],
-            row["imputaciones"],
+        Event("aggregated", geo, company, first, None if is_open else last[0] + HOUR, first, *last)
+        for (geo, company, first, *last), is_open in zip(
+            events.select("id_geografia", "id_empresa", "primera_hora", *rest).iter_rows(), open_now, strict=True
         )
-        for row, is_open in zip(events.iter_rows(named=True), open_now, strict=True)
     )
     assert found == sorted(aggregated_events(history, rules), key=lambda event: (event.geo, event.start))
 

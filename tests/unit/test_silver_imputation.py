@@ -38,31 +38,13 @@ def observed(*rows: dict[str, Any], shape: Shape = Shape.DETAILED) -> Observed:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (0, 0),
-        (5, 5),
-        (3_000_000_000, 3_000_000_000),
-        ("12", 12),
-        (" 12 ", 12),
-        ("12.0", None),
-        (12.0, 12),
-        (MAX_CUSTOMERS, MAX_CUSTOMERS),
-        (MAX_CUSTOMERS + 1, None),
-        (2**63, None),
-        (10**30, None),
-        (-1, None),
-        ("-3", None),
-        (None, None),
-        ("", None),
-        (" ", None),
-        ("muchos", None),
-        ("1.234", None),
-        (1.5, None),
-        (True, None),
-        ([1], None),
-        ({"a": 1}, None),
-        ("٣", None),
+        (0, 0), (5, 5), (3_000_000_000, 3_000_000_000), ("12", 12), (" 12 ", 12), ("12.0", None), (12.0, 12),
+        (MAX_CUSTOMERS, MAX_CUSTOMERS), (MAX_CUSTOMERS + 1, None), (2**63, None), (10**30, None), (-1, None),
+        ("-3", None), (None, None), ("", None), (" ", None), ("muchos", None), ("1.234", None), (1.5, None),
+        (True, None), ([1], None), ({"a": 1}, None), ("٣", None), ("+3", 3), ("1_0", None), ("9" * 25, None),
+        (1e300, None),
     ],
-)
+)  # fmt: skip
 def test_rule_1_customers(value: object, expected: int | None) -> None:
     assert customer_count(value) == expected
     result = observed(row(CLIENTES_AFECTADOS=value))
@@ -107,22 +89,14 @@ def test_the_aggregated_shape_has_no_company_and_imputes_none() -> None:
 @pytest.mark.parametrize(
     ("year", "month", "day", "text", "expected"),
     [
-        (2025, 1, 28, "1/1/2020", date(2025, 1, 28)),
-        (2024, 2, 29, "", date(2024, 2, 29)),
-        (2023, 2, 29, "1/3/2023", date(2023, 3, 1)),
-        (0, 0, 0, "28/1/2025", date(2025, 1, 28)),
-        (0, 0, 0, "28/01/2025", date(2025, 1, 28)),
-        (None, 1, 28, " 28/1/2025 ", date(2025, 1, 28)),
-        (1, 1, 1, None, date(1, 1, 1)),
-        (9999, 12, 31, None, date(9999, 12, 31)),
-        (10_000, 1, 1, None, None),
-        (2025, 13, 1, "31/4/2025", None),
-        (2025, 1, 2**40, "1/1/0000", None),
-        (None, None, None, None, None),
-        (None, None, None, "2025-01-28", None),
-        (None, None, None, "1/1/25", None),
+        (2025, 1, 28, "1/1/2020", date(2025, 1, 28)), (2024, 2, 29, "", date(2024, 2, 29)),
+        (2023, 2, 29, "1/3/2023", date(2023, 3, 1)), (0, 0, 0, "28/1/2025", date(2025, 1, 28)),
+        (0, 0, 0, "28/01/2025", date(2025, 1, 28)), (None, 1, 28, " 28/1/2025 ", date(2025, 1, 28)),
+        (1, 1, 1, None, date(1, 1, 1)), (9999, 12, 31, None, date(9999, 12, 31)), (10_000, 1, 1, None, None),
+        (2025, 13, 1, "31/4/2025", None), (2025, 1, 2**40, "1/1/0000", None), (None, None, None, None, None),
+        (None, None, None, "2025-01-28", None), (None, None, None, "1/1/25", None),
     ],
-)
+)  # fmt: skip
 def test_rule_3_reads_the_numbers_then_the_text(
     year: int | None, month: int | None, day: int | None, text: str | None, expected: date | None
 ) -> None:
@@ -132,17 +106,13 @@ def test_rule_3_reads_the_numbers_then_the_text(
 @pytest.mark.parametrize(
     ("changes", "expected", "imputed"),
     [
-        ({}, date(2025, 1, 28), False),
-        ({"DIA_INT": 29}, TODAY, False),
-        ({"DIA_INT": 30}, TODAY, True),
-        ({"ANHO_INT": 9999}, TODAY, True),
-        ({"ANHO_INT": 1}, date(1, 1, 28), False),
+        ({}, date(2025, 1, 28), False), ({"DIA_INT": 29}, TODAY, False), ({"DIA_INT": 30}, TODAY, True),
+        ({"ANHO_INT": 9999}, TODAY, True), ({"ANHO_INT": 1}, date(1, 1, 28), False),
         ({"ANHO_INT": "2024"}, date(2024, 1, 28), False),
         ({"ANHO_INT": "x", "FECHA_INT_STR": "31/12/2024"}, date(2024, 12, 31), False),
-        ({"ANHO_INT": None, "FECHA_INT_STR": "x"}, TODAY, True),
-        ({"ANHO_INT": 0, "FECHA_INT_STR": 28}, TODAY, True),
+        ({"ANHO_INT": None, "FECHA_INT_STR": "x"}, TODAY, True), ({"ANHO_INT": 0, "FECHA_INT_STR": 28}, TODAY, True),
     ],
-)
+)  # fmt: skip
 def test_rule_3_replaces_what_is_no_date_or_lies_after_the_hour(
     changes: dict[str, Any], expected: date, imputed: bool
 ) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
@@ -19,7 +18,6 @@ from sec_core.source.shapes import (
     BodyKind,
     Shape,
     classify,
-    customer_count,
 )  # fmt: skip
 
 
@@ -37,19 +35,6 @@ def test_known_shapes_are_counted() -> None:
     assert (detailed.shape, detailed.rows, detailed.customers) == (Shape.DETAILED, 2, 6)
     aggregated = classify(orjson.dumps([AGGREGATED, AGGREGATED | {"CLIENTES_AFECTADOS": "5"}]))
     assert (aggregated.shape, aggregated.rows, aggregated.customers) == (Shape.AGGREGATED, 2, 12)
-
-
-@pytest.mark.parametrize(
-    ("value", "count"),
-    [
-        (12, 12), (0, 0), ("12", 12), (" 12 ", 12), ("+3", 3), (4.0, 4), (10**15, 10**15),
-        (None, None), ("", None), ("no", None), (-1, None), ("-1", None), (1.5, None), ("1.000", None),
-        (10**15 + 1, None),
-        (1e300, None), (float("nan"), None), (True, None), ("9" * 25, None), ("1_0", None), ("\u0661", None),
-    ],
-)  # fmt: skip
-def test_customer_count(value: object, count: int | None) -> None:
-    assert customer_count(value) == count
 
 
 def test_values_that_imputation_can_deal_with_are_accepted() -> None:

@@ -89,8 +89,9 @@ def examine(folder: Path) -> list[str]:
     if found:
         return found
     with connect() as db:
-        db.execute(f"attach {quoted(str(folder / DATABASE))} as entrega (read_only)")
+        db.execute(f"set variable entrega = {quoted(str(folder))}")
         try:
+            db.execute(f"attach {quoted(str(folder / DATABASE))} as entrega (read_only)")
             return [*_examine_tables(db, folder, package), *_examine_figures(db, folder)]
         except duckdb.Error as error:
             return [f"A table can't be read: {str(error).splitlines()[0]}"]

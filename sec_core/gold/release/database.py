@@ -1,4 +1,8 @@
-"""`sec-outages.duckdb`: the tables of a release in one file, described, with views for common questions."""
+"""`sec-outages.duckdb`: what a release holds as tables, described, with views for common questions.
+
+The large tables are views of the Parquet beside it: kept twice they would make a release three times as large. They are
+looked for in the folder of the file that DuckDB was opened with, or where the variable `entrega` says.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,9 @@ from sec_core.gold.datasets import DATASETS
 DATABASE: Final = "sec-outages.duckdb"
 STORAGE: Final = "v1.2.0"
 """The oldest DuckDB that reads the file."""
-MEMORY: Final = "400MB"
+_BLOCK: Final = 16_384
+_HERE: Final = "coalesce(getvariable('entrega'), nullif(parse_dirpath(current_setting('temp_directory')), ''), '.')"
+"""DuckDB tells the path of its file by that of its spill alone; a table function takes no subquery."""
 
 
 def source(folder: Path, table: str) -> str:
@@ -29,40 +35,39 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A database in memory that asks the network for nothing and keeps within bounds."""
+def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A database, in memory or new at a path, that asks the network for nothing and keeps within bounds."""
     spill = str(Path(tempfile.gettempdir()) / f"sec-duckdb-{os.getpid()}")
-    settings = {"memory_limit": MEMORY, "threads": 2, "temp_directory": spill, "autoinstall_known_extensions": False}
-    return duckdb.connect(config=settings)  # type: ignore[arg-type]
+    settings = {
+        "memory_limit": "400MB", "threads": 2, "temp_directory": spill, "autoinstall_known_extensions": False,
+        "storage_compatibility_version": STORAGE, "default_block_size": _BLOCK,
+    }  # fmt: skip
+    return duckdb.connect(str(path or ":memory:"), config=settings)  # type: ignore[arg-type]
 
 
 def write_database(folder: Path) -> None:
-    """Make the file from the Parquet beside it; the panel is in order of comuna and hour, as its files are."""
-    with connect() as db:
-        db.execute(f"attach {quoted(str(folder / DATABASE))} as entrega (storage_version {quoted(STORAGE)})")
-        db.execute("use entrega")
+    """Make the file from the Parquet beside it."""
+    with connect(folder / DATABASE) as db:
+        db.execute(f"set variable entrega = {quoted(str(folder))}")
         for dataset in DATASETS:
-            if dataset.name == "panel" and not any(folder.glob("panel/*/*/*.parquet")):
-                fields = "hora timestamptz, codigo_comuna varchar, clientes_afectados bigint, forma varchar"
-                db.execute(f"create table panel ({fields})")
+            name = dataset.name
+            if dataset.large:
+                parts = sorted(folder.glob("panel/*/*/*.parquet")) if name == "panel" else [folder / dataset.file]
+                places = ", ".join(f"{_HERE} || {quoted(f'/{part.relative_to(folder)}')}" for part in parts)
+                db.execute(f"create view {name} as from read_parquet([{places}], hive_partitioning = false)")
             else:
-                read = source(folder, dataset.name)
-                types = db.execute(f"describe select * from {read}").fetchall()
+                types = db.execute(f"describe select * from {source(folder, name)}").fetchall()
                 columns = ", ".join(
-                    f'"{c.name}" {row[1]}{"" if c.nullable else " not null"}'
-                    for c, row in zip(dataset.columns, types, strict=True)
+                    f'"{column.name}" {row[1]}{"" if column.nullable else " not null"}'
+                    for column, row in zip(dataset.columns, types, strict=True)
                 )
-                order = " order by codigo_comuna, hora" if dataset.name == "panel" else ""
-                db.execute(f"create table {dataset.name} ({columns})")
-                db.execute(f"insert into {dataset.name} select * from {read}{order}")
-            key = ", ".join(dataset.key)
-            db.execute(
-                f"comment on table {dataset.name} is {quoted(f'{dataset.titulo}. {dataset.title}. Key: {key}.')}"
-            )
+                db.execute(f"create table {name} ({columns})")
+                db.execute(f"insert into {name} select * from {source(folder, name)}")
+            kind = "view" if dataset.large else "table"
+            about = f"{dataset.titulo}. {dataset.title}. Key: {', '.join(dataset.key)}."
+            db.execute(f"comment on {kind} {name} is {quoted(about)}")
             for column in dataset.columns:
-                parts = [f"{name}: {text}" for name, text in column.about.items() if name != "description"]
-                text = f"{column.description} [{'; '.join(parts)}]" if parts else column.description
-                db.execute(f'comment on column {dataset.name}."{column.name}" is {quoted(text)}')
+                more = "; ".join(f"{key}: {text}" for key, text in column.about.items() if key != "description")
+                text = f"{column.description} [{more}]" if more else column.description
+                db.execute(f'comment on column {name}."{column.name}" is {quoted(text)}')
         db.execute(files("sec_core.gold.release").joinpath("views.sql").read_text(encoding="utf-8"))
-        db.execute("use memory")
-        db.execute("detach entrega")

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 WIDTH: Final = 2000
 """Units that a panel's longer side has."""
 
-_ISLANDS: Final = {"05201": "pascua", "05104": "juan-fernandez"}
+_ISLANDS: Final = {
+    "05201": ("pascua", (-109.5, -27.25, -109.2, -27.0)),
+    "05104": ("juan-fernandez", (-79.05, -33.75, -78.7, -33.55)),
+}
+"""Where people live: the rest of these comunas is rocks, or too far away for the same picture."""
 _PANELS: Final = {"norte": "15 01 02 03 04", "centro": "05 13 06 07 16 08", "sur": "09 14 10", "austral": "11 12"}
 _GREATER_SANTIAGO: Final = {"13201", "13401"} | {f"131{number:02}" for number in range(1, 33)}
 _WEST: Final = -76.6
@@ -52,7 +56,7 @@ def panels() -> tuple[Panel, ...]:
         found.append(_panel(name, {code: _near(shapes[code]) for code in inside}))
     city = {code: shapes[code] for code in sorted(_GREATER_SANTIAGO)}
     found.append(_panel("santiago", city, _CITY))
-    found += [_panel(name, {code: shapes[code]}) for code, name in _ISLANDS.items()]
+    found += [_panel(name, {code: shapes[code]}, frame) for code, (name, frame) in _ISLANDS.items()]
     return tuple(found)
 
 

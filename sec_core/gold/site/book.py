@@ -132,15 +132,16 @@ class Book:
         for row in self.frames.storms.sort("inicio", descending=True).to_dicts():
             own = places.get(row["id"], [])
             known = [p for p in (self.customers.get(place["codigo_comuna"]) for place in own) if p]
-            regions = [code for code in (row["regiones"] or "").split(",") if code in self.region_names]
+            regions = (row["regiones"] or "").split(",")
+            places_of = [self.regions[self.region_names[code]] for code in regions if code in self.region_names]
             clients = sum(known) if known and len(known) == len(own) else None
             found[row["id"]] = row | {
                 "titulo": row["nombre"] or f"{SPANISH.gettext('Storm of')} {SPANISH.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
                 "clientes": clients,
-                "codigos": regions,
-                "nombres": [self.regions[self.region_names[code]].name for code in regions],
+                "regiones_de": places_of,
+                "regiones_afectadas": [place.name for place in places_of],
                 "parte": row["punta"] / clients if clients else None,
             }
         return found
@@ -214,19 +215,19 @@ class Book:
     def span(self, year: int) -> str:
         """A year's name: with its days where it isn't whole."""
         first, last, whole = self.spans[year]
-        return str(year) if whole else f"{year} ({SPANISH.day(first)}\N{EN DASH}{SPANISH.day(last)})"
+        return str(year) if whole else f"{year} ({SPANISH.day(first, 'd MMM')}\N{EN DASH}{SPANISH.day(last, 'd MMM')})"
 
     def month_chart(self, rows: Rows) -> charts.Chart:
         """SAIDI of all months of the ledger."""
         held = {row["mes"]: row for row in rows}
         columns = [(SPANISH.month(month), held.get(month)) for month in self.months]
-        return charts.bars(SPANISH.gettext("SAIDI by month"), columns, SPANISH)
+        return charts.bars(SPANISH.gettext("Hours without supply per customer, by month (SAIDI)"), columns, SPANISH)
 
     def year_chart(self, rows: Rows, lang: Language) -> charts.Chart:
         """SAIDI of all years."""
         held = {row["anho"]: row for row in rows}
         columns = [(f"{year}{'' if whole else '*'}", held.get(year)) for year, (_, _, whole) in self.spans.items()]
-        chart = charts.bars(lang.gettext("SAIDI by year"), columns, lang)
+        chart = charts.bars(lang.gettext("Hours without supply per customer, by year (SAIDI)"), columns, lang)
         if len(self.whole_years) < len(self.spans):
             chart.remark = f"* {lang.gettext('only a part of the year')}"
         return chart
@@ -299,6 +300,7 @@ def map_words(lang: Language) -> dict[str, Any]:
     return {
         "sin_datos": lang.no_data,
         "clientes": lang.gettext("customers"),
+        "pista": lang.gettext("choose a comuna on the map to see its figure"),
         "paneles": [lang.gettext(name) for name in panels],
     }
 

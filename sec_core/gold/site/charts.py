@@ -179,7 +179,7 @@ def calendar(label: str, days: Sequence[tuple[date, str]], language: Language) -
     for day, state in days:
         paths[state] = paths.get(state, "") + f"M{10 * (day.day - 1)} {10 * row[day.replace(day=1)]}h9v9h-9z"
     height = max(10 * len(months), 10)
-    every = max(1, math.ceil(len(months) / 24))
+    every = max(2, math.ceil(len(months) / 24))
     levels = [
         (round(100 - 100 * (10 * row[month] + 5) / height, 2), language.month(month)) for month in months[::every]
     ]

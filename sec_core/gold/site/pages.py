@@ -15,7 +15,7 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sec_core.gold.site.figures import SiteFrames
     from sec_core.gold.site.put import Held
@@ -27,13 +27,16 @@ DOWNLOADS: Final = ("indices_comunales", "indices_regionales", "comunas", "torme
 """Tables of the data page, as CSV."""
 
 
-def build_site(frames: SiteFrames, address: str | None = None, held: Held | None = None) -> Site:
+def build_site(
+    frames: SiteFrames, address: str | None = None, held: Held | None = None, pictures: Iterable[str] = ()
+) -> Site:
     """All files of the site by their path; those that stand are not made again.
 
     Args:
         frames: What it is made from.
         address: Where the site will stand, for canonical addresses and the sitemap; None leaves them out.
         held: What stands of the site before, see `put.standing`.
+        pictures: Names of the figures for the press.
     """
     site = Site(held or {})
     book = Book(frames, f"{address.rstrip('/')}/" if address else None, site)
@@ -45,9 +48,9 @@ def build_site(frames: SiteFrames, address: str | None = None, held: Held | None
         places.comunas,
         places.storms,
         payload_pages,
-        method_and_data,
     ):
         write(book)
+    method_and_data(book, list(pictures))
     if book.address:
         site.files["sitemap.xml"] = sitemap(site, book.address)
     return site
@@ -159,7 +162,7 @@ def payload_pages(book: Book) -> None:
         book.page(path, f"{template}.html", texts, data, lambda data=data, more=more: data | more(), also=states)
 
 
-def method_and_data(book: Book) -> None:
+def method_and_data(book: Book, pictures: list[str]) -> None:
     """Method and data, in both languages."""
     tables = {
         "indices_comunales": book.frames.comunal,
@@ -185,7 +188,7 @@ def method_and_data(book: Book) -> None:
         )
         cite, licence = (CITATION, LICENCE) if lang is ENGLISH else (CITA, LICENCIA)
         what = lang.gettext("Downloads, what each file holds, licence and how to cite.")
-        data = {"tablas": sizes, "cita": cite, "licencia": licence, **versions}
+        data = {"tablas": sizes, "imagenes": pictures, "cita": cite, "licencia": licence, **versions}
         book.page(data_path, "data.html", (lang.gettext("Data and citation"), what), data, lambda data=data: data)
 
 

@@ -25,7 +25,7 @@ def regions(book: Book) -> None:
     about = SPANISH.gettext("outages by month and year, with coverage and intervals")
     for name, place in book.regions.items():
         years = book.region_years.get(name, [])
-        storms = [storm for storm in book.storms.values() if place.code in storm["codigos"]]
+        storms = [storm for storm in book.storms.values() if place in storm["regiones_de"]]
         shown = book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [member.code for member in book.groups[name]])
         _page(
             book,
@@ -135,10 +135,11 @@ def storms(book: Book) -> None:
         within = hours.filter(pl.col("hora").is_between(storm["inicio"], end))
         grid = figures.grid(within, total.select("hora", "clientes", serie=pl.lit("")))
         peak = f"{SPANISH.number(storm['punta'])} {SPANISH.gettext('customers at the peak')}"
+        about = f"{peak}, {SPANISH.moment(storm['hora_punta'])}. {', '.join(storm['regiones_afectadas'])}"
         book.page(
             storm["path"],
             "storm.html",
-            (storm["titulo"], f"{storm['titulo']}: {peak}."),
+            (storm["titulo"], f"{about}."),
             plain(storm) | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
             lambda storm=storm, grid=grid: {  # type: ignore[misc]
                 "storm": storm,
@@ -165,7 +166,7 @@ def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
 
 def plain(storm: dict[str, Any]) -> dict[str, Any]:
     """A storm's row as JSON holds it."""
-    return {key: value for key, value in storm.items() if key not in {"lugares", "path", "codigos"}}
+    return {key: value for key, value in storm.items() if key not in {"lugares", "path", "regiones_de"}}
 
 
 def _curve(storm: dict[str, Any], grid: figures.HourGrid) -> charts.Chart:

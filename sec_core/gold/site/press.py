@@ -23,6 +23,8 @@ from sec_core.reference.geometry import topology
 from sec_core.reference.tables import regiones
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sec_core.gold.site.figures import Rows, SiteFrames
     from sec_core.gold.site.put import Site
 
@@ -42,16 +44,15 @@ _STATES: Final = {
 }  # fmt: skip
 
 
-def pictures(frames: SiteFrames, site: Site) -> None:
+def pictures(specs: Mapping[str, Spec], site: Site) -> None:
     """Add `prensa/<name>.png` and its specification, for each figure that has something to draw.
 
     Args:
-        frames: What the site is made from.
+        specs: See `specifications`.
         site: Where they go; those that stand are not drawn again.
     """
-    found = specifications(frames)
     wanted = {}
-    for name, spec in found.items():
+    for name, spec in specs.items():
         inputs = hashlib.sha256(code_digest().encode() + orjson.dumps(spec)).hexdigest()
         if not site.stands(inputs, f"prensa/{name}.png", f"prensa/{name}.vl.json"):
             wanted[name] = with_shapes(spec)

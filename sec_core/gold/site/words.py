@@ -85,8 +85,8 @@ class Language:
         """The day of an instant in Chile."""
         return self.day(instant.astimezone(CHILE).date())
 
-    def _day(self, day: date | None) -> str:
-        return self.no_data if day is None else format_date(day, "d MMM y", locale=self.locale)
+    def _day(self, day: date | None, form: str = "d MMM y") -> str:
+        return self.no_data if day is None else format_date(day, form, locale=self.locale)
 
     def _month(self, month: date) -> str:
         return format_date(month, "MMM y", locale=self.locale)

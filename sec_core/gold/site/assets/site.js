@@ -12,7 +12,7 @@
   };
 
   // How long ago the newest hour was: pages hold the hour alone, so that their bytes follow from the data.
-  for (const time of document.querySelectorAll("footer time")) {
+  for (const time of document.querySelectorAll("time[datetime]")) {
     const hours = Math.round((Date.now() - Date.parse(time.dateTime)) / 3600000);
     const words = new Intl.RelativeTimeFormat(lang, {numeric: "always"});
     if (hours >= 0) time.after(", " + (hours < 48 ? words.format(-hours, "hour") : words.format(-Math.round(hours / 24), "day")));
@@ -105,9 +105,9 @@
     const now = () => data.medidas[measure.value || 0];
     const showing = () => now().periodos[period.value || 0];
     const write = value => {
-      const shown = now().unidad === "%" ? 100 * value : value;
-      const digits = shown !== 0 && Math.abs(shown) < 1 ? 2 : 1;
-      return shown.toLocaleString(lang, {maximumFractionDigits: digits}) + "\u00a0" + now().unidad;
+      const share = now().unidad === "%", shown = share ? 100 * value : value;
+      const digits = {maximumFractionDigits: shown !== 0 && Math.abs(shown) < 1 ? 2 : 1};
+      return share ? value.toLocaleString(lang, {style: "percent", ...digits}) : value.toLocaleString(lang, digits) + "\u00a0h";
     };
     const tell = shape => {
       const one = showing(), index = shape.index, value = one.valores[index];
@@ -144,7 +144,7 @@
         item.append(text);
       }
       if (chosen) tell(chosen);
-      else told.textContent = showing().nombre + (showing().nota ? ", " + showing().nota : "");
+      else told.textContent = showing().nombre + (showing().nota ? ", " + showing().nota : "") + ": " + data.pista + ".";
     };
     const periods = () => {
       const before = period.selectedOptions[0] && period.selectedOptions[0].textContent;
