@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from sec_core.gold import observations, storm_parts
+from sec_core.gold.frames import with_month
 from sec_core.gold.monthly import read_kept, write_kept
 from sec_core.gold.storm_curves import CURVES_SCHEMA, LONGEST_HOURS, STORMS_SCHEMA
 from sec_core.gold.storm_parts import FULL_COVERAGE
@@ -136,9 +137,8 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     if wanted == known:
         return kept
     changed = [month for month in exported if known.get(str(month)) != wanted[str(month)]]
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
-    gone = [Month.parse(text).first_day for text in known.keys() - wanted.keys()]
-    stay = kept.filter(~wall.is_in([*gone, *(month.first_day for month in changed)]))
+    current = [month.first_day for month in exported if month not in changed]
+    stay = with_month(kept).filter(pl.col("mes").is_in(current)).drop("mes")
     made = [find_hits(observations.panel_of(gold, [month]).collect(), served, rules) for month in changed]
     hits = pl.concat([stay, *made]).sort("hora", "codigo_comuna")
     write_kept(gold, "storm_hits", hits, wanted)
