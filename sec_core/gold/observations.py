@@ -155,7 +155,7 @@ def _write(frame: pl.DataFrame, gold: Blobs, month: Month, about: tuple[datetime
 
 def observations_of(gold: Blobs, month: Month) -> pl.LazyFrame:
     """A month's observations, lazily, from its file."""
-    return pl.scan_parquet(gold.source(month_key(month)), hive_partitioning=False)  # type: ignore[arg-type]
+    return pl.scan_parquet(gold.source(month_key(month)), hive_partitioning=False)
 
 
 def panel_of(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
