@@ -132,6 +132,12 @@ def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
     assert f'<link rel="canonical" href="{ADDRESS}/comuna/nunoa/">' in nunoa
     assert "sec explain storms id=" + STORM in pages(site())[f"tormenta/{STORM}/index.html"]
     assert "sin datos" in pages(site())[f"tormenta/{OTHER_STORM}/index.html"]
+    compared = orjson.loads(site()["tormentas/datos.json"])["comparacion"]
+    assert [(row["grupo"], row["completa"]) for row in compared["region"]] == [
+        ("Valparaíso", False),
+        ("Metropolitana de Santiago", False),
+    ]
+    assert "con vacíos" in pages(site())["tormentas/index.html"]
 
 
 def test_a_site_without_data_says_so() -> None:

@@ -74,6 +74,7 @@ def make_frames(first: Month = FIRST, last: Month = LAST, seed: int = 1, **meta:
         events=_events(months, rng),
         storms=storms,
         curves=curves,
+        companies=curves.select("id", "hora", "clientes_afectados", nombre_empresa=pl.lit("CGE")),
     )
 
 

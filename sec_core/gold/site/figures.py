@@ -47,6 +47,7 @@ class SiteFrames:
         events: The events, see `frames.GoldFrames`.
         storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
+        companies: `storm_parts.COMPANIES_SCHEMA`.
     """
 
     payloads: Mapping[str, Rows]
@@ -60,6 +61,7 @@ class SiteFrames:
     events: pl.DataFrame
     storms: pl.DataFrame
     curves: pl.DataFrame
+    companies: pl.DataFrame
 
     @cached_property
     def by_comuna(self) -> pl.DataFrame:

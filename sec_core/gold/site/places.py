@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sec_core.gold import storm_parts
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.book import SPANISH, by, map_words, measure, parts, rounded
 
@@ -114,8 +115,9 @@ def _page(
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
     every = list(book.storms.values())
-    data = {"tormentas": [plain(storm) for storm in every]}
-    book.page("tormentas/", "storms.html", data, lambda: {"storms": every})
+    compared = _compared(book)
+    data = {"tormentas": [plain(storm) for storm in every], "comparacion": compared}
+    book.page("tormentas/", "storms.html", data, lambda: {"storms": every, "compared": compared})
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
     curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
@@ -139,6 +141,19 @@ def storms(book: Book) -> None:
             },
             also=[book.customers.get(hit["codigo_comuna"]) for hit in storm["lugares"]],
         )
+
+
+def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
+    """See `storm_parts.compared`, with names of regions."""
+    found = book.frames
+    regions = found.curves.group_by("id", "hora", parte=pl.col("codigo_comuna").str.head(2)).agg(
+        pl.col("clientes_afectados").sum()
+    )
+    companies = found.companies.rename({"nombre_empresa": "parte"})
+    measured = [storm_parts.restored(each, found.storms, found.hours) for each in (regions, companies)]
+    rows = storm_parts.compared(found.storms, *measured)
+    names = {code: book.regions[name].name for code, name in book.region_names.items()}
+    return {name: frame.with_columns(pl.col("grupo").replace(names)).to_dicts() for name, frame in rows.items()}
 
 
 def plain(storm: dict[str, Any]) -> dict[str, Any]:
