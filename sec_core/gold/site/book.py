@@ -24,7 +24,7 @@ from sec_core.text import without_formulas
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from jinja2 import Environment, Template
+    from jinja2 import Environment
     from markupsafe import Markup
 
     from sec_core.gold.site.figures import Rows, SiteFrames
@@ -43,11 +43,6 @@ def with_code(text: str) -> Markup:
     from markupsafe import Markup, escape  # noqa: PLC0415 - a site of which nothing changed needs no templates
 
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
-
-
-@cache
-def _template(name: str, lang: Language) -> Template:
-    return _templates(lang).get_template(name)
 
 
 @cache
@@ -178,12 +173,16 @@ class Book:
             digest.update(each)
         if self.site.stands(digest.hexdigest(), f"{path}index.html", *beside):
             return
-        made = _template(template, ENGLISH if path.startswith("en/") else SPANISH).render(
-            self._context,
-            path=path,
-            root="../" * path.count("/"),
-            pair=next((pair for pair in ALTERNATES if path in pair), None),
-            **context(),
+        made = (
+            _templates(ENGLISH if path.startswith("en/") else SPANISH)
+            .get_template(template)
+            .render(
+                self._context,
+                path=path,
+                root="../" * path.count("/"),
+                pair=next((pair for pair in ALTERNATES if path in pair), None),
+                **context(),
+            )
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
 

@@ -166,5 +166,10 @@ def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
         "valores": [rounded(shares.get(code), 4) for code in codes],
         "clientes": [peaks[code] for code in codes],
     }
-    made = measure("tormenta", SPANISH.gettext("Most customers out in the storm"), "%", [period])
+    made = measure(
+        "tormenta",
+        SPANISH.gettext("Most customers out in the storm, as a share of the customers of each comuna (estimate)"),
+        "%",
+        [period],
+    )
     return map_words(SPANISH) | {"codigos": codes, "medidas": [made]}
