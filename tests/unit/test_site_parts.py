@@ -202,6 +202,8 @@ def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
     assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
     assert all(spec["datasets"]["filas"] for spec in found.values())
+    names = [row["tormenta"] for row in found["tormentas"]["datasets"]["filas"]]
+    assert len(set(names)) == len(names) == 2
     drawn = {
         shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]
     }
