@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
+from sec_core.bronze.store import BronzeStore
 from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
@@ -21,6 +22,7 @@ from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
+from sec_core.gold.revisions import HELD, revisions
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
@@ -109,7 +111,7 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
     """Write the files of the whole history; months have theirs already."""
     newest = collected.loads["capturado_en"].max()
     made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(hours_by_origin(collected.loads))}
+    about = {"origin": one_word(collected.origins)}
     write_events(events, gold, made, about)
     for dataset in DATASETS:
         if dataset.in_gold and dataset.rows is not None:
@@ -143,13 +145,16 @@ def read_frames(
         calendar = frames.hour_calendar(ledger, loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
+        held = frames.query(connection, HELD)
         customers = frames.read_customers(connection)
+        origins = hours_by_origin(loads, frames.read_customer_origins(connection, BronzeStore(settings.bronze)))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
+    answers = revisions(gold, held, BronzeStore(settings.bronze), names)
     storms, storm_hours = storm_catalogue.bring_up_to_date(
         gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
     )
@@ -157,7 +162,9 @@ def read_frames(
         events=events.rows,
         loads=loads,
         calendar=calendar,
+        revisions=answers,
         customers=customers,
+        origins=origins,
         comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,

@@ -173,7 +173,9 @@ def _known(known: list[dict[str, str]], day: date, regions: str) -> dict[str, st
 
 def _notes(row: dict[str, Any], *, both_forms: bool, local: bool) -> list[str]:
     """What to beware of in a storm's figures."""
-    found = ["Casi toda su punta está en una o dos comunas: puede ser una falla local y no un temporal."] if local else []
+    found = (
+        ["Casi toda su punta está en una o dos comunas: puede ser una falla local y no un temporal."] if local else []
+    )
     share = row["cobertura"]
     if share < FULL_COVERAGE:
         found.append(
