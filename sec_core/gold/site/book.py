@@ -262,7 +262,7 @@ class Book:
             ]
             if periods:
                 measures.append(measure(key, text, unit, periods))
-        return {"codigos": codes, "medidas": measures, **map_words(lang)}
+        return {"codigos": codes, "medidas": measures}
 
     @cache  # noqa: B019 - a book is as old as its site
     def of_year(self, year: int) -> dict[str, dict[str, Any]]:
@@ -278,17 +278,6 @@ def measure(name: str, text: str, unit: str, periods: Rows) -> dict[str, Any]:
     """A measure that the map can show, its colours changing at the same values in all periods."""
     cuts = breaks(value for period in periods for value in period["valores"] if value is not None)
     return {"id": name, "nombre": text, "unidad": unit, "periodos": periods, "cortes": cuts}
-
-
-def map_words(lang: Language) -> dict[str, Any]:
-    """Words that the map's script writes."""
-    panels = ("North", "Centre", "South", "Far south", "Greater Santiago", "Easter Island", "Juan Fernández Islands")
-    return {
-        "sin_datos": lang.no_data,
-        "clientes": lang.gettext("customers"),
-        "pista": lang.gettext("choose a comuna on the map to see its figure"),
-        "paneles": [lang.gettext(name) for name in panels],
-    }
 
 
 def as_json(data: object) -> bytes:

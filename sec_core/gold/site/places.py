@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import SPANISH, by, map_words, measure, parts, rounded
+from sec_core.gold.site.book import SPANISH, by, measure, parts, rounded
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book, Part, Place
@@ -172,4 +172,4 @@ def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
         "%",
         [period],
     )
-    return map_words(SPANISH) | {"codigos": codes, "medidas": [made]}
+    return {"codigos": codes, "medidas": [made]}
