@@ -106,7 +106,7 @@ class Book:
             "source_url": SOURCE_URL,
             "newest": self.newest,
             "regions": self.regions,
-            "comunas": self.comunas,
+            "comuna_places": self.comunas,
         }
 
     @cached_property
@@ -161,8 +161,8 @@ class Book:
         Args:
             path: Its folder.
             template: Name of its template, which has its title and description.
-            data: Its figures, of which the JSON is made.
-            context: Gives what the template needs besides the data; of nothing else than the data and `also`.
+            data: Its figures, of which the JSON is made and which the template sees.
+            context: Gives what the template needs besides; of nothing else than the data and `also`.
             csv: A table to lie beside it.
             also: What it says that is not in the data.
         """
@@ -181,7 +181,7 @@ class Book:
                 path=path,
                 root="../" * path.count("/"),
                 pair=next((pair for pair in ALTERNATES if path in pair), None),
-                **context(),
+                **{**data, **context()},
             )
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
@@ -80,8 +79,6 @@ def start(book: Book) -> None:
         whole = [row for row in country if row["anho"] in book.whole_years and row["saidi"] is not None]
         label = lang.gettext("Most customers out at once, by day")
         return lambda: {
-            "out": out,
-            "served": served,
             "year": whole[-1] if whole else None,
             "spans": book.spans,
             "top": [(book.comunas[code], n, part) for code, n, part in top],
@@ -151,7 +148,7 @@ def _of_payloads(
     also: object = None,
 ) -> None:
     data = {name: book.frames.payloads[name] for name in names} | {name: book.meta[name] for name in of_meta}
-    book.page(path, template, data, lambda: data | more(), also=also)
+    book.page(path, template, data, more, also=also)
 
 
 def method_and_data(book: Book, pictures: list[str]) -> None:
@@ -170,12 +167,11 @@ def method_and_data(book: Book, pictures: list[str]) -> None:
         sizes.append({"nombre": name, "filas": table.height, "bytes": len(body)})
     versions = {name: book.meta[name] for name in ("version_metodo", "version")}
     for path, data_path, lang in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
-        terms = definitions(lang.code)
-        held = {"definiciones": [asdict(one) for one in terms], **versions}
-        book.page(path, "method.html", held, partial(dict, definitions=terms))
+        held = {"definiciones": [asdict(one) for one in definitions(lang.code)], **versions}
+        book.page(path, "method.html", held)
         cite, licence = (CITATION, LICENCE) if lang is ENGLISH else (CITA, LICENCIA)
         data = {"tablas": sizes, "imagenes": pictures, "cita": cite, "licencia": licence, **versions}
-        book.page(data_path, "data.html", data, partial(dict, data))
+        book.page(data_path, "data.html", data)
 
 
 def sitemap(site: Site, address: str) -> bytes:

@@ -34,7 +34,7 @@ def regions(book: Book) -> None:
                 "codigo_region": place.code,
                 "nombre": place.name,
                 "tormentas": [plain(storm) for storm in storms],
-                "comunas": shown,
+                "mapa": shown,
             },
             ("indices_regionales", monthly.get(name, none)),
             years,
@@ -60,20 +60,17 @@ def comunas(book: Book) -> None:
         code = row["codigo_comuna"]
         place, region = book.comunas[code], book.regions[row["nombre_region"]]
         customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
-        known = {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])}
         _page(
             book,
             place,
             code,
             "comuna.html",
-            {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, **known},
+            {"codigo_comuna": code, "nombre": place.name, "nombre_region": region.name, **customers}
+            | {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])},
             ("indices_comunales", monthly.get(code, none)),
             book.comuna_years.get(code, []),
             events.get(code, []),
             region=region,
-            served=customers,
-            storms=known["tormentas"],
-            cuts=known["cortes"],
         )
 
 

@@ -45,10 +45,6 @@ COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
 FAR_OUT: Final = {"05201", "05104"}
 """Islands that would make the map small."""
-_LOOKS: Final = {
-    "$schema": "https://vega.github.io/schema/vega-lite/v6.json", "background": "white", "padding": 16,
-    "config": {"font": "sans-serif", "view": {"stroke": None}},
-}  # fmt: skip
 _STATES: Final = {
     "complete": "todas las horas", "partial": "algunas horas", "empty": "el origen no tiene datos",
     "failed": "no se pudo obtener", "pending": "aún no pedido",
@@ -111,13 +107,11 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     found = {}
     for name, (rows, words) in _rows(frames, lang).items():
         if rows:
-            look: Spec = {"data": {"name": ROWS}} | specs[name] | _LOOKS | {"datasets": {ROWS: rows}}
+            look = specs["*"] | specs[name] | {"datasets": {ROWS: rows}}
             text = look["title"].format(**words)
             title = {
                 "text": f"{origin}, NO SON DATOS DE LA SEC: {text}" if origin else text,
                 "subtitle": [look.pop("subtitle").format(**words), *about],
-                "anchor": "start",
-                "subtitleColor": "#5c636d",
             }
             found[name] = look | {"title": title}
     if "pais-dias" in found:
