@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sec_core.gold.site.figures import Rows, SiteFrames
     from sec_core.gold.site.put import Site
 
+    Context = Callable[[], dict[str, object]]
+
 SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 """Pages in both languages."""
@@ -151,7 +153,7 @@ class Book:
         path: str,
         template: str,
         data: dict[str, Any],
-        context: Callable[[], dict[str, object]] = dict,
+        context: Context = dict,
         *,
         csv: bytes | None = None,
         also: object = None,
