@@ -231,7 +231,6 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
         clientes_afectados, cliente_horas.
     """
     hours = (pl.col("ultima_hora") - pl.col("primera_hora")).dt.total_hours() + 1
-    censored = pl.col("censurado") if "censurado" in events.columns else pl.lit(None, dtype=pl.String)
     return (
         events.lazy()
         .with_columns(horas=hours)
@@ -248,7 +247,7 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
             "primera_hora",
             "ultima_hora",
             "horas",
-            censored.alias("censurado"),
+            pl.col("censurado").cast(pl.String),
             "clientes_afectados",
             "cliente_horas",
             abierta=pl.col("fin").is_null(),

@@ -8,7 +8,7 @@ import polars as pl
 
 from sec_core.gold import storm_parts
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import SPANISH, by, map_words, measure, parts, rounded
+from sec_core.gold.site.book import SPANISH, by, measure, parts, rounded
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book, Part, Place
@@ -35,7 +35,7 @@ def regions(book: Book) -> None:
                 "codigo_region": place.code,
                 "nombre": place.name,
                 "tormentas": [plain(storm) for storm in storms],
-                "comunas": shown,
+                "mapa": shown,
             },
             ("indices_regionales", monthly.get(name, none)),
             years,
@@ -61,20 +61,17 @@ def comunas(book: Book) -> None:
         code = row["codigo_comuna"]
         place, region = book.comunas[code], book.regions[row["nombre_region"]]
         customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
-        known = {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])}
         _page(
             book,
             place,
             code,
             "comuna.html",
-            {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, **known},
+            {"codigo_comuna": code, "nombre": place.name, "nombre_region": region.name, **customers}
+            | {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])},
             ("indices_comunales", monthly.get(code, none)),
             book.comuna_years.get(code, []),
             events.get(code, []),
             region=region,
-            served=customers,
-            storms=known["tormentas"],
-            cuts=known["cortes"],
         )
 
 
@@ -181,5 +178,10 @@ def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
         "valores": [rounded(shares.get(code), 4) for code in codes],
         "clientes": [peaks[code] for code in codes],
     }
-    made = measure("tormenta", SPANISH.gettext("Most customers out in the storm"), "%", [period])
-    return map_words(SPANISH) | {"codigos": codes, "medidas": [made]}
+    made = measure(
+        "tormenta",
+        SPANISH.gettext("Most customers out in the storm, as a share of the customers of each comuna (estimate)"),
+        "%",
+        [period],
+    )
+    return {"codigos": codes, "medidas": [made]}
