@@ -12,7 +12,7 @@ from sec_core.hours import CHILE
 from sec_core.reference.tables import UNKNOWN_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Tables = Mapping[str, pl.DataFrame]
 
@@ -75,7 +75,7 @@ class Changes:
 
 
 def compare(
-    old: Tables, new: Tables, counts: tuple[Mapping[str, int], Mapping[str, int]], rules: tuple[Any, Any]
+    old: Tables, new: Tables, counts: tuple[Mapping[str, int], Mapping[str, int]], rules: Sequence[Mapping[str, Any]]
 ) -> Changes:
     """All differences between two releases.
 
@@ -83,7 +83,7 @@ def compare(
         old: The tables of `READ` in the release before.
         new: The same now.
         counts: Rows of all tables, before and now.
-        rules: What figures are made by, before and now: texts by name.
+        rules: What figures are made by, and the version of the interface, before and now.
     """
     differing = {
         name: (str(rules[0].get(name)), str(rules[1].get(name)))
@@ -96,7 +96,9 @@ def compare(
     unknown = _renamed(old["indices_regionales"], new["indices_regionales"])
     served = not old["comunas"]["clientes"].equals(new["comunas"]["clientes"])
     moved = [
-        _moved(table, old[table], new[table], served=served).pipe(_with_reason, near, unknown, ruled=bool(differing))
+        _moved(table, old[table], new[table], served=served).pipe(
+            _with_reason, near, unknown, ruled=bool(differing.keys() - {"interfaz"})
+        )
         for table in _FIGURES
     ]
     storms = [frozenset(tables["tormentas"]["id"]) for tables in (old, new)]
