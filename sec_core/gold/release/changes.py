@@ -95,10 +95,9 @@ def compare(
     near = _near(old["horas"], new["horas"], hours)
     unknown = _renamed(old["indices_regionales"], new["indices_regionales"])
     served = not old["comunas"]["clientes"].equals(new["comunas"]["clientes"])
+    ruled = bool(differing.keys() - {"interfaz"})
     moved = [
-        _moved(table, old[table], new[table], served=served).pipe(
-            _with_reason, near, unknown, ruled=bool(differing.keys() - {"interfaz"})
-        )
+        _moved(table, old[table], new[table], served=served).pipe(_with_reason, near, unknown, ruled=ruled)
         for table in _FIGURES
     ]
     storms = [frozenset(tables["tormentas"]["id"]) for tables in (old, new)]
