@@ -111,7 +111,7 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
     """Write the files of the whole history; months have theirs already."""
     newest = collected.loads["capturado_en"].max()
     made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(hours_by_origin(collected.loads))}
+    about = {"origin": one_word(collected.origins)}
     write_events(events, gold, made, about)
     for dataset in DATASETS:
         if dataset.in_gold and dataset.rows is not None:
@@ -147,6 +147,7 @@ def read_frames(
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         held = frames.query(connection, HELD)
         customers = frames.read_customers(connection)
+        origins = hours_by_origin(loads, frames.read_customer_origins(connection, BronzeStore(settings.bronze)))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
@@ -163,6 +164,7 @@ def read_frames(
         calendar=calendar,
         revisions=answers,
         customers=customers,
+        origins=origins,
         comuna_customers=by_comuna,
         imputation=imputation,
         projects=projects,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from adbc_driver_postgresql.dbapi import Connection
 
+    from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
     from sec_core.gold.estimated_hours import Pattern
     from sec_core.gold.index_tables import Indices
@@ -41,6 +42,7 @@ class GoldFrames:
         calendar: One row for each hour that is expected, see `hour_calendar`.
         revisions: Every answer held, see `revisions.revisions`.
         customers: `clientes_regionales` with names.
+        origins: Loaded hours by where they and the customers come from, see `origin.hours_by_origin`.
         comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
@@ -61,6 +63,7 @@ class GoldFrames:
     calendar: pl.DataFrame
     revisions: pl.DataFrame
     customers: pl.DataFrame
+    origins: pl.DataFrame
     comuna_customers: pl.DataFrame
     imputation: pl.DataFrame
     projects: pl.DataFrame
@@ -240,6 +243,16 @@ def read_customers(connection: Connection) -> pl.DataFrame:
         " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
         f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
     ).cast(CUSTOMERS_SCHEMA)
+
+
+def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.DataFrame:
+    """mes, origen of `clientes_regionales`: who answered stands in the names of the kept answers."""
+    asked = query(connection, "SELECT DISTINCT mes, capturado_en FROM clientes_regionales ORDER BY 1, 2")
+    known = [] if asked.is_empty() else bronze.answers("GetClientesNacional")
+    rows = [(each.received_at, each.answered_by.host, each.answered_by.source, None) for each in known]
+    schema = {"capturado_en": UTC_TIME} | dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
+    answers = pl.DataFrame(rows, schema=schema, orient="row")  # type: ignore[arg-type]
+    return asked.join(answers, on="capturado_en", how="left").select("mes", origen=ORIGIN)
 
 
 def read_billed(connection: Connection) -> pl.DataFrame:

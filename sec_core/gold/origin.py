@@ -23,9 +23,21 @@ ORIGIN: Final = (
 """Word for a capture, from its anfitrion, fuente and origen_cuerpo (`revisiones.origen`): a host stands for itself."""
 
 
-def hours_by_origin(loads: pl.DataFrame) -> pl.DataFrame:
-    """origen, horas: how many of some loaded hours come from where."""
-    return loads.group_by("origen").agg(horas=pl.len().cast(pl.Int64)).sort("origen")
+def hours_by_origin(loads: pl.DataFrame, denominators: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Count from where some loaded hours come.
+
+    Args:
+        loads: origen of each hour.
+        denominators: origen of customers that figures are divided by.
+
+    Returns:
+        origen, horas; with 0 hours what only customers come from, unless that is unknown.
+    """
+    found = loads.group_by("origen").agg(horas=pl.len().cast(pl.Int64))
+    if denominators is not None:
+        others = denominators.filter(pl.col("origen") != UNKNOWN).select("origen").unique()
+        found = pl.concat([found, others.join(found, on="origen", how="anti").with_columns(horas=pl.lit(0, pl.Int64))])
+    return found.sort("origen")
 
 
 def one_word(found: pl.DataFrame) -> str:
@@ -42,3 +54,11 @@ def one_word(found: pl.DataFrame) -> str:
 def others(found: list[dict[str, object]]) -> list[dict[str, object]]:
     """Those of some hours by origin that are not the SEC's."""
     return [each for each in found if each["origen"] not in {OWN, UNKNOWN}]
+
+
+def in_words(foreign: list[dict[str, object]]) -> str:
+    """What `others` found, for a person."""
+    return ", ".join(
+        f"{each['horas']} hours {each['origen']}" if each["horas"] else f"customers of regions {each['origen']}"
+        for each in foreign
+    )

@@ -15,7 +15,7 @@ from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.local import read_payloads
-from sec_core.gold.origin import others
+from sec_core.gold.origin import in_words, others
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.supabase import SupabaseStore
 
@@ -84,9 +84,8 @@ def publish(
     gold = open_blobs(settings.gold)
     payloads: guard.Payloads = read_payloads(gold)
     if (foreign := others(payloads["meta"][0]["origenes"])) and not other_source:
-        named = ", ".join(f"{each['horas']} hours {each['origen']}" for each in foreign)
         raise PublicationError(
-            f"Nothing was published: this data is not the SEC's ({named}).",
+            f"Nothing was published: this data is not the SEC's ({in_words(foreign)}).",
             next_step="If it is meant for this project all the same, publish with --other-source.",
         )
     with closing(SupabaseStore(settings, sleep=sleep)) as store:

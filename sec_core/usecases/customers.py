@@ -44,11 +44,18 @@ async def refresh_customers(adapters: Adapters) -> UniverseReport:
             regions += answer.value
             received, body = answer.received_at, answer.body
             await asyncio.to_thread(
-                adapters.store.put_answer, "GetClientesRegional", received, body, subject=region.codigo
+                adapters.store.put_answer,
+                "GetClientesRegional",
+                received,
+                body,
+                subject=region.codigo,
+                answered_by=answer.answered_by,
             )
             report(Step(stage="universe", done=1))
         country = await client.national_customers()
     received = country.received_at
-    await asyncio.to_thread(adapters.store.put_answer, "GetClientesNacional", received, country.body)
+    await asyncio.to_thread(
+        adapters.store.put_answer, "GetClientesNacional", received, country.body, answered_by=country.answered_by
+    )
     report(Step(stage="universe", done=1))
     return await asyncio.to_thread(store_universe, adapters.database, regions, country.value, received)

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.bronze.store import AnswerName, BronzeStore
+from sec_core.gold.frames import read_customer_origins, snapshot
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
 from sec_core.silver.universe import newest_askings, rebuild_universe, store_universe
 from sec_core.source.answers import RegionCustomers, read_country, read_regions
+from sec_core.source.shapes import AnsweredBy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +37,7 @@ def ask(store: BronzeStore, database: Database, at: datetime, factor: int, *, br
         return
     ended = at + timedelta(seconds=30, microseconds=123_456)
     national = json.dumps([{"CLIENTES": factor * 200}]).encode()
-    store.put_answer("GetClientesNacional", ended, national)
+    store.put_answer("GetClientesNacional", ended, national, answered_by=AnsweredBy("127.0.0.1", "simulator"))
     store_universe(database, regions, read_country(national), ended)
 
 
@@ -60,6 +62,8 @@ def test_the_table_is_what_it_was(database: Database, tmp_path: Path) -> None:
     assert table(database) == before
     assert rebuild_universe(database, store) == 2
     assert table(database) == before
+    with snapshot(database) as connection:
+        assert set(read_customer_origins(connection, store)["origen"]) == {"SIMULACIÓN"}
 
 
 def test_a_newer_figure_in_the_table_stays(database: Database, tmp_path: Path) -> None:

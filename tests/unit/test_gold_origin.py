@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from sec_core.gold.origin import ORIGIN, hours_by_origin, one_word, others
+from sec_core.gold.origin import ORIGIN, hours_by_origin, in_words, one_word, others
 
 UNKNOWN = (None, None, "sec")
 SEC = ("apps.sec.cl", None, "sec")
@@ -34,5 +34,15 @@ def test_a_word_for_where_hours_come_from(
 ) -> None:
     columns = dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
     found = hours_by_origin(pl.DataFrame(captures, schema=columns, orient="row").with_columns(origen=ORIGIN))
+    assert (
+        hours_by_origin(found, pl.DataFrame({"origen": ["desconocido"]}))["origen"].to_list()
+        == found["origen"].to_list()
+    )
     assert one_word(found) == word
     assert {each["origen"]: each["horas"] for each in others(found.to_dicts())} == foreign
+
+
+def test_customers_of_another_host_make_figures_not_the_secs() -> None:
+    found = hours_by_origin(pl.DataFrame({"origen": ["SEC"] * 3}), pl.DataFrame({"origen": ["SIMULACIÓN", "SEC"]}))
+    assert one_word(found) == "mixto"
+    assert in_words(others(found.to_dicts())) == "customers of regions SIMULACIÓN"

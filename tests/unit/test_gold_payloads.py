@@ -14,6 +14,7 @@ from support.gold_frames import make_customers, make_ledger
 
 from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
 from sec_core.gold.model import as_json, dump
+from sec_core.gold.origin import hours_by_origin
 from sec_core.gold.payloads.company_ranking import company_ranking
 from sec_core.gold.payloads.coverage import coverage
 from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
@@ -210,7 +211,8 @@ THRESHOLDS = {
 
 
 def meta_of(events: pl.DataFrame, loads: pl.DataFrame, customers: pl.DataFrame) -> dict[str, Any]:
-    frames = SimpleNamespace(events=events, loads=loads, customers=customers, thresholds=THRESHOLDS, now=NOW)
+    figures = {"events": events, "loads": loads, "customers": customers, "origins": hours_by_origin(loads)}
+    frames = SimpleNamespace(**figures, thresholds=THRESHOLDS, now=NOW)
     (row,) = as_json(meta(frames))  # type: ignore[arg-type]
     return row
 

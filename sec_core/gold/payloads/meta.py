@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
-from sec_core.gold.origin import hours_by_origin, one_word
+from sec_core.gold.origin import one_word
 from sec_core.gold.universe import COUNTRY, newest
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Outside(PayloadRow):
 
 
 class OriginHours(PayloadRow):
-    """How many loaded hours come from one source."""
+    """How many loaded hours come from one source; 0 where only customers (`denominadores`) do."""
 
     origen: str
     """`SEC` (its host, or an import), `SIMULACIÓN`, `REPETICIÓN`, another host by its name, or `desconocido`: from
@@ -160,7 +160,7 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
         )
         .sort("mes")
     )
-    hours, origins = loads["hora"], hours_by_origin(loads)
+    hours, origins = loads["hora"], frames.origins
     latest: date | None = None if shapes.is_empty() else shapes["mes"][-1]
     row = MetaRow.model_validate(
         {

@@ -10,7 +10,7 @@ import orjson
 import polars as pl
 
 from sec_core.gold.frames import source_hours
-from sec_core.gold.origin import hours_by_origin, others
+from sec_core.gold.origin import in_words, others
 from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256
 from sec_core.gold.release.database import DATABASE, connect, quoted, source
 from sec_core.hours import CHILE, Month
@@ -70,10 +70,11 @@ def refusals(collected: GoldFrames, bound: float, *, draft: bool, other_source: 
     if collected.loads.is_empty():
         return ["Nothing is loaded."]
     found = []
-    foreign = others(hours_by_origin(collected.loads).to_dicts())
+    foreign = others(collected.origins.to_dicts())
     if foreign and not other_source:
-        named = ", ".join(f"{each['horas']} hours {each['origen']}" for each in foreign)
-        found.append(f"The data is not the SEC's ({named}); --other-source makes a release of it all the same.")
+        found.append(
+            f"The data is not the SEC's ({in_words(foreign)}); --other-source makes a release of it all the same."
+        )
     quarter, seen, expected = quarter_coverage(collected)
     if not draft and seen < bound * expected:
         found.append(

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS
-from sec_core.gold.origin import hours_by_origin, one_word
+from sec_core.gold.origin import one_word
 from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def write_tables(collected: GoldFrames, gold: Blobs, out: Blobs) -> dict[str, in
     """
     newest = collected.loads["capturado_en"].max()
     made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(hours_by_origin(collected.loads))}
+    about = {"origin": one_word(collected.origins)}
     rows = {}
     for dataset in DATASETS:
         if dataset.name == "panel":
