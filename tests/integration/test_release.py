@@ -26,7 +26,7 @@ from deployments.cli.main import main
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import load_settings
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold import datasets, parquet
+from sec_core.gold import parquet
 from sec_core.gold.release.contents import PACKAGE, PANEL_GROUP, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.database import DATABASE
 from sec_core.gold.release.write import check_release, make_release, versions
@@ -329,7 +329,7 @@ def test_the_next_release_tells_what_changed(
     load_world(database, settings, revised=revised)
     talca = tables.comunas()[150]
     renamed = [c if c is not talca else tables.Comuna(c.codigo, "NUEVO NOMBRE", *_rest(c)) for c in tables.comunas()]
-    monkeypatch.setattr(datasets.tables, "comunas", lambda: tuple(renamed))
+    monkeypatch.setattr(tables, "comunas", lambda: tuple(renamed))
     second = make_release(database, settings, FixedClock(), "2025.9", draft=True)
     assert second.before == "2025.8"
     found = second.changes
