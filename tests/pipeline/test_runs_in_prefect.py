@@ -15,7 +15,7 @@ from support.prefect_ui import PrefectUi
 from support.stack import eventually
 
 from deployments.stack.apply import apply_limits
-from flows.gold import gold, regional_customers
+from flows.gold import explain, gold, regional_customers
 from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.errors import ConfigError, UnexpectedBody
 from sec_core.simulator.faults import FaultOptions, FaultRule
@@ -116,6 +116,12 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
 
     asyncio.run(reprocess(first=MONTH, last=MONTH))
     assert task_states(prefect_url, f"reprocess {MONTH} to {MONTH}")["build Gold"] == "Completed"
+    found = asyncio.run(explain("reliability", [f"mes={MONTH}", "nombre_region=CHILE"]))
+    assert found.equal, found.differences
+    assert found.denominator is not None
+    assert found.denominator["origen"] == "SIMULACIÓN"
+    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["explain-reliability"]}})
+    assert "bodies: equal" in artifact["data"].replace("\\", "")
     assert len(source.requests) == asked
 
 
