@@ -54,8 +54,9 @@ bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
 	$(BIN)/python -m benchmarks.guard
 
-screenshots: $(VENV)/.dev ## the runbook's pictures of the Prefect UI, into docs/images (3 minutes, needs Chromium)
+screenshots: $(VENV)/.dev ## the pictures of the Prefect UI and of the site, into docs/images (4 minutes, needs Chromium)
 	PYTHONPATH=tests $(BIN)/python -m scripts.screenshots
+	PYTHONPATH=tests $(BIN)/python -m scripts.site_pictures
 
 calibrate: $(VENV)/.dev ## whether intervals and the rules of storms hold what they promise, into docs/ (minutes)
 	$(BIN)/python -m scripts.calibrate

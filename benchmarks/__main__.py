@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks import capture, gold, history, load, overhead, site, storms
+from benchmarks import capture, gold, history, load, overhead, release, site, storms
 from benchmarks.measuring import apart, bench
 from benchmarks.results import show, write
 
@@ -47,7 +47,13 @@ def _history() -> list[Figure]:
         loaded, settings = load.measure(here, source)
         load_s = next(figure.value for figure in loaded if figure.name == f"load_{load.LENGTHS[-1]}_s")
         built = gold.measure(here, settings, size, load_s)
-        return [*loaded, *built, *site.measure(here, settings), *storms.measure(here, settings.gold_dir)]
+        return [
+            *loaded,
+            *built,
+            *site.measure(here, settings),
+            *storms.measure(here, settings.gold_dir),
+            *release.measure(here, settings),
+        ]
 
 
 if __name__ == "__main__":

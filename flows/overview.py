@@ -9,7 +9,6 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
-from prefect.runtime import flow_run
 
 from sec_core.clock import in_chile
 from sec_core.hours import Month
@@ -28,7 +27,7 @@ _PAGE = 200
 
 
 async def show_overview() -> None:
-    """Write the overview: a run has one version of it, however many months it works on."""
+    """Bring the overview up to date."""
     run = adapters()
     now = run.clock.now()
     summaries = await asyncio.to_thread(lambda: run.ledger.month_summary(run.ledger.months()[::-1], now))
@@ -40,11 +39,11 @@ async def show_overview() -> None:
                 latest = await client.read_latest_artifacts(artifact_filter=wanted, limit=_PAGE, offset=page * _PAGE)
                 found |= {each.key: each for each in latest}
         text = overview_text(summaries, found, now)
-        mine = found.get(OVERVIEW)
-        if mine is not None and str(mine.flow_run_id) == flow_run.get_id():
-            await client.update_artifact(mine.latest_id, ArtifactUpdate(data=text))
+        if (shown := found.get(OVERVIEW)) is not None:
+            # One artifact for ever: its address stays.
+            await client.update_artifact(shown.latest_id, ArtifactUpdate(data=text))
         else:
-            await acreate_markdown_artifact(key=OVERVIEW, markdown=text, description="All months, the newest first")
+            await acreate_markdown_artifact(key=OVERVIEW, markdown=text, description="All months")
 
 
 def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, ArtifactCollection], now: datetime) -> str:

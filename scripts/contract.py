@@ -1,20 +1,26 @@
-"""The payloads' contract for other programs, and the pages of definitions, generated from the code.
+"""The contract for other programs, and the pages of definitions, generated from the code.
 
-`python -m scripts.contract` writes the JSON Schema, the TypeScript interfaces and both pages of definitions again; a
-test fails while they are not current.
+`python -m scripts.contract` writes the record of tables and payloads (docs/interface.json), the JSON Schema, the
+TypeScript interfaces and both pages of definitions again; a test fails while they are not current.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from sec_core.gold.datasets import DATASETS
 from sec_core.gold.definitions import definitions
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.release.contents import INTERFACE
+from sec_core.gold.release.texts import views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit."
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
@@ -63,6 +69,51 @@ def typescript() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def interface(recorded: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What programs of others rest on: tables with keys and types of columns, payloads with types of keys.
+
+    Args:
+        recorded: What was promised before. Of the same version it may only grow.
+
+    Raises:
+        ValueError: Something promised is gone or another; the message names it.
+    """
+    now: dict[str, Any] = {
+        "version": INTERFACE,
+        "tables": {
+            each.name: {
+                "key": list(each.key),
+                "columns": {column.name: f"{column.type}{'?' if column.nullable else ''}" for column in each.columns},
+            }
+            for each in DATASETS
+        },
+        "views": [name for name, _ in views()],
+        "payloads": {
+            spec.id: {
+                key: _type(field)
+                for key, field in spec.row.model_json_schema(mode="serialization", by_alias=True)["properties"].items()
+            }
+            for spec in PAYLOADS
+        },
+    }
+    if recorded is not None and recorded["version"] == INTERFACE:
+        gone = sorted(_broken(recorded, now))
+        if gone:
+            raise ValueError(f"Promised until version {int(INTERFACE) + 1} of the interface: {', '.join(gone)}.")
+    return now
+
+
+def _broken(before: Any, now: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Paths of what is in `before` and missing or different in `now`."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key, value in before.items():
+            yield from _broken(value, now.get(key), f"{path}.{key}".lstrip("."))
+    elif path == "views":
+        yield from (f"view {name}" for name in set(before) - set(now or ()))
+    elif before != now:
+        yield path
+
+
 PAGE_WORDS = {
     "en": (
         "Definitions",
@@ -102,9 +153,15 @@ def generated_files(root: Path) -> dict[Path, bytes]:
 
     Args:
         root: The project's root.
+
+    Raises:
+        ValueError: Something that docs/interface.json promises is gone, see `interface`.
     """
     schema = orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    record = root / "docs" / "interface.json"
+    promised = interface(orjson.loads(record.read_bytes()) if record.exists() else None)
     return {
+        record: orjson.dumps(promised, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
         root / "deployments" / "supabase" / "payloads.schema.json": schema,
         root / "deployments" / "supabase" / "payloads.ts": typescript().encode(),
         root / "docs" / "definitions.md": definitions_page("en").encode(),

@@ -1,4 +1,4 @@
-"""The data dictionary: a page made from the comments in the database, so that it can't say anything else.
+"""The data dictionary: a page made from the comments in the database and of the files, so that it says nothing else.
 
 `python -m scripts.dictionary` writes `docs/data-dictionary.md` anew, from an empty database of its own.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sec_core.db import embedded
 from sec_core.db.database import Database
+from sec_core.gold.release.texts import dictionary as files
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
 _HEAD = """# Data dictionary
 
-Made from the comments in the database by `python -m scripts.dictionary`; edit the comments in
-`sec_core/db/migrations/sql`, not this page.
+Made by `python -m scripts.dictionary`: tables of PostgreSQL from the comments in `sec_core/db/migrations/sql`, and the
+[published files](#tables-of-a-release) from `sec_core/gold/parquet.py`. Edit these, not this page.
 
 - Instants are `timestamp with time zone` and name the beginning of an hour unless said otherwise. Days,
   months and `id_tiempo` are those of the wall clock of America/Santiago.
@@ -110,7 +111,7 @@ def render(database: Database) -> str:
     with database.engine.connect() as connection:
         parts = [_HEAD, *(_section(relation) for relation in relations(connection)), "## Functions\n"]
         parts += [f"- `{signature}`: {comment}" for signature, comment in functions(connection)]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts) + "\n\n" + files()
 
 
 def _section(relation: Relation) -> str:

@@ -1,4 +1,4 @@
-"""Photograph each kind of page of the site, on a desk and on a phone, for docs/site.md: `python -m scripts.site_pictures`.
+"""Photograph each kind of page of the site, on a desk and on a phone, for docs/site.md: `make screenshots`.
 
 The pages are made from a simulated history of twenty months with two great storms, so that nothing in the pictures is
 real, and say so. It needs Chromium and its driver, and takes a minute or two.
@@ -7,15 +7,15 @@ real, and say so. It needs Chromium and its driver, and takes a minute or two.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from sqlalchemy import text
+from support.browser import chromium
 
 from benchmarks import history
 from benchmarks.measuring import bench, opened
@@ -25,19 +25,24 @@ from sec_core.clock import SystemClock
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
-from sec_core.simulator.places import REGIONS
 from sec_core.simulator.options import Storm, WorldOptions
+from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from selenium import webdriver
 
     from sec_core.config import Settings
 
 MONTHS: Final = tuple(month_range(Month(2023, 1), Month(2024, 8)))
 STORMS: Final = (
-    Storm(start=Month(2024, 6).start + timedelta(days=11), customers=420_000, rows=2_500, regions={"08": 0.6, "16": 0.2, "09": 0.2}),
+    Storm(
+        start=Month(2024, 6).start + timedelta(days=11),
+        customers=420_000,
+        rows=2_500,
+        regions={"08": 0.6, "16": 0.2, "09": 0.2},
+    ),
     Storm(start=Month(2024, 8).start + timedelta(days=1), rows=5_000),
 )
 WORLD: Final = WorldOptions(rows_per_hour=300, feeders=2, storms=STORMS)
@@ -72,7 +77,9 @@ def main(
 def make(settings: Settings) -> None:
     """Build the simulated history and its site."""
     world = World(WORLD)
-    insert = text("insert into clientes_regionales (mes, codigo_region, clientes, capturado_en) values (:mes, :c, :n, now())")
+    insert = text(
+        "insert into clientes_regionales (mes, codigo_region, clientes, capturado_en) values (:mes, :c, :n, now())"
+    )
     with opened(settings) as database:
         store = BronzeStore(settings.bronze)
         ledger = Ledger(database, store)
@@ -80,7 +87,7 @@ def make(settings: Settings) -> None:
         with database.engine.begin() as connection:
             connection.execute(insert, rows)
         for month in MONTHS:
-            hours: Iterable[object] = month.hours() if month in MONTHS[-HOURLY:] else history.hours_of(month)
+            hours = list(month.hours()) if month in MONTHS[-HOURLY:] else history.hours_of(month)
             by = AnsweredBy("127.0.0.1", "simulator")
             ledger.record([replace(history.finding(world, hour), answered_by=by) for hour in hours])
             load_month(database, store.read_kept, month, settings, values=ledger)
@@ -94,10 +101,8 @@ def photograph(site: Path, into: Path) -> None:
         site: The folder of the site.
         into: Where the pictures go.
     """
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
-        options.add_argument(argument)
-    chrome = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    profile = Path(tempfile.mkdtemp(prefix="sec-pictures-"))
+    chrome = chromium(profile)
     try:
         for name, pattern in PAGES.items():
             page = min(site.glob(f"{pattern}index.html"), default=None)
@@ -108,13 +113,12 @@ def photograph(site: Path, into: Path) -> None:
                 ("-phone", PHONE, "dark" if name == "region" else "light"),
             ):
                 into.mkdir(parents=True, exist_ok=True)
-                picture = shot(chrome, page, width, height, theme)
-                while len(picture) > LARGEST:
-                    height = height * 9 // 10
-                    picture = shot(chrome, page, width, height, theme)
+                shots = (shot(chrome, page, width, height * tenths // 10, theme) for tenths in range(10, 0, -1))
+                picture = next(each for each in shots if len(each) <= LARGEST)
                 (into / f"site-{name}{ending}.png").write_bytes(picture)
     finally:
         chrome.quit()
+        shutil.rmtree(profile, ignore_errors=True)
 
 
 def shot(chrome: webdriver.Chrome, page: Path, width: int, height: int, theme: str, *, whole: bool = False) -> bytes:

@@ -6,12 +6,14 @@ import os
 import secrets
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from filelock import FileLock
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from support.fixtures import UNSYNCED
 
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from support.object_store import ObjectStore
 
     from sec_core.config import Settings
+
+# A busy machine is no fault of a rule.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 _SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"
@@ -75,6 +81,20 @@ def server_url() -> str:
 @pytest.fixture
 def database(server_url: str) -> Iterator[Database]:
     """A fresh database with the newest schema and seeded dimensions, dropped after the test."""
+    with fresh_database(server_url) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def shared_database(server_url: str) -> Iterator[Database]:
+    """The same for all tests of a file."""
+    with fresh_database(server_url) as fresh:
+        yield fresh
+
+
+@contextmanager
+def fresh_database(server_url: str) -> Iterator[Database]:
+    """A fresh database, dropped after the block."""
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(

@@ -88,13 +88,15 @@ def _run_flow(settings: Settings, api: str | None, console: Console, flow: str, 
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     with prefect_api(settings, api):
         # Prefect reads its environment when it is imported.
+        from prefect import tags
+
         from sec_core.log import setup_logging
         from tasks.runtime import logging_is_set_up, prefect_sink
 
         setup_logging(settings.logs_dir, terminal=_printer(console), extra_sinks=(prefect_sink,))
         logging_is_set_up()
         module, _, name = flow.partition(":")
-        with _progress(console):
+        with _progress(console), tags("months" if module == "flows.months" else "upkeep"):
             return asyncio.run(stoppable(getattr(importlib.import_module(module), name)(**parameters)))
 
 

@@ -11,7 +11,7 @@ import typer
 
 from deployments.cli.app import app, say
 from sec_core.config import load_settings
-from sec_core.hours import Month
+from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,9 +63,9 @@ def _print_months(summaries: list[MonthSummary]) -> None:
     heads = ("month", "hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ", "last asked")
     rows = []
     for each in summaries:
-        asked = f"{each.last_asked:%Y-%m-%d}" if each.last_asked else ""
+        asked = f"{each.last_asked.astimezone(CHILE):%Y-%m-%d}" if each.last_asked else ""
         rows.append(([str(each.month), *(getattr(each, name) for name in names), asked], not each.complete))
-    print_table(heads, rows, "Months (last asked: UTC)")
+    print_table(heads, rows, "Months (last asked: Chile's date)")
 
 
 def _print_calendar(month: Month, states: Mapping[datetime, HourState]) -> None:

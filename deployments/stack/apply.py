@@ -86,10 +86,10 @@ _OLD_AUTOMATIONS = ("Tell of failed runs", "Tell when nobody looks at health")
 _OLD_BLOCKS = (("webhook", "sec-notify"), ("sec-mail", "sec-mail"))
 
 
-def apply(api: str, settings: Settings, site: str | None = None) -> None:
+def apply(api: str, settings: Settings, site: str | None = None) -> str:
     """Bring a Prefect server, which belongs to this installation from now on, to what the project says.
 
-    With `site`, the address at which the stack serves the site, runs link to it.
+    With `site`, the address at which the stack serves the site, runs link to it. Gives the overview's path in the UI.
 
     Raises:
         ConfigError: The server is another installation's, or `prefect.yaml` can't be found.
@@ -103,7 +103,7 @@ def apply(api: str, settings: Settings, site: str | None = None) -> None:
             mark(client, settings)
             apply_pool(client)
             _ensure_automation(client)
-            _ensure_overview(client)
+            overview = _ensure_overview(client)
             if site is not None:
                 _put(
                     client,
@@ -117,6 +117,7 @@ def apply(api: str, settings: Settings, site: str | None = None) -> None:
     _deploy(file, api)
     with api_client(api, timeout_s=30) as client:
         _name_limits(client)
+    return f"/artifacts/artifact/{overview}"
 
 
 def mark(client: httpx.Client, settings: Settings) -> None:
@@ -150,12 +151,15 @@ def apply_limits(api: str, settings: Settings) -> None:
         raise PrefectServerError(f"The Prefect server at {api} refused a request: {error}") from error
 
 
-def _ensure_overview(client: httpx.Client) -> None:
-    """Let the page of the overview be there before a run has written it."""
-    if client.get(f"/artifacts/{OVERVIEW}/latest").status_code == httpx.codes.NOT_FOUND:
-        text = "No month was asked for yet. Run the deployment monthly-sync, or rerun-month for any month."
-        made = {"key": OVERVIEW, "type": "markdown", "data": text, "description": "All months"}
-        client.post("/artifacts/", json=made).raise_for_status()
+def _ensure_overview(client: httpx.Client) -> str:
+    """The id of the overview, made if a run has not written it yet."""
+    wanted = {"artifacts": {"key": {"any_": [OVERVIEW]}}, "limit": 1}
+    found = client.post("/artifacts/latest/filter", json=wanted).raise_for_status().json()
+    if found:
+        return str(found[0]["latest_id"])
+    text = "No month was asked for yet. Run the deployment monthly-sync, or rerun-month for any month."
+    made = {"key": OVERVIEW, "type": "markdown", "data": text, "description": "All months"}
+    return str(client.post("/artifacts/", json=made).raise_for_status().json()["id"])
 
 
 def _name_limits(client: httpx.Client) -> None:

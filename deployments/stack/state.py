@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from deployments.stack.processes import ProcessId
 from sec_core.config import private_folder
-from tasks.limits import OVERVIEW
 
 VIEWS = {"months": "months", "monitor": "the monitor", "upkeep": "upkeep"}
 """Tags of deployments and their runs, and what a person calls these."""
@@ -26,6 +25,7 @@ class StackState(BaseModel):
     Attributes:
         supervisor: The process that started everything and stops it.
         ui: Address of the Prefect UI.
+        overview: Path of the overview of all months in it.
         site: Address of the site.
         ready: Whether everything is up; before that the address may not answer.
         parts: Processes by name.
@@ -33,6 +33,7 @@ class StackState(BaseModel):
 
     supervisor: ProcessId
     ui: str
+    overview: str = ""
     site: str = ""
     ready: bool = False
     parts: dict[str, ProcessId] = Field(default_factory=dict)
@@ -48,7 +49,7 @@ class StackState(BaseModel):
         views = {f"Runs of {what}": f"{self.ui}/runs?tag={tag}" for tag, what in VIEWS.items()}
         return {
             "The Prefect UI": self.ui,
-            "All months": f"{self.ui}/artifacts/key/{OVERVIEW}",
+            "All months": f"{self.ui}{self.overview}",
             **views,
             "The site": self.site,
         }

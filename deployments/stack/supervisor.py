@@ -61,7 +61,7 @@ class Stack:
         self._log = logger.bind(stage="stack")
         self._server: Part | None = None
         self._worker: Part | None = None
-        self._ui = self._site = ""
+        self._ui = self._site = self._overview = ""
         self._ready = False
         self._postgres_looked_at = 0.0
 
@@ -100,7 +100,7 @@ class Stack:
         self._write()
         api = wait_until_ready(process, port, self._settings.logs_dir / LOG_NAME)
         self._log.info("The Prefect server is ready: {ui}", ui=self._ui)
-        apply(api, self._settings, self._site)
+        self._overview = apply(api, self._settings, self._site)
         self._log.info("Applied work pool, limits, deployments and automations")
         self._start_worker(api)
         Notifier(self._settings, self._options, api, Address.parse(history[ADDRESS_VARIABLE]), self._ended).start()
@@ -159,7 +159,8 @@ class Stack:
     def _state(self) -> StackState:
         parts = {part.name: known for part in self._parts if (known := part.id) is not None}
         supervisor = ProcessId.of(os.getpid())
-        return StackState(supervisor=supervisor, ui=self._ui, site=self._site, ready=self._ready, parts=parts)
+        pages = {"ui": self._ui, "overview": self._overview, "site": self._site}
+        return StackState(supervisor=supervisor, ready=self._ready, parts=parts, **pages)
 
     def _write(self) -> None:
         self._folder.write(self._state())

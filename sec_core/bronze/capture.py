@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger import Ledger
     from sec_core.clock import Clock
+    from sec_core.source.client import Answer
+    from sec_core.source.shapes import Classified
 
 _GATHER_S: Final = 0.02
 """How long answers are gathered before they are written down together."""
@@ -107,7 +109,7 @@ async def capture_hours(
         logger.bind(stage="capture", code="corrupt_cycle").warning(
             "{} hours have under a tenth of their neighbours' rows; they are asked for again", len(cut_short)
         )
-        entries += await _Round(client, ledger, clock, None, second_look_among=around).run(cut_short)
+        entries += await _Round(client, ledger, clock, around=around).run(cut_short)
     return CaptureReport.of(entries, client.requests - sent_before)
 
 
@@ -120,28 +122,23 @@ def _cut_short(ledger: Ledger, entries: Sequence[Recorded]) -> tuple[dict[dateti
     return counts, sorted(hour for hour in captured if looks_corrupt(hour, counts))
 
 
+@dataclass(eq=False, slots=True)
 class _Round:
-    """One pass over some hours: workers that ask, and a writer that records what they bring in batches."""
+    """One pass over some hours: workers that ask, and a writer that records what they bring in batches.
 
-    def __init__(
-        self,
-        client: SourceClient,
-        ledger: Ledger,
-        clock: Clock,
-        on_hour: Callable[[datetime, HourState], None] | None,
-        *,
-        second_look_among: dict[datetime, int] | None = None,
-    ) -> None:
-        self._client = client
-        self._ledger = ledger
-        self._clock = clock
-        self._on_hour = on_hour
-        self._around = second_look_among
-        self._findings: asyncio.Queue[Finding | None] = asyncio.Queue()
-        self._unwritten = 0
-        self._room = asyncio.Event()
-        self._attempted: dict[datetime, SourceError] = {}
-        self._changed: asyncio.Future[UnexpectedBody] = asyncio.get_running_loop().create_future()
+    With `around`, row counts of other hours, it is a second look.
+    """
+
+    client: SourceClient
+    ledger: Ledger
+    clock: Clock
+    on_hour: Callable[[datetime, HourState], None] | None = None
+    around: dict[datetime, int] | None = None
+    findings: asyncio.Queue[Finding | None] = field(default_factory=asyncio.Queue)
+    unwritten: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+    attempted: dict[datetime, SourceError] = field(default_factory=dict)
+    changed: asyncio.Future[UnexpectedBody] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     async def run(self, hours: Sequence[datetime]) -> list[Recorded]:
         """Ask for all hours; what was answered is written down before anything that ended the work is raised."""
@@ -149,7 +146,7 @@ class _Round:
         writer = asyncio.create_task(self._write())
         # Some more than may be in flight: those that wait between attempts leave no place idle.
         workers = [
-            asyncio.create_task(self._ask(waiting)) for _ in range(min(2 * self._client.max_concurrency, len(hours)))
+            asyncio.create_task(self._ask(waiting)) for _ in range(min(2 * self.client.max_concurrency, len(hours)))
         ]
         ended: SourceError | None = None
         try:
@@ -158,13 +155,13 @@ class _Round:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-            for hour, error in self._attempted.items():
+            for hour, error in self.attempted.items():
                 self._put(self._interrupted(hour, error))
-            self._findings.put_nowait(None)
+            self.findings.put_nowait(None)
             recorded = await writer
         # Where nothing but odd bodies opened the circuit, the change of the source is what a person must hear of.
-        if self._changed.done() and (not isinstance(ended, CircuitOpen) or all(map(_is_odd, self._attempted.values()))):
-            raise self._changed.result()
+        if self.changed.done() and (not isinstance(ended, CircuitOpen) or all(map(_is_odd, self.attempted.values()))):
+            raise self.changed.result()
         if ended is not None:
             raise ended
         return recorded
@@ -175,9 +172,9 @@ class _Round:
         """Wait for the workers; give back what ends the work early, if anything does."""
         pending = set(workers)
         while pending:
-            anything: set[asyncio.Future[Any]] = {*pending, writer, self._changed}
+            anything: set[asyncio.Future[Any]] = {*pending, writer, self.changed}
             done, _ = await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
-            if self._changed in done or writer in done:
+            if self.changed in done or writer in done:
                 # The writer can only have ended by an error: awaiting it says which.
                 return None
             for worker in pending & done:
@@ -191,82 +188,82 @@ class _Round:
 
     async def _ask(self, waiting: Iterator[datetime]) -> None:
         for hour in waiting:
-            await self._room.wait()
+            await self.room.wait()
             try:
-                found = await self._client.hour(hour, on_failure=partial(self._note, hour))
+                found = await self.client.hour(hour, on_failure=partial(self._note, hour))
             except CircuitOpen:
                 raise
             except SourceError as error:
-                self._attempted.pop(hour, None)
+                self.attempted.pop(hour, None)
                 self._put(self._failed(hour, error))
                 if not isinstance(error, SourceUnavailable | SourceRefused | UnexpectedBody):
                     raise
             else:
-                self._attempted.pop(hour, None)
-                suspect = self._stays_cut_short(hour, found.value.rows)
-                finding = Finding(
-                    hour, found.received_at, found.body, found.value, suspect=suspect, answered_by=found.answered_by
-                )
-                self._put(finding)
+                self.attempted.pop(hour, None)
+                self._put(_found(hour, found, suspect=self._stays_cut_short(hour, found.value.rows)))
 
     def _put(self, finding: Finding) -> None:
-        self._findings.put_nowait(finding)
-        self._unwritten += 1
-        if self._unwritten >= _MOST_UNWRITTEN * self._client.max_concurrency:
-            self._room.clear()
+        self.findings.put_nowait(finding)
+        self.unwritten += 1
+        if self.unwritten >= _MOST_UNWRITTEN * self.client.max_concurrency:
+            self.room.clear()
 
     def _note(self, hour: datetime, error: SourceError) -> None:
-        self._attempted[hour] = error
+        self.attempted[hour] = error
 
     def _failed(self, hour: datetime, error: SourceError) -> Finding:
         # A second look that fails leaves the doubt.
-        return Finding(hour, self._clock.now(), code=error.code, error=error.message, suspect=self._around is not None)
+        return Finding(hour, self.clock.now(), code=error.code, error=error.message, suspect=self.around is not None)
 
     def _interrupted(self, hour: datetime, error: SourceError) -> Finding:
         """What is known of an hour whose attempts were cut off by the end of the work."""
         if isinstance(error, OddBody) and _is_odd(error):
-            answer = error.answer
-            return Finding(hour, answer.received_at, answer.body, answer.value, answered_by=answer.answered_by)
+            return _found(hour, error.answer)
         return self._failed(hour, error)
 
     def _stays_cut_short(self, hour: datetime, rows: int) -> bool:
-        return self._around is not None and looks_corrupt(hour, {**self._around, hour: rows})
+        return self.around is not None and looks_corrupt(hour, {**self.around, hour: rows})
 
     async def _write(self) -> list[Recorded]:
         recorded: list[Recorded] = []
-        self._room.set()
+        self.room.set()
         more = True
         while more:
-            batch = [await self._findings.get()]
+            batch = [await self.findings.get()]
             if None not in batch:
                 # Writing down twenty hours takes little longer than one.
                 await asyncio.sleep(_GATHER_S)
-            while not self._findings.empty():
-                batch.append(self._findings.get_nowait())
+            while not self.findings.empty():
+                batch.append(self.findings.get_nowait())
             more = None not in batch
             findings = [finding for finding in batch if finding is not None]
             if findings:
                 # In a thread: neither the disk nor the database keeps the requests waiting.
-                entries = await asyncio.to_thread(self._ledger.record, findings)
+                entries = await asyncio.to_thread(self.ledger.record, findings)
                 recorded += entries
                 self._tell(entries)
-                self._unwritten -= len(findings)
-                self._room.set()
+                self.unwritten -= len(findings)
+                self.room.set()
         return recorded
 
     def _tell(self, entries: Sequence[Recorded]) -> None:
         for entry in entries:
             outcome = entry.outcome
-            if self._on_hour is not None:
-                self._on_hour(outcome.hour, entry.after.state)
+            if self.on_hour is not None:
+                self.on_hour(outcome.hour, entry.after.state)
             log = logger.bind(stage="capture", code=outcome.code, hour=outcome.hour.isoformat())
             if outcome.result is Result.FAILED:
                 log.warning("hour failed: {reason}", reason=outcome.error)
             elif outcome.result is Result.QUARANTINED:
                 log.error("answer in quarantine: {reason}", reason=outcome.error)
                 # One that was seen before is known trouble of this hour alone, and keeps nobody from the others.
-                if entry.kept and not self._changed.done():
-                    self._changed.set_result(UnexpectedBody(f"The source's answers have changed: {outcome.error}."))
+                if entry.kept and not self.changed.done():
+                    self.changed.set_result(UnexpectedBody(f"The source's answers have changed: {outcome.error}."))
+
+
+def _found(hour: datetime, answer: Answer[Classified], *, suspect: bool = False) -> Finding:
+    by = answer.answered_by
+    return Finding(hour, answer.received_at, answer.body, answer.value, suspect=suspect, answered_by=by)
 
 
 def _is_odd(error: SourceError) -> bool:

@@ -102,24 +102,24 @@ def record(database: Database, store: BronzeStore, journal: Journal, findings: S
     return recorded
 
 
+@dataclass(slots=True)
 class _Book:
     """Ledger rows and revisions of some hours while findings are entered one after the other."""
 
-    def __init__(self, rows: dict[datetime, LedgerRow], revisions: dict[datetime, list[table.Revision]]) -> None:
-        self._rows = rows
-        self._revisions = revisions
-        self.new_revisions: list[table.Revision] = []
-        self.new_bodies: list[tuple[BodyName, bytes]] = []
+    rows: dict[datetime, LedgerRow]
+    revisions: dict[datetime, list[table.Revision]]
+    new_revisions: list[table.Revision] = field(default_factory=list)
+    new_bodies: list[tuple[BodyName, bytes]] = field(default_factory=list)
 
     def enter(self, finding: Finding) -> Recorded | None:
         outcome = self._outcome(finding)
         if outcome is None:
             return None
-        before = self._rows.get(finding.hour) or LedgerRow(finding.hour)
-        after = self._rows[finding.hour] = fold(before, outcome)
+        before = self.rows.get(finding.hour) or LedgerRow(finding.hour)
+        after = self.rows[finding.hour] = fold(before, outcome)
         if outcome.capture is not None:
             revision = table.Revision(outcome.capture, outcome.result, outcome.error)
-            self._revisions.setdefault(finding.hour, []).append(revision)
+            self.revisions.setdefault(finding.hour, []).append(revision)
             self.new_revisions.append(revision)
         return Recorded(outcome, before, after)
 
@@ -129,7 +129,7 @@ class _Book:
             code, error = clean(finding.code), clean(finding.error)
             return Outcome(finding.hour, finding.at, Result.FAILED, asked=asked, code=code, error=error)
         sha256 = digest(finding.body)
-        held = [item for item in self._revisions.get(finding.hour, []) if item.capture.origin is finding.origin]
+        held = [item for item in self.revisions.get(finding.hour, []) if item.capture.origin is finding.origin]
         sound = [item for item in held if not item.damaged]
         newest = max(sound, key=lambda item: item.capture.captured_at, default=None)
         if not asked and any(item.capture.sha256 == sha256 for item in sound):

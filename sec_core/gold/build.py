@@ -22,6 +22,7 @@ from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
+from sec_core.gold.revisions import HELD, revisions
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
@@ -139,6 +140,7 @@ def read_frames(
         calendar = frames.hour_calendar(frames.query(connection, frames.LEDGER), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
+        held = frames.query(connection, HELD)
         customers = frames.read_customers(connection)
         origins = hours_by_origin(loads, frames.read_customer_origins(connection, BronzeStore(settings.bronze)))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
@@ -147,6 +149,7 @@ def read_frames(
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
+    answers = revisions(gold, held, BronzeStore(settings.bronze), names)
     storms, storm_hours = storm_catalogue.bring_up_to_date(
         gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
     )
@@ -154,6 +157,7 @@ def read_frames(
         events=events.rows,
         loads=loads,
         calendar=calendar,
+        revisions=answers,
         customers=customers,
         origins=origins,
         comuna_customers=by_comuna,

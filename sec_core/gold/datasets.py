@@ -105,6 +105,15 @@ DATASETS: tuple[Dataset, ...] = (
         lambda f: f.calendar,
     ),
     Dataset(
+        "revisiones",
+        parquet.REVISIONS,
+        ("hora", "revision", "nombre_region"),
+        "How the SEC's answers changed: every answer held of an hour",
+        "Cómo cambiaron las respuestas de la SEC: cada respuesta guardada de una hora",
+        lambda f: f.revisions,
+        large=True,
+    ),
+    Dataset(
         "comunas",
         parquet.COMUNAS,
         ("codigo_comuna",),

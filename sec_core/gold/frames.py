@@ -45,6 +45,7 @@ class GoldFrames:
         events: All events, see `events_file.Events.rows`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
+        revisions: Every answer held, see `revisions.revisions`.
         customers: `clientes_regionales` with names.
         origins: Loaded hours by where they and the customers come from, see `origin.hours_by_origin`.
         comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
@@ -65,6 +66,7 @@ class GoldFrames:
     events: pl.DataFrame
     loads: pl.DataFrame
     calendar: pl.DataFrame
+    revisions: pl.DataFrame
     customers: pl.DataFrame
     origins: pl.DataFrame
     comuna_customers: pl.DataFrame

@@ -15,20 +15,18 @@ def hour_index(instant: datetime) -> int:
 
 
 @lru_cache(maxsize=16_384)
-def hour_instant(index: int) -> datetime:
-    """UTC instant of an hour index."""
-    return datetime.fromtimestamp(index * 3600, UTC)
+def _wall(index: int) -> datetime:
+    return datetime.fromtimestamp(index * 3600, CHILE)
 
 
-@lru_cache(maxsize=16_384)
 def chile_date(index: int) -> date:
     """Calendar day in Chile of an hour index."""
-    return hour_instant(index).astimezone(CHILE).date()
+    return _wall(index).date()
 
 
 def chile_hour(index: int) -> int:
     """Hour of the day in Chile of an hour index."""
-    return hour_instant(index).astimezone(CHILE).hour
+    return _wall(index).hour
 
 
 def parse_wall_hour(text: str) -> datetime:

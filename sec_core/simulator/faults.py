@@ -49,13 +49,17 @@ class Endpoint(StrEnum):
     HORA = "GetHoraServer"
 
 
-class FaultRule(BaseModel):
+class Strict(BaseModel):
+    """Options that know all their names and never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FaultRule(Strict):
     """One kind of fault and the requests that meet it. Every condition that is given must hold.
 
     With `attempts`, `rate` is a share of the hours: a chosen hour fails in all these attempts and then heals.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: FaultKind
     endpoint: Endpoint | None = Endpoint.POR_FECHA  # None means all
@@ -132,10 +136,8 @@ class FaultRule(BaseModel):
         return Random(f"fault {seed} {number} {subject} {turn}").random() < self.rate  # noqa: S311 - no secret
 
 
-class Ban(BaseModel):
+class Ban(Strict):
     """A ban of everybody, as the SEC is said to impose: too many requests, and nothing is answered for a while."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_rate: float = Field(gt=0)  # requests a second over the window that are still borne
     window_s: float = Field(default=10, gt=0)
@@ -148,10 +150,8 @@ def _from_text(rule: object) -> object:
     return FaultRule.parse(rule) if isinstance(rule, str) else rule
 
 
-class FaultOptions(BaseModel):
+class FaultOptions(Strict):
     """Everything that goes wrong. The first rule that a request meets decides; after `slow` the search goes on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = 1  # which requests meet a fault with a rate
     rules: tuple[Annotated[FaultRule, BeforeValidator(_from_text)], ...] = ()

@@ -7,10 +7,10 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, Field, field_validator
 
 from sec_core.hours import Month, from_wall, is_source_hour
-from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.faults import FaultOptions, Strict
 from sec_core.source.shapes import Shape
 
 # What the source is known not to have: first and last hour, Chile wall clock, both included.
@@ -20,10 +20,6 @@ METROPOLITANA_STORM = {"13": 0.58, "05": 0.10, "06": 0.08, "07": 0.10, "08": 0.0
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Outage:
     started_on: date | None = None  # start date as published; None means the Chile date of `start`
 
 
-class Storm(_Options):
+class Storm(Strict):
     """A storm: many outages at once, on top of the ordinary ones."""
 
     start: AwareDatetime  # hour at which the first outages begin
@@ -54,7 +50,7 @@ class Storm(_Options):
         return cls(start=start)
 
 
-class Dirt(_Options):
+class Dirt(Strict):
     """Shares of detailed rows that are wrong in themselves, as imputation meets them."""
 
     count: Share = 0  # CLIENTES_AFECTADOS null, empty, not a number or negative
@@ -63,7 +59,7 @@ class Dirt(_Options):
     date: Share = 0  # a start date that is no date or follows the hour
 
 
-class WorldOptions(_Options):
+class WorldOptions(Strict):
     """A national world of outages; the same options give the same world, byte for byte.
 
     From one stale row a year on there is also an outage that never ends, so that no hour lacks rows.
@@ -102,7 +98,7 @@ class WorldOptions(_Options):
         return cls.model_validate({**small, **changes})
 
 
-class Revisions(_Options):
+class Revisions(Strict):
     """Hours that are corrected after they closed."""
 
     share: Share = 0
@@ -110,7 +106,7 @@ class Revisions(_Options):
     most: int = Field(default=1, ge=1)  # corrections of an hour
 
 
-class SimulatorOptions(_Options):
+class SimulatorOptions(Strict):
     """Everything about a simulated SEC."""
 
     world: WorldOptions = WorldOptions()  # left aside when `captures` is given

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from sec_core.bronze.ledger_rules import Capture
     from sec_core.config import Settings
     from sec_core.source.client import SourceClient
     from sec_core.source.throttle import Throttle
@@ -42,10 +41,6 @@ class Adapters:
         self.ledger = Ledger(database, self.store)
         self.name = name or f"process {os.getpid()} on {platform.node()}"
         self._client: SourceClient | None = None
-
-    def body(self, capture: Capture) -> bytes:
-        """Bytes of a capture, as the source sent them."""
-        return self.store.read_kept(capture)
 
     def throttle(self) -> AbstractAsyncContextManager[Throttle]:
         """The limits and the circuit that all processes share."""

@@ -62,7 +62,7 @@ async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadRep
     from sec_core.silver.load import load_hours
 
     return await asyncio.to_thread(
-        load_hours, adapters.database, adapters.body, hours, adapters.settings, values=adapters.ledger
+        load_hours, adapters.database, adapters.store.read_kept, hours, adapters.settings, values=adapters.ledger
     )
 
 

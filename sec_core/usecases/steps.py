@@ -70,7 +70,7 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> Loa
     """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
     from sec_core.silver.load import load_month as load
 
-    bodies, settings, ledger = adapters.body, adapters.settings, adapters.ledger
+    bodies, settings, ledger = adapters.store.read_kept, adapters.settings, adapters.ledger
     return await in_thread(
         "load", month, load, adapters.database, bodies, Month.parse(month), settings, values=ledger, force=force
     )

@@ -61,13 +61,16 @@ def test_two_of_the_same_at_once(
             assert main(["capture", "--month", month, "--local"]) == 0
             assert main(["load", "--month", month, "--local"]) == 0
     with open_adapters(commands) as adapters:
-        bodies = {capture.key: adapters.body(capture) for capture in adapters.ledger.kept(adapters.ledger.months()[0])}
+        bodies = {
+            capture.key: adapters.store.read_kept(capture)
+            for capture in adapters.ledger.kept(adapters.ledger.months()[0])
+        }
     sealed = pair(database, tmp_path, Lock.SEALING, "seal")
     assert sum(" bodies in " in text for text in sealed) == 1
     assert sum("nothing to pack" in text for text in sealed) == 1
     with open_adapters(commands) as adapters:
         kept = adapters.ledger.kept(adapters.ledger.months()[0])
-        assert {capture.key: adapters.body(capture) for capture in kept} == bodies
+        assert {capture.key: adapters.store.read_kept(capture) for capture in kept} == bodies
     moved = pair(database, tmp_path, Lock.RETENTION, "retention", "--days", "30")
     assert sum("1 months with" in text for text in moved) == 1
     assert sum("0 months with 0 " in text for text in moved) == 1

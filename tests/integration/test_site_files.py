@@ -27,10 +27,11 @@ from sec_core.gold.site.put import MANIFEST, Site, put, read_site, standing, who
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sec_core.blobs.place import StoreUrl
+    from sec_core.gold.site.figures import SiteFrames
 
 ADDRESS = "https://example.org/cortes"
 PRESS = ("pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas")
@@ -59,7 +60,7 @@ class Wanting(dict[str, str]):
         raise AssertionError(f"{message!r} has no translation")
 
     @override
-    def get(self, message: str, default: object = None) -> str:  # type: ignore[override]
+    def get(self, message: str, default: object = None) -> str:
         return self[message]
 
 
@@ -135,7 +136,7 @@ def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
 
 def test_a_site_without_data_says_so() -> None:
     frames = make_frames(Month(2024, 7), Month(2024, 8))
-    tables = [name for name in frames.__slots__ if name not in {"payloads", "comunas"}]
+    tables = [name for name in vars(frames) if name not in {"payloads", "comunas"}]
     empty = {name: getattr(frames, name).clear() for name in tables}
     payloads: dict[str, list[dict[str, Any]]] = {name: [] for name in frames.payloads} | {
         "meta": [frames.payloads["meta"][0] | {"ultima_hora": None, "denominadores": [], "meses_con_empresa": []}]
@@ -146,6 +147,45 @@ def test_a_site_without_data_says_so() -> None:
     assert "Aún no hay datos." in texts["index.html"]
     assert "sitemap.xml" not in files
     assert re.search(r"<strong>sin datos</strong>clientes sin suministro", texts["comuna/nunoa/index.html"])
+
+
+def nulls(frame: pl.DataFrame, names: str) -> pl.DataFrame:
+    return frame.with_columns(pl.lit(None, dtype=frame.schema[name]).alias(name) for name in names.split())
+
+
+def at_one_hour(frames: SiteFrames) -> SiteFrames:
+    newest = pl.col("hora") == frames.hours.filter("cargada")["hora"].max()
+    hours = {name: getattr(frames, name).filter(newest) for name in ("hours", "region_hours", "recent")}
+    empty = ("comunal", "regional", "years", "events", "storms", "curves")
+    return replace(frames, **hours, **{name: getattr(frames, name).clear() for name in empty})
+
+
+ODD: dict[str, Callable[[SiteFrames], SiteFrames]] = {
+    "one hour": at_one_hour,
+    "nothing loaded": lambda f: replace(f, hours=f.hours.with_columns(cargada=False), recent=f.recent.clear()),
+    "no curves": lambda f: replace(f, curves=f.curves.clear()),
+    "no customers": lambda f: replace(f, comunas=nulls(f.comunas, "clientes metodo_clientes fuente_clientes")),
+    "storms of which little is known": lambda f: replace(
+        f, storms=nulls(f.storms, "fin cliente_horas regiones horas_hasta_punta horas_50 horas_90 salidas cobertura")
+    ),
+    "null figures": lambda f: replace(
+        f,
+        comunal=nulls(f.comunal, "saidi saidi_inf saidi_sup cliente_horas cobertura interpolada"),
+        years=nulls(f.years, "cliente_horas inferior superior"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_worlds_make_valid_pages_too(name: str) -> None:
+    frames = ODD[name](make_frames(Month(2024, 7), Month(2024, 8), origenes=[{"origen": "desconocido", "horas": 3}]))
+    texts = pages(build_site(frames, pictures=press.specifications(frames)).files)
+    assert not any('class="banner"' in text for text in texts.values())
+    assert "desconocido: de antes" in texts["calidad/index.html"]
+    for path, text in texts.items():
+        assert not re.search(r">\s*(None|nan|inf)\b", text), path
+        if not path.startswith("comuna/") or path in {"comuna/nunoa/index.html", "comuna/antartica/index.html"}:
+            html5lib.HTMLParser(strict=True).parse(text)
 
 
 def test_nine_years_stay_small() -> None:

@@ -15,7 +15,7 @@ from support.truth import truth_of
 from deployments.stack.matters import Told, learn_all
 from deployments.stack.notices import ended_since
 from flows.months import monthly_sync
-from flows.upkeep import monitor
+from flows.upkeep import RUNS_KEPT, _forget_runs, monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import HOUR
@@ -99,6 +99,21 @@ async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
         assert len(requests) == 3
     revisions = Ledger(database, BronzeStore(pipeline.bronze_dir)).revisions(OPEN)
     assert len({revision.capture.sha256 for revision in revisions}) == len(revisions) >= 2
+
+
+async def test_the_oldest_runs_of_what_runs_all_day_are_forgotten(
+    pipeline: Settings, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pipeline.retries == 0
+    monkeypatch.setitem(RUNS_KEPT, "often", 2)
+    async with httpx.AsyncClient(base_url=prefect_url) as client:
+        flow = (await client.post("/flows/", json={"name": "often"})).raise_for_status().json()["id"]
+        for _ in range(4):
+            body = {"flow_id": flow, "state": {"type": "COMPLETED"}}
+            (await client.post("/flow_runs/", json=body)).raise_for_status()
+        await _forget_runs()
+        left = await client.post("/flow_runs/filter", json={"flows": {"id": {"any_": [flow]}}})
+    assert len(left.json()) == 2
 
 
 async def test_a_source_that_is_left_alone_is_no_failure_of_the_monitor(

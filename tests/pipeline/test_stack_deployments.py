@@ -44,6 +44,8 @@ CONTRACT = {
     "seia",
     "site",
     "customers",
+    "explain",
+    "release",
 }
 
 

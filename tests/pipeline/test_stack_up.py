@@ -156,7 +156,7 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     ui.wait_for_state("Completed")
     artifacts = ui.artifacts()
     keys = {f"{each}-2025-02" for each in ("capture", "hours", "month", "quality")}
-    assert set(artifacts) == {*keys, "site", "overview"}
+    assert set(artifacts) == {*keys, "site"}
     (calendar,) = ui.read_artifact(artifacts["hours-2025-02"], "pre")
     assert calendar.splitlines()[1].split() == ["01", *["#"] * 24]
     figures = ui.read_artifact(artifacts["month-2025-02"], "table tr")

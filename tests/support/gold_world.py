@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -49,9 +50,24 @@ class GoldWorld:
 FixedClock = partial(StandingClock, NOW)
 
 
-def load_world(database: Database, settings: Settings, shape: Shape = Shape.DETAILED) -> GoldWorld:
-    """Load twelve stormy days with a hole, wrong values and years-old outages, of one shape."""
+def load_world(
+    database: Database,
+    settings: Settings,
+    shape: Shape = Shape.DETAILED,
+    until: Month | None = None,
+    revised: datetime | None = None,
+) -> GoldWorld:
+    """Load twelve stormy days with a hole, wrong values and years-old outages, of one shape.
+
+    Args:
+        database: Where to; what it holds of the same world is brought up to date.
+        settings: The settings.
+        shape: Of all hours.
+        until: The last month that is loaded.
+        revised: An hour of which the source has since said a hundred times as much.
+    """
     hours = [hour for step in range(DAYS) for hour in hours_of_day(FIRST + timedelta(days=step))]
+    hours = [hour for hour in hours if until is None or Month.of(hour) <= until]
     hole = (f"{FIRST + timedelta(days=2)}T03", f"{FIRST + timedelta(days=2)}T12")
     world = World(
         WorldOptions.tiny(
@@ -66,21 +82,29 @@ def load_world(database: Database, settings: Settings, shape: Shape = Shape.DETA
     bronze = MemoryBronze()
     for hour in captured:
         bronze.put(hour, shape, hour_body(world, hour, shape))
+    if revised is not None:
+        body = bronze.read(bronze.held[revised])
+        bronze.put(revised, shape, re.sub(rb'("CLIENTES_AFECTADOS":[1-9]\d*)', rb"\g<1>00", body))
     for month in sorted({Month.of(hour) for hour in captured}):
         load_month(database, bronze.read, month, settings, values=bronze)
     with database.engine.begin() as connection:
         connection.execute(
             text(
                 "INSERT INTO capturas (hora, estado, forma, n_filas)"
-                " SELECT hora, 'captured', forma, n_filas FROM cargas"
+                " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT (hora) DO NOTHING"
             )
         )
+        if revised is not None:
+            connection.execute(text("UPDATE capturas SET n_revisiones = 2 WHERE hora = :hour"), {"hour": revised})
         for hour in sorted(set(hours) - set(captured)):
-            connection.execute(text("INSERT INTO capturas (hora, estado) VALUES (:hour, 'empty')"), {"hour": hour})
+            connection.execute(
+                text("INSERT INTO capturas (hora, estado) VALUES (:hour, 'empty') ON CONFLICT DO NOTHING"),
+                {"hour": hour},
+            )
         connection.execute(
             text(
                 "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
-                " VALUES ('2025-08-01', :code, :customers, now())"
+                " VALUES ('2025-08-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
             ),
             [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
         )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sec_core.bronze.calendar import PLAIN_MARKS, calendar_of, calendar_text, legend
+from sec_core.bronze.calendar import PLAIN_MARKS, calendar_of, calendar_text, hours_text, legend
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import Month
 
@@ -28,3 +28,10 @@ def test_the_text_shows_each_state_with_a_mark_of_its_own() -> None:
     plain = calendar_text(month, states, PLAIN_MARKS)
     assert plain.isascii()
     assert plain.splitlines()[2].split()[:6] == ["02", ".", "#", "o", "x", "#"]
+
+
+def test_hours_are_named_by_day_with_runs_of_them_in_short() -> None:
+    hours = Month(2025, 2).hours()
+    assert hours_text([*hours[36:38], *reversed(hours[7:10])]) == "2025-02-01 07h-09h; 2025-02-02 12h-13h"
+    assert hours_text([hours[12], hours[14]]) == "2025-02-01 12h, 14h"
+    assert hours_text(hours[::24], most_days=1) == "2025-02-01 00h; and 27 more days"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from scripts.contract import generated_files, json_schema, typescript
+from scripts.contract import generated_files, interface, json_schema, typescript
 from sec_core.gold.definitions import definitions
 
 DASHBOARD = {
@@ -70,3 +72,25 @@ def test_typescript_spells_types_and_odd_keys() -> None:
     assert '  type: "Inmediato" | "Lag (2 Años)" | "Lag (3 Años)" | "Lag (4 Años)" | "Sin efecto" |' in text
     assert "  market_map: MarketMapRow[];" in text
     assert "  formas: ShapeMonth[];" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (("tables", "panel", "columns", "gone"), "tables.panel.columns.gone"),
+        (("tables", "gone"), "tables.gone"),
+        (("payloads", "market_map", "gone"), "payloads.market_map.gone"),
+        (("tables", "panel", "columns", "hora"), "tables.panel.columns.hora"),
+        (("tables", "panel", "key"), "tables.panel.key"),
+    ],
+)
+def test_what_was_promised_stays(path: tuple[str, ...], said: str) -> None:
+    recorded = interface()
+    *way, last = path
+    place = recorded
+    for step in way:
+        place = place[step]
+    place[last] = {} if last == "gone" and way == ["tables"] else "int8"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        interface(recorded)
+    interface(recorded | {"version": "0"})

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sec_core.clock import in_chile
 from sec_core.errors import InputError
 from sec_core.hours import (
     CHILE,
@@ -100,6 +101,11 @@ def test_the_open_hour_is_an_hour_of_the_source_that_has_begun(now: datetime) ->
 def test_what_is_no_month_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="YYYY-MM"):
         Month.parse(text)
+
+
+def test_an_instant_is_told_in_chile_with_utc_in_brackets() -> None:
+    assert in_chile(datetime(2026, 11, 26, 16, 10, tzinfo=UTC)) == "2026-11-26 13:10 in Chile (16:10 UTC)"
+    assert in_chile(datetime(2026, 7, 2, 2, 5, tzinfo=UTC)) == "2026-07-01 22:05 in Chile (2026-07-02 02:05 UTC)"
 
 
 def test_ranges_and_months_without_data_are_refused() -> None:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from support.gold_frames import make_calendar
 from support.site_world import make_frames
 
+from scripts.atlas import generated_files, panels
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.atlas import panels
 from sec_core.gold.site.book import breaks, with_code
 from sec_core.gold.site.press import specifications, with_shapes
 from sec_core.gold.site.words import LOCALES, Language, catalogue, slug
@@ -72,6 +72,8 @@ def test_all_comunas_have_an_address_of_their_own() -> None:
 def test_the_map_has_all_comunas_once_and_the_city_twice() -> None:
     places = {panel.id: panel for panel in panels()}
     drawn = [code for panel in panels() for code, path in panel.paths.items() if path]
+    for path, body in generated_files().items():
+        assert path.read_bytes() == body, "Run `python -m scripts.atlas` and commit what it writes."
     assert set(drawn) == {comuna.codigo for comuna in comunas()} - {"12202"}
     assert all(drawn.count(code) == 1 + (code in places["santiago"].paths) for code in drawn)
     assert (list(places["pascua"].paths), list(places["juan-fernandez"].paths)) == (["05201"], ["05104"])
@@ -104,8 +106,10 @@ def test_a_gap_is_a_band_and_no_zero() -> None:
     assert (bars.gaps, bars.doubtful) == ("M10 0H20V200H10z", "M20 0H30V200H20z")
     assert (bars.bars, bars.whiskers) == ("M1 200V100h8V200z", "M5 150V0")
     assert [tip for _, tip in bars.tips] == [
-        "ene: 1,00 h (0,50\N{EN DASH}2,00; 50\N{NO-BREAK SPACE}%)", "feb: sin datos", "mar: muy pocos datos para estimar",
-    ]  # fmt: skip
+        "ene: 1,00 h (0,50\N{EN DASH}2,00; 50\N{NO-BREAK SPACE}%)",
+        "feb: sin datos",
+        "mar: muy pocos datos para estimar",
+    ]
 
 
 def test_a_day_says_why_it_is_missing() -> None:
@@ -198,7 +202,9 @@ def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
     assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
     assert all(spec["datasets"]["filas"] for spec in found.values())
-    drawn = {shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]}
+    drawn = {
+        shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]
+    }
     assert len(drawn) == 343, "all comunas but Antarctica and the two far out in the ocean"
     assert {row["id"] for row in found["mapa"]["datasets"]["filas"]} >= drawn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 import pytest
 from apprise import Apprise
@@ -17,7 +19,9 @@ from apprise import Apprise
 from deployments.loopback import keep_loopback_direct
 from deployments.stack.processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, ProcessId, end, restart_pause
 from deployments.stack.settings import load_stack_settings
+from deployments.stack.site import serve_site
 from deployments.stack.state import RunFolder, StackState
+from sec_core.config import load_settings
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,6 +41,31 @@ class Hands:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_the_site_is_served_and_nothing_beside_it(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, data_dir=tmp_path, state_dir=None)
+    server = serve_site(settings, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        assert "`sec gold`" in httpx.get(f"{address}/").text
+        (tmp_path / "gold" / "site" / "comuna").mkdir(parents=True)
+        (tmp_path / "gold" / "secret.json").write_text("{}", encoding="utf-8")
+        for page in ("index.html", "comuna/index.html"):
+            (tmp_path / "gold" / "site" / page).write_text(f"<!doctype html>{page} ñ", encoding="utf-8")
+        shown = httpx.get(f"{address}/?from=ui")
+        assert (shown.text, shown.headers["content-type"]) == (
+            "<!doctype html>index.html ñ",
+            "text/html; charset=utf-8",
+        )
+        assert httpx.get(f"{address}/comuna/").text.endswith("comuna/index.html ñ")
+        with socket.create_connection(("127.0.0.1", server.server_port)) as raw:
+            raw.sendall(b"GET /../secret.json HTTP/1.0\r\n\r\n")
+            assert b" 502 " in raw.makefile("rb").readline()
+        assert httpx.get(f"{address}/%2e%2e/secret.json").status_code == 502
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_pauses_before_a_restart_grow_to_a_minute() -> None:

@@ -22,11 +22,13 @@ HOURS, REVISION, NAME, RULE, DENOMINATOR, NOTHING = "horas", "revisión", "nombr
 READ: Final = ("horas", "comunas", "indices_regionales", "indices_comunales", "tormentas")
 """Tables that are compared."""
 _FIGURES: Final = {
-    "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "saidi", "saifi")),
-    "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "saidi")),
+    "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "cliente_horas_observadas", "saidi", "saifi")),
+    "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "cliente_horas_observadas", "saidi")),
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
 """Keys and figures of each table."""
+_SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
+_MONTH: Final = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
 _PER_CUSTOMER: Final = ("saidi", "saifi")
 
 
@@ -90,7 +92,7 @@ def compare(
     }
     hours = _hours(old["horas"], new["horas"])
     names = _names(old["comunas"], new["comunas"])
-    near = _near(new["horas"], hours)
+    near = _near(old["horas"], new["horas"], hours)
     unknown = _renamed(old["indices_regionales"], new["indices_regionales"])
     served = not old["comunas"]["clientes"].equals(new["comunas"]["clientes"])
     moved = [
@@ -115,10 +117,11 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         new.select("hora", *_SEEN), on="hora", how="full", coalesce=True, suffix="_b"
     )
     before, now = pl.col("cargada").fill_null(value=False), pl.col("cargada_b").fill_null(value=False)
-    differs = pl.any_horizontal(pl.col(name).ne_missing(f"{name}_b") for name in ("forma", "n_filas", "n_revisiones"))
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+    differs = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(f"{name}_b")) for name in ("forma", "n_filas", "n_revisiones")
+    )
     return (
-        both.group_by(mes=wall)
+        both.group_by(mes=_MONTH)
         .agg(
             ganadas=(now & ~before).sum(),
             perdidas=(before & ~now).sum(),
@@ -126,7 +129,7 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
             otras=(
                 pl.col("cargada").is_null()
                 | pl.col("cargada_b").is_null()
-                | (before & now & pl.col("sospechosa").ne_missing("sospechosa_b"))
+                | (before & now & pl.col("sospechosa").ne_missing(pl.col("sospechosa_b")))
             ).sum(),
         )
         .filter(pl.sum_horizontal("ganadas", "perdidas", "revisadas", "otras") > 0)
@@ -134,25 +137,27 @@ def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
+def _near(old: pl.DataFrame, new: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """mes, con_horas, con_revision: of each month, whether hours that changed can have moved its figures.
 
-
-def _near(horas: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """mes, con_horas, con_revision: of each month, whether it or a loaded neighbour has hours that changed.
-
-    Lines between loaded hours and rises cross a month's border.
+    Those of the month before can: rises and lines begin there. Those of the month after can unless the month's own last
+    hour was and is loaded.
     """
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
-    months = horas.filter("cargada").select(mes=wall).unique().join(changed, on="mes", how="full", coalesce=True)
-    own = months.sort("mes").with_columns(
-        con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras").fill_null(0) > 0,
-        con_revision=pl.col("revisadas").fill_null(0) > 0,
+    last = [frame.sort("hora").group_by(mes=_MONTH).agg(pl.col("cargada").last()) for frame in (old, new)]
+    shut = last[0].join(last[1], on="mes", suffix="_b").filter("cargada", "cargada_b")
+    found = changed.select(
+        "mes",
+        con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras") > 0,
+        con_revision=pl.col("revisadas") > 0,
     )
-    flags = [
-        pl.any_horizontal(name, *(pl.col(name).shift(by, fill_value=False) for by in (-1, 1))).alias(name)
-        for name in ("con_horas", "con_revision")
-    ]
-    return own.select("mes", *flags)
+    reach = pl.concat(
+        [
+            found,
+            found.with_columns(pl.col("mes").dt.offset_by("1mo")),
+            found.with_columns(pl.col("mes").dt.offset_by("-1mo")).join(shut, on="mes", how="anti"),
+        ]
+    )
+    return reach.group_by("mes").agg(pl.col("con_horas", "con_revision").any())
 
 
 def _names(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -161,7 +166,7 @@ def _names(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         new.select("codigo_comuna", *kept), on="codigo_comuna", how="full", coalesce=True, suffix="_b"
     )
     parts = [
-        both.filter(pl.col(name).ne_missing(f"{name}_b")).select(
+        both.filter(pl.col(name).ne_missing(pl.col(f"{name}_b"))).select(
             "codigo_comuna", columna=pl.lit(name), antes=name, ahora=f"{name}_b"
         )
         for name in kept
@@ -198,7 +203,7 @@ def _moved(table: str, old: pl.DataFrame, new: pl.DataFrame, *, served: bool) ->
                 antes=before,
                 ahora=now,
                 cambio=((now - before) / before).abs(),
-                denominador=pl.col("clientes").ne_missing("clientes_b") & pl.lit(figure in _PER_CUSTOMER)
+                denominador=pl.col("clientes").ne_missing(pl.col("clientes_b")) & pl.lit(figure in _PER_CUSTOMER)
                 if own
                 else pl.lit(served),
             ).filter(

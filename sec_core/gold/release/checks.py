@@ -31,13 +31,17 @@ _BOUNDS: Final = (
 """Pairs of columns, of which the first is never above the second."""
 _OBSERVED: Final = """
     with p as (
-        select date_trunc('month', timezone('America/Santiago', hora))::date as mes, codigo_comuna,
-            sum(clientes_afectados) as suma
+        select date_trunc('month', timezone('America/Santiago', hora))::date as mes, codigo_comuna as serie,
+            clientes_afectados as n
         from {panel} semi join (select hora from {horas} where cargada and not sospechosa) using (hora)
-        where codigo_comuna <> '' group by all
+    ), sums as (
+        select mes, serie, sum(n) as n from p where serie <> '' group by all
+        union all select mes, 'CHILE', sum(n) from p group by all
+    ), told as (
+        select mes, codigo_comuna as serie, cliente_horas_observadas as n from {comunales}
+        union all select mes, nombre_region, cliente_horas_observadas from {regionales} where nombre_region = 'CHILE'
     )
-    select count(*) from {indices} i full join p using (mes, codigo_comuna)
-    where coalesce(p.suma, 0) <> coalesce(i.cliente_horas_observadas, 0)
+    select count(*) from told t full join sums s using (mes, serie) where coalesce(t.n, 0) <> coalesce(s.n, 0)
 """
 _INDEX: Final = """
     select count(*) from {table}
@@ -184,9 +188,9 @@ def _examine_figures(db: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[st
     read = {name: source(folder, name) for name in ("horas", "indices_comunales", "indices_regionales")}
     if any(folder.glob("panel/*/*/*.parquet")):
         panel = source(folder, "panel")
-        query = _OBSERVED.format(panel=panel, horas=read["horas"], indices=read["indices_comunales"])
-        if wrong := _count(db, query):
-            yield f"indices_comunales: {wrong:,} customer-hours are not the sum of the panel."
+        tables = {"comunales": read["indices_comunales"], "regionales": read["indices_regionales"]}
+        if wrong := _count(db, _OBSERVED.format(panel=panel, horas=read["horas"], **tables)):
+            yield f"indices: {wrong:,} customer-hours are not the sum of the panel."
         loaded = f"select hora from {read['horas']} where cargada"
         if wrong := _count(db, f"select count(*) from {panel} where hora not in ({loaded})"):
             yield f"panel: {wrong:,} rows are of hours that are not loaded."

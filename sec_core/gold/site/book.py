@@ -16,19 +16,19 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import Language, slug
 from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from jinja2 import Template
+    from jinja2 import Environment, Template
     from markupsafe import Markup
 
     from sec_core.gold.site.figures import Rows, SiteFrames
+    from sec_core.gold.site.put import Site
 
 SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
@@ -51,13 +51,13 @@ def _template(name: str, lang: Language) -> Template:
 
 
 @cache
-def _templates(lang: Language) -> Any:  # noqa: ANN401 - Jinja's, which is loaded here
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - as above
+def _templates(lang: Language) -> Environment:
+    import jinja2  # noqa: PLC0415 - as above
 
-    environment = Environment(
-        loader=PackageLoader("sec_core.gold.site"),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sec_core.gold.site"),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -116,13 +116,13 @@ class Book:
 
     @cached_property
     def comuna_years(self) -> dict[str, Rows]:
-        """See `figures.comuna_years`, by code."""
-        return by(figures.comuna_years(self.frames), "codigo_comuna")
+        """Indices by year, by code."""
+        return by(self.frames.by_comuna, "codigo_comuna")
 
     @cached_property
     def region_years(self) -> dict[str, Rows]:
-        """See `figures.region_years`, by name."""
-        return by(figures.region_years(self.frames), "nombre_region")
+        """Indices by year, by name."""
+        return by(self.frames.by_region, "nombre_region")
 
     @cached_property
     def storms(self) -> dict[str, dict[str, Any]]:
@@ -155,7 +155,6 @@ class Book:
         self,
         path: str,
         template: str,
-        texts: tuple[str, str],
         data: dict[str, Any],
         context: Callable[[], dict[str, object]] = dict,
         *,
@@ -166,8 +165,7 @@ class Book:
 
         Args:
             path: Its folder.
-            template: Name of its template.
-            texts: Title and description.
+            template: Name of its template, which has its title and description.
             data: Its figures, of which the JSON is made.
             context: Gives what the template needs besides the data; of nothing else than the data and `also`.
             csv: A table to lie beside it.
@@ -175,7 +173,7 @@ class Book:
         """
         body = as_json(data) + b"\n"
         beside = {f"{path}datos.json": body} | ({f"{path}datos.csv": csv} if csv is not None else {})
-        digest = hashlib.sha256(self._shared_inputs + as_json([texts, also]))
+        digest = hashlib.sha256(self._shared_inputs + as_json(also))
         for each in beside.values():
             digest.update(each)
         if self.site.stands(digest.hexdigest(), f"{path}index.html", *beside):
@@ -184,33 +182,22 @@ class Book:
             self._context,
             path=path,
             root="../" * path.count("/"),
-            title=texts[0],
-            about=texts[1],
             pair=next((pair for pair in ALTERNATES if path in pair), None),
             **context(),
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
 
-    def file(self, path: str, inputs: bytes, make: Callable[[], bytes]) -> None:
-        """Make a file unless it stands."""
-        if not self.site.stands(hashlib.sha256(inputs).hexdigest(), path):
-            self.site.files[path] = make()
+    def file(self, path: str, body: bytes) -> str:
+        """Add a file unless it stands; its path."""
+        if not self.site.stands(hashlib.sha256(body).hexdigest(), path):
+            self.site.files[path] = body
+        return path
 
     def _shared(self) -> dict[str, str]:
         """Scripts and styles, each under a name of its own for each content, so that no page meets the wrong one."""
-        folder = files("sec_core.gold.site")
-        own = {name: folder.joinpath("assets", name).read_bytes() for name in ("site.css", "site.js", "icono.svg")}
-        regions = {region.codigo: region.nombre_oficial for region in regiones()}
-        index = [[c.codigo, c.nombre_oficial, slug(c.nombre_oficial), regions[c.codigo_region]] for c in comunas()]
-        own["comunas.js"] = b"window.COMUNAS=" + orjson.dumps(index) + b";\n"
-        borders = files("sec_core.reference").joinpath("comunas.topojson").read_bytes()
-        drawn_from = {"mapa.js": folder.joinpath("atlas.py").read_bytes() + borders}
-        names = {}
-        for name, inputs in (own | drawn_from).items():
-            stem, _, kind = name.rpartition(".")
-            names[name] = f"assets/{stem}.{hashlib.sha256(inputs).hexdigest()[:10]}.{kind}"
-            self.file(names[name], inputs, lambda name=name: own.get(name) or _atlas())  # type: ignore[misc]
-        return names
+        bodies = {file.name: file.read_bytes() for file in files("sec_core.gold.site").joinpath("assets").iterdir()}
+        named = ((name, *name.rsplit(".", 1), hashlib.sha256(body).hexdigest()[:10]) for name, body in bodies.items())
+        return {name: self.file(f"assets/{stem}.{digest}.{kind}", bodies[name]) for name, stem, kind, digest in named}
 
     def span(self, year: int) -> str:
         """A year's name: with its days where it isn't whole."""
@@ -303,13 +290,6 @@ def map_words(lang: Language) -> dict[str, Any]:
         "pista": lang.gettext("choose a comuna on the map to see its figure"),
         "paneles": [lang.gettext(name) for name in panels],
     }
-
-
-def _atlas() -> bytes:
-    from sec_core.gold.site.atlas import panels  # noqa: PLC0415 - drawn once
-
-    atlas = [{"id": p.id, "ancho": p.width, "alto": p.height, "trazos": p.paths} for p in panels()]
-    return b"window.ATLAS=" + orjson.dumps(atlas) + b";\n"
 
 
 def as_json(data: object) -> bytes:

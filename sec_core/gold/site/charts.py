@@ -159,9 +159,7 @@ def bars(label: str, rows: Sequence[tuple[str, dict[str, Any] | None]], language
         left = BAR * at
         said = language.no_data if row is None else language.gettext("too little data for an estimate")
         if row is not None and row["saidi"] is not None:
-            value, low, high = (
-                HEIGHT - round(row[key] / top * HEIGHT) for key in ("saidi", "saidi_inf", "saidi_sup")
-            )
+            value, low, high = (HEIGHT - round(row[key] / top * HEIGHT) for key in ("saidi", "saidi_inf", "saidi_sup"))
             chart.bars += f"M{left + 1} {HEIGHT}V{value}h{BAR - 2}V{HEIGHT}z"
             if row["saidi_sup"] > row["saidi_inf"]:
                 chart.whiskers += f"M{left + BAR // 2} {low}V{high}"

@@ -31,7 +31,7 @@ STANDING_HOURS: Final = 168
 """A cut listed for so long may be a row that the source forgot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SiteFrames:
     """What the site is made from.
 
@@ -61,6 +61,16 @@ class SiteFrames:
     storms: pl.DataFrame
     curves: pl.DataFrame
 
+    @cached_property
+    def by_comuna(self) -> pl.DataFrame:
+        """See `comuna_years`."""
+        return comuna_years(self)
+
+    @cached_property
+    def by_region(self) -> pl.DataFrame:
+        """See `region_years`."""
+        return region_years(self)
+
 
 @dataclass(frozen=True)
 class HourGrid:
@@ -89,7 +99,7 @@ class HourGrid:
         return orjson.Fragment(orjson.dumps(self.hours, option=orjson.OPT_UTC_Z))
 
     def listed(self, series: str) -> dict[str, Any]:
-        """hora (JSON, written once for all series), and clientes, null where nothing is known."""
+        """The hours (JSON, written once for all series) as `hora`, and clientes, null where nothing is known."""
         pairs = zip(self.of(series).tolist(), self.known.tolist(), strict=True)
         return {"hora": self._written, "clientes": [value if known else None for value, known in pairs]}
 

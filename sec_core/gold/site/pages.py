@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 ON_START: Final = 6
 """Storms and comunas that the first page lists."""
-DOWNLOADS: Final = ("indices_comunales", "indices_regionales", "comunas", "tormentas", "horas")
-"""Tables of the data page, as CSV."""
 
 
 def build_site(
@@ -94,10 +93,8 @@ def start(book: Book) -> None:
         }
 
     for path, lang in (("", SPANISH), ("en/", ENGLISH)):
-        about = lang.gettext("How many are without power, where and for how long: every comuna and every storm.")
         shown = book.map_data(book.whole_years[-1:], lang)
-        texts = lang.gettext("Power outages in Chile"), about
-        book.page(path, "start.html", texts, data, context(lang, shown), also=shown)
+        book.page(path, "start.html", data, context(lang, shown), also=shown)
 
 
 def whole_map(book: Book) -> None:
@@ -109,10 +106,6 @@ def whole_map(book: Book) -> None:
     book.page(
         "mapa/",
         "map.html",
-        (
-            SPANISH.gettext("Map by comuna"),
-            SPANISH.gettext("Hours without power and outages in each of the 346 comunas of Chile, by year."),
-        ),
         data,
         lambda: {
             "map": data,
@@ -128,7 +121,6 @@ def lists(book: Book) -> None:
     book.page(
         "comunas/",
         "comunas.html",
-        (SPANISH.gettext("Comunas and regions"), SPANISH.gettext("All comunas of Chile, by region.")),
         {"comunas": [{"codigo_comuna": p.code, "nombre": p.name, "pagina": p.path} for p in book.comunas.values()]},
         lambda: {"groups": book.groups},
     )
@@ -142,24 +134,24 @@ def payload_pages(book: Book) -> None:
         label = SPANISH.gettext("Which hours are there: a tile for each day")
         return dict(zip(("chart", "paths"), charts.calendar(label, states, SPANISH), strict=True))
 
-    ranking = SPANISH.gettext(
-        "Distribution companies by customers affected, in the months in which the source names them."
-    )
-    works = SPANISH.gettext("Did outages become fewer where works went into service?")
-    hours = SPANISH.gettext(
-        "Which hours have data, what had to be mended, and how far the official index is from this one."
-    )
-    roi, parts = "investment_roi investment_validation eda_projects_dist", "coverage quality eda_quality_stats"
-    for path, template, title, about, names, of_meta, more in (
-        ("empresas/", "companies", "Companies", ranking, "company_ranking", "meses_con_empresa", dict),
-        ("inversiones/", "investments", "Investments", works, roi, "", dict),
-        ("calidad/", "quality", "Data quality and coverage", hours, f"{parts} sensitivity official_comparison",
-         "origenes denominadores", calendar),
-    ):  # fmt: skip
-        data = {name: book.frames.payloads[name] for name in names.split()}
-        data |= {name: book.meta[name] for name in of_meta.split()}
-        texts = SPANISH.gettext(title), about
-        book.page(path, f"{template}.html", texts, data, lambda data=data, more=more: data | more(), also=states)
+    parts = "coverage", "quality", "eda_quality_stats", "sensitivity", "official_comparison"
+    _of_payloads(book, "empresas/", "companies.html", ["company_ranking"], ["meses_con_empresa"])
+    names = ["investment_roi", "investment_validation", "eda_projects_dist"]
+    _of_payloads(book, "inversiones/", "investments.html", names, [])
+    _of_payloads(book, "calidad/", "quality.html", parts, ["origenes", "denominadores"], calendar, also=states)
+
+
+def _of_payloads(
+    book: Book,
+    path: str,
+    template: str,
+    names: Iterable[str],
+    of_meta: Iterable[str],
+    more: Callable[[], dict[str, object]] = dict,
+    also: object = None,
+) -> None:
+    data = {name: book.frames.payloads[name] for name in names} | {name: book.meta[name] for name in of_meta}
+    book.page(path, template, data, lambda: data | more(), also=also)
 
 
 def method_and_data(book: Book, pictures: list[str]) -> None:
@@ -171,25 +163,19 @@ def method_and_data(book: Book, pictures: list[str]) -> None:
         "tormentas": book.frames.storms,
         "horas": book.frames.hours.select("hora", "estado", "cargada", "sospechosa", "forma"),
     }
-    written = {name: for_csv(tables[name]) for name in DOWNLOADS}
-    for name, body in written.items():
-        book.file(f"datos/{name}.csv", body, lambda body=body: body)  # type: ignore[misc]
-    sizes = [{"nombre": name, "filas": tables[name].height, "bytes": len(body)} for name, body in written.items()]
+    sizes = []
+    for name, table in tables.items():
+        body = for_csv(table)
+        book.file(f"datos/{name}.csv", body)
+        sizes.append({"nombre": name, "filas": table.height, "bytes": len(body)})
     versions = {name: book.meta[name] for name in ("version_metodo", "version")}
     for path, data_path, lang in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
         terms = definitions(lang.code)
-        what = lang.gettext("What each figure means, how it is computed, and what it does not say.")
-        book.page(
-            path,
-            "method.html",
-            (lang.gettext("Method and definitions"), what),
-            {"definiciones": [asdict(one) for one in terms], **versions},
-            lambda terms=terms: {"definitions": terms},
-        )
+        held = {"definiciones": [asdict(one) for one in terms], **versions}
+        book.page(path, "method.html", held, partial(dict, definitions=terms))
         cite, licence = (CITATION, LICENCE) if lang is ENGLISH else (CITA, LICENCIA)
-        what = lang.gettext("Downloads, what each file holds, licence and how to cite.")
         data = {"tablas": sizes, "imagenes": pictures, "cita": cite, "licencia": licence, **versions}
-        book.page(data_path, "data.html", (lang.gettext("Data and citation"), what), data, lambda data=data: data)
+        book.page(data_path, "data.html", data, partial(dict, data))
 
 
 def sitemap(site: Site, address: str) -> bytes:

@@ -21,7 +21,6 @@ def regions(book: Book) -> None:
     """A page for each region."""
     monthly, none = parts(book.frames.regional, "nombre_region")
     events = by(figures.events_by_year(book.frames.events, "nombre_region"), "serie")
-    about = SPANISH.gettext("outages by month and year, with coverage and intervals")
     for name, place in book.regions.items():
         years = book.region_years.get(name, [])
         storms = [storm for storm in book.storms.values() if place in storm["regiones_de"]]
@@ -30,7 +29,7 @@ def regions(book: Book) -> None:
             book,
             place,
             name,
-            ("region.html", place.name, f"{place.name}: {about}."),
+            "region.html",
             {
                 "codigo_region": place.code,
                 "nombre": place.name,
@@ -57,7 +56,6 @@ def comunas(book: Book) -> None:
         for hit in storm["lugares"]:
             own = hit | {"titulo": storm["titulo"], "path": storm["path"]}
             storms.setdefault(hit["codigo_comuna"], []).append(own)
-    about = SPANISH.gettext("power outages by hour and year, its storms and longest cuts")
     for row in book.frames.comunas.to_dicts():
         code = row["codigo_comuna"]
         place, region = book.comunas[code], book.regions[row["nombre_region"]]
@@ -67,7 +65,7 @@ def comunas(book: Book) -> None:
             book,
             place,
             code,
-            ("comuna.html", f"{place.name}, {region.name}", f"{place.name}: {about}."),
+            "comuna.html",
             {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, **known},
             ("indices_comunales", monthly.get(code, none)),
             book.comuna_years.get(code, []),
@@ -83,16 +81,15 @@ def _page(
     book: Book,
     place: Place,
     series: str,
-    texts: tuple[str, str, str],
+    template: str,
     data: dict[str, Any],
     months: tuple[str, Part],
     years: Rows,
     events: Rows,
     **context: object,
 ) -> None:
-    """The page of a comuna or region: template, title and description; its months with the name of their table."""
+    """The page of a comuna or region; its months with the name of their table."""
     table, part = months
-    template, *titles = texts
 
     def shown() -> dict[str, object]:
         rows = part.frame.to_dicts()
@@ -111,31 +108,28 @@ def _page(
         }
 
     table_and_rest = {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)}
-    book.page(place.path, template, (titles[0], titles[1]), data | table_and_rest, shown, csv=part.csv)
+    book.page(place.path, template, data | table_and_rest, shown, csv=part.csv)
 
 
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
-    what = SPANISH.gettext("The largest outages by weather or collapse: peak, duration and how power came back.")
     every = list(book.storms.values())
     data = {"tormentas": [plain(storm) for storm in every]}
-    title = SPANISH.gettext("Storms and large outages")
-    book.page("tormentas/", "storms.html", (title, what), data, lambda: {"storms": every})
+    book.page("tormentas/", "storms.html", data, lambda: {"storms": every})
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
-    curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(clientes=pl.col("clientes_afectados").sum())
+    curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
+        clientes=pl.col("clientes_afectados").sum()
+    )
     own = {str(name): rows for (name,), rows in curves.partition_by("id", as_dict=True).items()}
     for storm in every:
         total = own.get(storm["id"], curves.clear())
         end = storm["fin"] or total["hora"].max() or storm["inicio"]
         within = hours.filter(pl.col("hora").is_between(storm["inicio"], end))
         grid = figures.grid(within, total.select("hora", "clientes", serie=pl.lit("")))
-        peak = f"{SPANISH.number(storm['punta'])} {SPANISH.gettext('customers at the peak')}"
-        about = f"{peak}, {SPANISH.moment(storm['hora_punta'])}. {', '.join(storm['regiones_afectadas'])}"
         book.page(
             storm["path"],
             "storm.html",
-            (storm["titulo"], f"{about}."),
             plain(storm) | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
             lambda storm=storm, grid=grid: {  # type: ignore[misc]
                 "storm": storm,

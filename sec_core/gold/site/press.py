@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import subprocess
+import sys
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import polars as pl
 
+from sec_core.errors import PublicationError
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
-from sec_core.gold.site.drawing import draw
 from sec_core.gold.site.words import Language
 from sec_core.gold.standing import code_digest
 from sec_core.gold.universe import COUNTRY
@@ -30,6 +33,11 @@ if TYPE_CHECKING:
 
 Spec = dict[str, Any]
 
+_DRAW: Final = """
+import base64, json, sys, vl_convert
+pictures = {name: vl_convert.vegalite_to_png(spec, scale=2) for name, spec in json.load(sys.stdin).items()}
+json.dump({name: base64.b64encode(picture).decode() for name, picture in pictures.items()}, sys.stdout)
+"""
 COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
 FAR_OUT: Final = {"05201", "05104"}
@@ -60,6 +68,23 @@ def pictures(specs: Mapping[str, Spec], site: Site) -> None:
     site.files.update({f"prensa/{name}.png": picture for name, picture in draw(wanted).items()})
 
 
+def draw(specs: Mapping[str, Spec]) -> dict[str, bytes]:
+    """The pictures of some specifications, in a process of its own: the library holds Python's lock while it draws.
+
+    Raises:
+        PublicationError: The library failed.
+    """
+    if not specs:
+        return {}
+    command = [sys.executable, "-c", _DRAW]
+    done = subprocess.run(command, input=orjson.dumps(specs), capture_output=True, check=False)  # noqa: S603 - ours
+    if done.returncode:
+        said = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
+        next_step = "Report this as a defect."
+        raise PublicationError(f"The figures for the press were not drawn: {said}.", next_step=next_step)
+    return {name: base64.b64decode(picture) for name, picture in orjson.loads(done.stdout).items()}
+
+
 def with_shapes(spec: Spec) -> Spec:
     """The map with the comunas' shapes, but for those of the islands far away."""
     if spec["data"]["name"] != COMUNAS:
@@ -76,14 +101,14 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     newest = figures.usable(frames.hours).filter("known")["hora"].max()
     if newest is None:
         return {}
-    origin = ", ".join(each["origen"] for each in others(frames.payloads["meta"][0].get("origenes", [])))
+    origin = ", ".join(str(each["origen"]) for each in others(frames.payloads["meta"][0].get("origenes", [])))
     until = lang.moment(newest)  # type: ignore[arg-type]
     about = [f"Fuente: {SOURCE}.", f"Datos hasta el {until} (hora de Chile). Cálculo: sec-outages."]
     specs: dict[str, Spec] = orjson.loads(files("sec_core.gold.site").joinpath("press.json").read_bytes())
     found = {}
     for name, (rows, words) in _rows(frames, lang).items():
         if rows:
-            look = {"data": {"name": ROWS}} | specs[name] | _LOOKS | {"datasets": {ROWS: rows}}
+            look: Spec = {"data": {"name": ROWS}} | specs[name] | _LOOKS | {"datasets": {ROWS: rows}}
             text = look["title"].format(**words)
             title = {
                 "text": f"{origin}, NO SON DATOS DE LA SEC: {text}" if origin else text,
@@ -112,14 +137,17 @@ def _rows(frames: SiteFrames, lang: Language) -> dict[str, tuple[Rows, dict[str,
         {"tormenta": row["nombre"] or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
         for at, row in enumerate(frames.storms.sort("punta", descending=True).head(10).to_dicts())
     ]
-    by_region, regions = _newest_year(frames, figures.region_years(frames), lang)
+    by_region, regions = _newest_year(frames, frames.by_region, lang)
     names = {region.nombre: region.nombre_oficial for region in regiones()} | {COUNTRY: "Chile"}
-    by_comuna, comunas = _newest_year(frames, figures.comuna_years(frames), lang)
+    by_comuna, comunas = _newest_year(frames, frames.by_comuna, lang)
     return {
         "pais-dias": (days if peaks["clientes"].null_count() < peaks.height else [], seen),
         "pais-anhos": (
             [
-                {"region": names[row["nombre_region"]], **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")}}
+                {
+                    "region": names[row["nombre_region"]],
+                    **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")},
+                }
                 for row in by_region
                 if row["nombre_region"] in names
             ],

@@ -28,17 +28,6 @@ if TYPE_CHECKING:
     Held = Mapping[str, tuple[str, str]]
 
 MANIFEST: Final = "sitio.json"
-_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".csv": "text/csv; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".xml": "application/xml",
-    ".png": "image/png",
-}
-_PACKED: Final = {".html", ".css", ".js", ".json", ".csv", ".svg", ".xml"}
 _PROBE: Final = "prueba.txt"
 
 
@@ -97,9 +86,11 @@ def put(site: Site, target: Blobs, prefix: str = "") -> PutReport:
     _note(target, prefix, {path: ("", "") if path in changed else entry for path, entry in noted.items()})
 
     def write(path: str) -> None:
-        body, kind = site.files[path], f".{path.rpartition('.')[2]}"
-        headers = {"Content-Type": _TYPES.get(kind) or mimetypes.guess_type(path)[0] or "application/octet-stream"}
-        if packed and kind in _PACKED:
+        body, kind = site.files[path], mimetypes.guess_type(path)[0] or "application/octet-stream"
+        # Older Pythons call scripts `application/javascript`.
+        kind = "text/javascript" if path.endswith(".js") else kind
+        headers = {"Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind}
+        if packed and not path.endswith(".png"):
             body = gzip.compress(body, mtime=0)
             headers["Content-Encoding"] = "gzip"
         target.replace(prefix + path, body, durable=False, headers=headers)

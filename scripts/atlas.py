@@ -1,4 +1,6 @@
-"""The comunas as paths on panels, from the reference geometry: Chile is too long for one picture.
+"""The site's `mapa.js` and `comunas.js`, from the reference geometry and tables: `python -m scripts.atlas` writes them.
+
+The comunas are paths on panels: Chile is too long for one picture. A test fails while the files are not current.
 
 Mercator, north up, each panel at its own scale, in whole units. Greater Santiago stands in two: where it is, and large.
 """
@@ -9,9 +11,14 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
+from sec_core.gold.site.words import slug
 from sec_core.reference.geometry import topology
+from sec_core.reference.tables import comunas, regiones
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     Point = tuple[float, float]
     Ring = list[Point]
 
+ASSETS: Final = Path("sec_core/gold/site/assets")
 WIDTH: Final = 2000
 """Units that a panel's longer side has."""
 
@@ -46,6 +54,17 @@ class Panel:
     paths: dict[str, str]
 
 
+def generated_files() -> dict[Path, bytes]:
+    """Both files, as they should be."""
+    atlas = [{"id": p.id, "ancho": p.width, "alto": p.height, "trazos": p.paths} for p in panels()]
+    regions = {region.codigo: region.nombre_oficial for region in regiones()}
+    index = [[c.codigo, c.nombre_oficial, slug(c.nombre_oficial), regions[c.codigo_region]] for c in comunas()]
+    return {
+        ASSETS / "mapa.js": b"window.ATLAS=" + orjson.dumps(atlas) + b";\n",
+        ASSETS / "comunas.js": b"window.COMUNAS=" + orjson.dumps(index) + b";\n",
+    }
+
+
 @cache
 def panels() -> tuple[Panel, ...]:
     """All panels: four from north to south, the city, two islands."""
@@ -67,7 +86,11 @@ def _near(rings: list[Ring]) -> list[Ring]:
 def _panel(name: str, shapes: dict[str, list[Ring]], frame: tuple[float, float, float, float] = _WORLD) -> Panel:
     west, south, east, north = frame
     shapes = {
-        code: [[(min(max(x, west), east), _mercator(min(max(y, south), north))) for x, y in ring] for ring in rings]
+        code: [
+            [(min(max(x, west), east), _mercator(min(max(y, south), north))) for x, y in ring]
+            for ring in rings
+            if any(west < x < east and south < y < north for x, y in ring)
+        ]
         for code, rings in shapes.items()
     }
     points = [point for rings in shapes.values() for ring in rings for point in ring]
@@ -122,3 +145,8 @@ def _arc(number: int) -> Ring:
         x, y = x + dx, y + dy
         line.append((x * sx + tx, y * sy + ty))
     return line
+
+
+if __name__ == "__main__":
+    for file, body in generated_files().items():
+        file.write_bytes(body)
