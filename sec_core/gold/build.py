@@ -137,12 +137,7 @@ def read_frames(
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
         exported = observations.export(gold, wanted, read, about_months(loads))
-        ledger = frames.query(
-            connection,
-            "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional,"
-            " diferencia_nacional FROM capturas",
-        )
-        calendar = frames.hour_calendar(ledger, loads, now)
+        calendar = frames.hour_calendar(frames.query(connection, frames.LEDGER), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         held = frames.query(connection, HELD)

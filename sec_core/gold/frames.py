@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
+LEDGER = (
+    "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional, diferencia_nacional FROM capturas"
+)
+"""What `hour_calendar` takes of the ledger."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoldFrames:
@@ -253,7 +258,7 @@ def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.Dat
     known = [] if asked.is_empty() else bronze.answers("GetClientesNacional")
     rows = [(each.received_at, each.answered_by.host, each.answered_by.source, None) for each in known]
     schema = {"capturado_en": UTC_TIME} | dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
-    answers = pl.DataFrame(rows, schema=schema, orient="row")  # type: ignore[arg-type]
+    answers = pl.DataFrame(rows, schema=schema, orient="row")
     return asked.join(answers, on="capturado_en", how="left").select("mes", origen=ORIGIN)
 
 

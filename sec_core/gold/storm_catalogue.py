@@ -121,14 +121,9 @@ def bring_up_to_date(
 
 def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
     """The hits of all months; of the months that changed, from the panel."""
-    months = pl.DataFrame({"mes": [month.first_day for month in exported]}, schema={"mes": pl.Date})
-    served = nearest_month(
-        months.join(customers.select("codigo_comuna").unique(), how="cross"),
-        customers.select("mes", "codigo_comuna", "clientes"),
-        "codigo_comuna",
-    ).select("mes", "codigo_comuna", "clientes")
+    each = served(pl.Series([month.first_day for month in exported], dtype=pl.Date), customers)
     spelled = pl.concat_str("codigo_comuna", "clientes", separator=" ")
-    figures = dict(served.sort("codigo_comuna").group_by("mes").agg(spelled.str.join(",")).iter_rows())
+    figures = dict(each.sort("codigo_comuna").group_by("mes").agg(spelled.str.join(",")).iter_rows())
     kept, known = read_kept(gold, "storm_hits", HITS_SCHEMA)
     wanted = {
         str(month): _digest(exported[month].encode(), repr(rules).encode(), figures.get(month.first_day, "").encode())
@@ -139,10 +134,17 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     changed = [month for month in exported if known.get(str(month)) != wanted[str(month)]]
     current = [month.first_day for month in exported if month not in changed]
     stay = with_month(kept).filter(pl.col("mes").is_in(current)).drop("mes")
-    made = [find_hits(observations.panel_of(gold, [month]).collect(), served, rules) for month in changed]
+    made = [find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in changed]
     hits = pl.concat([stay, *made]).sort("hora", "codigo_comuna")
     write_kept(gold, "storm_hits", hits, wanted)
     return hits
+
+
+def served(months: pl.Series, customers: pl.DataFrame) -> pl.DataFrame:
+    """mes, codigo_comuna, clientes of each month: the nearest figures of `clientes_comunales`."""
+    figures = customers.select("mes", "codigo_comuna", "clientes")
+    pairs = pl.DataFrame({"mes": months}).join(customers.select("codigo_comuna").unique(), how="cross")
+    return nearest_month(pairs, figures, "codigo_comuna").select(figures.columns)
 
 
 def _digest(*parts: bytes) -> str:
