@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from filelock import FileLock
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from support.fixtures import UNSYNCED
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from support.object_store import ObjectStore
 
     from sec_core.config import Settings
+
+# A busy machine is no fault of a rule.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 _SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"

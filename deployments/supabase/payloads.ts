@@ -172,7 +172,7 @@ export interface OfficialRow {
   cobertura: number | null;
 }
 
-/** How many loaded hours come from one source. */
+/** How many loaded hours come from one source; 0 where only customers (`denominadores`) do. */
 export interface OriginHours {
   /** `SEC` (its host, or an import), `SIMULACIÓN`, `REPETICIÓN`, another host by its name, or `desconocido`: from before the host was kept. */
   origen: string;
