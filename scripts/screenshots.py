@@ -34,7 +34,7 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 150_000
 _AWAY = FaultOptions(rules=(FaultRule(kind="status", endpoint=None),))
 _BAD_HOUR = FaultOptions(rules=(FaultRule(kind="status", status=500, hours=("2025-03-14T09", "2025-03-14T11")),))
-_ENDED = ("COMPLETED", "FAILED", "CRASHED")
+_ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 @contextmanager
