@@ -137,15 +137,16 @@ def monitor_text(report: MonitorReport) -> str:
 
 
 def health_text(verdict: Verdict) -> str:
-    """A table of the checks, the worst first. Pure."""
+    """What needs a person, in paragraphs, as the UI cuts long cells off; a table of all, the worst first. Pure."""
     levels = list(Level)
-    lines = [
-        f"| {_MARKS[check.level]} | {check.name} | {for_markdown(check.text)} | {for_markdown(check.next_step)} |"
-        for check in sorted(verdict.checks, key=lambda check: -levels.index(check.level))
-    ]
+    checks = sorted(verdict.checks, key=lambda check: -levels.index(check.level))
     head = f"# Health: {_MARKS[verdict.level]}\n\nAs of {in_chile(verdict.at)}\n\n"
-    # The UI cuts long cells of its own tables off.
-    return head + "\n".join(["| verdict | what | found | what to do |", "|---|---|---|---|", *lines, ""])
+    for check in checks:
+        if check.level is not Level.GOOD:
+            step = f" **What to do:** {for_markdown(check.next_step)}" if check.next_step else ""
+            head += f"**{_MARKS[check.level]}: {check.name}.** {for_markdown(check.text)}{step}\n\n"
+    lines = [f"| {_MARKS[check.level]} | {check.name} | {for_markdown(check.text)} |" for check in checks]
+    return head + "\n".join(["| verdict | what | found |", "|---|---|---|", *lines, ""])
 
 
 async def _forget_runs() -> None:

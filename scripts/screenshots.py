@@ -34,7 +34,7 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 150_000
 _AWAY = FaultOptions(rules=(FaultRule(kind="status", endpoint=None),))
 _BAD_HOUR = FaultOptions(rules=(FaultRule(kind="status", status=500, hours=("2025-03-14T09", "2025-03-14T11")),))
-_ENDED = ("COMPLETED", "FAILED", "CRASHED")
+_ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 @contextmanager
@@ -67,9 +67,12 @@ class Photographer:
 
     def look(self, run_id: str, picture: str, tab: str = "Details") -> None:
         """A picture of a run, with one of its tabs."""
+        # What a state says is at the end of the details.
+        self._ui.resize(1280, 1050 if tab == "Details" else 900)
         self._ui.open(f"/runs/flow-run/{run_id}")
         self._ui.open_tab(tab)
         self._ui.picture(picture)
+        self._ui.resize(1280, 900)
 
     def look_at_artifact(self, key: str, picture: str, selector: str = "table") -> None:
         """A picture of the newest artifact of a key."""
@@ -81,6 +84,7 @@ class Photographer:
 
     def take_all(self) -> None:
         """All pictures, in the order of the runbook."""
+        self._ui.resize(1280, 900)
         self._ui.open("/deployments")
         self._ui.wait_for("a[href*='/deployments/deployment/']")
         self._ui.picture("deployments")
@@ -104,6 +108,7 @@ class Photographer:
         self.run("rerun-month", months="2025-03")
         self.run("health")
         eventually(lambda: sum("right" in each["state"] for each in self._stack.told) >= 2)
+        self._ui.resize(1050, 320)
         self._ui.show(notices_page(self._stack.told))
         self._ui.picture("notices")
 
@@ -126,7 +131,7 @@ def main() -> None:
         browser = chromium(folder / "chromium")
         opened.callback(browser.quit)
         browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": str(CHILE)})
-        Photographer(stack, PrefectUi(browser, stack.state.ui, width=1280, height=900)).take_all()
+        Photographer(stack, PrefectUi(browser, stack.state.ui)).take_all()
     made_now = [file for file in PICTURES.glob("*.png") if file.stat().st_mtime >= began]
     if large := [file.name for file in made_now if file.stat().st_size > LARGEST]:
         sys.exit(f"Larger than {LARGEST} bytes: {', '.join(large)}")

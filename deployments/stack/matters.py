@@ -242,7 +242,8 @@ def _kinds(state: dict[str, Any], message: str) -> frozenset[str]:
         return frozenset()
     name, colon, several = state["name"].partition(": ")
     if colon:
-        return frozenset(several.split(", "))
+        # The circuit is open because the source fails: one trouble.
+        return frozenset("source" if each == "circuit" else each for each in several.split(", "))
     found = _UNEXPECTED.match(message) or _ADVICE.search(message) or _ERROR.match(message)
     return frozenset({found[1] if found else name})
 

@@ -276,9 +276,8 @@ def _circuit(circuit: Circuit, now: datetime) -> Check:
         count = f" {circuit.failures} failures in a row so far: {circuit.error}." if circuit.failures else ""
         return Check("circuit", Level.GOOD, f"The circuit is closed.{count}")
     since = f" since {circuit.opened_at.astimezone(CHILE):%Y-%m-%d %H:%M}" if circuit.opened_at else ""
-    text = (
-        f"The circuit is {circuit.status.replace('_', '-')}{since} after {circuit.failures} failures: {circuit.error}."
-    )
+    status, error = circuit.status.replace("_", "-"), (circuit.error or "").rstrip(".")
+    text = f"The circuit is {status}{since} after {circuit.failures} failures: {error}."
     if circuit.reopens_at is not None and circuit.reopens_at > now:
         return Check(
             "circuit",

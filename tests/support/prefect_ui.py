@@ -39,17 +39,16 @@ class PrefectUi:
     Args:
         browser: The browser.
         address: Where the UI is.
-        width: Of its window.
-        height: Of its window.
     """
 
-    def __init__(self, browser: Chrome, address: str, width: int = 1440, height: int = 1000) -> None:
+    def __init__(self, browser: Chrome, address: str) -> None:
         self._browser = browser
         self._address = address
-        browser.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
-        )
+        self.resize(1440, 1000)
+
+    def resize(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def sign_in(self, login: str) -> None:
         self._browser.get(self._address)

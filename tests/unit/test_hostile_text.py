@@ -178,9 +178,9 @@ def verdict(text: str) -> Verdict:
 
 @each_text
 def test_artifacts_of_prefect(text: str) -> None:
-    row = re.split(r"(?<!\\)\|", health_text(verdict(text)).splitlines()[-1])
-    hold_markdown(row[3][1:-1], text)
-    hold_markdown(row[4][1:-1], text)
+    lines = health_text(verdict(text)).splitlines()
+    hold_markdown(re.split(r"(?<!\\)\|", lines[-1])[3][1:-1], text)
+    hold_markdown(lines[4].partition(" **What to do:** ")[2], text)
     hold_markdown(monitor_text(MonitorReport(note=text)).partition("\n\n")[2].removesuffix("\n"), text)
 
 
