@@ -12,7 +12,8 @@ from benchmarks.measuring import apart, opened
 from benchmarks.results import Figure
 from sec_core.blobs.open import open_blobs
 from sec_core.clock import SystemClock
-from sec_core.gold.build import read_frames, with_customers
+from sec_core.gold.build import read_frames
+from sec_core.gold.datasets import with_customers
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.site.build import draw
 from sec_core.gold.standing import SITE

@@ -27,7 +27,6 @@ from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.explain_bronze import (
     Evidence,
     about_captures,
-    as_files,
     derive_events,
     differing_events,
     event_span,
@@ -119,7 +118,7 @@ class _Explaining:
         again = self._again(row)
         if again is not None:
             self._differences = differing_keys(row, again) + self._differences
-        captures = self._evidence.captures if self._evidence else []
+        captures, files = about_captures(self._evidence.captures if self._evidence else [])
         keys, inputs = ABOUT.get(self._payload, ("", "What the build of Gold computes; see docs/definitions.md."))
         own = self._within(self._evidence.observations) if self._evidence else None
         if own is not None and self._places is not None:
@@ -137,8 +136,8 @@ class _Explaining:
             rows=0 if own is None else int(own["n_filas"].sum()),
             imputed={} if own is None else imputed_rows(own),
             denominator=self._denominator(row),
-            captures=about_captures(captures),
-            files=as_files(captures),
+            captures=captures,
+            files=files,
             inputs=inputs,
             version={"codigo": version("sec-outages"), "digest": code_digest()[:12], "metodo": METHOD},
             recomputed=again or None,
