@@ -150,9 +150,7 @@ def read_frames(
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
     answers = revisions(gold, held, BronzeStore(settings.bronze), names)
-    storms, storm_hours = storm_catalogue.bring_up_to_date(
-        gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
-    )
+    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings))
     collected = frames.GoldFrames(
         events=events.rows,
         loads=loads,
@@ -167,8 +165,9 @@ def read_frames(
         seen=seen,
         monthly=kept,
         indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
-        storms=storm_catalogue.described(storms, storm_hours, loads),
-        storm_hours=storm_hours,
+        storms=storm_catalogue.described(storms.rows, storms.curves, loads),
+        storm_hours=storms.curves,
+        storm_companies=storms.companies,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={

@@ -57,6 +57,7 @@ class GoldFrames:
         indices: Indices by month.
         storms: `tormentas`, by beginning.
         storm_hours: Their curves, see `storm_curves.CURVES_SCHEMA`.
+        storm_companies: Their companies, see `storm_parts.COMPANIES_SCHEMA`.
         panel: Lazily, the panel of all months.
         rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
@@ -78,6 +79,7 @@ class GoldFrames:
     indices: Indices
     storms: pl.DataFrame
     storm_hours: pl.DataFrame
+    storm_companies: pl.DataFrame
     panel: pl.LazyFrame
     rules: EventRules
     thresholds: Mapping[str, float]

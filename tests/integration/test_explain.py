@@ -12,6 +12,7 @@ import pytest
 from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS
 from support.three_months import rows_of
+from support.truth import stormy
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
@@ -23,9 +24,7 @@ from sec_core.gold.build import build_gold
 from sec_core.gold.explain import explain
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.load import load_month
-from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import hour_body
-from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy, Shape, classify
 
 if TYPE_CHECKING:
@@ -77,13 +76,7 @@ def history(database: Database, commands: Settings, monkeypatch: pytest.MonkeyPa
     store = BronzeStore(settings.bronze)
     days = [FIRST + timedelta(days=step) for step in range(DAYS)]
     hours = [hour for day in days for hour in hours_of_day(day) if hour < NOW - timedelta(hours=1)]
-    world = World(
-        WorldOptions.tiny(
-            seed=7,
-            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
-            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
-        )
-    )
+    world = stormy(hours, 7)
     findings = []
     for number, hour in enumerate(hours):
         if number % 17 == 3:

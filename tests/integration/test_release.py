@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -25,7 +26,7 @@ from deployments.cli.main import main
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import load_settings
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold import datasets, parquet
+from sec_core.gold import parquet
 from sec_core.gold.release.contents import PACKAGE, PANEL_GROUP, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.database import DATABASE
 from sec_core.gold.release.write import check_release, make_release, versions
@@ -328,7 +329,7 @@ def test_the_next_release_tells_what_changed(
     load_world(database, settings, revised=revised)
     talca = tables.comunas()[150]
     renamed = [c if c is not talca else tables.Comuna(c.codigo, "NUEVO NOMBRE", *_rest(c)) for c in tables.comunas()]
-    monkeypatch.setattr(datasets.tables, "comunas", lambda: tuple(renamed))
+    monkeypatch.setattr(tables, "comunas", lambda: tuple(renamed))
     second = make_release(database, settings, FixedClock(), "2025.9", draft=True)
     assert second.before == "2025.8"
     found = second.changes
@@ -357,6 +358,19 @@ def test_the_next_release_tells_what_changed(
 
 def _rest(comuna: tables.Comuna) -> tuple[str, str, str]:
     return comuna.codigo_region, comuna.nombre_region, comuna.nombre_oficial
+
+
+def test_two_at_once_take_turns(copy: tuple[Settings, Path], shared_database: Database) -> None:
+    def attempt(_number: int) -> str:
+        try:
+            return make_release(shared_database, copy[0], FixedClock(), "2025.9.3", draft=True).version
+        except InputError as error:
+            return error.message
+
+    with ThreadPoolExecutor(2) as both:
+        said = sorted(both.map(attempt, range(2)))
+    assert said == ["2025.9.3", "There is a release 2025.9.3 already, and none is ever changed."]
+    assert check_release(copy[0], "2025.9.3") == []
 
 
 def test_it_lies_in_an_object_store_too(

@@ -7,7 +7,9 @@ import re
 import pytest
 
 from scripts.contract import generated_files, interface, json_schema, typescript
+from sec_core.gold.datasets import DATASETS
 from sec_core.gold.definitions import definitions
+from sec_core.gold.release.texts import dictionary, spanish, views
 
 DASHBOARD = {
     "market_map": [
@@ -94,3 +96,13 @@ def test_what_was_promised_stays(path: tuple[str, ...], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         interface(recorded)
     interface(recorded | {"version": "0"})
+
+
+def test_every_column_and_view_of_a_release_is_described_in_spanish() -> None:
+    page = dictionary("DICCIONARIO.md")
+    for dataset in DATASETS:
+        assert f"## {dataset.name}" in page
+        assert all(spanish(dataset.name, column.name) in page for column in dataset.columns)
+    assert all(spanish("vistas", name) in page for name, _ in views())
+    with pytest.raises(KeyError):
+        spanish("panel", "nobody wrote of it")

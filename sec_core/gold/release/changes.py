@@ -12,23 +12,26 @@ from sec_core.hours import CHILE
 from sec_core.reference.tables import UNKNOWN_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Tables = Mapping[str, pl.DataFrame]
 
 MOVED: Final = 0.01
 """A figure that moves by a smaller share of itself is not told of."""
 HOURS, REVISION, NAME, RULE, DENOMINATOR, NOTHING = "horas", "revisión", "nombre", "regla", "denominador", "sin motivo"
-READ: Final = ("horas", "comunas", "indices_regionales", "indices_comunales", "tormentas")
+READ: Final = ("horas", "comunas", "indices_regionales", "indices_comunales", "indices_anuales", "tormentas")
 """Tables that are compared."""
 _FIGURES: Final = {
     "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "cliente_horas_observadas", "saidi", "saifi")),
     "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "cliente_horas_observadas", "saidi")),
+    "indices_anuales": (("anho", "nombre_region"), ("cliente_horas", "saidi")),
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
 """Keys and figures of each table."""
 _SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
 _MONTH: Final = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+_DECEMBER: Final = pl.date(pl.col("mes").dt.year(), 12, 1)
+"""Stands for a year."""
 _PER_CUSTOMER: Final = ("saidi", "saifi")
 
 
@@ -75,7 +78,7 @@ class Changes:
 
 
 def compare(
-    old: Tables, new: Tables, counts: tuple[Mapping[str, int], Mapping[str, int]], rules: tuple[Any, Any]
+    old: Tables, new: Tables, counts: tuple[Mapping[str, int], Mapping[str, int]], rules: Sequence[Mapping[str, Any]]
 ) -> Changes:
     """All differences between two releases.
 
@@ -83,7 +86,7 @@ def compare(
         old: The tables of `READ` in the release before.
         new: The same now.
         counts: Rows of all tables, before and now.
-        rules: What figures are made by, before and now: texts by name.
+        rules: What figures are made by, and the version of the interface, before and now.
     """
     differing = {
         name: (str(rules[0].get(name)), str(rules[1].get(name)))
@@ -95,9 +98,16 @@ def compare(
     near = _near(old["horas"], new["horas"], hours)
     unknown = _renamed(old["indices_regionales"], new["indices_regionales"])
     served = not old["comunas"]["clientes"].equals(new["comunas"]["clientes"])
+    ruled = bool(differing.keys() - {"interfaz"})
+    years = near.with_columns(mes=_DECEMBER).group_by("mes").agg(pl.exclude("mes").any())
     moved = [
-        _moved(table, old[table], new[table], served=served).pipe(_with_reason, near, unknown, ruled=bool(differing))
-        for table in _FIGURES
+        _moved(table, old[table], new[table], served=served).pipe(
+            _with_reason,
+            years if "anho" in keys else near,
+            unknown.with_columns(mes=_DECEMBER) if "anho" in keys else unknown,
+            ruled=ruled,
+        )
+        for table, (keys, _) in _FIGURES.items()
     ]
     storms = [frozenset(tables["tormentas"]["id"]) for tables in (old, new)]
     return Changes(
@@ -186,7 +196,8 @@ def _renamed(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 def _moved(table: str, old: pl.DataFrame, new: pl.DataFrame, *, served: bool) -> pl.DataFrame:
     """tabla, clave, mes, cifra, antes, ahora, cambio (a share; null without a figure), denominador (moved too)."""
     keys, figures = _FIGURES[table]
-    month = "mes" if "mes" in keys else pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+    begun = pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+    month = {"mes": pl.col("mes"), "anho": pl.date("anho", 12, 1), "id": begun}[keys[0]]
     own = "clientes" in old.columns
     wanted = [*keys, *figures, *(["clientes"] if own else [])]
     both = old.select(wanted).join(new.select(*wanted, desde=month), on=keys, suffix="_b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from functools import cache
 from importlib.resources import files
@@ -11,6 +12,7 @@ import orjson
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sec_core.gold import parquet
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
 from sec_core.gold.release.changes import MOVED
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 CHANGES: Final = "CHANGES"
 MOST_LISTED: Final = 60
 """Figures that moved and are spelled out; of the others it is told how many."""
-_TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "CITATION.cff", CHANGES)
+_TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", CHANGES)
 _COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
 
 
@@ -59,12 +61,26 @@ def views() -> list[tuple[str, str]]:
     return _COMMENT.findall(text)
 
 
-def dictionary() -> str:
-    """Every published table and column, as Markdown."""
-    from sec_core.gold import parquet  # noqa: PLC0415 - only here
-
+def dictionary(name: str = "DICTIONARY.md") -> str:
+    """Every published table and column, as Markdown; `DICCIONARIO.md` in Spanish."""
     fields = {each.name: list(parquet.schema(each.columns, each.title)) for each in DATASETS}
-    return render("DICTIONARY.md", fields=fields, kind=package_type)
+    return render(name, fields=fields, kind=package_type, es=spanish)
+
+
+@cache
+def _spanish() -> dict[tuple[str, str], str]:
+    text = files("sec_core.gold.release").joinpath("columnas.csv").read_text(encoding="utf-8")
+    return {(row["tabla"], row["columna"]): row["descripcion"] for row in csv.DictReader(text.splitlines())}
+
+
+def spanish(table: str, column: str) -> str:
+    """What a column is, in Spanish: the table's own words, else those that hold in all tables.
+
+    Raises:
+        KeyError: Nobody wrote it yet.
+    """
+    known = _spanish()
+    return known.get((table, column)) or known["", column]
 
 
 def coverage_by_year(calendar: pl.DataFrame) -> list[dict[str, Any]]:
@@ -95,7 +111,7 @@ def write_texts(
     told = changes.line() if changes else "Primera entrega."
     values = {"about": about, "rows": rows, "years": by_year, "changes": changes, "told": told}
     for name in _TEXTS:
-        text = dictionary() if name == "DICTIONARY.md" else render(name, **values)
+        text = dictionary(name) if name.startswith("DIC") else render(name, **values)
         (folder / name).write_text(text, encoding="utf-8")
     draft = "BORRADOR: " if about["borrador"] else ""
     zenodo = {

@@ -226,7 +226,7 @@ def _compare(before: _Before | None, folder: Path, rows: dict[str, int], about: 
     for part in before.package["resources"]:
         if "tabla" in part:
             counts[part["tabla"]] = counts.get(part["tabla"], 0) + part["filas"]
-    rules = before.package["reglas"], about["reglas"]
+    rules = tuple(each["reglas"] | {"interfaz": each["interfaz"]} for each in (before.package, about))
     found = changes.compare(before.tables, _tables(folder), (counts, rows), rules)
     odd = found.unexplained.head(10).iter_rows(named=True)
     _refuse(

@@ -1,0 +1,34 @@
+"""The flow `release` as the Prefect UI starts it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from support.gold_world import load_world
+
+from flows.gold import release
+from sec_core.errors import PublicationError
+from sec_core.gold.release.write import ReleaseReport, check_release
+
+if TYPE_CHECKING:
+    from sec_core.config import Settings
+    from sec_core.db.database import Database
+
+
+async def test_a_release_from_the_ui_shows_what_it_holds(
+    pipeline: Settings, prefect_url: str, database: Database
+) -> None:
+    load_world(database, pipeline)
+    with pytest.raises(PublicationError, match="less than 95%"):
+        await release("2025.9")
+    made = await release("2025.9", draft=True)
+    assert isinstance(made, ReleaseReport)
+    assert check_release(pipeline, "2025.9") == []
+    query = {"artifacts": {"key": {"any_": ["release-2025-9"]}}}
+    async with httpx.AsyncClient(base_url=prefect_url) as client:
+        answer = await client.post("/artifacts/filter", json=query)
+    (artifact,) = answer.raise_for_status().json()
+    assert "golden_interrupciones" in artifact["data"]
+    assert "primera entrega" in artifact["data"]
