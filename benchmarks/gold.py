@@ -49,13 +49,11 @@ class Built:
 
     Attributes:
         seconds: Of each build without its site; the first one writes everything.
-        site_seconds: Of each site.
         events: Events in it.
         parts: Seconds of `_PARTS` in the last one.
     """
 
     seconds: tuple[float, ...]
-    site_seconds: tuple[float, ...]
     events: int
     parts: dict[str, float]
 
@@ -89,7 +87,6 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
         (apart(here, build, settings, 1, Month(2021, 5)) for _ in range(3)), key=lambda each: each.result.seconds
     )
     months = tuple(each.result.seconds[0] for each in changed)
-    site_months = tuple(each.result.site_seconds[0] for each in changed)
     payloads = apart(here, each_payload, settings).result
     explained = apart(here, explain_some, settings)
     slowest = max(explained.result)
@@ -106,10 +103,6 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
         Figure("gold_month_s", "Gold when one month changed", months[1], "s", target="≤ 3", met=months[1] <= 3,
                runs=months),
         *_cost("month", changed[1]),
-        Figure("site_first_s", "The site, 346 comunas", first.result.site_seconds[0], "s", target="≤ 25",
-               met=first.result.site_seconds[0] <= 25),
-        Figure("site_month_s", "The site when one month changed", max(site_months), "s",
-               target="≤ 5", met=max(site_months) <= 5, runs=site_months),
         *(Figure(f"payload_{name}_s", f"  payload {name}", seconds, "s") for name, seconds in payloads.items()),
         Figure("explain_s", "`sec explain`, a region's month from Bronze, the slowest of three", slowest, "s",
                target="≤ 5", met=slowest <= 5, runs=explained.result),
@@ -146,9 +139,8 @@ def build(settings: Settings, times: int, touched: Month | None = None) -> Built
                 with database.engine.begin() as connection:
                     connection.execute(sql, {"first": touched.start, "last": touched.end})
             reports.append(build_gold(database, settings, SystemClock()))
-    sites = tuple(report.site_seconds for report in reports)
     seconds = tuple(report.seconds - report.site_seconds for report in reports)
-    return Built(seconds, sites, reports[-1].events, parts)
+    return Built(seconds, reports[-1].events, parts)
 
 
 def _timed(work: Callable[..., T], name: str, seconds: dict[str, float]) -> Callable[..., T]:

@@ -27,7 +27,6 @@ from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.explain_bronze import (
     Evidence,
     about_captures,
-    as_files,
     derive_events,
     differing_events,
     event_span,
@@ -119,7 +118,7 @@ class _Explaining:
         again = self._again(row)
         if again is not None:
             self._differences = differing_keys(row, again) + self._differences
-        captures = self._evidence.captures if self._evidence else []
+        captures, files = about_captures(self._evidence.captures if self._evidence else [])
         keys, inputs = ABOUT.get(self._payload, ("", "What the build of Gold computes; see docs/definitions.md."))
         own = self._within(self._evidence.observations) if self._evidence else None
         if own is not None and self._places is not None:
@@ -137,8 +136,8 @@ class _Explaining:
             rows=0 if own is None else int(own["n_filas"].sum()),
             imputed={} if own is None else imputed_rows(own),
             denominator=self._denominator(row),
-            captures=about_captures(captures),
-            files=as_files(captures),
+            captures=captures,
+            files=files,
             inputs=inputs,
             version={"codigo": version("sec-outages"), "digest": code_digest()[:12], "metodo": METHOD},
             recomputed=again or None,
@@ -165,10 +164,7 @@ class _Explaining:
         return _as_row(found, self._names)
 
     def _read_scope(self, row: Mapping[str, Any]) -> None:
-        """What the row is about: its month or its span, its places, and the condition on its events.
-
-        Both PostgreSQL and Polars read the condition; numbers alone are spelled out in it.
-        """
+        """Month or span, places, and the condition on events, which PostgreSQL and Polars both read: numbers alone."""
         places, companies = self._names.places, self._names.companies
         for name in ("nombre_region", "nombre_comuna"):
             if name in row and row[name] != COUNTRY:
@@ -216,11 +212,18 @@ class _Explaining:
                 parts = {"storms": self._storms(cast("tuple[datetime, datetime]", self._span))}
             case "coverage":
                 parts = {}
-            case "meta" | "eda_projects_dist":
-                return None
-            case _:
+            case (
+                "time_series"
+                | "market_map"
+                | "company_ranking"
+                | "investment_roi"
+                | "eda_quality_stats"
+                | "sensitivity"
+            ):
                 events = frames.name_events(self._derived(self._month.start if self._month else None), self._names)
                 parts = {"events": events}
+            case _:
+                return None
         if (found := self._evidence) is not None:
             parts["imputation"] = imputation(found)
             parts["aggregated_panel"] = lambda: panel(found.observations, self._names.places, found.loads).filter(
@@ -299,9 +302,8 @@ class _Explaining:
         evidence = self._read(whole_days([(min(about), span[1] + timedelta(days=2))]), None)
         listed = panel(evidence.observations, self._names.places, evidence.loads)
         served = storm_catalogue.served(self._loads["mes"].unique().sort(), self._by_comuna)
-        other = kept.join(evidence.loads, on="hora", how="anti")
-        hits = pl.concat([other, find_hits(listed, served, rules)]).sort("hora", "codigo_comuna")
-        found, sets = search(hits)
+        hits = [kept.join(evidence.loads, on="hora", how="anti"), find_hits(listed, served, rules)]
+        found, sets = search(pl.concat(hits).sort("hora", "codigo_comuna"))
         found.fill(listed)
         measured = [found.measure(cells) for cells, _, _ in sets]
         if not measured:

@@ -17,9 +17,8 @@ from sec_core.blobs.place import width
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.gold import frames
-from sec_core.gold.explanation import File
 from sec_core.gold.frames import UTC_TIME, uuid_text
-from sec_core.gold.origin import ORIGIN, UNKNOWN, hours_by_origin
+from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.hours import CHILE, Month
 from sec_core.reference.names import default_names
 from sec_core.silver import aggregated, detailed
@@ -221,29 +220,18 @@ def imputed_rows(rows: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def about_captures(captures: Sequence[Capture]) -> dict[str, Any]:
-    """How many, when received, from where."""
-    rows = [(each.answered_by.host, each.answered_by.source, each.origin.value) for each in captures]
-    schema = dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
-    origins = hours_by_origin(pl.DataFrame(rows, schema=schema, orient="row").with_columns(origen=ORIGIN))
-    received = sorted(each.captured_at for each in captures)
-    return {
-        "cuerpos": len(captures),
-        "primera": received[0].isoformat() if received else None,
-        "ultima": received[-1].isoformat() if received else None,
-        "origenes": dict(origins.iter_rows()),
-    }
-
-
-def as_files(captures: Sequence[Capture]) -> list[File]:
-    """Each body that was read."""
-    return [
-        File(
-            hora=each.hour.isoformat(),
-            clave=each.key,
-            sha256=each.sha256,
-            recibido=each.captured_at.isoformat(),
-            origen=each.answered_by.source or each.answered_by.host or UNKNOWN,
+def about_captures(captures: Sequence[Capture]) -> tuple[dict[str, Any], list[dict[str, str | None]]]:
+    """How many bodies, when received and from where; and each of them: `Explanation.captures` and `.files`."""
+    schema = dict.fromkeys(("hora", "clave", "sha256", "recibido", "anfitrion", "fuente", "origen_cuerpo"), pl.String())
+    rows = [
+        (
+            *(each.hour.isoformat(), each.key, each.sha256, each.captured_at.isoformat()),
+            *(each.answered_by.host, each.answered_by.source, each.origin.value),
         )
         for each in captures
     ]
+    files = pl.DataFrame(rows, schema=schema, orient="row").with_columns(origen=ORIGIN)
+    received = files["recibido"]
+    span = {"cuerpos": files.height, "primera": received.min(), "ultima": received.max()}
+    origins = dict(hours_by_origin(files).iter_rows())
+    return {**span, "origenes": origins}, files.drop("fuente", "origen_cuerpo").to_dicts()

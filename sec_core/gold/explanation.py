@@ -41,16 +41,6 @@ ABOUT: Mapping[str, tuple[str, str]] = {
 """Keys of the definitions and inputs of each payload."""
 
 
-class File(BaseModel):
-    """A body that a figure rests on."""
-
-    hora: str
-    clave: str
-    sha256: str
-    recibido: str
-    origen: str
-
-
 class Explanation(BaseModel):
     """Where a figure comes from, and whether Bronze still gives it.
 
@@ -63,7 +53,7 @@ class Explanation(BaseModel):
         imputed: Those in observations that a rule touched, by rule (an upper bound); `tope` counts capped events.
         denominator: Customers divided by: universo, mes, periodo_star, meses, fuente.
         captures: How many bodies were read, when the first and the last was received, hours by origin.
-        files: Each of them.
+        files: Each of them: hora, clave, sha256, recibido, anfitrion, origen.
         inputs: What it is computed from.
         version: Version and digest of the code, version of the method.
         recomputed: The row from the bodies alone; None where it can't be computed so.
@@ -80,7 +70,7 @@ class Explanation(BaseModel):
     imputed: dict[str, int] = Field(default_factory=dict)
     denominator: dict[str, Any] | None = None
     captures: dict[str, Any] = Field(default_factory=dict)
-    files: list[File] = Field(default_factory=list)
+    files: list[dict[str, str | None]] = Field(default_factory=list)
     inputs: str = ""
     version: dict[str, str] = Field(default_factory=dict)
     recomputed: dict[str, Any] | None = None
@@ -126,8 +116,8 @@ class Explanation(BaseModel):
         for each in self.definitions:
             yield f"- **{each['name']}** ({each['unit']}): {each['formula']} {each['note']} Source: {each['source']}."
         if files:
-            yield "\n## Captures\n\n| hour | file | SHA-256 | received | origin |\n|---|---|---|---|---|"
-            yield from ("| " + " | ".join(map(show, dict(each).values())) + " |" for each in self.files)
+            yield "\n## Captures\n\n| hour | file | SHA-256 | received | host | origin |\n|---|---|---|---|---|---|"
+            yield from ("| " + " | ".join(map(show, each.values())) + " |" for each in self.files)
 
 
 MOST_SHOWN = 20

@@ -167,7 +167,7 @@ def test_it_says_what_a_figure_rests_on(history: History) -> None:
     assert found.denominator["origen"] == "desconocido"
     page = found.markdown(files=True)
     assert "equal" in page
-    assert found.files[0].sha256 in page
+    assert str(found.files[0]["sha256"]) in page
 
 
 def test_the_command_says_it_to_people_and_programs(history: History, capsys: pytest.CaptureFixture[str]) -> None:
