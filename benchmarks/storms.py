@@ -41,6 +41,7 @@ def measure(here: Bench, gold: Path) -> list[Figure]:
     folder = here.folder / "storms"
     for month in history.MONTHS:
         _plant(month, gold / panel_key(month), folder / panel_key(month))
+    (folder / "observaciones").symlink_to(gold / "observaciones")
     count, first, *changed = apart(here, catalogue, folder).result
     middle = sorted(changed)[len(changed) // 2]
     return [

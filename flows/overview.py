@@ -56,7 +56,7 @@ def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, Art
     ]
     for each in summaries:
         missing = each.expected - each.captured - each.empty
-        state = "❌ incomplete" if missing else "✅ complete"
+        state = "✗ incomplete" if missing else "✓ complete"
         if each.month == Month.of(now):
             state = "… under way"
         shown = artifacts.get(f"month-{each.month}")

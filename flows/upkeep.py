@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
-from uuid import UUID
 
-from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES, State
@@ -17,7 +16,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.telling import flow
-from sec_core.clock import SystemClock
+from sec_core.clock import SystemClock, in_chile
 from sec_core.config import load_settings
 from sec_core.errors import SecError
 from sec_core.health.facts import find_facts
@@ -33,7 +32,8 @@ from tasks.runtime import ensure_logging, open_run
 MONITOR = "monitor/monitor"
 RUNS_KEPT = {"monitor": 288, "health": 168}
 """Ended runs of the flows that run all day: two days of the monitor's, a week of health's."""
-_MARKS = {Level.GOOD: "✅ good", Level.WARN: "⚠️ look", Level.BAD: "❌ bad"}
+_MARKS = {Level.GOOD: "✓ good", Level.WARN: "⚠ look", Level.BAD: "✗ bad"}
+"""Signs that servers without fonts for pictures have too."""
 _FIGURES = {
     "asked": "hours asked for",
     "captured": "hours with a new answer",
@@ -72,8 +72,7 @@ async def monitor(
     """
     with open_run() as run:
         report = await watch(closed_hours, ask_newest, load_newest, lambda: storms_under_way(run))
-    made = acreate_markdown_artifact(key="monitor", markdown=monitor_text(report))
-    await _keep_alone("monitor", await made)
+    await _leave("monitor", monitor_text(report))
     if report.note:
         return Completed(name="SourceAtRest", message=report.note, data=report)
     if report.storms:
@@ -117,8 +116,7 @@ async def health() -> Verdict | State[Verdict]:
     settings = load_settings()
     ensure_logging(settings)
     verdict = judge(await find_facts(settings, SystemClock(), monitored=await _monitor_is_expected()))
-    rows, title = health_table(verdict)
-    await _keep_alone("health", await acreate_table_artifact(key="health", table=rows, description=title))
+    await _leave("health", health_text(verdict))
     if verdict.troubles:
         error = PipelineUnhealthy(verdict.troubles)
         # Notices tell of what this name lists.
@@ -138,19 +136,16 @@ def monitor_text(report: MonitorReport) -> str:
     return f"{head}| what | count |\n|---|---|\n{rows}\n"
 
 
-def health_table(verdict: Verdict) -> tuple[list[dict[str, str]], str]:
-    """The checks as rows, the worst first, and a title. Pure."""
+def health_text(verdict: Verdict) -> str:
+    """A table of the checks, the worst first. Pure."""
     levels = list(Level)
-    rows = [
-        {
-            "verdict": _MARKS[check.level],
-            "what": check.name,
-            "found": for_markdown(check.text),
-            "next": for_markdown(check.next_step),
-        }
+    lines = [
+        f"| {_MARKS[check.level]} | {check.name} | {for_markdown(check.text)} | {for_markdown(check.next_step)} |"
         for check in sorted(verdict.checks, key=lambda check: -levels.index(check.level))
     ]
-    return rows, f"# Health: {_MARKS[verdict.level]}\n\n{verdict.at.astimezone(CHILE):%Y-%m-%d %H:%M} in Chile"
+    head = f"# Health: {_MARKS[verdict.level]}\n\nAs of {in_chile(verdict.at)}\n\n"
+    # The UI cuts long cells of its own tables off.
+    return head + "\n".join(["| verdict | what | found | what to do |", "|---|---|---|---|", *lines, ""])
 
 
 async def _forget_runs() -> None:
@@ -167,8 +162,9 @@ async def _forget_runs() -> None:
                     await client.delete_flow_run(run.id)
 
 
-async def _keep_alone(key: str, newest: UUID | None) -> None:
-    """Remove the older versions of an artifact."""
+async def _leave(key: str, markdown: str) -> None:
+    """Leave an artifact, and remove its older versions."""
+    newest = await acreate_markdown_artifact(key=key, markdown=markdown)
     wanted = ArtifactFilter.model_validate({"key": {"any_": [key]}})
     async with get_client() as client:
         for each in await client.read_artifacts(artifact_filter=wanted):

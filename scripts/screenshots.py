@@ -22,6 +22,7 @@ from support.schedules import pause_schedules
 from support.stack import Stack, eventually
 
 from deployments.stack.server import free_port
+from sec_core.hours import CHILE
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
@@ -64,15 +65,16 @@ class Photographer:
         self._stack.wait_for(run_id, *_ENDED)
         return run_id
 
-    def look(self, run_id: str, picture: str) -> None:
-        """A picture of a run, with its artifacts."""
+    def look(self, run_id: str, picture: str, tab: str = "Details") -> None:
+        """A picture of a run, with one of its tabs."""
         self._ui.open(f"/runs/flow-run/{run_id}")
-        self._ui.artifacts()
+        self._ui.open_tab(tab)
         self._ui.picture(picture)
 
     def look_at_artifact(self, key: str, picture: str, selector: str = "table") -> None:
         """A picture of the newest artifact of a key."""
-        found = self._stack.api("GET", f"/artifacts/{key}/latest").raise_for_status().json()
+        query = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
+        (found,) = self._stack.api("POST", "/artifacts/filter", query).raise_for_status().json()
         self._ui.open(f"/artifacts/artifact/{found['id']}")
         self._ui.wait_for(selector)
         self._ui.picture(picture)
@@ -84,30 +86,26 @@ class Photographer:
         self._ui.picture("deployments")
         pause_schedules(self._stack.state.api)
         self.run("monitor", closed_hours=3)
-        self.look(self.run("rerun-month", months="2025-02"), "run")
+        self.look(self.run("rerun-month", months="2025-02"), "run", "Artifacts")
         self.look_at_artifact("hours-2025-02", "coverage", "pre")
         self._stack.source.set_faults(_BAD_HOUR)
         self.look(self.run("rerun-month", months="2025-03", wait_for_circuit=False), "failed-month")
+        self.look_at_artifact("overview", "overview")
         self._stack.source.set_faults(_AWAY)
         self.run("health")
         waiting = self._stack.trigger("rerun-month", parameters={"months": "2025-04"})
-        eventually(self._circuit_is_open)
+        self._ui.open(f"/runs/flow-run/{waiting}")
+        self._ui.wait_for_state("Waiting")
+        self.look(waiting, "waiting-run")
         self.run("health")
         self.look_at_artifact("health", "health")
-        self._ui.open(f"/runs/flow-run/{waiting}")
-        self._ui.wait_for("[class*=state-badge]")
-        self._ui.picture("waiting-run")
         self._stack.source.set_faults(FaultOptions())
         self._stack.sec("circuit", "close", "--why", "It answers again")
         self.run("rerun-month", months="2025-03")
         self.run("health")
-        self._stack.wait_for(waiting, *_ENDED)
         eventually(lambda: sum("right" in each["state"] for each in self._stack.told) >= 2)
         self._ui.show(notices_page(self._stack.told))
         self._ui.picture("notices")
-
-    def _circuit_is_open(self) -> bool:
-        return "open" in self._stack.sec("circuit").stdout
 
 
 def notices_page(told: list[dict[str, Any]]) -> str:
@@ -127,7 +125,8 @@ def main() -> None:
         stack = opened.enter_context(running_stack(folder, told))
         browser = chromium(folder / "chromium")
         opened.callback(browser.quit)
-        Photographer(stack, PrefectUi(browser, stack.state.ui)).take_all()
+        browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": str(CHILE)})
+        Photographer(stack, PrefectUi(browser, stack.state.ui, width=1280, height=900)).take_all()
     made_now = [file for file in PICTURES.glob("*.png") if file.stat().st_mtime >= began]
     if large := [file.name for file in made_now if file.stat().st_size > LARGEST]:
         sys.exit(f"Larger than {LARGEST} bytes: {', '.join(large)}")

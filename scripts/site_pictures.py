@@ -103,6 +103,7 @@ def photograph(site: Path, into: Path) -> None:
     """
     profile = Path(tempfile.mkdtemp(prefix="sec-pictures-"))
     chrome = chromium(profile)
+    chrome.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
     try:
         for name, pattern in PAGES.items():
             page = min(site.glob(f"{pattern}index.html"), default=None)

@@ -113,7 +113,7 @@ def explain(
         hidden = None if captures else {"files"}
         sys.stdout.write(found.model_dump_json(indent=2, exclude=hidden) + "\n")
     else:
-        for line in found.markdown(files=captures).splitlines():
+        for line in found.markdown(files=captures, show=str).splitlines():
             say(line)
     if found.equal is False:
         raise IncompleteError(f"{payload}: {found.verdict()} {found.differences[0]}", next_step=found.next_step())

@@ -33,9 +33,9 @@ _OF_REVISION: Final = {
     "anfitrion": "capture.answered_by.host", "fuente": "capture.answered_by.source",
 }  # fmt: skip
 _OF_VALUE: Final = {
-    "forma": "shape", "capturado_en": "captured_at", "sha256": "sha256", "bytes": "size", "n_filas": "rows",
-    "clientes": "customers", "anfitrion": "answered_by.host", "fuente": "answered_by.source",
-}  # fmt: skip
+    column: _OF_REVISION[column].removeprefix("capture.")
+    for column in ("forma", "capturado_en", "sha256", "bytes", "n_filas", "clientes", "anfitrion", "fuente")
+}
 _OF_ROW: Final = {
     "n_revisiones": "revisions", "intentos": "asked", "primera_consulta": "first_asked",
     "ultima_consulta": "last_asked", "vacio_desde": "empty_since", "fallos_seguidos": "failures",

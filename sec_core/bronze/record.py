@@ -13,19 +13,9 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from sec_core.bronze import ledger_rules as rules
 from sec_core.bronze import ledger_table as table
-from sec_core.bronze.ledger_rules import (
-    DAMAGED,
-    Capture,
-    HourState,
-    LedgerRow,
-    Origin,
-    Outcome,
-    Result,
-    clean,
-    fold,
-    fold_all,
-)  # fmt: skip
+from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin, Outcome, Result
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.errors import StorageError
@@ -116,7 +106,7 @@ class _Book:
         if outcome is None:
             return None
         before = self.rows.get(finding.hour) or LedgerRow(finding.hour)
-        after = self.rows[finding.hour] = fold(before, outcome)
+        after = self.rows[finding.hour] = rules.fold(before, outcome)
         if outcome.capture is not None:
             revision = table.Revision(outcome.capture, outcome.result, outcome.error)
             self.revisions.setdefault(finding.hour, []).append(revision)
@@ -126,7 +116,7 @@ class _Book:
     def _outcome(self, finding: Finding) -> Outcome | None:
         asked = finding.origin is Origin.SEC
         if finding.body is None or finding.classified is None:
-            code, error = clean(finding.code), clean(finding.error)
+            code, error = rules.clean(finding.code), rules.clean(finding.error)
             return Outcome(finding.hour, finding.at, Result.FAILED, asked=asked, code=code, error=error)
         sha256 = digest(finding.body)
         held = [item for item in self.revisions.get(finding.hour, []) if item.capture.origin is finding.origin]
@@ -159,15 +149,15 @@ def describe(
     if classified.kind is BodyKind.EMPTY:
         return Outcome(hour, at, Result.EMPTY, capture, asked=asked)
     if classified.shape is None:
-        reason = clean(classified.reason)
+        reason = rules.clean(classified.reason)
         return Outcome(hour, at, Result.QUARANTINED, capture, asked=asked, code="unexpected_body", error=reason)
     return Outcome(hour, at, Result.CAPTURED, capture, asked=asked, suspect=suspect)
 
 
 def damage(capture: Capture, reason: str) -> Outcome:
     """The journal line of a body that turned out to be damaged."""
-    hour, at, said = capture.hour, capture.captured_at, clean(f"{DAMAGED}: {reason}")
-    return Outcome(hour, at, Result.QUARANTINED, capture, asked=False, code=DAMAGED, error=said, relearned=True)
+    hour, at, said = capture.hour, capture.captured_at, rules.clean(f"{rules.DAMAGED}: {reason}")
+    return Outcome(hour, at, Result.QUARANTINED, capture, asked=False, code=rules.DAMAGED, error=said, relearned=True)
 
 
 def capture_of(
@@ -203,7 +193,7 @@ class _Files:
 
     @property
     def rows(self) -> dict[datetime, LedgerRow]:
-        return {hour: row for hour, row in fold_all(self.outcomes).items() if row.state is not HourState.PENDING}
+        return {hour: row for hour, row in rules.fold_all(self.outcomes).items() if row.state is not HourState.PENDING}
 
 
 def repair(database: Database, store: BronzeStore, journal: Journal, month: Month) -> int:

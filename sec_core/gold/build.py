@@ -137,12 +137,7 @@ def read_frames(
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
         exported = observations.export(gold, wanted, read, about_months(loads))
-        ledger = frames.query(
-            connection,
-            "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional,"
-            " diferencia_nacional FROM capturas",
-        )
-        calendar = frames.hour_calendar(ledger, loads, now)
+        calendar = frames.hour_calendar(frames.query(connection, frames.LEDGER), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         held = frames.query(connection, HELD)
@@ -155,9 +150,7 @@ def read_frames(
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
     answers = revisions(gold, held, BronzeStore(settings.bronze), names)
-    storms, storm_hours = storm_catalogue.bring_up_to_date(
-        gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings)
-    )
+    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings))
     collected = frames.GoldFrames(
         events=events.rows,
         loads=loads,
@@ -172,8 +165,9 @@ def read_frames(
         seen=seen,
         monthly=kept,
         indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
-        storms=storm_catalogue.described(storms, storm_hours, loads),
-        storm_hours=storm_hours,
+        storms=storm_catalogue.described(storms.rows, storms.curves, loads),
+        storm_hours=storms.curves,
+        storm_companies=storms.companies,
         panel=observations.panel_of(gold, sorted(wanted)),
         rules=EventRules.of(settings),
         thresholds={

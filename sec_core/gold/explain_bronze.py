@@ -17,15 +17,16 @@ from sec_core.blobs.place import width
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.gold import frames
+from sec_core.gold.explanation import File
 from sec_core.gold.frames import UTC_TIME, uuid_text
-from sec_core.gold.origin import ORIGIN, hours_by_origin
+from sec_core.gold.origin import ORIGIN, UNKNOWN, hours_by_origin
 from sec_core.hours import CHILE, Month
 from sec_core.reference.names import default_names
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.censoring import with_censoring
 from sec_core.silver.event_updates import whole_days
 from sec_core.silver.events import EVENT_SCHEMA, finish
-from sec_core.silver.imputation import Imputacion
+from sec_core.silver.imputation import Imputacion, Regla
 from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
 from sec_core.silver.stretches import rows_only_in
@@ -34,7 +35,6 @@ from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from uuid import UUID
 
     from adbc_driver_postgresql.dbapi import Connection
 
@@ -49,41 +49,6 @@ _CAPTURES = """
     from cargas c left join revisiones r using (hora, capturado_en, sha256)
     where c.hora >= '{first}' and c.hora < '{last}' order by c.hora, origen
 """
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Which events a row is about; None for all."""
-
-    month: Month | None = None
-    places: tuple[int, ...] | None = None
-    company: int | None = None
-    hash_id: UUID | None = None
-
-    def sql(self) -> str:
-        """The condition on `fact_interrupciones`; numbers and a UUID alone are spelled out."""
-        parts = ["true"]
-        if self.month is not None:
-            parts.append(f"id_tiempo / 10000 = {self.month.year * 100 + self.month.month}")
-        if self.places is not None:
-            parts.append(f"id_geografia = any(array[{', '.join(map(str, self.places))}]::int[])")
-        if self.company is not None:
-            parts.append(f"id_empresa = {self.company}")
-        if self.hash_id is not None:
-            parts.append(f"hash_id = '{self.hash_id}'")
-        return " and ".join(parts)
-
-    def of(self, events: pl.DataFrame) -> pl.DataFrame:
-        """The same condition on a frame."""
-        if self.month is not None:
-            events = events.filter(pl.col("id_tiempo") // 10_000 == self.month.year * 100 + self.month.month)
-        if self.places is not None:
-            events = events.filter(pl.col("id_geografia").is_in(list(self.places)))
-        if self.company is not None:
-            events = events.filter(pl.col("id_empresa") == self.company)
-        if self.hash_id is not None:
-            events = events.filter(pl.col("hash_id") == self.hash_id.bytes)
-        return events
 
 
 @dataclass
@@ -240,6 +205,13 @@ def event_span(first: datetime, last: datetime, rules: EventRules) -> tuple[date
     return whole_days([(first - margin, last + margin)])[0]
 
 
+def imputation(evidence: Evidence) -> pl.DataFrame:
+    """What the bodies give of `calidad_imputacion`, all months together: regla, filas, total."""
+    rules = [rule.value for rule in Regla if rule is not Regla.TOPE]
+    counts = [evidence.quality[f"filas_{rule}"].sum() for rule in rules]
+    return pl.DataFrame({"regla": rules, "filas": counts, "total": [evidence.quality["n_filas"].sum()] * len(rules)})
+
+
 def imputed_rows(rows: pl.DataFrame) -> dict[str, int]:
     """Source rows in observations that each rule touched."""
     bits = {"clientes": 1, "geografia": 2, "empresa": 4, "fecha": 8}
@@ -261,3 +233,17 @@ def about_captures(captures: Sequence[Capture]) -> dict[str, Any]:
         "ultima": received[-1].isoformat() if received else None,
         "origenes": dict(origins.iter_rows()),
     }
+
+
+def as_files(captures: Sequence[Capture]) -> list[File]:
+    """Each body that was read."""
+    return [
+        File(
+            hora=each.hour.isoformat(),
+            clave=each.key,
+            sha256=each.sha256,
+            recibido=each.captured_at.isoformat(),
+            origen=each.answered_by.source or each.answered_by.host or UNKNOWN,
+        )
+        for each in captures
+    ]

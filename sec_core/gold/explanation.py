@@ -9,9 +9,36 @@ import orjson
 from pydantic import BaseModel, Field
 
 from sec_core.errors import InputError
+from sec_core.text import for_markdown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+
+EVENT = "event"
+ABOUT: Mapping[str, tuple[str, str]] = {
+    "reliability": (
+        "panel customer-hours interval saidi saifi caidi med peak stale universe",
+        "The month's bodies and those of the eight days around it; of other months the kept daily values and parts.",
+    ),
+    "quality": ("quality-parts coverage", "The month's bodies, its hours in the ledger, and the denominator."),
+    "time_series": ("affected event", "Every body in which an event that begins in the month can be listed."),
+    "market_map": ("instability affected event universe", "All bodies, for the events of the comuna and company."),
+    "company_ranking": ("ranking affected event", "All bodies, for the events of known companies."),
+    "investment_roi": ("roi affected event", "All bodies, for events, and the SEIA's list of projects."),
+    "investment_validation": ("validation interval", "All bodies, and the reviewed list of works."),
+    "eda_quality_stats": ("quality", "All bodies: rows that each rule of imputation touched."),
+    "eda_projects_dist": ("projects", "The SEIA's list of projects."),
+    "sensitivity": ("sensitivity event", "All aggregated bodies."),
+    "official_comparison": ("official saidi interval", "The year's bodies, and the SEC's published SAIDI."),
+    "storms": (
+        "storm customer-hours",
+        "The bodies from a week before the first hit to after the end; hits of other hours as they are kept.",
+    ),
+    "coverage": ("coverage", "The ledger's state of each hour."),
+    EVENT: ("event affected customer-hours", "Every body from the event's beginning to after its last hour."),
+}
+"""Keys of the definitions and inputs of each payload."""
 
 
 class File(BaseModel):
@@ -76,31 +103,31 @@ class Explanation(BaseModel):
             "sync`, then `sec reprocess`."
         )
 
-    def markdown(self, *, files: bool = False) -> str:
-        """All of it as a page for a person."""
-        return "\n".join(self._parts(files=files))
+    def markdown(self, *, files: bool = False, show: Callable[[object], str] = for_markdown) -> str:
+        """All of it as a page for a person; `show` gives a value's text."""
+        return "\n".join(self._parts(files, show))
 
-    def _parts(self, *, files: bool) -> Iterator[str]:
+    def _parts(self, files: bool, show: Callable[[object], str]) -> Iterator[str]:
         yield f"# {self.payload}\n\n**{self.verdict()}**\n"
-        yield from (f"- {text}" for text in (*self.differences[:MOST_SHOWN], *self.notes))
+        yield from (f"- {show(text)}" for text in (*self.differences[:MOST_SHOWN], *self.notes))
         if len(self.differences) > MOST_SHOWN:
             yield f"- and {len(self.differences) - MOST_SHOWN} more"
         yield "\n## Row\n\n| | published | from the bodies |\n|---|---|---|"
         again = self.recomputed or {}
-        yield from (f"| {key} | {value} | {again.get(key, '')} |" for key, value in self.row.items())
+        yield from (f"| {key} | {show(value)} | {show(again.get(key, ''))} |" for key, value in self.row.items())
         yield f"\n## What it rests on\n\n{self.inputs}\n"
         groups = {
             "hours": self.hours, "source rows": {"filas": self.rows}, "rows imputed by rule": self.imputed,
             "denominator": self.denominator or {"universo": None}, "captures": self.captures, "code": self.version,
         }  # fmt: skip
         for name, figures in groups.items():
-            yield f"- {name}: " + ", ".join(f"{key} {value}" for key, value in figures.items())
+            yield f"- {name}: " + show(", ".join(f"{key} {value}" for key, value in figures.items()))
         yield "\n## Definitions\n"
         for each in self.definitions:
             yield f"- **{each['name']}** ({each['unit']}): {each['formula']} {each['note']} Source: {each['source']}."
         if files:
             yield "\n## Captures\n\n| hour | file | SHA-256 | received | origin |\n|---|---|---|---|---|"
-            yield from (f"| {f.hora} | {f.clave} | {f.sha256} | {f.recibido} | {f.origen} |" for f in self.files)
+            yield from ("| " + " | ".join(map(show, dict(each).values())) + " |" for each in self.files)
 
 
 MOST_SHOWN = 20

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
+LEDGER = (
+    "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional, diferencia_nacional FROM capturas"
+)
+"""What `hour_calendar` takes of the ledger."""
+
 
 @dataclass(frozen=True, slots=True)
 class GoldFrames:
@@ -52,6 +57,7 @@ class GoldFrames:
         indices: Indices by month.
         storms: `tormentas`, by beginning.
         storm_hours: Their curves, see `storm_curves.CURVES_SCHEMA`.
+        storm_companies: Their companies, see `storm_parts.COMPANIES_SCHEMA`.
         panel: Lazily, the panel of all months.
         rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
@@ -73,6 +79,7 @@ class GoldFrames:
     indices: Indices
     storms: pl.DataFrame
     storm_hours: pl.DataFrame
+    storm_companies: pl.DataFrame
     panel: pl.LazyFrame
     rules: EventRules
     thresholds: Mapping[str, float]
@@ -251,7 +258,7 @@ def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.Dat
     known = [] if asked.is_empty() else bronze.answers("GetClientesNacional")
     rows = [(each.received_at, each.answered_by.host, each.answered_by.source, None) for each in known]
     schema = {"capturado_en": UTC_TIME} | dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
-    answers = pl.DataFrame(rows, schema=schema, orient="row")  # type: ignore[arg-type]
+    answers = pl.DataFrame(rows, schema=schema, orient="row")
     return asked.join(answers, on="capturado_en", how="left").select("mes", origen=ORIGIN)
 
 

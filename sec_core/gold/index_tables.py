@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sec_core.gold.frames import Names
     from sec_core.gold.monthly import Monthly
 
+_SERVED = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
 PERIODS = {"": 12, "enero a noviembre": 11}
 """What `parcial` of the official figures says to the last month of the year that they hold."""
 
@@ -98,14 +99,7 @@ def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Na
         .join(served, on=["mes", "codigo_comuna"], how="left")
         .with_columns(
             pl.col("meses_denominador").abs(),
-            *(
-                pl.when(pl.col("clientes") > 0).then(pl.col(hours) / pl.col("clientes")).round(8).alias(index)
-                for index, hours in (
-                    ("saidi", "cliente_horas"),
-                    ("saidi_inf", "cliente_horas_inf"),
-                    ("saidi_sup", "cliente_horas_sup"),
-                )
-            ),
+            *indices.saidi(_SERVED, "cliente_horas_inf", "cliente_horas_sup"),
         )
         .sort("mes", "codigo_comuna")
     )
@@ -139,18 +133,15 @@ def year_indices(years: pl.DataFrame, months: pl.DataFrame, key: str) -> pl.Data
     """
     anho = pl.col("mes").dt.year().alias("anho")
     served = months.group_by(key, anho).agg(pl.col("clientes").mean())
-    customers = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
     return (
         years.rename({"serie": key})
         .join(served, on=[key, "anho"])
         .with_columns(
+            *indices.saidi(_SERVED),
             cobertura=pl.col("observadas") / pl.col("horas"),
             interpolada=pl.col("interpoladas") / pl.col("horas"),
-            saidi=pl.col("cliente_horas") / customers,
-            saidi_inf=pl.col("inferior") / customers,
-            saidi_sup=pl.col("superior") / customers,
-            punta=pl.when(pl.col("observadas") > 0).then(pl.col("punta") / customers),
-            clientes=customers.round().cast(pl.Int64),
+            punta=pl.when(pl.col("observadas") > 0).then(pl.col("punta") / _SERVED),
+            clientes=_SERVED.round().cast(pl.Int64),
         )
     )
 
@@ -177,26 +168,13 @@ def official_comparison(
         period = _until(seen, last)
         own = estimates.years(monthly.region_parts.filter(pl.col("mes").dt.month() <= last), period)
         grid = own.select("anho", nombre_region="serie").join(pl.DataFrame({"m": range(1, last + 1)}), how="cross")
-        served = (
-            nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), customers)
-            .group_by(key)
-            .agg(pl.col("universo").mean())
-        )
+        served = nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), customers).rename({"universo": "clientes"})
         hours = period.hours.group_by(anho=pl.col("mes").dt.year()).agg(
             cobertura=(pl.col("visto") == "observada").mean().round(6)
         )
         whole = period.hours.group_by(anho=pl.col("mes").dt.year()).agg(n=pl.col("mes").n_unique()).filter(n=last)
-        estimate = (
-            own.rename({"serie": "nombre_region"})
-            .join(served, on=key)
-            .join(whole, on="anho", how="semi")
-            .select(
-                *key,
-                saidi=(pl.col("cliente_horas") / pl.col("universo")).round(8),
-                saidi_inf=(pl.col("inferior") / pl.col("universo")).round(8),
-                saidi_sup=(pl.col("superior") / pl.col("universo")).round(8),
-            )
-        )
+        estimate = year_indices(own, served, "nombre_region").join(whole, on="anho", how="semi")
+        estimate = estimate.select(*key, "saidi", "saidi_inf", "saidi_sup")
         rows = official.with_row_index("_fila").filter(pl.col("parcial") == text)
         found.append(rows.join(estimate, on=key, how="left").join(hours, on="anho", how="left"))
     return (

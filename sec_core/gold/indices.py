@@ -119,6 +119,12 @@ def _major(parts: pl.DataFrame, rises: pl.DataFrame, denominators: pl.DataFrame,
     )
 
 
+def saidi(customers: pl.Expr, inferior: str = "inferior", superior: str = "superior") -> list[pl.Expr]:
+    """saidi, saidi_inf and saidi_sup from cliente_horas and its bounds."""
+    sums = {"saidi": "cliente_horas", "saidi_inf": inferior, "saidi_sup": superior}
+    return [(pl.col(hours) / customers).round(8).alias(name) for name, hours in sums.items()]
+
+
 def _indices(table: pl.DataFrame) -> pl.DataFrame:
     served, ended = pl.col("universo"), pl.col("horas")
     seen = pl.col("observadas") > 0
@@ -146,9 +152,7 @@ def _indices(table: pl.DataFrame) -> pl.DataFrame:
         served.cast(pl.Int64).alias("clientes"),
         "meses_denominador",
         "metodo",
-        saidi=(pl.col("cliente_horas") / served).round(8),
-        saidi_inf=(pl.col("inferior") / served).round(8),
-        saidi_sup=(pl.col("superior") / served).round(8),
+        *saidi(served),
         saidi_observado=pl.when(seen).then(pl.col("observado") / served).round(8),
         saifi=(risen / served).round(8),
         saifi_eventos=(pl.col("eventos") / served).round(8),

@@ -167,30 +167,15 @@ def _shapes(pattern: Pattern) -> pl.DataFrame:
         )
         .with_columns(clase=pl.col("paso").log(2).round().cast(pl.Int64))
     )
-    missing = pattern.hours.filter(pl.col("visto") != "observada")
     near = (pl.col("hueco") <= REACH).fill_null(value=False)
-    gaps = (
-        missing.filter(near)
-        .group_by("mes", "anterior")
-        .agg(largo=pl.len())
-        .sort("mes", "anterior")
-        .group_by("mes")
-        .agg(huecos="largo")
-    )
-    runs = (
-        pattern.hours.select("mes", lejos=(pl.col("visto") == "descubierta") & ~near)
-        .with_columns(tramo=pl.struct("mes", "lejos").rle_id())
-        .filter("lejos")
-        .group_by("mes", "tramo", maintain_order=True)
-        .agg(largo=pl.len())
-        .group_by("mes")
-        .agg(tramos="largo")
-    )
+    gaps = pattern.hours.filter((pl.col("visto") != "observada") & near)
+    runs = pattern.hours.with_columns(lejos=(pl.col("visto") == "descubierta") & ~near)
+    runs = runs.with_columns(tramo=pl.struct("mes", "lejos").rle_id()).filter("lejos")
     return (
         pattern.months.select("mes")
         .join(steps, on="mes", how="left")
-        .join(gaps, on="mes", how="left")
-        .join(runs, on="mes", how="left")
+        .join(_lengths(gaps, "anterior", "huecos"), on="mes", how="left")
+        .join(_lengths(runs, "tramo", "tramos"), on="mes", how="left")
         .join(_fourier(pattern), on="mes", how="left")
         .with_columns(
             pl.col("n", "fourier").fill_null(0),
@@ -200,6 +185,11 @@ def _shapes(pattern: Pattern) -> pl.DataFrame:
         )
         .sort("mes")
     )
+
+
+def _lengths(hours: pl.DataFrame, by: str, name: str) -> pl.DataFrame:
+    """By month, how many hours each gap has, in turn."""
+    return hours.group_by("mes", by, maintain_order=True).len(name).group_by("mes").agg(name)
 
 
 def _fourier(pattern: Pattern) -> pl.DataFrame:

@@ -153,6 +153,11 @@ def _write(frame: pl.DataFrame, gold: Blobs, month: Month, about: tuple[datetime
         parquet.write(rows, gold, key, columns, f"{title}, {month}", made, {"digest": digest, "origin": origin})
 
 
+def observations_of(gold: Blobs, month: Month) -> pl.LazyFrame:
+    """A month's observations, lazily, from its file."""
+    return pl.scan_parquet(gold.source(month_key(month)), hive_partitioning=False)
+
+
 def panel_of(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
     """The panel of these months, lazily, from its files.
 

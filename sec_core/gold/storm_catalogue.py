@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from sec_core.gold import observations
+from sec_core.gold import observations, storm_parts
+from sec_core.gold.frames import with_month
 from sec_core.gold.monthly import read_kept, write_kept
 from sec_core.gold.storm_curves import CURVES_SCHEMA, LONGEST_HOURS, STORMS_SCHEMA
-from sec_core.gold.storms import StormRules, StormSearch, find_hits, in_order
+from sec_core.gold.storm_parts import FULL_COVERAGE
+from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import CHILE, Month, month_range
 from sec_core.reference.geometry import neighbours
 from sec_core.reference.tables import read_rows
@@ -32,14 +34,31 @@ if TYPE_CHECKING:
 FORMAT: Final = "1"
 """Raise it when hits or storms are computed differently."""
 
-FULL_COVERAGE: Final = 0.95
 LOCAL_SHARE: Final = 0.8
 """A storm of whose peak two comunas hold so much may be a local failure, and its note says so."""
 
 HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
-_SET: Final = {"conjunto": pl.String()}
-KEPT_STORMS: Final = pl.Schema({**STORMS_SCHEMA, **_SET})
-KEPT_CURVES: Final = pl.Schema({**CURVES_SCHEMA, **_SET})
+KEPT: Final = {
+    kind: pl.Schema({**schema, "conjunto": pl.String()})
+    for kind, schema in (
+        ("storms", STORMS_SCHEMA),
+        ("storm_hours", CURVES_SCHEMA),
+        ("storm_companies", storm_parts.COMPANIES_SCHEMA),
+    )
+}
+ORDER: Final = {
+    "storms": ("inicio", "id"),
+    "storm_hours": ("id", "hora", "codigo_comuna"),
+    "storm_companies": ("id", "hora", "nombre_empresa"),
+}
+
+
+class Storms(NamedTuple):
+    """All storms by `STORMS_SCHEMA`, their curves, and what each company has out in these, where it is named."""
+
+    rows: pl.DataFrame
+    curves: pl.DataFrame
+    companies: pl.DataFrame
 
 
 def storm_rules(settings: Settings) -> StormRules:
@@ -55,11 +74,11 @@ def storm_rules(settings: Settings) -> StormRules:
 
 def bring_up_to_date(
     gold: Blobs, exported: Mapping[Month, str], calendar: pl.DataFrame, customers: pl.DataFrame, rules: StormRules
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> Storms:
     """All storms and their curves, as `storms.find_storms` gives them from the whole panel at once.
 
     Args:
-        gold: Gold's place, with a current `panel/`.
+        gold: Gold's place, with current `observaciones/` and `panel/`.
         exported: Digest of each month's observations, see `observations.digests`.
         calendar: hora, cargada, sospechosa of all expected hours.
         customers: `clientes_comunales`; each month takes the nearest figures.
@@ -76,43 +95,35 @@ def bring_up_to_date(
         _digest(search.identity(cells), *(exported.get(month, "").encode() for month in months), repr(rules).encode())
         for cells, months in zip(search.sets, about, strict=True)
     ]
-    storms, known = read_kept(gold, "storms", KEPT_STORMS)
-    curves, known_curves = read_kept(gold, "storm_hours", KEPT_CURVES)
-    stay = known.keys() & known_curves.keys() & set(names)
+    kept = {kind: read_kept(gold, kind, schema) for kind, schema in KEPT.items()}
+    stay = set(names).intersection(*(known for _, known in kept.values()))
     new = [at for at, name in enumerate(names) if name not in stay]
     needed = sorted({month for at in new for month in about[at]} & exported.keys())
     if needed:
         search.fill(observations.panel_of(gold, needed).drop("forma").collect())
-    found = {names[at]: search.measure(search.sets[at]) for at in new}
-    storms = pl.concat(
-        [
-            storms.filter(pl.col("conjunto").is_in(stay)),
-            *(f[0].with_columns(conjunto=pl.lit(n)) for n, f in found.items()),
-        ]
-    ).sort("inicio", "id")
-    curves = pl.concat(
-        [
-            curves.filter(pl.col("conjunto").is_in(stay)),
-            *(f[1].with_columns(conjunto=pl.lit(n)) for n, f in found.items()),
-        ]
-    ).sort("id", "hora", "codigo_comuna")
+    found = [(pl.lit(names[at]).alias("conjunto"), *search.measure(search.sets[at])) for at in new]
+    made = {
+        "storms": [rows.with_columns(name) for name, rows, _ in found],
+        "storm_hours": [rows.with_columns(name) for name, _, rows in found],
+    }
+    measured = pl.concat([pl.DataFrame(schema=KEPT["storm_hours"]), *made["storm_hours"]])
+    sets = measured.select("id", "conjunto").unique()
+    made["storm_companies"] = [storm_parts.by_company(gold, measured).join(sets, on="id")]
     wanted = dict.fromkeys(sorted(names), "")
-    if known != wanted or known_curves != wanted:
-        write_kept(gold, "storms", storms, wanted)
-        write_kept(gold, "storm_hours", curves, wanted)
-    return in_order([storms.drop("conjunto")], [curves.drop("conjunto")])
+    whole = {}
+    for kind, (rows, known) in kept.items():
+        held = rows.filter(pl.col("conjunto").is_in(stay))
+        whole[kind] = pl.concat([held, *made[kind]]).sort(*ORDER[kind])
+        if known != wanted:
+            write_kept(gold, kind, whole[kind], wanted)
+    return Storms(*(whole[kind].drop("conjunto") for kind in KEPT))
 
 
 def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
     """The hits of all months; of the months that changed, from the panel."""
-    months = pl.DataFrame({"mes": [month.first_day for month in exported]}, schema={"mes": pl.Date})
-    served = nearest_month(
-        months.join(customers.select("codigo_comuna").unique(), how="cross"),
-        customers.select("mes", "codigo_comuna", "clientes"),
-        "codigo_comuna",
-    ).select("mes", "codigo_comuna", "clientes")
+    each = served(pl.Series([month.first_day for month in exported], dtype=pl.Date), customers)
     spelled = pl.concat_str("codigo_comuna", "clientes", separator=" ")
-    figures = dict(served.sort("codigo_comuna").group_by("mes").agg(spelled.str.join(",")).iter_rows())
+    figures = dict(each.sort("codigo_comuna").group_by("mes").agg(spelled.str.join(",")).iter_rows())
     kept, known = read_kept(gold, "storm_hits", HITS_SCHEMA)
     wanted = {
         str(month): _digest(exported[month].encode(), repr(rules).encode(), figures.get(month.first_day, "").encode())
@@ -121,13 +132,19 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     if wanted == known:
         return kept
     changed = [month for month in exported if known.get(str(month)) != wanted[str(month)]]
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
-    gone = [Month.parse(text).first_day for text in known.keys() - wanted.keys()]
-    stay = kept.filter(~wall.is_in([*gone, *(month.first_day for month in changed)]))
-    made = [find_hits(observations.panel_of(gold, [month]).collect(), served, rules) for month in changed]
+    current = [month.first_day for month in exported if month not in changed]
+    stay = with_month(kept).filter(pl.col("mes").is_in(current)).drop("mes")
+    made = [find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in changed]
     hits = pl.concat([stay, *made]).sort("hora", "codigo_comuna")
     write_kept(gold, "storm_hits", hits, wanted)
     return hits
+
+
+def served(months: pl.Series, customers: pl.DataFrame) -> pl.DataFrame:
+    """mes, codigo_comuna, clientes of each month: the nearest figures of `clientes_comunales`."""
+    figures = customers.select("mes", "codigo_comuna", "clientes")
+    pairs = pl.DataFrame({"mes": months}).join(customers.select("codigo_comuna").unique(), how="cross")
+    return nearest_month(pairs, figures, "codigo_comuna").select(figures.columns)
 
 
 def _digest(*parts: bytes) -> str:

@@ -20,6 +20,7 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from sec_core.gold.frames import with_month
 from sec_core.gold.storm_curves import (
     CURVES_SCHEMA,
     HOUR_US,
@@ -33,7 +34,6 @@ from sec_core.gold.storm_curves import (
     instant,
     measures,
 )
-from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -89,24 +89,21 @@ def find_storms(
     search = StormSearch(find_hits(panel, customers, rules), loaded, expected, neighbours, rules)
     search.fill(panel)
     found = [search.measure(cells) for cells in search.sets]
-    return in_order([storms for storms, _ in found], [curves for _, curves in found])
-
-
-def in_order(storms: Sequence[pl.DataFrame], curves: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Storms of several sets as one frame by beginning and identity, and their curves by storm, hour and comuna."""
     return (
-        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *storms]).sort("inicio", "id"),
-        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *curves]).sort("id", "hora", "codigo_comuna"),
+        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *(storms for storms, _ in found)]).sort("inicio", "id"),
+        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curves for _, curves in found)]).sort(
+            "id", "hora", "codigo_comuna"
+        ),
     )
 
 
 def find_hits(panel: pl.DataFrame, customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
     """The comuna-hours that are hit, by the columns of the panel that it has: see `find_storms`."""
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE))
+    many = panel.select("hora", pl.col("codigo_comuna").cast(pl.String), "clientes_afectados").filter(
+        pl.col("clientes_afectados") >= rules.min_customers
+    )
     return (
-        panel.select("hora", pl.col("codigo_comuna").cast(pl.String), "clientes_afectados")
-        .filter(pl.col("clientes_afectados") >= rules.min_customers)
-        .with_columns(mes=wall.dt.date().dt.month_start())
+        with_month(many)
         .join(customers.select("mes", "codigo_comuna", "clientes"), on=["mes", "codigo_comuna"])
         .filter(pl.col("clientes") > 0, pl.col("clientes_afectados") >= rules.share * pl.col("clientes"))
         .select("hora", "codigo_comuna", "clientes_afectados")

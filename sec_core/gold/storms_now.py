@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from sec_core.gold.frames import UTC_TIME, query, snapshot, with_month
+from sec_core.gold.frames import UTC_TIME, query, snapshot, source_hours, with_month
 from sec_core.gold.storm_catalogue import storm_rules
 from sec_core.gold.storms import find_storms
-from sec_core.hours import CHILE, is_source_hour
+from sec_core.hours import CHILE, HOUR
 from sec_core.reference.geometry import neighbours
 
 if TYPE_CHECKING:
@@ -81,11 +81,10 @@ def under_way(database: Database, settings: Settings) -> list[StormNow]:
         loaded = query(connection, _LOADED.format(first.isoformat()))["hora"].cast(UTC_TIME)
         panel = query(connection, _PANEL.format(first.isoformat())).with_columns(pl.col("hora").cast(UTC_TIME))
         customers = query(connection, _CUSTOMERS)
-    hours = [first + timedelta(hours=n) for n in range(int(WINDOW / timedelta(hours=1)) + 1)]
-    expected = pl.Series([hour for hour in hours if is_source_hour(hour)], dtype=UTC_TIME)
-    months = with_month(pl.DataFrame({"hora": expected})).select("mes").unique()
+    expected = source_hours(first, newest + HOUR, newest + HOUR)
+    months = with_month(expected).select("mes").unique()
     storms, curves = find_storms(
-        panel, loaded, expected, customers.join(months, how="cross"), neighbours(), storm_rules(settings)
+        panel, loaded, expected["hora"], customers.join(months, how="cross"), neighbours(), storm_rules(settings)
     )
     totals = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())
     recent = loaded.sort().tail(2).to_list()

@@ -241,7 +241,7 @@ def _place(place: PlaceFacts | None) -> list[Check]:
     name = "object store" if place.remote else "data folder"
     if place.error:
         return [Check(name, Level.BAD, place.error, place.next_step)]
-    text = f"{place.name} takes, lists, gives back and keeps what is written."
+    text = f"{place.name if place.remote else 'It'} takes, lists, gives back and keeps what is written."
     if not place.has_links:
         text += " Its file system has no hard links, so a lock guards new names: use one machine at a time."
     return [Check(name, Level.GOOD, text)]

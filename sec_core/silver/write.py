@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.silver import event_updates
 from sec_core.silver.columns import typed
-from sec_core.silver.event_updates import (
-    NOTHING,
-    EventChanges,
-    EventContext,
-    rederive_aggregated,
-    update_censoring,
-    update_events,
-)
+from sec_core.silver.event_updates import NOTHING, EventChanges, EventContext
 from sec_core.silver.month_stretches import keys_differing, keys_touched, month_stretches
 from sec_core.silver.observations import LOADED_SCHEMA, Observed
 from sec_core.silver.stretches import KEY, StretchChanges, as_stretches
@@ -121,9 +115,9 @@ def write_events(tables: SilverTables, written: WrittenMonth, history: History, 
     newest = _later(history.newest_elsewhere, written.hours["hora"][-1] if written.hours.height else None)
     newest_before = _later(history.newest_elsewhere, written.newest_before)
     context = EventContext(rules, newest, newest_before, tables.universe())
-    changes = update_events(tables, written.month, written.changes, context, covered=written.covered)
+    changes = event_updates.update_events(tables, written.month, written.changes, context, covered=written.covered)
     if written.changed:
-        update_censoring(tables, *written.changed)
+        event_updates.update_censoring(tables, *written.changed)
     months = changes.months
     if history.rules != rules:
         months |= _apply_rules(tables, history.rules, context).months
@@ -183,4 +177,4 @@ def _apply_rules(tables: SilverTables, known: EventRules | None, context: EventC
         usable = usable_hours(loaded, context.rules)
         rows = month_stretches(tables.observations(month), usable, context.rules, month.first_day)
         tables.replace_stretches(month.first_day, StretchChanges.between(tables.stretches(month.first_day), rows))
-    return rederive_aggregated(tables, context)
+    return event_updates.rederive_aggregated(tables, context)

@@ -48,13 +48,10 @@ class WorldAnswers:
         self._options = options
         self._body = lru_cache(maxsize=options.kept_bodies)(partial(render.hour_body, world))
 
-    def shape_of(self, hour: datetime, now: datetime) -> Shape:
-        """Shape in which an hour is answered at `now`."""
-        options = self._options
-        switched = (options.switch_hour is not None and hour >= options.switch_hour) or (
-            options.switch_when is not None and now >= options.switch_when
-        )
-        return Shape.AGGREGATED if switched else options.shape
+    def shape_of(self, hour: datetime) -> Shape:
+        """Shape in which an hour is answered."""
+        switch = self._options.switch_hour
+        return self._options.shape if switch is None or hour < switch else Shape.AGGREGATED
 
     def revision_of(self, hour: datetime, now: datetime, served: int) -> int:
         """Revision of an hour at `now`, after it was answered `served` times."""
@@ -72,7 +69,7 @@ class WorldAnswers:
         """The body for an hour; `[]` for one that has no data or lies in the future."""
         if hour > open_hour(now):
             return HourAnswer(b"[]", 0, None)
-        revision, shape = self.revision_of(hour, now, served), self.shape_of(hour, now)
+        revision, shape = self.revision_of(hour, now, served), self.shape_of(hour)
         return HourAnswer(self._body(hour, shape, revision), revision, shape)
 
     def get(self, now: datetime, served: Served) -> bytes:

@@ -113,7 +113,6 @@ class SimulatorOptions(Strict):
     captures: Path | None = None  # folder of captured files to replay
     shape: Shape = Shape.DETAILED
     switch_hour: AwareDatetime | None = None  # hours asked for from this one on are aggregated
-    switch_when: AwareDatetime | None = None  # from this instant of the clock on every answer is, history included
     revisions: Revisions = Revisions()
     faults: FaultOptions = FaultOptions()
     now: AwareDatetime | None = None  # the source's clock stands still here; None lets it run with the machine's

@@ -7,17 +7,10 @@ from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
+from sec_core.simulator import outages
 from sec_core.simulator.calendar import chile_date, hour_index, parse_wall_hour
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.outages import (
-    LONGEST_HOURS,
-    Course,
-    DayOfOutages,
-    endless_outage,
-    make_places,
-    stale_outages,
-    storm_outages,
-)
+from sec_core.simulator.outages import LONGEST_HOURS, Course, DayOfOutages
 
 BLANK = -1
 UNKNOWN_PLACE = -2
@@ -40,7 +33,7 @@ class World:
 
     def __init__(self, options: WorldOptions | None = None) -> None:
         self.options = WorldOptions() if options is None else options
-        self.places = make_places(self.options.regions, self.options.max_comunas)
+        self.places = outages.make_places(self.options.regions, self.options.max_comunas)
         self._holes = [(hour_index(parse_wall_hour(a)), hour_index(parse_wall_hour(b))) for a, b in self.options.holes]
         self._begin = hour_index(parse_wall_hour(self.options.first_hour))
         self._storms = self._make_storms()
@@ -99,7 +92,7 @@ class World:
                 found.extend(course for course in courses if course.first <= index < course.end)
         if self.options.stale_rows:
             year = chile_date(index).year
-            found.append(endless_outage(self.places))
+            found.append(outages.endless_outage(self.places))
             for past in range(year - 5, year + 1):
                 found.extend(c for c in self._stale(past) if c.first <= index < c.end)
         return found
@@ -110,13 +103,13 @@ class World:
     def _make_storms(self) -> list[tuple[int, int, list[Course]]]:
         made = []
         for number, storm in enumerate(self.options.storms):
-            courses = storm_outages(self.options.seed, number, storm, self.places)
+            courses = outages.storm_outages(self.options.seed, number, storm, self.places)
             if courses:
                 made.append((min(c.first for c in courses), max(c.end for c in courses), courses))
         return made
 
     def _make_stale(self, year: int) -> list[Course]:
-        return stale_outages(self.options.seed, year, self.options.stale_rows, self.places)
+        return outages.stale_outages(self.options.seed, year, self.options.stale_rows, self.places)
 
     def _read_written(self) -> dict[int, list[Row]]:
         index_of = {place.code: i for i, place in enumerate(self.places)}

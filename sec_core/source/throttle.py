@@ -32,18 +32,8 @@ from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
 from sec_core.db.queries import read_queries
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
-from sec_core.source.circuit import (
-    LONG_REST,
-    PROBE_LEASE,
-    Circuit,
-    CircuitRules,
-    CircuitStatus,
-    Leave,
-    after_failure,
-    after_success,
-    ask_leave,
-    bounded,
-)
+from sec_core.source import circuit as breaker
+from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRules, CircuitStatus, Leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -206,13 +196,13 @@ class Throttle:
         def rule(circuit: Circuit) -> Circuit:
             nonlocal leave
             now = self._clock.now()
-            possible = bounded(circuit, now, self._rules)
+            possible = breaker.bounded(circuit, now, self._rules)
             if possible != circuit:
                 logger.bind(stage="capture", code="clock_changed").warning(
                     "The circuit was to reopen at {} UTC, further ahead than it can be: a clock was changed. "
                     "It reopens at {}.", circuit.reopens_at, in_chile(possible.reopens_at or now),
                 )  # fmt: skip
-            leave, after = ask_leave(possible, now, name)
+            leave, after = breaker.ask_leave(possible, now, name)
             return after if leaving else possible
 
         circuit = await self._change(rule)
@@ -230,11 +220,11 @@ class Throttle:
                 if failure.rest:
                     await self._call(self._shared.pause, min(failure.rest, LONG_REST).total_seconds())
                 known = {"now": self._clock.now(), "rules": self._rules, "probe": permit.probe, **asdict(failure)}
-                await self._change(lambda circuit: after_failure(circuit, **known))
+                await self._change(lambda circuit: breaker.after_failure(circuit, **known))
             case True:
                 circuit = await self.circuit()
                 if circuit.failures or circuit.status is not CircuitStatus.CLOSED:
-                    await self._change(lambda circuit: after_success(circuit, permit.probe))
+                    await self._change(lambda circuit: breaker.after_success(circuit, permit.probe))
 
     async def _change(self, rule: Callable[[Circuit], Circuit]) -> Circuit:
         before, after = await self._call(self._shared.change_circuit, rule)

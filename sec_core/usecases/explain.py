@@ -22,7 +22,8 @@ async def explain_figure(adapters: Adapters, payload: str, wanted: Sequence[str]
         payload: A payload's id, or `event`.
         wanted: `key=value` texts that name the row; of an event its hash_id alone.
     """
-    from sec_core.gold.explain import EVENT, explain
+    from sec_core.gold.explain import explain
+    from sec_core.gold.explanation import EVENT
 
     keys = {}
     for text in wanted:

@@ -12,18 +12,19 @@ import pytest
 from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS
 from support.three_months import rows_of
+from support.truth import stormy
 
+from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BronzeStore
+from sec_core.config import load_settings
 from sec_core.errors import InputError
 from sec_core.gold.build import build_gold
 from sec_core.gold.explain import explain
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.load import load_month
-from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import hour_body
-from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy, Shape, classify
 
 if TYPE_CHECKING:
@@ -69,18 +70,13 @@ class History:
 
 
 @pytest.fixture
-def history(database: Database, make_settings: Callable[..., Settings]) -> History:
-    settings = make_settings(database_url=database.url)
+def history(database: Database, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> History:
+    monkeypatch.setenv("SEC_STORM_MIN_COMUNAS", "2")  # so that few comunas make a storm
+    settings = load_settings(_env_file=None, data_dir=commands.data_dir)
     store = BronzeStore(settings.bronze)
     days = [FIRST + timedelta(days=step) for step in range(DAYS)]
     hours = [hour for day in days for hour in hours_of_day(day) if hour < NOW - timedelta(hours=1)]
-    world = World(
-        WorldOptions.tiny(
-            seed=7,
-            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
-            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
-        )
-    )
+    world = stormy(hours, 7)
     findings = []
     for number, hour in enumerate(hours):
         if number % 17 == 3:
@@ -133,6 +129,14 @@ def test_other_payloads_and_events_are_explained(history: History) -> None:
         assert found.equal, (payload, found.differences)
         assert found.definitions
     assert history.explain("quality", mes="2025-08", nombre_region="MAULE").equal
+    (storm,) = history.rows("storms")
+    found = history.explain("storms", id=storm["id"])
+    assert found.equal, found.differences
+    assert found.recomputed == storm
+    official = history.rows("official_comparison")[-1]
+    assert history.explain("official_comparison", **texts(official, "anho", "nombre_region")).equal
+    work = history.rows("investment_validation")[0]
+    assert history.explain("investment_validation", project=work["project"]).equal
     assert history.explain("meta").equal is None
     for (hash_id,) in rows_of(history.database, "select hash_id from fact_interrupciones order by 1 limit 12"):
         found = history.explain("event", hash_id=str(hash_id))
@@ -160,9 +164,21 @@ def test_it_says_what_a_figure_rests_on(history: History) -> None:
     )
     assert found.imputed["geografia"] > 0
     assert any("major event days" in note for note in found.notes)
+    assert found.denominator["origen"] == "desconocido"
     page = found.markdown(files=True)
     assert "equal" in page
     assert found.files[0].sha256 in page
+
+
+def test_the_command_says_it_to_people_and_programs(history: History, capsys: pytest.CaptureFixture[str]) -> None:
+    ((hash_id,),) = rows_of(history.database, "select hash_id from fact_interrupciones order by 1 limit 1")
+    assert main(["explain", "event", str(hash_id)]) == 0
+    assert "bodies: equal" in capsys.readouterr().out
+    assert main(["explain", "reliability", "mes=2025-08", "nombre_region=MAULE", "--json", "--captures"]) == 0
+    found = orjson.loads(capsys.readouterr().out)
+    assert (found["equal"], len(found["files"])) == (True, len(history.hours))
+    assert main(["explain", "reliability", "mes=2025-08", "MAULE"]) == 1
+    assert "no key=value" in capsys.readouterr().err
 
 
 def _flip(path: Path) -> None:
@@ -199,7 +215,7 @@ DAMAGE: dict[str, tuple[Callable[[History, datetime], None], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_named(history: History, kind: str) -> None:
+def test_damage_is_named(history: History, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     damage, text = DAMAGE[kind]
     hour = history.hours[60]
     damage(history, hour)
@@ -219,5 +235,9 @@ def test_damage_is_named(history: History, kind: str) -> None:
     for each in found:
         assert each.equal is False
         assert any(text in line for line in each.differences), each.differences
+    assert main(["explain", "reliability", "mes=2025-08", f"nombre_region={region}"]) == 1
+    said = capsys.readouterr()
+    assert "NOT equal" in said.out
+    assert "sec reprocess" in said.err
     if kind == "changed observation":
         assert "2025-08-28" in " ".join(found[0].differences)

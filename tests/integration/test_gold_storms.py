@@ -208,6 +208,12 @@ def test_planted_storms_come_back(shape: Shape, database: Database, make_setting
     assert pair["fin"][0] <= SECOND.start
     assert storms.height == len(ALL)
 
+    companies = pl.read_parquet(settings.gold_dir / "kept" / "storm_companies.parquet")
+    named = (
+        companies.filter(id=expected(SINGLE)["id"]).group_by("nombre_empresa").agg(pl.col("clientes_afectados").max())
+    )
+    assert named.rows() == ([("CGE", 24_000)] if shape is Shape.DETAILED else [])
+
     with database.engine.connect() as connection:
         table = connection.execute(text("SELECT * FROM tormentas ORDER BY inicio, id")).mappings().all()
         payload = connection.execute(text("SELECT data FROM dashboard_stats WHERE id = 'storms'")).scalar_one()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deployments.stack.history import ADDRESS_VARIABLE, adopt, installation_id, prefect_history
+from deployments.stack.history import ADDRESS_VARIABLE, adopt, installation_id, kept_notices, prefect_history
 from deployments.stack.settings import load_stack_settings
 from sec_core.config import load_settings
 from sec_core.db.address import Address
@@ -182,3 +182,20 @@ def test_one_that_holds_other_flows_is_left_alone(server: Server, old: Callable[
         adopt(ours)
     assert place(history(ours)) == (f"{server.name}ours_prefect", "public")
     assert len(server.run("select * from flow", "prefect")) == 2
+
+
+def test_what_notices_told_is_kept_for_each_installation_and_servers_take_turns(server: Server) -> None:
+    shared = server.database("shared")
+    with (
+        kept_notices(shared, "one") as kept,
+        kept_notices(shared, "one") as refused,
+        kept_notices(shared, "two") as own,
+    ):
+        assert refused is None
+        assert kept == own
+        assert kept is not None
+        kept.text = "told"
+    with kept_notices(shared, "one") as kept, kept_notices(shared, "two") as own:
+        assert kept is not None
+        assert own is not None
+        assert (kept.text, own.text) == ("told", "")

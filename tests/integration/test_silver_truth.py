@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.silver_world import MemoryBronze
-from support.truth import Truth, assert_loaded
+from support.truth import Truth, assert_loaded, stormy
 
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.reports import month_figures
-from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import hour_body
-from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -52,14 +50,7 @@ def made(hours: list[datetime], shape_of: ShapeOf, first: date) -> tuple[MemoryB
     """Bodies of a small stormy world with holes and wrong values, and its truth."""
     hole = (f"{first + timedelta(days=2)}T03", f"{first + timedelta(days=2)}T12")
     short = (f"{first + timedelta(days=5)}T01", f"{first + timedelta(days=5)}T04")
-    world = World(
-        WorldOptions.tiny(
-            seed=first.year,
-            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
-            holes=(hole, short),
-            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
-        )
-    )
+    world = stormy(hours, first.year, hole, short)
     truth = Truth(world, shape_of=shape_of)
     captured = truth.hours_with_data(hours)
     bronze = MemoryBronze()

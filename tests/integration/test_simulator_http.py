@@ -124,17 +124,11 @@ def test_other_methods_and_addresses_are_refused(sim: Simulator) -> None:
     assert httpx.post(f"{sim.url}GetPorFecha", content=b"{", headers={"content-type": "application/json"}).is_error
 
 
-def test_the_shape_switches_with_the_hour_asked_or_with_the_clock() -> None:
+def test_the_shape_switches_with_the_hour_asked() -> None:
     switch = datetime(2026, 7, 1, 4, tzinfo=UTC)
     with Simulator(world=TINY, now=NOW, switch_hour=switch) as sim:
         assert [len(ask(sim, hour).json()[0]) for hour in (switch - HOUR, switch)] == [13, 3]
         assert {e.shape for e in truth_of(sim).events([switch - HOUR, switch])} == set(Shape)
-    clock = [switch - HOUR]
-    with Simulator(world=TINY, clock=lambda: clock[0], switch_when=switch) as sim:
-        before = ask(sim, datetime(2025, 1, 1, 12, tzinfo=UTC))
-        clock[0] = switch
-        after = ask(sim, datetime(2025, 1, 1, 12, tzinfo=UTC))
-        assert [len(answer.json()[0]) for answer in (before, after)] == [13, 3]
 
 
 def test_hours_are_revised_by_asks_and_the_truth_follows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -132,6 +133,12 @@ def test_pages_carry_their_origin_and_how_sure_they_are() -> None:
     assert f'<link rel="canonical" href="{ADDRESS}/comuna/nunoa/">' in nunoa
     assert "sec explain storms id=" + STORM in pages(site())[f"tormenta/{STORM}/index.html"]
     assert "sin datos" in pages(site())[f"tormenta/{OTHER_STORM}/index.html"]
+    compared = orjson.loads(site()["tormentas/datos.json"])["comparacion"]
+    assert [(row["grupo"], row["completa"]) for row in compared["region"]] == [
+        ("Valparaíso", False),
+        ("Metropolitana de Santiago", False),
+    ]
+    assert "con vacíos" in pages(site())["tormentas/index.html"]
 
 
 def test_a_site_without_data_says_so() -> None:
@@ -283,6 +290,22 @@ def test_a_run_that_was_killed_is_made_good(tmp_path: Path) -> None:
     assert (tmp_path / "a.html").read_bytes() == b"2"
     assert put(one, LocalBlobs(tmp_path)).written == ("a.html", "b.html")
     assert (tmp_path / "a.html").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("left", range(9))
+def test_wherever_a_run_is_killed_no_link_is_broken(left: int, tmp_path: Path) -> None:
+    page = '<link href="assets/a.{0}.css"><a href="{0}.html">'
+    one, two = (
+        made({"index.html": page.format(n).encode(), f"{n}.html": b"", f"assets/a.{n}.css": b""}) for n in ("1", "2")
+    )
+    put(one, LocalBlobs(tmp_path))
+    with suppress(StorageError):
+        put(two, Breaking(tmp_path, left))
+    for target in re.findall(r'href="([^"]*)"', (tmp_path / "index.html").read_text(encoding="utf-8")):
+        assert (tmp_path / target).exists()
+    put(two, LocalBlobs(tmp_path))
+    assert {path.name for path in tmp_path.rglob("*.*")} == {"index.html", "2.html", "a.2.css", MANIFEST}
+    assert read_site(LocalBlobs(tmp_path)).files == two.files
 
 
 def test_a_store_gets_types_and_compressed_pages(bucket: StoreUrl) -> None:

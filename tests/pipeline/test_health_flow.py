@@ -52,11 +52,11 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
     async with httpx.AsyncClient(base_url=prefect_url) as client:
         answer = await client.post("/artifacts/filter", json=query)
     (artifact,) = answer.raise_for_status().json()
-    rows = json.loads(artifact["data"])
-    assert sorted(row["what"] for row in rows) == sorted(check.name for check in verdict.checks)
-    marks = [row["verdict"] for row in rows]
-    assert marks == sorted(marks, key=["❌ bad", "⚠️ look", "✅ good"].index)
-    assert rows[0]["verdict"] == "⚠️ look", "nothing is captured yet"
+    rows = [line.split(" | ") for line in artifact["data"].splitlines() if line.startswith("| ")][1:]
+    assert sorted(row[1] for row in rows) == sorted(check.name for check in verdict.checks)
+    marks = [row[0].removeprefix("| ") for row in rows]
+    assert marks == sorted(marks, key=["✗ bad", "⚠ look", "✓ good"].index)
+    assert marks[0] == "⚠ look", "nothing is captured yet"
 
 
 async def test_a_bad_verdict_is_a_failed_run_that_says_what_to_do(source: Simulator, database: Database) -> None:

@@ -164,7 +164,8 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     rules = ui.read_artifact(artifacts["quality-2025-02"], "table tr")
     assert len(rules) == 1 + 5
     months = ui.read_artifact(stack.state.pages["All months"], "table tr")
-    assert [line.split()[:7] for line in months[1:]] == [["2025-02", "✅", "complete", "672", "672", "0", "0"]]
+    # The monitor's month may be there, too.
+    assert months[-1].split()[:7] == ["2025-02", "✅", "complete", "672", "672", "0", "0"]
     (site,) = ui.links(artifacts["site"], stack.state.site)
     browser.get(site)
     assert browser.title.startswith("Cortes")
@@ -181,18 +182,18 @@ def test_three_triggers_of_a_month_cost_one_and_a_cancelled_backfill_cancels_its
     assert {stack.wait_for(run, "COMPLETED", "FAILED")["state_type"] for run in runs} == {"COMPLETED"}
     assert len(stack.source.hours_asked()) == asked + 720
 
-    backfill = stack.trigger("backfill", parameters={"first": "2024-01", "last": "2024-06"})
+    backfill = stack.trigger("backfill", parameters={"first": "2024-01", "last": "2024-03"})
 
     def months() -> list[str]:
         query = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill]}}}
         found = stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()
         return sorted(run["state_type"] for run in found)
 
-    eventually(lambda: len(found := months()) == 6 and "RUNNING" in found)
+    eventually(lambda: len(found := months()) == 3 and "RUNNING" in found)
     # What the button Cancel does.
     stack.api("POST", f"/flow_runs/{backfill}/set_state", {"state": {"type": "CANCELLING"}}).raise_for_status()
     stack.wait_for(backfill, "CANCELLED")
-    eventually(lambda: months() == ["CANCELLED"] * 6)
+    eventually(lambda: months() == ["CANCELLED"] * 3)
 
 
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:

@@ -13,13 +13,11 @@ from sqlalchemy import text
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
-from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.render import hour_body
-from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 from support.fixtures import StandingClock
 from support.silver_world import MemoryBronze
-from support.truth import Truth
+from support.truth import Truth, stormy
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
@@ -69,14 +67,7 @@ def load_world(
     hours = [hour for step in range(DAYS) for hour in hours_of_day(FIRST + timedelta(days=step))]
     hours = [hour for hour in hours if until is None or Month.of(hour) <= until]
     hole = (f"{FIRST + timedelta(days=2)}T03", f"{FIRST + timedelta(days=2)}T12")
-    world = World(
-        WorldOptions.tiny(
-            seed=7,
-            storms=(Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5),),
-            holes=(hole,),
-            dirt=Dirt(count=0.02, place=0.01, company=0.02, date=0.02),
-        )
-    )
+    world = stormy(hours, 7, hole)
     truth = Truth(world, shape_of=lambda _hour: shape)
     captured = truth.hours_with_data(hours)
     bronze = MemoryBronze()

@@ -39,14 +39,16 @@ class PrefectUi:
     Args:
         browser: The browser.
         address: Where the UI is.
+        width: Of its window.
+        height: Of its window.
     """
 
-    def __init__(self, browser: Chrome, address: str) -> None:
+    def __init__(self, browser: Chrome, address: str, width: int = 1440, height: int = 1000) -> None:
         self._browser = browser
         self._address = address
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            {"width": 1440, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )
 
     def sign_in(self, login: str) -> None:
@@ -109,9 +111,12 @@ class PrefectUi:
     def wait_for_state(self, state: str) -> None:
         self._find("[class*=state-badge]", state)
 
+    def open_tab(self, name: str) -> None:
+        self._click("li.p-tab", name)
+
     def artifacts(self) -> dict[str, str]:
         """Addresses of the run's artifacts, by key."""
-        self._click("li.p-tab", "Artifacts")
+        self.open_tab("Artifacts")
 
         def keys() -> dict[str, str]:
             links = self._browser.find_elements(By.CSS_SELECTOR, "a[href*='/artifacts/artifact/']")

@@ -74,6 +74,7 @@ def make_frames(first: Month = FIRST, last: Month = LAST, seed: int = 1, **meta:
         events=_events(months, rng),
         storms=storms,
         curves=curves,
+        companies=curves.select("id", "hora", "clientes_afectados", nombre_empresa=pl.lit("CGE")),
     )
 
 
@@ -172,6 +173,7 @@ def _events(months: list[date], rng: np.random.Generator) -> pl.DataFrame:
                     "primera_hora": begin,
                     "ultima_hora": begin + length,
                     "fin": None if number == 0 else begin + length,
+                    "censurado": "inicio" if number == 3 else None,
                     "clientes_afectados": 120 + number,
                     "cliente_horas": 900,
                 }

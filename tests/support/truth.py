@@ -16,7 +16,8 @@ from sec_core.hours import CHILE
 from sec_core.silver.timeline import EventRules
 from sec_core.simulator.answers import WorldAnswers
 from sec_core.simulator.calendar import chile_date, hour_index
-from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE
+from sec_core.simulator.options import Dirt, Storm, WorldOptions
+from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, World
 from sec_core.source.shapes import Shape
 from support import reference_rules as plain
 from support.reference_rules import Event, Hour
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from sec_core.db.database import Database
     from sec_core.simulator.server import Simulator
-    from sec_core.simulator.world import Row, World
+    from sec_core.simulator.world import Row
 
 UNKNOWN = "UNKNOWN"
 NOT_REPORTED = "NO INFORMADA"
@@ -126,6 +127,13 @@ class Truth:
         return self.world.rows(hour, self._revision_of(hour))
 
 
+def stormy(hours: list[datetime], seed: int, *holes: tuple[str, str]) -> World:
+    """A small world with a storm in these hours, wrong values, and hours without data."""
+    storm = Storm(start=hours[30], customers=30_000, rows=200, hours_to_peak=5)
+    dirt = Dirt(count=0.02, place=0.01, company=0.02, date=0.02)
+    return World(WorldOptions.tiny(seed=seed, storms=(storm,), holes=holes, dirt=dirt))
+
+
 def truth_of(source: Simulator) -> Truth:
     """Truth about a running world: of each hour the revision and shape as it was last answered, or would be first."""
     answers = source.app.answers
@@ -137,7 +145,7 @@ def truth_of(source: Simulator) -> Truth:
     return Truth(
         answers.world,
         revision_of=lambda hour: answered.get(hour, (0, None))[0],
-        shape_of=lambda hour: answered.get(hour, (0, None))[1] or answers.shape_of(hour, source.now()),
+        shape_of=lambda hour: answered.get(hour, (0, None))[1] or answers.shape_of(hour),
     )
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold.comuna_customers import COMUNA_CUSTOMERS_SCHEMA
-from sec_core.gold.observations import panel_key
-from sec_core.gold.storm_catalogue import bring_up_to_date, described
+from sec_core.gold.observations import month_key, panel_key
+from sec_core.gold.storm_catalogue import Storms, bring_up_to_date, described
 from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
 from sec_core.hours import Month, closed_hours
@@ -26,6 +26,7 @@ NOW = datetime(2025, 1, 1, tzinfo=UTC)
 HOURS = {month: closed_hours(month, NOW) for month in MONTHS}
 CODES = ["13101", "13103", "13123", "13132", "05101", "05109", "05103"]
 RULES = StormRules(peak=4_000)
+COMPANY = pl.when(pl.col("codigo_comuna") < "13").then(pl.lit("Chilquinta")).otherwise(pl.lit("Enel"))
 
 
 class World:
@@ -90,12 +91,17 @@ class World:
         rows = [(month, code, count, "viviendas", "INE") for code, count in self.customers.items()]
         return pl.DataFrame(rows, schema=COMUNA_CUSTOMERS_SCHEMA, orient="row")
 
-    def bring_up_to_date(self, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def bring_up_to_date(self, folder: Path) -> Storms:
         gold = LocalBlobs(folder)
         for month in MONTHS:
-            path = folder / panel_key(month)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.panel(month).write_parquet(path)
+            panel = self.panel(month)
+            for key, rows in (
+                (panel_key(month), panel),
+                (month_key(month), panel.with_columns(nombre_empresa=COMPANY)),
+            ):
+                path = folder / key
+                path.parent.mkdir(parents=True, exist_ok=True)
+                rows.write_parquet(path)
         digests = {month: f"{month} {self.version[month]}" for month in MONTHS}
         served = self.served(MONTHS[0].first_day)
         return bring_up_to_date(gold, digests, self.calendar(), served, RULES)
@@ -112,7 +118,7 @@ class World:
 def test_what_is_kept_equals_a_build_from_nothing(seed: int, tmp_path: Path) -> None:
     world, seen = World(seed), 0
     for _ in range(8):
-        storms, curves = world.bring_up_to_date(tmp_path)
+        storms, curves, _ = world.bring_up_to_date(tmp_path)
         wanted_storms, wanted_curves = world.from_nothing()
         assert storms.equals(wanted_storms)
         assert curves.equals(wanted_curves)
@@ -137,7 +143,7 @@ def test_only_what_a_changed_month_touches_is_measured_again(tmp_path: Path, mon
     assert not measured
     assert (tmp_path / "kept" / "storms.parquet").stat().st_mtime_ns == before
     world.version[MONTHS[3]] += 1
-    storms, _ = world.bring_up_to_date(tmp_path)
+    storms, *_ = world.bring_up_to_date(tmp_path)
     assert 0 < len(measured) < storms.height
 
 
@@ -155,9 +161,10 @@ def test_months_may_come_in_any_order(seed: int, tmp_path: Path) -> None:
         world.missing -= set(HOURS[month])
         wanted = world.from_nothing()
         for _ in range(2):
-            storms, curves = world.bring_up_to_date(tmp_path)
+            storms, curves, companies = world.bring_up_to_date(tmp_path)
             assert storms.equals(wanted[0])
             assert curves.equals(wanted[1])
+            assert set(companies["id"]) == set(storms["id"])
 
 
 def row(**changes: object) -> dict[str, object]:

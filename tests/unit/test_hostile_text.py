@@ -24,7 +24,7 @@ from deployments.cli.main import main
 from deployments.stack import notices
 from deployments.stack.matters import Told
 from flows.artifacts import show_billing, show_month
-from flows.upkeep import health_table, monitor_text
+from flows.upkeep import health_text, monitor_text
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import InputError
 from sec_core.gold.billing import BILLING_SCHEMA, BadRow, Billing
@@ -178,9 +178,9 @@ def verdict(text: str) -> Verdict:
 
 @each_text
 def test_artifacts_of_prefect(text: str) -> None:
-    (row,), _ = health_table(verdict(text))
-    hold_markdown(row["found"], text)
-    hold_markdown(row["next"], text)
+    row = re.split(r"(?<!\\)\|", health_text(verdict(text)).splitlines()[-1])
+    hold_markdown(row[3][1:-1], text)
+    hold_markdown(row[4][1:-1], text)
     hold_markdown(monitor_text(MonitorReport(note=text)).partition("\n\n")[2].removesuffix("\n"), text)
 
 

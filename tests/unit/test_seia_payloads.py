@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from scripts.calibrate import falls_found, false_findings
+from scripts.work_worlds import falls_found, false_findings
 from sec_core.gold.model import as_json
 from sec_core.gold.payloads.eda_projects_dist import eda_projects_dist
 from sec_core.gold.payloads.investment_roi import investment_roi, note
@@ -179,6 +179,8 @@ def test_the_two_error_rates_on_worlds() -> None:
     """A smaller run of `make calibrate`."""
     false = [each for rho in (0.0, 0.6) for each in false_findings(range(30), rho)]
     assert sum(false) <= 6  # at 5% more of 60 come by chance in 3% of such runs
+    whole = [each for rho in (0.0, 0.6) for each in false_findings(range(30), rho, whole=True)]
+    assert sum(whole) <= 6
     assert np.mean(falls_found(range(30), 0.3)) >= 0.8
 
 

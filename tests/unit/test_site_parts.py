@@ -72,8 +72,8 @@ def test_all_comunas_have_an_address_of_their_own() -> None:
 def test_the_map_has_all_comunas_once_and_the_city_twice() -> None:
     places = {panel.id: panel for panel in panels()}
     drawn = [code for panel in panels() for code, path in panel.paths.items() if path]
-    for path, body in generated_files().items():
-        assert path.read_bytes() == body, "Run `python -m scripts.atlas` and commit what it writes."
+    for file, body in generated_files().items():
+        assert file.read_bytes() == body, "Run `python -m scripts.atlas` and commit what it writes."
     assert set(drawn) == {comuna.codigo for comuna in comunas()} - {"12202"}
     assert all(drawn.count(code) == 1 + (code in places["santiago"].paths) for code in drawn)
     assert (list(places["pascua"].paths), list(places["juan-fernandez"].paths)) == (["05201"], ["05104"])
@@ -202,6 +202,8 @@ def test_pictures_carry_their_data_and_the_map_its_shapes() -> None:
     found = specifications(make_frames(Month(2023, 12), Month(2025, 1)))
     assert found.keys() == {"pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas"}
     assert all(spec["datasets"]["filas"] for spec in found.values())
+    names = [row["tormenta"] for row in found["tormentas"]["datasets"]["filas"]]
+    assert len(set(names)) == len(names) == 2
     drawn = {
         shape["id"] for shape in with_shapes(found["mapa"])["datasets"]["comunas"]["objects"]["comunas"]["geometries"]
     }

@@ -24,11 +24,13 @@ from sec_core.text import without_formulas
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from jinja2 import Environment, Template
+    from jinja2 import Environment
     from markupsafe import Markup
 
     from sec_core.gold.site.figures import Rows, SiteFrames
     from sec_core.gold.site.put import Site
+
+    Context = Callable[[], dict[str, object]]
 
 SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
@@ -43,11 +45,6 @@ def with_code(text: str) -> Markup:
     from markupsafe import Markup, escape  # noqa: PLC0415 - a site of which nothing changed needs no templates
 
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
-
-
-@cache
-def _template(name: str, lang: Language) -> Template:
-    return _templates(lang).get_template(name)
 
 
 @cache
@@ -111,7 +108,7 @@ class Book:
             "source_url": SOURCE_URL,
             "newest": self.newest,
             "regions": self.regions,
-            "comunas": self.comunas,
+            "comuna_places": self.comunas,
         }
 
     @cached_property
@@ -156,7 +153,7 @@ class Book:
         path: str,
         template: str,
         data: dict[str, Any],
-        context: Callable[[], dict[str, object]] = dict,
+        context: Context = dict,
         *,
         csv: bytes | None = None,
         also: object = None,
@@ -166,8 +163,8 @@ class Book:
         Args:
             path: Its folder.
             template: Name of its template, which has its title and description.
-            data: Its figures, of which the JSON is made.
-            context: Gives what the template needs besides the data; of nothing else than the data and `also`.
+            data: Its figures, of which the JSON is made and which the template sees.
+            context: Gives what the template needs besides; of nothing else than the data and `also`.
             csv: A table to lie beside it.
             also: What it says that is not in the data.
         """
@@ -178,12 +175,16 @@ class Book:
             digest.update(each)
         if self.site.stands(digest.hexdigest(), f"{path}index.html", *beside):
             return
-        made = _template(template, ENGLISH if path.startswith("en/") else SPANISH).render(
-            self._context,
-            path=path,
-            root="../" * path.count("/"),
-            pair=next((pair for pair in ALTERNATES if path in pair), None),
-            **context(),
+        made = (
+            _templates(ENGLISH if path.startswith("en/") else SPANISH)
+            .get_template(template)
+            .render(
+                self._context,
+                path=path,
+                root="../" * path.count("/"),
+                pair=next((pair for pair in ALTERNATES if path in pair), None),
+                **{**data, **context()},
+            )
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
 
@@ -263,7 +264,7 @@ class Book:
             ]
             if periods:
                 measures.append(measure(key, text, unit, periods))
-        return {"codigos": codes, "medidas": measures, **map_words(lang)}
+        return {"codigos": codes, "medidas": measures}
 
     @cache  # noqa: B019 - a book is as old as its site
     def of_year(self, year: int) -> dict[str, dict[str, Any]]:
@@ -279,17 +280,6 @@ def measure(name: str, text: str, unit: str, periods: Rows) -> dict[str, Any]:
     """A measure that the map can show, its colours changing at the same values in all periods."""
     cuts = breaks(value for period in periods for value in period["valores"] if value is not None)
     return {"id": name, "nombre": text, "unidad": unit, "periodos": periods, "cortes": cuts}
-
-
-def map_words(lang: Language) -> dict[str, Any]:
-    """Words that the map's script writes."""
-    panels = ("North", "Centre", "South", "Far south", "Greater Santiago", "Easter Island", "Juan Fernández Islands")
-    return {
-        "sin_datos": lang.no_data,
-        "clientes": lang.gettext("customers"),
-        "pista": lang.gettext("choose a comuna on the map to see its figure"),
-        "paneles": [lang.gettext(name) for name in panels],
-    }
 
 
 def as_json(data: object) -> bytes:

@@ -81,4 +81,5 @@ def site_frames(
         events=collected.events,
         storms=collected.storms,
         curves=collected.storm_hours,
+        companies=collected.storm_companies,
     )

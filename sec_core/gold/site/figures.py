@@ -47,6 +47,7 @@ class SiteFrames:
         events: The events, see `frames.GoldFrames`.
         storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
+        companies: `storm_parts.COMPANIES_SCHEMA`.
     """
 
     payloads: Mapping[str, Rows]
@@ -60,6 +61,7 @@ class SiteFrames:
     events: pl.DataFrame
     storms: pl.DataFrame
     curves: pl.DataFrame
+    companies: pl.DataFrame
 
     @cached_property
     def by_comuna(self) -> pl.DataFrame:
@@ -229,7 +231,6 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
         clientes_afectados, cliente_horas.
     """
     hours = (pl.col("ultima_hora") - pl.col("primera_hora")).dt.total_hours() + 1
-    censored = pl.col("censurado") if "censurado" in events.columns else pl.lit(None, dtype=pl.String)
     return (
         events.lazy()
         .with_columns(horas=hours)
@@ -246,7 +247,7 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
             "primera_hora",
             "ultima_hora",
             "horas",
-            censored.alias("censurado"),
+            pl.col("censurado").cast(pl.String),
             "clientes_afectados",
             "cliente_horas",
             abierta=pl.col("fin").is_null(),

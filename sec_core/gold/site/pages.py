@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
@@ -16,8 +15,9 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from sec_core.gold.site.book import Context
     from sec_core.gold.site.figures import SiteFrames
     from sec_core.gold.site.put import Held
     from sec_core.gold.site.words import Language
@@ -39,15 +39,7 @@ def build_site(
     """
     site = Site(held or {})
     book = Book(frames, f"{address.rstrip('/')}/" if address else None, site)
-    for write in (
-        start,
-        whole_map,
-        lists,
-        places.regions,
-        places.comunas,
-        places.storms,
-        payload_pages,
-    ):
+    for write in (start, whole_map, lists, places.regions, places.comunas, places.storms, payload_pages):
         write(book)
     method_and_data(book, list(pictures))
     if book.address:
@@ -76,12 +68,10 @@ def start(book: Book) -> None:
         "horas": book.grid.listed(COUNTRY),
     }
 
-    def context(lang: Language, shown: dict[str, object]) -> Callable[[], dict[str, object]]:
+    def context(lang: Language, shown: dict[str, object]) -> Context:
         whole = [row for row in country if row["anho"] in book.whole_years and row["saidi"] is not None]
         label = lang.gettext("Most customers out at once, by day")
         return lambda: {
-            "out": out,
-            "served": served,
             "year": whole[-1] if whole else None,
             "spans": book.spans,
             "top": [(book.comunas[code], n, part) for code, n, part in top],
@@ -134,24 +124,18 @@ def payload_pages(book: Book) -> None:
         label = SPANISH.gettext("Which hours are there: a tile for each day")
         return dict(zip(("chart", "paths"), charts.calendar(label, states, SPANISH), strict=True))
 
-    parts = "coverage", "quality", "eda_quality_stats", "sensitivity", "official_comparison"
-    _of_payloads(book, "empresas/", "companies.html", ["company_ranking"], ["meses_con_empresa"])
-    names = ["investment_roi", "investment_validation", "eda_projects_dist"]
-    _of_payloads(book, "inversiones/", "investments.html", names, [])
-    _of_payloads(book, "calidad/", "quality.html", parts, ["origenes", "denominadores"], calendar, also=states)
+    _of_payloads(book, "empresas", "company_ranking", "meses_con_empresa")
+    _of_payloads(book, "inversiones", "investment_roi investment_validation eda_projects_dist")
+    parts = "coverage quality eda_quality_stats sensitivity official_comparison"
+    _of_payloads(book, "calidad", parts, "origenes denominadores", calendar, also=states)
 
 
 def _of_payloads(
-    book: Book,
-    path: str,
-    template: str,
-    names: Iterable[str],
-    of_meta: Iterable[str],
-    more: Callable[[], dict[str, object]] = dict,
-    also: object = None,
+    book: Book, name: str, names: str, of_meta: str = "", more: Context = dict, also: object = None
 ) -> None:
-    data = {name: book.frames.payloads[name] for name in names} | {name: book.meta[name] for name in of_meta}
-    book.page(path, template, data, lambda: data | more(), also=also)
+    data = {name: book.frames.payloads[name] for name in names.split()}
+    data |= {name: book.meta[name] for name in of_meta.split()}
+    book.page(f"{name}/", f"{name}.html", data, more, also=also)
 
 
 def method_and_data(book: Book, pictures: list[str]) -> None:
@@ -170,12 +154,11 @@ def method_and_data(book: Book, pictures: list[str]) -> None:
         sizes.append({"nombre": name, "filas": table.height, "bytes": len(body)})
     versions = {name: book.meta[name] for name in ("version_metodo", "version")}
     for path, data_path, lang in (("metodo/", "datos/", SPANISH), ("en/method/", "en/data/", ENGLISH)):
-        terms = definitions(lang.code)
-        held = {"definiciones": [asdict(one) for one in terms], **versions}
-        book.page(path, "method.html", held, partial(dict, definitions=terms))
+        held = {"definiciones": [asdict(one) for one in definitions(lang.code)], **versions}
+        book.page(path, "method.html", held)
         cite, licence = (CITATION, LICENCE) if lang is ENGLISH else (CITA, LICENCIA)
         data = {"tablas": sizes, "imagenes": pictures, "cita": cite, "licencia": licence, **versions}
-        book.page(data_path, "data.html", data, partial(dict, data))
+        book.page(data_path, "data.html", data)
 
 
 def sitemap(site: Site, address: str) -> bytes:

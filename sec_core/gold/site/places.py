@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sec_core.gold import storm_parts
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import SPANISH, by, map_words, measure, parts, rounded
+from sec_core.gold.site.book import SPANISH, by, measure, parts, rounded
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book, Part, Place
@@ -34,7 +35,7 @@ def regions(book: Book) -> None:
                 "codigo_region": place.code,
                 "nombre": place.name,
                 "tormentas": [plain(storm) for storm in storms],
-                "comunas": shown,
+                "mapa": shown,
             },
             ("indices_regionales", monthly.get(name, none)),
             years,
@@ -60,20 +61,17 @@ def comunas(book: Book) -> None:
         code = row["codigo_comuna"]
         place, region = book.comunas[code], book.regions[row["nombre_region"]]
         customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
-        known = {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])}
         _page(
             book,
             place,
             code,
             "comuna.html",
-            {"codigo_comuna": code, "nombre": place.name, "region": region.name, **customers, **known},
+            {"codigo_comuna": code, "nombre": place.name, "nombre_region": region.name, **customers}
+            | {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])},
             ("indices_comunales", monthly.get(code, none)),
             book.comuna_years.get(code, []),
             events.get(code, []),
             region=region,
-            served=customers,
-            storms=known["tormentas"],
-            cuts=known["cortes"],
         )
 
 
@@ -114,8 +112,9 @@ def _page(
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
     every = list(book.storms.values())
-    data = {"tormentas": [plain(storm) for storm in every]}
-    book.page("tormentas/", "storms.html", data, lambda: {"storms": every})
+    compared = _compared(book)
+    data = {"tormentas": [plain(storm) for storm in every], "comparacion": compared}
+    book.page("tormentas/", "storms.html", data, lambda: {"storms": every, "compared": compared})
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
     curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
@@ -139,6 +138,19 @@ def storms(book: Book) -> None:
             },
             also=[book.customers.get(hit["codigo_comuna"]) for hit in storm["lugares"]],
         )
+
+
+def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
+    """See `storm_parts.compared`, with names of regions."""
+    found = book.frames
+    regions = found.curves.group_by("id", "hora", parte=pl.col("codigo_comuna").str.head(2)).agg(
+        pl.col("clientes_afectados").sum()
+    )
+    companies = found.companies.rename({"nombre_empresa": "parte"})
+    measured = [storm_parts.restored(each, found.storms, found.hours) for each in (regions, companies)]
+    rows = storm_parts.compared(found.storms, *measured)
+    names = {code: book.regions[name].name for code, name in book.region_names.items()}
+    return {name: frame.with_columns(pl.col("grupo").replace(names)).to_dicts() for name, frame in rows.items()}
 
 
 def plain(storm: dict[str, Any]) -> dict[str, Any]:
@@ -166,5 +178,10 @@ def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
         "valores": [rounded(shares.get(code), 4) for code in codes],
         "clientes": [peaks[code] for code in codes],
     }
-    made = measure("tormenta", SPANISH.gettext("Most customers out in the storm"), "%", [period])
-    return map_words(SPANISH) | {"codigos": codes, "medidas": [made]}
+    made = measure(
+        "tormenta",
+        SPANISH.gettext("Most customers out in the storm, as a share of the customers of each comuna (estimate)"),
+        "%",
+        [period],
+    )
+    return {"codigos": codes, "medidas": [made]}

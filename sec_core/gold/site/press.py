@@ -35,17 +35,16 @@ Spec = dict[str, Any]
 
 _DRAW: Final = """
 import base64, json, sys, vl_convert
-pictures = {name: vl_convert.vegalite_to_png(spec, scale=2) for name, spec in json.load(sys.stdin).items()}
-json.dump({name: base64.b64encode(picture).decode() for name, picture in pictures.items()}, sys.stdout)
+drawn = {}
+for name, spec in json.load(sys.stdin).items():
+    picture = vl_convert.vegalite_to_png(spec, scale=2, format_locale="es-ES", time_format_locale="es-ES")
+    drawn[name] = base64.b64encode(picture).decode()
+json.dump(drawn, sys.stdout)
 """
 COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
 FAR_OUT: Final = {"05201", "05104"}
 """Islands that would make the map small."""
-_LOOKS: Final = {
-    "$schema": "https://vega.github.io/schema/vega-lite/v6.json", "background": "white", "padding": 16,
-    "config": {"font": "sans-serif", "view": {"stroke": None}},
-}  # fmt: skip
 _STATES: Final = {
     "complete": "todas las horas", "partial": "algunas horas", "empty": "el origen no tiene datos",
     "failed": "no se pudo obtener", "pending": "aún no pedido",
@@ -108,13 +107,11 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     found = {}
     for name, (rows, words) in _rows(frames, lang).items():
         if rows:
-            look: Spec = {"data": {"name": ROWS}} | specs[name] | _LOOKS | {"datasets": {ROWS: rows}}
+            look = specs["*"] | specs[name] | {"datasets": {ROWS: rows}}
             text = look["title"].format(**words)
             title = {
                 "text": f"{origin}, NO SON DATOS DE LA SEC: {text}" if origin else text,
                 "subtitle": [look.pop("subtitle").format(**words), *about],
-                "anchor": "start",
-                "subtitleColor": "#5c636d",
             }
             found[name] = look | {"title": title}
     if "pais-dias" in found:
@@ -134,8 +131,9 @@ def _rows(frames: SiteFrames, lang: Language) -> dict[str, tuple[Rows, dict[str,
         for row in figures.day_states(frames.hours).to_dicts()
     ]
     storms = [
-        {"tormenta": row["nombre"] or lang.moment(row["inicio"]), "punta": row["punta"], "lugar": at}
-        for at, row in enumerate(frames.storms.sort("punta", descending=True).head(10).to_dicts())
+        # Two storms may have one name; bars of one name would be stacked.
+        {"tormenta": f"{at}. {row['nombre'] or lang.moment(row['inicio'])}", "punta": row["punta"], "lugar": at}
+        for at, row in enumerate(frames.storms.sort("punta", descending=True).head(10).to_dicts(), start=1)
     ]
     by_region, regions = _newest_year(frames, frames.by_region, lang)
     names = {region.nombre: region.nombre_oficial for region in regiones()} | {COUNTRY: "Chile"}

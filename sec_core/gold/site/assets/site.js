@@ -63,6 +63,7 @@
   };
 
   function atlas(box, number) {
+    const words = box.dataset, panelNames = words.panels.split("|");
     const data = JSON.parse(box.querySelector(".map-data").textContent);
     const panels = box.querySelector(".panels"), told = box.querySelector(".told"), scale = box.querySelector(".scale");
     const measure = box.querySelector(".measure"), period = box.querySelector(".period");
@@ -83,7 +84,7 @@
       if (solo && !codes.some(code => at.has(code))) return;
       const figure = make("figure", panels, {className: solo ? one.id + " solo" : one.id});
       const picture = svg("svg", figure, {viewBox: "0 0 " + one.ancho + " " + one.alto, "aria-hidden": "true"});
-      make("figcaption", figure, {textContent: data.paneles[place]});
+      make("figcaption", figure, {textContent: panelNames[place]});
       for (const code of codes) {
         const path = svg("path", picture, at.has(code) ? {d: one.trazos[code], "data-codigo": code} : {d: one.trazos[code], class: "beside"});
         if (at.has(code)) shapes.push({code, index: at.get(code), path, panel: one.id});
@@ -112,12 +113,12 @@
     const tell = shape => {
       const one = showing(), index = shape.index, value = one.valores[index];
       let text = known.get(shape.code)[1] + ": ";
-      if (value === null) text += data.sin_datos;
+      if (value === null) text += words.none;
       else {
         text += write(value);
         if (one.inf && one.inf[index] !== null && one.inf[index] < one.sup[index]) text += " (" + write(one.inf[index]) + " – " + write(one.sup[index]) + ")";
       }
-      if (one.clientes && one.clientes[index] !== null) text += ", " + one.clientes[index].toLocaleString(lang) + " " + data.clientes;
+      if (one.clientes && one.clientes[index] !== null) text += ", " + one.clientes[index].toLocaleString(lang) + " " + words.customers;
       told.textContent = text + ". " + one.nombre + (one.nota ? ", " + one.nota : "");
     };
     const choose = shape => {
@@ -138,13 +139,13 @@
       const cuts = now().cortes;
       const steps = [["var(--c0)", write(0)], ...(cuts.length || values.some(value => value > 0) ? [["var(--c1)", cuts.length ? "< " + write(cuts[0]) : "> " + write(0)]] : [])];
       cuts.forEach((cut, index) => steps.push(["var(--c" + (index + 2) + ")", "≥ " + write(cut)]));
-      for (const [fill, text] of [...steps, [nothing, data.sin_datos]]) {
+      for (const [fill, text] of [...steps, [nothing, words.none]]) {
         const item = make("li", scale);
         svg("rect", svg("svg", item, {viewBox: "0 0 18 14", "aria-hidden": "true"}), {width: 18, height: 14, style: "fill:" + fill});
         item.append(text);
       }
       if (chosen) tell(chosen);
-      else told.textContent = showing().nombre + (showing().nota ? ", " + showing().nota : "") + ": " + data.pista + ".";
+      else told.textContent = showing().nombre + (showing().nota ? ", " + showing().nota : "") + ": " + words.hint + ".";
     };
     const periods = () => {
       const before = period.selectedOptions[0] && period.selectedOptions[0].textContent;
