@@ -38,7 +38,7 @@ hypothesis_settings.load_profile("untimed")
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 _SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"
-_LONGEST = ("test_stack_up.py", "test_shared_year.py", "test_silver_load_property.py", "test_shared_backfill.py")
+_LONGEST = ("test_stack_up.py", "test_silver_load_property.py", "test_shared_backfill.py")
 _TEMPLATE = "sec_template"
 
 
