@@ -28,7 +28,6 @@ class Dataset:
 
     Attributes:
         name: Of its file and of its table in DuckDB.
-        columns: Its columns.
         key: Columns that no two rows share.
         title: What it holds, in English.
         titulo: The same in Spanish.
@@ -38,7 +37,6 @@ class Dataset:
     """
 
     name: str
-    columns: Sequence[Column]
     key: tuple[str, ...]
     title: str
     titulo: str
@@ -47,13 +45,18 @@ class Dataset:
     large: bool = False
 
     @property
+    def columns(self) -> Sequence[Column]:
+        """Its columns."""
+        return parquet.COLUMNS[self.name]
+
+    @property
     def file(self) -> str:
         """Its file; the panel has one for each month instead."""
         return f"{self.name}.parquet"
 
 
 def with_customers(collected: GoldFrames) -> pl.DataFrame:
-    """All comunas with their names, region and customers, see `parquet.COMUNAS`."""
+    """All comunas with their names, region and customers, as `comunas.parquet` has them."""
     comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
         {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
     )
@@ -79,115 +82,40 @@ def _companies(_collected: GoldFrames) -> pl.DataFrame:
     )
 
 
+# fmt: off
 DATASETS: tuple[Dataset, ...] = (
-    Dataset(
-        "golden_interrupciones",
-        parquet.EVENTS,
-        ("hash_id",),
-        "Power-outage events in Chile",
-        "Eventos: cortes de suministro en Chile",
-        large=True,
-    ),
-    Dataset(
-        "panel",
-        parquet.PANEL,
-        ("hora", "codigo_comuna"),
-        "Customers without supply in Chile, by hour and comuna",
-        "Clientes sin suministro por hora y comuna: comunas listadas en horas cargadas",
-        large=True,
-    ),
-    Dataset(
-        "horas",
-        parquet.HOURS,
-        ("hora",),
-        "Hours of the SEC's snapshots: which are loaded",
-        "Horas esperadas: cuáles están cargadas y cómo",
-        lambda f: f.calendar,
-    ),
-    Dataset(
-        "revisiones",
-        parquet.REVISIONS,
-        ("hora", "revision", "nombre_region"),
-        "How the SEC's answers changed: every answer held of an hour",
-        "Cómo cambiaron las respuestas de la SEC: cada respuesta guardada de una hora",
-        lambda f: f.revisions,
-        large=True,
-    ),
-    Dataset(
-        "comunas",
-        parquet.COMUNAS,
-        ("codigo_comuna",),
-        "Comunas of Chile",
-        "Las 346 comunas, su región y sus clientes estimados",
-        with_customers,
-    ),
-    Dataset(
-        "indices_regionales",
-        parquet.REGIONAL,
-        ("mes", "nombre_region"),
-        "Reliability by region and month",
-        "Índices por región, país y mes",
-        lambda f: f.indices.regional,
-    ),
-    Dataset(
-        "indices_comunales",
-        parquet.COMUNAL,
-        ("mes", "codigo_comuna"),
-        "Customer-hours by comuna and month",
-        "Cliente-horas e índice estimado por comuna y mes",
-        lambda f: f.indices.comunal,
-    ),
-    Dataset(
-        "tormentas",
-        parquet.STORMS,
-        ("id",),
-        "Storms: power cuts over many comunas of Chile",
-        "Tormentas: cortes conectados sobre muchas comunas",
-        lambda f: f.storms,
-    ),
-    Dataset(
-        "tormentas_horas",
-        parquet.STORM_HOURS,
-        ("id", "hora", "codigo_comuna"),
-        "Storms by hour and comuna",
-        "Curva de cada tormenta por hora y comuna",
-        lambda f: f.storm_hours,
-        large=True,
-    ),
-    Dataset(
-        "indices_anuales",
-        parquet.ANNUAL,
-        ("anho", "nombre_region"),
-        "SAIDI by region and year, with an interval of its own",
-        "SAIDI por región y año, con su propio intervalo",
-        _annual,
-        in_gold=False,
-    ),
-    Dataset(
-        "comparacion_oficial",
-        parquet.OFFICIAL,
-        ("anho", "nombre_region"),
-        "The official SAIDI beside the estimate",
-        "El SAIDI oficial junto al estimado",
-        lambda f: official_comparison(official(), f.monthly, f.seen, f.customers),
-        in_gold=False,
-    ),
-    Dataset(
-        "clientes_comunales",
-        parquet.COMUNA_CUSTOMERS,
-        ("mes", "codigo_comuna"),
-        "Customers by comuna and month, an estimate",
-        "Clientes por comuna y mes, una estimación",
-        lambda f: f.comuna_customers.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"}),
-        in_gold=False,
-    ),
-    Dataset(
-        "empresas",
-        parquet.COMPANIES,
-        ("id_empresa",),
-        "Distribution companies",
-        "Empresas distribuidoras",
-        _companies,
-        in_gold=False,
-    ),
+    Dataset("golden_interrupciones", ("hash_id",), "Power-outage events in Chile",
+            "Eventos: cortes de suministro en Chile", large=True),
+    Dataset("panel", ("hora", "codigo_comuna"),
+            "Customers without supply in Chile, by hour and comuna",
+            "Clientes sin suministro por hora y comuna: comunas listadas en horas cargadas", large=True),
+    Dataset("horas", ("hora",), "Hours of the SEC's snapshots: which are loaded",
+            "Horas esperadas: cuáles están cargadas y cómo", lambda f: f.calendar),
+    Dataset("revisiones", ("hora", "revision", "nombre_region"),
+            "How the SEC's answers changed: every answer held of an hour",
+            "Cómo cambiaron las respuestas de la SEC: cada respuesta guardada de una hora", lambda f: f.revisions,
+            large=True),
+    Dataset("comunas", ("codigo_comuna",), "Comunas of Chile",
+            "Las 346 comunas, su región y sus clientes estimados", with_customers),
+    Dataset("indices_regionales", ("mes", "nombre_region"), "Reliability by region and month",
+            "Índices por región, país y mes", lambda f: f.indices.regional),
+    Dataset("indices_comunales", ("mes", "codigo_comuna"), "Customer-hours by comuna and month",
+            "Cliente-horas e índice estimado por comuna y mes", lambda f: f.indices.comunal),
+    Dataset("tormentas", ("id",), "Storms: power cuts over many comunas of Chile",
+            "Tormentas: cortes conectados sobre muchas comunas", lambda f: f.storms),
+    Dataset("tormentas_horas", ("id", "hora", "codigo_comuna"), "Storms by hour and comuna",
+            "Curva de cada tormenta por hora y comuna", lambda f: f.storm_hours, large=True),
+    Dataset("indices_anuales", ("anho", "nombre_region"),
+            "SAIDI by region and year, with an interval of its own",
+            "SAIDI por región y año, con su propio intervalo", _annual, in_gold=False),
+    Dataset("comparacion_oficial", ("anho", "nombre_region"),
+            "The official SAIDI beside the estimate", "El SAIDI oficial junto al estimado",
+            lambda f: official_comparison(official(), f.monthly, f.seen, f.customers), in_gold=False),
+    Dataset("clientes_comunales", ("mes", "codigo_comuna"),
+            "Customers by comuna and month, an estimate", "Clientes por comuna y mes, una estimación",
+            lambda f: f.comuna_customers.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"}),
+            in_gold=False),
+    Dataset("empresas", ("id_empresa",), "Distribution companies", "Empresas distribuidoras",
+            _companies, in_gold=False),
 )
+# fmt: on

@@ -111,17 +111,6 @@ COLUMNS = _read()
 EVENTS = COLUMNS["golden_interrupciones"]
 OBSERVATIONS = COLUMNS["observaciones"]
 PANEL = COLUMNS["panel"]
-HOURS = COLUMNS["horas"]
-REVISIONS = COLUMNS["revisiones"]
-COMUNAS = COLUMNS["comunas"]
-REGIONAL = COLUMNS["indices_regionales"]
-COMUNAL = COLUMNS["indices_comunales"]
-STORMS = COLUMNS["tormentas"]
-STORM_HOURS = COLUMNS["tormentas_horas"]
-ANNUAL = COLUMNS["indices_anuales"]
-OFFICIAL = COLUMNS["comparacion_oficial"]
-COMPANIES = COLUMNS["empresas"]
-COMUNA_CUSTOMERS = COLUMNS["clientes_comunales"]
 
 
 def schema(

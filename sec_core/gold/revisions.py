@@ -42,7 +42,7 @@ _SCHEMA: Final = pl.Schema(
 
 
 def revisions(gold: Blobs, held: pl.DataFrame, store: BronzeStore, names: Names) -> pl.DataFrame:
-    """`parquet.REVISIONS`, ordered by hour, revision and region.
+    """The columns of `revisiones.parquet` and mes, ordered by hour, revision and region.
 
     Args:
         gold: Where the months that are kept lie.
