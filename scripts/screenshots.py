@@ -102,6 +102,7 @@ class Photographer:
         self._ui.wait_for_state("Waiting")
         self.look(waiting, "waiting-run")
         self.run("health")
+        self._ui.resize(1280, 720)
         self.look_at_artifact("health", "health")
         self._stack.source.set_faults(FaultOptions())
         self._stack.sec("circuit", "close", "--why", "It answers again")
