@@ -36,7 +36,7 @@ Spec = dict[str, Any]
 _DRAW: Final = """
 import base64, json, sys, vl_convert
 drawn = {}
-for name, spec in json.load(sys.stdin).items():
+for name, spec in json.load(sys.stdin.buffer).items():
     picture = vl_convert.vegalite_to_png(spec, scale=2, format_locale="es-ES", time_format_locale="es-ES")
     drawn[name] = base64.b64encode(picture).decode()
 json.dump(drawn, sys.stdout)
