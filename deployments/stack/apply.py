@@ -230,7 +230,13 @@ def _deploy(file: Path, api: str) -> None:
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     environment = dict(os.environ) | {"PREFECT_API_URL": api}
     done = subprocess.run(  # noqa: S603 - our own interpreter and constants
-        command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command,
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
