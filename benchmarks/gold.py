@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from statistics import median
 from typing import TYPE_CHECKING, TypeVar
 from unittest.mock import patch
 
@@ -27,7 +28,7 @@ from sec_core.reference.tables import regiones
 from sec_core.silver.universe import FIGURE_SCHEMA, write_universe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from benchmarks import history
     from benchmarks.measuring import Bench, Measured
@@ -50,7 +51,7 @@ class Built:
     Attributes:
         seconds: Of each build without its site; the first one writes everything.
         events: Events in it.
-        parts: Seconds of `_PARTS` in the last one.
+        parts: Seconds of `_PARTS` in the last one, and of its site.
     """
 
     seconds: tuple[float, ...]
@@ -66,6 +67,7 @@ _PARTS = {
 }
 """Parts of a build: what they are, and the function that each one is."""
 
+_ENDS = (Month(2017, 3), Month(2025, 11))
 _EXPLAINED = (Month(2017, 2), Month(2021, 5), Month(2025, 11))
 
 
@@ -87,6 +89,7 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
         (apart(here, build, settings, 1, Month(2021, 5)) for _ in range(3)), key=lambda each: each.result.seconds
     )
     months = tuple(each.result.seconds[0] for each in changed)
+    early, late = ([apart(here, build, settings, 1, month).result for _ in range(3)] for month in _ENDS)
     payloads = apart(here, each_payload, settings).result
     explained = apart(here, explain_some, settings)
     slowest = max(explained.result)
@@ -103,6 +106,7 @@ def measure(here: Bench, settings: Settings, size: history.Size, load_s: float) 
         Figure("gold_month_s", "Gold when one month changed", months[1], "s", target="≤ 3", met=months[1] <= 3,
                runs=months),
         *_cost("month", changed[1]),
+        *(_growth(what, early, late) for what in ("gold", "storms", "site")),
         *(Figure(f"payload_{name}_s", f"  payload {name}", seconds, "s") for name, seconds in payloads.items()),
         Figure("explain_s", "`sec explain`, a region's month from Bronze, the slowest of three", slowest, "s",
                target="≤ 5", met=slowest <= 5, runs=explained.result),
@@ -117,13 +121,23 @@ def _cost(name: str, built: Measured[Built]) -> list[Figure]:
     cpu_s = built.client_s + built.database_s
     return [
         *(
-            Figure(f"gold_{name}_{part}_s", f"  of it: {_PARTS[part][0]}", seconds, "s")
-            for part, seconds in built.result.parts.items()
+            Figure(f"gold_{name}_{part}_s", f"  of it: {what}", built.result.parts[part], "s")
+            for part, (what, *_) in _PARTS.items()
+            if part in built.result.parts
         ),
         Figure(f"gold_{name}_cpu_s", "  CPU, site and PostgreSQL included", cpu_s, "s"),
         Figure(f"gold_{name}_peak_mb", "  peak memory, site included", built.peak_bytes / 1e6, "MB",
                target="≤ 1 000", met=built.peak_bytes <= 1e9),
     ]  # fmt: skip
+
+
+def _growth(what: str, early: Sequence[Built], late: Sequence[Built]) -> Figure:
+    """A change of the newest month over one of the first: whether cost grows with what lies before."""
+    first, last = (
+        median(each.seconds[0] if what == "gold" else each.parts[what] for each in builds) for builds in (early, late)
+    )
+    ratio, label = last / first, f"The newest month changed over one of the first: {what}"
+    return Figure(f"{what}_growth", label, ratio, target="≤ 1.1", met=ratio <= 1.1, runs=(first, last))
 
 
 def build(settings: Settings, times: int, touched: Month | None = None) -> Built:
@@ -140,6 +154,7 @@ def build(settings: Settings, times: int, touched: Month | None = None) -> Built
                     connection.execute(sql, {"first": touched.start, "last": touched.end})
             reports.append(build_gold(database, settings, SystemClock()))
     seconds = tuple(report.seconds - report.site_seconds for report in reports)
+    parts["site"] = reports[-1].site_seconds
     return Built(seconds, reports[-1].events, parts)
 
 

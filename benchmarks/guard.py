@@ -124,7 +124,7 @@ def capture_calls(settings: Settings) -> float:
 def load_calls(settings: Settings) -> float:
     """Calls of Python functions in loading the newest month."""
     with opened(settings) as database:
-        ledger, store = load.bronze_of(settings, database)
+        ledger, store = history.bronze_of(settings, database)
 
         def work(month: Month) -> None:
             load_month(database, store.read_kept, month, settings, values=ledger)

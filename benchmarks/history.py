@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sec_core.config import Settings
+    from sec_core.db.database import Database
 
 MONTHS: Final = tuple(month_range(Month(2017, 1), Month(2025, 12)))
 EVERY_HOURS: Final = 6
@@ -63,7 +64,7 @@ def make(settings: Settings, months: tuple[Month, ...] = MONTHS) -> Size:
     world = World(WORLD)
     hours = rows = raw = 0
     with opened(settings) as database:
-        ledger = Ledger(database, BronzeStore(settings.bronze))
+        ledger, _ = bronze_of(settings, database)
         for month in months:
             findings = [finding(world, hour) for hour in hours_of(month)]
             ledger.record(findings)
@@ -71,3 +72,9 @@ def make(settings: Settings, months: tuple[Month, ...] = MONTHS) -> Size:
             rows += sum(found.classified.rows for found in findings if found.classified is not None)
             raw += sum(len(found.body) for found in findings if found.body is not None)
     return Size(hours, rows, raw)
+
+
+def bronze_of(settings: Settings, database: Database) -> tuple[Ledger, BronzeStore]:
+    """The ledger and the bodies."""
+    store = BronzeStore(settings.bronze)
+    return Ledger(database, store), store
