@@ -65,9 +65,9 @@ class GoldReport:
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
     """Make all of Gold from one snapshot of Silver, and publish it locally.
 
-    The same Silver gives the same bytes, but for the time in `meta`. Besides Silver's tables
-    and archive it reads the settings `event_*`, the reference data and `seia/obras.csv`, and the clock, which tells
-    the hours that have ended.
+    The same Silver gives the same bytes, but for the time in `meta`. Besides Silver's tables and archive it reads the
+    ledger, bodies of hours with several answers, settings, reference data, and the clock, which tells the hours that
+    have ended.
 
     Raises:
         DatabaseError: Silver can't be read or `dashboard_stats` not written.
