@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
 _HEAD = """# Data dictionary
 
 Made by `python -m scripts.dictionary`: tables of PostgreSQL from the comments in `sec_core/db/migrations/sql`, and the
-[published files](#tables-of-a-release) from `sec_core/gold/parquet.py`. Edit these, not this page.
+[published files](#tables-of-a-release) from `sec_core/gold/columns.csv`. Edit these, not this page.
 
 - Instants are `timestamp with time zone` and name the beginning of an hour unless said otherwise. Days,
   months and `id_tiempo` are those of the wall clock of America/Santiago.

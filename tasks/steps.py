@@ -103,7 +103,7 @@ async def publish_site() -> SiteReport:
 
 @task(name="build-gold", task_run_name="build Gold", retries=2, retry_delay_seconds=[5, 60], **_CACHED)
 async def build_gold_from(digest: str) -> BuiltGold:  # noqa: ARG001 - the cache's key
-    """Make all of Gold with its page from what Silver holds."""
+    """Make all of Gold, with the site, from what Silver holds."""
     return await gold.build_gold(adapters())
 
 

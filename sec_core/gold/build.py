@@ -23,6 +23,7 @@ from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import HELD, revisions
+from sec_core.gold.site import build as site
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
@@ -64,16 +65,14 @@ class GoldReport:
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
     """Make all of Gold from one snapshot of Silver, and publish it locally.
 
-    The same Silver gives the same bytes, but for the time in `meta`. Besides Silver's tables
-    and archive it reads the settings `event_*`, the reference data and `seia/obras.csv`, and the clock, which tells
-    the hours that have ended.
+    The same Silver gives the same bytes, but for the time in `meta`. Besides Silver's tables and archive it reads the
+    ledger, bodies of hours with several answers, settings, reference data, and the clock, which tells the hours that
+    have ended.
 
     Raises:
         DatabaseError: Silver can't be read or `dashboard_stats` not written.
         StorageError: A file can't be written.
     """
-    from sec_core.gold.site import build as site  # noqa: PLC0415 - Altair takes a quarter of a second
-
     began = time.monotonic()
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:

@@ -32,7 +32,7 @@ def standing_gold(adapters: Adapters, digest: str) -> BuiltGold | None:
 
 
 async def build_gold(adapters: Adapters) -> BuiltGold:
-    """Make all of Gold, with its page, from one snapshot of Silver; nothing if it is up to date.
+    """Make all of Gold, with the site, from one snapshot of Silver; nothing if it is up to date.
 
     Raises:
         DatabaseUnavailable: The database can't be reached.

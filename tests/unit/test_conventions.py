@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 import sys
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
@@ -104,9 +105,10 @@ def test_help_needs_nothing_heavy() -> None:
     assert "sync" in done.stdout
 
 
-def test_the_walk_from_the_socket_to_a_payload_is_short_and_true() -> None:
+def test_the_walks_are_true_and_the_one_from_the_socket_to_a_payload_is_short() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    steps = re.findall(r"`([\w.]+):([\w.]+)`", page.partition("## The walk")[2].partition("\n## ")[0])
-    assert 15 < len({module for module, _ in steps}) <= 25
-    for module, name in steps:
+    parts = {part.splitlines()[0]: re.findall(r"`([\w.]+):([\w.]+)`", part) for part in page.split("\n## ")}
+    assert 15 < len({module for module, _ in parts["The walk"]}) <= 25
+    assert all(5 < len(parts[name]) <= 10 for name in ("On to the site", "On to a release"))
+    for module, name in chain.from_iterable(parts.values()):
         assert callable(attrgetter(name)(importlib.import_module(module))), f"{module}:{name}"
