@@ -158,8 +158,8 @@ def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_mo
     (overview,) = ask(prefect_url, "artifacts/latest/filter", artifacts={"key": {"any_": [OVERVIEW]}})
     rows = ui.read_artifact(f"{address}/artifacts/artifact/{overview['latest_id']}", "table tr")
     shown = {line.split()[0]: line.split()[1:7] for line in rows[1:]}
-    assert shown["2025-01"] == ["❌", "incomplete", "744", "737", "5", "2"]
-    assert shown[MONTH] == ["✅", "complete", "672", "672", "0", "0"]
+    assert shown["2025-01"] == ["✗", "incomplete", "744", "737", "5", "2"]
+    assert shown[MONTH] == ["✓", "complete", "672", "672", "0", "0"]
 
 
 def test_a_run_that_waits_for_the_source_says_until_when(

@@ -165,7 +165,7 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     assert len(rules) == 1 + 5
     months = ui.read_artifact(stack.state.pages["All months"], "table tr")
     # The monitor's month may be there, too.
-    assert months[-1].split()[:7] == ["2025-02", "✅", "complete", "672", "672", "0", "0"]
+    assert months[-1].split()[:7] == ["2025-02", "✓", "complete", "672", "672", "0", "0"]
     (site,) = ui.links(artifacts["site"], stack.state.site)
     browser.get(site)
     assert browser.title.startswith("Cortes")
