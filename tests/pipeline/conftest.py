@@ -23,6 +23,7 @@ from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
+from tasks import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,8 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
 def pipeline(prefect_url: str, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of `commands`, for flows that run under the tests' Prefect server."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    # A command of another test may have set up logging in this process since, without Prefect's sink.
+    monkeypatch.setitem(runtime._logging, "ready", False)
     # The server is this installation's: commands run their flows there.
     with api_client(prefect_url) as client:
         mark(client, commands)
