@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+import polars as pl
+
 from benchmarks import history, usual
 from benchmarks.history import bronze_of
 from benchmarks.measuring import apart, opened
@@ -43,11 +45,13 @@ class Stages:
         read_s: Reading the bodies and decompressing them.
         decode_s: JSON to frames of rows.
         observe_s: Imputing, resolving names and summing up.
+        move_s: Moving the rows, as they were decoded, into a table without indexes.
     """
 
     read_s: float
     decode_s: float
     observe_s: float
+    move_s: float
 
 
 def measure(here: Bench, source: Settings) -> tuple[list[Figure], Settings]:
@@ -102,7 +106,7 @@ def load_each(settings: Settings, months: Sequence[Month]) -> list[float]:
 def stages(settings: Settings, months: Sequence[Month]) -> Stages:
     """What the parts of loading months cost."""
     names = default_names()
-    read_s = decode_s = observed_s = 0.0
+    read_s = decode_s = observed_s = move_s = 0.0
     with opened(settings) as database:
         ledger, store = bronze_of(settings, database)
         for month in months:
@@ -110,12 +114,18 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
             begun = time.perf_counter()
             bodies = [Snapshot(value.hour, value.shape, store.read_kept(value)) for value in values if value.shape]
             read = time.perf_counter()
-            decode([body.body for body in bodies], Shape.DETAILED)
+            rows = decode([body.body for body in bodies], Shape.DETAILED)
             decoded = time.perf_counter()
+            with database.adbc() as connection, connection.cursor() as cursor:
+                text = rows.with_columns(pl.col(pl.Categorical).cast(pl.String), pl.col("cuerpo").cast(pl.Int32))
+                mode = "append" if move_s else "create"
+                cursor.adbc_ingest("floor", text.to_arrow(compat_level=pl.CompatLevel.oldest()), mode=mode)
+                connection.commit()
+            moved = time.perf_counter()
             observe(bodies, names)
-            observed_s += time.perf_counter() - decoded
-            read_s, decode_s = read_s + read - begun, decode_s + decoded - read
-    return Stages(read_s, decode_s, observed_s - decode_s)
+            observed_s += time.perf_counter() - moved
+            read_s, decode_s, move_s = read_s + read - begun, decode_s + decoded - read, move_s + moved - decoded
+    return Stages(read_s, decode_s, observed_s - decode_s, move_s)
 
 
 def copy_kept(settings: Settings) -> float:
@@ -190,8 +200,9 @@ def _against_the_floor(here: Bench, source: Settings) -> list[Figure]:
     here.copy("history", "load_usual")
     usual_s = apart(here, usual.load_usual, here.settings("data", "load_usual"), history.MONTHS[:USUAL_MONTHS]).result
     here.drop("load_usual")
-    total, floor_s = sum(seconds), found.read_s + found.decode_s + kept_s
-    ratio, gain = total / floor_s, usual_s / sum(seconds[:USUAL_MONTHS])
+    total, begun_s = sum(seconds), found.read_s + found.decode_s
+    moving, ratio = total / (begun_s + found.move_s), total / (begun_s + kept_s)
+    gain = usual_s / sum(seconds[:USUAL_MONTHS])
     # Neighbours differ in their storms and in what else the machine does.
     first, last = median(seconds[:12]), median(seconds[-12:])
     rest_s = total - found.read_s - found.decode_s - found.observe_s
@@ -202,8 +213,9 @@ def _against_the_floor(here: Bench, source: Settings) -> list[Figure]:
         Figure("each_observe_s", "  of it: imputing and summing", found.observe_s, "s"),
         Figure("each_rest_s", "  of it: tables, indexes, events, commits", rest_s, "s"),
         Figure("floor_copy_s", "Copying what is kept into bare tables", kept_s, "s"),
-        Figure("floor_s", "Floor: reading, decoding, copying what is kept", floor_s, "s"),
-        Figure("floor_ratio", "108 months over the floor", ratio, target="≤ 2.2", met=ratio <= 2.2),
+        Figure("floor_ratio", "108 months over reading, decoding and this", ratio, target="≤ 2.2", met=ratio <= 2.2),
+        Figure("move_s", "Moving the decoded rows into a bare table", found.move_s, "s"),
+        Figure("move_ratio", "108 months over reading, decoding and this", moving, target="≤ 2", met=moving <= 2),
         Figure("usual_s", f"{USUAL_MONTHS} months the usual way: pandas and upserts", usual_s, "s"),
         Figure("usual_ratio", "The usual way over a load", gain, target="≥ 4", met=gain >= 4),
         Figure("growth", "A month of the last year over one of the first", last / first, target="≤ 1.1",
