@@ -50,13 +50,14 @@ _UNITS = {
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
     """A table of a month's figures, one of the quality of its data, and the month as a calendar of hours."""
     figures = report.model_dump(exclude={"month", "imputed", "outputs", "notes"})
+    notes = "\n".join(f"- {for_markdown(note)}" for note in report.notes)
     await acreate_table_artifact(
         key=f"month-{report.month}",
         table=[
             {"what": name.replace("_", " "), "figure": _cell(value), "unit": _UNITS.get(name, "hours" if value else "")}
             for name, value in figures.items()
         ],
-        description=f"# Month {report.month}\n\n" + "\n".join(f"- {for_markdown(note)}" for note in report.notes),
+        description="\n\n".join([f"# Month {report.month}", standing(report), notes]),
     )
     await acreate_table_artifact(
         key=f"quality-{report.month}",
@@ -67,6 +68,17 @@ async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -
         key=f"hours-{report.month}",
         markdown=f"```\n{calendar_text(Month.parse(report.month), states, PLAIN_MARKS)}\n```",
         description=f"# Hours of {report.month}\n\nA line for each day, a mark for each hour of the Chile wall clock.",
+    )
+
+
+def standing(report: SyncReport) -> str:
+    """Whether a month is complete; if not, which hours it lacks and how it is mended. Pure."""
+    if not report.missing:
+        return f"Complete: {report.captured} hours captured, {report.empty} empty at the source, none missing."
+    which = f": {report.missing_hours} (Chile)" if report.missing_hours else ""
+    return (
+        f"Incomplete: {report.missing} of {report.expected} hours are missing{which}. The run's log says why. "
+        "To mend: press Retry in the run, or run rerun-month; only what is missing is asked for."
     )
 
 

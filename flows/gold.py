@@ -48,7 +48,7 @@ async def publish(
 
     Args:
         force: Publish although a payload would lose more than a fifth of its rows or its newest month.
-        other_source: Publish data of the simulator or of another host than the SEC's.
+        other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
         payloads: The payloads that may lose so much; none means all.
     """
     with open_run():

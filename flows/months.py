@@ -60,8 +60,8 @@ async def monthly_sync(
 
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
-        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
-        other_source: Publish data of the simulator or of another host than the SEC's.
+        wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
+        other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         async with capture_bars():
@@ -80,7 +80,7 @@ async def capture(
 
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
-        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
+        wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         force: Ask for every hour of the month again; what differs is kept as a new revision.
     """
     with open_run() as run:
@@ -128,10 +128,10 @@ async def backfill(
         first: The earliest month as YYYY-MM.
         last: The latest month as YYYY-MM.
         order: Whether to begin with the newest month or the oldest.
-        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
+        wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         share: Make a run of `rerun-month` of each month, which any number of workers can take; needs deployments.
             Otherwise this run works through them one after the other.
-        other_source: Publish data of the simulator or of another host than the SEC's.
+        other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         if share:
@@ -163,9 +163,9 @@ async def rerun_month(
 
     Args:
         months: A month as YYYY-MM, a list of months, or "all failed" for every closed month that misses hours.
-        redo: What to do again.
-        wait_for_circuit: Wait while the circuit is open and go on by itself; otherwise the run ends there.
-        other_source: Publish data of the simulator or of another host than the SEC's.
+        redo: What to do again: ask the source, load the answers, build Gold, publish.
+        wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
+        other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         async with capture_bars():
@@ -184,7 +184,7 @@ async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource
     Args:
         first: The earliest month as YYYY-MM.
         last: The latest month as YYYY-MM.
-        other_source: Publish data of the simulator or of another host than the SEC's.
+        other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
     with open_run() as run:
         return await usecases.reprocess(run, first, last, other_source=other_source, steps=_STEPS)

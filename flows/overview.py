@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger import MonthSummary
 
 _PAGE = 200
+_HOW = (
+    "To mend a month: open its last run and press Retry, or run the deployment rerun-month (Custom run). "
+    "A run that failed stays red; this table says how its month stands."
+)
 
 
 async def show_overview() -> None:
@@ -49,7 +53,9 @@ async def show_overview() -> None:
 def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, ArtifactCollection], now: datetime) -> str:
     """A line for each month: what is missing, when a run was last at work on it, and links. Pure."""
     lines = [
-        f"As of {in_chile(now)}. Counts of hours that have ended. To mend months: deployment rerun-month, Custom run.",
+        f"As of {in_chile(now)}. Counts of hours that have ended.",
+        "",
+        _HOW,
         "",
         "| month | state | hours | captured | empty at the source | missing | last run |",
         "|---|---|---|---|---|---|---|",
@@ -62,7 +68,7 @@ def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, Art
         shown = artifacts.get(f"month-{each.month}")
         month, last = str(each.month), ""
         if shown is not None and shown.updated is not None:
-            month = f"[{month}](/artifacts/key/month-{month})"
+            month = f"[{month}](/artifacts/artifact/{shown.latest_id})"
             last = f"[{in_chile(shown.updated)}](/runs/flow-run/{shown.flow_run_id})"
         lines.append(f"| {month} | {state} | {each.expected} | {each.captured} | {each.empty} | {missing} | {last} |")
     return "\n".join(lines)
