@@ -89,12 +89,18 @@ def stop_worker(worker: Part, api: str) -> None:
         "name": "Crashed",
         "message": "The worker was stopped while this ran. Nothing that was captured is lost; press Retry.",
     }
-    under_way = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
+    # Some runs still say themselves that they were cut off, in Prefect's words.
+    states = {"any_": ["PENDING", "RUNNING", "CANCELLING", "CRASHED"]}
+    wanted = {"flow_runs": {"state": {"type": states}}, "sort": "START_TIME_DESC"}
     try:
         with api_client(api) as client:
-            for run in client.post("/flow_runs/filter", json=under_way).raise_for_status().json():
+            for run in client.post("/flow_runs/filter", json=wanted).raise_for_status().json():
+                said = str(run["state"].get("message") or "")
+                if run["state_type"] == "CRASHED" and not said.startswith("Execution was "):
+                    continue
                 if str(run["infrastructure_pid"] or "") in ended:
-                    client.post(f"/flow_runs/{run['id']}/set_state", json={"state": cut_off}).raise_for_status()
+                    state = {"state": cut_off, "force": True}
+                    client.post(f"/flow_runs/{run['id']}/set_state", json=state).raise_for_status()
     except httpx.HTTPError as error:
         # Where the server is gone too, the silence of these runs says the same a little later.
         logger.bind(stage="stack").warning("Runs cut off could not be marked: {error}", error=repr(error))
