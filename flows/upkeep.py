@@ -24,8 +24,9 @@ from sec_core.health.verdict import MONITOR_LATE, Check, Level, Verdict, judge
 from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 from sec_core.usecases.circuit import close_circuit
-from sec_core.usecases.monitor import STORM_UNDER_WAY, MonitorReport, storms_under_way, watch
+from sec_core.usecases.monitor import MonitorReport, storms_under_way, watch
 from sec_core.usecases.upkeep import UpkeepReport, keep_up
+from tasks.limits import AT_REST, STORM_UNDER_WAY
 from tasks.newest import ask_newest, load_newest
 from tasks.runtime import ensure_logging, open_run
 
@@ -74,7 +75,7 @@ async def monitor(
         report = await watch(closed_hours, ask_newest, load_newest, lambda: storms_under_way(run))
     await _leave("monitor", monitor_text(report))
     if report.note:
-        return Completed(name="SourceAtRest", message=report.note, data=report)
+        return Completed(name=AT_REST, message=report.note, data=report)
     if report.storms:
         # The stack looks for this name and tells of each storm once.
         return Completed(name=STORM_UNDER_WAY, message="\n".join(report.storms), data=report)

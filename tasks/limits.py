@@ -10,6 +10,12 @@ SOURCE_LIMIT: Final = "sec-source"
 It shows in the UI who asks the source. The hard limit on requests is in PostgreSQL (`sec_core.source.throttle`).
 """
 
+AT_REST: Final = "SourceAtRest"
+"""State of what left the source alone because the circuit is open: no failure, and no news."""
+
+STORM_UNDER_WAY: Final = "StormUnderWay"
+"""State of a monitor's run that saw a storm; notices tell of it."""
+
 OVERVIEW: Final = "overview"
 """Key of the artifact that shows all months."""
 

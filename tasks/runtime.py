@@ -17,6 +17,7 @@ from sec_core.config import load_settings
 from sec_core.errors import CircuitOpen, SecError
 from sec_core.log import setup_logging
 from sec_core.usecases.adapters import Adapters, open_adapters
+from tasks.limits import AT_REST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}
-_NO_NEWS = ("Completed", "Cached", "SourceAtRest")
+_NO_NEWS = ("Completed", "Cached", AT_REST)
 """States of tasks of which the run says all that is to be said."""
 
 

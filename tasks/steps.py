@@ -24,7 +24,7 @@ from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import capture, customers, gold, steps
 from sec_core.usecases.gold import SiteReport
 from sec_core.usecases.steps import Steps
-from tasks.limits import SOURCE_LIMIT
+from tasks.limits import AT_REST, SOURCE_LIMIT
 from tasks.runtime import PLAIN, RETRIED, adapters
 
 _LEASE_S = 60
@@ -56,7 +56,7 @@ async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | Stat
     except CircuitOpen as error:
         # Whether the run waits and asks again, or ends, is said by the run.
         text = f"The source is left alone until {in_chile(error.reopens_at)}: hours of this day were not asked for."
-        return Cancelled(name="SourceAtRest", message=text, data=error)
+        return Cancelled(name=AT_REST, message=text, data=error)
     except ConcurrencySlotAcquisitionError as error:
         raise ConfigError(
             f"No slot of the limit {SOURCE_LIMIT} on the Prefect server: {error}.",

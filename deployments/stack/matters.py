@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from sec_core.hours import CHILE, Month, month_range
 from sec_core.text import for_chat, for_line
+from tasks.limits import AT_REST, STORM_UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,19 +27,19 @@ MONTHS_TOGETHER: Final = timedelta(hours=1)
 """Months with the same kind of trouble are gathered for so long after a notice of it."""
 PATIENCE: Final = {"monitor": timedelta(hours=1)}
 """How long a flow that runs often may fail before it is told of."""
-STORM: Final = "StormUnderWay"
-"""State of a monitor's run that saw storms (`sec_core.usecases.monitor`), and their kind."""
+CUT_OFF: Final = "Execution was "
+"""How Prefect's own words begin where a run was ended from outside: by Ctrl-C or a signal."""
+WORKER_STOPPED: Final = "The worker was stopped while this ran."
 _REMEMBERED = 2 * DAY
 _REMEMBERED_OPEN = 60 * DAY
-_AT_REST = "SourceAtRest"
 _LONGEST_TEXT = 2000
 _MONTH = re.compile(r"(?<![\d-])20\d\d-(?:0[1-9]|1[0-2])(?![\d-])")
 _STORMS = re.compile(r"(.+ since (\S+ \d\dh).+) \[([0-9a-f-]{36})\]")
 _ERROR = re.compile(r"Flow run encountered an exception:? (?:[a-z_]\w*\.)*(\w+): ")
 _UNEXPECTED = re.compile(r"Something unexpected went wrong: (\w+)")
 _ADVICE = re.compile(r" In the UI: ([^.]+)")
-# A person stopped it, or the machine: by Ctrl-C, a signal, `sec down`.
-_STOPPED = ("Execution was ", "The worker was stopped")
+# A person stopped it, or the machine.
+_STOPPED = (CUT_OFF, WORKER_STOPPED)
 _TYPED = ("InputError", "ParameterTypeError", "start another run with other values")
 _MENDS = {"monthly-sync", "rerun-month", "backfill"}
 
@@ -121,7 +122,7 @@ class Told(BaseModel):
         """Take in a run that ended, as the Prefect API tells of it."""
         state, message = run["state"], run["state"]["message"] or ""
         stopped = state["type"] == "CRASHED" and message.startswith(_STOPPED)
-        if state["type"] not in {"COMPLETED", "FAILED", "CRASHED"} or state["name"] == _AT_REST or stopped:
+        if state["type"] not in {"COMPLETED", "FAILED", "CRASHED"} or state["name"] == AT_REST or stopped:
             return
         at = datetime.fromisoformat(run["end_time"])
         if flow == "health":
@@ -137,7 +138,7 @@ class Told(BaseModel):
             self._know_again({storm: since for storm, (since, _) in found.items()})
             for storm, (_, line) in found.items():
                 notice = Notice(flow=flow, state="saw a storm", message=for_line(line), url=about["url"])
-                self.see(Seen(at, frozenset({f"storm {storm}"}), frozenset({STORM}), notice))
+                self.see(Seen(at, frozenset({f"storm {storm}"}), frozenset({STORM_UNDER_WAY}), notice))
 
     def see(self, seen: Seen) -> None:
         """Take in what was seen, unless something newer is known."""
@@ -194,13 +195,13 @@ class Told(BaseModel):
         flow = matter.about.flow
         # What keeps the monitor from its work is what health tells of.
         health = self.matters.get("health")
-        if matter.bad != [STORM] and (
+        if matter.bad != [STORM_UNDER_WAY] and (
             for_now < PATIENCE.get(flow, timedelta(0)) or (flow == "monitor" and health is not None and health.bad)
         ):
             return False
         if set(matter.bad) - set(matter.told) or matter.told_at is None:
             return True
-        return matter.bad != [STORM] and matter.seen > matter.told_at and now - matter.told_at >= DAY
+        return matter.bad != [STORM_UNDER_WAY] and matter.seen > matter.told_at and now - matter.told_at >= DAY
 
     def _keys(self, run: dict[str, Any], flow: str, message: str) -> frozenset[str]:
         """The matters that a run is about: its months, or its flow."""

@@ -12,6 +12,7 @@ import psutil
 from loguru import logger
 
 from deployments.stack.api import WORK_POOL, answers, api_client, prepare_environment, why_not_ours
+from deployments.stack.matters import CUT_OFF, WORKER_STOPPED
 from deployments.stack.processes import Part, start_process, until_told_to_end
 from deployments.stack.server import TICK_S, free_port
 from deployments.stack.state import RunFolder
@@ -87,7 +88,7 @@ def stop_worker(worker: Part, api: str) -> None:
     cut_off = {
         "type": "CRASHED",
         "name": "Crashed",
-        "message": "The worker was stopped while this ran. Nothing that was captured is lost; press Retry.",
+        "message": f"{WORKER_STOPPED} Nothing that was captured is lost; press Retry.",
     }
     # Some runs still say themselves that they were cut off, in Prefect's words.
     states = {"any_": ["PENDING", "RUNNING", "CANCELLING", "CRASHED"]}
@@ -96,7 +97,7 @@ def stop_worker(worker: Part, api: str) -> None:
         with api_client(api) as client:
             for run in client.post("/flow_runs/filter", json=wanted).raise_for_status().json():
                 said = str(run["state"].get("message") or "")
-                if run["state_type"] == "CRASHED" and not said.startswith("Execution was "):
+                if run["state_type"] == "CRASHED" and not said.startswith(CUT_OFF):
                     continue
                 if str(run["infrastructure_pid"] or "") in ended:
                     state = {"state": cut_off, "force": True}

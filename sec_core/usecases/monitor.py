@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from sec_core.usecases.adapters import Adapters
 
 
-STORM_UNDER_WAY = "StormUnderWay"
-"""Name of the state of a monitor's run that saw a storm."""
-
-
 class MonitorReport(BaseModel):
     """What a look at the newest hours found, in hours.
 
