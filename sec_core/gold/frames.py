@@ -14,6 +14,7 @@ from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.statements import translated
+from sec_core.silver.timeline import chile_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -132,8 +133,7 @@ def query(connection: Connection, sql: str) -> pl.DataFrame:
 
 def with_month(frame: pl.DataFrame) -> pl.DataFrame:
     """Add `mes`, the first day of the month in Chile of `hora`."""
-    wall = pl.col("hora").dt.convert_time_zone(str(CHILE))
-    return frame.with_columns(mes=wall.dt.date().dt.month_start())
+    return frame.with_columns(mes=chile_date(pl.col("hora")).dt.month_start())
 
 
 def name_events(events: pl.DataFrame, names: Names) -> pl.DataFrame:

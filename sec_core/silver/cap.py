@@ -13,6 +13,7 @@ import polars as pl
 from sec_core.reference import tables
 from sec_core.silver.columns import typed
 from sec_core.silver.imputation import Imputacion
+from sec_core.silver.timeline import chile_date
 
 UNIVERSE_SCHEMA = typed("mes codigo_region clientes")
 """What the cap needs of `clientes_regionales`."""
@@ -38,7 +39,7 @@ def cap(events: pl.DataFrame, universe: pl.DataFrame) -> pl.DataFrame:
         The events with `clientes_afectados`, `topado`, the cap's bit in `imputaciones`, and `meses_denominador` (months
         from the figure's month to that of `hora_maximo`, null without a figure).
     """
-    month = pl.col("hora_maximo").dt.convert_time_zone("America/Santiago").dt.date().dt.month_start()
+    month = chile_date(pl.col("hora_maximo")).dt.month_start()
     peaks = events.join(regions(), on="id_geografia", how="left", maintain_order="left").with_columns(mes=month)
     figures = universe.filter(pl.col("clientes") > 0).select("codigo_region", "mes", limite="clientes")
     nearest = nearest_month(peaks.select("codigo_region", "mes"), figures, "codigo_region").select(

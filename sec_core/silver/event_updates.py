@@ -19,7 +19,7 @@ from sec_core.silver.censoring import with_censoring
 from sec_core.silver.columns import HORA
 from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
 from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
-from sec_core.silver.timeline import EventRules, usable_hours
+from sec_core.silver.timeline import EventRules, chile_date, usable_hours
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _months_counted_otherwise(stale: pl.DataFrame, fresh: pl.DataFrame) -> froze
     sign = pl.lit(1, pl.Int32)
     counts = (
         pl.concat([fresh.select("inicio", "topado", n=sign), stale.select("inicio", "topado", n=-sign)])
-        .group_by(mes=pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start())
+        .group_by(mes=chile_date(pl.col("inicio")).dt.month_start())
         .agg(events=pl.col("n").sum(), capped=(pl.col("n") * pl.col("topado")).sum())
     )
     return frozenset(counts.filter((pl.col("events") != 0) | (pl.col("capped") != 0))["mes"])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from sec_core.gold.universe import COUNTRY
-from sec_core.hours import CHILE
 from sec_core.reference.tables import UNKNOWN_NAME
+from sec_core.silver.timeline import chile_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _FIGURES: Final = {
 }
 """Keys and figures of each table."""
 _SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
-_MONTH: Final = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+_MONTH: Final = chile_date(pl.col("hora")).dt.month_start()
 _DECEMBER: Final = pl.date(pl.col("mes").dt.year(), 12, 1)
 """Stands for a year."""
 _PER_CUSTOMER: Final = ("saidi", "saifi")
@@ -196,7 +196,7 @@ def _renamed(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 def _moved(table: str, old: pl.DataFrame, new: pl.DataFrame, *, served: bool) -> pl.DataFrame:
     """tabla, clave, mes, cifra, antes, ahora, cambio (a share; null without a figure), denominador (moved too)."""
     keys, figures = _FIGURES[table]
-    begun = pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.date().dt.month_start()
+    begun = chile_date(pl.col("inicio")).dt.month_start()
     month = {"mes": pl.col("mes"), "anho": pl.date("anho", 12, 1), "id": begun}[keys[0]]
     own = "clientes" in old.columns
     wanted = [*keys, *figures, *(["clientes"] if own else [])]

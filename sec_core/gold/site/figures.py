@@ -13,7 +13,7 @@ import polars as pl
 
 from sec_core.gold.index_tables import year_indices
 from sec_core.gold.universe import COUNTRY
-from sec_core.hours import CHILE
+from sec_core.silver.timeline import chile_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,7 +144,7 @@ def recent_grid(frames: SiteFrames) -> HourGrid:
 
 def daily_peaks(frames: SiteFrames) -> pl.DataFrame:
     """Every day: dia, clientes (most out at once in the country, null without a known hour), cobertura."""
-    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
+    day = chile_date(pl.col("hora"))
     hours = usable(frames.hours).with_columns(dia=day)
     country = frames.region_hours.filter(pl.col("serie") == COUNTRY).select("hora", "clientes")
     return (
@@ -160,7 +160,7 @@ def daily_peaks(frames: SiteFrames) -> pl.DataFrame:
 
 def spans(hours: pl.DataFrame) -> dict[int, tuple[Any, Any, bool]]:
     """First and last ended day of each year, and whether that is the whole year."""
-    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
+    day = chile_date(pl.col("hora"))
     found = hours.group_by(anho=day.dt.year()).agg(desde=day.min(), hasta=day.max()).sort("anho")
     return {
         row["anho"]: (
@@ -270,7 +270,7 @@ def events_by_year(events: pl.DataFrame, place: str) -> pl.DataFrame:
 
 def day_states(hours: pl.DataFrame) -> pl.DataFrame:
     """One row for each day: dia, mes, estado (`complete`, `partial`, or why nothing of it was captured)."""
-    day = pl.col("hora").dt.convert_time_zone(str(CHILE)).dt.date()
+    day = chile_date(pl.col("hora"))
     states = {
         "captured": pl.col("estado") == "captured",
         "failed": pl.col("estado").is_in(["failed", "quarantined"]),
