@@ -159,7 +159,7 @@ class LocalBlobs(Blobs):
         while self._unsynced:
             folder = self._unsynced.pop()
             with _in_our_words(folder, "written"):
-                _sync_folder(folder)
+                sync_to_disk(folder)
 
     def _take_name(self, partial: str, path: str) -> bool:
         """Give a finished file its name, unless that is taken; says whether it was free."""
@@ -222,11 +222,11 @@ def _write_synced(path: str, data: bytes | memoryview, *, sync: bool = True) -> 
             os.fsync(file.fileno())
 
 
-def _sync_folder(folder: str) -> None:
-    """Make a new name survive a power cut; Windows has no such call and needs none."""
+def sync_to_disk(path: str | Path) -> None:
+    """Make a closed file, or new names in a folder, survive a power cut; Windows has no such call and needs none."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -122,7 +122,7 @@ def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
 ) -> tuple[frames.GoldFrames, Events, observations.ExportReport]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
-    archive = Archive(settings.archive)
+    archive, bronze = Archive(settings.archive), BronzeStore(settings.bronze)
     now = clock.now()
     with (
         frames.snapshot(database) as connection,
@@ -141,14 +141,14 @@ def read_frames(
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         held = frames.query(connection, HELD)
         customers = frames.read_customers(connection)
-        origins = hours_by_origin(loads, frames.read_customer_origins(connection, BronzeStore(settings.bronze)))
+        origins = hours_by_origin(loads, frames.read_customer_origins(connection, bronze))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
         projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
-    answers = revisions(gold, held, BronzeStore(settings.bronze), names)
+    answers = revisions(gold, held, bronze, names)
     storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings))
     collected = frames.GoldFrames(
         events=events.rows,

@@ -103,7 +103,7 @@ def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapp
     wanted = parquet.schema(parquet.EVENTS, TITLE, made, extra).metadata
     if events.file and not events.changed:
         about = parquet.metadata(gold, EVENTS_FILE)
-        if about == {key.decode(): value.decode() for key, value in (wanted or {}).items()}:
+        if about == parquet.as_text(wanted):
             return
     body = parquet.write(events.rows, gold, EVENTS_FILE, parquet.EVENTS, TITLE, made, extra)
     note = {"file": hashlib.sha256(body).hexdigest(), "months": events.versions}

@@ -176,10 +176,15 @@ def metadata(gold: Blobs, key: str) -> dict[str, str]:
         StorageUnavailable: The place did not answer.
     """
     try:
-        raw = pq.read_schema(pa.BufferReader(_footer(gold, key))).metadata or {}
+        raw = pq.read_schema(pa.BufferReader(_footer(gold, key))).metadata
     except (BlobMissing, OSError, pa.ArrowInvalid):
         return {}
-    return {key.decode(): value.decode() for key, value in raw.items() if not key.startswith(b"ARROW")}
+    return as_text(raw)
+
+
+def as_text(raw: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    """Metadata of a schema or a column as texts, without Arrow's own."""
+    return {key.decode(): value.decode() for key, value in (raw or {}).items() if not key.startswith(b"ARROW")}
 
 
 def _footer(gold: Blobs, key: str) -> bytes:

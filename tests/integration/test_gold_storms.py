@@ -13,14 +13,13 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 from support.fixtures import StandingClock
-from support.gold_world import CUSTOMERS
+from support.gold_world import CUSTOMERS, bring_in
 from support.silver_world import MemoryBronze
 
 from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms_now import under_way
 from sec_core.hours import Month, from_wall, is_source_hour
-from sec_core.silver.load import load_month
 from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.render import hour_body
@@ -139,19 +138,6 @@ def load(database: Database, settings: Settings, world: World, hours: set[dateti
                 " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
             ),
             [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
-        )
-
-
-def bring_in(database: Database, settings: Settings, bronze: MemoryBronze) -> None:
-    """Load what a Bronze holds, and note it in the ledger."""
-    for month in sorted({Month.of(hour) for hour in bronze.held}):
-        load_month(database, bronze.read, month, settings, values=bronze)
-    with database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO capturas (hora, estado, forma, n_filas)"
-                " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT DO NOTHING"
-            )
         )
 
 

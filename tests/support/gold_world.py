@@ -76,15 +76,8 @@ def load_world(
     if revised is not None:
         body = bronze.read(bronze.held[revised])
         bronze.put(revised, shape, re.sub(rb'("CLIENTES_AFECTADOS":[1-9]\d*)', rb"\g<1>00", body))
-    for month in sorted({Month.of(hour) for hour in captured}):
-        load_month(database, bronze.read, month, settings, values=bronze)
+    bring_in(database, settings, bronze)
     with database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO capturas (hora, estado, forma, n_filas)"
-                " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT (hora) DO NOTHING"
-            )
-        )
         if revised is not None:
             connection.execute(text("UPDATE capturas SET n_revisiones = 2 WHERE hora = :hour"), {"hour": revised})
         for hour in sorted(set(hours) - set(captured)):
@@ -100,3 +93,16 @@ def load_world(
             [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
         )
     return GoldWorld(truth, captured, shape)
+
+
+def bring_in(database: Database, settings: Settings, bronze: MemoryBronze) -> None:
+    """Load what a Bronze holds, and note it in the ledger."""
+    for month in sorted({Month.of(hour) for hour in bronze.held}):
+        load_month(database, bronze.read, month, settings, values=bronze)
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO capturas (hora, estado, forma, n_filas)"
+                " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT DO NOTHING"
+            )
+        )

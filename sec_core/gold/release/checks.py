@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -13,7 +13,7 @@ from sec_core.gold.frames import source_hours
 from sec_core.gold.origin import in_words, others
 from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256
 from sec_core.gold.release.database import DATABASE, connect, quoted, source
-from sec_core.hours import CHILE, Month
+from sec_core.hours import Month
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,8 +202,3 @@ def _examine_figures(db: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[st
 def _count(db: duckdb.DuckDBPyConnection, query: str) -> int:
     row = db.execute(query).fetchone()
     return int(row[0]) if row else 0
-
-
-def day_in_chile(now: datetime) -> date:
-    """The day of an instant in Chile."""
-    return now.astimezone(UTC).astimezone(CHILE).date()

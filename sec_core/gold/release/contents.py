@@ -85,7 +85,7 @@ def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> 
     count = 0
     for month, digest in sorted(observations.digests(collected.loads, collected.names).items()):
         body = gold.read(observations.panel_key(month))
-        about = {k.decode(): v.decode() for k, v in (pq.read_schema(BytesIO(body)).metadata or {}).items()}
+        about = parquet.as_text(pq.read_schema(BytesIO(body)).metadata)
         if about.get("digest") != digest:
             raise StorageError(
                 f"The panel of {month} was written again meanwhile.", next_step="Run the same command again."
@@ -165,7 +165,7 @@ def _resource(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _field(field: pa.Field) -> dict[str, Any]:
-    about = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
+    about = parquet.as_text(field.metadata)
     constraints: dict[str, Any] = {} if field.nullable else {"required": True}
     if "categories" in about:
         constraints["enum"] = about["categories"].split("|")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import polars as pl
 from loguru import logger
 from pydantic import BaseModel
 
-from sec_core.blobs.local import LocalBlobs
+from sec_core.blobs.local import LocalBlobs, sync_to_disk
 from sec_core.blobs.open import open_blobs
 from sec_core.db.locks import Lock, turn
 from sec_core.errors import InputError, PublicationError, StorageError
@@ -33,6 +32,7 @@ from sec_core.gold.release.contents import (
     write_tables,
 )
 from sec_core.gold.release.database import write_database
+from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _about(collected: GoldFrames, version: Version, settings: Settings, *, draft
     return {
         "version": str(version),
         "created": row["generado"],
-        "fecha": str(checks.day_in_chile(collected.now)),
+        "fecha": str(collected.now.astimezone(CHILE).date()),
         "borrador": draft,
         "interfaz": INTERFACE,
         "programa": row["version"],
@@ -286,16 +286,8 @@ def _seal(folder: Path, place: Place, name: str) -> None:
     try:
         folder.chmod(0o755)
         for path in [*folder.rglob("*"), folder]:
-            _sync(path)
+            sync_to_disk(path)
         folder.rename(place / name)
-        _sync(place)
+        sync_to_disk(place)
     except OSError as error:
         raise StorageError(f"{place / name} can't be written: {error.strerror or error}.") from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
