@@ -146,7 +146,7 @@ def read_frames(
         imputation = frames.query(
             connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
         )
-        projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
+        projects = frames.query(connection, frames.PROJECTS)
         events = reading.result()
     answers = revisions(gold, held, bronze, names)
     storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings))

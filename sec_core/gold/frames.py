@@ -36,6 +36,7 @@ LEDGER = (
     "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional, diferencia_nacional FROM capturas"
 )
 """What `hour_calendar` takes of the ledger."""
+PROJECTS = "SELECT * FROM proyectos_seia ORDER BY 1, 2"
 
 
 @dataclass(frozen=True, slots=True)
