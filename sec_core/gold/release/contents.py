@@ -33,6 +33,10 @@ INTERFACE: Final = "1"
 PANEL_GROUP: Final = 8192
 """Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them."""
 _VERSION: Final = re.compile(r"(20\d\d)\.(1[0-2]|[1-9])(?:\.([1-9]\d{0,3}))?")
+_TYPES: Final = {
+    pa.string(): "string", pa.float64(): "number", pa.bool_(): "boolean", pa.date32(): "date",
+    parquet.UTC_US: "datetime",
+}  # fmt: skip
 _PATTERNS: Final = {"codigo_comuna": r"(\d{5})?", "codigo_region": r"(\d{2})?"}
 
 
@@ -181,14 +185,4 @@ def _field(field: pa.Field) -> dict[str, Any]:
 
 def package_type(field: pa.Field) -> str:
     """The type in a data package; whole numbers that may be missing are read as fractions by most tools."""
-    if pa.types.is_integer(field.type):
-        return "number" if field.nullable else "integer"
-    for test, name in (
-        (pa.types.is_floating, "number"),
-        (pa.types.is_boolean, "boolean"),
-        (pa.types.is_date, "date"),
-        (pa.types.is_timestamp, "datetime"),
-    ):
-        if test(field.type):
-            return name
-    return "string"
+    return _TYPES.get(field.type, "number" if field.nullable else "integer")
