@@ -114,7 +114,7 @@ class _Explaining:
         self.names = frames.read_names(connection)
         self.customers = frames.read_customers(connection)
         self.loads = frames.read_loads(connection)
-        self.projects = frames.query(connection, frames.PROJECTS)
+        self.projects = self._tables.read(frames.SQL["projects"])
         self._newest = cast("datetime", self.loads["hora"].max())
 
     def done(self) -> Explanation:
@@ -122,7 +122,7 @@ class _Explaining:
         row = self._event_row() if event else one_row(self._published(self._payload), self._wanted, self._payload)
         built = datetime.now(UTC) if event else datetime.fromisoformat(str(self._published("meta")[0]["generado"]))
         # As of the build: hours that have ended since are not in the published row.
-        self.calendar = frames.hour_calendar(frames.query(self._connection, frames.LEDGER), self.loads, built)
+        self.calendar = frames.hour_calendar(self._tables.read(frames.SQL["ledger"]), self.loads, built)
         self.seen = pattern(self.calendar, self._settings.estimate_max_gap_hours)
         self._read_scope(row)
         again = self._again()

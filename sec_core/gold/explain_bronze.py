@@ -14,7 +14,7 @@ import polars as pl
 from sec_core.blobs.model import BlobMissing
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.errors import StorageError
-from sec_core.gold.frames import UTC_TIME, uuid_text
+from sec_core.gold.frames import SQL, UTC_TIME, uuid_text
 from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.gold.revisions import read_bodies
 from sec_core.hours import CHILE, HOUR, Month, month_range
@@ -38,15 +38,6 @@ if TYPE_CHECKING:
     from sec_core.bronze.store import BronzeStore
     from sec_core.silver.tables import SilverTables
     from sec_core.silver.timeline import EventRules
-
-_CAPTURES = """
-    select distinct on (c.hora) c.hora, c.forma as cargada, c.capturado_en, c.sha256, r.clave, r.bytes, r.n_filas,
-        r.clientes, r.forma, coalesce(r.origen, 'sec') as origen, r.anfitrion, r.fuente,
-        case when r.clave is null then 'the ledger knows no body of what PostgreSQL has loaded' else r.motivo end motivo
-    from cargas c left join revisiones r using (hora, capturado_en, sha256)
-    where c.hora >= $1 and c.hora < $2 order by c.hora, origen
-"""
-
 
 _OF_ROWS = [rule for rule in Regla if rule is not Regla.TOPE]
 
@@ -92,7 +83,7 @@ def read_evidence(
     loads = [evidence.loads]
     for first, last in spans:
         for month in month_range(Month.of(first), Month.of(last - HOUR)):
-            rows = tables.read(_CAPTURES, max(first, month.start), min(last, month.end))
+            rows = tables.read(SQL["captures"], max(first, month.start), min(last, month.end))
             loads.append(rows.select(pl.col("hora").cast(UTC_TIME), forma="cargada"))
             snapshots = list(_snapshots(rows, store, evidence))
             observed = observe(snapshots, default_names())

@@ -81,10 +81,11 @@ def write_kept(gold: Blobs, kind: str, frame: pl.DataFrame, digests: Mapping[str
     gold.replace(f"{FOLDER}{kind}.parquet", out.getbuffer(), durable=False)
 
 
-def digest(*parts: bytes | str | pl.DataFrame) -> str:
+def digest(*parts: str | bytes | memoryview | pl.DataFrame) -> str:
     """A digest of texts, bytes and rows."""
     found = hashlib.sha256()
     for part in parts:
         text = part.write_csv() if isinstance(part, pl.DataFrame) else part
-        found.update((text.encode() if isinstance(text, str) else text) + b"\0")
+        found.update(text.encode() if isinstance(text, str) else text)
+        found.update(b"\0")
     return found.hexdigest()

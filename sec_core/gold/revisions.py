@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sec_core.bronze.store import BronzeStore
     from sec_core.gold.frames import Names
 
-HELD: Final = "SELECT * FROM revisiones WHERE resultado = 'captured' ORDER BY hora, capturado_en, origen"
 _FORMAT: Final = "1"
 """Raise it when a body would be counted differently."""
 _SCHEMA: Final = pl.Schema(
@@ -47,7 +46,7 @@ def revisions(gold: Blobs, held: pl.DataFrame, store: BronzeStore, names: Names)
 
     Args:
         gold: Where the months that are kept lie.
-        held: The rows of `HELD`.
+        held: `answers` of `frames.sql`.
         store: The bodies; one that is damaged or gone has its country's row alone.
         names: The dimensions.
 

@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS
-from sec_core.gold.origin import one_word
 from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
 
 if TYPE_CHECKING:
@@ -71,18 +70,12 @@ def write_tables(collected: GoldFrames, gold: Blobs, out: Blobs) -> dict[str, in
     Raises:
         StorageError: A file can't be written, or a month of the panel was written again since the snapshot.
     """
-    newest = collected.loads["capturado_en"].max()
-    made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(collected.origins)}
-    rows = {}
-    for dataset in DATASETS:
-        if dataset.name == "panel":
-            rows[dataset.name] = _write_panel(collected, gold, out, dataset.title)
-            continue
-        table = collected.events if dataset.rows is None else dataset.rows(collected)
-        rows[dataset.name] = table.height
-        parquet.write(table, out, dataset.file, dataset.columns, dataset.title, made, about)
-    return rows
+    return {
+        dataset.name: _write_panel(collected, gold, out, dataset.title)
+        if dataset.rows is None
+        else dataset.write(collected, out)
+        for dataset in DATASETS
+    }
 
 
 def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> int:
