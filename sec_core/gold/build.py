@@ -47,7 +47,6 @@ class GoldReport:
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
-        pages_written: Files of the site that changed.
         new_storms: Storms that the build before did not have, at most 50, the largest first.
         seconds: Wall time of the build.
         site_seconds: Of that, the site's.
@@ -57,7 +56,6 @@ class GoldReport:
     months_written: tuple[Month, ...]
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
-    pages_written: tuple[str, ...]
     new_storms: list[StormRow]
     seconds: float
     site_seconds: float
@@ -82,7 +80,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
         drawing = time.monotonic()
-        pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        site.draw(gold, payloads, collected, with_customers(collected), settings)
         drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
@@ -100,7 +98,6 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        pages_written=pages.written,
         new_storms=rows_of(StormRow, largest(new_storms)),
         seconds=time.monotonic() - began,
         site_seconds=drawn,
