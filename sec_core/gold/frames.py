@@ -240,5 +240,5 @@ def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.Dat
 
 def read_billed(connection: Connection) -> pl.DataFrame:
     """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
-    schema = {"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String}
+    schema = pl.Schema({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})
     return query(connection, SQL["billed"]).cast(schema)
