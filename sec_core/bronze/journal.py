@@ -136,7 +136,7 @@ def _key(month: Month) -> str:
 def _own(key: str) -> re.Match[str] | None:
     found = _NAME.fullmatch(key)
     part = found and found["part"]
-    return found if part is None or parts.is_part(part) or parts.is_pack(part) else None
+    return found if part is None or parts.parse(part) else None
 
 
 def encode(outcome: Outcome) -> bytes:
