@@ -39,7 +39,7 @@ select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, 
 from circuito_fuente where fuente = 'sec'
 
 -- name: lock_circuit
-select from circuito_fuente where fuente = 'sec' for update
+select fuente from circuito_fuente where fuente = 'sec' for update
 
 -- name: set_circuit
 update circuito_fuente set estado = %s, fallos_seguidos = %s, abierto_en = %s, reabre_en = %s, prueba_hasta = %s,
