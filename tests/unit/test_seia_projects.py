@@ -11,8 +11,18 @@ from xml.sax.saxutils import escape
 import pytest
 
 from sec_core.errors import InputError
-from sec_core.gold.seia.projects import Project, amount, day, region_codes, sort_rows, type_code
-from sec_core.gold.seia.reader import read_export
+from sec_core.gold.seia.projects import (
+    HEADINGS as OURS,
+)
+from sec_core.gold.seia.projects import (
+    Project,
+    amount,
+    day,
+    read_export,
+    region_codes,
+    sort_rows,
+    type_code,
+)
 from sec_core.gold.sheets import Sheet
 from sec_core.reference.names import default_names
 
@@ -172,9 +182,11 @@ def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
         read_export(tmp_path / "absent.csv")
 
 
+PLANT = dict.fromkeys(OURS, "") | {"nombre": "Planta", "region": "RM", "tipo": "c"}
+
+
 def sort_one(**cells: str) -> tuple[list[Project], list[str]]:
-    row = {"nombre": "Planta", "region": "RM", "tipo": "c", **cells}
-    found = sort_rows(Sheet([row], 2))
+    found = sort_rows(Sheet([PLANT | cells], 2))
     return found.projects, [rejected.reason for rejected in found.rejected]
 
 
@@ -196,8 +208,7 @@ def test_what_is_left_out_has_a_reason(cells: dict[str, str], reason: str) -> No
 
 
 def test_a_project_listed_twice_counts_once() -> None:
-    row = {"nombre": "Planta", "region": "RM", "tipo": "c", "titular": "Enel"}
-    found = sort_rows(Sheet([row, {**row, "nombre": "PLANTA "}, {**row, "titular": "Otra"}], 2))
+    found = sort_rows(Sheet([PLANT, PLANT | {"nombre": "PLANTA "}, PLANT | {"titular": "Otra"}], 2))
     assert len(found.projects) == 2
     assert [(r.row, r.reason) for r in found.rejected] == [(3, "It is listed before.")]
 
