@@ -20,6 +20,7 @@ Constants were calibrated once on simulated worlds, see docs/estimates.md; nothi
 
 from __future__ import annotations
 
+from functools import cache, partial
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -216,14 +217,11 @@ def _fourier(pattern: Pattern) -> pl.DataFrame:
 
 def _stretches(days: Floats, runs: list[list[int]], mean: Floats) -> tuple[Floats, Floats]:
     """Variances, below and above, of uncovered stretches: squares of the distance to the quantiles' bounds."""
-    quantiles: dict[int, tuple[float, float]] = {}
+    quantiles = cache(partial(_ratios, days))
     low, high = np.zeros(len(mean)), np.zeros(len(mean))
     for at, lengths in enumerate(runs):
         for length in lengths:
-            several = min(max(round(length / 24), 1), 5)
-            if several not in quantiles:
-                quantiles[several] = _ratios(days, several)
-            least, most = quantiles[several]
+            least, most = quantiles(min(max(round(length / 24), 1), 5))
             low[at] += (length * mean[at] * max(1 - least, 0)) ** 2
             high[at] += (length * mean[at] * max(most - 1, 0)) ** 2
     return low, high
