@@ -72,20 +72,18 @@ def thresholds(daily: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
     """The threshold of every region and reporting year.
 
     Args:
-        daily: nombre_region, dia (Date), saidi (hours per customer): one row for each region and day that is known.
+        daily: serie (region), dia (Date), saidi (hours per customer): one row for each region and day that is known.
         alike: anho, base: years whose days may be compared.
 
     Returns:
-        nombre_region, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
+        serie, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
         the reporting year alone although there are earlier ones), dias_base, distinta (whether the latter).
     """
-    usable = daily.filter(pl.col("saidi") > 0).select(
-        "nombre_region", pl.col("dia").dt.year().alias("anho"), pl.col("saidi").log().alias("ln")
-    )
-    wanted = daily.select("nombre_region", pl.col("dia").dt.year().alias("anho")).unique()
-    pairs = wanted.lazy().join(usable.lazy(), on="nombre_region", how="left", suffix="_base")
+    days = daily.lazy().select("serie", "saidi", anho=pl.col("dia").dt.year())
+    usable = days.filter(pl.col("saidi") > 0).select("serie", "anho", ln=pl.col("saidi").log())
+    pairs = days.select("serie", "anho").unique().join(usable, on="serie", how="left", suffix="_base")
     known = alike.lazy().with_columns(igual=True)
-    key = ["nombre_region", "anho"]
+    key = ["serie", "anho"]
     same = pl.col("igual").fill_null(value=False)
     earlier = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
     enough = (earlier & same).sum().over(key) >= FULL_BASE_DAYS
