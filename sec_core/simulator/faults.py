@@ -198,13 +198,14 @@ _HTML = (
     b"<!DOCTYPE html><html><head><title>Mantenimiento</title></head>"
     b"<body><h1>Sitio en mantenimiento</h1><p>Intente m\xc3\xa1s tarde.</p></body></html>"
 )
-_NEW_KEY = "NOMBRE_ALIMENTADOR"
 
 
 def damaged(body: bytes, rule: FaultRule) -> bytes:
     """A body after a fault that changes it; other kinds leave it as it is."""
-    change = _CHANGES.get(rule.kind)
-    return body if change is None else change(body, rule)
+    if rule.kind in _ROW_CHANGES:
+        change = _ROW_CHANGES[rule.kind]
+        return orjson.dumps([change(row, rule.key) for row in orjson.loads(body)])
+    return _BODY_CHANGES[rule.kind](body, rule) if rule.kind in _BODY_CHANGES else body
 
 
 def _bad_utf8(body: bytes, _rule: FaultRule) -> bytes:
@@ -221,32 +222,17 @@ def _collapsed(body: bytes, _rule: FaultRule) -> bytes:
     return orjson.dumps(left[: max(1, (len(rows) - 1) // 10)])
 
 
-def _with_changed_key(body: bytes, rule: FaultRule) -> bytes:
-    rows: list[dict[str, Any]] = orjson.loads(body)
-    return orjson.dumps([_changed(row, rule) for row in rows])
-
-
-def _changed(row: dict[str, Any], rule: FaultRule) -> dict[str, Any]:
-    match rule.kind:
-        case FaultKind.RENAMED_KEY:
-            return {f"{key}_2" if key == rule.key else key: value for key, value in row.items()}
-        case FaultKind.MISSING_KEY:
-            return {key: value for key, value in row.items() if key != rule.key}
-        case FaultKind.NEW_KEY:
-            return {**row, _NEW_KEY: "A-1"}
-        case _:
-            return {key: {"valor": value} if key == rule.key else value for key, value in row.items()}
-
-
-_CHANGES: dict[FaultKind, Callable[[bytes, FaultRule], bytes]] = {
+_ROW_CHANGES: dict[FaultKind, Callable[[dict[str, Any], str], dict[str, Any]]] = {
+    FaultKind.RENAMED_KEY: lambda row, key: {f"{name}_2" if name == key else name: row[name] for name in row},
+    FaultKind.MISSING_KEY: lambda row, key: {name: value for name, value in row.items() if name != key},
+    FaultKind.NEW_KEY: lambda row, _key: row | {"NOMBRE_ALIMENTADOR": "A-1"},
+    FaultKind.WRONG_TYPE: lambda row, key: row | ({key: {"valor": row[key]}} if key in row else {}),
+}
+_BODY_CHANGES: dict[FaultKind, Callable[[bytes, FaultRule], bytes]] = {
     FaultKind.HTML: lambda _body, _rule: _HTML,
     FaultKind.EMPTY: lambda _body, _rule: b"[]",
     FaultKind.NESTED: lambda _body, rule: b"[" * rule.amount + b"]" * rule.amount,
     FaultKind.TRUNCATED: lambda body, _rule: body[: len(body) // 2],
     FaultKind.BAD_UTF8: _bad_utf8,
     FaultKind.COLLAPSED: _collapsed,
-    FaultKind.RENAMED_KEY: _with_changed_key,
-    FaultKind.MISSING_KEY: _with_changed_key,
-    FaultKind.NEW_KEY: _with_changed_key,
-    FaultKind.WRONG_TYPE: _with_changed_key,
 }
