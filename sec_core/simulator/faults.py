@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
@@ -55,6 +55,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _wall_hour(text: object) -> object:
+    try:
+        return parse_wall_hour(text) if isinstance(text, str) else text
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+WallHour = Annotated[AwareDatetime, BeforeValidator(_wall_hour)]
+"""YYYY-MM-DDTHH in Chile wall clock."""
+
+
 class FaultRule(Strict):
     """One kind of fault and the requests that meet it. Every condition that is given must hold.
 
@@ -64,7 +75,7 @@ class FaultRule(Strict):
     kind: FaultKind
     endpoint: Endpoint | None = Endpoint.POR_FECHA  # None means all
     rate: float = Field(default=1.0, ge=0, le=1)  # share of the requests
-    hours: tuple[str, str] | None = None  # first and last hour asked for, YYYY-MM-DDTHH in Chile wall clock
+    hours: tuple[WallHour, WallHour] | None = None  # first and last hour asked for
     attempts: tuple[int, int] | None = None  # first and last request for the same hour, from 1
     requests: tuple[int, int] | None = None  # first and last request at all, from 1
     status: int = Field(default=503, ge=400, le=599)  # of `status`
@@ -72,16 +83,6 @@ class FaultRule(Strict):
     delay_s: float | None = Field(default=None, ge=0)  # see `wait_s`
     size: int | None = Field(default=None, ge=1)  # see `amount`
     key: str = "CLIENTES_AFECTADOS"  # that renamed_key, missing_key, new_key and wrong_type change
-
-    @field_validator("hours")
-    @classmethod
-    def _hours_parse(cls, value: tuple[str, str] | None) -> tuple[str, str] | None:
-        for text in value or ():
-            try:
-                parse_wall_hour(text)
-            except InputError as error:
-                raise ValueError(str(error)) from None
-        return value
 
     @property
     def amount(self) -> int:
@@ -125,10 +126,8 @@ class FaultRule(Strict):
             return False
         if self.attempts and not self.attempts[0] <= request.attempt <= self.attempts[1]:
             return False
-        if self.hours is not None:
-            first, last = (parse_wall_hour(text) for text in self.hours)
-            if request.hour is None or not first <= request.hour <= last:
-                return False
+        if self.hours and (request.hour is None or not self.hours[0] <= request.hour <= self.hours[1]):
+            return False
         if self.rate >= 1:
             return True
         subject = request.hour.timestamp() if request.hour is not None else request.endpoint

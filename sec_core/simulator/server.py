@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Self, cast
+from typing import Self
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -122,7 +122,7 @@ class Simulator:
         listening.listen(2048)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}{BASE_PATH}"
         config = uvicorn.Config(
-            self.app, http=protocol_for(self.app.connections), ws="none", loop="asyncio", lifespan="off",
+            self.app, http=_Protocol, ws="none", loop="asyncio", lifespan="off",
             log_config=None, log_level="critical", access_log=False, server_header=False, timeout_keep_alive=120,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
@@ -130,21 +130,16 @@ class Simulator:
         return partial(self._server.run, sockets=[listening])
 
 
-def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio.Protocol]:
-    """A protocol class that keeps `connections` up to date, by the client's address and port."""
+class _Protocol(H11Protocol):
+    """Tells the application over which connection a request came."""
 
-    class FindableProtocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            connections[_peer(transport)] = Connection(transport, asyncio.Event())
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {"connection": Connection(transport, asyncio.Event())}
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            connection = connections.pop(_peer(self.transport), None)
-            if connection is not None:
-                connection.lost.set()
-
-    return FindableProtocol
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.app_state["connection"].lost.set()
 
 
 class _Server(uvicorn.Server):
@@ -160,8 +155,3 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
-    peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
-    return ("", 0) if peer is None else (peer[0], peer[1])
