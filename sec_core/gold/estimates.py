@@ -53,9 +53,9 @@ def parts(series: pl.DataFrame, pattern: Pattern, names: Iterable[str], months: 
     """
     order = sorted(set(names))
     numbered = series.join(pl.DataFrame({"serie": order, "fila": range(len(order))}), on="serie").sort("hora")
-    known = set(pattern.months["mes"])
-    found = [_month_parts(numbered, pattern, order, month) for month in sorted(set(months) & known)]
-    return pl.concat(found) if found else pl.DataFrame(schema=PARTS_SCHEMA)
+    known = sorted(set(months) & set(pattern.months["mes"]))
+    empty = pl.DataFrame(schema=PARTS_SCHEMA)
+    return pl.concat([empty, *(_month_parts(numbered, pattern, order, month) for month in known)])
 
 
 def _month_parts(series: pl.DataFrame, pattern: Pattern, order: list[str], month: date) -> pl.DataFrame:
