@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.requests import Request as HTTPRequest
 
 from sec_core.hours import from_wall
 from sec_core.simulator import render
-from sec_core.simulator.answers import CapturedAnswers
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
 from sec_core.simulator.log import Request, RequestLog
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from sec_core.simulator.answers import WorldAnswers
+    from sec_core.simulator.options import SimulatorOptions
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
 JSON = "application/json; charset=utf-8"
@@ -45,23 +45,30 @@ class Connection:
 class SimulatorApp:
     """The ASGI application; each answer's header says whether it is made up or replayed."""
 
-    def __init__(
-        self,
-        answers: WorldAnswers | CapturedAnswers,
-        *,
-        faults: FaultOptions,
-        log: RequestLog,
-        now: Callable[[], datetime],
-    ) -> None:
-        self.answers = answers
-        self.log = log
+    def __init__(self, options: SimulatorOptions, clock: Callable[[], datetime] | None = None) -> None:
+        self.options = options
+        self.answers = WorldAnswers(options) if options.captures is None else CapturedAnswers(options.captures)
+        self.source = "simulator" if options.captures is None else "replay"
+        self.log = RequestLog(options.log_path)
         self.stopping = False
-        self._now = now
-        self.source = "replay" if isinstance(answers, CapturedAnswers) else "simulator"
-        self.set_faults(faults)
+        self._clock = clock or (lambda: options.now or datetime.now(UTC))
+        self.set_faults(options.faults)
+
+    def now(self) -> datetime:
+        """The source's clock, UTC."""
+        return self._clock().astimezone(UTC)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in the order of arrival."""
+        return list(self.log.requests)
+
+    def hours_asked(self) -> list[datetime]:
+        """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""
+        return [each.hour for each in self.requests if each.endpoint == Endpoint.POR_FECHA and each.hour is not None]
 
     def set_faults(self, faults: FaultOptions) -> None:
-        """Let other things go wrong from the next request on."""
+        """Let other things go wrong from the next request on; `FaultOptions()` heals everything."""
         self._faults = faults
         self._ban = BanWatch(faults.ban) if faults.ban else None
 
@@ -102,7 +109,7 @@ class SimulatorApp:
 
     def sound_body(self, endpoint: Endpoint, payload: dict[str, Any], request: Request) -> bytes:
         """The body that a good day answers."""
-        now = self._now()
+        now = self.now()
         match endpoint:
             case Endpoint.POR_FECHA:
                 if request.hour is None:
