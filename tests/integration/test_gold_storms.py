@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules
 from sec_core.gold.storms_now import under_way
-from sec_core.hours import Month, from_wall, is_source_hour
+from sec_core.hours import HOUR, Month, is_source_hour
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.universe import store_universe
+from sec_core.simulator.calendar import parse_wall_hour as at
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-HOUR = timedelta(hours=1)
 NOW = datetime(2024, 12, 1, 12, tzinfo=UTC)
 SHAPE = (1000, 4000, 6000, 3000, 2900, 500, 200, 0)
 SANTIAGO = ("13101", "13120", "13123", "13132")
@@ -65,22 +65,16 @@ class Planted:
         return own + [Outage(code, "CGE", self.start + late * HOUR, shape) for code, (late, shape) in self.also.items()]
 
 
-def at(day: str, hour: int) -> datetime:
-    found = from_wall(date.fromisoformat(day), hour)
-    assert found is not None
-    return found
-
-
-SINGLE = Planted(at("2024-05-05", 12))
-APART = (Planted(at("2024-05-15", 12)), Planted(at("2024-05-15", 12), CONCEPCION))
-MEETING = Planted(at("2024-05-25", 3), SANTIAGO[:2], also={SANTIAGO[2]: (3, SHAPE), SANTIAGO[3]: (3, SHAPE)})
-MONTH_END = Planted(at("2024-06-30", 21))
-AUTUMN = Planted(at("2024-04-06", 21))
-SPRING = Planted(at("2024-09-07", 21))
-HOLE = Planted(at("2024-07-10", 12), missing=(1, 3, 4))
-FIRST = Planted(at("2024-08-10", 12), also={SANTIAGO[0]: (0, (500,) * 13)})
-SECOND = Planted(at("2024-08-11", 0))
-ISLANDS = Planted(at("2024-10-10", 12), CHILOE)
+SINGLE = Planted(at("2024-05-05T12"))
+APART = (Planted(at("2024-05-15T12")), Planted(at("2024-05-15T12"), CONCEPCION))
+MEETING = Planted(at("2024-05-25T03"), SANTIAGO[:2], also={SANTIAGO[2]: (3, SHAPE), SANTIAGO[3]: (3, SHAPE)})
+MONTH_END = Planted(at("2024-06-30T21"))
+AUTUMN = Planted(at("2024-04-06T21"))
+SPRING = Planted(at("2024-09-07T21"))
+HOLE = Planted(at("2024-07-10T12"), missing=(1, 3, 4))
+FIRST = Planted(at("2024-08-10T12"), also={SANTIAGO[0]: (0, (500,) * 13)})
+SECOND = Planted(at("2024-08-11T00"))
+ISLANDS = Planted(at("2024-10-10T12"), CHILOE)
 ALL = (SINGLE, *APART, MEETING, MONTH_END, AUTUMN, SPRING, HOLE, FIRST, SECOND, ISLANDS)
 
 
