@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS, bring_in
+from support.reference_rules import source_hours
 from support.silver_world import MemoryBronze
 from support.storm_reference import World as Reference
 from support.storm_reference import reference_storms
@@ -21,7 +22,7 @@ from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules
 from sec_core.gold.storms_now import under_way
-from sec_core.hours import HOUR, Month, is_source_hour
+from sec_core.hours import HOUR, Month
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.universe import store_universe
 from sec_core.simulator.calendar import parse_wall_hour as at
@@ -78,14 +79,9 @@ ISLANDS = Planted(at("2024-10-10T12"), CHILOE)
 ALL = (SINGLE, *APART, MEETING, MONTH_END, AUTUMN, SPRING, HOLE, FIRST, SECOND, ISLANDS)
 
 
-def source_hours(first: datetime, last: datetime) -> list[datetime]:
-    count = int((last - first) / HOUR)
-    return [hour for hour in (first + n * HOUR for n in range(count)) if is_source_hour(hour)]
-
-
 def hours_about(planted: Planted, until: int = 40) -> set[datetime]:
     """Hours from ten before a storm on that have data."""
-    hours = source_hours(planted.start - 10 * HOUR, planted.start + until * HOUR)
+    hours = source_hours(planted.start - 10 * HOUR, planted.start + (until - 1) * HOUR)
     return set(hours) - {planted.start + n * HOUR for n in planted.missing}
 
 
