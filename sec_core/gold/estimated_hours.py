@@ -22,7 +22,7 @@ LONGEST_UNCOVERED = 120
 
 
 class Method(StrEnum):
-    """How a month's customer-hours are known, as `metodo` says it."""
+    """How a month's customer-hours are known, as `metodo` says it; the surest first."""
 
     MEASURED = "medido"
     ESTIMATED = "estimado"

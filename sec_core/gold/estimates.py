@@ -141,12 +141,8 @@ def _figures(rows: pl.DataFrame, when: str) -> pl.DataFrame:
     grouped = (
         rows.group_by(when, "serie")
         .agg(
-            pl.when(insufficient.any())
-            .then(pl.lit(Method.INSUFFICIENT.value))
-            .when((pl.col("metodo") == Method.MEASURED.value).all())
-            .then(pl.lit(Method.MEASURED.value))
-            .otherwise(pl.lit(Method.ESTIMATED.value))
-            .alias("metodo"),
+            # The least sure of the months'.
+            pl.col("metodo").cast(pl.Enum(Method)).max().cast(pl.String),
             pl.col("horas", "observadas", "interpoladas", "observado", "cliente_horas").sum(),
             *bounds(),
             pl.col("punta").max(),
