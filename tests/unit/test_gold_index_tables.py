@@ -17,8 +17,7 @@ from sec_core.gold.frames import UTC_TIME, Names, with_month
 from sec_core.gold.index_tables import Indices, make_indices, official_comparison
 from sec_core.gold.monthly import Monthly
 from sec_core.gold.panel import comuna_hours, panel, region_hours
-from sec_core.gold.payloads.official_comparison import official
-from sec_core.gold.payloads.reliability import ReliabilityRow
+from sec_core.gold.payloads.reliability import ReliabilityRow, official
 from sec_core.gold.rises import imputed, rises, standing
 from sec_core.hours import Month
 
