@@ -1,4 +1,4 @@
-"""`coverage` and `eda_quality_stats`: what the figures rest on, and how often an imputation rule was needed (zero is the ideal).
+"""`coverage`, `eda_quality_stats`: what figures rest on, and how often an imputation rule was needed (0 is the ideal).
 
 What is missing is shown as missing, never as zero.
 """

@@ -10,9 +10,12 @@ import polars as pl
 from sec_core.gold.index_tables import official_comparison
 from sec_core.gold.indices import quality, sensitivity
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.payloads import coverage, projects, reliability, seen
+from sec_core.gold.payloads import reliability as rows
+from sec_core.gold.payloads import seen
+from sec_core.gold.payloads.coverage import CoverageRow, QualityRow, coverage, eda_quality_stats
 from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
 from sec_core.gold.payloads.meta import MetaRow, meta
+from sec_core.gold.payloads.projects import InvestmentRoiRow, ProjectDistributionRow, eda_projects_dist, investment_roi
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.seia.works import works
 
@@ -29,17 +32,20 @@ def rows_of(row: type[Row], table: pl.DataFrame) -> list[Row]:
     return [row.model_validate(values) for values in table.select(list(row.model_fields)).to_dicts()]
 
 
+DASHBOARD = {
+    "time_series", "company_ranking", "investment_roi", "eda_projects_dist", "market_map", "investment_validation",
+    "eda_quality_stats", "meta",
+}  # fmt: skip
+"""What the public dashboard reads: table `dashboard_stats` of Supabase; all others are in `estadisticas`."""
+
+
 @dataclass(frozen=True, slots=True)
 class PayloadSpec:
-    """A payload: its id, the model of its rows, what they are made from, and whether the public dashboard reads it.
-
-    The dashboard's are in table `dashboard_stats` of Supabase, all others in `estadisticas`.
-    """
+    """A payload: its id, the model of its rows, and what they are made from."""
 
     id: str
     row: type[PayloadRow]
     made: Callable[[GoldFrames], pl.DataFrame | Sequence[PayloadRow]]
-    dashboard: bool = False
 
     def build(self, frames: GoldFrames) -> Sequence[PayloadRow]:
         """Its rows, validated."""
@@ -48,41 +54,26 @@ class PayloadSpec:
 
 
 PAYLOADS = (
-    PayloadSpec("market_map", seen.MarketMapRow, lambda f: seen.market_map(f.events, f.customers), True),
-    PayloadSpec("time_series", seen.TimeSeriesRow, lambda f: seen.time_series(f.events, f.loads), True),
-    PayloadSpec("company_ranking", seen.CompanyRankingRow, lambda f: seen.company_ranking(f.events), True),
-    PayloadSpec(
-        "investment_roi",
-        projects.InvestmentRoiRow,
-        lambda f: projects.investment_roi(f.events, f.projects, f.newest_day),
-        True,
-    ),
-    PayloadSpec(
-        "investment_validation", ValidationRow, lambda f: investment_validation(f.indices.comunal, works()), True
-    ),
-    PayloadSpec(
-        "eda_quality_stats", coverage.QualityRow, lambda f: coverage.eda_quality_stats(f.imputation, f.events), True
-    ),
-    PayloadSpec(
-        "eda_projects_dist", projects.ProjectDistributionRow, lambda f: projects.eda_projects_dist(f.projects), True
-    ),
-    PayloadSpec("reliability", reliability.ReliabilityRow, lambda f: f.indices.reliability),
+    PayloadSpec("market_map", seen.MarketMapRow, lambda f: seen.market_map(f.events, f.customers)),
+    PayloadSpec("time_series", seen.TimeSeriesRow, lambda f: seen.time_series(f.events, f.loads)),
+    PayloadSpec("company_ranking", seen.CompanyRankingRow, lambda f: seen.company_ranking(f.events)),
+    PayloadSpec("investment_roi", InvestmentRoiRow, lambda f: investment_roi(f.events, f.projects, f.newest_day)),
+    PayloadSpec("investment_validation", ValidationRow, lambda f: investment_validation(f.indices.comunal, works())),
+    PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
+    PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
+    PayloadSpec("reliability", rows.ReliabilityRow, lambda f: f.indices.reliability),
     PayloadSpec(
         "quality",
-        reliability.MonthQualityRow,
+        rows.MonthQualityRow,
         lambda f: quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar),
     ),
-    PayloadSpec(
-        "sensitivity",
-        reliability.SensitivityRow,
-        lambda f: sensitivity(f.aggregated_panel(), f.loads, f.rules),
-    ),
+    PayloadSpec("sensitivity", rows.SensitivityRow, lambda f: sensitivity(f.aggregated_panel(), f.loads, f.rules)),
     PayloadSpec(
         "official_comparison",
-        reliability.OfficialRow,
-        lambda f: official_comparison(reliability.official(), f.monthly, f.seen, f.customers),
+        rows.OfficialRow,
+        lambda f: official_comparison(rows.official(), f.monthly, f.seen, f.customers),
     ),
     PayloadSpec("storms", StormRow, lambda f: largest(f.storms)),
-    PayloadSpec("coverage", coverage.CoverageRow, lambda f: coverage.coverage(f.calendar)),
-    PayloadSpec("meta", MetaRow, meta, True),
+    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
+    PayloadSpec("meta", MetaRow, meta),
 )
