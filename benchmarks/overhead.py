@@ -47,7 +47,7 @@ def measure(here: Bench) -> list[Figure]:
         ).result
     extra = tuple(flow - alone for flow, alone in zip(flows, bare, strict=True))[1:]
     growth = grown / len(extra) / 1e6
-    environment = environment_of(plain)
+    environment = _environment(plain)
     return [
         Figure("month_bare_s", "A month captured, loaded, built, drawn: without Prefect", median(bare[1:]), "s",
                runs=tuple(bare[1:])),
@@ -80,7 +80,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()
-    os.environ |= environment_of(settings)
+    os.environ |= _environment(settings)
     prepare_environment(settings)
     seconds = []
     sizes = []
@@ -99,7 +99,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     return seconds, sizes[-1] - sizes[0]
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
+def _environment(settings: Settings) -> dict[str, str]:
     """The settings as other processes read them."""
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     return {

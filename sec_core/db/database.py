@@ -35,8 +35,8 @@ class Database:
     """One PostgreSQL database.
 
     All sessions speak UTC. An unreachable server, and one that goes away in the middle, raise `DatabaseUnavailable`;
-    what a person must mend (a full disk, missing rights) raises `DatabaseError`; other errors of the engine's statements
-    stay SQLAlchemy's: they are faults of the code, or conflicts that the caller resolves.
+    what a person must mend (a full disk, missing rights) raises `DatabaseError`; other errors of the engine's
+    statements stay SQLAlchemy's: they are faults of the code, or conflicts that the caller resolves.
 
     Attributes:
         address: Where it is. Connects only when it is used.

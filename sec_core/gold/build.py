@@ -24,6 +24,7 @@ from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import HELD, revisions
 from sec_core.gold.site import build as site
+from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
@@ -147,7 +148,7 @@ def read_frames(
         projects = connection.query("SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
     answers = revisions(gold, held, bronze, names)
-    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings))
+    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, StormRules.of(settings))
     collected = frames.GoldFrames(
         events=events.rows,
         loads=loads,

@@ -43,7 +43,7 @@ from sec_core.gold.panel import panel
 from sec_core.gold.payloads.meta import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import code_digest
-from sec_core.gold.storms import StormSearch, find_hits
+from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
@@ -293,7 +293,7 @@ class _Explaining:
 
     def _storms(self, span: tuple[datetime, datetime]) -> pl.DataFrame:
         """The storms of the sets that touch a span, with the hits of other hours as they are kept."""
-        rules = storm_catalogue.storm_rules(self._settings)
+        rules = StormRules.of(self._settings)
         hours, loaded = self._calendar["hora"], self._calendar.filter(pl.col("cargada") & ~pl.col("sospechosa"))["hora"]
         kept = monthly.read_kept(self._gold, "storm_hits", storm_catalogue.HITS_SCHEMA)[0]
 

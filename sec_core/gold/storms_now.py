@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from sec_core.gold.frames import UTC_TIME, snapshot, source_hours, with_month
-from sec_core.gold.storm_catalogue import storm_rules
-from sec_core.gold.storms import find_storms
+from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference.geometry import neighbours
 
@@ -84,7 +83,7 @@ def under_way(database: Database, settings: Settings) -> list[StormNow]:
     expected = source_hours(first, newest + HOUR, newest + HOUR)
     months = with_month(expected).select("mes").unique()
     storms, curves = find_storms(
-        panel, loaded, expected["hora"], customers.join(months, how="cross"), neighbours(), storm_rules(settings)
+        panel, loaded, expected["hora"], customers.join(months, how="cross"), neighbours(), StormRules.of(settings)
     )
     totals = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())
     recent = loaded.sort().tail(2).to_list()

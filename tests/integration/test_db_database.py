@@ -154,8 +154,9 @@ def test_what_is_refused_while_rows_stream_in_is_no_lost_connection(
     database: Database, code: str, says: str, told: str
 ) -> None:
     fail = f"begin raise exception '{says}' using errcode = '{code}'; end"
-    with pytest.raises(DatabaseError, match=f"{told}: .*{says}") as caught, database.adbc() as connection:
+    with database.adbc() as connection:
         connection.execute(f"create function fail() returns int language plpgsql as $${fail}$$")
+    with pytest.raises(DatabaseError, match=f"{told}: .*{says}") as caught, database.adbc() as connection:
         connection.query("select fail() from generate_series(1, 3)")
     assert not isinstance(caught.value, DatabaseUnavailable)
 
