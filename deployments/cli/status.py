@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sec_core.bronze.ledger import MonthSummary
+    from sec_core.bronze.ledger_table import MonthSummary
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.health.verdict import Verdict
 
