@@ -25,6 +25,7 @@ from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import revisions
 from sec_core.gold.site import build as site
+from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
@@ -130,24 +131,24 @@ def read_frames(
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
         exported = observations.export(gold, wanted, read, about_months(loads))
-        calendar = frames.hour_calendar(frames.query(connection, SQL["ledger"]), loads, now)
+        calendar = frames.hour_calendar(connection.query(SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
-        rules = storm_catalogue.storm_rules(settings)
+        rules = StormRules.of(settings)
         storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, rules)
         events = reading.result()
         collected = frames.GoldFrames(
             events=events.rows,
             loads=loads,
             calendar=calendar,
-            revisions=revisions(gold, frames.query(connection, SQL["answers"]), bronze, names),
+            revisions=revisions(gold, connection.query(SQL["answers"]), bronze, names),
             customers=customers,
             origins=hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
             comuna_customers=by_comuna,
-            imputation=frames.query(connection, SQL["imputation"]),
-            projects=frames.query(connection, SQL["projects"]),
+            imputation=connection.query(SQL["imputation"]),
+            projects=connection.query(SQL["projects"]),
             names=names,
             seen=seen,
             monthly=kept,

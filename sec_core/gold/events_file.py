@@ -13,7 +13,7 @@ import polars as pl
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold import parquet
-from sec_core.gold.frames import SQL, name_events, query
+from sec_core.gold.frames import SQL, name_events
 from sec_core.gold.kept import digest
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.statements import Statements
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.blobs.model import Blobs
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.gold.frames import Names
 
 EVENTS_FILE = "golden_interrupciones.parquet"
@@ -57,7 +56,7 @@ class Events:
     current: bool
 
 
-def read_events(connection: Connection, names: Names, gold: Blobs) -> Events:
+def read_events(connection: ArrowConnection, names: Names, gold: Blobs) -> Events:
     """All events of Silver: those of unchanged months come from the file of the build before.
 
     Raises:
@@ -66,7 +65,7 @@ def read_events(connection: Connection, names: Names, gold: Blobs) -> Events:
     """
     # Of equally many rows, transaction numbers add up differently.
     base = digest(FORMAT, ",".join(COLUMNS), names.places, names.companies)
-    months = query(connection, SQL["event_versions"]).sort("mes").iter_rows()
+    months = connection.query(SQL["event_versions"]).sort("mes").iter_rows()
     versions = {str(month): f"{base} {count} {written}" for month, count, written in months}
     held, known = _held(gold, versions)
     changed = tuple(month for month, version in versions.items() if known.get(month) != version)
@@ -112,7 +111,7 @@ def _held(gold: Blobs, versions: Mapping[str, str]) -> tuple[pl.DataFrame, dict[
     return pl.DataFrame(), {}
 
 
-def _read(connection: Connection, names: Names, months: Sequence[str]) -> pl.DataFrame:
+def _read(connection: ArrowConnection, names: Names, months: Sequence[str]) -> pl.DataFrame:
     """The events of some months from Silver, so many at a time that memory stays bounded."""
     statements, numbers = Statements(connection), pl.Series(map(int, months), dtype=pl.Int32)
     parts = [numbers[at : at + AT_ONCE] for at in range(0, max(len(months), 1), AT_ONCE)]

@@ -45,7 +45,7 @@ from sec_core.gold.panel import panel
 from sec_core.gold.payloads.meta import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import code_digest
-from sec_core.gold.storms import StormSearch, find_hits
+from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
@@ -58,10 +58,9 @@ from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.bronze.store import BronzeStore
     from sec_core.config import Settings
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.db.database import Database
     from sec_core.gold.frames import GoldFrames
 
@@ -100,7 +99,12 @@ class _Explaining:
     """
 
     def __init__(
-        self, connection: Connection, settings: Settings, store: BronzeStore, payload: str, wanted: Mapping[str, str]
+        self,
+        connection: ArrowConnection,
+        settings: Settings,
+        store: BronzeStore,
+        payload: str,
+        wanted: Mapping[str, str],
     ) -> None:
         self._connection, self._settings, self._store = connection, settings, store
         self._tables = SilverTables(connection, Archive(settings.archive))
@@ -282,7 +286,7 @@ class _Explaining:
     def storms(self) -> pl.DataFrame:
         """The storms of the sets that touch the row's span, with the hits of other hours as they are kept."""
         begin, end = cast("tuple[datetime, datetime]", self._span)
-        rules = storm_catalogue.storm_rules(self._settings)
+        rules = StormRules.of(self._settings)
         hours, loaded = self.calendar["hora"], self.calendar.filter(pl.col("cargada") & ~pl.col("sospechosa"))["hora"]
         held = kept.read_kept(self._gold, "storm_hits", storm_catalogue.HITS_SCHEMA)[0]
 

@@ -14,7 +14,6 @@ from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
-from sec_core.silver.statements import Parameter, Statements
 from sec_core.silver.timeline import chile_date
 from sec_core.source.shapes import Shape
 
@@ -22,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.bronze.store import BronzeStore
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.db.database import Database
     from sec_core.gold.estimated_hours import Pattern
     from sec_core.gold.index_tables import Indices
@@ -101,27 +99,20 @@ class GoldFrames:
 
 
 @contextmanager
-def snapshot(database: Database) -> Iterator[Connection]:
+def snapshot(database: Database) -> Iterator[ArrowConnection]:
     """A read-only connection that sees the database as of one instant, however many queries it answers."""
     with database.adbc() as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield connection
 
 
 @contextmanager
-def same_snapshot(database: Database, connection: Connection) -> Iterator[Connection]:
+def same_snapshot(database: Database, connection: ArrowConnection) -> Iterator[ArrowConnection]:
     """A second connection that sees what one from `snapshot` sees, so that two queries can run at once."""
-    exported: str = query(connection, "SELECT pg_export_snapshot() AS id").item()
+    exported: str = connection.query("SELECT pg_export_snapshot() AS id").item()
     with snapshot(database) as other:
-        with other.cursor() as cursor:
-            cursor.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
+        other.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
         yield other
-
-
-def query(connection: Connection, sql: str, *parameters: Parameter) -> pl.DataFrame:
-    """The rows of a query, types as PostgreSQL has them; raises DatabaseUnavailable or DatabaseError."""
-    return Statements(connection).read(sql, *parameters)
 
 
 def with_month(frame: pl.DataFrame) -> pl.DataFrame:
@@ -160,9 +151,9 @@ class Names:
         )
 
 
-def read_names(connection: Connection) -> Names:
+def read_names(connection: ArrowConnection) -> Names:
     """The dimensions of places and companies."""
-    return Names(query(connection, SQL["places"]), query(connection, SQL["companies"]))
+    return Names(connection.query(SQL["places"]), connection.query(SQL["companies"]))
 
 
 def uuid_text(column: str) -> pl.Expr:
@@ -172,12 +163,12 @@ def uuid_text(column: str) -> pl.Expr:
     return pl.concat_str(parts, separator="-")
 
 
-def read_loads(connection: Connection) -> pl.DataFrame:
+def read_loads(connection: ArrowConnection) -> pl.DataFrame:
     """`cargas` with `mes`, ordered by hour.
 
     `version` changes whenever the hour's observations were written; `origen` says where its capture comes from.
     """
-    rows = query(connection, SQL["loads"]).with_columns(origen=ORIGIN)
+    rows = connection.query(SQL["loads"]).with_columns(origen=ORIGIN)
     return with_month(rows.drop("anfitrion", "fuente", "origen_cuerpo"))
 
 
@@ -223,14 +214,14 @@ def source_hours(first: datetime | None, last: datetime | None, now: datetime) -
     return pl.DataFrame({"hora": hours}).filter(wall.is_first_distinct())
 
 
-def read_customers(connection: Connection) -> pl.DataFrame:
+def read_customers(connection: ArrowConnection) -> pl.DataFrame:
     """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
-    return query(connection, SQL["customers"], COUNTRY_CODE).cast(CUSTOMERS_SCHEMA)
+    return connection.query(SQL["customers"], COUNTRY_CODE).cast(CUSTOMERS_SCHEMA)
 
 
-def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.DataFrame:
+def read_customer_origins(connection: ArrowConnection, bronze: BronzeStore) -> pl.DataFrame:
     """mes, origen of `clientes_regionales`: who answered stands in the names of the kept answers."""
-    asked = query(connection, SQL["customer_answers"])
+    asked = connection.query(SQL["customer_answers"])
     known = [] if asked.is_empty() else bronze.answers("GetClientesNacional")
     rows = [(each.received_at, each.answered_by.host, each.answered_by.source, None) for each in known]
     schema = {"capturado_en": UTC_TIME} | dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
@@ -238,7 +229,7 @@ def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.Dat
     return asked.join(answers, on="capturado_en", how="left").select("mes", origen=ORIGIN)
 
 
-def read_billed(connection: Connection) -> pl.DataFrame:
+def read_billed(connection: ArrowConnection) -> pl.DataFrame:
     """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
     schema = pl.Schema({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})
-    return query(connection, SQL["billed"]).cast(schema)
+    return connection.query(SQL["billed"]).cast(schema)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sec_core.blobs.model import Blobs
-    from sec_core.config import Settings
 
 FORMAT: Final = "1"
 """Raise it when hits or storms are computed differently."""
@@ -39,12 +38,9 @@ LOCAL_SHARE: Final = 0.8
 
 HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
 KEPT: Final = {
-    kind: pl.Schema({**schema, "conjunto": pl.String()})
-    for kind, schema in (
-        ("storms", STORMS_SCHEMA),
-        ("storm_hours", CURVES_SCHEMA),
-        ("storm_companies", storm_parts.COMPANIES_SCHEMA),
-    )
+    "storms": pl.Schema({**STORMS_SCHEMA, "conjunto": pl.String()}),
+    "storm_hours": pl.Schema({**CURVES_SCHEMA, "conjunto": pl.String()}),
+    "storm_companies": pl.Schema({**storm_parts.COMPANIES_SCHEMA, "conjunto": pl.String()}),
 }
 
 
@@ -54,17 +50,6 @@ class Storms(NamedTuple):
     rows: pl.DataFrame
     curves: pl.DataFrame
     companies: pl.DataFrame
-
-
-def storm_rules(settings: Settings) -> StormRules:
-    """What a storm is by the settings."""
-    return StormRules(
-        settings.storm_min_customers,
-        settings.storm_share,
-        settings.storm_peak,
-        settings.storm_min_comunas,
-        settings.event_max_gap_hours,
-    )
 
 
 def bring_up_to_date(
@@ -160,10 +145,9 @@ def described(storms: pl.DataFrame, curves: pl.DataFrame, loads: pl.DataFrame) -
         both = 0 < detailed[last] - detailed[first] < last - first
         local = two.get(row["id"], 0) >= LOCAL_SHARE * row["punta"]
         names.append(name.get("nombre"))
-        notes.append(" ".join([*_notes(row, both_forms=both, local=local), *filter(None, [name.get("nota")])]) or None)
-    return storms.with_columns(nombre=pl.Series(names, dtype=pl.String), nota=pl.Series(notes, dtype=pl.String)).select(
-        "id", "nombre", *(name for name in STORMS_SCHEMA if name != "id"), "nota"
-    )
+        notes.append(" ".join(filter(None, [*_notes(row, both_forms=both, local=local), name.get("nota")])) or None)
+    texts = pl.Series("nombre", names, pl.String), pl.Series("nota", notes, pl.String)
+    return storms.with_columns(*texts).select("id", "nombre", pl.exclude("id", "nombre"))
 
 
 def _known(known: list[dict[str, str]], day: date, regions: str) -> dict[str, str]:
