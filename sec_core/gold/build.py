@@ -16,7 +16,7 @@ from sec_core.gold import frames, local, monthly, observations, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.events_file import EVENTS_FILE, Events, read_events, write_events
+from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.frames import SQL
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
@@ -25,6 +25,7 @@ from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import revisions
 from sec_core.gold.site import build as site
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive

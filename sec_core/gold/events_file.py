@@ -15,6 +15,7 @@ from sec_core.blobs.model import BlobMissing
 from sec_core.gold import parquet
 from sec_core.gold.frames import SQL, name_events
 from sec_core.gold.kept import digest
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.statements import Statements
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sec_core.db.arrow import ArrowConnection
     from sec_core.gold.frames import Names
 
-EVENTS_FILE = "golden_interrupciones.parquet"
 MADE_FROM = "kept/golden_interrupciones.json"
 TITLE = "Power-outage events in Chile"
 

@@ -99,17 +99,12 @@ class _Explaining:
     """
 
     def __init__(
-        self,
-        connection: ArrowConnection,
-        settings: Settings,
-        store: BronzeStore,
-        payload: str,
-        wanted: Mapping[str, str],
+        self, connection: ArrowConnection, settings: Settings, store: BronzeStore, payload: str, row: Mapping[str, str]
     ) -> None:
         self._connection, self._settings, self._store = connection, settings, store
         self._tables = SilverTables(connection, Archive(settings.archive))
         self._gold = open_blobs(settings.gold)
-        self._payload, self._wanted = payload, wanted
+        self._payload, self._wanted = payload, row
         self._by_comuna = comuna_customers(frames.read_customers(connection), frames.read_billed(connection))
         self._notes: list[str] = []
         self._differences: list[str] = []

@@ -48,19 +48,11 @@ def _build(adapters: Adapters) -> BuiltGold:
         logger.bind(stage="gold").info("Gold is up to date: {:,} events.", built.events)
         return built
     from sec_core.gold.build import build_gold as build
-    from sec_core.gold.events_file import EVENTS_FILE
 
     # A build that is killed leaves no manifest.
     open_blobs(adapters.settings.gold).delete(standing.MANIFEST)
     made = build(adapters.database, adapters.settings, adapters.clock)
-    return standing.note_built(
-        adapters.settings,
-        digest,
-        events=made.events,
-        payloads=made.payloads,
-        research=EVENTS_FILE,
-        storms=made.new_storms,
-    )
+    return standing.note_built(adapters.settings, digest, made)
 
 
 class SiteReport(BaseModel):

@@ -19,9 +19,10 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.build import build_gold
-from sec_core.gold.events_file import EVENTS_FILE, read_events
+from sec_core.gold.events_file import read_events
 from sec_core.gold.frames import read_names, snapshot
 from sec_core.gold.observations import month_key
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
@@ -107,7 +108,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
 def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
     silver: Database, make_settings: Callable[..., Settings]
 ) -> None:
-    settings = make_settings()
+    settings = make_settings(draw_site=False)
     change(
         silver,
         "INSERT INTO facturacion_comunal SELECT '2024-12-01', codigo_comuna, 100, 'cne.csv', now()"
@@ -144,7 +145,7 @@ def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: C
 
 
 def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
+    settings = make_settings(draw_site=False)
     build_gold(silver, settings, FixedClock())
     key = month_key(AUGUST)
     digest = parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"]
@@ -184,7 +185,7 @@ def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
 
 
 def test_only_events_of_changed_months_are_read_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
+    settings = make_settings(draw_site=False)
     change(
         silver,
         "SELECT asegurar_tiempo('2024-07-01')",
@@ -233,7 +234,7 @@ def load_hours(database: Database, month: Month, numbers: list[int]) -> None:
 
 
 def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
+    settings = make_settings(draw_site=False)
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
     with silver.adbc() as connection:
