@@ -46,37 +46,22 @@ class LocalBlobs(Blobs):
 
     @override
     def put_new(self, key: str, data: bytes) -> bool:
-        # This is done for every hour: plain texts and calls take half the time of paths.
         path = self._name(key)
-        folder = path.rpartition("/")[0]
-        partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex}"
-        with _in_our_words(path, "written"):
-            self._folder(folder)
-            try:
-                _write_synced(partial, data)
-                if not self._take_name(partial, path):
-                    return False
-            finally:
-                with suppress(OSError):
-                    os.unlink(partial)  # noqa: PTH108
-            self._unsynced.add(folder)
-        return True
+        with self._written(path, data) as partial:
+            free = self._take_name(partial, path)
+        if free:
+            self._unsynced.add(path.rpartition("/")[0])
+        return free
 
     @override
     def replace(
         self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
     ) -> None:
-        path = self._path(key)
-        partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
-        with _in_our_words(path, "written"):
-            self._folder(str(path.parent))
-            try:
-                _write_synced(str(partial), data, sync=durable)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        path = self._name(key)
+        with self._written(path, data, sync=durable) as partial:
+            os.replace(partial, path)  # noqa: PTH105
         if durable:
-            self._unsynced.add(str(path.parent))
+            self._unsynced.add(path.rpartition("/")[0])
             self.flush()
 
     @override
@@ -161,6 +146,26 @@ class LocalBlobs(Blobs):
             with _in_our_words(folder, "written"):
                 sync_to_disk(folder)
 
+    @contextmanager
+    def _written(self, path: str, data: bytes | memoryview, *, sync: bool = True) -> Iterator[str]:
+        """A new file beside `path` that survives a power cut (its name not yet); gone unless the block names it."""
+        # This is done for every hour: plain texts and calls take half the time of paths.
+        folder = path.rpartition("/")[0]
+        partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex}"
+        with _in_our_words(path, "written"):
+            self._folder(folder)
+            try:
+                with open(partial, "xb", buffering=0) as file:  # noqa: PTH123
+                    left = memoryview(data)
+                    while left:
+                        left = left[file.write(left) :]
+                    if sync:
+                        os.fsync(file.fileno())
+                yield partial
+            finally:
+                with suppress(OSError):
+                    os.unlink(partial)  # noqa: PTH108
+
     def _take_name(self, partial: str, path: str) -> bool:
         """Give a finished file its name, unless that is taken; says whether it was free."""
         if self.has_links:
@@ -210,16 +215,6 @@ def _in_our_words(what: Path | str, done: str) -> Iterator[None]:
         raise BlobMissing(f"{what} is missing.") from error
     except OSError as error:
         raise StorageError(f"{what} can't be {done}: {error.strerror or error}.") from error
-
-
-def _write_synced(path: str, data: bytes | memoryview, *, sync: bool = True) -> None:
-    """Write a new file that survives a power cut (its name not yet)."""
-    with open(path, "xb", buffering=0) as file:  # noqa: PTH123
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
-        if sync:
-            os.fsync(file.fileno())
 
 
 def sync_to_disk(path: str | Path) -> None:
