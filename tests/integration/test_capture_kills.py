@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support import capture_process
 from support.truth import truth_of
 
 from sec_core.bronze.ledger import Ledger
@@ -25,6 +22,9 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
+
     from support.fixtures import MakeSettings
 
     from sec_core.bronze.ledger_rules import HourState
@@ -34,21 +34,11 @@ NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTH = Month(2026, 8)
 WORLD = WorldOptions.tiny(holes=(("2026-08-03T03", "2026-08-03T07"),), regions=("06",))
 KILLS = int(os.environ.get("SEC_TEST_KILLS", "20"))
-TESTS = Path(__file__).resolve().parent.parent
 
 
 def start(sim: Simulator, database: Database, folder: Path) -> subprocess.Popen[bytes]:
-    options = {
-        "url": sim.url, "database_url": database.url, "data_dir": str(folder), "now": NOW.isoformat(),
-        "months": [str(MONTH)], "settings": {"max_rate": 5000, "max_concurrency": 8},
-    }  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "support.capture_process", json.dumps(options)],
-        cwd=TESTS,
-        env=os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    limits = {"max_rate": 5000, "max_concurrency": 8}
+    return capture_process.start(sim.url, database, folder, NOW, months=[str(MONTH)], settings=limits)
 
 
 def test_killed_at_random_instants(database: Database, make_settings: MakeSettings) -> None:

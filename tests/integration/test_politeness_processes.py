@@ -6,17 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support import capture_process
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
@@ -26,7 +23,9 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sec_core.db.database import Database
     from sec_core.simulator.log import Request
@@ -34,34 +33,6 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTHS = ["2026-05", "2026-06", "2026-07", "2026-08"]
 SECONDS = float(os.environ.get("SEC_TEST_SECONDS", "5"))
-TESTS = Path(__file__).resolve().parent.parent
-
-
-class Processes:
-    """Starts capturing processes and sees to their end."""
-
-    def __init__(self, url: str, database: Database, folder: Path) -> None:
-        self._options = {"url": url, "database_url": database.url, "data_dir": str(folder), "now": NOW.isoformat()}
-        self._running: list[subprocess.Popen[str]] = []
-
-    def start(self, **options: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "support.capture_process", json.dumps(self._options | options)],
-            cwd=TESTS,
-            env=os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._running.append(process)
-        return process
-
-    def kill(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
 
 
 @pytest.fixture
@@ -71,10 +42,18 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def processes(sim: Simulator, database: Database, tmp_path: Path) -> Iterator[Processes]:
-    started = Processes(sim.url, database, tmp_path)
+def start(sim: Simulator, database: Database, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts capturing processes and sees to their end."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def started(**options: object) -> subprocess.Popen[bytes]:
+        running.append(capture_process.start(sim.url, database, tmp_path, NOW, **options))
+        return running[-1]
+
     yield started
-    started.kill()
+    for process in running:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float = 60) -> None:
@@ -96,13 +75,13 @@ def most_in_a_window(requests: list[Request], seconds: float) -> int:
 
 
 def test_four_processes_keep_to_both_limits_and_a_killed_one_costs_nothing(
-    sim: Simulator, processes: Processes, database: Database
+    sim: Simulator, start: Callable[..., subprocess.Popen[bytes]], database: Database
 ) -> None:
     sim.set_faults(FaultOptions(latency_s=0.12, ban=Ban(max_rate=22, window_s=5, duration_s=600)))
     limits = {"max_rate": 20, "max_concurrency": 3}
     for month in MONTHS:
-        processes.start(months=[month], settings=limits)
-    doomed = processes.start(months=["2026-04"], settings=limits)
+        start(months=[month], settings=limits)
+    doomed = start(months=["2026-04"], settings=limits)
     wait_for(lambda: len(sim.requests) > 60)
     doomed.send_signal(signal.SIGKILL)
     doomed.wait()
@@ -123,13 +102,15 @@ def test_four_processes_keep_to_both_limits_and_a_killed_one_costs_nothing(
     assert sum(state is HourState.CAPTURED for _, state in captured) > 100
 
 
-def test_circuit_over_three_processes(sim: Simulator, processes: Processes, database: Database) -> None:
+def test_circuit_over_three_processes(
+    sim: Simulator, start: Callable[..., subprocess.Popen[bytes]], database: Database
+) -> None:
     sim.set_faults(FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, status=500),)))
     cooldown = 4.0
     settings = {
         "max_rate": 200, "max_concurrency": 4, "circuit_cooldown_s": cooldown, "circuit_failures": 5, "retries": 2,
     }  # fmt: skip
-    started = [processes.start(months=[month], hours=48, settings=settings, wait=True) for month in MONTHS[:3]]
+    started = [start(months=[month], hours=48, settings=settings, wait=True) for month in MONTHS[:3]]
     wait_for(lambda: opened_at(database) is not None)
     wait_for(lambda: len(openings(sim.requests, cooldown)) >= 2)
     sim.set_faults(FaultOptions())
