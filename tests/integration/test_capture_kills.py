@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from support import capture_process
+from support.capture_process import start_capture
 from support.truth import truth_of
 
 from sec_core.bronze.ledger import Ledger
@@ -22,7 +21,7 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    import subprocess
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from support.fixtures import MakeSettings
@@ -36,9 +35,11 @@ WORLD = WorldOptions.tiny(holes=(("2026-08-03T03", "2026-08-03T07"),), regions=(
 KILLS = int(os.environ.get("SEC_TEST_KILLS", "20"))
 
 
-def start(sim: Simulator, database: Database, folder: Path) -> subprocess.Popen[bytes]:
-    limits = {"max_rate": 5000, "max_concurrency": 8}
-    return capture_process.start(sim.url, database, folder, NOW, months=[str(MONTH)], settings=limits)
+def start(sim: Simulator, database: Database, folder: Path) -> BaseProcess:
+    return start_capture(
+        url=sim.url, database_url=database.url, data_dir=str(folder), now=NOW.isoformat(), months=[str(MONTH)],
+        settings={"max_rate": 5000, "max_concurrency": 8},
+    )  # fmt: skip
 
 
 def test_killed_at_random_instants(database: Database, make_settings: MakeSettings) -> None:
@@ -50,12 +51,14 @@ def test_killed_at_random_instants(database: Database, make_settings: MakeSettin
         for _ in range(KILLS):
             process = start(sim, database, settings.root)
             goal = len(sim.requests) + seed.randint(1, max(2, 2 * total // KILLS))
-            while len(sim.requests) < goal and process.poll() is None:
+            while len(sim.requests) < goal and process.is_alive():
                 time.sleep(0.001)
             time.sleep(seed.random() * 0.02)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        assert start(sim, database, settings.root).wait(300) == 0
+            process.kill()
+            process.join()
+        last = start(sim, database, settings.root)
+        last.join(300)
+        assert last.exitcode == 0
         asked_again = len(sim.requests) - total
         truth = {hour: truth_of(sim).row_count(hour) for hour in MONTH.hours()}
         customers = {hour: truth_of(sim).national(hour) for hour in MONTH.hours()}

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from support import capture_process
+from support.capture_process import start_capture
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
@@ -23,8 +22,8 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
     from sec_core.db.database import Database
@@ -35,6 +34,23 @@ MONTHS = ["2026-05", "2026-06", "2026-07", "2026-08"]
 SECONDS = float(os.environ.get("SEC_TEST_SECONDS", "5"))
 
 
+class Processes:
+    """Starts capturing processes and sees to their end."""
+
+    def __init__(self, url: str, database: Database, folder: Path) -> None:
+        self._options = {"url": url, "database_url": database.url, "data_dir": str(folder), "now": NOW.isoformat()}
+        self._running: list[BaseProcess] = []
+
+    def start(self, **options: object) -> BaseProcess:
+        self._running.append(process := start_capture(**self._options, **options))
+        return process
+
+    def kill(self) -> None:
+        for process in self._running:
+            process.kill()
+            process.join()
+
+
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     with Simulator(world=WorldOptions.tiny(), now=NOW) as running:
@@ -42,18 +58,10 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def start(sim: Simulator, database: Database, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts capturing processes and sees to their end."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def started(**options: object) -> subprocess.Popen[bytes]:
-        running.append(capture_process.start(sim.url, database, tmp_path, NOW, **options))
-        return running[-1]
-
+def processes(sim: Simulator, database: Database, tmp_path: Path) -> Iterator[Processes]:
+    started = Processes(sim.url, database, tmp_path)
     yield started
-    for process in running:
-        process.kill()
-        process.wait()
+    started.kill()
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float = 60) -> None:
@@ -75,16 +83,16 @@ def most_in_a_window(requests: list[Request], seconds: float) -> int:
 
 
 def test_four_processes_keep_to_both_limits_and_a_killed_one_costs_nothing(
-    sim: Simulator, start: Callable[..., subprocess.Popen[bytes]], database: Database
+    sim: Simulator, processes: Processes, database: Database
 ) -> None:
     sim.set_faults(FaultOptions(latency_s=0.12, ban=Ban(max_rate=22, window_s=5, duration_s=600)))
     limits = {"max_rate": 20, "max_concurrency": 3}
     for month in MONTHS:
-        start(months=[month], settings=limits)
-    doomed = start(months=["2026-04"], settings=limits)
+        processes.start(months=[month], settings=limits)
+    doomed = processes.start(months=["2026-04"], settings=limits)
     wait_for(lambda: len(sim.requests) > 60)
-    doomed.send_signal(signal.SIGKILL)
-    doomed.wait()
+    doomed.kill()
+    doomed.join()
     killed_at = time.monotonic()
     killed_after = len(sim.requests)
     wait_for(lambda: len(sim.requests) > killed_after + 100)
@@ -102,19 +110,19 @@ def test_four_processes_keep_to_both_limits_and_a_killed_one_costs_nothing(
     assert sum(state is HourState.CAPTURED for _, state in captured) > 100
 
 
-def test_circuit_over_three_processes(
-    sim: Simulator, start: Callable[..., subprocess.Popen[bytes]], database: Database
-) -> None:
+def test_circuit_over_three_processes(sim: Simulator, processes: Processes, database: Database) -> None:
     sim.set_faults(FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, status=500),)))
     cooldown = 4.0
     settings = {
         "max_rate": 200, "max_concurrency": 4, "circuit_cooldown_s": cooldown, "circuit_failures": 5, "retries": 2,
     }  # fmt: skip
-    started = [start(months=[month], hours=48, settings=settings, wait=True) for month in MONTHS[:3]]
+    started = [processes.start(months=[month], hours=48, settings=settings, wait=True) for month in MONTHS[:3]]
     wait_for(lambda: opened_at(database) is not None)
     wait_for(lambda: len(openings(sim.requests, cooldown)) >= 2)
     sim.set_faults(FaultOptions())
-    assert [process.wait(120) for process in started] == [0, 0, 0]
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0, 0, 0]
     first, *probes = openings(sim.requests, cooldown)
     # What was in flight when the fifth failure was counted comes on top, and nothing else.
     assert 5 <= len(first) <= 5 + 4

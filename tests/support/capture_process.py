@@ -1,19 +1,14 @@
-"""A process that captures, for tests with several of them: `python -m support.capture_process '<options as JSON>'`.
-
-Options: `url`, `database_url`, `data_dir`, `months`, `settings` (further fields), `now` (ISO instant), and
-`wait` (whether to wait out an open circuit).
-"""
+"""Processes that capture, for tests that kill them or have several."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
-import sys
 from datetime import datetime
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
@@ -27,23 +22,33 @@ from sec_core.hours import Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
 
-TESTS = Path(__file__).resolve().parent.parent
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+_TESTS = Path(__file__).resolve().parents[1]
+# A fork of a process that has imported everything starts at once, and shares nothing with the test.
+_CLEAN = get_context("forkserver")
+_CLEAN.set_forkserver_preload([__name__])
 
 
-def start(url: str, database: Database, folder: Path, now: datetime, **options: object) -> subprocess.Popen[bytes]:
-    """Start such a process."""
-    known = {"url": url, "database_url": database.url, "data_dir": str(folder), "now": now.isoformat(), **options}
-    return subprocess.Popen(
-        [sys.executable, "-m", "support.capture_process", json.dumps(known)],
-        cwd=TESTS,
-        env=os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def start_capture(**options: object) -> BaseProcess:
+    """Start a process that captures.
+
+    Args:
+        options: `url`, `database_url`, `data_dir`, `months`, `settings` (further fields), `now` (ISO instant), `hours`
+            (how many of each month), and `wait` (whether to wait out an open circuit).
+    """
+    process = _CLEAN.Process(target=_capture, args=(options,))
+    with patch.dict(os.environ, PYTHONPATH=f"{_TESTS}{os.pathsep}{_TESTS.parent}"):
+        process.start()
+    return process
 
 
-async def run(options: dict[str, Any]) -> None:
-    """Capture what the options ask for."""
+def _capture(options: dict[str, Any]) -> None:
+    asyncio.run(_run(options))
+
+
+async def _run(options: dict[str, Any]) -> None:
     settings = load_settings(
         _env_file=None,
         base_url=options["url"],
@@ -68,7 +73,3 @@ async def run(options: dict[str, Any]) -> None:
                 else:
                     break
     database.dispose()
-
-
-if __name__ == "__main__":
-    asyncio.run(run(json.loads(sys.argv[1])))
