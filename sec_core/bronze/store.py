@@ -215,10 +215,6 @@ class BronzeStore:
         loose = (key for key in self.blobs.list("por_fecha/") if BodyName.parse(key) is None)
         return [*loose, *(key for key in self.blobs.list(SEALED) if parse_seal_key(key) is None)]
 
-    def stored_size(self, key: str) -> int:
-        """Bytes that a blob takes in the store."""
-        return self.blobs.size(key)
-
     def sizes(self, keys: Sequence[str]) -> Iterator[int]:
         """Bytes that each of several blobs takes in the store."""
         return at_once(width(self.blobs.place), self.blobs.size, keys)

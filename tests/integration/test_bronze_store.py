@@ -99,6 +99,6 @@ def test_real_captures_take_little_room(tmp_path: Path, captures_dir: Path) -> N
         name = replace(NAME, captured_at=NAME.captured_at + timedelta(seconds=i))
         store.put(name, path.read_bytes())
         raw += path.stat().st_size
-        kept += store.stored_size(name.key)
+        kept += store.blobs.size(name.key)
     assert raw > 0
     assert kept / raw < 0.04

@@ -207,6 +207,17 @@ async def test_corrupt_cycles_are_asked_again_and_marked_if_they_stay(scene: Sce
         assert not capture.ledger.rows([cut])[cut].suspect
 
 
+async def test_a_second_look_that_fails_leaves_the_doubt(scene: Scene) -> None:
+    hour = ("2026-08-02T05", "2026-08-02T05")
+    collapsed = FaultRule(kind=FaultKind.COLLAPSED, hours=hour, attempts=(1, 1))
+    away = FaultRule(kind=FaultKind.STATUS, hours=hour, attempts=(2, 9))
+    async with scene(collapsed, away, world=WorldOptions.tiny(rows_per_hour=120), retries=0) as (_, capture):
+        report = await capture.run(DAY)
+        assert (report.captured, report.failed, report.suspect) == (24, 1, 1)
+        assert [hour for hour, row in capture.ledger.rows(DAY).items() if row.suspect] == [DAY[5]]
+        assert_rebuilt_equal(capture)
+
+
 async def test_revisions_are_kept_beside_what_they_revise(scene: Scene) -> None:
     revised = Revisions(share=1, after_asks=1, most=1)
     async with scene(revisions=revised, at=DAY[-1] + 2 * HOUR) as (_, capture):
