@@ -34,15 +34,10 @@ class LocalBlobs(Blobs):
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+        self.place: Path = Path(root)
         self.has_links = True
         self._made: set[str] = set()
         self._unsynced: set[str] = set()
-
-    @property
-    @override
-    def place(self) -> Path:
-        return self.root
 
     @override
     def put_new(self, key: str, data: bytes) -> bool:
@@ -84,10 +79,6 @@ class LocalBlobs(Blobs):
         return self._path(key)
 
     @override
-    def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
-
-    @override
     def size(self, key: str) -> int:
         path = self._path(key)
         with _in_our_words(path, "read"):
@@ -96,7 +87,7 @@ class LocalBlobs(Blobs):
     @override
     def list(self, prefix: str) -> Iterator[str]:
         found = (
-            (Path(folder) / name).relative_to(self.root).as_posix()
+            (Path(folder) / name).relative_to(self.place).as_posix()
             for folder, _, names in os.walk(self._path(prefix))
             for name in names
             if not name.startswith((_PARTIAL, _NAMES_LOCK))
@@ -180,7 +171,7 @@ class LocalBlobs(Blobs):
                 self.has_links = False
             else:
                 return True
-        with FileLock(self.root / _NAMES_LOCK):
+        with FileLock(self.place / _NAMES_LOCK):
             if os.path.lexists(path):
                 return False
             os.rename(partial, path)  # noqa: PTH104
@@ -190,7 +181,7 @@ class LocalBlobs(Blobs):
         return Path(self._name(key))
 
     def _name(self, key: str) -> str:
-        return f"{self.root}/{checked(key)}"
+        return f"{self.place}/{checked(key)}"
 
     def _folder(self, folder: str) -> None:
         """Make a folder with its parents; their names survive a power cut from the next `flush` on."""

@@ -38,11 +38,12 @@ class Blobs(Protocol):
     """Bytes under names such as `por_fecha/2024/08/x.zst`, safe to use from several threads and processes.
 
     All operations raise StorageError where the place refuses them, and StorageUnavailable where it does not answer.
+
+    Attributes:
+        place: The folder or address below which the names are.
     """
 
-    @property
-    def place(self) -> Place:
-        """The folder or address below which the names are."""
+    place: Place
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken."""
