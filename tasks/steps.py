@@ -115,16 +115,14 @@ async def refresh_customers_of(digest: str) -> UniverseReport:  # noqa: ARG001 -
 
 async def build_gold() -> BuiltGold:
     """Gold, from Prefect's cache where nothing that it is made from has changed and its files are all there."""
-    digest = await asyncio.to_thread(gold.gold_digest, adapters())
-    stands = await asyncio.to_thread(gold.standing_gold, adapters(), digest)
+    digest, stands = await asyncio.to_thread(gold.standing_gold, adapters())
     return await build_gold_from.with_options(refresh_cache=stands is None)(digest)
 
 
 async def refresh_customers() -> UniverseReport:
     """The customers of the present month, from Prefect's cache where the database has them."""
-    digest = await asyncio.to_thread(customers.customers_digest, adapters())
-    known = await asyncio.to_thread(customers.known_customers, adapters())
+    digest, known = await asyncio.to_thread(customers.known_customers, adapters())
     return await refresh_customers_of.with_options(refresh_cache=known is None)(digest)
 
 
-STEPS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site)
+TASKS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site)

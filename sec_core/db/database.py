@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import sqlalchemy
@@ -45,7 +45,9 @@ class Database:
     def __init__(self, address: Address | str) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._engine: Engine | None = None
-        self._idle = QueuePool(_AdbcCreator(self.address), pool_size=IDLE_ADBC, max_overflow=-1, reset_on_return=None)
+        self._idle = QueuePool(
+            cast("Any", _AdbcCreator(self.address)), pool_size=IDLE_ADBC, max_overflow=-1, reset_on_return=None
+        )
         event.listen(self._idle, "checkout", _begin)
         weakref.finalize(self, self._idle.dispose)
 
@@ -78,7 +80,7 @@ class Database:
             DatabaseUnavailable: The server can't be reached.
         """
         lent = self._idle.connect()
-        connection: ArrowConnection = lent.driver_connection
+        connection = cast("ArrowConnection", lent.driver_connection)
         try:
             yield connection
             connection.end()
@@ -145,11 +147,13 @@ class _AdbcCreator:
 
     def __call__(self) -> ArrowConnection:
         # Costs 100 ms, and few commands move frames.
-        from sec_core.db.arrow import ArrowConnection, adbc  # noqa: PLC0415
+        from adbc_driver_manager import Error  # noqa: PLC0415
+
+        from sec_core.db.arrow import ArrowConnection  # noqa: PLC0415
 
         try:
             return ArrowConnection(self._address.conninfo)
-        except adbc.Error as error:
+        except (Error, DatabaseError) as error:
             raise self._address.unreachable(error) from None
 
 

@@ -103,7 +103,7 @@ class MonthsIncomplete(IncompleteError):
 
 
 @dataclass(slots=True)
-class Work:
+class Done:
     """What a run has done so far; parts that it did not do are empty.
 
     Attributes:
@@ -119,7 +119,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
 
 
-def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
+def describe_month(adapters: Adapters, month: Month, done: Done) -> SyncReport:
     """Figures of the whole month as it stands, and what a run did."""
     (summary,) = adapters.ledger.month_summary([month], adapters.clock.now())
     figures = month_figures(adapters.database, month)
@@ -129,19 +129,19 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         | {
             "month": str(month),
             "unresolved": figures.unresolved_rows,
-            "requests": work.captured.requests if work.captured else 0,
-            "revisions": work.captured.captured if work.captured else 0,
-            "loaded_hours": work.loaded.hours_loaded if work.loaded else 0,
+            "requests": done.captured.requests if done.captured else 0,
+            "revisions": done.captured.captured if done.captured else 0,
+            "loaded_hours": done.loaded.hours_loaded if done.loaded else 0,
             "outputs": {"bronze": str(adapters.settings.bronze), "silver": str(adapters.database.address)},
-            "notes": [*work.notes],
+            "notes": [*done.notes],
         }
     )
     if summary.failed or summary.quarantined:
         states = adapters.ledger.states(month)
         report.missing_hours = hours_text(hour for hour, state in states.items() if state in _TROUBLED)
-    if work.gold:
+    if done.gold:
         gold = adapters.settings.gold
-        report.outputs |= {what: str(gold / name) for what, name in work.gold.outputs.items()}
+        report.outputs |= {what: str(gold / name) for what, name in done.gold.outputs.items()}
     if summary.suspect:
         report.notes.append(
             f"{summary.suspect} hours look cut short at the source; runs request them again for a week."
@@ -157,8 +157,8 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         )
     if report.unresolved:
         report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
-    if work.published:
-        report.notes.append(work.published.line())
-    if work.site and work.site.target:
-        report.notes.append(work.site.line())
+    if done.published:
+        report.notes.append(done.published.line())
+    if done.site and done.site.target:
+        report.notes.append(done.site.line())
     return report
