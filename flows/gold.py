@@ -27,9 +27,7 @@ from tasks.runtime import adapters
 @flow(name="gold", steps=STEPS)
 async def gold() -> BuiltGold:
     """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the site."""
-    built = await STEPS.build_gold()
-    await STEPS.show_gold(built)
-    return built
+    return await STEPS.bring_gold_up_to_date()
 
 
 @flow(name="publish", steps=STEPS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
 from pydantic import BaseModel
@@ -14,10 +14,15 @@ from sec_core.gold import standing
 from sec_core.usecases.progress import in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from sec_core.gold.billing import Billing
     from sec_core.gold.seia.load import SeiaReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.usecases.adapters import Adapters
+
+T = TypeVar("T")
 
 
 def standing_gold(adapters: Adapters) -> tuple[str, BuiltGold | None]:
@@ -45,17 +50,12 @@ def _build(adapters: Adapters) -> BuiltGold:
     from sec_core.gold.build import build_gold as build
     from sec_core.gold.events_file import EVENTS_FILE
 
+    settings = adapters.settings
     # A build that is killed leaves no manifest.
-    open_blobs(adapters.settings.gold).delete(standing.MANIFEST)
-    made = build(adapters.database, adapters.settings, adapters.clock)
-    return standing.note_built(
-        adapters.settings,
-        digest,
-        events=made.events,
-        payloads=made.payloads,
-        research=EVENTS_FILE,
-        storms=made.new_storms,
-    )
+    open_blobs(settings.gold).delete(standing.MANIFEST)
+    made = build(adapters.database, settings, adapters.clock)
+    about = {"events": made.events, "payloads": made.payloads, "storms": made.new_storms}
+    return standing.note_built(settings, digest, research=EVENTS_FILE, **about)
 
 
 class SiteReport(BaseModel):
@@ -99,9 +99,8 @@ def _publish_site(adapters: Adapters) -> SiteReport:
     if target is None:
         return SiteReport(place=str(place))
     done = put(read_site(open_blobs(place)), open_blobs(target))
-    found = SiteReport(
-        place=str(place), target=str(target), written=len(done.written), kept=done.kept, removed=len(done.removed)
-    )
+    counts = {"written": len(done.written), "kept": done.kept, "removed": len(done.removed)}
+    found = SiteReport(place=str(place), target=str(target), **counts)
     logger.bind(stage="site").info(found.line())
     return found
 
@@ -118,7 +117,7 @@ async def site(adapters: Adapters, publish: bool = False) -> SiteReport:
     """
     if publish and adapters.settings.site is None:
         raise ConfigError("SEC_SITE_TARGET is not set.", next_step="Set it to a folder or to s3://bucket/prefix.")
-    await adapters.steps.show_gold(await adapters.steps.build_gold())
+    await adapters.steps.bring_gold_up_to_date()
     if publish:
         return await adapters.steps.publish_site()
     return SiteReport(place=str(adapters.settings.gold / standing.SITE.rstrip("/")))
@@ -135,12 +134,10 @@ async def import_seia(adapters: Adapters, file: str) -> SeiaReport:
         InputError: The file is no export, or holds no electricity project; what was held stays.
     """
     from sec_core.gold.seia.load import load_seia
-    from sec_core.gold.sheets import in_inbox
 
-    found = await asyncio.to_thread(load_seia, adapters.database, in_inbox(file, adapters.settings.inbox_dir))
+    found = await _take_in(adapters, file, lambda path: load_seia(adapters.database, path))
     for row in found.rejected:
         logger.bind(stage="gold", code="rejected_row").warning("SEIA row left out: {row}", row=row)
-    await adapters.steps.show_gold(await adapters.steps.build_gold())
     return found
 
 
@@ -155,9 +152,14 @@ async def import_customers(adapters: Adapters, file: str) -> Billing:
         InputError: The file is no billing file, or no row of it can be used; what was held stays.
     """
     from sec_core.gold.billing import load_billing
+
+    now = adapters.clock.now()
+    return await _take_in(adapters, file, lambda path: load_billing(adapters.database, path, now))
+
+
+async def _take_in(adapters: Adapters, file: str, load: Callable[[Path], T]) -> T:
     from sec_core.gold.sheets import in_inbox
 
-    path = in_inbox(file, adapters.settings.inbox_dir)
-    found = await asyncio.to_thread(load_billing, adapters.database, path, adapters.clock.now())
-    await adapters.steps.show_gold(await adapters.steps.build_gold())
+    found = await asyncio.to_thread(load, in_inbox(file, adapters.settings.inbox_dir))
+    await adapters.steps.bring_gold_up_to_date()
     return found

@@ -227,13 +227,11 @@ class _Work:
 
     async def finish(self, done: Done) -> None:
         """Build Gold and publish it, as far as asked for: the last steps, whatever the number of months."""
-        steps = self.adapters.steps
         if Part.GOLD in self.parts:
-            done.gold = await steps.build_gold()
-            await steps.show_gold(done.gold)
+            done.gold = await self.adapters.steps.bring_gold_up_to_date()
         if Part.PUBLISH in self.parts:
-            done.published = await steps.publish(False, self.other_source, [])
-            done.site = await steps.publish_site()
+            done.published = await self.adapters.steps.publish(False, self.other_source, [])
+            done.site = await self.adapters.steps.publish_site()
 
     async def _show(self, month: Month, done: Done) -> SyncReport:
         described = await asyncio.to_thread(describe_month, self.adapters, month, done)
@@ -255,9 +253,8 @@ def _incomplete(adapters: Adapters) -> list[Month]:
     """Closed months that the ledger knows and that miss hours, newest first; says how many, and how long they take."""
     now, rate = adapters.clock.now(), adapters.settings.max_rate
     closed = [month for month in adapters.ledger.months() if month < Month.of(now)]
-    missing = {
-        each.month: each.expected - each.captured - each.empty for each in adapters.ledger.month_summary(closed, now)
-    }
+    summaries = adapters.ledger.month_summary(closed, now)
+    missing = {each.month: each.expected - each.captured - each.empty for each in summaries}
     months = sorted((month for month, hours in missing.items() if hours), reverse=True)
     hours = sum(missing.values())
     text = "No closed month misses an hour"

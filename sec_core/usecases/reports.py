@@ -82,23 +82,18 @@ class MonthsIncomplete(IncompleteError):
     """A run ended in good order without every hour; carries the reports of its months."""
 
     def __init__(self, reports: list[SyncReport]) -> None:
-        missing = [report for report in reports if report.missing]
+        first, command = reports[0], "the same"
         if len(reports) == 1:
-            (only,) = reports
-            which = f" {only.missing_hours}." if only.missing_hours else ""
-            super().__init__(
-                f"{only.month}: {only.failed} hours failed, {only.quarantined} in quarantine, "
-                f"{only.pending} not asked for, of {only.expected}.{which}",
-                next_step=f"Run `sec sync --month {only.month}` again: it requests only these hours.",
-            )
+            which = f" {first.missing_hours}." if first.missing_hours else ""
+            text = f"{first.month}: {first.failed} hours failed, {first.quarantined} in quarantine, "
+            text += f"{first.pending} not asked for, of {first.expected}.{which}"
+            command = f"`sec sync --month {first.month}`"
         else:
+            missing = [each for each in reports if each.missing]
             names = [f"{each.month} ({each.missing_hours})" if each.missing_hours else each.month for each in missing]
-            few = names if len(names) <= 6 else [*names[:6], "..."]
-            hours = sum(report.missing for report in missing)
-            super().__init__(
-                f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(few)}.",
-                next_step="Run the same again: it requests only these hours.",
-            )
+            few = ", ".join(names[:6] + ["..."] * (len(names) > 6))
+            text = f"{len(missing)} of {len(reports)} months miss {sum(each.missing for each in missing)} hours: {few}."
+        super().__init__(text, next_step=f"Run {command} again: it requests only these hours.")
         self.reports = reports
 
 
@@ -142,21 +137,14 @@ def describe_month(adapters: Adapters, month: Month, done: Done) -> SyncReport:
     if done.gold:
         gold = adapters.settings.gold
         report.outputs |= {what: str(gold / name) for what, name in done.gold.outputs.items()}
-    if summary.suspect:
-        report.notes.append(
-            f"{summary.suspect} hours look cut short at the source; runs request them again for a week."
-        )
-    if summary.damaged:
-        report.notes.append(
-            f"{summary.damaged} hours have lost their kept body to damage: run `sec sync --month {month}`, which asks "
-            "for them again, or restore the files from a backup and run `sec reprocess`."
-        )
-    if summary.differing:
-        report.notes.append(
-            f"{summary.differing} hours differ from the national series; the next run requests them again."
-        )
-    if report.unresolved:
-        report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
+    found = {
+        "hours look cut short at the source; runs request them again for a week.": summary.suspect,
+        f"hours have lost their kept body to damage: run `sec sync --month {month}`, which asks for them again, or "
+        "restore the files from a backup and run `sec reprocess`.": summary.damaged,
+        "hours differ from the national series; the next run requests them again.": summary.differing,
+        "rows carry unknown names and count as UNKNOWN: see `sec names`.": report.unresolved,
+    }
+    report.notes += [f"{count} {what}" for what, count in found.items() if count]
     if done.published:
         report.notes.append(done.published.line())
     if done.site and done.site.target:
