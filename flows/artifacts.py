@@ -55,7 +55,7 @@ _UNITS = {
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
-    """Tables of a month's figures and of the quality of its data, its calendar of hours, and the overview of all."""
+    """A table of a month's figures, one of the quality of its data, and the month as a calendar of hours."""
     figures = report.model_dump(exclude={"month", "imputed", "outputs", "notes"})
     notes = "\n".join(f"- {for_markdown(note)}" for note in report.notes)
     await acreate_table_artifact(
@@ -76,7 +76,6 @@ async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -
         markdown=f"```\n{calendar_text(Month.parse(report.month), states, PLAIN_MARKS)}\n```",
         description=f"# Hours of {report.month}\n\nA line for each day, a mark for each hour of the Chile wall clock.",
     )
-    await show_overview()
 
 
 def standing(report: SyncReport) -> str:
@@ -127,7 +126,12 @@ async def show_gold(built: BuiltGold) -> None:
             await acreate_link_artifact(key=key, link=str(link), link_text="The site", description="Its first page")
 
 
-STEPS = replace(TASKS, show_month=show_month, show_months=show_months, show_gold=show_gold)
+async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
+    await show_month(report, states)
+    await show_overview()
+
+
+STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
 """The steps of a run as tasks, and what they show."""
 
 
