@@ -273,12 +273,8 @@ class _Explaining:
                 "Thresholds of major event days rest on the kept daily values of other months.",
                 "The interval's bounds also rest on what is kept of other months: peaks are judged over all of them.",
             ]
-        return {
-            "monthly": parts,
-            "indices": make_indices(
-                parts, self._seen, self._loads, events, self._customers, self._by_comuna, self._names
-            ),
-        }
+        about = (events, self._customers, self._by_comuna, self._names)
+        return {"monthly": parts, "indices": make_indices(parts, self._seen, self._loads, *about)}
 
     def _about(self, chosen: Sequence[Month]) -> Iterator[tuple[datetime, datetime]]:
         """Spans whose observations decide about some months, in order and apart."""
