@@ -113,8 +113,10 @@ async def site(adapters: Adapters, publish: bool = False) -> SiteReport:
         publish: Put it where SEC_SITE_TARGET says.
 
     Raises:
-        ConfigError: It is to be put up, and SEC_SITE_TARGET is not set.
+        ConfigError: It is not to be drawn, or to be put up, and SEC_SITE_TARGET is not set.
     """
+    if not adapters.settings.draw_site:
+        raise ConfigError("SEC_DRAW_SITE says that no site is drawn.", next_step="Unset it, then run `sec site`.")
     if publish and adapters.settings.site is None:
         raise ConfigError("SEC_SITE_TARGET is not set.", next_step="Set it to a folder or to s3://bucket/prefix.")
     await adapters.steps.bring_gold_up_to_date()
