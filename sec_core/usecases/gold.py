@@ -54,8 +54,9 @@ def _build(adapters: Adapters) -> BuiltGold:
     # A build that is killed leaves no manifest.
     open_blobs(settings.gold).delete(standing.MANIFEST)
     made = build(adapters.database, settings, adapters.clock)
-    about = {"events": made.events, "payloads": made.payloads, "storms": made.new_storms}
-    return standing.note_built(settings, digest, research=EVENTS_FILE, **about)
+    return standing.note_built(
+        settings, digest, events=made.events, payloads=made.payloads, research=EVENTS_FILE, storms=made.new_storms
+    )
 
 
 class SiteReport(BaseModel):
