@@ -31,14 +31,6 @@ _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 
 
-class _HoursMissed(Exception):
-    """What the task of a day hands over besides its state."""
-
-    def __init__(self, report: CaptureReport) -> None:
-        super().__init__(report)
-        self.report = report
-
-
 def _parameter(_context: object, parameters: dict[str, Any]) -> str:
     return f"{task_run.task_name}-{parameters['digest']}"
 
@@ -64,17 +56,17 @@ async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | Stat
         ) from error
     if report.missed:
         text = f"{len(report.missed)} of {report.asked} hours failed: {hours_text(report.missed)}. The run goes on."
-        return Failed(name="HoursFailed", message=text, data=_HoursMissed(report))
+        return Failed(name="HoursFailed", message=text, data=report)
     return report
 
 
 async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
     """The task of a day; what it came to, also where the task failed over some hours."""
-    try:
-        state: State[CaptureReport] = await cast("Any", _capture_day)(day, hours, return_state=True)
-        return await state.aresult()
-    except _HoursMissed as missed:
-        return missed.report
+    state: State[Any] = await cast("Any", _capture_day)(day, hours, return_state=True)
+    came = await state.aresult(raise_on_failure=False)
+    if isinstance(came, BaseException):
+        raise came
+    return cast("CaptureReport", came)
 
 
 @task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **PLAIN)
