@@ -148,7 +148,7 @@ def _open_adbc(address: Address) -> Any:  # noqa: ANN401 - an ArrowConnection; t
 
     try:
         return ArrowConnection(address.conninfo)
-    except adbc_driver_manager.Error as error:
+    except (adbc_driver_manager.Error, DatabaseError) as error:
         raise address.unreachable(error) from None
 
 

@@ -23,7 +23,6 @@ from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import AnsweredBy, Shape
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import capture_all
-from sec_core.usecases.steps import direct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -275,7 +274,7 @@ async def test_a_run_ends_though_some_hours_always_fail(scene: Scene) -> None:
         adapters = Adapters(capture.settings, capture.database, HastyClock(NOW))
         for _ in range(2):
             sent = len(sim.requests)
-            await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+            await capture_all(adapters, MONTH, wait_for_circuit=True, force=False)
             failed = [hour for hour, state in capture.ledger.states(MONTH).items() if state is HourState.FAILED]
             assert failed == [hour for hour in MONTH.hours() if "10T03" <= f"{hour - 4 * HOUR:%dT%H}" <= "10T06"]
             asked = Counter(item.hour for item in sim.requests[sent:])
@@ -298,7 +297,7 @@ async def test_a_run_waits_a_day_for_a_source_that_is_away_and_asks_it_once_each
     async with scene(down, circuit_failures=3, retries=1) as (sim, capture):
         adapters = Adapters(capture.settings, capture.database, JumpingClock(NOW))
         with pytest.raises(CircuitOpen):
-            await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+            await capture_all(adapters, MONTH, wait_for_circuit=True, force=False)
         probes = [item for item in sim.requests if item.endpoint == "GetHoraServer"]
         assert 45 <= len(probes) <= 50
         assert len(sim.requests) - len(probes) <= 3 + capture.settings.max_concurrency

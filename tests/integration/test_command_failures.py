@@ -14,25 +14,15 @@ from sec_core.bronze.ledger import Ledger
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 
 MONTH = Month(2025, 2)
-
-
-@pytest.fixture
-def source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=3)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert commands.retries == 0
-        yield simulator
+WORLD = WorldOptions.tiny(seed=3)
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:

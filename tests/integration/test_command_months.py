@@ -6,34 +6,21 @@ import json
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import pytest
-
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
 from sec_core.gold.publish import PublishReport
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import pytest
 
-    from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 
 MONTHS = [Month(2025, 1), Month(2025, 2)]
 COOLDOWN_S = 3.0
-
-
-@pytest.fixture
-def source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=5)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert commands.retries == 0
-        yield simulator
 
 
 def test_a_month_stopped_by_the_circuit_finishes_by_itself(
