@@ -16,7 +16,7 @@ from deployments.stack.api import PrefectServerError, answers, prepare_environme
 from deployments.stack.apply import apply_limits
 from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
-from deployments.stack.processes import Part, end, rounds, start_process, until_told_to_end
+from deployments.stack.processes import Part, end, rounds, start_process, told_to_end
 from deployments.stack.settings import StackSettings, load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.db.address import Address
@@ -91,7 +91,7 @@ def run_server(settings: Settings, *, host: str, port: int) -> None:
             f"Listening on {host} without a login would let everybody there run flows.",
             next_step="Set SEC_PREFECT_AUTH=user:password.",
         )
-    ended = until_told_to_end()
+    ended = told_to_end()
     server = Server(settings, options, host)
     try:
         server.begin(port)

@@ -16,7 +16,7 @@ from prefect.utilities.schema_tools import validate
 
 from deployments.stack.api import WORK_POOL
 from deployments.stack.apply import QUEUES
-from deployments.stack.state import VIEWS
+from deployments.stack.processes import VIEWS
 from flows import months as month_flows
 from sec_core.hours import CHILE
 from sec_core.usecases import months

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from deployments.stack.apply import CRASH_DETECTION
-from deployments.stack.state import RunFolder, StackState
+from deployments.stack.processes import RunFolder, StackState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,10 +17,19 @@ import pytest
 from apprise import Apprise
 
 from deployments.loopback import keep_loopback_direct
-from deployments.stack.processes import FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S, Part, ProcessId, end, restart_pause
+from deployments.stack.processes import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    STEADY_S,
+    Part,
+    ProcessId,
+    RunFolder,
+    StackState,
+    end,
+    restart_pause,
+)  # fmt: skip
 from deployments.stack.settings import load_stack_settings
 from deployments.stack.site import serve_site
-from deployments.stack.state import RunFolder, StackState
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError
 
