@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import httpx
 import polars as pl
 import psycopg
 import pytest
+from support.commands import sec
 from support.fixtures import UNSYNCED
 from support.kept_state import state_of
 
@@ -51,10 +51,7 @@ class Installation:
         environment = {name: value for name, value in os.environ.items() if name not in UNSET}
         environment |= {"SEC_DATA_DIR": str(data or self.data), "SEC_STATE_DIR": str(self.data), "NO_COLOR": "1"}
         environment |= {"SEC_DATABASE_URL": database, "SEC_BASE_URL": "http://127.0.0.1:9/"}
-        done = subprocess.run(
-            [sys.executable, "-c", "from deployments.cli.main import run; run()", *words],
-            cwd=self.data, env=environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+        done = sec(*words, cwd=self.data, environment=environment)
         assert done.returncode == 0, f"sec {' '.join(words)}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
