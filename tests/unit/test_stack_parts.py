@@ -17,17 +17,8 @@ import pytest
 from apprise import Apprise
 
 from deployments.loopback import keep_loopback_direct
-from deployments.stack.processes import (
-    FIRST_PAUSE_S,
-    LONGEST_PAUSE_S,
-    STEADY_S,
-    Part,
-    ProcessId,
-    RunFolder,
-    StackState,
-    end,
-    restart_pause,
-)  # fmt: skip
+from deployments.stack import processes
+from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, restart_pause
 from deployments.stack.settings import load_stack_settings
 from deployments.stack.site import serve_site
 from sec_core.config import load_settings
@@ -98,9 +89,9 @@ def test_the_site_is_served_and_nothing_beside_it(tmp_path: Path) -> None:
 
 def test_pauses_before_a_restart_grow_to_a_minute() -> None:
     pauses = [restart_pause(deaths) for deaths in range(1, 40)]
-    assert pauses[0] == FIRST_PAUSE_S
+    assert pauses[0] == processes.FIRST_PAUSE_S
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE_S
+    assert pauses[-1] == processes.LONGEST_PAUSE_S
 
 
 def test_a_part_that_dies_is_started_again_after_its_pause(part: Part, clock: Hands) -> None:
@@ -108,7 +99,7 @@ def test_a_part_that_dies_is_started_again_after_its_pause(part: Part, clock: Ha
     assert not part.watch()
     kill(first)
     assert not part.watch(), "its pause has not passed"
-    clock.now += FIRST_PAUSE_S
+    clock.now += processes.FIRST_PAUSE_S
     assert part.watch()
     second = part.process
     assert second is not None
@@ -121,7 +112,7 @@ def test_a_part_that_dies_is_started_again_after_its_pause(part: Part, clock: Ha
 def test_deaths_in_a_row_are_forgotten_when_a_part_ran_steadily(part: Part, clock: Hands) -> None:
     for expected in (1, 2, 1):
         process = part.start()
-        clock.now += STEADY_S if expected == 1 and part.deaths else 1
+        clock.now += processes.STEADY_S if expected == 1 and part.deaths else 1
         kill(process)
         part.watch()
         assert part.deaths == expected
