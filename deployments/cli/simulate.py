@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from deployments.cli.app import app, say
 from deployments.cli.runs import work_on
@@ -22,33 +22,29 @@ _UNSET = ("SEC_DATABASE_URL", "SEC_SITE_TARGET", "SUPABASE_URL", "SUPABASE_KEY")
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8017,
+    port: Annotated[int, Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8017,
     captures: Annotated[
-        Path | None, typer.Option(help="Replay captured files of this folder instead of a made-up world.")
+        Path | None, Option(help="Replay captured files of this folder instead of a made-up world.")
     ] = None,
-    shape: Annotated[str, typer.Option(help="Shape of the answers: detailed or aggregated.")] = "detailed",
-    switch: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DD", help="Hours from this day on are aggregated.")
-    ] = None,
+    shape: Annotated[str, Option(help="Shape of the answers: detailed or aggregated.")] = "detailed",
+    switch: Annotated[str | None, Option(metavar="YYYY-MM-DD", help="Hours from this day on are aggregated.")] = None,
     storm: Annotated[
-        list[str] | None, typer.Option(metavar="YYYY-MM", help="A great storm in this month; repeatable.")
+        list[str] | None, Option(metavar="YYYY-MM", help="A great storm in this month; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which world.")] = 1,
-    small: Annotated[bool, typer.Option("--small", help="A dozen comunas instead of the whole country.")] = False,
+    seed: Annotated[int, Option(help="Which world.")] = 1,
+    small: Annotated[bool, Option("--small", help="A dozen comunas instead of the whole country.")] = False,
     fault: Annotated[
-        list[str] | None, typer.Option(metavar="KIND[,NAME=VALUE]", help="Something that goes wrong; repeatable.")
+        list[str] | None, Option(metavar="KIND[,NAME=VALUE]", help="Something that goes wrong; repeatable.")
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds before every answer.")] = 0,
-    ban_above: Annotated[
-        float | None, typer.Option(min=0.1, help="Ban who sends more requests a second than this.")
-    ] = None,
+    latency: Annotated[float, Option(min=0, help="Seconds before every answer.")] = 0,
+    ban_above: Annotated[float | None, Option(min=0.1, help="Ban who sends more requests a second than this.")] = None,
     revised: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of hours that are corrected after their first answer.")
+        float, Option(min=0, max=1, help="Share of hours that are corrected after their first answer.")
     ] = 0,
     now: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DDTHH:MM", help="The source's clock stands still here (Chile).")
+        str | None, Option(metavar="YYYY-MM-DDTHH:MM", help="The source's clock stands still here (Chile).")
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each request.")] = None,
+    log: Annotated[Path | None, Option(help="A file that gets a line of JSON for each request.")] = None,
 ) -> None:
     """Serve a simulated SEC on loopback until Ctrl-C; use it with SEC_BASE_URL.
 
@@ -104,7 +100,7 @@ def _chile(text: str, option: str) -> datetime:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="The demo's own data folder, made anew each time.")] = Path("demo-data"),
+    folder: Annotated[Path, Option(help="The demo's own data folder, made anew each time.")] = Path("demo-data"),
 ) -> None:
     """A simulated storm month through the whole pipeline: offline, nothing of yours is touched."""
     from sec_core.db import embedded

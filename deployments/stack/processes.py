@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -94,11 +94,6 @@ class RunFolder:
     """`SEC_STATE_DIR/run`."""
 
     path: Path
-
-    @property
-    def lock(self) -> Path:
-        """Held by the supervisor."""
-        return self.path / "stack.lock"
 
     def write(self, state: StackState) -> None:
         """Replace the state in one step."""
@@ -195,26 +190,31 @@ def restart_pause(deaths: int) -> float:
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(deaths - 1, 10))
 
 
+@dataclass
 class Part:
-    """A process of the stack that is kept alive; `answers` finds out whether it still does its work."""
+    """A process of the stack that is kept alive.
 
-    def __init__(
-        self,
-        name: str,
-        start: Callable[[], psutil.Popen],
-        log: Path,
-        answers: Callable[[], bool] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.name = name
-        self.process: psutil.Popen | None = None
-        self.deaths = 0
-        self._start = start
-        self._log = log
-        self._answers = answers
-        self._clock = clock
-        self._began = self._next_start = self._next_probe = 0.0
-        self._unanswered = 0
+    Attributes:
+        name: What it is called in logs.
+        run: Starts the process.
+        log: Where its output goes.
+        answers: Finds out whether it still does its work; None if that can't be asked.
+        clock: Tells seconds.
+        process: The process, if it was started and not stopped.
+        deaths: How often it died in a row, each time soon after its start.
+    """
+
+    name: str
+    run: Callable[[], psutil.Popen]
+    log: Path
+    answers: Callable[[], bool] | None = None
+    clock: Callable[[], float] = time.monotonic
+    process: psutil.Popen | None = field(default=None, init=False)
+    deaths: int = field(default=0, init=False)
+    _began: float = field(default=0.0, init=False)
+    _next_start: float = field(default=0.0, init=False)
+    _next_probe: float = field(default=0.0, init=False)
+    _unanswered: int = field(default=0, init=False)
 
     @property
     def id(self) -> ProcessId | None:
@@ -225,8 +225,8 @@ class Part:
 
     def start(self) -> psutil.Popen:
         """Start it now."""
-        self.process = self._start()
-        self._began = self._clock()
+        self.process = self.run()
+        self._began = self.clock()
         self._next_probe = self._began + _PROBE_EVERY_S
         self._unanswered = 0
         return self.process
@@ -238,7 +238,7 @@ class Part:
             if code is None and not self._stuck():
                 return False
             self._note_death("does not answer" if code is None else f"ended with exit code {code}")
-        if self._clock() < self._next_start:
+        if self.clock() < self._next_start:
             return False
         self.start()
         logger.bind(stage="stack").info("{name} is started again", name=self.name)
@@ -255,19 +255,19 @@ class Part:
         return end(ended)
 
     def _note_death(self, how: str) -> None:
-        steady = self._clock() - self._began >= STEADY_S
+        steady = self.clock() - self._began >= STEADY_S
         self.deaths = 1 if steady else self.deaths + 1
         pause = restart_pause(self.deaths)
-        self._next_start = self._clock() + pause
+        self._next_start = self.clock() + pause
         logger.bind(stage="stack", code="part_died").error(
             "{name} {how}; starting it again in {pause:.0f} s. Its log: {log}",
-            name=self.name, how=how, pause=pause, log=self._log,
+            name=self.name, how=how, pause=pause, log=self.log,
         )  # fmt: skip
         self.stop()
 
     def _stuck(self) -> bool:
-        if self._answers is None or self._clock() < self._next_probe:
+        if self.answers is None or self.clock() < self._next_probe:
             return False
-        self._unanswered = 0 if self._answers() else self._unanswered + 1
-        self._next_probe = self._clock() + _PROBE_EVERY_S
+        self._unanswered = 0 if self.answers() else self._unanswered + 1
+        self._next_probe = self.clock() + _PROBE_EVERY_S
         return self._unanswered >= _UNANSWERED

@@ -157,7 +157,7 @@ def up(settings: Settings, on_ready: Callable[[StackState], None]) -> bool:
     """
     private_folder(settings.run_dir)
     try:
-        with FileLock(RunFolder(settings.run_dir).lock, timeout=0):
+        with FileLock(settings.run_dir / "stack.lock", timeout=0):
             Stack(settings, told_to_end()).run(on_ready)
             return True
     except Timeout:

@@ -119,7 +119,7 @@ def test_deaths_in_a_row_are_forgotten_when_a_part_ran_steadily(part: Part, cloc
 
 
 def test_a_part_that_does_not_answer_is_replaced(part: Part, clock: Hands) -> None:
-    part._answers = lambda: False
+    part.answers = lambda: False
     stuck = part.start()
     for _ in range(100):
         clock.now += 5
