@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import sec
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
@@ -80,17 +79,6 @@ def test_an_unreachable_source_keeps_what_was_captured(
     assert main(["sync", "--month", str(MONTH)]) == 1
     assert "probe" in last_line(capsys)
     assert Ledger(database).month_summary([MONTH], source.now())[0].captured == before.captured
-
-
-def test_a_person_sees_one_line_and_no_trace(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert commands.retries == 0
-    monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:1/")
-    # The fixture's server has set it for this process.
-    monkeypatch.delenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", raising=False)
-    done = sec("sync", "--month", str(MONTH))
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert [line for line in done.stderr.splitlines() if line.startswith("sec: ")] == done.stderr.splitlines()[-1:]
 
 
 def test_hours_that_fail_alone_leave_the_rest_loaded_and_are_mended_by_the_next_run(

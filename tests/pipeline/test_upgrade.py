@@ -22,9 +22,7 @@ from support.fixtures import UNSYNCED
 from support.kept_state import state_of
 
 from deployments.stack.api import prepare_environment
-from deployments.stack.history import prefect_history
 from deployments.stack.server import served
-from deployments.stack.settings import load_stack_settings
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
@@ -133,8 +131,7 @@ def test_the_present_prefect_server_knows_the_runs_of_before(before: Installatio
     with patch.dict(os.environ):
         prepare_environment(settings)
         # The database `prefect` is taken on under its new name.
-        history = prefect_history(settings, load_stack_settings(), Address.parse(before.url))
-        with served(settings, history) as api:
+        with served(settings, Address.parse(before.url)) as api:
 
             def found(kind: str, **body: object) -> list[dict[str, Any]]:
                 answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
