@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from support.commands import start
+from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
@@ -72,9 +73,7 @@ def test_nothing_is_left_of_a_command_however_it_ends(
 ) -> None:
     command = start("sync", "--month", "2025-02")
     try:
-        deadline = time.monotonic() + 60
-        while not slow_source.hours_asked() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        eventually(slow_source.hours_asked)
         (only,) = ours(tmp_path)
         assert only.pid == command.pid
         assert [each for each in only.net_connections("inet") if each.status == psutil.CONN_LISTEN] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from loguru import logger
 from support.commands import sec, start
+from support.stack import eventually
 
 from deployments.loopback import LOOPBACK
 from deployments.stack.api import MARK, api_client, running_api
@@ -201,9 +201,7 @@ def test_a_flow_that_is_told_to_end_ends_in_one_line() -> None:
         environment = dict(os.environ) | {"SEC_BASE_URL": source.url, "SEC_MAX_RATE": "20"}
         command = start("capture", "--month", "2025-02", environment=environment)
         try:
-            deadline = time.monotonic() + 120
-            while len(source.hours_asked()) < 4 and time.monotonic() < deadline:
-                time.sleep(0.1)
+            eventually(lambda: len(source.hours_asked()) >= 4)
             command.terminate()
             _, told = command.communicate(timeout=60)
         finally:

@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ import httpx
 import psutil
 import pytest
 from apprise import Apprise
+from support.stack import eventually
 
 from deployments.loopback import keep_loopback_direct
 from deployments.stack import processes
@@ -171,22 +171,17 @@ def test_a_part_ends_with_all_that_it_started_when_its_starter_is_killed(tmp_pat
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         part = psutil.Process(int(starter.stdout.readline()))
-        deadline = time.monotonic() + 30
-        while not (below := part.children(recursive=True)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert below
+        below = eventually(lambda: part.children(recursive=True))
         starter.kill()
     assert psutil.wait_procs([part, *below], timeout=20)[1] == []
 
 
 def test_a_process_is_ended_with_those_below_it() -> None:
     head = subprocess.Popen([sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"])
-    deadline = time.monotonic() + 20
-    while not (below := psutil.Process(head.pid).children()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert end(psutil.Process(head.pid)) == [below[0].pid]
+    (below,) = eventually(psutil.Process(head.pid).children)
+    assert end(psutil.Process(head.pid)) == [below.pid]
     head.wait(10)
-    assert not below[0].is_running()
+    assert not below.is_running()
 
 
 @pytest.mark.parametrize(
