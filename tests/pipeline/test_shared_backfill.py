@@ -6,12 +6,12 @@ import asyncio
 import os
 import secrets
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from support.commands import SEC
 from support.schedules import pause_schedules
 from support.silver_world import EXPORT
 from support.stack import ask
@@ -67,7 +67,7 @@ def machines(
             with (folder / "worker.log").open("ab") as output:
                 # One month at a time: a worker leaves the others to the other machines.
                 environment = os.environ | {"SEC_STATE_DIR": str(folder / "state"), "SEC_WORKER_LIMIT": "1"}
-                command = [sys.executable, "-c", "from deployments.cli.main import run; run()", "worker"]
+                command = [*SEC, "worker"]
                 started.append(
                     subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
                 )
