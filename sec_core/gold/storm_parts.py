@@ -61,18 +61,15 @@ def restored(parts: pl.DataFrame, storms: pl.DataFrame, calendar: pl.DataFrame) 
     """
     usable = pl.col("cargada") & ~pl.col("sospechosa")
     hours = calendar.sort("hora").select("hora", usable=usable, antes=usable.shift(1)).filter("usable")
-    top = (
-        parts.sort("id", "parte", "clientes_afectados", "hora", descending=[False, False, True, False])
-        .group_by("id", "parte", maintain_order=True)
-        .agg(hora_punta=pl.col("hora").first(), punta=pl.col("clientes_afectados").first())
-    )
+    out = pl.col("clientes_afectados")
+    top = parts.group_by("id", "parte").agg(punta=out.max(), hora_punta=pl.col("hora").filter(out == out.max()).min())
     after = (
         storms.select("id", "inicio", hasta=pl.coalesce("fin", pl.lit(hours["hora"].max(), UTC_TIME)))
         .join_where(hours, pl.col("hora") >= pl.col("inicio"), pl.col("hora") <= pl.col("hasta"))
         .join(top, on="id")
         .filter(pl.col("hora") > pl.col("hora_punta"))
         .join(parts, on=["id", "parte", "hora"], how="left")
-        .filter(pl.col("clientes_afectados").fill_null(0) <= LEFT * pl.col("punta"))
+        .filter(out.fill_null(0) <= LEFT * pl.col("punta"))
     )
     first = after.sort("hora").group_by("id", "parte").agg(pl.col("hora", "antes").first())
     return (
