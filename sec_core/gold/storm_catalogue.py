@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sec_core.blobs.model import Blobs
-    from sec_core.config import Settings
 
 FORMAT: Final = "1"
 """Raise it when hits or storms are computed differently."""
@@ -56,17 +55,6 @@ class Storms(NamedTuple):
     rows: pl.DataFrame
     curves: pl.DataFrame
     companies: pl.DataFrame
-
-
-def storm_rules(settings: Settings) -> StormRules:
-    """What a storm is by the settings."""
-    return StormRules(
-        settings.storm_min_customers,
-        settings.storm_share,
-        settings.storm_peak,
-        settings.storm_min_comunas,
-        settings.event_max_gap_hours,
-    )
 
 
 def bring_up_to_date(

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sec_core.config import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class StormRules:
@@ -59,6 +61,17 @@ class StormRules:
     peak: int = 10_000
     min_comunas: int = 3
     max_gap_hours: int = 6
+
+    @classmethod
+    def of(cls, settings: Settings) -> StormRules:
+        """By the settings."""
+        return cls(
+            settings.storm_min_customers,
+            settings.storm_share,
+            settings.storm_peak,
+            settings.storm_min_comunas,
+            settings.event_max_gap_hours,
+        )
 
 
 def find_storms(

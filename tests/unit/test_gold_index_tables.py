@@ -13,8 +13,7 @@ from support.gold_frames import NAMES, make_calendar, make_customers, make_loads
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import Indices, make_indices, official_comparison
-from sec_core.gold.payloads.official_comparison import official
-from sec_core.gold.payloads.reliability import ReliabilityRow
+from sec_core.gold.payloads.reliability import ReliabilityRow, official
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
