@@ -12,7 +12,8 @@ import polars as pl
 
 from sec_core.gold import observations
 from sec_core.gold.frames import UTC_TIME, with_month
-from sec_core.hours import CHILE, Month
+from sec_core.hours import Month
+from sec_core.silver.timeline import chile_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def compared(storms: pl.DataFrame, regions: pl.DataFrame, companies: pl.DataFram
         medidas (those with a time), and medians of punta, horas_90 and cobertura; ordered by their groups.
     """
     seen = storms.select("id", "cobertura")
-    year = pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.year().cast(pl.String)
+    year = chile_date(pl.col("inicio")).dt.year().cast(pl.String)
     whole = storms.select("punta", "horas_90", "cobertura", grupo=year)
     frames = {"anho": whole, "region": regions.join(seen, on="id"), "empresa": companies.join(seen, on="id")}
     sizes = pl.sum_horizontal(pl.col("punta") >= size for size in SIZES)
