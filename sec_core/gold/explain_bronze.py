@@ -21,15 +21,13 @@ from sec_core.gold.frames import UTC_TIME, uuid_text
 from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.hours import CHILE, Month
 from sec_core.reference.names import default_names
-from sec_core.silver import aggregated, detailed
-from sec_core.silver.censoring import with_censoring
-from sec_core.silver.event_updates import whole_days
-from sec_core.silver.events import EVENT_SCHEMA, finish
+from sec_core.silver import events
+from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.imputation import Imputacion, Regla
 from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
 from sec_core.silver.stretches import rows_only_in
-from sec_core.silver.timeline import usable_hours
+from sec_core.silver.timeline import usable_hours, whole_days
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -166,21 +164,7 @@ def derive_events(
     if evidence.observations.is_empty() or not isinstance(day, datetime):
         return pl.DataFrame(schema=EVENT_SCHEMA)
     tramos = month_stretches(evidence.observations, usable, rules, day.date())
-    of_shape = {shape: tramos.filter(pl.col("forma") == shape.value) for shape in Shape}
-    merged = pl.concat(
-        [
-            detailed.events(of_shape[Shape.DETAILED]),
-            aggregated.events(of_shape[Shape.AGGREGATED], usable, rules),
-        ]
-    )
-    last = merged["ultima_hora"]
-    by_run = pl.repeat(value=False, n=merged.height, dtype=pl.Boolean, eager=True)
-    if newest is not None:
-        by_run = aggregated.is_open(last, usable, rules, newest)
-    is_detailed = merged["forma"] == Shape.DETAILED.value
-    in_newest = last.eq_missing(pl.Series([newest], dtype=last.dtype))
-    is_open = pl.select(pl.when(is_detailed).then(in_newest).otherwise(by_run)).to_series()
-    return with_censoring(finish(merged, is_open, universe), evidence.loads)
+    return events.derive_events(tramos, evidence.loads, rules, newest, universe)
 
 
 def differing_events(held: pl.DataFrame, derived: pl.DataFrame) -> list[str]:

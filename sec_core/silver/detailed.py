@@ -11,7 +11,8 @@ from datetime import date
 
 import polars as pl
 
-from sec_core.silver.stretches import KEY, as_events, as_stretches, first_of_maximum
+from sec_core.silver.columns import conform
+from sec_core.silver.stretches import KEY, MERGED_SCHEMA, as_stretches, first_of_maximum
 from sec_core.source.shapes import Shape
 
 
@@ -49,4 +50,4 @@ def events(tramos: pl.DataFrame) -> pl.DataFrame:
             pl.col("imputaciones").bitwise_or(),
         )
     )
-    return as_events(merged)
+    return conform(merged, MERGED_SCHEMA)
