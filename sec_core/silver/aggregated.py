@@ -124,6 +124,8 @@ def events(tramos: pl.DataFrame, usable: pl.DataFrame, rules: EventRules) -> pl.
 
     `usable` needs at least the hours within `rules.reach` of a border between months of the stretches.
     """
+    if tramos.is_empty():
+        return pl.DataFrame(schema=MERGED_SCHEMA)
     rows = tramos.sort("id_geografia", "mes", "primera_hora", nulls_last=True)
     previous = pl.col("id_geografia", *(f"previo_{name}" for name in _SUMS))
     hits = rows.filter(pl.col("primera_hora").is_not_null())

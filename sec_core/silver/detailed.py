@@ -12,12 +12,14 @@ from datetime import date
 import polars as pl
 
 from sec_core.silver.columns import conform
-from sec_core.silver.stretches import KEY, MERGED_SCHEMA, as_stretches, first_of_maximum
+from sec_core.silver.stretches import KEY, MERGED_SCHEMA, as_stretches, first_of_maximum, no_stretches
 from sec_core.source.shapes import Shape
 
 
 def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:
     """Stretches of a month (its first day): one row for each comuna, company and start date, by `STRETCH_SCHEMA`."""
+    if observations.is_empty():
+        return no_stretches()
     value = pl.col("clientes_afectados")
     found = (
         observations.sort("hora")

@@ -15,7 +15,7 @@ import polars as pl
 
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver.columns import HORA
-from sec_core.silver.events import ENDS, EVENT_SCHEMA, derive_events, identities, with_ends
+from sec_core.silver.events import ENDS, ENDS_SCHEMA, EVENT_SCHEMA, derive_events, identities, with_ends
 from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
 from sec_core.silver.timeline import EventRules, chile_date, whole_days
 
@@ -187,29 +187,31 @@ def _replace(
     """Write what differs, leave the rest alone, but for ends that changed hours or another newest hour touch."""
     stale, fresh = rows_only_in(old, derived), rows_only_in(derived, old)
     tables.delete_events(stale["hash_id"])
-    moved = _update_ends(tables, context, changed)  # before there are the new events, which have theirs
-    tables.insert_events(fresh)
-    both = fresh.join(stale, on="hash_id", how="semi").height
-    months = _months_counted_otherwise(stale, fresh)
+    # Those that stay are looked at before the new ones are there, which have their ends.
+    held = _at_stake(tables, context, changed)
+    loaded = _coverage(tables, held, context)
+    with tables.inserting_events(fresh):
+        ends = with_ends(held.drop(ENDS), loaded, context.rules, context.newest)
+        wrong = rows_only_in(ends.select("hash_id", *ENDS), held.select("hash_id", *ENDS))
+        moved = wrong.join(held, on=["hash_id", "fin"], how="anti", nulls_equal=True).height
+        both = fresh.join(stale, on="hash_id", how="semi").height
+        months = _months_counted_otherwise(stale, fresh)
+    tables.update_events(wrong)
     return EventChanges(fresh.height - both, both + moved, stale.height - both, months)
 
 
-def _update_ends(tables: SilverTables, context: EventContext, changed: tuple[datetime, datetime] | None) -> int:
-    """Bring `ENDS` up to date of events that changed hours touch, and near the newest hour; how many opened or closed.
+def _at_stake(tables: SilverTables, context: EventContext, changed: tuple[datetime, datetime] | None) -> pl.DataFrame:
+    """Events whose `ENDS` changed hours can touch, or another newest hour.
 
     An open event has its last hour within reach of the hour that was the newest when it was derived. (Looking for all
     that have no end takes longer with every month: closed ones stay in that index until it is cleaned.)
     """
     if context.newest is None:
-        return 0
+        return pl.DataFrame(schema=ENDS_SCHEMA)
     now, before = context.newest, context.newest_before or context.newest
     first, last = changed or (now, now)
     near = (day_start(first.astimezone(CHILE).date()) - 2 * HOUR, last + 26 * HOUR)
-    held = tables.events_near(near, (now - context.reach, now), (before - context.reach, before))
-    ends = with_ends(held.drop(ENDS), _coverage(tables, held, context), context.rules, now)
-    wrong = rows_only_in(ends.select("hash_id", *ENDS), held.select("hash_id", *ENDS))
-    tables.update_events(wrong)
-    return wrong.join(held, on=["hash_id", "fin"], how="anti", nulls_equal=True).height
+    return tables.events_near(near, (now - context.reach, now), (before - context.reach, before))
 
 
 def _months_counted_otherwise(stale: pl.DataFrame, fresh: pl.DataFrame) -> frozenset[date]:

@@ -25,6 +25,8 @@ EVENT_SCHEMA = typed(
 """Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes."""
 ENDS = ["fin", "censurado", "horas_sin_datos"]
 """Columns that follow from what is loaded around an event, not from its own observations."""
+ENDS_SCHEMA = typed("hash_id forma primera_hora ultima_hora", *ENDS)
+"""What these are made of, and they."""
 
 
 @cache

@@ -15,7 +15,7 @@ from sec_core.hours import Month
 from sec_core.silver.archive import Archive, ArchivedMonth
 from sec_core.silver.cap import UNIVERSE_SCHEMA
 from sec_core.silver.columns import HORA, typed
-from sec_core.silver.events import ENDS, EVENT_SCHEMA
+from sec_core.silver.events import ENDS_SCHEMA, EVENT_SCHEMA
 from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_SCHEMA
 from sec_core.silver.statements import Statements, uuids
 from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges, no_stretches
@@ -234,8 +234,7 @@ class SilverTables(Statements):
 
     def events_near(self, *spans: tuple[datetime, datetime]) -> pl.DataFrame:
         """Events that touch the first span, or whose last hour lies in one of two others, with their `ENDS`."""
-        schema = typed("hash_id forma primera_hora ultima_hora", *ENDS)
-        return self.query(SQL["events_near"], schema, *chain(*spans))
+        return self.query(SQL["events_near"], ENDS_SCHEMA, *chain(*spans))
 
     def update_events(self, rows: pl.DataFrame) -> None:
         """Write the columns of a frame, other than `hash_id`, to the events that this names."""
@@ -251,13 +250,14 @@ class SilverTables(Statements):
         if hashes.len():
             self.execute(SQL["delete_events"], uuids(hashes))
 
-    def insert_events(self, events: pl.DataFrame) -> None:
-        """Add events, and the hours of the calendar that they begin in."""
-        if events.is_empty():
-            return
-        self.execute(SQL["ensure_calendar"], (events["id_tiempo"] // 10_000).unique().sort())
+    @contextmanager
+    def inserting_events(self, events: pl.DataFrame) -> Iterator[None]:
+        """Add events, and the hours of the calendar that they begin in, beside what the block does: see `appending`."""
+        if events.height:
+            self.execute(SQL["ensure_calendar"], (events["id_tiempo"] // 10_000).unique().sort())
         # In the order of the key's index, which is larger than a processor's cache after some years.
-        self.append("fact_interrupciones", events.sort("hash_id"))
+        with self.appending("fact_interrupciones", events.sort("hash_id")):
+            yield
 
     # --- customers: `clientes_regionales` ---
 

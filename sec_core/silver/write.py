@@ -71,6 +71,8 @@ def write_month(
     tables: SilverTables, month: Month, plan: Plan, observed: Observed, history: History, rules: EventRules
 ) -> WrittenMonth:
     """Write what is the month's own, inside the transaction, under its lock (all months' where it is archived)."""
+    # What the end of the machine takes back is loaded again: `cargas` tells.
+    tables.execute("set local synchronous_commit = off")
     if history.archived:
         tables.restore_month(month)
     held = tables.loaded(month.start, month.end)
@@ -85,10 +87,10 @@ def write_month(
     tables.remove_hours([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
     tables.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
     tables.append("nombres_no_resueltos", observed.unresolved)
-    adding = tables.appending_observations(month, observed.observations) if plan.load else nullcontext(enter_result=False)
-    with adding as detached:
+    rows = observed.observations
+    with tables.appending_observations(month, rows) if plan.load else nullcontext(enter_result=False) as detached:
         if complete:
-            after = month_stretches(observed.observations, usable, rules, month.first_day)
+            after = month_stretches(rows, usable, rules, month.first_day)
     if touched is not None:
         some = month_stretches(tables.observations_of(month, touched), usable, rules, month.first_day)
         after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
