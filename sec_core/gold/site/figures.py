@@ -27,6 +27,14 @@ RECENT: Final = timedelta(days=60)
 """How far back hours are drawn."""
 LONGEST: Final = 10
 """Cuts that a comuna's page lists."""
+DAY_STATES: Final = {
+    "complete": "all hours",
+    "partial": "some hours",
+    "empty": "no data at the source",
+    "failed": "could not be had",
+    "pending": "not asked yet",
+}
+"""What is there of a day, and how the site says so, before it is translated."""
 STANDING_HOURS: Final = 168
 """A cut listed for so long may be a row that the source forgot."""
 
@@ -252,7 +260,7 @@ def events_by_year(events: pl.DataFrame, place: str) -> pl.DataFrame:
 
 
 def day_states(hours: pl.DataFrame) -> pl.DataFrame:
-    """One row for each day: dia, mes, estado (`complete`, `partial`, or why nothing of it was captured)."""
+    """One row for each day: dia, mes, estado, see `DAY_STATES`."""
     captured, state = pl.col("estado") == "captured", pl.col("estado")
     of_day = {
         "complete": captured.all(),

@@ -122,7 +122,8 @@ def payload_pages(book: Book) -> None:
 
     def calendar() -> dict[str, object]:
         label = SPANISH.gettext("Which hours are there: a tile for each day")
-        return dict(zip(("chart", "paths"), charts.calendar(label, states, SPANISH), strict=True))
+        chart, paths = charts.calendar(label, states, SPANISH)
+        return {"chart": chart, "paths": paths, "states": figures.DAY_STATES}
 
     _of_payloads(book, "empresas", "company_ranking", "meses_con_empresa")
     _of_payloads(book, "inversiones", "investment_roi investment_validation eda_projects_dist")
