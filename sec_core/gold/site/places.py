@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sec_core.gold import storm_parts
-from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import SPANISH, by, measure, parts, rounded
+from sec_core.gold.site import figures
+from sec_core.gold.site.book import SPANISH, by, parts
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book, Part, Place
@@ -88,25 +88,10 @@ def _page(
 ) -> None:
     """The page of a comuna or region; its months with the name of their table."""
     table, part = months
-
-    def shown() -> dict[str, object]:
-        rows = part.frame.to_dicts()
-        return {
-            **context,
-            "place": place,
-            "series": series,
-            "rows": rows[::-1],
-            "years": years[::-1],
-            "spans": {row["anho"]: book.span(row["anho"]) for row in years},
-            "seen": {row["anho"]: row for row in events},
-            "out": book.grid.newest(series),
-            "year_chart": book.year_chart(years, SPANISH),
-            "month_chart": book.month_chart(rows),
-            "hour_chart": book.hour_chart(series, SPANISH),
-        }
-
     table_and_rest = {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)}
-    book.page(place.path, template, data | table_and_rest, shown, csv=part.csv)
+    seen = {row["anho"]: row for row in events}
+    context |= {"place": place, "series": series, "months": part.frame, "years": years[::-1], "seen": seen}
+    book.page(place.path, template, data | table_and_rest, context, csv=part.csv)
 
 
 def storms(book: Book) -> None:
@@ -114,7 +99,7 @@ def storms(book: Book) -> None:
     every = list(book.storms.values())
     compared = _compared(book)
     data = {"tormentas": [plain(storm) for storm in every], "comparacion": compared}
-    book.page("tormentas/", "storms.html", data, lambda: {"storms": every, "compared": compared})
+    book.page("tormentas/", "storms.html", data, {"storms": every, "compared": compared})
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
     curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
@@ -130,12 +115,7 @@ def storms(book: Book) -> None:
             storm["path"],
             "storm.html",
             plain(storm) | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
-            lambda storm=storm, grid=grid: {  # type: ignore[misc]
-                "storm": storm,
-                "chart": _curve(storm, grid),
-                "map": _storm_map(book, storm),
-                "customers": book.customers,
-            },
+            {"storm": storm, "grid": grid},
             also=[book.customers.get(hit["codigo_comuna"]) for hit in storm["lugares"]],
         )
 
@@ -156,32 +136,3 @@ def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
 def plain(storm: dict[str, Any]) -> dict[str, Any]:
     """A storm's row as JSON holds it."""
     return {key: value for key, value in storm.items() if key not in {"lugares", "path", "regiones_de"}}
-
-
-def _curve(storm: dict[str, Any], grid: figures.HourGrid) -> charts.Chart:
-    label = SPANISH.gettext("Customers out above the usual level, by hour")
-    chart = charts.hourly(label, grid, "", SPANISH)
-    if storm["hora_punta"] in grid.hours:
-        at = grid.hours.index(storm["hora_punta"])
-        chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), SPANISH.gettext("peak"))]
-    return chart
-
-
-def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
-    """The comunas hit by the highest share of their customers that was out."""
-    peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
-    codes = [code for code in book.comunas if code in peaks]
-    shares = {code: peaks[code] / served for code in codes if (served := book.customers[code])}
-    period = {
-        "nombre": SPANISH.moment(storm["inicio"]),
-        "nota": "",
-        "valores": [rounded(shares.get(code), 4) for code in codes],
-        "clientes": [peaks[code] for code in codes],
-    }
-    made = measure(
-        "tormenta",
-        SPANISH.gettext("Most customers out in the storm, as a share of the customers of each comuna (estimate)"),
-        "%",
-        [period],
-    )
-    return {"codigos": codes, "medidas": [made]}
