@@ -23,6 +23,7 @@ from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from jinja2 import Environment
     from markupsafe import Markup
@@ -92,8 +93,7 @@ class Book:
         self.whole_years = [year for year, (_, _, whole) in self.spans.items() if whole]
         self.grid = figures.recent_grid(frames)
         self.newest = self.grid.hours[-1] if self.grid.hours else None
-        known = frames.hours["mes"]
-        self.months = charts.months_between(known.min(), known.max()) if len(known) else []  # type: ignore[arg-type]
+        self.months: list[date] = frames.hours["mes"].unique().sort().to_list()
         self.assets = self._shared()
         self.foreign = others(self.meta["origenes"])
         self._shared_inputs = as_json([code_digest(), address, self.foreign, self.newest, list(self.spans.items())])

@@ -52,22 +52,20 @@ def start(book: Book) -> None:
     served = next((d["universo"] for d in book.meta["denominadores"] if d["nombre_region"] == COUNTRY), None)
     now = [(code, out, share) for code, (out, share) in book.out_now.items() if out]
     top = sorted(now, key=lambda row: -row[1])[:ON_START]
-    storms = list(book.storms.values())[:ON_START]
     data = {
         "ultima_hora": book.meta["ultima_hora"],
         "horas_con_datos": book.meta["totales"]["horas_cargadas"],
         "clientes_sin_suministro": out,
         "clientes": served,
         "comunas_con_mas": [{"codigo_comuna": code, "clientes": n, "parte": part} for code, n, part in top],
-        "tormentas": [places.plain(storm) for storm in storms],
+        "tormentas": [places.plain(storm) for storm in list(book.storms.values())[:ON_START]],
         "anhos": country,
         "maximos_diarios": figures.daily_peaks(book.frames).to_dicts(),
         "horas": book.grid.listed(COUNTRY),
     }
-
     for path, lang in (("", SPANISH), ("en/", ENGLISH)):
         shown = book.map_data(book.whole_years[-1:], lang)
-        book.page(path, "start.html", data, {"storms": storms, "map": shown}, also=shown)
+        book.page(path, "start.html", data, {"map": shown}, also=shown)
 
 
 def whole_map(book: Book) -> None:

@@ -11,7 +11,7 @@ from sec_core.gold.site import figures
 from sec_core.gold.site.book import SPANISH, by, parts
 
 if TYPE_CHECKING:
-    from sec_core.gold.site.book import Book, Part, Place
+    from sec_core.gold.site.book import Book
     from sec_core.gold.site.figures import Rows
 
 ON_MAP = 3
@@ -20,36 +20,26 @@ ON_MAP = 3
 
 def regions(book: Book) -> None:
     """A page for each region."""
-    monthly, none = parts(book.frames.regional, "nombre_region")
+    months, none = parts(book.frames.regional, "nombre_region")
     events = by(figures.events_by_year(book.frames.events, "nombre_region"), "serie")
     for name, place in book.regions.items():
-        years = book.region_years.get(name, [])
-        storms = [storm for storm in book.storms.values() if place in storm["regiones_de"]]
-        shown = book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [member.code for member in book.groups[name]])
-        _page(
-            book,
-            place,
-            name,
-            "region.html",
-            {
-                "codigo_region": place.code,
-                "nombre": place.name,
-                "tormentas": [plain(storm) for storm in storms],
-                "mapa": shown,
-            },
-            ("indices_regionales", monthly.get(name, none)),
-            years,
-            events.get(name, []),
-            served=years[-1]["clientes"] if years else None,
-            storms=storms,
-            members=book.groups[name],
-            map=shown,
-        )
+        own = months.get(name, none)
+        data = {
+            "codigo_region": place.code,
+            "nombre": place.name,
+            "tormentas": [plain(storm) for storm in book.storms.values() if place in storm["regiones_de"]],
+            "mapa": book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [each.code for each in book.groups[name]]),
+            "indices_regionales": own.json,
+            "anhos": book.region_years.get(name, []),
+            "eventos": events.get(name, []),
+            "horas": book.grid.listed(name),
+        }
+        book.page(place.path, "region.html", data, {"place": place, "series": name, "months": own.frame}, csv=own.csv)
 
 
 def comunas(book: Book) -> None:
     """A page for each comuna."""
-    monthly, none = parts(book.frames.comunal, "codigo_comuna")
+    months, none = parts(book.frames.comunal, "codigo_comuna")
     cuts = by(figures.longest_cuts(book.frames.events), "codigo_comuna")
     events = by(figures.events_by_year(book.frames.events, "codigo_comuna"), "serie")
     storms: dict[str, Rows] = {}
@@ -58,48 +48,29 @@ def comunas(book: Book) -> None:
             own = hit | {"titulo": storm["titulo"], "path": storm["path"]}
             storms.setdefault(hit["codigo_comuna"], []).append(own)
     for row in book.frames.comunas.to_dicts():
-        code = row["codigo_comuna"]
+        code, part = row["codigo_comuna"], months.get(row["codigo_comuna"], none)
         place, region = book.comunas[code], book.regions[row["nombre_region"]]
-        customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
-        _page(
-            book,
-            place,
-            code,
-            "comuna.html",
-            {"codigo_comuna": code, "nombre": place.name, "nombre_region": region.name, **customers}
-            | {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])},
-            ("indices_comunales", monthly.get(code, none)),
-            book.comuna_years.get(code, []),
-            events.get(code, []),
-            region=region,
-        )
-
-
-def _page(
-    book: Book,
-    place: Place,
-    series: str,
-    template: str,
-    data: dict[str, Any],
-    months: tuple[str, Part],
-    years: Rows,
-    events: Rows,
-    **context: object,
-) -> None:
-    """The page of a comuna or region; its months with the name of their table."""
-    table, part = months
-    table_and_rest = {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)}
-    seen = {row["anho"]: row for row in events}
-    context |= {"place": place, "series": series, "months": part.frame, "years": years[::-1], "seen": seen}
-    book.page(place.path, template, data | table_and_rest, context, csv=part.csv)
+        data = {
+            "codigo_comuna": code,
+            "nombre": place.name,
+            "nombre_region": region.name,
+            **{name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")},
+            "cortes": cuts.get(code, []),
+            "tormentas": storms.get(code, []),
+            "indices_comunales": part.json,
+            "anhos": book.comuna_years.get(code, []),
+            "eventos": events.get(code, []),
+            "horas": book.grid.listed(code),
+        }
+        context = {"place": place, "series": code, "months": part.frame, "region": region}
+        book.page(place.path, "comuna.html", data, context, csv=part.csv)
 
 
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
     every = list(book.storms.values())
-    compared = _compared(book)
-    data = {"tormentas": [plain(storm) for storm in every], "comparacion": compared}
-    book.page("tormentas/", "storms.html", data, {"storms": every, "compared": compared})
+    data = {"tormentas": [plain(storm) for storm in every], "comparacion": _compared(book)}
+    book.page("tormentas/", "storms.html", data)
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
     curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
