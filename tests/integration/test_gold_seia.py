@@ -29,7 +29,7 @@ def test_the_older_table_of_the_site(database: Database, captures_dir: Path) -> 
     assert len(report.rejected) == 51
     assert all(rejected.reason for rejected in report.rejected)
     with frames.snapshot(database) as connection:
-        projects = frames.query(connection, "SELECT * FROM proyectos_seia")
+        projects = connection.query("SELECT * FROM proyectos_seia")
     assert set(projects["categoria"]) == {"generation", "transmission"}
     rows = eda_projects_dist(projects).rows()
     assert rows[:3] == [("METROPOLITANA", 12), ("ANTOFAGASTA", 7), ("O'HIGGINS", 7)]

@@ -23,7 +23,7 @@ from support.kept_state import state_of
 
 from deployments.stack.api import prepare_environment
 from deployments.stack.history import prefect_history
-from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.server import served
 from deployments.stack.settings import load_stack_settings
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
@@ -137,21 +137,17 @@ def test_the_present_prefect_server_knows_the_runs_of_before(before: Installatio
         prepare_environment(settings)
         # The database `prefect` is taken on under its new name.
         history = prefect_history(settings, load_stack_settings(), Address.parse(before.url))
-        process = start_server(settings, history, port := free_port())
-    try:
-        api = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+        with served(settings, history) as api:
 
-        def found(kind: str, **body: object) -> list[dict[str, Any]]:
-            answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
-            return answer
+            def found(kind: str, **body: object) -> list[dict[str, Any]]:
+                answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
+                return answer
 
-        was = WAS["prefect"]
-        runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
-        assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
-        # Commands of other tests may have added to these.
-        assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
-        assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
-        of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
-        assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
-    finally:
-        stop_server(process)
+            was = WAS["prefect"]
+            runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
+            assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
+            # Commands of other tests may have added to these.
+            assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
+            assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
+            of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
+            assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
