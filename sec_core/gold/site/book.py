@@ -109,9 +109,9 @@ class Book:
         return by(self.frames.by_region, "nombre_region")
 
     @cached_property
-    def storms(self) -> dict[str, dict[str, Any]]:
-        """All storms by id, the newest first, each with its address, its places and a title."""
-        found = {}
+    def storms(self) -> Rows:
+        """All storms, the newest first, each with its address, its places and a title."""
+        found = []
         places = by(figures.storm_places(self.frames.curves), "id")
         for row in self.frames.storms.sort("inicio", descending=True).to_dicts():
             own = places.get(row["id"], [])
@@ -119,7 +119,7 @@ class Book:
             regions = (row["regiones"] or "").split(",")
             places_of = [self.regions[self.region_names[code]] for code in regions if code in self.region_names]
             clients = sum(known) if known and len(known) == len(own) else None
-            found[row["id"]] = row | {
+            more = {
                 "titulo": row["nombre"] or f"{SPANISH.gettext('Storm of')} {SPANISH.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
@@ -128,6 +128,7 @@ class Book:
                 "regiones_afectadas": [place.name for place in places_of],
                 "parte": row["punta"] / clients if clients else None,
             }
+            found.append(row | more)
         return found
 
     @cached_property

@@ -80,10 +80,13 @@ class SiteFrames:
             saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
             most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
         """
+        # Quarters by customers, the fewest first; a comuna without customers is in none.
+        served = pl.when(pl.col("clientes") > 0).then("clientes")
+        quarter = ((served.rank("ordinal") - 1) * 4 // served.count() + 1).cast(pl.Int64)
+        groups = self.comunas.select("codigo_comuna", region="codigo_region", cuartil=quarter)
         table = (
             year_indices(self.years, self.comunal, "codigo_comuna")
-            .join(self.comunas.select("codigo_comuna", region="codigo_region"), on="codigo_comuna")
-            .join(quarters(self.comunas), on="codigo_comuna", how="left")
+            .join(groups, on="codigo_comuna")
             .drop("horas", "observadas", "interpoladas")
         )
         return _ranked(_ranked(table, "codigo_comuna", "region"), "codigo_comuna", "cuartil")
@@ -188,14 +191,6 @@ def spans(hours: pl.DataFrame) -> dict[int, tuple[Any, Any, bool]]:
     return {
         year: (first, last, all_of_it) for year, first, last, all_of_it in found.with_columns(entero=whole).iter_rows()
     }
-
-
-def quarters(comunas: pl.DataFrame) -> pl.DataFrame:
-    """codigo_comuna and cuartil (1: the fewest customers, 4: the most); comunas without customers have none."""
-    order = pl.col("clientes").rank("ordinal")
-    return comunas.filter(pl.col("clientes") > 0).select(
-        "codigo_comuna", cuartil=((order - 1) * 4 // pl.len() + 1).cast(pl.Int64)
-    )
 
 
 def _ranked(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:

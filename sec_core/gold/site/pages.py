@@ -58,7 +58,7 @@ def start(book: Book) -> None:
         "clientes_sin_suministro": out,
         "clientes": served,
         "comunas_con_mas": [{"codigo_comuna": code, "clientes": n, "parte": part} for code, n, part in top],
-        "tormentas": [places.plain(storm) for storm in list(book.storms.values())[:ON_START]],
+        "tormentas": [places.plain(storm) for storm in book.storms[:ON_START]],
         "anhos": country,
         "maximos_diarios": figures.daily_peaks(book.frames).to_dicts(),
         "horas": book.grid.listed(COUNTRY),

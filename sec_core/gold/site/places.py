@@ -27,7 +27,7 @@ def regions(book: Book) -> None:
         data = {
             "codigo_region": place.code,
             "nombre": place.name,
-            "tormentas": [plain(storm) for storm in book.storms.values() if place in storm["regiones_de"]],
+            "tormentas": [plain(storm) for storm in book.storms if place in storm["regiones_de"]],
             "mapa": book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [each.code for each in book.groups[name]]),
             "indices_regionales": own.json,
             "anhos": book.region_years.get(name, []),
@@ -43,7 +43,7 @@ def comunas(book: Book) -> None:
     cuts = by(figures.longest_cuts(book.frames.events), "codigo_comuna")
     events = by(figures.events_by_year(book.frames.events, "codigo_comuna"), "serie")
     storms: dict[str, Rows] = {}
-    for storm in book.storms.values():
+    for storm in book.storms:
         for hit in storm["lugares"]:
             own = hit | {"titulo": storm["titulo"], "path": storm["path"]}
             storms.setdefault(hit["codigo_comuna"], []).append(own)
@@ -68,8 +68,7 @@ def comunas(book: Book) -> None:
 
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
-    every = list(book.storms.values())
-    data = {"tormentas": [plain(storm) for storm in every], "comparacion": _compared(book)}
+    data = {"tormentas": [plain(storm) for storm in book.storms], "comparacion": _compared(book)}
     book.page("tormentas/", "storms.html", data)
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
@@ -77,7 +76,7 @@ def storms(book: Book) -> None:
         clientes=pl.col("clientes_afectados").sum()
     )
     own = {str(name): rows for (name,), rows in curves.partition_by("id", as_dict=True).items()}
-    for storm in every:
+    for storm in book.storms:
         total = own.get(storm["id"], curves.clear())
         end = storm["fin"] or total["hora"].max() or storm["inicio"]
         within = hours.filter(pl.col("hora").is_between(storm["inicio"], end))
