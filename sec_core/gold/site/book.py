@@ -16,7 +16,7 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.words import Language, slug
+from sec_core.gold.site.words import ENGLISH, SPANISH, slug
 from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
     from sec_core.gold.site.put import Site
+    from sec_core.gold.site.words import Language
 
-SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 """Pages in both languages."""
 COLOURS: Final = 5

@@ -9,8 +9,9 @@ from xml.sax.saxutils import escape
 from sec_core.gold.definitions import definitions
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
-from sec_core.gold.site.book import ENGLISH, SPANISH, Book
+from sec_core.gold.site.book import Book
 from sec_core.gold.site.put import Site
+from sec_core.gold.site.words import ENGLISH, SPANISH
 from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 

@@ -8,7 +8,8 @@ import polars as pl
 
 from sec_core.gold import storm_parts
 from sec_core.gold.site import figures
-from sec_core.gold.site.book import SPANISH, by, parts
+from sec_core.gold.site.book import by, parts
+from sec_core.gold.site.words import SPANISH
 
 if TYPE_CHECKING:
     from sec_core.gold.site.book import Book

@@ -19,7 +19,7 @@ from sec_core.errors import PublicationError
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
-from sec_core.gold.site.words import Language
+from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.geometry import topology
@@ -100,22 +100,21 @@ def with_shapes(spec: Spec) -> Spec:
 
 def specifications(frames: SiteFrames) -> dict[str, Spec]:
     """The figures as Vega-Lite, by name, the map without its shapes; those without data are left out."""
-    lang = Language("es")
     newest = figures.usable(frames.hours).filter("known")["hora"].max()
     if newest is None:
         return {}
     origin = ", ".join(str(each["origen"]) for each in others(frames.payloads["meta"][0].get("origenes", [])))
-    until = lang.moment(newest)  # type: ignore[arg-type]
+    until = SPANISH.moment(newest)  # type: ignore[arg-type]
     about = [f"Fuente: {SOURCE}.", f"Datos hasta el {until} (hora de Chile). Cálculo: sec-outages."]
-    seen = {"cobertura": lang.percent(frames.hours["cargada"].mean(), 1)}  # type: ignore[arg-type]
+    seen = {"cobertura": SPANISH.percent(frames.hours["cargada"].mean(), 1)}  # type: ignore[arg-type]
     specs: dict[str, Spec] = orjson.loads(files("sec_core.gold.site").joinpath("press.json").read_bytes())
     found = {}
-    for name, table in _tables(frames, lang).items():
+    for name, table in _tables(frames).items():
         if table.is_empty():
             continue
         words = seen
         if "anho" in table.columns:
-            words = {"anho": str(table["anho"][0]), "cobertura": lang.percent(table["cobertura"][0])}
+            words = {"anho": str(table["anho"][0]), "cobertura": SPANISH.percent(table["cobertura"][0])}
         rows = table.select(FIELDS[name]).to_dicts()
         look = specs["*"] | specs[name] | {"datasets": {ROWS: rows}}
         text = look["title"].format(**words)
@@ -130,16 +129,16 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
     return found
 
 
-def _tables(frames: SiteFrames, lang: Language) -> dict[str, pl.DataFrame]:
+def _tables(frames: SiteFrames) -> dict[str, pl.DataFrame]:
     """The rows of each figure; those of a year with anho and cobertura, which its title names."""
     days = figures.daily_peaks(frames).with_columns(pl.col("dia").dt.to_string())
     names = {region.nombre: region.nombre_oficial for region in regiones()} | {COUNTRY: "Chile"}
     by_region = _newest_year(frames, frames.by_region).filter(pl.col("nombre_region").is_in(list(names)))
     storms = frames.storms.sort("punta", descending=True).head(10).with_row_index("lugar", 1)
-    begun = pl.Series("inicio", [lang.moment(each) for each in storms["inicio"]], pl.String)
+    begun = pl.Series("inicio", [SPANISH.moment(each) for each in storms["inicio"]], pl.String)
     # Two storms may have one name; bars of one name would be stacked.
     title = pl.format("{}. {}", "lugar", pl.coalesce("nombre", begun))
-    states = {state: lang.gettext(text) for state, text in figures.DAY_STATES.items()}
+    states = {state: SPANISH.gettext(text) for state, text in figures.DAY_STATES.items()}
     return {
         "pais-dias": days if days["clientes"].null_count() < days.height else days.clear(),
         "pais-anhos": by_region.with_columns(region=pl.col("nombre_region").replace(names)),
