@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,8 +106,8 @@ def test_supabase_itself_says_when_it_was_published(
 
     def told() -> tuple[bool, str]:
         facts = asyncio.run(find_facts(settings, SystemClock(), monitored=False))
-        assert facts.supabase is not None
-        return facts.supabase.published_at is not None, facts.supabase.error
+        published = facts.supabase
+        return isinstance(published, datetime), str(published) if isinstance(published, Exception) else ""
 
     assert told() == (False, "")
     project = gold_settings()

@@ -12,12 +12,12 @@ from supabase import Client, create_client
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold import local, parquet
-from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
+from sec_core.gold.standing import EVENTS_FILE
 from support.fixtures import StandingClock
 from support.postgrest import Project, executable, project
 
