@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.blobs.local import LocalBlobs
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.gold.frames import SQL, read_names, snapshot
 from sec_core.gold.revisions import revisions

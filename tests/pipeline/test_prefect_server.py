@@ -14,9 +14,7 @@ import pytest
 from support.stack import eventually
 
 from deployments.stack.api import prepare_environment
-from deployments.stack.history import prefect_history
 from deployments.stack.server import served
-from deployments.stack.settings import load_stack_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +41,7 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     prepare_environment(settings)
 
     def start(_: int) -> bool:
-        with served(settings, prefect_history(settings, load_stack_settings(), database.address)):
+        with served(settings, database.address):
             return True
 
     with ThreadPoolExecutor(2) as threads:
@@ -64,7 +62,7 @@ def test_a_role_that_may_not_make_databases_keeps_prefects_tables_in_a_schema(
     settings = make_settings()
     prepare_environment(settings)
     ours = database.address.changed(user=role, password="x")
-    with served(settings, prefect_history(settings, load_stack_settings(), ours)) as url:
+    with served(settings, ours) as url:
         made = httpx.post(f"{url}/flows/", json={"name": "in a schema"}).raise_for_status().json()
         run = {"flow_id": made["id"], "state": {"type": "COMPLETED"}}
         httpx.post(f"{url}/flow_runs/", json=run).raise_for_status()
