@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from support.object_store import ObjectStore
 
     from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.
 hypothesis_settings.register_profile("untimed", deadline=None)
@@ -154,6 +155,18 @@ def commands(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return load_settings(_env_file=None)
+
+
+@pytest.fixture
+def source(request: pytest.FixtureRequest, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A small simulated SEC, of the module's `WORLD` if it has one, that commands and flows find in the environment."""
+    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415 - many tests need none
+    from sec_core.simulator.server import Simulator  # noqa: PLC0415
+
+    assert commands.retries == 0
+    with Simulator(world=getattr(request.module, "WORLD", WorldOptions.tiny(seed=5))) as simulator:
+        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
+        yield simulator
 
 
 @pytest.fixture

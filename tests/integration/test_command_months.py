@@ -13,27 +13,15 @@ from sec_core.bronze.ledger import Ledger
 from sec_core.gold.publish import PublishReport
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 
 MONTHS = [Month(2025, 1), MONTH := Month(2025, 2)]
 COOLDOWN_S = 3.0
-
-
-@pytest.fixture
-def source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=5)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert commands.retries == 0
-        yield simulator
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:

@@ -26,6 +26,8 @@ from tasks import runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sec_core.simulator.server import Simulator
+
 
 __all__ = ["browser"]
 
@@ -62,3 +64,10 @@ def pipeline(prefect_url: str, commands: Settings, monkeypatch: pytest.MonkeyPat
     with api_client(prefect_url) as client:
         mark(client, commands)
     return commands
+
+
+@pytest.fixture
+def source(pipeline: Settings, source: Simulator) -> Simulator:
+    """The simulated SEC that flows under the tests' Prefect server find."""
+    assert pipeline.base_url
+    return source
