@@ -19,15 +19,13 @@ from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.gold.revisions import read_bodies
 from sec_core.hours import CHILE, HOUR, Month, month_range
 from sec_core.reference.names import default_names
-from sec_core.silver import aggregated, detailed
-from sec_core.silver.censoring import with_censoring
-from sec_core.silver.event_updates import whole_days
-from sec_core.silver.events import EVENT_SCHEMA, finish
+from sec_core.silver import events
+from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.imputation import Imputacion, Regla
 from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
 from sec_core.silver.stretches import rows_only_in
-from sec_core.silver.timeline import usable_hours
+from sec_core.silver.timeline import usable_hours, whole_days
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -138,14 +136,7 @@ def derive_events(evidence: Evidence, rules: EventRules, newest: datetime, unive
     usable = usable_hours(evidence.loads, rules)
     first: datetime = evidence.loads["hora"].min()  # type: ignore[assignment]
     tramos = month_stretches(evidence.observations, usable, rules, first.date())
-    is_detailed = pl.col("forma") == Shape.DETAILED.value
-    merged = pl.concat(
-        [detailed.events(tramos.filter(is_detailed)), aggregated.events(tramos.filter(~is_detailed), usable, rules)]
-    )
-    by_run = aggregated.is_open(merged["ultima_hora"], usable, rules, newest)
-    in_newest = pl.col("ultima_hora") == pl.lit(newest, UTC_TIME)
-    is_open = merged.select(pl.when(is_detailed).then(in_newest).otherwise(by_run)).to_series()
-    return with_censoring(finish(merged, is_open, universe), evidence.loads)
+    return events.derive_events(tramos, evidence.loads, rules, newest, universe)
 
 
 def differing_events(held: pl.DataFrame, derived: pl.DataFrame) -> list[str]:
