@@ -13,7 +13,7 @@ from support.postgrest import Project, token
 from support.publication import send, stored, write_gold
 
 from sec_core.clock import SystemClock
-from sec_core.errors import PublicationError, PublicationUnavailable
+from sec_core.errors import PublicationError, PublicationUnavailable, SecError
 from sec_core.gold import supabase as adapter
 from sec_core.gold.publish import publish
 from sec_core.gold.supabase import SupabaseStore
@@ -107,7 +107,7 @@ def test_supabase_itself_says_when_it_was_published(
     def told() -> tuple[bool, str]:
         facts = asyncio.run(find_facts(settings, SystemClock(), monitored=False))
         published = facts.supabase
-        return isinstance(published, datetime), str(published) if isinstance(published, Exception) else ""
+        return isinstance(published, datetime), published.message if isinstance(published, SecError) else ""
 
     assert told() == (False, "")
     project = gold_settings()
