@@ -21,6 +21,7 @@ from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,18 +46,22 @@ class Source:
 
 
 @contextmanager
-def simulated_source(months: Sequence[Month], *, now: datetime, latency_s: float) -> Iterator[Source]:
+def simulated_source(
+    months: Sequence[Month], *, now: datetime, latency_s: float, shape: Shape = Shape.DETAILED
+) -> Iterator[Source]:
     """Run it for the length of a block.
 
     Args:
         months: Months that will be asked for; their bodies are rendered beforehand.
         now: The source's clock stands still here.
         latency_s: Wait before every answer.
+        shape: Shape of its answers.
 
     Yields:
         The running source.
     """
     options = {"months": [str(month) for month in months], "now": now.isoformat(), "latency_s": latency_s}
+    options["shape"] = shape
     process = subprocess.Popen(  # noqa: S603  (ourselves)
         [sys.executable, "-m", "benchmarks.simulated_source", json.dumps(options)], stdout=subprocess.PIPE, text=True
     )
@@ -81,10 +86,11 @@ def main(options: dict[str, Any]) -> None:
         world=WorldOptions(holes=()),
         now=datetime.fromisoformat(options["now"]),
         faults=faults,
+        shape=options["shape"],
         kept_bodies=100_000,
     )
     for hour in (hour for month in options["months"] for hour in Month.parse(month).hours()):
-        simulator.app.answers.por_fecha(hour, simulator.now(), 0)
+        simulator.answers.por_fecha(hour, simulator.now(), 0)
     simulator.serve(on_ready=_tell)
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from support.object_store import ObjectStore
 
     from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.
 hypothesis_settings.register_profile("untimed", deadline=None)
@@ -51,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the run, with all its xdist workers, one folder for its server; nothing is started yet."""
     if not hasattr(config, "workerinput"):
         os.environ[_SERVER_DIR_VARIABLE] = tempfile.mkdtemp(prefix="sec-test-postgres-")
+    # Drawing takes most of the time of a small build: tests that look at the site ask for `site_drawn`.
+    os.environ["SEC_DRAW_SITE"] = "0"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -152,6 +155,24 @@ def commands(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return load_settings(_env_file=None)
+
+
+@pytest.fixture
+def source(request: pytest.FixtureRequest, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A small simulated SEC, of the module's `WORLD` if it has one, that commands and flows find in the environment."""
+    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415 - many tests need none
+    from sec_core.simulator.server import Simulator  # noqa: PLC0415
+
+    assert commands.retries == 0
+    with Simulator(world=getattr(request.module, "WORLD", WorldOptions.tiny(seed=5))) as simulator:
+        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
+        yield simulator
+
+
+@pytest.fixture
+def site_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of Gold draw the site, as they do for users."""
+    monkeypatch.delenv("SEC_DRAW_SITE")
 
 
 @pytest.fixture(scope="session")

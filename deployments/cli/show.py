@@ -20,7 +20,8 @@ from sec_core.usecases.reports import IMPUTATION_TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rich.progress import Progress, TaskID
+    from loguru import Message
+    from rich.progress import TaskID
 
     from sec_core.usecases.reports import SyncReport
 
@@ -48,6 +49,10 @@ class Terminal(Console):
             super().on_broken_pipe()
         self.quiet = True
 
+    def take(self, message: Message) -> None:
+        """Print a line of the log as it is."""
+        self.print(str(message), end="", markup=False, highlight=False, soft_wrap=True)
+
     def print_table(self, table: Table) -> None:
         """Print a table in which texts fold and nothing is cut: numbers, dates and names stay in one piece.
 
@@ -66,47 +71,35 @@ class Terminal(Console):
 
 @contextmanager
 def live_progress(console: Console) -> Iterator[None]:
-    """Show the steps of the runs inside the block."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Show the steps of the runs inside the block where somebody looks; in a pipe or file, nothing."""
+    if not console.is_terminal:
+        yield
+        return
+    from rich import progress as parts
 
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("[dim]{task.fields[states]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        parts.SpinnerColumn(),
+        parts.TextColumn("{task.description}"),
+        parts.BarColumn(bar_width=30),
+        parts.MofNCompleteColumn(),
+        parts.TextColumn("[dim]{task.fields[states]}"),
+        parts.TimeElapsedColumn(),
+        parts.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        board = _Board(progress)
-        with listening(board.take):
-            yield
+    bars: dict[tuple[str, str], tuple[TaskID, Tally]] = {}
 
-
-class _Board:
-    """A progress bar for each stage of each month, with counts of what became of its units."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bars: dict[tuple[str, str], tuple[TaskID, Tally]] = {}
-
-    def take(self, step: Step) -> None:
+    def take(step: Step) -> None:
+        """A bar for each stage of each month, with counts of what became of its units."""
         key = (step.stage, step.month)
-        if key not in self._bars:
+        if key not in bars:
             text = f"{step.month} {STAGE_TEXT.get(step.stage, step.stage)}".strip()
-            self._bars[key] = self._progress.add_task(text, total=None, states=""), Tally()
-        bar, tally = self._bars[key]
+            bars[key] = progress.add_task(text, total=None, states=""), Tally()
+        bar, tally = bars[key]
         tally.take(step)
-        self._progress.update(bar, total=tally.total, completed=tally.done, states=tally.text)
+        progress.update(bar, total=tally.total, completed=tally.done, states=tally.text)
+
+    with parts.Progress(*columns, console=console, transient=True) as progress, listening(take):
+        yield
 
 
 def cell(text: object) -> Text:

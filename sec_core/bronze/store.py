@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
@@ -17,7 +18,7 @@ import zstandard
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place, StoreUrl, width
+from sec_core.blobs.place import Place, StoreUrl
 from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.bronze.sealed import FOLDER as SEALED
 from sec_core.bronze.sealed import BodyDamaged, SealedMonths, parse_seal_key
@@ -57,14 +58,12 @@ class AnswerName:
     @classmethod
     def parse(cls, key: str) -> AnswerName | None:
         """Read a name; None for anything that is not the name of an answer."""
-        found = _ANSWER.fullmatch(key)
-        try:
-            if found is None:
-                return None
+        if (found := _ANSWER.fullmatch(key)) is None:
+            return None
+        with suppress(ValueError):
             by = AnsweredBy(found["host"], found["source"])
             return cls(_received_at(found["at"]), found["subject"] or "", key, by)
-        except ValueError:
-            return None
+        return None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,16 +82,12 @@ class BodyName:
     @classmethod
     def parse(cls, key: str) -> BodyName | None:
         """Read a name; None for anything that is not the name of a body."""
-        found = _NAME.fullmatch(key)
-        if found is None:
+        if (found := _NAME.fullmatch(key)) is None:
             return None
-        try:
-            day = date(int(found["year"]), int(found["month"]), int(found["day"]))
-            hour = from_wall(day, int(found["hour"]))
-            at = _received_at(found["at"])
-        except ValueError:
-            return None
-        return None if hour is None else cls(hour, at, Origin(found["origin"]))
+        with suppress(ValueError):
+            hour = from_wall(date(*(int(found[part]) for part in ("year", "month", "day"))), int(found["hour"]))
+            return None if hour is None else cls(hour, _received_at(found["at"]), Origin(found["origin"]))
+        return None
 
 
 @lru_cache(maxsize=1024)
@@ -125,7 +120,7 @@ class BronzeStore:
         self.blobs: Blobs = open_blobs(root) if isinstance(root, Path | StoreUrl) else root
         self.sealed = SealedMonths(self.blobs)
 
-    def put(self, name: BodyName, body: bytes) -> str:
+    def put(self, name: BodyName | Capture, body: bytes) -> str:
         """Keep a body; it survives a power cut after the next `flush` or `append` of the blobs. Gives its name.
 
         Raises:
@@ -136,9 +131,9 @@ class BronzeStore:
             raise StorageError(f"{key} is held already, with other bytes.", next_step="Check the machine's clock.")
         return key
 
-    def put_all(self, bodies: Iterable[tuple[BodyName, bytes]]) -> None:
+    def put_all(self, bodies: Iterable[tuple[BodyName | Capture, bytes]]) -> None:
         """Keep several bodies, as `put` does."""
-        for _ in at_once(width(self.blobs.place), lambda item: self.put(*item), bodies):
+        for _ in at_once(self.blobs.place, lambda item: self.put(*item), bodies):
             pass
 
     def put_answer(
@@ -189,11 +184,11 @@ class BronzeStore:
 
     def try_all(self, captures: Sequence[Capture]) -> Iterator[bytes | BodyDamaged]:
         """The bytes of several bodies, in their order, or why they are not what was kept; raises as `read` does."""
-        return at_once(width(self.blobs.place), partial(attempt, self.read_kept), captures)
+        return at_once(self.blobs.place, partial(attempt, self.read_kept), captures)
 
     def delete_all(self, keys: Sequence[str]) -> None:
         """Forget several blobs."""
-        for _ in at_once(width(self.blobs.place), self.blobs.delete, keys):
+        for _ in at_once(self.blobs.place, self.blobs.delete, keys):
             pass
 
     def loose(self, month: Month) -> Iterator[BodyName]:
@@ -220,13 +215,9 @@ class BronzeStore:
         loose = (key for key in self.blobs.list("por_fecha/") if BodyName.parse(key) is None)
         return [*loose, *(key for key in self.blobs.list(SEALED) if parse_seal_key(key) is None)]
 
-    def stored_size(self, key: str) -> int:
-        """Bytes that a blob takes in the store."""
-        return self.blobs.size(key)
-
     def sizes(self, keys: Sequence[str]) -> Iterator[int]:
         """Bytes that each of several blobs takes in the store."""
-        return at_once(width(self.blobs.place), self.blobs.size, keys)
+        return at_once(self.blobs.place, self.blobs.size, keys)
 
 
 def attempt(read: Callable[[Capture], bytes], capture: Capture) -> bytes | BodyDamaged:

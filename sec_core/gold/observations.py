@@ -5,7 +5,6 @@ Only months whose observations changed are read from Silver and written again.
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.place import width
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.kept import digest
 from sec_core.gold.panel import panel
 from sec_core.hours import Month
 from sec_core.silver.tables import SilverTables
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.blobs.model import Blobs
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.gold.frames import Names
     from sec_core.silver.archive import Archive
 
@@ -74,15 +72,9 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
         loads: `cargas` with mes and version, ordered by hour: see `frames.read_loads`.
         names: Every name that the file spells out.
     """
-    base = hashlib.sha256(FORMAT.encode())
-    for frame in (names.places, names.companies):
-        base.update(frame.write_csv().encode())
-    found: dict[Month, str] = {}
-    for (day,), hours in loads.partition_by("mes", as_dict=True, include_key=False).items():
-        content = base.copy()
-        content.update(hours.sort("hora").write_csv().encode())
-        found[Month(day.year, day.month)] = content.hexdigest()
-    return found
+    base = digest(FORMAT, names.places, names.companies)
+    months = loads.partition_by("mes", as_dict=True, include_key=False).items()
+    return {Month(day.year, day.month): digest(base, hours.sort("hora")) for (day,), hours in months}
 
 
 def export(
@@ -101,7 +93,7 @@ def export(
     """
     months = sorted(wanted)
     files = [key(month) for month in months for key in (month_key, panel_key)]
-    found = list(at_once(width(gold.place), lambda key: parquet.metadata(gold, key).get("digest"), files))
+    found = list(at_once(gold.place, lambda key: parquet.metadata(gold, key).get("digest"), files))
     written = [month for at, month in enumerate(months) if {wanted[month]} != set(found[2 * at : 2 * at + 2])]
     with ThreadPoolExecutor(max_workers=1) as writer:
         # A month is written while the next one is read; at most one waits, so that memory stays bounded.
@@ -121,7 +113,9 @@ def export(
     return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=removed)
 
 
-def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame, names: Names) -> ObservationReader:
+def silver_reader(
+    connection: ArrowConnection, archive: Archive, loads: pl.DataFrame, names: Names
+) -> ObservationReader:
     """Read months from Silver, wherever they are: in the database or in the archive.
 
     `connection` is the snapshot from which `loads` was read.
@@ -166,5 +160,5 @@ def panel_of(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
     if not months:
         empty = {"hora": UTC_TIME, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64(), "forma": pl.String()}
         return pl.LazyFrame(schema=empty)
-    files = list(at_once(width(gold.place), gold.source, map(panel_key, months)))
+    files = list(at_once(gold.place, gold.source, map(panel_key, months)))
     return pl.scan_parquet(files, hive_partitioning=False)  # type: ignore[arg-type]

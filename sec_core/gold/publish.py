@@ -6,17 +6,17 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
-from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.local import read_payloads
 from sec_core.gold.origin import in_words, others
-from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.payloads.registry import DASHBOARD
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.supabase import SupabaseStore
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def publish(
         events_before = store.events(recent.COLUMNS)
         newest = payloads["meta"][0]["ultima_hora"]
         payloads = guard.without_seia(before, payloads)
-        lost = guard.losses(before, payloads) | _lost_events(events_before, newest)
+        lost = guard.losses(before, payloads) | recent.losses(events_before, newest)
         forbidden = guard.not_allowed(lost, force, [*payloads, recent.TABLE])
         if forbidden:
             raise PublicationError(
@@ -119,10 +119,9 @@ def publish(
 
 
 def _publish_payloads(store: SupabaseStore, payloads: guard.Payloads, clock: Clock) -> None:
-    dashboard = {spec.id for spec in PAYLOADS if spec.dashboard}
     store.publish_payloads(
-        {name: rows for name, rows in payloads.items() if name in dashboard},
-        {name: rows for name, rows in payloads.items() if name not in dashboard},
+        {name: rows for name, rows in payloads.items() if name in DASHBOARD},
+        {name: rows for name, rows in payloads.items() if name not in DASHBOARD},
         clock.now().isoformat(),
     )
     after = store.payloads()
@@ -147,11 +146,3 @@ def _publish_events(store: SupabaseStore, changes: recent.RecentPlan) -> None:
             "{} events slid out of the 30-day window but are not in the archive; they stay published.",
             changes.unarchived,
         )
-
-
-def _lost_events(published: list[dict[str, Any]], newest: str | None) -> dict[str, str]:
-    last = recent.newest_published(published)
-    if last > (newest or ""):
-        text = f"{recent.TABLE} reaches {last}, but the newest loaded hour is {newest or 'none'}."
-        return {recent.TABLE: text}
-    return {}

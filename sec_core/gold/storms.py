@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -36,13 +36,12 @@ from sec_core.gold.storm_curves import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from numpy.typing import NDArray
 
-_CODES: Final = 100_000
-"""Codes of comunas have five digits."""
+    from sec_core.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +61,17 @@ class StormRules:
     peak: int = 10_000
     min_comunas: int = 3
     max_gap_hours: int = 6
+
+    @classmethod
+    def of(cls, settings: Settings) -> StormRules:
+        """By the settings."""
+        return cls(
+            settings.storm_min_customers,
+            settings.storm_share,
+            settings.storm_peak,
+            settings.storm_min_comunas,
+            settings.event_max_gap_hours,
+        )
 
 
 def find_storms(
@@ -88,13 +98,9 @@ def find_storms(
     """
     search = StormSearch(find_hits(panel, customers, rules), loaded, expected, neighbours, rules)
     search.fill(panel)
-    found = [search.measure(cells) for cells in search.sets]
-    return (
-        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *(storms for storms, _ in found)]).sort("inicio", "id"),
-        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curves for _, curves in found)]).sort(
-            "id", "hora", "codigo_comuna"
-        ),
-    )
+    empty = STORMS_SCHEMA.to_frame(), CURVES_SCHEMA.to_frame()
+    storms, curves = map(pl.concat, zip(empty, *map(search.measure, search.sets), strict=True))
+    return storms.sort("inicio", "id"), curves.sort("id", "hora", "codigo_comuna")
 
 
 def find_hits(panel: pl.DataFrame, customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
@@ -126,31 +132,31 @@ class StormSearch:
         neighbours: Collection[tuple[str, str]],
         rules: StormRules,
     ) -> None:
-        codes = hits["codigo_comuna"].unique().sort().to_list()
-        hours = loaded.unique().sort().dt.epoch("us").to_numpy()
         self._rules = rules
-        self._borders = _border_positions(codes, neighbours)
+        self._hours = loaded.unique().sort().to_frame("hora").with_row_index("h")
+        self._codes = hits["codigo_comuna"].unique().sort().to_frame().with_row_index("c")
+        pairs = pl.DataFrame(list(neighbours), {"codigo_comuna": pl.String, "otra": pl.String}, orient="row")
+        beside = self._codes.select(otra="codigo_comuna", beside="c")
+        self._borders = pairs.join(self._codes, on="codigo_comuna").join(beside, on="otra").select("c", "beside")
         self._world = World(
-            hours,
-            codes,
-            np.zeros((len(hours), len(codes)), np.int32),
+            self._hours["hora"].dt.epoch("us").to_numpy(),
+            self._codes["codigo_comuna"].to_list(),
+            np.zeros((len(self._hours), len(self._codes)), np.int32),
             expected.unique().sort().dt.epoch("us").to_numpy(),
         )
-        cells = self.fill(hits)
-        self.sets = _sets(self._world, cells, self._borders, rules)
+        self.sets = _sets(self._world, self.fill(hits), self._borders, rules)
 
     def fill(self, panel: pl.DataFrame) -> NDArray[np.int64]:
         """Take in values of loaded hours; returns their places as rows of (hour, comuna), in the panel's order."""
-        world = self._world
-        hour = panel["hora"].dt.epoch("us").to_numpy()
-        code = panel["codigo_comuna"].cast(pl.String).cast(pl.Int32, strict=False).fill_null(0).to_numpy()
-        place = np.full(_CODES, -1)
-        place[[int(each) for each in world.codes]] = np.arange(len(world.codes))
-        h, c = np.searchsorted(world.hours, hour), place[code]
-        known = (h < len(world.hours)) & (c >= 0)
-        known[known] = world.hours[h[known]] == hour[known]
-        world.values[h[known], c[known]] = panel["clientes_afectados"].clip(0, 2**31 - 1).to_numpy()[known]
-        return np.column_stack([h[known], c[known]]).astype(np.int64)
+        found = (
+            panel.select(
+                "hora", pl.col("codigo_comuna").cast(pl.String), pl.col("clientes_afectados").clip(0, 2**31 - 1)
+            )
+            .join(self._hours, on="hora", maintain_order="left")
+            .join(self._codes, on="codigo_comuna", maintain_order="left")
+        )
+        self._world.values[found["h"], found["c"]] = found["clientes_afectados"]
+        return found.select(pl.col("h", "c").cast(pl.Int64)).to_numpy()
 
     def span(self, cells: NDArray[np.int64]) -> tuple[datetime, datetime]:
         """The first and last instant whose values can matter to a set."""
@@ -179,13 +185,11 @@ class StormSearch:
         rows = [measures(self._world, curve) for curve in curves]
         return (
             pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
-            pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curve_rows(self._world, each) for each in curves)]),
+            pl.concat([CURVES_SCHEMA.to_frame(), *(curve_rows(self._world, each) for each in curves)]),
         )
 
 
-def _curves(
-    world: World, candidate: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
-) -> Iterator[Curve]:
+def _curves(world: World, candidate: NDArray[np.int64], borders: pl.DataFrame, rules: StormRules) -> Iterator[Curve]:
     """All storms of a connected set."""
     waiting = [candidate]
     while waiting:
@@ -202,40 +206,25 @@ def _curves(
         yield curve
 
 
-def _border_positions(codes: Sequence[str], neighbours: Collection[tuple[str, str]]) -> NDArray[np.int64]:
-    """Pairs of neighbours as positions in `codes`, ordered."""
-    at = {code: number for number, code in enumerate(codes)}
-    pairs = [(at[a], at[b]) for a, b in neighbours if a in at and b in at]
-    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-
-
-def _sets(
-    world: World, cells: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
-) -> list[NDArray[np.int64]]:
+def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: StormRules) -> list[NDArray[np.int64]]:
     """The connected sets of some hits that reach the peak, each ordered by hour and comuna as `cells` is."""
-    width = len(world.codes)
-    keys = cells[:, 0] * width + cells[:, 1]
+    if not len(cells):
+        return []
+    out = world.values[cells[:, 0], cells[:, 1]].astype(np.int64)
+    hits = pl.DataFrame({"h": cells[:, 0], "c": cells[:, 1], "n": np.arange(len(cells)), "out": out})
     near = np.append(np.diff(world.hours) <= rules.max_gap_hours * HOUR_US, False)
-    go_on = near[cells[:, 0]]
-    # Pairs of neighbours are ordered by the first: those of a comuna stand together.
-    starts = np.searchsorted(borders[:, 0], np.arange(width + 1))
-    counts = np.diff(starts)[cells[:, 1]]
-    source = np.repeat(np.arange(len(cells)), counts)
-    offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    beside = borders[starts[cells[source, 1]] + offset, 1]
-    edge_from = np.concatenate([np.flatnonzero(go_on), source])
-    edge_to = np.concatenate([keys[go_on] + width, cells[source, 0] * width + beside])
-    place = np.minimum(np.searchsorted(keys, edge_to), len(keys) - 1)
-    real = keys[place] == edge_to if len(keys) else np.zeros(0, dtype=bool)
-    graph = coo_array(
-        (np.ones(int(real.sum()), dtype=np.int8), (edge_from[real], place[real])), shape=(len(keys), len(keys))
+    edges = pl.concat(
+        [
+            hits.filter(near[cells[:, 0]]).select(pl.col("h") + 1, "c", "n"),
+            hits.join(borders.cast(pl.Int64), on="c").select("h", c="beside", n="n"),
+        ]
+    ).join(hits, on=["h", "c"], suffix="_2")
+    graph = coo_array((np.ones(len(edges), np.int8), (edges["n"], edges["n_2"])), shape=(len(cells), len(cells)))
+    hits = hits.with_columns(conjunto=connected_components(graph, directed=False)[1])
+    high = (
+        hits.group_by("conjunto", "h")
+        .agg(pl.col("out").sum(), comunas=pl.len())
+        .filter(pl.col("out") >= rules.peak, pl.col("comunas") >= rules.min_comunas)
     )
-    _, label = connected_components(graph, directed=False) if len(keys) else (0, np.zeros(0, dtype=np.int64))
-    # What each set has out in each of its hours, and in how many comunas.
-    moments, moment = np.unique(label * np.int64(len(world.hours)) + cells[:, 0], return_inverse=True)
-    out = np.bincount(moment, weights=world.values[cells[:, 0], cells[:, 1]], minlength=len(moments))
-    high = (out >= rules.peak) & (np.bincount(moment, minlength=len(moments)) >= rules.min_comunas)
-    storms = np.unique(moments[high] // max(len(world.hours), 1))
-    kept = np.flatnonzero(np.isin(label, storms))
-    order = kept[np.argsort(label[kept], kind="stable")]
-    return np.split(cells[order], np.searchsorted(label[order], storms[1:])) if len(storms) else []
+    storms = hits.join(high, on="conjunto", how="semi").sort("conjunto", "n").partition_by("conjunto")
+    return [storm.select("h", "c").to_numpy() for storm in storms]

@@ -6,31 +6,30 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from starlette.requests import Request as HTTPRequest
 
 from sec_core.hours import from_wall
 from sec_core.simulator import render
-from sec_core.simulator.answers import CapturedAnswers
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
 from sec_core.simulator.log import Request, RequestLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
 
-    from sec_core.simulator.answers import WorldAnswers
+    from sec_core.simulator.options import SimulatorOptions
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
-_NONE: dict[str, str] = {}
 _PIECE = 65_536
-_LARGEST_BODY = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 
 
@@ -45,24 +44,30 @@ class Connection:
 class SimulatorApp:
     """The ASGI application; each answer's header says whether it is made up or replayed."""
 
-    def __init__(
-        self,
-        answers: WorldAnswers | CapturedAnswers,
-        *,
-        faults: FaultOptions,
-        log: RequestLog,
-        now: Callable[[], datetime],
-    ) -> None:
-        self.answers = answers
-        self.log = log
-        self.connections: dict[tuple[str, int], Connection] = {}
+    def __init__(self, options: SimulatorOptions, clock: Callable[[], datetime] | None = None) -> None:
+        self.options = options
+        self.answers = WorldAnswers(options) if options.captures is None else CapturedAnswers(options.captures)
+        self.source = "simulator" if options.captures is None else "replay"
+        self.log = RequestLog(options.log_path)
         self.stopping = False
-        self._now = now
-        self.source = "replay" if isinstance(answers, CapturedAnswers) else "simulator"
-        self.set_faults(faults)
+        self._clock = clock or (lambda: options.now or datetime.now(UTC))
+        self.set_faults(options.faults)
+
+    def now(self) -> datetime:
+        """The source's clock, UTC."""
+        return self._clock().astimezone(UTC)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in the order of arrival."""
+        return list(self.log.requests)
+
+    def hours_asked(self) -> list[datetime]:
+        """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""
+        return [each.hour for each in self.requests if each.endpoint == Endpoint.POR_FECHA and each.hour is not None]
 
     def set_faults(self, faults: FaultOptions) -> None:
-        """Let other things go wrong from the next request on."""
+        """Let other things go wrong from the next request on; `FaultOptions()` heals everything."""
         self._faults = faults
         self._ban = BanWatch(faults.ban) if faults.ban else None
 
@@ -70,19 +75,19 @@ class SimulatorApp:
         """Answer one request."""
         arrived = time.monotonic()
         endpoint = _ENDPOINTS.get(scope["path"].rstrip("/").rsplit("/", 1)[-1].casefold())
-        raw = await _read_body(receive)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        is_json = headers.get(b"content-type", b"").split(b";")[0].strip().lower() == b"application/json"
+        asked = HTTPRequest(scope, receive)
+        raw = await asked.body()
+        is_json = asked.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
         payload = _payload_of(raw) if is_json else {}
         request = Request(
             endpoint=endpoint or "",
             hour=_hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None,
             body=raw.decode("utf-8", "replace"),
             client_port=scope["client"][1],
-            user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            user_agent=asked.headers.get("user-agent", ""),
             arrived=arrived,
         )
-        exchange = _Exchange(self, scope, send, request)
+        exchange = _Exchange(self, scope["state"]["connection"], send, request)
         if endpoint is None or scope["method"] != "POST":
             await exchange.refuse(404 if endpoint is None else 405)
             return
@@ -91,11 +96,6 @@ class SimulatorApp:
             await exchange.run(endpoint, payload)
         finally:
             self.log.end(request, time.monotonic())
-
-    def connection(self, scope: Scope) -> Connection | None:
-        """The connection of a request; None once it is closed."""
-        found = self.connections.get(tuple(scope["client"]))
-        return None if found is None or found.transport.is_closing() else found
 
     def decide(self, request: Request) -> tuple[FaultRule | None, float]:
         """What happens to a request, a ban included."""
@@ -108,7 +108,7 @@ class SimulatorApp:
 
     def sound_body(self, endpoint: Endpoint, payload: dict[str, Any], request: Request) -> bytes:
         """The body that a good day answers."""
-        now = self._now()
+        now = self.now()
         match endpoint:
             case Endpoint.POR_FECHA:
                 if request.hour is None:
@@ -131,7 +131,7 @@ class _Exchange:
     """One request and its answer, sound or not."""
 
     app: SimulatorApp
-    scope: Scope
+    connection: Connection
     send: Send
     request: Request
 
@@ -145,27 +145,26 @@ class _Exchange:
             await self.refuse(rule.status, rule.retry_after_s)
         elif payload is None:
             await self.refuse(500)
-        elif rule is None:
-            await self._answer(200, self.app.sound_body(endpoint, payload, self.request), JSON)
         else:
-            await self._faulty(rule, self.app.sound_body(endpoint, payload, self.request))
+            await self._send_body(self.app.sound_body(endpoint, payload, self.request), rule)
 
     async def refuse(self, status: int, retry_after_s: float | None = None) -> None:
-        page = _ERROR_PAGE.format(status=status).encode()
-        await self._answer(status, page, HTML, {} if retry_after_s is None else {"retry-after": f"{retry_after_s:g}"})
+        await self._answer(status, _ERROR_PAGE.format(status=status).encode(), HTML, retry_after_s)
 
-    async def _faulty(self, rule: FaultRule, body: bytes) -> None:
-        match rule.kind:
-            case FaultKind.DROP_MID_BODY:
+    async def _send_body(self, body: bytes, rule: FaultRule | None) -> None:
+        match rule:
+            case None:
+                await self._answer(200, body, JSON)
+            case FaultRule(kind=FaultKind.DROP_MID_BODY):
                 await self._start(200, JSON, len(body))
                 await self._piece(body[: len(body) // 2])
                 await self._cut(abort=False)
-            case FaultKind.ENDLESS:
+            case FaultRule(kind=FaultKind.ENDLESS):
                 await self._start(200, JSON, None)
                 await self._piece(body[:-1])
                 await self._blanks(sys.maxsize, rule.wait_s)
                 await self._cut(abort=True)
-            case FaultKind.OVERSIZE:
+            case FaultRule(kind=FaultKind.OVERSIZE):
                 size = max(rule.amount, len(body))
                 await self._start(200, JSON, size)
                 await self._piece(body[:-1])
@@ -174,7 +173,7 @@ class _Exchange:
             case _:
                 await self._answer(200, damaged(body, rule), HTML if rule.kind is FaultKind.HTML else JSON)
 
-    async def _answer(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] = _NONE) -> None:
+    async def _answer(self, status: int, body: bytes, kind: str, retry_after_s: float | None = None) -> None:
         if not self._connected():
             self.request.fault = "client_gone"
             return
@@ -182,17 +181,18 @@ class _Exchange:
         if self.request.number:
             # Before the bytes go out: a client that has its answer finds the request ended and its place free.
             self.app.log.end(self.request, time.monotonic())
-        await self._start(status, kind, len(body), headers)
+        await self._start(status, kind, len(body), retry_after_s)
         await self.send({"type": "http.response.body", "body": body})
 
-    async def _start(self, status: int, kind: str, length: int | None, headers: Mapping[str, str] = _NONE) -> None:
+    async def _start(self, status: int, kind: str, length: int | None, retry_after_s: float | None = None) -> None:
         self.request.status = status
         # Nobody may take these answers for the SEC's: each says where it comes from.
-        all_headers = {
+        headers = {
             "content-type": kind, "cache-control": "private", "server": "Microsoft-IIS/10.0",
-            "x-sec-source": self.app.source, **({} if length is None else {"content-length": str(length)}), **headers,
+            "x-sec-source": self.app.source, "content-length": length,
+            "retry-after": None if retry_after_s is None else f"{retry_after_s:g}",
         }  # fmt: skip
-        raw = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+        raw = [(name.encode(), str(value).encode()) for name, value in headers.items() if value is not None]
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _piece(self, body: bytes, *, more: bool = True) -> None:
@@ -208,26 +208,13 @@ class _Exchange:
 
     async def _cut(self, *, abort: bool) -> None:
         """End the connection: at once, or after what was written has gone out."""
-        connection = self.app.connection(self.scope)
-        if connection is None:
-            return
-        (connection.transport.abort if abort else connection.transport.close)()
+        transport = self.connection.transport
+        (transport.abort if abort else transport.close)()
         # Until the server has learnt of it, it would answer by itself.
-        await connection.lost.wait()
+        await self.connection.lost.wait()
 
     def _connected(self) -> bool:
-        return self.app.connection(self.scope) is not None
-
-
-async def _read_body(receive: Receive) -> bytes:
-    """The body of a request, cut where no honest one ends."""
-    body = b""
-    while len(body) < _LARGEST_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            break
-    return body
+        return not self.connection.transport.is_closing()
 
 
 def _payload_of(raw: bytes) -> dict[str, Any] | None:

@@ -16,10 +16,9 @@ from support.examples import examples
 from support.silver_world import export
 
 from sec_core.bronze import journal
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import DAMAGED, HourState, Origin, Outcome, Result
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.record import Finding
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import BodyName, BronzeStore
@@ -272,7 +271,7 @@ LINE = orjson.loads(journal.encode(Outcome(NAME.hour, NOW, Result.FAILED, code="
 @given(st.dictionaries(st.sampled_from([*LINE, "clave", "sha256", "bytes", "forma", "origen"]), VALUES, max_size=4))
 def test_no_line_is_an_error(change: dict[str, Any]) -> None:
     found = journal.decode(msgspec.json.encode(LINE | change))
-    assert found is None or journal.decode(journal.encode(found)) == found
+    assert found is None or (journal.decode(journal.encode(found[0])) or [None])[0] == found[0]
 
 
 @settings(max_examples=examples(100))

@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.capture_process import start_capture
 from support.truth import truth_of
 
 from sec_core.bronze.ledger import Ledger
@@ -25,6 +21,9 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
     from support.fixtures import MakeSettings
 
     from sec_core.bronze.ledger_rules import HourState
@@ -34,21 +33,13 @@ NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTH = Month(2026, 8)
 WORLD = WorldOptions.tiny(holes=(("2026-08-03T03", "2026-08-03T07"),), regions=("06",))
 KILLS = int(os.environ.get("SEC_TEST_KILLS", "20"))
-TESTS = Path(__file__).resolve().parent.parent
 
 
-def start(sim: Simulator, database: Database, folder: Path) -> subprocess.Popen[bytes]:
-    options = {
-        "url": sim.url, "database_url": database.url, "data_dir": str(folder), "now": NOW.isoformat(),
-        "months": [str(MONTH)], "settings": {"max_rate": 5000, "max_concurrency": 8},
-    }  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "support.capture_process", json.dumps(options)],
-        cwd=TESTS,
-        env=os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def start(sim: Simulator, database: Database, folder: Path) -> BaseProcess:
+    return start_capture(
+        url=sim.url, database_url=database.url, data_dir=str(folder), now=NOW.isoformat(), months=[str(MONTH)],
+        settings={"max_rate": 5000, "max_concurrency": 8},
+    )  # fmt: skip
 
 
 def test_killed_at_random_instants(database: Database, make_settings: MakeSettings) -> None:
@@ -60,12 +51,14 @@ def test_killed_at_random_instants(database: Database, make_settings: MakeSettin
         for _ in range(KILLS):
             process = start(sim, database, settings.root)
             goal = len(sim.requests) + seed.randint(1, max(2, 2 * total // KILLS))
-            while len(sim.requests) < goal and process.poll() is None:
+            while len(sim.requests) < goal and process.is_alive():
                 time.sleep(0.001)
             time.sleep(seed.random() * 0.02)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        assert start(sim, database, settings.root).wait(300) == 0
+            process.kill()
+            process.join()
+        last = start(sim, database, settings.root)
+        last.join(300)
+        assert last.exitcode == 0
         asked_again = len(sim.requests) - total
         truth = {hour: truth_of(sim).row_count(hour) for hour in MONTH.hours()}
         customers = {hour: truth_of(sim).national(hour) for hour in MONTH.hours()}

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from support.commands import start
+from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from sec_core.config import Settings
 
-RUN = "from deployments.cli.main import run; run()"
 STUCK = """
 import asyncio, sys, time
 from deployments.cli import ending
@@ -72,9 +73,7 @@ def test_nothing_is_left_of_a_command_however_it_ends(
 ) -> None:
     command = start("sync", "--month", "2025-02")
     try:
-        deadline = time.monotonic() + 60
-        while not slow_source.hours_asked() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        eventually(slow_source.hours_asked)
         (only,) = ours(tmp_path)
         assert only.pid == command.pid
         assert [each for each in only.net_connections("inet") if each.status == psutil.CONN_LISTEN] == []
@@ -117,12 +116,6 @@ def test_a_command_that_does_not_let_go_leaves_at_the_second_signal(tmp_path: Pa
     _, told = command.communicate(timeout=30)
     assert command.returncode == 143
     assert_one_line(told)
-
-
-def start(*words: str) -> subprocess.Popen[str]:
-    """A command as a person starts it."""
-    command = [sys.executable, "-c", RUN, *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def catches(pid: int, number: int) -> bool:

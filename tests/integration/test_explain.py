@@ -15,8 +15,7 @@ from support.three_months import rows_of
 from support.truth import stormy
 
 from deployments.cli.main import main
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.errors import InputError

@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.capture_process import start_capture
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
@@ -27,6 +23,8 @@ from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
 
     from sec_core.db.database import Database
     from sec_core.simulator.log import Request
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTHS = ["2026-05", "2026-06", "2026-07", "2026-08"]
 SECONDS = float(os.environ.get("SEC_TEST_SECONDS", "5"))
-TESTS = Path(__file__).resolve().parent.parent
 
 
 class Processes:
@@ -42,26 +39,16 @@ class Processes:
 
     def __init__(self, url: str, database: Database, folder: Path) -> None:
         self._options = {"url": url, "database_url": database.url, "data_dir": str(folder), "now": NOW.isoformat()}
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: list[BaseProcess] = []
 
-    def start(self, **options: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "support.capture_process", json.dumps(self._options | options)],
-            cwd=TESTS,
-            env=os.environ | {"PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._running.append(process)
+    def start(self, **options: object) -> BaseProcess:
+        self._running.append(process := start_capture(**self._options, **options))
         return process
 
     def kill(self) -> None:
         for process in self._running:
             process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
+            process.join()
 
 
 @pytest.fixture
@@ -104,8 +91,8 @@ def test_four_processes_keep_to_both_limits_and_a_killed_one_costs_nothing(
         processes.start(months=[month], settings=limits)
     doomed = processes.start(months=["2026-04"], settings=limits)
     wait_for(lambda: len(sim.requests) > 60)
-    doomed.send_signal(signal.SIGKILL)
-    doomed.wait()
+    doomed.kill()
+    doomed.join()
     killed_at = time.monotonic()
     killed_after = len(sim.requests)
     wait_for(lambda: len(sim.requests) > killed_after + 100)
@@ -133,7 +120,9 @@ def test_circuit_over_three_processes(sim: Simulator, processes: Processes, data
     wait_for(lambda: opened_at(database) is not None)
     wait_for(lambda: len(openings(sim.requests, cooldown)) >= 2)
     sim.set_faults(FaultOptions())
-    assert [process.wait(120) for process in started] == [0, 0, 0]
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0, 0, 0]
     first, *probes = openings(sim.requests, cooldown)
     # What was in flight when the fifth failure was counted comes on top, and nothing else.
     assert 5 <= len(first) <= 5 + 4

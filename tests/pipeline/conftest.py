@@ -17,9 +17,7 @@ from support.browser import browser
 
 from deployments.stack.api import api_client, prepare_environment
 from deployments.stack.apply import apply_limits, mark
-from deployments.stack.history import prefect_history
-from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.server import served
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
@@ -27,6 +25,8 @@ from tasks import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sec_core.simulator.server import Simulator
 
 
 __all__ = ["browser"]
@@ -38,13 +38,10 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("prefect")
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     prepare_environment(settings)
-    port = free_port()
     # Test processes share PostgreSQL, and each has a Prefect server with tables of its own.
     name = f"sec_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     own = embedded.ensure_database(Address.parse(server_url), name)
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), own), port)
-    try:
-        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+    with served(settings, own) as url:
         apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
         values = {
@@ -55,8 +52,6 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
         with temporary_settings(values):
             yield url
             APILogWorker.drain_all(timeout=10)
-    finally:
-        stop_server(process)
 
 
 @pytest.fixture
@@ -69,3 +64,10 @@ def pipeline(prefect_url: str, commands: Settings, monkeypatch: pytest.MonkeyPat
     with api_client(prefect_url) as client:
         mark(client, commands)
     return commands
+
+
+@pytest.fixture
+def source(pipeline: Settings, source: Simulator) -> Simulator:
+    """The simulated SEC that flows under the tests' Prefect server find."""
+    assert pipeline.base_url
+    return source

@@ -5,34 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
-from sqlalchemy import text
+from support.stack import ask
 
 from deployments.cli.main import main
 from flows.upkeep import PipelineUnhealthy, health, maintenance
 from sec_core.health.verdict import Verdict
 from sec_core.simulator.faults import FaultOptions, FaultRule
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prefect import State
 
-    from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 
-@pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A simulated SEC that the pipeline's settings point at."""
-    assert pipeline.retries == 0
-    with Simulator(world=WorldOptions.tiny()) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1")
-        yield simulator
+@pytest.fixture(autouse=True)
+def _one_failure_opens_the_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1")
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -48,10 +38,7 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
     assert isinstance(verdict, Verdict)
     assert verdict.troubles == []
     assert len(source.requests) == 2
-    query = {"artifacts": {"key": {"any_": ["health"]}}}
-    async with httpx.AsyncClient(base_url=prefect_url) as client:
-        answer = await client.post("/artifacts/filter", json=query)
-    (artifact,) = answer.raise_for_status().json()
+    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["health"]}})
     rows = [line.split(" | ") for line in artifact["data"].splitlines() if line.startswith("| ")][1:]
     assert sorted(row[1] for row in rows) == sorted(check.name for check in verdict.checks)
     marks = [row[0].removeprefix("| ") for row in rows]
@@ -61,11 +48,9 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
 
 async def test_a_bad_verdict_is_a_failed_run_that_says_what_to_do(source: Simulator, database: Database) -> None:
     with database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into capturas (hora, estado, intentos, primera_consulta, ultima_consulta) "
-                "values ('2026-06-10T15:00Z', 'quarantined', 1, now(), now())"
-            )
+        connection.exec_driver_sql(
+            "insert into capturas (hora, estado, intentos, primera_consulta, ultima_consulta) "
+            "values ('2026-06-10T15:00Z', 'quarantined', 1, now(), now())"
         )
     assert source.requests == []
     with pytest.raises(PipelineUnhealthy, match=r"quarantine: 1 hours have only answers.*A changed API"):
@@ -78,9 +63,8 @@ async def test_the_runs_of_what_runs_all_day_are_bounded(
     source: Simulator, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runs() -> list[str]:
-        query = {"flows": {"name": {"any_": ["health"]}}, "sort": "START_TIME_DESC"}
-        answer = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status()
-        return [run["id"] for run in answer.json()]
+        wanted = {"name": {"any_": ["health"]}}
+        return [run["id"] for run in ask(prefect_url, "flow_runs/filter", flows=wanted, sort="START_TIME_DESC")]
 
     for _ in range(3):
         await health()

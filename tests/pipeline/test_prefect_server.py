@@ -14,9 +14,7 @@ import pytest
 from support.stack import eventually
 
 from deployments.stack.api import prepare_environment
-from deployments.stack.history import prefect_history
-from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.server import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +41,8 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     prepare_environment(settings)
 
     def start(_: int) -> bool:
-        port = free_port()
-        process = start_server(settings, prefect_history(settings, load_stack_settings(), database.address), port)
-        try:
-            wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
-        finally:
-            stop_server(process)
-        return True
+        with served(settings, database.address):
+            return True
 
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(start, range(2))) == [True, True]
@@ -69,16 +62,12 @@ def test_a_role_that_may_not_make_databases_keeps_prefects_tables_in_a_schema(
     settings = make_settings()
     prepare_environment(settings)
     ours = database.address.changed(user=role, password="x")
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), ours), port := free_port())
-    try:
-        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+    with served(settings, ours) as url:
         made = httpx.post(f"{url}/flows/", json={"name": "in a schema"}).raise_for_status().json()
         run = {"flow_id": made["id"], "state": {"type": "COMPLETED"}}
         httpx.post(f"{url}/flow_runs/", json=run).raise_for_status()
         query = {"flow_runs": {"name": {"like_": "x"}}}
         httpx.post(f"{url}/flow_runs/filter", json=query).raise_for_status()
-    finally:
-        stop_server(process)
     with database.address.connect(autocommit=True) as connection:
         assert connection.execute("select name from prefect.flow").fetchall() == [("in a schema",)]
         assert connection.execute("select to_regclass('public.flow')").fetchone() == (None,)

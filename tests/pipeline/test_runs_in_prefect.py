@@ -12,7 +12,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
 from support.prefect_ui import PrefectUi
-from support.stack import eventually
+from support.stack import ask, eventually
 
 from deployments.stack.apply import apply_limits
 from flows.gold import explain, gold, regional_customers
@@ -20,32 +20,18 @@ from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.errors import ConfigError, UnexpectedBody
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 from sec_core.usecases.reports import MonthsIncomplete
 from tasks.limits import OVERVIEW, SOURCE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 MONTH = "2025-02"
-
-
-@pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=9, rows_per_hour=5)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert pipeline.retries == 0
-        yield simulator
-
-
-def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers
-    return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
+WORLD = WorldOptions.tiny(seed=9, rows_per_hour=5)
 
 
 def latest(api: str, flow_run: str) -> dict[str, Any]:
@@ -77,6 +63,7 @@ def task_states(api: str, flow_run: str, *wanted: str) -> dict[str, str]:
     return states
 
 
+@pytest.mark.usefixtures("site_drawn")
 def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_is_gone(
     source: Simulator, prefect_url: str, pipeline: Settings, database: Database
 ) -> None:

@@ -6,15 +6,15 @@ import asyncio
 import os
 import secrets
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
+from support.commands import SEC
 from support.schedules import pause_schedules
 from support.silver_world import EXPORT
+from support.stack import ask
 from support.truth import truth_of
 
 from deployments.cli.main import main
@@ -31,30 +31,20 @@ from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
 from sec_core.silver.universe import rebuild_universe
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sec_core.blobs.place import StoreUrl
-    from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 
 FIRST, LAST = "2024-08", "2024-10"
 MONTHS = month_range(Month.parse(FIRST), Month.parse(LAST))
 MACHINES = 3
 IN_FLIGHT = 12
-
-
-@pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=11, rows_per_hour=8)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
-        assert pipeline.retries == 0
-        yield simulator
+WORLD = WorldOptions.tiny(seed=11, rows_per_hour=8)
 
 
 @pytest.fixture
@@ -64,6 +54,7 @@ def machines(
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "office"))
     assert main(["deploy"]) == 0
@@ -76,7 +67,7 @@ def machines(
             with (folder / "worker.log").open("ab") as output:
                 # One month at a time: a worker leaves the others to the other machines.
                 environment = os.environ | {"SEC_STATE_DIR": str(folder / "state"), "SEC_WORKER_LIMIT": "1"}
-                command = [sys.executable, "-c", "from deployments.cli.main import run; run()", "worker"]
+                command = [*SEC, "worker"]
                 started.append(
                     subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
                 )
@@ -111,6 +102,7 @@ def silver(database: Database) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("site_drawn")
 def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     machines: list[Path], source: Simulator, prefect_url: str, database: Database, other_database: Database
 ) -> None:
@@ -121,8 +113,8 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     rows = sum(truth.row_count(hour) for hour in hours)
     assert [report.month for report in reports] == ["2024-10", "2024-09", "2024-08"]
     assert sum(report.rows for report in reports) == rows
-    query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
-    runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
+    wanted = {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}
+    runs = ask(prefect_url, "flow_runs/filter", flow_runs=wanted)
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3
 
     # Several machines had a part in it, kept nothing of the data to themselves, and asked as politely as one.

@@ -16,7 +16,7 @@ from prefect.utilities.schema_tools import validate
 
 from deployments.stack.api import WORK_POOL
 from deployments.stack.apply import QUEUES
-from deployments.stack.state import VIEWS
+from deployments.stack.processes import VIEWS
 from flows import months as month_flows
 from sec_core.hours import CHILE
 from sec_core.usecases import months
@@ -33,20 +33,9 @@ DEPLOYMENTS: dict[str, dict[str, Any]] = {
     deployment["name"]: deployment for deployment in yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
 }
 CONTRACT = {
-    "monthly-sync",
-    "rerun-month",
-    "backfill",
-    "monitor",
-    "regional-customers",
-    "maintenance",
-    "health",
-    "gold",
-    "seia",
-    "site",
-    "customers",
-    "explain",
-    "release",
-}
+    "monthly-sync", "rerun-month", "backfill", "monitor", "regional-customers", "maintenance", "health", "gold", "seia",
+    "site", "customers", "explain", "release",
+}  # fmt: skip
 
 
 def test_the_contracts_deployments_are_there() -> None:
@@ -66,7 +55,7 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     assert all(field.get("description") for field in schema["properties"].values())
     pool = deployment["work_pool"]
     assert pool == {"name": WORK_POOL, "work_queue_name": pool["work_queue_name"]}, "nothing changes what a run runs"
-    assert pool["work_queue_name"] in {queue["name"] for queue in QUEUES}
+    assert pool["work_queue_name"] in QUEUES
     assert ("scheduled" in deployment["tags"]) == bool(deployment.get("schedules"))
     # Two at once would ask the source twice; rerun-month is shared by workers, and explain asks nothing.
     limit = deployment["concurrency_limit"]
@@ -101,21 +90,16 @@ async def next_runs(name: str, start: str, count: int) -> list[str]:
 
 
 async def test_schedules_keep_to_the_wall_clock_of_chile_across_its_changes() -> None:
-    assert await next_runs("monthly-sync", "2026-03-15T00:00", 3) == [
-        "2026-04-02T03:00",
-        "2026-05-02T03:00",
-        "2026-06-02T03:00",
-    ]
-    # 2026-04-04 24h is 23h again; 2026-09-06 00h is 01h.
-    assert await next_runs("maintenance", "2026-04-04T12:00", 2) == ["2026-04-05T04:30", "2026-04-06T04:30"]
-    assert await next_runs("maintenance", "2026-09-05T12:00", 2) == ["2026-09-06T04:30", "2026-09-07T04:30"]
-    assert await next_runs("regional-customers", "2026-08-20T00:00", 2) == ["2026-09-01T02:00", "2026-10-01T02:00"]
-    assert await next_runs("monitor", "2026-11-21T10:05", 3) == [
-        "2026-11-21T10:10",
-        "2026-11-21T10:20",
-        "2026-11-21T10:30",
-    ]
-    assert await next_runs("health", "2026-11-21T10:05", 2) == ["2026-11-21T10:07", "2026-11-21T11:07"]
+    for name, start, expected in (
+        ("monthly-sync", "2026-03-15T00:00", ["2026-04-02T03:00", "2026-05-02T03:00", "2026-06-02T03:00"]),
+        # 2026-04-04 24h is 23h again; 2026-09-06 00h is 01h.
+        ("maintenance", "2026-04-04T12:00", ["2026-04-05T04:30", "2026-04-06T04:30"]),
+        ("maintenance", "2026-09-05T12:00", ["2026-09-06T04:30", "2026-09-07T04:30"]),
+        ("regional-customers", "2026-08-20T00:00", ["2026-09-01T02:00", "2026-10-01T02:00"]),
+        ("monitor", "2026-11-21T10:05", ["2026-11-21T10:10", "2026-11-21T10:20", "2026-11-21T10:30"]),
+        ("health", "2026-11-21T10:05", ["2026-11-21T10:07", "2026-11-21T11:07"]),
+    ):
+        assert await next_runs(name, start, len(expected)) == expected
 
 
 @pytest.mark.parametrize(

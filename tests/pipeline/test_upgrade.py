@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ import httpx
 import polars as pl
 import psycopg
 import pytest
+from support.commands import sec
 from support.fixtures import UNSYNCED
 from support.kept_state import state_of
 
 from deployments.stack.api import prepare_environment
-from deployments.stack.history import prefect_history
-from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.server import served
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
@@ -51,10 +49,7 @@ class Installation:
         environment = {name: value for name, value in os.environ.items() if name not in UNSET}
         environment |= {"SEC_DATA_DIR": str(data or self.data), "SEC_STATE_DIR": str(self.data), "NO_COLOR": "1"}
         environment |= {"SEC_DATABASE_URL": database, "SEC_BASE_URL": "http://127.0.0.1:9/"}
-        done = subprocess.run(
-            [sys.executable, "-c", "from deployments.cli.main import run; run()", *words],
-            cwd=self.data, env=environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+        done = sec(*words, cwd=self.data, environment=environment)
         assert done.returncode == 0, f"sec {' '.join(words)}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -136,22 +131,17 @@ def test_the_present_prefect_server_knows_the_runs_of_before(before: Installatio
     with patch.dict(os.environ):
         prepare_environment(settings)
         # The database `prefect` is taken on under its new name.
-        history = prefect_history(settings, load_stack_settings(), Address.parse(before.url))
-        process = start_server(settings, history, port := free_port())
-    try:
-        api = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+        with served(settings, Address.parse(before.url)) as api:
 
-        def found(kind: str, **body: object) -> list[dict[str, Any]]:
-            answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
-            return answer
+            def found(kind: str, **body: object) -> list[dict[str, Any]]:
+                answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
+                return answer
 
-        was = WAS["prefect"]
-        runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
-        assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
-        # Commands of other tests may have added to these.
-        assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
-        assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
-        of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
-        assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
-    finally:
-        stop_server(process)
+            was = WAS["prefect"]
+            runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
+            assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
+            # Commands of other tests may have added to these.
+            assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
+            assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
+            of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
+            assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]

@@ -1,18 +1,16 @@
-"""A process that captures, for tests with several of them: `python -m support.capture_process '<options as JSON>'`.
-
-Options: `url`, `database_url`, `data_dir`, `months`, `settings` (further fields), `now` (ISO instant), and
-`wait` (whether to wait out an open circuit). Prints one line of JSON at its end.
-"""
+"""Processes that capture, for tests that kill them or have several."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
+import os
 from datetime import datetime
-from typing import Any
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
-from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.store import BronzeStore
@@ -24,9 +22,33 @@ from sec_core.hours import Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
 
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
-async def run(options: dict[str, Any]) -> CaptureReport:
-    """Capture what the options ask for."""
+_TESTS = Path(__file__).resolve().parents[1]
+# A fork of a process that has imported everything starts at once, and shares nothing with the test.
+_CLEAN = get_context("forkserver")
+_CLEAN.set_forkserver_preload([__name__])
+
+
+def start_capture(**options: object) -> BaseProcess:
+    """Start a process that captures.
+
+    Args:
+        options: `url`, `database_url`, `data_dir`, `months`, `settings` (further fields), `now` (ISO instant), `hours`
+            (how many of each month), and `wait` (whether to wait out an open circuit).
+    """
+    process = _CLEAN.Process(target=_capture, args=(options,))
+    with patch.dict(os.environ, PYTHONPATH=f"{_TESTS}{os.pathsep}{_TESTS.parent}"):
+        process.start()
+    return process
+
+
+def _capture(options: dict[str, Any]) -> None:
+    asyncio.run(_run(options))
+
+
+async def _run(options: dict[str, Any]) -> None:
     settings = load_settings(
         _env_file=None,
         base_url=options["url"],
@@ -37,14 +59,13 @@ async def run(options: dict[str, Any]) -> CaptureReport:
     database = Database(options["database_url"])
     clock = SystemClock()
     ledger = Ledger(database, BronzeStore(settings.bronze_dir))
-    total = CaptureReport()
     async with Throttle.open(database, settings, clock) as throttle, SourceClient(settings, throttle, clock) as client:
         for text in options["months"]:
             hours = Month.parse(text).hours()[: options.get("hours")]
             while True:
                 todo = hours_to_ask(hours, ledger.rows(hours), datetime.fromisoformat(options["now"]))
                 try:
-                    total += await capture_hours(todo, client=client, ledger=ledger, clock=clock)
+                    await capture_hours(todo, client=client, ledger=ledger, clock=clock)
                 except CircuitOpen as error:
                     if not options.get("wait"):
                         raise
@@ -52,8 +73,3 @@ async def run(options: dict[str, Any]) -> CaptureReport:
                 else:
                     break
     database.dispose()
-    return total
-
-
-if __name__ == "__main__":
-    print(json.dumps({"asked": asyncio.run(run(json.loads(sys.argv[1]))).asked}))  # noqa: T201

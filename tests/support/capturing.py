@@ -14,6 +14,7 @@ from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.db.database import Database
+from sec_core.simulator.faults import FaultOptions
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 
 class HastyClock(SystemClock):
@@ -73,3 +75,9 @@ async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIter
             yield Capturing(settings, database, throttle, client, store, Ledger(database, store), clock)
     finally:
         database.dispose()
+
+
+def faults(sim: Simulator, *rules: str) -> int:
+    """Give a simulated SEC these faults and no others; how many requests it had before."""
+    sim.set_faults(FaultOptions.model_validate({"rules": rules}))
+    return len(sim.requests)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from deployments.stack.apply import CRASHED_AFTER_S
-from deployments.stack.state import RunFolder, StackState
+from deployments.stack.apply import CRASH_DETECTION
+from deployments.stack.processes import RunFolder, StackState
+from support.commands import sec
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from email.message import EmailMessage
     from pathlib import Path
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 240
 USER, PASSWORD = "team", "open-sesame"
+
+
+def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers
+    """What a Prefect API answers to a POST."""
+    return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
 
 
 @dataclass
@@ -43,11 +48,7 @@ class Stack:
     mailed: list[EmailMessage] = field(default_factory=list)
 
     def sec(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a `sec` command as a person would, in a process of its own."""
-        command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400, check=False
-        )
+        return sec(*words, cwd=self.folder, environment=self.environment)
 
     def up(self) -> StackState:
         done = self.sec("up", "--detach")
@@ -76,7 +77,7 @@ class Stack:
     def shorten_silence(self, seconds: int) -> None:
         """Let a run count as dead after fewer silent seconds, until the next `up` puts the project's number back."""
         (found,) = self.api("POST", "/automations/filter", {}).raise_for_status().json()
-        assert found["trigger"]["within"] == CRASHED_AFTER_S
+        assert found["trigger"]["within"] == CRASH_DETECTION["trigger"]["within"]
         names = ("name", "description", "enabled", "trigger", "actions")
         changed = {name: found[name] for name in names} | {"trigger": found["trigger"] | {"within": seconds}}
         self.api("PUT", f"/automations/{found['id']}", changed).raise_for_status()

@@ -67,14 +67,8 @@ def event(key: str, last: datetime, customers: int = 10, *, is_open: bool = Fals
     texts = dict.fromkeys(recent.COLUMNS, "x")
     numbers = dict.fromkeys(("clientes_afectados", "cliente_horas", "n_observaciones", "imputaciones"), customers)
     times = dict.fromkeys(("inicio", "hora_maximo", "primera_hora", "ultima_hora"), last)
-    return {
-        **texts,
-        **numbers,
-        **times,
-        "hash_id": key,
-        "fin": None if is_open else last + timedelta(hours=1),
-        "topado": False,
-    }
+    own = {"hash_id": key, "fin": None if is_open else last + timedelta(hours=1), "topado": False}
+    return texts | numbers | times | own
 
 
 def archive(folder: Path, *events: dict[str, Any]) -> tuple[LocalBlobs, str]:
@@ -96,11 +90,8 @@ def published(*events: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_the_window_holds_what_was_alive_in_its_720_hours(tmp_path: Path) -> None:
     first = NEWEST - timedelta(hours=719)
-    inside = [
-        event("a", NEWEST, is_open=True),
-        event("b", first),
-        event("old", first - timedelta(days=9), is_open=True),
-    ]
+    inside = [event("a", NEWEST, is_open=True), event("b", first)]
+    inside.append(event("old", first - timedelta(days=9), is_open=True))
     outside = event("c", first - timedelta(hours=1))
     found = recent.plan(*archive(tmp_path, *inside, outside), NEWEST, [])
     assert {row["hash_id"] for row in found.write} == {"a", "b", "old"}
@@ -127,6 +118,14 @@ def test_what_slid_out_goes_only_if_the_archive_has_it(tmp_path: Path) -> None:
 def test_an_event_that_a_revision_replaced_is_deleted(tmp_path: Path) -> None:
     found = recent.plan(*archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
     assert (found.delete, found.unarchived) == (["gone"], 0)
+
+
+def test_events_after_the_newest_loaded_hour_would_be_lost() -> None:
+    held = published(event("a", NEWEST))
+    assert recent.losses([], None) == recent.losses(held, "2024-08-31T23:00:00Z") == {}
+    for newest, said in (("2024-08-31T22:00:00Z", "2024-08-31T22:00:00Z"), (None, "none")):
+        text = f"{recent.TABLE} reaches 2024-08-31T23:00:00Z, but the newest loaded hour is {said}."
+        assert recent.losses(held, newest) == {recent.TABLE: text}
 
 
 def test_without_an_archive_nothing_is_planned(tmp_path: Path) -> None:

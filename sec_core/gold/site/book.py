@@ -16,23 +16,22 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.words import Language, slug
+from sec_core.gold.site.words import ENGLISH, SPANISH, slug
 from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from sec_core.gold.site.figures import Rows, SiteFrames
+    from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
     from sec_core.gold.site.put import Site
+    from sec_core.gold.site.words import Language
 
-    Context = Callable[[], dict[str, object]]
-
-SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 """Pages in both languages."""
 COLOURS: Final = 5
@@ -59,7 +58,7 @@ def _templates(lang: Language) -> Environment:
         lstrip_blocks=True,
     )
     written = {"number": lang.number, "percent": lang.percent}
-    environment.globals |= {"lang": lang, "_": lang.gettext, **written}
+    environment.globals |= {"lang": lang, "_": lang.gettext, "source": SOURCE, "source_url": SOURCE_URL, **written}
     # In tables of many rows, as a filter costs half of what a call does.
     environment.filters |= {"code": with_code, "interval": lang.interval, "month": lang.month, **written}
     return environment
@@ -94,22 +93,10 @@ class Book:
         self.whole_years = [year for year, (_, _, whole) in self.spans.items() if whole]
         self.grid = figures.recent_grid(frames)
         self.newest = self.grid.hours[-1] if self.grid.hours else None
-        known = frames.hours["mes"]
-        self.months = charts.months_between(known.min(), known.max()) if len(known) else []  # type: ignore[arg-type]
+        self.months: list[date] = frames.hours["mes"].unique().sort().to_list()
         self.assets = self._shared()
-        foreign = others(self.meta["origenes"])
-        self._shared_inputs = as_json([code_digest(), address, foreign, self.newest, list(self.spans.items())])
-        self._context = {
-            "address": address,
-            "assets": self.assets,
-            "meta": self.meta,
-            "foreign": foreign,
-            "source": SOURCE,
-            "source_url": SOURCE_URL,
-            "newest": self.newest,
-            "regions": self.regions,
-            "comuna_places": self.comunas,
-        }
+        self.foreign = others(self.meta["origenes"])
+        self._shared_inputs = as_json([code_digest(), address, self.foreign, self.newest, list(self.spans.items())])
 
     @cached_property
     def comuna_years(self) -> dict[str, Rows]:
@@ -122,9 +109,9 @@ class Book:
         return by(self.frames.by_region, "nombre_region")
 
     @cached_property
-    def storms(self) -> dict[str, dict[str, Any]]:
-        """All storms by id, the newest first, each with its address, its places and a title."""
-        found = {}
+    def storms(self) -> Rows:
+        """All storms, the newest first, each with its address, its places and a title."""
+        found = []
         places = by(figures.storm_places(self.frames.curves), "id")
         for row in self.frames.storms.sort("inicio", descending=True).to_dicts():
             own = places.get(row["id"], [])
@@ -132,7 +119,7 @@ class Book:
             regions = (row["regiones"] or "").split(",")
             places_of = [self.regions[self.region_names[code]] for code in regions if code in self.region_names]
             clients = sum(known) if known and len(known) == len(own) else None
-            found[row["id"]] = row | {
+            more = {
                 "titulo": row["nombre"] or f"{SPANISH.gettext('Storm of')} {SPANISH.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
@@ -141,6 +128,7 @@ class Book:
                 "regiones_afectadas": [place.name for place in places_of],
                 "parte": row["punta"] / clients if clients else None,
             }
+            found.append(row | more)
         return found
 
     @cached_property
@@ -153,9 +141,9 @@ class Book:
         path: str,
         template: str,
         data: dict[str, Any],
-        context: Context = dict,
+        context: Mapping[str, object] | None = None,
         *,
-        csv: bytes | None = None,
+        table: pl.DataFrame | None = None,
         also: object = None,
     ) -> None:
         """Render a page, and its figures beside it as JSON, unless all of it stands; what starts with `en/` is English.
@@ -164,12 +152,15 @@ class Book:
             path: Its folder.
             template: Name of its template, which has its title and description.
             data: Its figures, of which the JSON is made and which the template sees.
-            context: Gives what the template needs besides; of nothing else than the data and `also`.
-            csv: A table to lie beside it.
+            context: What the template needs besides. This, and what it takes of the book, follows from the data, from
+                `also` and from what all pages share.
+            table: One to lie beside it as CSV.
             also: What it says that is not in the data.
         """
         body = as_json(data) + b"\n"
-        beside = {f"{path}datos.json": body} | ({f"{path}datos.csv": csv} if csv is not None else {})
+        beside = {f"{path}datos.json": body}
+        if table is not None:
+            beside[f"{path}datos.csv"] = table.write_csv().encode()
         digest = hashlib.sha256(self._shared_inputs + as_json(also))
         for each in beside.values():
             digest.update(each)
@@ -179,11 +170,11 @@ class Book:
             _templates(ENGLISH if path.startswith("en/") else SPANISH)
             .get_template(template)
             .render(
-                self._context,
+                book=self,
                 path=path,
                 root="../" * path.count("/"),
                 pair=next((pair for pair in ALTERNATES if path in pair), None),
-                **{**data, **context()},
+                **data | dict(context or {}),
             )
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
@@ -220,9 +211,36 @@ class Book:
             chart.remark = f"* {lang.gettext('only a part of the year')}"
         return chart
 
+    def day_chart(self, peaks: Rows, lang: Language) -> charts.Chart:
+        """Most customers out by day."""
+        label = lang.gettext("Most customers out at once, by day")
+        return charts.daily(label, [row["dia"] for row in peaks], [row["clientes"] for row in peaks], lang)
+
     def hour_chart(self, series: str, lang: Language) -> charts.Chart:
         """Customers out over the last 60 days."""
         return charts.hourly(lang.gettext("Customers out, last 60 days"), self.grid, series, lang)
+
+    def storm_chart(self, storm: dict[str, Any], grid: HourGrid) -> charts.Chart:
+        """The curve of a storm, its peak marked."""
+        chart = charts.hourly(SPANISH.gettext("Customers out above the usual level, by hour"), grid, "", SPANISH)
+        if storm["hora_punta"] in grid.hours:
+            at = grid.hours.index(storm["hora_punta"])
+            chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), SPANISH.gettext("peak"))]
+        return chart
+
+    def storm_map(self, storm: dict[str, Any]) -> dict[str, Any]:
+        """The comunas hit by the highest share of their customers that was out."""
+        peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
+        codes = [code for code in self.comunas if code in peaks]
+        shares = {code: peaks[code] / served for code in codes if (served := self.customers[code])}
+        period = {
+            "nombre": SPANISH.moment(storm["inicio"]),
+            "nota": "",
+            "valores": [rounded(shares.get(code), 4) for code in codes],
+            "clientes": [peaks[code] for code in codes],
+        }
+        text = "Most customers out in the storm, as a share of the customers of each comuna (estimate)"
+        return {"codigos": codes, "medidas": [measure("tormenta", SPANISH.gettext(text), "%", [period])]}
 
     @cached_property
     def out_now(self) -> dict[str, tuple[int | None, float | None]]:
@@ -287,37 +305,17 @@ def as_json(data: object) -> bytes:
     return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The rows of a table that belong to one place, and these as CSV and as JSON."""
-
-    frame: pl.DataFrame
-    csv: bytes
-    json: orjson.Fragment
-
-
-def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, Part], Part]:
-    """A table by a key, all of it written at once and then cut; and what a place has of which there are no rows."""
+def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """A table by a key; and what a place has of which there are no rows."""
     text = without_formulas(frame.with_columns(pl.col(pl.Categorical).cast(pl.String))).drop_nulls(key)
-    text = text.sort(key, maintain_order=True)
-    head, *lines = text.write_csv().encode().split(b"\n")
-    objects = text.write_ndjson().encode().split(b"\n")
-    found, first = {}, 0
-    for name, count in text.group_by(key, maintain_order=True).len().iter_rows():
-        cut = slice(first, first + count)
-        csv = b"\n".join([head, *lines[cut], b""])
-        listed = b"[" + b",".join(objects[cut]) + b"]"
-        found[str(name)] = Part(text[cut], csv, orjson.Fragment(listed))
-        first += count
-    return found, Part(text.clear(), head + b"\n", orjson.Fragment(b"[]"))
+    own = text.partition_by(key, as_dict=True, maintain_order=True)
+    return {str(name): rows for (name,), rows in own.items()}, text.clear()
 
 
 def by(frame: pl.DataFrame, key: str) -> dict[str, Rows]:
     """Rows by a key, ready for JSON."""
-    found: dict[str, Rows] = {}
-    for row in frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).drop_nulls(key).to_dicts():
-        found.setdefault(row[key], []).append(row)
-    return found
+    rows = frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).drop_nulls(key)
+    return rows.rows_by_key(key, named=True, include_key=True)
 
 
 def rounded(value: float | None, digits: int) -> float | None:

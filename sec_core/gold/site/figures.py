@@ -27,6 +27,14 @@ RECENT: Final = timedelta(days=60)
 """How far back hours are drawn."""
 LONGEST: Final = 10
 """Cuts that a comuna's page lists."""
+DAY_STATES: Final = {
+    "complete": "all hours",
+    "partial": "some hours",
+    "empty": "no data at the source",
+    "failed": "could not be had",
+    "pending": "not asked yet",
+}
+"""What is there of a day, and how the site says so, before it is translated."""
 STANDING_HOURS: Final = 168
 """A cut listed for so long may be a row that the source forgot."""
 
@@ -65,13 +73,30 @@ class SiteFrames:
 
     @cached_property
     def by_comuna(self) -> pl.DataFrame:
-        """See `comuna_years`."""
-        return comuna_years(self)
+        """Each comuna's index by year, with its rank among the comunas of its region and of its size.
+
+        Returns:
+            codigo_comuna, anho, metodo, cobertura, interpolada, cliente_horas, clientes (mean of the months), saidi,
+            saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
+            most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
+        """
+        # Quarters by customers, the fewest first; a comuna without customers is in none.
+        served = pl.when(pl.col("clientes") > 0).then("clientes")
+        quarter = ((served.rank("ordinal") - 1) * 4 // served.count() + 1).cast(pl.Int64)
+        groups = self.comunas.select("codigo_comuna", region="codigo_region", cuartil=quarter)
+        table = (
+            year_indices(self.years, self.comunal, "codigo_comuna")
+            .join(groups, on="codigo_comuna")
+            .drop("horas", "observadas", "interpoladas")
+        )
+        return _ranked(_ranked(table, "codigo_comuna", "region"), "codigo_comuna", "cuartil")
 
     @cached_property
     def by_region(self) -> pl.DataFrame:
-        """See `region_years`."""
-        return region_years(self)
+        """Each region's index by year, and the country's, with its rank among regions; columns as `by_comuna`."""
+        table = year_indices(self.years, self.regional, "nombre_region")
+        regions = pl.when(pl.col("nombre_region") != COUNTRY).then(pl.lit("CL"))
+        return _ranked(table.with_columns(pais=regions), "nombre_region", "pais").drop("pais")
 
 
 @dataclass(frozen=True)
@@ -162,56 +187,16 @@ def spans(hours: pl.DataFrame) -> dict[int, tuple[Any, Any, bool]]:
     """First and last ended day of each year, and whether that is the whole year."""
     day = chile_date(pl.col("hora"))
     found = hours.group_by(anho=day.dt.year()).agg(desde=day.min(), hasta=day.max()).sort("anho")
+    whole = (pl.col("desde") == pl.date("anho", 1, 1)) & (pl.col("hasta") == pl.date("anho", 12, 31))
     return {
-        row["anho"]: (
-            row["desde"],
-            row["hasta"],
-            (row["desde"].month, row["desde"].day, row["hasta"].month, row["hasta"].day) == (1, 1, 12, 31),
-        )
-        for row in found.to_dicts()
+        year: (first, last, all_of_it) for year, first, last, all_of_it in found.with_columns(entero=whole).iter_rows()
     }
 
 
-def quarters(comunas: pl.DataFrame) -> pl.DataFrame:
-    """codigo_comuna and cuartil (1: the fewest customers, 4: the most); comunas without customers have none."""
-    order = pl.col("clientes").rank("ordinal")
-    return comunas.filter(pl.col("clientes") > 0).select(
-        "codigo_comuna", cuartil=((order - 1) * 4 // pl.len() + 1).cast(pl.Int64)
-    )
-
-
-def comuna_years(frames: SiteFrames) -> pl.DataFrame:
-    """Each comuna's index by year, with its rank among the comunas of its region and of its size.
-
-    Returns:
-        codigo_comuna, anho, metodo, cobertura, interpolada, cliente_horas, clientes (mean of the months), saidi,
-        saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
-        most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
-    """
-    places = frames.comunas.select("codigo_comuna", region="codigo_region")
-    table = (
-        year_indices(frames.years, frames.comunal, "codigo_comuna")
-        .join(places, on="codigo_comuna")
-        .join(quarters(frames.comunas), on="codigo_comuna", how="left")
-        .drop("horas", "observadas", "interpoladas")
-    )
-    for group in ("region", "cuartil"):
-        table = table.join(_ranks(table, "codigo_comuna", group), on=["codigo_comuna", "anho"], how="left")
-    return table.sort("codigo_comuna", "anho")
-
-
-def region_years(frames: SiteFrames) -> pl.DataFrame:
-    """Each region's index by year, and the country's, with its rank among regions; columns as `comuna_years`."""
-    table = year_indices(frames.years, frames.regional, "nombre_region")
-    ranked = table.filter(pl.col("nombre_region") != COUNTRY).with_columns(pais=pl.lit("CL"))
-    return table.join(_ranks(ranked, "nombre_region", "pais"), on=["nombre_region", "anho"], how="left").sort(
-        "nombre_region", "anho"
-    )
-
-
-def _ranks(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
+def _ranked(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
+    """Indices by year with their ranks in a group; what has no index or no group has none."""
     known = table.drop_nulls(["saidi", group]).select(key, "anho", group, "saidi", "saidi_inf", "saidi_sup")
-    return (
+    ranks = (
         known.join(known, on=["anho", group], suffix="_otra")
         .group_by(key, "anho")
         .agg(
@@ -221,6 +206,7 @@ def _ranks(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
             pl.len().alias(f"de_{group}"),
         )
     )
+    return table.join(ranks, on=[key, "anho"], how="left").sort(key, "anho")
 
 
 def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
@@ -269,31 +255,17 @@ def events_by_year(events: pl.DataFrame, place: str) -> pl.DataFrame:
 
 
 def day_states(hours: pl.DataFrame) -> pl.DataFrame:
-    """One row for each day: dia, mes, estado (`complete`, `partial`, or why nothing of it was captured)."""
-    day = chile_date(pl.col("hora"))
-    states = {
-        "captured": pl.col("estado") == "captured",
-        "failed": pl.col("estado").is_in(["failed", "quarantined"]),
-        "empty": pl.col("estado") == "empty",
+    """One row for each day: dia, mes, estado, see `DAY_STATES`."""
+    captured, state = pl.col("estado") == "captured", pl.col("estado")
+    of_day = {
+        "complete": captured.all(),
+        "partial": captured.any(),
+        "failed": state.is_in(["failed", "quarantined"]).any(),
+        "empty": (state == "empty").any(),
+        "pending": pl.lit(value=True),
     }
-    return (
-        hours.group_by(day.alias("dia"), "mes")
-        .agg(pl.len().alias("n"), *(state.sum().alias(name) for name, state in states.items()))
-        .select(
-            "dia",
-            "mes",
-            estado=pl.when(pl.col("captured") == pl.col("n"))
-            .then(pl.lit("complete"))
-            .when(pl.col("captured") > 0)
-            .then(pl.lit("partial"))
-            .when(pl.col("failed") > 0)
-            .then(pl.lit("failed"))
-            .when(pl.col("empty") > 0)
-            .then(pl.lit("empty"))
-            .otherwise(pl.lit("pending")),
-        )
-        .sort("dia")
-    )
+    first = pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in of_day.items())
+    return hours.group_by(chile_date(pl.col("hora")).alias("dia"), "mes").agg(estado=first).sort("dia")
 
 
 def storm_places(curves: pl.DataFrame) -> pl.DataFrame:
