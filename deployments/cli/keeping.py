@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deployments.cli.app import app, say
-from deployments.cli.running import opened
+from deployments.cli.app import app, opened, say
 from sec_core.errors import IncompleteError
 from sec_core.hours import CHILE
 

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None, *, of_process: bool = False) -> int
     try:
         if of_process:
             ending.prepare()
-        from deployments.loopback import keep_loopback_direct
+        from deployments.stack.settings import keep_loopback_direct
 
         keep_loopback_direct()
         code = commands()(args=arguments, standalone_mode=False)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from deployments.cli.app import JsonOption, app, say, say_json
-from deployments.cli.running import PrefectOption, run
+from deployments.cli.app import JsonOption, PrefectOption, app, run, say, say_json
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import IncompleteError, InputError

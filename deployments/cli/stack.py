@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app, say
-from deployments.cli.running import logged_settings
+from deployments.cli.app import app, logged_settings, say
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
 

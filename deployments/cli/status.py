@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import JsonOption, app, say, say_json
+from deployments.cli.app import JsonOption, app, logged_settings, opened, say, say_json
 from deployments.cli.ending import stoppable
-from deployments.cli.running import logged_settings, opened
 from sec_core.config import load_settings
 from sec_core.hours import CHILE, Month
 

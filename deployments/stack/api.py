@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 from loguru import logger
 
-from deployments.loopback import LOOPBACK_NAMES, keep_loopback_direct
 from deployments.stack.history import installation_id
 from deployments.stack.processes import RunFolder, rounds
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.settings import LOOPBACK_NAMES, keep_loopback_direct, load_stack_settings
 from sec_core.db.database import address_of
 from sec_core.errors import DatabaseError, SecError
 from sec_core.health.verdict import Check, Level

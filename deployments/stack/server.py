@@ -1,30 +1,34 @@
-"""The Prefect server: started with its tables in a place of their own, for the stack, a container or one command."""
+"""The Prefect server, for the stack, a container or one command, with tables of its own; and the site's server."""
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import platform
 import socket
+import threading
 from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
-from deployments.loopback import LOOPBACK, LOOPBACK_NAMES
 from deployments.stack.api import PrefectServerError, answers, prepare_environment
 from deployments.stack.apply import apply_limits
 from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, end, rounds, start_process, told_to_end
-from deployments.stack.settings import StackSettings, load_stack_settings
+from deployments.stack.settings import LOOPBACK, LOOPBACK_NAMES, StackSettings, load_stack_settings
+from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.open import open_blobs
 from sec_core.config import Settings, private_folder
 from sec_core.db.address import Address
 from sec_core.db.database import address_of, open_database
-from sec_core.errors import ConfigError
+from sec_core.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
 
     import psutil
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 _LOG_NAME = "prefect-server.log"
 _READY_TIMEOUT_S = 120
 _DRAIN_TIMEOUT_S = 15
+_NOT_YET = b"There is no such page. The site is drawn with Gold: run the deployment gold, or `sec gold`.\n"
 
 
 class Server(Part):
@@ -146,6 +151,39 @@ def prefect_api(settings: Settings, running: str | None = None) -> Iterator[None
             del os.environ["PREFECT_API_URL"]
             if inherited is not None:
                 os.environ["PREFECT_API_URL"] = inherited
+
+
+def serve_site(settings: Settings, host: str, port: int) -> ThreadingHTTPServer:
+    """Serve `gold/site`, wherever Gold is, from a thread that ends with this process.
+
+    On loopback for people at this machine: links to files are dead in a page that came over HTTP. It has a port of its
+    own, and with it an origin of its own: its pages can't call the Prefect API.
+    """
+    blobs = open_blobs(settings.gold)
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = unquote(urlsplit(self.path).path).lstrip("/")
+            name += "index.html" * (not name or name.endswith("/"))
+            status, kind = HTTPStatus.OK, mimetypes.guess_type(name)[0] or "application/octet-stream"
+            try:
+                body = blobs.read(f"site/{name}")
+            except BlobMissing:
+                status, kind, body = HTTPStatus.NOT_FOUND, "text/plain", _NOT_YET
+            except StorageError as error:
+                status, kind, body = HTTPStatus.BAD_GATEWAY, "text/plain", f"{error}\n".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the library's name
+            logger.bind(stage="site").debug("{}", format % arguments)
+
+    server = ThreadingHTTPServer((host, port), Pages)
+    threading.Thread(target=server.serve_forever, name="sec-site", daemon=True).start()
+    return server
 
 
 def free_port(wanted: int = 0) -> int:

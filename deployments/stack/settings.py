@@ -1,8 +1,9 @@
-"""Settings of the services on this machine; the pipeline's own are in `sec_core.config`."""
+"""Settings of the services on this machine, and its own addresses; the pipeline's own settings: `sec_core.config`."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from contextlib import suppress
 from typing import Annotated
@@ -12,6 +13,10 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_val
 from pydantic_settings import SettingsConfigDict
 
 from sec_core.environment import Environment, HeaderSecret
+
+LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = ("localhost", LOOPBACK, "::1")
+"""This machine's own addresses, which no proxy can reach."""
 
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
 _PORTS = {"ssl": 465, "starttls": 587, "insecure": 25}
@@ -112,3 +117,14 @@ def load_stack_settings(**overrides: object) -> StackSettings:
         ConfigError: A setting is malformed; the message names its environment variable.
     """
     return StackSettings.read(**overrides)
+
+
+def keep_loopback_direct() -> None:
+    """Send nothing for this machine through a proxy, in this process and those that it starts.
+
+    Clients read `NO_PROXY` by different rules, and few of them know ranges such as `127.0.0.0/8`: each name is given.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+        if "*" not in known:
+            os.environ[name] = ",".join(dict.fromkeys([*known, *LOOPBACK_NAMES]))

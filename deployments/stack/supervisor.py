@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from loguru import logger
 
-from deployments.loopback import LOOPBACK
 from deployments.stack.api import api_client, online_workers
 from deployments.stack.apply import apply
 from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, rounds, start_process, told_to_end
-from deployments.stack.server import Server, free_port
-from deployments.stack.settings import load_stack_settings
-from deployments.stack.site import serve_site
+from deployments.stack.server import Server, free_port, serve_site
+from deployments.stack.settings import LOOPBACK, load_stack_settings
 from deployments.stack.worker import WORKER, Worker
 from sec_core.config import Settings, private_folder
 from sec_core.db import embedded

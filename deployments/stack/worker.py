@@ -11,12 +11,11 @@ import psutil
 from loguru import logger
 from typing_extensions import override
 
-from deployments.loopback import LOOPBACK
 from deployments.stack.api import WORK_POOL, answers, api_client, find, prepare_environment, why_not_ours
 from deployments.stack.matters import CUT_OFF, WORKER_STOPPED
 from deployments.stack.processes import Part, start_process, told_to_end
 from deployments.stack.server import free_port
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.settings import LOOPBACK, load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.errors import ConfigError
 

@@ -14,11 +14,10 @@ from loguru import logger
 from support.commands import sec, start
 from support.stack import eventually
 
-from deployments.loopback import LOOPBACK
 from deployments.stack.api import MARK, api_client, running_api
 from deployments.stack.apply import POOL, apply_pool, mark
-from deployments.stack.server import free_port
-from deployments.stack.site import serve_site
+from deployments.stack.server import free_port, serve_site
+from deployments.stack.settings import LOOPBACK
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator

@@ -16,11 +16,10 @@ import pytest
 from apprise import Apprise
 from support.stack import eventually
 
-from deployments.loopback import keep_loopback_direct
 from deployments.stack import processes
 from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, restart_pause
-from deployments.stack.settings import load_stack_settings
-from deployments.stack.site import serve_site
+from deployments.stack.server import serve_site
+from deployments.stack.settings import keep_loopback_direct, load_stack_settings
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError
 
