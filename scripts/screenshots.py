@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from support import receivers
 from support.browser import chromium
 from support.prefect_ui import PICTURES_VARIABLE, PrefectUi
-from support.schedules import pause_schedules
-from support.stack import Stack, eventually
+from support.stack import Stack, eventually, pause_schedules
 
 from deployments.stack.server import free_port
 from sec_core.hours import CHILE

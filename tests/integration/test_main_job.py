@@ -41,12 +41,7 @@ def sync(month: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def contents(database: Database) -> dict[str, str]:
     """Every table as an ordered export."""
     with database.engine.connect() as connection:
-        return {
-            name: str(
-                connection.execute(text(f"select string_agg(t::text, '|' order by t::text) from {name} t")).scalar()
-            )
-            for name in TABLES
-        }
+        return {name: str(connection.execute(text(EXPORT.format(name=name))).scalar()) for name in TABLES}
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from support.commands import SEC
-from support.schedules import pause_schedules
 from support.silver_world import EXPORT
-from support.stack import ask
+from support.stack import ask, pause_schedules
 from support.truth import truth_of
 
 from deployments.cli.main import main

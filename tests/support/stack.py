@@ -29,6 +29,12 @@ def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answer
     return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
 
 
+def pause_schedules(api: str) -> None:
+    """Let no deployment run by itself: a monitor every ten minutes would add hours of its own."""
+    for deployment in ask(api, "deployments/filter"):
+        ask(api, f"deployments/{deployment['id']}/pause_deployment")
+
+
 @dataclass
 class Stack:
     """A stack in a folder of its own.

@@ -1,4 +1,4 @@
-"""Settings: checked where they enter, the same in the program, the README, `.env.example` and the containers."""
+"""Settings: checked where they enter, the same everywhere that names them; and where data and state are by them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from loguru import logger
 
 from deployments.stack.settings import StackSettings
 from sec_core.blobs.objects import StoreAccess
+from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings, private_folder
 from sec_core.errors import ConfigError
 from sec_core.log import setup_logging
@@ -23,6 +24,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 CLASSES: tuple[type[Environment], ...] = (Settings, StackSettings, StoreAccess)
 OF_CONTAINERS = {"SEC_STATE_DIR"}
 """What a container decides by itself: its state lies in a volume."""
+
+
+def read(**values: object) -> Settings:
+    return load_settings(_env_file=None, **values)
 
 
 def variables() -> dict[str, object]:
@@ -93,7 +98,7 @@ def test_what_becomes_a_header_is_one_line_of_ascii(name: str, value: str, monke
     monkeypatch.setenv("SUPABASE_KEY", "key")
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=rf"{name}: it is sent in a header.*ASCII") as caught:
-        load_settings(_env_file=None)
+        read()
     assert value not in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -101,7 +106,7 @@ def test_what_becomes_a_header_is_one_line_of_ascii(name: str, value: str, monke
 def test_a_newline_at_the_end_of_a_secret_is_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", "https://x.example.org")
     monkeypatch.setenv("SUPABASE_KEY", "from-a-file\n")
-    key = load_settings(_env_file=None).supabase_key
+    key = read().supabase_key
     assert key is not None
     assert key.get_secret_value() == "from-a-file"
 
@@ -154,7 +159,7 @@ def test_a_file_in_another_encoding_is_one_line(
 def test_a_wrong_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"Bad settings: {name}: "):
-        load_settings(_env_file=None)
+        read()
 
 
 def test_a_private_folder_is_for_its_owner_alone_whoever_made_it(tmp_path: Path) -> None:
@@ -174,3 +179,77 @@ def test_logs_are_for_their_owner_alone_whichever_command_comes_first(tmp_path: 
     finally:
         setup_logging(None)
     assert [path.stat().st_mode & 0o777 for path in (logs, *logs.iterdir())] == [0o700, 0o600]
+
+
+def test_a_folder_holds_data_and_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEC_DATA_DIR", "here")
+    monkeypatch.setenv("SEC_STATE_DIR", "")
+    found = read()
+    assert (found.data, found.state) == (Path("here").absolute(), Path("here").absolute())
+    assert found.bronze == found.bronze_dir == Path("here").absolute() / "bronze"
+    assert found.environment == {"SEC_DATA_DIR": str(found.data), "SEC_STATE_DIR": str(found.state)}
+
+
+@pytest.mark.parametrize(("state", "expected"), [(None, "data"), ("elsewhere", "elsewhere")])
+def test_an_address_holds_data_and_a_folder_the_state(
+    state: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEC_DATA_DIR", "s3://bucket/some/prefix/")
+    if state:
+        monkeypatch.setenv("SEC_STATE_DIR", state)
+    found = read()
+    assert found.data == StoreUrl("bucket", "some/prefix")
+    assert [str(place) for place in (found.bronze, found.gold, found.archive)] == [
+        f"s3://bucket/some/prefix/{name}" for name in ("bronze", "gold", "archive")
+    ]
+    state_dir = Path(expected).absolute()
+    assert [found.postgres_dir, found.logs_dir, found.run_dir, found.prefect_dir] == [
+        state_dir / name for name in ("postgres", "logs", "run", "prefect")
+    ]
+    with pytest.raises(ConfigError, match=r"s3://bucket/some/prefix/bronze is an object store"):
+        _ = found.bronze_dir
+    again = read(data_dir=found.environment["SEC_DATA_DIR"], state_dir=found.environment["SEC_STATE_DIR"])
+    assert (again.data, again.state) == (found.data, found.state)
+
+
+def test_a_folder_and_another_for_the_state() -> None:
+    found = read(data_dir="/mnt/shared", state_dir="/var/lib/sec")
+    assert (found.gold_dir, found.logs_dir) == (Path("/mnt/shared/gold"), Path("/var/lib/sec/logs"))
+
+
+@pytest.mark.parametrize(
+    "address", ["gs://bucket", "https://host/bucket", "s3://", "s3://UPPER/x", "s3://bucket/../x", "s3://bucket/a b"]
+)
+def test_other_addresses_are_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"SEC_DATA_DIR.*s3://bucket/prefix"):
+        read(data_dir=address)
+
+
+def test_the_state_is_never_at_an_address() -> None:
+    with pytest.raises(ConfigError, match=r"SEC_STATE_DIR.*folder of this machine"):
+        read(state_dir="s3://bucket")
+
+
+def test_a_whole_bucket_is_a_place() -> None:
+    assert StoreUrl.parse("s3://bucket/") == StoreUrl("bucket")
+    assert str(StoreUrl("bucket") / "gold" / "site/index.html") == "s3://bucket/gold/site/index.html"
+
+
+def test_credentials_come_from_the_environment_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ACCESS_KEY_ID", "SESSION_TOKEN", "VIRTUAL_HOSTED_STYLE_REQUEST"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_REGION", "")
+    Path(".env").write_text(
+        "AWS_ACCESS_KEY_ID=me\nAWS_SECRET_ACCESS_KEY=from-file\nAWS_ENDPOINT_URL=https://elsewhere\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-environment")
+    found = StoreAccess.read()
+    assert found.config() == {
+        "access_key_id": "me", "secret_access_key": "from-environment", "endpoint_url": "http://127.0.0.1:9",
+    }  # fmt: skip
+    assert found.unencrypted
+    assert "from-environment" not in repr(found)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "")
+    assert not StoreAccess.read().unencrypted
