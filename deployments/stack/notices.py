@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.address import Address
 
+_LOG = logger.bind(stage="notices")
 HEALTH_OVERDUE = timedelta(hours=3)
 _LOOK_EVERY_S = 15
 # A run's end may be recorded a while after it.
@@ -39,24 +41,20 @@ _PAGE = 200
 _OVERDUE = "No health check finished for 3 hours. Is a worker running? See `sec doctor`."
 
 
+@dataclass(frozen=True)
 class Notifier:
     """Asks the Prefect server for failures every few seconds, until `ended` is set, and tells whoever is to be told."""
 
-    def __init__(
-        self, settings: Settings, options: StackSettings, api: str, place: Address, ended: threading.Event
-    ) -> None:
-        self._settings = settings
-        self._options = options
-        self._api = api
-        self._ui = os.environ.get("PREFECT_UI_API_URL", api).removesuffix("/api")
-        self._place = place
-        self._ended = ended
-        self._log = logger.bind(stage="notices")
+    settings: Settings
+    options: StackSettings
+    api: str
+    place: Address
+    ended: threading.Event
 
     def start(self) -> None:
         """Begin, in a thread of its own; does nothing where nobody is to be told."""
-        if self._options.notify_url is not None or self._options.smtp_url is not None:
-            owner = own_id(self._settings)
+        if self.options.notify_url is not None or self.options.smtp_url is not None:
+            owner = own_id(self.settings)
             threading.Thread(target=self._run, args=(owner,), name="sec-notices", daemon=True).start()
 
     def _run(self, owner: str) -> None:
@@ -71,11 +69,11 @@ class Notifier:
             self.look(told, datetime.now(UTC))
             return told.model_dump_json()
 
-        while not self._ended.wait(_LOOK_EVERY_S):
+        while not self.ended.wait(_LOOK_EVERY_S):
             try:
-                keep_told(self._place, owner, look)
+                keep_told(self.place, owner, look)
             except (DatabaseError, psycopg.Error) as error:
-                self._log.warning("What was told can't be read or kept: {}", type(error).__name__)
+                _LOG.warning("What was told can't be read or kept: {}", type(error).__name__)
                 self.look(told, datetime.now(UTC))
 
     def look(self, told: Told, now: datetime) -> None:
@@ -83,12 +81,13 @@ class Notifier:
         since = max(told.looked - _LOOK_BACK, now - _LOOK_BACK_AT_MOST)
         expected = True
         try:
-            with api_client(self._api) as client:
-                learn_all(told, ended_since(client, since), self._ui)
+            with api_client(self.api) as client:
+                ui = os.environ.get("PREFECT_UI_API_URL", self.api).removesuffix("/api")
+                learn_all(told, ended_since(client, since), ui)
                 expected = now - told.healthy < HEALTH_OVERDUE or is_scheduled(client, "health")
             told.looked = now
         except (httpx.HTTPError, ValueError) as error:
-            self._log.warning("The Prefect server could not be asked for ended runs: {}", type(error).__name__)
+            _LOG.warning("The Prefect server could not be asked for ended runs: {}", type(error).__name__)
         kinds = {"no health check for 3 hours"} if expected and now - told.healthy >= HEALTH_OVERDUE else set[str]()
         told.see(now, {"overdue"}, kinds, Notice(flow="health", state="is overdue", message=_OVERDUE))
         for due in told.due(now):
@@ -99,20 +98,20 @@ class Notifier:
     def _send(self, notice: Notice) -> bool:
         """Tell everybody; returns whether anybody was told. Errors are logged without addresses, which are secrets."""
         told = []
-        if self._options.notify_url is not None:
+        if self.options.notify_url is not None:
             try:
                 body = notice.model_dump() | {"text": notice.text}
-                httpx.post(self._options.notify_url.get_secret_value(), json=body, timeout=20).raise_for_status()
+                httpx.post(self.options.notify_url.get_secret_value(), json=body, timeout=20).raise_for_status()
                 told.append("webhook")
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                self._log.bind(code="notice").error("The webhook took no notice: {}", type(error).__name__)
-        if self._options.smtp_url is not None:
-            if _send_mail(self._options.smtp_url, notice):
+                _LOG.bind(code="notice").error("The webhook took no notice: {}", type(error).__name__)
+        if self.options.smtp_url is not None:
+            if _send_mail(self.options.smtp_url, notice):
                 told.append("e-mail")
             else:
-                self._log.bind(code="notice").error("The mail server took no notice")
+                _LOG.bind(code="notice").error("The mail server took no notice")
         if told:
-            self._log.info("Sent a notice by {}: {}", " and ".join(told), notice.text)
+            _LOG.info("Sent a notice by {}: {}", " and ".join(told), notice.text)
         return bool(told)
 
 
