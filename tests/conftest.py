@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from support.object_store import ObjectStore
 
     from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.
 hypothesis_settings.register_profile("untimed", deadline=None)
@@ -152,6 +153,18 @@ def commands(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return load_settings(_env_file=None)
+
+
+@pytest.fixture
+def source(commands: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """A simulated SEC that commands and flows ask; its world is the `WORLD` of the test's file, else a tiny one."""
+    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415 - few tests need it
+    from sec_core.simulator.server import Simulator  # noqa: PLC0415
+
+    assert commands.retries == 0
+    with Simulator(world=getattr(request.module, "WORLD", WorldOptions.tiny())) as simulator:
+        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
+        yield simulator
 
 
 @pytest.fixture(scope="session")

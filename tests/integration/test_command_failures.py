@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fixtures import SEC
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 
 MONTH = Month(2025, 2)
-
-
-@pytest.fixture
-def source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=3)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert commands.retries == 0
-        yield simulator
+WORLD = WorldOptions.tiny(seed=3)
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -85,8 +74,8 @@ def test_a_person_sees_one_line_and_no_trace(commands: Settings, monkeypatch: py
     monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:1/")
     # The fixture's server has set it for this process.
     monkeypatch.delenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", raising=False)
-    command = [sys.executable, "-c", "from deployments.cli.main import run; run()", "sync", "--month", str(MONTH)]
-    done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    command = [*SEC, "sync", "--month", str(MONTH)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("sec: ")] == done.stderr.splitlines()[-1:]

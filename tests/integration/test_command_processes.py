@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from support.fixtures import SEC
 
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from sec_core.config import Settings
 
-RUN = "from deployments.cli.main import run; run()"
 STUCK = """
 import asyncio, sys, time
 from deployments.cli import ending
@@ -121,8 +121,7 @@ def test_a_command_that_does_not_let_go_leaves_at_the_second_signal(tmp_path: Pa
 
 def start(*words: str) -> subprocess.Popen[str]:
     """A command as a person starts it."""
-    command = [sys.executable, "-c", RUN, *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([*SEC, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def catches(pid: int, number: int) -> bool:

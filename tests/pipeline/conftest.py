@@ -1,4 +1,4 @@
-"""Fixtures for flows: one Prefect server for the run of tests, and an environment that points at a test's own data."""
+"""Fixtures for flows: one Prefect server for all of them, and an environment that points at a test's own data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from prefect.settings import (
     temporary_settings,
 )
 from support.browser import browser
+from support.prefect_server import prefect_server
 
-from deployments.stack.api import api_client, prepare_environment
+from deployments.stack.api import api_client
 from deployments.stack.apply import apply_limits, mark
-from deployments.stack.history import prefect_history
-from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
-from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
@@ -28,23 +26,20 @@ from tasks import runtime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sec_core.simulator.server import Simulator
 
 __all__ = ["browser"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """API of a real Prefect server on PostgreSQL, started with the locked dependencies as the pipeline starts it."""
     folder = tmp_path_factory.mktemp("prefect")
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
-    prepare_environment(settings)
-    port = free_port()
     # Test processes share PostgreSQL, and each has a Prefect server with tables of its own.
     name = f"sec_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     own = embedded.ensure_database(Address.parse(server_url), name)
-    process = start_server(settings, prefect_history(settings, load_stack_settings(), own), port)
-    try:
-        url = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+    with prefect_server(settings, own) as url:
         apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
         values = {
@@ -55,8 +50,13 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
         with temporary_settings(values):
             yield url
             APILogWorker.drain_all(timeout=10)
-    finally:
-        stop_server(process)
+
+
+@pytest.fixture
+def source(pipeline: Settings, source: Simulator) -> Simulator:
+    """The same for flows under the tests' Prefect server."""
+    assert pipeline.retries == 0
+    return source
 
 
 @pytest.fixture

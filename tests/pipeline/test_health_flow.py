@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from sqlalchemy import text
+from support.prefect_server import ask, newest_artifact
 
 from deployments.cli.main import main
 from flows.upkeep import PipelineUnhealthy, health, maintenance
 from sec_core.health.verdict import Verdict
 from sec_core.simulator.faults import FaultOptions, FaultRule
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prefect import State
 
-    from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 
-@pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A simulated SEC that the pipeline's settings point at."""
-    assert pipeline.retries == 0
-    with Simulator(world=WorldOptions.tiny()) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1")
-        yield simulator
+@pytest.fixture(autouse=True)
+def _quick_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1")
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -48,11 +40,8 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
     assert isinstance(verdict, Verdict)
     assert verdict.troubles == []
     assert len(source.requests) == 2
-    query = {"artifacts": {"key": {"any_": ["health"]}}}
-    async with httpx.AsyncClient(base_url=prefect_url) as client:
-        answer = await client.post("/artifacts/filter", json=query)
-    (artifact,) = answer.raise_for_status().json()
-    rows = [line.split(" | ") for line in artifact["data"].splitlines() if line.startswith("| ")][1:]
+    artifact = await asyncio.to_thread(newest_artifact, prefect_url, "health")
+    rows = [line.split(" | ") for line in artifact.splitlines() if line.startswith("| ")][1:]
     assert sorted(row[1] for row in rows) == sorted(check.name for check in verdict.checks)
     marks = [row[0].removeprefix("| ") for row in rows]
     assert marks == sorted(marks, key=["✗ bad", "⚠ look", "✓ good"].index)
@@ -78,9 +67,8 @@ async def test_the_runs_of_what_runs_all_day_are_bounded(
     source: Simulator, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runs() -> list[str]:
-        query = {"flows": {"name": {"any_": ["health"]}}, "sort": "START_TIME_DESC"}
-        answer = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status()
-        return [run["id"] for run in answer.json()]
+        of_health = {"name": {"any_": ["health"]}}
+        return [run["id"] for run in ask(prefect_url, "flow_runs/filter", flows=of_health, sort="START_TIME_DESC")]
 
     for _ in range(3):
         await health()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from sqlalchemy import text
+from support.prefect_server import newest_artifact
 from support.truth import truth_of
 
 from deployments.stack.matters import Told, learn_all
 from deployments.stack.notices import ended_since
-from flows.months import monthly_sync
+from flows.months import rerun_month
 from flows.upkeep import RUNS_KEPT, _forget_runs, monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
@@ -23,6 +24,7 @@ from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.monitor import MonitorReport
+from sec_core.usecases.months import Part
 from tasks.runtime import open_run
 
 if TYPE_CHECKING:
@@ -63,12 +65,6 @@ def in_view(database: Database, hour: datetime) -> int | None:
     with database.engine.connect() as connection:
         total = connection.execute(query, {"hour": hour}).scalar()
     return None if total is None else int(total)
-
-
-def newest_artifact(prefect: httpx.Client, key: str) -> list[dict[str, Any]]:
-    query = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
-    found: list[dict[str, Any]] = prefect.post("/artifacts/filter", json=query).raise_for_status().json()
-    return found
 
 
 async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
@@ -167,6 +163,5 @@ async def test_a_storm_is_told_of_once_and_is_in_the_artifacts_of_its_month(
 
         clock.time = datetime(2026, 7, 2, 12, tzinfo=UTC)
         with open_run(settings, clock):
-            await monthly_sync("2026-06")
-        (artifact,) = newest_artifact(prefect, "storms")
-    assert [row["peak"] for row in json.loads(artifact["data"])] == [24_000]
+            await rerun_month("2026-06", redo=[Part.LOAD, Part.GOLD])
+    assert [row["peak"] for row in json.loads(newest_artifact(prefect_url, "storms"))] == [24_000]

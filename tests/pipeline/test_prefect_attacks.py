@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -13,9 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from loguru import logger
+from support.fixtures import SEC
+from support.prefect_server import ask
 
 from deployments.stack.api import MARK, api_client, running_api
 from deployments.stack.apply import POOL, apply_pool, mark
@@ -190,19 +190,16 @@ def test_an_inherited_address_is_used_if_it_is_this_installations(
     assert "open-sesame" not in str(said)
 
 
-LOOPBACK_FORMS = ("", "localhost,127.0.0.0/8,::1", "localhost,127.0.0.1", "example.org", "*")
-
-
 def sec(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, as in a fresh terminal with these variables."""
-    command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
-    environment = dict(os.environ) | variables
+    environment = os.environ | variables
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
+        [*SEC, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
 
 
-@pytest.mark.parametrize("exempt", LOOPBACK_FORMS)
+# Other values become one of these two: `test_this_machine_is_exempt_from_proxies_by_every_name`.
+@pytest.mark.parametrize("exempt", ["localhost,127.0.0.0/8,::1", "*"])
 @pytest.mark.usefixtures("pipeline")
 def test_nothing_for_this_machine_goes_through_a_proxy(prefect_url: str, tmp_path: Path, exempt: str) -> None:
     # A profile of a person, which points elsewhere, is neither used nor touched.
@@ -217,7 +214,7 @@ def test_nothing_for_this_machine_goes_through_a_proxy(prefect_url: str, tmp_pat
     done = sec(tmp_path, "load", "--month", "2025-09", PREFECT_HOME=str(home / ".prefect"), **variables)
     assert done.returncode == 0, done.stderr
     runs = {"flow_runs": {"name": {"like_": "load 2025-09 ("}}, "sort": "START_TIME_DESC", "limit": 1}
-    (run,) = httpx.post(f"{prefect_url}/flow_runs/filter", json=runs).raise_for_status().json()
+    (run,) = ask(prefect_url, "flow_runs/filter", **runs)
     assert run["state_type"] == "COMPLETED"
     assert [path.name for path in (home / ".prefect").iterdir()] == ["profiles.toml"]
 
@@ -257,7 +254,7 @@ def test_a_flow_that_is_told_to_end_ends_in_one_line(prefect_url: str, tmp_path:
     with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.3)) as source:
         environment = dict(os.environ) | {"SEC_BASE_URL": source.url, "SEC_MAX_RATE": "20"}
         command = subprocess.Popen(
-            [sys.executable, "-c", "from deployments.cli.main import run; run()", "capture", "--month", "2025-02"],
+            [*SEC, "capture", "--month", "2025-02"],
             cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:

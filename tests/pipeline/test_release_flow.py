@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from support.gold_world import load_world
+from support.prefect_server import newest_artifact
 
 from flows.gold import release
 from sec_core.errors import PublicationError
@@ -26,9 +27,6 @@ async def test_a_release_from_the_ui_shows_what_it_holds(
     made = await release("2025.9", draft=True)
     assert isinstance(made, ReleaseReport)
     assert check_release(pipeline, "2025.9") == []
-    query = {"artifacts": {"key": {"any_": ["release-2025-9"]}}}
-    async with httpx.AsyncClient(base_url=prefect_url) as client:
-        answer = await client.post("/artifacts/filter", json=query)
-    (artifact,) = answer.raise_for_status().json()
-    assert "golden_interrupciones" in artifact["data"]
-    assert "primera entrega" in artifact["data"]
+    artifact = await asyncio.to_thread(newest_artifact, prefect_url, "release-2025-9")
+    assert "golden_interrupciones" in artifact
+    assert "primera entrega" in artifact

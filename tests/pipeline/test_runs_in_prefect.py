@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
+from support.prefect_server import ask, newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import eventually
 
@@ -20,32 +22,18 @@ from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.errors import ConfigError, UnexpectedBody
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 from sec_core.usecases.reports import MonthsIncomplete
 from tasks.limits import OVERVIEW, SOURCE_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.simulator.server import Simulator
 
 MONTH = "2025-02"
-
-
-@pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=9, rows_per_hour=5)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        assert pipeline.retries == 0
-        yield simulator
-
-
-def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers
-    return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
+WORLD = WorldOptions.tiny(seed=9, rows_per_hour=5)
 
 
 def latest(api: str, flow_run: str) -> dict[str, Any]:
@@ -118,8 +106,7 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert found.equal, found.differences
     assert found.denominator is not None
     assert found.denominator["origen"] == "SIMULACIÓN"
-    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["explain-reliability"]}})
-    assert "bodies: equal" in artifact["data"].replace("\\", "")
+    assert "bodies: equal" in newest_artifact(prefect_url, "explain-reliability").replace("\\", "")
     assert len(source.requests) == asked
 
 
@@ -229,18 +216,18 @@ def test_days_hold_slots_of_the_limit_on_the_source_while_they_ask(
     source: Simulator, prefect_url: str, pipeline: Settings
 ) -> None:
     source.set_faults(FaultOptions(latency_s=0.2))
-    seen = []
+    seen: list[int] = []
 
     async def watch_slots() -> None:
         run = asyncio.create_task(capture(month=MONTH))
-        while not run.done():
-            await asyncio.sleep(0.3)
-            async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient() as client:
+            while sum(map(bool, seen)) < 4 and not run.done():
+                await asyncio.sleep(0.3)
                 limit = (await client.get(f"{prefect_url}/v2/concurrency_limits/{SOURCE_LIMIT}")).json()
-            seen.append(limit["active_slots"])
-            if max(seen) > 0:
-                source.set_faults(FaultOptions())
-        await run
+                seen.append(limit["active_slots"])
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
 
     began = datetime.now(UTC)
     asyncio.run(watch_slots())

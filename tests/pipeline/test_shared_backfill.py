@@ -6,13 +6,13 @@ import asyncio
 import os
 import secrets
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 import pytest
+from support.fixtures import SEC
+from support.prefect_server import ask
 from support.schedules import pause_schedules
 from support.silver_world import EXPORT
 from support.truth import truth_of
@@ -31,30 +31,20 @@ from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
 from sec_core.silver.universe import rebuild_universe
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sec_core.blobs.place import StoreUrl
-    from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 
 FIRST, LAST = "2024-08", "2024-10"
 MONTHS = month_range(Month.parse(FIRST), Month.parse(LAST))
 MACHINES = 3
 IN_FLIGHT = 12
-
-
-@pytest.fixture
-def source(pipeline: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A small simulated SEC that the settings point at."""
-    with Simulator(world=WorldOptions.tiny(seed=11, rows_per_hour=8)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
-        assert pipeline.retries == 0
-        yield simulator
+WORLD = WorldOptions.tiny(seed=11, rows_per_hour=8)
 
 
 @pytest.fixture
@@ -63,6 +53,7 @@ def machines(
 ) -> Iterator[list[Path]]:
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "office"))
@@ -76,9 +67,10 @@ def machines(
             with (folder / "worker.log").open("ab") as output:
                 # One month at a time: a worker leaves the others to the other machines.
                 environment = os.environ | {"SEC_STATE_DIR": str(folder / "state"), "SEC_WORKER_LIMIT": "1"}
-                command = [sys.executable, "-c", "from deployments.cli.main import run; run()", "worker"]
                 started.append(
-                    subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+                    subprocess.Popen(
+                        [*SEC, "worker"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+                    )
                 )
         yield folders
         assert all(worker.poll() is None for worker in started)
@@ -122,7 +114,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     assert [report.month for report in reports] == ["2024-10", "2024-09", "2024-08"]
     assert sum(report.rows for report in reports) == rows
     query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
-    runs = httpx.post(f"{prefect_url}/flow_runs/filter", json=query).raise_for_status().json()
+    runs = ask(prefect_url, "flow_runs/filter", **query)
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3
 
     # Several machines had a part in it, kept nothing of the data to themselves, and asked as politely as one.

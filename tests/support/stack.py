@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import httpx
 
 from deployments.stack.apply import CRASHED_AFTER_S
 from deployments.stack.state import RunFolder, StackState
+from support.fixtures import SEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +44,8 @@ class Stack:
 
     def sec(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a `sec` command as a person would, in a process of its own."""
-        command = [sys.executable, "-c", "from deployments.cli.main import run; run()", *words]
-        return subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=400, check=False
-        )
+        place: dict[str, Any] = {"cwd": self.folder, "env": self.environment}
+        return subprocess.run([*SEC, *words], **place, capture_output=True, text=True, timeout=400, check=False)
 
     def up(self) -> StackState:
         done = self.sec("up", "--detach")

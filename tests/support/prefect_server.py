@@ -1,0 +1,41 @@
+"""A Prefect server for tests, and questions to its API."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from deployments.stack.api import prepare_environment
+from deployments.stack.history import prefect_history
+from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.settings import load_stack_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sec_core.config import Settings
+    from sec_core.db.address import Address
+
+
+@contextmanager
+def prefect_server(settings: Settings, ours: Address) -> Iterator[str]:
+    """Start a server as the pipeline does, its tables beside or in our database; gives the address of its API."""
+    prepare_environment(settings)
+    history = prefect_history(settings, load_stack_settings(), ours)
+    process = start_server(settings, history, port := free_port())
+    try:
+        yield wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
+    finally:
+        stop_server(process)
+
+
+def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers
+    return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
+
+
+def newest_artifact(api: str, key: str) -> str:
+    """What the newest artifact with a key holds."""
+    query = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
+    return str(ask(api, "artifacts/filter", **query)[0]["data"])
