@@ -19,6 +19,7 @@ from support.stack import PASSWORD, USER, Stack, eventually
 
 from sec_core.db import embedded
 from sec_core.hours import Month
+from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
@@ -192,6 +193,8 @@ def test_a_month_is_rerun_with_the_form_of_the_ui_and_three_triggers_of_it_cost_
 
 
 def test_a_cancelled_backfill_cancels_its_months(stack: Stack) -> None:
+    # No month may be done before the word is out.
+    stack.source.set_faults(FaultOptions(latency_s=1))
     backfill = stack.trigger("backfill", parameters={"first": "2024-01", "last": "2024-02"})
 
     def months() -> list[str]:
@@ -204,6 +207,7 @@ def test_a_cancelled_backfill_cancels_its_months(stack: Stack) -> None:
     stack.api("POST", f"/flow_runs/{backfill}/set_state", {"state": {"type": "CANCELLING"}}).raise_for_status()
     stack.wait_for(backfill, "CANCELLED")
     eventually(lambda: months() == ["CANCELLED"] * 2)
+    stack.source.set_faults(FaultOptions())
 
 
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
