@@ -116,11 +116,9 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
             read = time.perf_counter()
             rows = decode([body.body for body in bodies], Shape.DETAILED)
             decoded = time.perf_counter()
-            with database.adbc() as connection, connection.cursor() as cursor:
+            with database.adbc() as connection:
                 text = rows.with_columns(pl.col(pl.Categorical).cast(pl.String), pl.col("cuerpo").cast(pl.Int32))
-                mode = "append" if move_s else "create"
-                cursor.adbc_ingest("floor", text.to_arrow(compat_level=pl.CompatLevel.oldest()), mode=mode)
-                connection.commit()
+                connection.append("floor", text, create=not move_s)
             moved = time.perf_counter()
             observe(bodies, names)
             observed_s += time.perf_counter() - moved

@@ -90,7 +90,7 @@ def main(options: dict[str, Any]) -> None:
         kept_bodies=100_000,
     )
     for hour in (hour for month in options["months"] for hour in Month.parse(month).hours()):
-        simulator.app.answers.por_fecha(hour, simulator.now(), 0)
+        simulator.answers.por_fecha(hour, simulator.now(), 0)
     simulator.serve(on_ready=_tell)
 
 

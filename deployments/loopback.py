@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = "127.0.0.1"
+LOOPBACK_NAMES = ("localhost", LOOPBACK, "::1")
 
 
 def keep_loopback_direct() -> None:
@@ -15,4 +16,4 @@ def keep_loopback_direct() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         known = [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
         if "*" not in known:
-            os.environ[name] = ",".join(dict.fromkeys([*known, *LOOPBACK]))
+            os.environ[name] = ",".join(dict.fromkeys([*known, *LOOPBACK_NAMES]))

@@ -63,6 +63,8 @@ class Settings(Environment):
     """Comunas hit in that hour."""
     retention_days: int | None = Field(default=None, ge=30)
     """Days of observations kept in the database; older months move to the archive. None keeps all."""
+    draw_site: bool = True
+    """Whether a build of Gold draws the site; 0 leaves one that was drawn before as it was."""
     site_target: Path | StoreUrl | None = None
     """Where `sec site --publish` puts the site: a folder, or `s3://bucket/prefix`; None publishes it nowhere."""
     site_url: HttpUrl | None = None
@@ -96,6 +98,12 @@ class Settings(Environment):
     def _supabase_is_whole(self) -> Self:
         if (self.supabase_url is None) != (self.supabase_key is None):
             raise ValueError("SUPABASE_URL says where Gold is published and SUPABASE_KEY by whom: set both or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _site_is_drawn(self) -> Self:
+        if self.site_target is not None and not self.draw_site:
+            raise ValueError("SEC_SITE_TARGET says where the site is put, and SEC_DRAW_SITE draws none: unset one")
         return self
 
     @property

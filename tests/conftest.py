@@ -52,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the run, with all its xdist workers, one folder for its server; nothing is started yet."""
     if not hasattr(config, "workerinput"):
         os.environ[_SERVER_DIR_VARIABLE] = tempfile.mkdtemp(prefix="sec-test-postgres-")
+    # Drawing takes most of the time of a small build: tests that look at the site ask for `site_drawn`.
+    os.environ["SEC_DRAW_SITE"] = "0"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -165,6 +167,12 @@ def source(commands: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.
     with Simulator(world=getattr(request.module, "WORLD", WorldOptions.tiny())) as simulator:
         monkeypatch.setenv("SEC_BASE_URL", simulator.url)
         yield simulator
+
+
+@pytest.fixture
+def site_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds of Gold draw the site, as they do for users."""
+    monkeypatch.delenv("SEC_DRAW_SITE")
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from sec_core.text import for_line
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 app = typer.Typer(
     name="sec",
@@ -29,3 +34,8 @@ def say(text: object, *, err: bool = False) -> None:
     """Write a line for a person, whatever names and errors it holds."""
     # Not `typer.echo`: it writes UTF-8 where a person has asked for ASCII.
     (sys.stderr if err else sys.stdout).write(f"{for_line(text)}\n")
+
+
+def say_json(result: object) -> None:
+    """Write a result for a program; instants are in ISO's form."""
+    sys.stdout.write(json.dumps(result, indent=2, default=datetime.isoformat) + "\n")

@@ -21,9 +21,7 @@ _UNSET = ("SEC_DATABASE_URL", "SEC_SITE_TARGET", "SUPABASE_URL", "SUPABASE_KEY")
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="The demo's own data folder, made anew each time.")] = Path(
-        "demo-data"
-    ),
+    folder: Annotated[Path, typer.Option(help="The demo's own data folder, made anew each time.")] = Path("demo-data"),
 ) -> None:
     """A simulated storm month through the whole pipeline: offline, nothing of yours is touched."""
     from sec_core.db import embedded

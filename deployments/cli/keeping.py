@@ -52,8 +52,8 @@ def import_legacy(
         f"{report.unsuccessful:,} failed at the time, {report.quarantined:,} in quarantine."
     )
     if report.both_shapes:
-        differing = f"the totals of {len(report.differing):,} of them differ"
-        say(f"{report.both_shapes:,} hours are held in both shapes; {differing}.")
+        differing = len(report.differing)
+        say(f"{report.both_shapes:,} hours are held in both shapes; the totals of {differing:,} of them differ.")
     if report.imported:
         say("Load them with `sec reprocess --from YYYY-MM --to YYYY-MM`.")
     if report.without_hour:
@@ -66,8 +66,7 @@ def import_legacy(
 @app.command()
 def seal(
     month: Annotated[
-        str | None,
-        typer.Option("--month", metavar="YYYY-MM", help="The month; without it, every month that can be sealed."),
+        str | None, typer.Option(metavar="YYYY-MM", help="The month; without it, every month that can be sealed.")
     ] = None,
 ) -> None:
     """Pack closed, complete months into one Parquet file each, verified before the loose files go."""
@@ -78,20 +77,16 @@ def seal(
     for each, report in packed.items():
         if report is None:
             say(f"{each}: nothing to pack.")
-        else:
-            say(
-                f"{each}: {report.bodies:,} bodies in {report.sealed_bytes:,} bytes "
-                f"({report.sealed_bytes / max(report.raw_bytes, 1):.1%} of what was received)."
-            )
+            continue
+        share = report.sealed_bytes / max(report.raw_bytes, 1)
+        say(f"{each}: {report.bodies:,} bodies in {report.sealed_bytes:,} bytes ({share:.1%} of what was received).")
     if not packed:
         say("No month is closed, complete and settled yet.")
 
 
 @app.command()
 def retention(
-    days: Annotated[
-        int | None, typer.Option("--days", help="Days to keep in PostgreSQL; else SEC_RETENTION_DAYS.")
-    ] = None,
+    days: Annotated[int | None, typer.Option(help="Days to keep in PostgreSQL; else SEC_RETENTION_DAYS.")] = None,
 ) -> None:
     """Move old observations from PostgreSQL to the archive, verified before they are dropped; events stay."""
     from sec_core.silver.retention import apply_retention

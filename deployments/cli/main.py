@@ -23,7 +23,7 @@ def run() -> None:
 
 def commands() -> typer.Typer:
     """The application with all commands."""
-    from deployments.cli import circuit, demo, doctor, keeping, runs, simulate, stack, status  # noqa: F401 - they add themselves
+    from deployments.cli import demo, keeping, runs, simulate, stack, status  # noqa: F401 - they add themselves
     from deployments.cli.app import app
 
     return app
@@ -52,3 +52,7 @@ def main(arguments: list[str] | None = None, *, of_process: bool = False) -> int
     except BaseException as error:  # noqa: BLE001 - whatever it is, it ends in one line
         failure = error
     return ending.end(failure, code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    run()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
+import pkgutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -16,9 +16,7 @@ from sec_core.config import load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from loguru import Message
-    from rich.console import Console
-
+    from deployments.cli.show import Terminal
     from sec_core.config import Settings
     from sec_core.usecases.adapters import Adapters
 
@@ -56,18 +54,18 @@ def run(use_case: Callable[..., Coroutine[Any, Any, T]], flow: str, prefect: boo
     Raises:
         SecError: As the use case raises it.
     """
-    from deployments.cli.show import Terminal
+    from deployments.cli.show import Terminal, live_progress
     from sec_core.log import setup_logging
     from sec_core.usecases.adapters import open_adapters
 
     settings = load_settings()
     console = Terminal(stderr=True)
-    setup_logging(settings.logs_dir, terminal=_printer(console))
+    setup_logging(settings.logs_dir, terminal=console.take)
     api = None if prefect is False else _stack(settings)
     if prefect or api is not None:
         result: T = _run_flow(settings, api, console, flow, parameters)
         return result
-    with open_adapters(settings) as adapters, _progress(console):
+    with open_adapters(settings) as adapters, live_progress(console):
         return asyncio.run(stoppable(use_case(adapters, **parameters)))
 
 
@@ -81,7 +79,8 @@ def _stack(settings: Settings) -> str | None:
     return running_api(settings)
 
 
-def _run_flow(settings: Settings, api: str | None, console: Console, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
+def _run_flow(settings: Settings, api: str | None, console: Terminal, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
+    from deployments.cli.show import live_progress
     from deployments.stack.server import prefect_api
 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
@@ -93,27 +92,8 @@ def _run_flow(settings: Settings, api: str | None, console: Console, flow: str, 
         from sec_core.log import setup_logging
         from tasks.runtime import logging_is_set_up, prefect_sink
 
-        setup_logging(settings.logs_dir, terminal=_printer(console), extra_sinks=(prefect_sink,))
+        setup_logging(settings.logs_dir, terminal=console.take, extra_sinks=(prefect_sink,))
         logging_is_set_up()
-        module, _, name = flow.partition(":")
-        with _progress(console), tags("months" if module == "flows.months" else "upkeep"):
-            return asyncio.run(stoppable(getattr(importlib.import_module(module), name)(**parameters)))
-
-
-def _printer(console: Console) -> Callable[[Message], None]:
-    def to_console(message: Message) -> None:
-        console.print(str(message), end="", markup=False, highlight=False, soft_wrap=True)
-
-    return to_console
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[None]:
-    """Live progress where somebody looks; in a pipe or file, nothing."""
-    if not console.is_terminal:
-        yield
-        return
-    from deployments.cli.show import live_progress
-
-    with live_progress(console):
-        yield
+        work = pkgutil.resolve_name(flow)
+        with live_progress(console), tags("months" if flow.startswith("flows.months:") else "upkeep"):
+            return asyncio.run(stoppable(work(**parameters)))

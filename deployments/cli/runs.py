@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app, say
+from deployments.cli.app import JsonOption, app, say, say_json
 from deployments.cli.running import PrefectOption, run
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
@@ -19,18 +18,13 @@ from sec_core.hours import Month, month_range, past_or_present
 if TYPE_CHECKING:
     from sec_core.usecases.reports import SyncReport
 
-MonthOption = Annotated[
-    str | None, typer.Option("--month", metavar="YYYY-MM", help="The month; without it, the one before this.")
-]
+MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; without it, the one before this.")]
 FromOption = Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="The earliest month.")]
 ToOption = Annotated[str, typer.Option("--to", metavar="YYYY-MM", help="The latest month.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="While the circuit is open, wait and go on by itself.")]
 NoWaitOption = Annotated[
     bool, typer.Option("--no-wait", help="End when the circuit opens, instead of waiting and going on.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
 OtherSourceOption = Annotated[
     bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
 ]
@@ -140,8 +134,7 @@ def backfill(
 @app.command()
 def rerun(
     month: Annotated[
-        list[str] | None,
-        typer.Option("--month", metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours."),
+        list[str] | None, typer.Option(metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours.")
     ] = None,
     no_wait: NoWaitOption = False,
     other_source: OtherSourceOption = False,
@@ -208,7 +201,7 @@ def release(
     version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="YYYY.M or YYYY.M.N.")] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Pass over the bound on coverage, and mark it so.")] = False,
     other_source: OtherSourceOption = False,
-    check: Annotated[str | None, typer.Option("--check", metavar="VERSION", help="Verify a release.")] = None,
+    check: Annotated[str | None, typer.Option(metavar="VERSION", help="Verify a release.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List all releases.")] = False,
     prefect: PrefectOption = None,
 ) -> None:
@@ -284,7 +277,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
 
     def show(reports: list[SyncReport]) -> None:
         if json:
-            sys.stdout.write(jsonlib.dumps(reports[0].model_dump(mode="json"), indent=2) + "\n")
+            say_json(reports[0].model_dump(mode="json"))
         else:
             print_reports(reports)
 

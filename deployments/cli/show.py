@@ -20,6 +20,7 @@ from sec_core.usecases.reports import IMPUTATION_TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from loguru import Message
     from rich.progress import Progress, TaskID
 
     from sec_core.usecases.reports import SyncReport
@@ -48,6 +49,10 @@ class Terminal(Console):
             super().on_broken_pipe()
         self.quiet = True
 
+    def take(self, message: Message) -> None:
+        """Print a line of the log as it is."""
+        self.print(str(message), end="", markup=False, highlight=False, soft_wrap=True)
+
     def print_table(self, table: Table) -> None:
         """Print a table in which texts fold and nothing is cut: numbers, dates and names stay in one piece.
 
@@ -66,30 +71,23 @@ class Terminal(Console):
 
 @contextmanager
 def live_progress(console: Console) -> Iterator[None]:
-    """Show the steps of the runs inside the block."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Show the steps of the runs inside the block where somebody looks; in a pipe or file, nothing."""
+    if not console.is_terminal:
+        yield
+        return
+    from rich import progress as parts
 
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("[dim]{task.fields[states]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        parts.SpinnerColumn(),
+        parts.TextColumn("{task.description}"),
+        parts.BarColumn(bar_width=30),
+        parts.MofNCompleteColumn(),
+        parts.TextColumn("[dim]{task.fields[states]}"),
+        parts.TimeElapsedColumn(),
+        parts.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
-        board = _Board(progress)
-        with listening(board.take):
-            yield
+    with parts.Progress(*columns, console=console, transient=True) as progress, listening(_Board(progress).take):
+        yield
 
 
 class _Board:

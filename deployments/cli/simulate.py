@@ -15,36 +15,33 @@ from sec_core.hours import CHILE, Month
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8017,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8017,
     captures: Annotated[
-        Path | None, typer.Option("--captures", help="Replay captured files of this folder instead of a made-up world.")
+        Path | None, typer.Option(help="Replay captured files of this folder instead of a made-up world.")
     ] = None,
-    shape: Annotated[str, typer.Option("--shape", help="Shape of the answers: detailed or aggregated.")] = "detailed",
+    shape: Annotated[str, typer.Option(help="Shape of the answers: detailed or aggregated.")] = "detailed",
     switch: Annotated[
-        str | None, typer.Option("--switch", metavar="YYYY-MM-DD", help="Hours from this day on are aggregated.")
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Hours from this day on are aggregated.")
     ] = None,
     storm: Annotated[
-        list[str] | None, typer.Option("--storm", metavar="YYYY-MM", help="A great storm in this month; repeatable.")
+        list[str] | None, typer.Option(metavar="YYYY-MM", help="A great storm in this month; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Which world.")] = 1,
+    seed: Annotated[int, typer.Option(help="Which world.")] = 1,
     small: Annotated[bool, typer.Option("--small", help="A dozen comunas instead of the whole country.")] = False,
     fault: Annotated[
-        list[str] | None,
-        typer.Option("--fault", metavar="KIND[,NAME=VALUE]", help="Something that goes wrong; repeatable."),
+        list[str] | None, typer.Option(metavar="KIND[,NAME=VALUE]", help="Something that goes wrong; repeatable.")
     ] = None,
-    latency: Annotated[float, typer.Option("--latency", min=0, help="Seconds before every answer.")] = 0,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds before every answer.")] = 0,
     ban_above: Annotated[
-        float | None, typer.Option("--ban-above", min=0.1, help="Ban who sends more requests a second than this.")
+        float | None, typer.Option(min=0.1, help="Ban who sends more requests a second than this.")
     ] = None,
     revised: Annotated[
-        float,
-        typer.Option("--revised", min=0, max=1, help="Share of hours that are corrected after their first answer."),
+        float, typer.Option(min=0, max=1, help="Share of hours that are corrected after their first answer.")
     ] = 0,
     now: Annotated[
-        str | None,
-        typer.Option("--now", metavar="YYYY-MM-DDTHH:MM", help="The source's clock stands still here (Chile)."),
+        str | None, typer.Option(metavar="YYYY-MM-DDTHH:MM", help="The source's clock stands still here (Chile).")
     ] = None,
-    log: Annotated[Path | None, typer.Option("--log", help="A file that gets a line of JSON for each request.")] = None,
+    log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each request.")] = None,
 ) -> None:
     """Serve a simulated SEC on loopback until Ctrl-C; use it with SEC_BASE_URL.
 

@@ -1,15 +1,17 @@
-"""`sec status`: what is known of every hour."""
+"""What is known: `sec status` of every hour, `sec doctor` of the whole installation, `sec circuit` of the source."""
 
 from __future__ import annotations
 
-import json as jsonlib
-import sys
+import asyncio
+import getpass
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.app import app, say
+from deployments.cli.app import JsonOption, app, say, say_json
+from deployments.cli.ending import stoppable
+from deployments.cli.running import opened
 from sec_core.config import load_settings
 from sec_core.hours import CHILE, Month
 
@@ -19,14 +21,20 @@ if TYPE_CHECKING:
 
     from sec_core.bronze.ledger import MonthSummary
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.health.verdict import Verdict
 
-_STYLES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
+_STATES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
+_LEVELS = {"good": ("✓", "ok", "green"), "warn": ("!", "!", "yellow"), "bad": ("✕", "x", "bold red")}
+"""For each level a mark, one in plain ASCII, and a style."""
+
+circuit_app = typer.Typer(help="Whether the source is left alone, and until when.", invoke_without_command=True)
+app.add_typer(circuit_app, name="circuit")
 
 
 @app.command()
 def status(
-    month: Annotated[str | None, typer.Option("--month", metavar="YYYY-MM", help="Show the month's hours.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="Show the month's hours.")] = None,
+    json: JsonOption = False,
 ) -> None:
     """Hours expected, captured, empty, failed and in quarantine: all months, or the hours of one."""
     from sec_core.usecases.adapters import open_adapters
@@ -34,14 +42,13 @@ def status(
     chosen = Month.parse(month) if month else None
     with open_adapters(load_settings()) as adapters:
         ledger = adapters.ledger
-        months = [chosen] if chosen else ledger.months()
-        summaries = ledger.month_summary(months, adapters.clock.now())
+        summaries = ledger.month_summary([chosen] if chosen else ledger.months(), adapters.clock.now())
         states = ledger.states(chosen) if chosen else {}
     if json:
-        answer: dict[str, object] = {"months": [_as_json(summary) for summary in summaries]}
+        answer: dict[str, object] = {"months": [_plain(each) for each in summaries]}
         if chosen:
             answer["hours"] = {hour.isoformat(): state.value for hour, state in states.items()}
-        sys.stdout.write(jsonlib.dumps(answer, indent=2) + "\n")
+        say_json(answer)
         return
     _print_months(summaries)
     if chosen:
@@ -50,10 +57,8 @@ def status(
         say("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
 
 
-def _as_json(summary: MonthSummary) -> dict[str, object]:
-    fields = asdict(summary) | {"month": str(summary.month), "complete": summary.complete}
-    fields["last_asked"] = summary.last_asked.isoformat() if summary.last_asked else None
-    return fields
+def _plain(summary: MonthSummary) -> dict[str, object]:
+    return asdict(summary) | {"month": str(summary.month), "complete": summary.complete}
 
 
 def _print_months(summaries: list[MonthSummary]) -> None:
@@ -80,11 +85,73 @@ def _print_calendar(month: Month, states: Mapping[datetime, HourState]) -> None:
     marks = PLAIN_MARKS if terminal.options.ascii_only else MARKS
     title = f"Hours of {month}, Chile wall clock"
     table = Table(title=title, caption=legend(marks), title_justify="left", box=None, padding=(0, 0, 0, 1))
-    table.add_column("day")
-    for hour in range(24):
-        table.add_column(f"{hour:02d}")
+    for head in ("day", *(f"{hour:02d}" for hour in range(24))):
+        table.add_column(head)
     for day, line in calendar_of(month, states):
-        table.add_row(
-            f"{day:%a %d}", *(Text(marks[state], style=_STYLES[state]) if state else Text(" ") for state in line)
-        )
+        shown = (Text(marks[state], style=_STATES[state]) if state else Text(" ") for state in line)
+        table.add_row(f"{day:%a %d}", *shown)
     terminal.print_table(table)
+
+
+@app.command()
+def doctor(json: JsonOption = False) -> None:
+    """Look at source, circuit, database, disk, captures, names, quarantine, publication; exit code 1 if any is bad."""
+    from deployments.stack.health import look_at_services
+    from sec_core.clock import SystemClock
+    from sec_core.health.facts import find_facts
+    from sec_core.health.verdict import judge
+    from sec_core.log import setup_logging
+
+    settings = load_settings()
+    setup_logging(settings.logs_dir, level="WARNING")
+    services, monitored = look_at_services(settings)
+    facts = find_facts(settings, SystemClock(), monitored=monitored, services=(services,))
+    verdict = judge(asyncio.run(stoppable(facts)))
+    if json:
+        say_json({"at": verdict.at, "verdict": verdict.level, "checks": [asdict(check) for check in verdict.checks]})
+    else:
+        _print_verdict(verdict)
+    if verdict.troubles:
+        names = ", ".join(check.name for check in verdict.troubles)
+        say(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
+        raise typer.Exit(1)
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from deployments.cli.show import Terminal, cell
+    from sec_core.text import for_line
+
+    terminal = Terminal()
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for check in verdict.checks:
+        mark, plain, style = _LEVELS[check.level.value]
+        found = cell(check.text)
+        if check.next_step and check.level.value != "good":
+            found.append(f"\n{for_line(check.next_step)}", style="dim")
+        table.add_row(Text(plain if terminal.options.ascii_only else mark, style=style), check.name, found)
+    terminal.print_table(table)
+
+
+@circuit_app.callback()
+def circuit(context: typer.Context) -> None:
+    """Show the circuit: its state, failures in a row, when it reopens."""
+    if context.invoked_subcommand is None:
+        from sec_core.usecases.circuit import describe_circuit
+
+        with opened() as adapters:
+            say(asyncio.run(describe_circuit(adapters)))
+
+
+@circuit_app.command("close")
+def close(
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the log.")],
+    who: Annotated[str | None, typer.Option(help="Who closes it; else the system's user.")] = None,
+) -> None:
+    """Close the circuit before its time, for instance because the SEC says that it is back."""
+    from sec_core.usecases.circuit import close_circuit
+
+    with opened() as adapters:
+        say(asyncio.run(close_circuit(adapters, who or getpass.getuser(), why)))

@@ -6,16 +6,16 @@ Prefect reads its environment when it is imported, so nothing here imports it.
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 from loguru import logger
 
-from deployments.loopback import LOOPBACK, keep_loopback_direct
+from deployments.loopback import LOOPBACK_NAMES, keep_loopback_direct
 from deployments.stack.history import installation_id
+from deployments.stack.processes import rounds
 from deployments.stack.settings import load_stack_settings
 from deployments.stack.state import RunFolder
 from sec_core.db.database import address_of
@@ -31,6 +31,17 @@ MARK = "sec_installation"
 _RESTART_TIMEOUT_S = 20
 # A person's own profile and database are not ours to use.
 _NOT_OURS = ("PREFECT_PROFILE", "PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_")
+_DEFAULTS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Runs are forgotten after 90 days, events sooner: Prefect's own tables stay small.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+    "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "100000",
+    # A run that falls silent is marked Crashed: see deployments/stack/applied.toml.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+}
 
 
 class PrefectServerError(SecError):
@@ -52,23 +63,12 @@ def prepare_environment(settings: Settings) -> None:
         del os.environ[name]
     os.environ["PREFECT_HOME"] = str(settings.prefect_dir)
     os.environ["PREFECT_PROFILES_PATH"] = str(settings.prefect_dir / "profiles.toml")
-    defaults = {
-        "PREFECT_LOCAL_STORAGE_PATH": str(settings.results_dir),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # Runs are forgotten after 90 days, events sooner: Prefect's own tables stay small.
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
-        # The terminal shows the pipeline's own lines; Prefect's warnings still come through.
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
-        "PREFECT_LOGGING_TO_API_MAX_LOG_SIZE": "100000",
-        # A run that falls silent is marked Crashed: see deployments/stack/apply.py.
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    }
     auth = load_stack_settings().prefect_auth
     if auth is not None:
         # What the server asks for, and what clients answer.
         os.environ["PREFECT_SERVER_API_AUTH_STRING"] = os.environ["PREFECT_API_AUTH_STRING"] = auth.get_secret_value()
-    for name, value in defaults.items():
+    os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(settings.results_dir))
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
@@ -77,16 +77,25 @@ def api_client(url: str, timeout_s: float = 10) -> httpx.Client:
     auth = load_stack_settings().prefect_auth
     known = auth.get_secret_value() if auth else os.environ.get("PREFECT_API_AUTH_STRING", "")
     user, _, password = known.partition(":")
-    here = urlsplit(url).hostname in LOOPBACK
+    here = urlsplit(url).hostname in LOOPBACK_NAMES
     return httpx.Client(base_url=url, auth=(user, password) if user else None, timeout=timeout_s, trust_env=not here)
 
 
 def answers(url: str, timeout_s: float = 5) -> bool:
     """Whether a Prefect API answers."""
-    here = urlsplit(url).hostname in LOOPBACK
-    with suppress(httpx.HTTPError, httpx.InvalidURL):
-        return httpx.get(f"{url}/health", timeout=timeout_s, trust_env=not here).status_code == httpx.codes.OK
+    with suppress(httpx.HTTPError, httpx.InvalidURL), api_client(url, timeout_s) as client:
+        return client.get("/health").status_code == httpx.codes.OK
     return False
+
+
+def find(client: httpx.Client, what: str, **wanted: object) -> list[dict[str, Any]]:
+    """Objects of a kind, such as `flow_runs`, that a Prefect filter lets through.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    objects: list[dict[str, Any]] = client.post(f"/{what}/filter", json=wanted).raise_for_status().json()
+    return objects
 
 
 def running_api(settings: Settings) -> str | None:
@@ -97,19 +106,15 @@ def running_api(settings: Settings) -> str | None:
     """
     state = RunFolder(settings.run_dir).running()
     if state is not None:
-        deadline = time.monotonic() + _RESTART_TIMEOUT_S
-        while time.monotonic() < deadline:
+        for _ in rounds(_RESTART_TIMEOUT_S):
             if answers(state.api):
                 return state.api
-            time.sleep(0.5)
         _pass_over(state.ui, "it does not answer")
     given = os.environ.get("PREFECT_API_URL")
-    if not given or (state is not None and given == state.api):
-        return None
-    reason = why_not_ours(settings, given)
-    if reason is None:
-        return given
-    _pass_over(given, reason)
+    if given and (state is None or given != state.api):
+        if (reason := why_not_ours(settings, given)) is None:
+            return given
+        _pass_over(given, reason)
     return None
 
 
@@ -118,18 +123,17 @@ def why_not_ours(settings: Settings, url: str, *, unmarked: bool = False) -> str
 
     With `unmarked`, a server that belongs to nobody yet will do.
     """
-    host = urlsplit(url).hostname or ""
-    if host.endswith("prefect.cloud"):
+    if (urlsplit(url).hostname or "").endswith("prefect.cloud"):
         return "it is Prefect Cloud"
     if not answers(url):
         return "it does not answer"
     with api_client(url) as client:
-        found = client.get(f"/variables/name/{MARK}")
-    if found.status_code == httpx.codes.NOT_FOUND:
+        mark = client.get(f"/variables/name/{MARK}")
+    if mark.status_code == httpx.codes.NOT_FOUND:
         return None if unmarked else "it is not a stack of this project"
-    if found.status_code == httpx.codes.UNAUTHORIZED:
+    if mark.status_code == httpx.codes.UNAUTHORIZED:
         return "it does not accept SEC_PREFECT_AUTH"
-    if not found.is_success or found.json()["value"] != own_id(settings):
+    if not mark.is_success or mark.json()["value"] != own_id(settings):
         return "it belongs to another installation, with another database"
     return None
 
@@ -149,6 +153,19 @@ def online_workers(client: httpx.Client) -> list[str]:
     if answer.status_code == httpx.codes.NOT_FOUND:
         return []
     return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
+
+
+def is_scheduled(client: httpx.Client, name: str) -> bool:
+    """Whether a deployment is meant to run by itself.
+
+    Raises:
+        httpx.HTTPError: The Prefect API does not answer as it should.
+    """
+    answer = client.get(f"/deployments/name/{name}/{name}")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return False
+    deployment = answer.raise_for_status().json()
+    return not deployment["paused"] and any(schedule["active"] for schedule in deployment["schedules"])
 
 
 def _pass_over(url: str, reason: str) -> None:

@@ -9,9 +9,7 @@ server, which is ours alone, the database `prefect` of the version before is tak
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 import psycopg
 from loguru import logger
@@ -23,7 +21,7 @@ from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from deployments.stack.settings import StackSettings
     from sec_core.config import Settings
@@ -85,18 +83,11 @@ def prefect_history(settings: Settings, options: StackSettings, database: Addres
     return environment
 
 
-@dataclass
-class Kept:
-    """What was told by notices, as JSON; empty if nothing was kept yet."""
+def keep_told(place: Address, owner: str, work: Callable[[str], str]) -> None:
+    """What notices told of an installation, beside Prefect's tables: `work` gets it and returns what is to be kept.
 
-    text: str
-
-
-@contextmanager
-def kept_notices(place: Address, owner: str) -> Iterator[Kept | None]:
-    """What was told by notices of an installation, beside Prefect's tables; what it is at the block's end is kept.
-
-    None while another process is in this block: servers of one installation take turns.
+    It is JSON; empty if nothing was kept yet. Nothing is done while another process is in this function: servers of
+    one installation take turns.
 
     Raises:
         DatabaseUnavailable: The database can't be reached.
@@ -108,13 +99,9 @@ def kept_notices(place: Address, owner: str) -> Iterator[Kept | None]:
         connection.execute("insert into sec_prefect.told values (%s, '') on conflict do nothing", (owner,))
         connection.commit()
         query = "select told from sec_prefect.told where installation = %s for update skip locked"
-        found = connection.execute(query, (owner,)).fetchone()
-        if found is None:
-            yield None
-            return
-        kept = Kept(str(found[0]))
-        yield kept
-        connection.execute("update sec_prefect.told set told = %s where installation = %s", (kept.text, owner))
+        if (told := _value(connection, query, owner)) is not None:
+            update = "update sec_prefect.told set told = %s where installation = %s"
+            connection.execute(update, (work(str(told)), owner))
 
 
 def adopt(database: Address) -> str:
@@ -205,7 +192,7 @@ def _claim(connection: Connection, owner: str, *, certain: bool) -> str:
             else:
                 raise _foreign(name)
             if schema != "public":
-                if connection.execute("select from pg_namespace where nspname = %s", (schema,)).fetchone() is not None:
+                if _value(connection, "select oid from pg_namespace where nspname = %s", schema) is not None:
                     raise _foreign(f"{name}, schema {schema},")
                 connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
             _mark(connection, schema, owner)
@@ -222,15 +209,16 @@ def _foreign(what: str) -> ConfigError:
 
 def _search_path(connection: Connection, schema: str) -> str:
     """The schema, and that of the extension pg_trgm, which Prefect's indexes need."""
-    found = connection.execute(
-        "select nspname from pg_extension e join pg_namespace n on n.oid = extnamespace where extname = 'pg_trgm'"
-    ).fetchone()
-    if found == ("public",):
+    found = _value(
+        connection,
+        "select nspname from pg_extension e join pg_namespace n on n.oid = extnamespace where extname = 'pg_trgm'",
+    )
+    if found == "public":
         raise ConfigError(
             f"The extension pg_trgm is in the schema public of {connection.info.dbname}, beside other tables.",
             next_step=f"Set {_SETTING} to the address of an empty database.",
         )
-    return schema if found is None or found == (schema,) else f"{schema},{found[0]}"
+    return schema if found in {None, schema} else f"{schema},{found}"
 
 
 def _mark(connection: Connection, schema: str, owner: str) -> None:
@@ -242,28 +230,27 @@ def _mark(connection: Connection, schema: str, owner: str) -> None:
 
 
 def _is_marked(connection: Connection) -> bool:
-    return connection.execute("select to_regclass('sec_prefect.mark')").fetchone() != (None,)
+    return _value(connection, "select to_regclass('sec_prefect.mark')") is not None
 
 
 def _schema_of(connection: Connection, owner: str) -> str | None:
-    if not _is_marked(connection):
-        return None
-    found = connection.execute("select schema from sec_prefect.mark where installation = %s", (owner,)).fetchone()
-    return str(found[0]) if found else None
+    query: LiteralString = "select schema from sec_prefect.mark where installation = %s"
+    found = _value(connection, query, owner) if _is_marked(connection) else None
+    return None if found is None else str(found)
 
 
 def _is_empty(connection: Connection) -> bool:
     """Whether a database holds no table of anybody; those of extensions don't count."""
     query = """
-        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('r', 'p', 'v', 'm', 'f') and nspname !~ '^(pg_|information_schema$)'
             and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e') limit 1
     """
-    return connection.execute(query).fetchone() is None
+    return _value(connection, query) is None
 
 
 def _flows(connection: Connection) -> set[str]:
-    if connection.execute("select to_regclass('public.flow')").fetchone() == (None,):
+    if _value(connection, "select to_regclass('public.flow')") is None:
         raise ConfigError(f"The database {_OLD_NAME} is no Prefect database.", next_step="It stays as it is.")
     return {str(name) for (name,) in connection.execute("select name from public.flow")}
 
@@ -274,7 +261,13 @@ def _id_of(connection: Connection) -> str:
 
 
 def _exists(connection: Connection, name: str) -> bool:
-    return connection.execute("select from pg_database where datname = %s", (name,)).fetchone() is not None
+    return _value(connection, "select oid from pg_database where datname = %s", name) is not None
+
+
+def _value(connection: Connection, query: LiteralString, *values: str) -> object:
+    """The first column of a statement's first row; None without one."""
+    found = connection.execute(query, values).fetchone()
+    return found and found[0]
 
 
 def _rename(connection: Connection, name: str, new: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +19,7 @@ from sec_core.text import for_chat, for_line
 from tasks.limits import AT_REST, STORM_UNDER_WAY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 DAY: Final = timedelta(days=1)
 MONTHS_TOGETHER: Final = timedelta(hours=1)
@@ -60,16 +59,6 @@ class Notice(BaseModel):
     def text(self) -> str:
         """All of it in one line, in which nothing acts."""
         return for_chat(f"sec: {self.run or self.flow} {self.state}. {self.message}")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a run, or its absence, says of some matters at an instant; without `kinds` they are right."""
-
-    at: datetime
-    keys: frozenset[str]
-    kinds: frozenset[str]
-    notice: Notice
 
 
 class Matter(BaseModel):
@@ -132,29 +121,32 @@ class Told(BaseModel):
         kinds = _kinds(state, message)
         if not any(kind.startswith(_TYPED) for kind in kinds):
             notice = Notice(**about, state=for_line(state["name"]), message=text)
-            self.see(Seen(at, self._keys(run, flow, message), kinds, notice))
+            self.see(at, self._keys(run, flow, message), kinds, notice)
         if flow == "monitor" and state["type"] == "COMPLETED":
             found = {storm: (since, line) for line, since, storm in _STORMS.findall(message)}
             self._know_again({storm: since for storm, (since, _) in found.items()})
             for storm, (_, line) in found.items():
                 notice = Notice(flow=flow, state="saw a storm", message=for_line(line), url=about["url"])
-                self.see(Seen(at, frozenset({f"storm {storm}"}), frozenset({STORM_UNDER_WAY}), notice))
+                self.see(at, {f"storm {storm}"}, {STORM_UNDER_WAY}, notice)
 
-    def see(self, seen: Seen) -> None:
-        """Take in what was seen, unless something newer is known."""
-        for key in seen.keys:
+    def see(self, at: datetime, keys: Iterable[str], kinds: Collection[str], notice: Notice) -> None:
+        """Take in what a run, or its absence, says of some matters, unless something newer is known.
+
+        Without `kinds` they are right.
+        """
+        for key in keys:
             known = self.matters.get(key)
             if known is None:
-                if seen.kinds:
-                    self.matters[key] = Matter(about=seen.notice, seen=seen.at, since=seen.at, bad=sorted(seen.kinds))
+                if kinds:
+                    self.matters[key] = Matter(about=notice, seen=at, since=at, bad=sorted(kinds))
                 continue
-            if seen.at <= known.seen or (not seen.kinds and not _mends(key, seen.notice, known.about)):
+            if at <= known.seen or (not kinds and not _mends(key, notice, known.about)):
                 continue
-            if bool(known.bad) != bool(seen.kinds):
-                known.since = seen.at
-                if seen.kinds and not known.told:
-                    known.again = known.told_at is not None and seen.at - known.told_at < DAY
-            known.seen, known.bad, known.about = seen.at, sorted(seen.kinds), seen.notice
+            if bool(known.bad) != bool(kinds):
+                known.since = at
+                if kinds and not known.told:
+                    known.again = known.told_at is not None and at - known.told_at < DAY
+            known.seen, known.bad, known.about = at, sorted(kinds), notice
 
     def due(self, now: datetime) -> list[Due]:
         """What is to be told now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,9 @@ import psycopg
 from loguru import logger
 from pydantic import ValidationError
 
-from deployments.stack.api import api_client, own_id
-from deployments.stack.health import is_scheduled
-from deployments.stack.history import kept_notices
-from deployments.stack.matters import Notice, Seen, Told, learn_all
+from deployments.stack.api import api_client, find, is_scheduled, own_id
+from deployments.stack.history import keep_told
+from deployments.stack.matters import Notice, Told, learn_all
 from sec_core.errors import DatabaseError
 from sec_core.text import for_mail
 
@@ -55,23 +55,25 @@ class Notifier:
 
     def start(self) -> None:
         """Begin, in a thread of its own; does nothing where nobody is to be told."""
-        if self._options.notify_url is not None or self._options.mail is not None:
+        if self._options.notify_url is not None or self._options.smtp_url is not None:
             owner = own_id(self._settings)
             threading.Thread(target=self._run, args=(owner,), name="sec-notices", daemon=True).start()
 
     def _run(self, owner: str) -> None:
         began = datetime.now(UTC)
         told = Told(looked=began, healthy=began)
+
+        def look(kept: str) -> str:
+            nonlocal told
+            told = _read(kept) or told
+            # While the stack was down no health check could finish.
+            told.healthy = max(told.healthy, began)
+            self.look(told, datetime.now(UTC))
+            return told.model_dump_json()
+
         while not self._ended.wait(_LOOK_EVERY_S):
             try:
-                with kept_notices(self._place, owner) as kept:
-                    if kept is None:  # another server of this installation looks at this moment
-                        continue
-                    told = _read(kept.text) or told
-                    # While the stack was down no health check could finish.
-                    told.healthy = max(told.healthy, began)
-                    self.look(told, datetime.now(UTC))
-                    kept.text = told.model_dump_json()
+                keep_told(self._place, owner, look)
             except (DatabaseError, psycopg.Error) as error:
                 self._log.warning("What was told can't be read or kept: {}", type(error).__name__)
                 self.look(told, datetime.now(UTC))
@@ -83,16 +85,12 @@ class Notifier:
         try:
             with api_client(self._api) as client:
                 learn_all(told, ended_since(client, since), self._ui)
-                late = now - told.healthy >= HEALTH_OVERDUE
-                expected = not late or is_scheduled(client, "health")
+                expected = now - told.healthy < HEALTH_OVERDUE or is_scheduled(client, "health")
+            told.looked = now
         except (httpx.HTTPError, ValueError) as error:
             self._log.warning("The Prefect server could not be asked for ended runs: {}", type(error).__name__)
-            late = now - told.healthy >= HEALTH_OVERDUE
-        else:
-            told.looked = now
-        overdue = Notice(flow="health", state="is overdue", message=_OVERDUE)
-        kinds = frozenset({"no health check for 3 hours"} if late and expected else ())
-        told.see(Seen(now, frozenset({"overdue"}), kinds, overdue))
+        kinds = {"no health check for 3 hours"} if expected and now - told.healthy >= HEALTH_OVERDUE else set[str]()
+        told.see(now, {"overdue"}, kinds, Notice(flow="health", state="is overdue", message=_OVERDUE))
         for due in told.due(now):
             if self._send(due.notice):
                 told.tell(due, now)
@@ -108,8 +106,8 @@ class Notifier:
                 told.append("webhook")
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 self._log.bind(code="notice").error("The webhook took no notice: {}", type(error).__name__)
-        if self._options.mail is not None:
-            if _send_mail(self._options.mail, notice):
+        if self._options.smtp_url is not None:
+            if _send_mail(self._options.smtp_url, notice):
                 told.append("e-mail")
             else:
                 self._log.bind(code="notice").error("The mail server took no notice")
@@ -126,23 +124,14 @@ def ended_since(client: httpx.Client, since: datetime) -> list[tuple[dict[str, A
     """
     ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}, "end_time": {"after_": since.isoformat()}}
     runs: list[dict[str, Any]] = []
-    while not len(runs) % _PAGE:
-        page = _filter(
-            client, "/flow_runs/filter", flow_runs=ended, sort="END_TIME_DESC", offset=len(runs), limit=_PAGE
-        )
-        runs += page
-        if not page:
-            break
+    page = {"flow_runs": ended, "sort": "END_TIME_DESC", "limit": _PAGE}
+    while not len(runs) % _PAGE and (more := find(client, "flow_runs", **page, offset=len(runs))):
+        runs += more
     if not runs:
         return []
-    flows = _filter(client, "/flows/filter", flows={"id": {"any_": list({run["flow_id"] for run in runs})}})
+    flows = find(client, "flows", flows={"id": {"any_": list({run["flow_id"] for run in runs})}})
     names = {flow["id"]: flow["name"] for flow in flows}
     return [(run, names.get(run["flow_id"], "")) for run in runs]
-
-
-def _filter(client: httpx.Client, path: str, **what: object) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.post(path, json=what).raise_for_status().json()
-    return found
 
 
 def _send_mail(url: SecretStr, notice: Notice) -> bool:
@@ -155,7 +144,6 @@ def _send_mail(url: SecretStr, notice: Notice) -> bool:
 
 
 def _read(text: str) -> Told | None:
-    try:
+    with suppress(ValidationError):  # nothing yet, or another version's
         return Told.model_validate_json(text)
-    except ValidationError:  # nothing yet, or another version's
-        return None
+    return None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from sec_core.config import private_folder
 
+TICK_S = 0.5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 STEADY_S = 120.0
@@ -51,7 +52,7 @@ class ProcessId(BaseModel):
 
 def start_process(
     module: str, arguments: list[str], environment: dict[str, str], log: Path, *, tied: bool = True
-) -> subprocess.Popen[bytes]:
+) -> psutil.Popen:
     """Run a Python module in a process that a Ctrl-C in this terminal does not reach.
 
     Args:
@@ -64,7 +65,7 @@ def start_process(
     private_folder(log.parent)
     command = [sys.executable, "-m", *(["deployments.stack.tied"] if tied else []), module, *arguments]
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and constants
+        return psutil.Popen(
             command,
             env=environment,
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
@@ -86,18 +87,26 @@ def end(head: psutil.Process | None) -> list[int]:
     for process in (everything := [head, *below]):
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(everything, timeout=_GRACE_S)[1]:
+    for process in (alive := psutil.wait_procs(everything, timeout=_GRACE_S)[1]):
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    psutil.wait_procs(alive, timeout=_GRACE_S)
     return [process.pid for process in below]
+
+
+def rounds(seconds: float, every_s: float = TICK_S) -> Iterator[None]:
+    """Rounds of a loop that waits for something, for so long at most."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(every_s)
 
 
 def until_told_to_end() -> threading.Event:
     """An event that is set when this process is told to end, or its terminal closes."""
     ended = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is not None:
+        if number := getattr(signal, name, None):
             signal.signal(number, lambda _number, _frame: ended.set())
     return ended
 
@@ -113,13 +122,13 @@ class Part:
     def __init__(
         self,
         name: str,
-        start: Callable[[], subprocess.Popen[bytes]],
+        start: Callable[[], psutil.Popen],
         log: Path,
         answers: Callable[[], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: psutil.Popen | None = None
         self.deaths = 0
         self._start = start
         self._log = log
@@ -132,10 +141,10 @@ class Part:
     def id(self) -> ProcessId | None:
         """The process as others can find it."""
         with suppress(psutil.NoSuchProcess):
-            return ProcessId.of(self.process.pid) if self.process is not None else None
+            return ProcessId.of(self.process.pid) if self.process else None
         return None
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> psutil.Popen:
         """Start it now."""
         self.process = self._start()
         self._began = self._clock()
@@ -156,15 +165,15 @@ class Part:
         logger.bind(stage="stack").info("{name} is started again", name=self.name)
         return True
 
+    def keep(self, ended: threading.Event) -> None:
+        """Keep it alive until `ended` is set."""
+        while not ended.wait(TICK_S):
+            self.watch()
+
     def stop(self) -> list[int]:
         """End it, and whatever it started; returns the numbers of those."""
-        if self.process is None:
-            return []
-        head = self.id
-        below = end(head.process() if head else None)
-        self.process.wait()
-        self.process = None
-        return below
+        ended, self.process = self.process, None
+        return end(ended)
 
     def _note_death(self, how: str) -> None:
         steady = self._clock() - self._began >= STEADY_S

@@ -5,42 +5,160 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import psutil
 from loguru import logger
 
+from deployments.loopback import LOOPBACK, LOOPBACK_NAMES
 from deployments.stack.api import PrefectServerError, answers, prepare_environment
 from deployments.stack.apply import apply_limits
 from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
-from deployments.stack.processes import Part, end, start_process, until_told_to_end
-from deployments.stack.settings import load_stack_settings
+from deployments.stack.processes import Part, end, rounds, start_process, until_told_to_end
+from deployments.stack.settings import StackSettings, load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.db.address import Address
 from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    import subprocess
+    import threading
     from collections.abc import Iterator
-    from pathlib import Path
+
+    import psutil
 
 
-TICK_S = 0.5
-LOG_NAME = "prefect-server.log"
-LOOPBACK = "127.0.0.1"
+_LOG_NAME = "prefect-server.log"
 _READY_TIMEOUT_S = 120
 _DRAIN_TIMEOUT_S = 15
 
 
-def start_server(
-    settings: Settings, history: dict[str, str], port: int, *, host: str = LOOPBACK
-) -> subprocess.Popen[bytes]:
-    """Start a Prefect server, with its tables where `history` says, that ends with this process however that ends."""
+class Server(Part):
+    """The server of a stack or a container, kept alive.
+
+    Attributes:
+        api: Address of its API, once it began.
+    """
+
+    def __init__(self, settings: Settings, options: StackSettings, host: str = LOOPBACK) -> None:
+        """Bring our own database up to date, and find the place of Prefect's tables.
+
+        Raises:
+            ConfigError: There is no place for Prefect's tables that we may use.
+            DatabaseUnavailable: PostgreSQL can't be reached.
+        """
+        prepare_environment(settings)
+        database = open_database(settings)
+        database.dispose()
+        logger.bind(stage="stack").info("PostgreSQL is ready: {database}", database=str(database.address))
+        self._settings, self._options, self._port, self.api = settings, options, 0, ""
+        self._history = history = prefect_history(settings, options, database.address)
+        super().__init__(
+            "The Prefect server",
+            lambda: _start(settings, history, self._port, host),
+            settings.logs_dir / _LOG_NAME,
+            answers=lambda: answers(self.api),
+        )
+
+    def begin(self, port: int) -> None:
+        """Start it, and wait until it answers.
+
+        Raises:
+            PrefectServerError: It ended, or did not answer in two minutes; the message names its log.
+        """
+        self._port, self.api = port, f"http://{LOOPBACK}:{port}/api"
+        _wait_until_ready(self.start(), self.api, self._settings)
+
+    def notify(self, ended: threading.Event) -> None:
+        """Send notices of failures until `ended` is set."""
+        place = Address.parse(self._history[ADDRESS_VARIABLE])
+        Notifier(self._settings, self._options, self.api, place, ended).start()
+
+
+def run_server(settings: Settings, *, host: str, port: int) -> None:
+    """Keep a Prefect server alive until this process is told to end, and send notices of failures.
+
+    Raises:
+        ConfigError: It would listen for others than this machine without asking for a login.
+        DatabaseUnavailable: PostgreSQL can't be reached.
+        PrefectServerError: The server did not start.
+    """
+    options = load_stack_settings()
+    if host not in LOOPBACK_NAMES and options.prefect_auth is None:
+        raise ConfigError(
+            f"Listening on {host} without a login would let everybody there run flows.",
+            next_step="Set SEC_PREFECT_AUTH=user:password.",
+        )
+    ended = until_told_to_end()
+    server = Server(settings, options, host)
+    try:
+        server.begin(port)
+        logger.bind(stage="stack").info("The Prefect server listens on {host}:{port}", host=host, port=port)
+        server.notify(ended)
+        server.keep(ended)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def served(settings: Settings, history: dict[str, str]) -> Iterator[str]:
+    """A server on a free port for the block, with its tables where `history` says; gives the address of its API.
+
+    It ends with this process, however that ends.
+
+    Raises:
+        PrefectServerError: It did not start; the message names its log.
+    """
+    process = _start(settings, history, port := free_port(), LOOPBACK)
+    try:
+        yield _wait_until_ready(process, f"http://{LOOPBACK}:{port}/api", settings)
+    finally:
+        end(process)
+
+
+@contextmanager
+def prefect_api(settings: Settings, running: str | None = None) -> Iterator[None]:
+    """Make a Prefect API known to Prefect for the runs inside the block, before Prefect is imported.
+
+    Args:
+        settings: Settings of the runs.
+        running: Address of the API of a stack that is up, from `running_api`. None starts a server, with the limits
+            that flows need, that ends with this process, however that ends.
+
+    Raises:
+        PrefectServerError: The server did not start; the message names its log.
+    """
+    prepare_environment(settings)
+    inherited = os.environ.get("PREFECT_API_URL")
+    with ExitStack() as own:
+        if running is None:
+            history = prefect_history(settings, load_stack_settings(), address_of(settings))
+            running = own.enter_context(served(settings, history))
+            apply_limits(running, settings)
+            own.callback(_drain)
+        os.environ["PREFECT_API_URL"] = running
+        try:
+            yield
+        finally:
+            del os.environ["PREFECT_API_URL"]
+            if inherited is not None:
+                os.environ["PREFECT_API_URL"] = inherited
+
+
+def free_port(wanted: int = 0) -> int:
+    """A TCP port of loopback that nobody listens on now: the one asked for if it is free."""
+    try:
+        # On POSIX, connections of an earlier run that are still closing don't keep the port.
+        with socket.create_server((LOOPBACK, wanted)) as probe:
+            return int(probe.getsockname()[1])
+    except OSError:
+        return free_port()
+
+
+def _start(settings: Settings, history: dict[str, str], port: int, host: str) -> psutil.Popen:
+    """Start a server that ends with this process."""
     ui = os.environ.get("PREFECT_UI_API_URL", "").removesuffix("/api")
     origins = [f"http://{LOOPBACK}:{port}", *([ui] if ui else [])]
     origins += [origin.replace(LOOPBACK, "localhost") for origin in origins]
@@ -62,119 +180,18 @@ def start_server(
     }
     private_folder(settings.prefect_dir)
     arguments = [host, str(port), *sorted(filter(None, names))]
-    return start_process("deployments.stack.serve", arguments, environment, settings.logs_dir / LOG_NAME)
+    return start_process("deployments.stack.serve", arguments, environment, settings.logs_dir / _LOG_NAME)
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> str:
-    """Wait for the server; returns the address of its API.
-
-    Raises:
-        PrefectServerError: It ended, or did not answer in two minutes.
-    """
-    url = f"http://{LOOPBACK}:{port}/api"
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while time.monotonic() < deadline:
+def _wait_until_ready(process: psutil.Popen, api: str, settings: Settings) -> str:
+    """Wait for a server; returns the address of its API."""
+    step = f"Its log is {settings.logs_dir / _LOG_NAME}."
+    for _ in rounds(_READY_TIMEOUT_S, 0.1):
         if process.poll() is not None:
-            raise PrefectServerError(
-                f"The Prefect server ended with exit code {process.returncode}.", next_step=f"Its log is {log}."
-            )
-        if answers(url, timeout_s=2):
-            return url
-        time.sleep(0.1)
-    raise PrefectServerError("The Prefect server did not answer in two minutes.", next_step=f"Its log is {log}.")
-
-
-@contextmanager
-def prefect_api(settings: Settings, running: str | None = None) -> Iterator[None]:
-    """Make a Prefect API known to Prefect for the runs inside the block, before Prefect is imported.
-
-    Args:
-        settings: Settings of the runs.
-        running: Address of the API of a stack that is up, from `running_api`. None starts a server, with the limits
-            that flows need, that ends with this process, however that ends.
-
-    Raises:
-        PrefectServerError: The server did not start; the message names its log.
-    """
-    prepare_environment(settings)
-    inherited = os.environ.get("PREFECT_API_URL")
-    process = None
-    try:
-        if running is None:
-            history = prefect_history(settings, load_stack_settings(), address_of(settings))
-            process = start_server(settings, history, port := free_port())
-            running = wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
-            apply_limits(running, settings)
-        os.environ["PREFECT_API_URL"] = running
-        yield
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        if inherited is not None:
-            os.environ["PREFECT_API_URL"] = inherited
-        if process is not None:
-            _drain()
-            stop_server(process)
-
-
-def stop_server(process: subprocess.Popen[bytes]) -> None:
-    """End a server of `start_server`."""
-    if process.poll() is None:
-        end(psutil.Process(process.pid))
-    process.wait()
-
-
-def run_server(settings: Settings, *, host: str, port: int) -> None:
-    """Keep a Prefect server alive until this process is told to end, and send notices of failures.
-
-    Raises:
-        ConfigError: It would listen for others than this machine without asking for a login.
-        DatabaseUnavailable: PostgreSQL can't be reached.
-        PrefectServerError: The server did not start.
-    """
-    options = load_stack_settings()
-    if host not in {LOOPBACK, "localhost", "::1"} and options.prefect_auth is None:
-        raise ConfigError(
-            f"Listening on {host} without a login would let everybody there run flows.",
-            next_step="Set SEC_PREFECT_AUTH=user:password.",
-        )
-    ended = until_told_to_end()
-    prepare_environment(settings)
-    database = open_database(settings)
-    history = prefect_history(settings, options, database.address)
-    database.dispose()
-    server = server_part(settings, history, port, host)
-    try:
-        url = wait_until_ready(server.start(), port, settings.logs_dir / LOG_NAME)
-        logger.bind(stage="stack").info("The Prefect server listens on {host}:{port}", host=host, port=port)
-        Notifier(settings, options, url, Address.parse(history[ADDRESS_VARIABLE]), ended).start()
-        while not ended.wait(TICK_S):
-            server.watch()
-    finally:
-        server.stop()
-
-
-def server_part(settings: Settings, history: dict[str, str], port: int, host: str = LOOPBACK) -> Part:
-    """The server as a part that is kept alive."""
-    url = f"http://{LOOPBACK}:{port}/api"
-    return Part(
-        "The Prefect server",
-        lambda: start_server(settings, history, port, host=host),
-        settings.logs_dir / LOG_NAME,
-        answers=lambda: answers(url),
-    )
-
-
-def free_port(wanted: int = 0) -> int:
-    """A TCP port of loopback that nobody listens on now: the one asked for if it is free."""
-    with socket.socket() as probe:
-        if os.name == "posix":
-            # Connections of an earlier run that are still closing don't keep the port.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, wanted))
-        except OSError:
-            return free_port()
-        return int(probe.getsockname()[1])
+            raise PrefectServerError(f"The Prefect server ended with exit code {process.returncode}.", next_step=step)
+        if answers(api, timeout_s=2):
+            return api
+    raise PrefectServerError("The Prefect server did not answer in two minutes.", next_step=step)
 
 
 def _drain() -> None:

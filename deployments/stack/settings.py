@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from contextlib import suppress
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from deployments.stack.mail import addresses, sender_url
 from sec_core.environment import Environment, HeaderSecret
+
+_ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
+_PORTS = {"ssl": 465, "starttls": 587, "insecure": 25}
 
 
 class StackSettings(Environment):
@@ -23,7 +30,7 @@ class StackSettings(Environment):
     notify_email: str | None = None
     """E-mail addresses, with commas, that are told the same; None tells nobody by mail."""
     smtp_url: SecretStr | None = Field(default=None, validate_default=True)
-    """The mail server for it, `smtps://user:password@host` (see `deployments.stack.mail`)."""
+    """The mail server for it, `smtps://user:password@host`; once read, the address by which Apprise sends."""
     worker_limit: int = Field(default=6, ge=1, le=100)
     """Flow runs at once on one worker."""
     prefect_database_url: SecretStr | None = None
@@ -33,10 +40,8 @@ class StackSettings(Environment):
     @field_validator("prefect_auth")
     @classmethod
     def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            user, colon, password = value.get_secret_value().partition(":")
-            if not (user and colon and password):
-                raise ValueError("write it as user:password")
+        if value is not None and re.fullmatch("[^:]+:.+", value.get_secret_value()) is None:
+            raise ValueError("write it as user:password")
         return value
 
     @field_validator("notify_url")
@@ -49,7 +54,7 @@ class StackSettings(Environment):
     @field_validator("notify_email")
     @classmethod
     def _mail_addresses(cls, value: str | None) -> str | None:
-        return value and ",".join(addresses(value))
+        return value and ",".join(_addresses(value))
 
     @field_validator("smtp_url")
     @classmethod
@@ -57,16 +62,7 @@ class StackSettings(Environment):
         to = info.data.get("notify_email")
         if (value is None) != (to is None) and "notify_email" in info.data:
             raise ValueError("SEC_NOTIFY_EMAIL says to whom and SEC_SMTP_URL through which server: set both or neither")
-        if value is not None and to is not None:
-            sender_url(value.get_secret_value(), to)
-        return value
-
-    @property
-    def mail(self) -> SecretStr | None:
-        """The address by which notices go out as e-mail; None if they don't."""
-        if self.smtp_url is None or self.notify_email is None:
-            return None
-        return sender_url(self.smtp_url.get_secret_value(), self.notify_email)
+        return None if value is None or to is None else _sender_url(value.get_secret_value(), to)
 
 
 def load_stack_settings(**overrides: object) -> StackSettings:
@@ -76,3 +72,49 @@ def load_stack_settings(**overrides: object) -> StackSettings:
         ConfigError: A setting is malformed; the message names its environment variable.
     """
     return StackSettings.read(**overrides)
+
+
+def _addresses(text: str) -> list[str]:
+    """The e-mail addresses of a list with commas.
+
+    Raises:
+        ValueError: There is none, or one is malformed.
+    """
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not found or not all(_ADDRESS.fullmatch(each) for each in found):
+        raise ValueError("write it as person@example.org, several with commas")
+    return found
+
+
+def _sender_url(smtp_url: str, to: str) -> SecretStr:
+    """The address by which Apprise sends to `to` through a mail server. Pure.
+
+    `smtps://` speaks TLS from the start (port 465); `smtp://` asks for it (STARTTLS, port 587) and sends nothing
+    without, except to a server on this machine, which is spoken to plainly (port 25). `?from=` names the sender, which
+    is else the user, or the first receiver where the user is no address.
+
+    Args:
+        smtp_url: `smtps://user:password@host`; user, password and port may be left out, and are percent-encoded.
+        to: Receivers, with commas.
+
+    Raises:
+        ValueError: The address has another scheme, no host, or a malformed port, sender or receiver.
+    """
+    parts = urlsplit(smtp_url)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("write it as smtps://user:password@mail.example.org")
+    mode = "ssl" if parts.scheme == "smtps" else "insecure" if _is_this_machine(parts.hostname) else "starttls"
+    receivers = _addresses(to)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    sender = parse_qs(parts.query).get("from", [user if _ADDRESS.fullmatch(user) else receivers[0]])[0]
+    query = {"mode": mode, "smtp": parts.hostname, "from": _addresses(sender)[0], "to": ",".join(receivers)}
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    scheme = "mailto" if mode == "insecure" else "mailtos"
+    return SecretStr(f"{scheme}://{login}{host}:{parts.port or _PORTS[mode]}?{urlencode(query)}&format=text")
+
+
+def _is_this_machine(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 
 from deployments.stack.processes import ProcessId
-from sec_core.config import private_folder
 
 VIEWS = {"months": "months", "monitor": "the monitor", "upkeep": "upkeep"}
 """Tags of deployments and their runs, and what a person calls these."""
@@ -47,12 +46,7 @@ class StackState(BaseModel):
     def pages(self) -> dict[str, str]:
         """Addresses that people want: the UI, the overview of all months, runs by what they are about, the site."""
         views = {f"Runs of {what}": f"{self.ui}/runs?tag={tag}" for tag, what in VIEWS.items()}
-        return {
-            "The Prefect UI": self.ui,
-            "All months": f"{self.ui}{self.overview}",
-            **views,
-            "The site": self.site,
-        }
+        return {"The Prefect UI": self.ui, "All months": self.ui + self.overview, **views, "The site": self.site}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +59,6 @@ class RunFolder:
     def lock(self) -> Path:
         """Held by the supervisor."""
         return self.path / "stack.lock"
-
-    def make(self) -> None:
-        """Make the folder, for its owner alone."""
-        private_folder(self.path)
 
     def write(self, state: StackState) -> None:
         """Replace the state in one step."""

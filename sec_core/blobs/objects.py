@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import S3Store
-from pydantic import model_validator
+from pydantic import SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from typing_extensions import override
 
@@ -46,6 +46,10 @@ _CONFLICT: Final = 409
 _REFUSED: Final = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
     "write and delete there."
+)
+_NO_ANSWER: Final = (
+    "Check the network, AWS_ENDPOINT_URL and the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), then run the "
+    "same command again; what was captured is kept."
 )
 
 
@@ -78,15 +82,9 @@ class StoreAccess(Environment):
 
     def config(self) -> S3Config:
         """What the client takes; what is not set is left to it."""
-        given = {
-            "access_key_id": self.access_key_id,
-            "secret_access_key": self.secret_access_key and self.secret_access_key.get_secret_value(),
-            "session_token": self.session_token and self.session_token.get_secret_value(),
-            "region": self.region,
-            "endpoint": self.endpoint_url,
-            "virtual_hosted_style_request": self.virtual_hosted_style_request,
-        }
-        return cast("S3Config", {name: value for name, value in given.items() if value is not None})
+        given = self.model_dump(exclude_none=True)
+        secret = {name: value.get_secret_value() for name, value in given.items() if isinstance(value, SecretStr)}
+        return cast("S3Config", given | secret)
 
 
 class ObjectBlobs(Blobs):
@@ -163,11 +161,8 @@ class ObjectBlobs(Blobs):
 
     @override
     def delete(self, key: str) -> None:
-        try:
-            with self._translated(key):
-                obstore.delete(self._store, checked(key))
-        except BlobMissing:
-            return
+        with suppress(BlobMissing), self._translated(key):
+            obstore.delete(self._store, checked(key))
 
     @override
     def delete_below(self, prefix: str) -> None:
@@ -206,7 +201,7 @@ class ObjectBlobs(Blobs):
         """Parts by name, and the names of the blobs that hold them."""
         folder = parts.folder_of(key)
         for _ in range(_ATTEMPTS):
-            wanted = [folder + name for name in self._names(folder) if parts.is_part(name) or parts.is_pack(name)]
+            wanted = [folder + name for name in self._names(folder) if parts.parse(name)]
             if self.exists(key):
                 wanted.append(key)
             try:
@@ -224,45 +219,31 @@ class ObjectBlobs(Blobs):
     @contextmanager
     def _translated(self, key: str = "") -> Iterator[None]:
         """Raise what the library says in the project's words, without its details: they repeat what was sent."""
-        what = f"{self.place}/{key}".rstrip("/")
         try:
             yield
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise self._no_bucket() from None
-            raise BlobMissing(f"{what} is missing.") from None
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            code = _CODE.search(str(error))
-            raise StorageError(
-                f"The object store refuses {what}{f' ({code[1]})' if code else ''}.", next_step=_REFUSED
-            ) from None
         except (BaseError, OSError, ValueError) as error:
-            raise self._failure(what, str(error)) from None
+            raise self._failure(f"{self.place}/{key}".rstrip("/"), error) from None
 
-    def _failure(self, what: str, told: str) -> StorageError:
-        status, code = _STATUS.search(told), _CODE.search(told)
-        name = f" ({code[1]})" if code else ""
-        if code is not None and code[1] == "NoSuchBucket":
-            return self._no_bucket()
-        if "redirect" in told:
+    def _failure(self, what: str, error: Exception) -> StorageError:
+        told = str(error)
+        found, code = _STATUS.search(told), _CODE.search(told)
+        status, name = found and int(found[1]), f" ({code[1]})" if code else ""
+        denied = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+        if "NoSuchBucket" in (told if isinstance(error, FileNotFoundError) else name):
+            return StorageError(
+                f"There is no bucket {self.place.bucket}.",
+                next_step="Make it, or correct SEC_DATA_DIR or AWS_ENDPOINT_URL.",
+            )
+        if isinstance(error, FileNotFoundError):
+            return BlobMissing(f"{what} is missing.")
+        if "redirect" in told and not denied:
             return StorageError(f"The object store sends {what} elsewhere.", next_step="Check AWS_REGION.")
+        if denied or (status and status // 100 == 4 and not (is_transient_status(status) or status == _CONFLICT)):
+            with_status = "" if denied else f" with {status}"
+            return StorageError(f"The object store refuses {what}{with_status}{name}.", next_step=_REFUSED)
         if status is None:
             return StorageUnavailable(f"The object store did not answer about {what}.", next_step=_NO_ANSWER)
-        if status[1].startswith("4") and not (is_transient_status(int(status[1])) or int(status[1]) == _CONFLICT):
-            return StorageError(f"The object store refuses {what} with {status[1]}{name}.", next_step=_REFUSED)
-        return StorageUnavailable(f"The object store answered {status[1]}{name} about {what}.")
-
-    def _no_bucket(self) -> StorageError:
-        return StorageError(
-            f"There is no bucket {self.place.bucket}.",
-            next_step="Make it, or correct SEC_DATA_DIR or AWS_ENDPOINT_URL.",
-        )
-
-
-_NO_ANSWER: Final = (
-    "Check the network, AWS_ENDPOINT_URL and the credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), then run the "
-    "same command again; what was captured is kept."
-)
+        return StorageUnavailable(f"The object store answered {status}{name} about {what}.")
 
 
 @lru_cache(maxsize=8)

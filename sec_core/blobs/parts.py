@@ -18,8 +18,7 @@ import orjson
 
 from sec_core.errors import StorageError
 
-_PART: Final = re.compile(r"(?P<number>[0-9]{8})\.[0-9a-f]{16}\.jsonl")
-_PACK: Final = re.compile(r"pack-(?P<number>[0-9]{8})\.[0-9a-f]{16}\.jsonl")
+_NAME: Final = re.compile(r"(?P<pack>pack-)?(?P<number>[0-9]{8})\.[0-9a-f]{16}\.jsonl")
 _HEAD: Final = "partes"
 
 
@@ -28,14 +27,9 @@ def folder_of(key: str) -> str:
     return f"{key.rpartition('.')[0]}/"
 
 
-def is_part(name: str) -> bool:
-    """Whether this is the name of a part by itself."""
-    return _PART.fullmatch(name) is not None
-
-
-def is_pack(name: str) -> bool:
-    """Whether this is the name of a pack."""
-    return _PACK.fullmatch(name) is not None
+def parse(name: str) -> re.Match[str] | None:
+    """The `pack` (if it is one) and `number` of the name of a part or pack; None for any other name."""
+    return _NAME.fullmatch(name)
 
 
 def next_part(names: Iterable[str]) -> str:
@@ -44,8 +38,7 @@ def next_part(names: Iterable[str]) -> str:
     Args:
         names: Names in the folder, parts and packs.
     """
-    found = (_PART.fullmatch(name) or _PACK.fullmatch(name) for name in names)
-    last = max((int(match["number"]) for match in found if match), default=0)
+    last = max((int(found["number"]) for found in map(parse, names) if found), default=0)
     return f"{last + 1:08d}.{secrets.token_hex(8)}.jsonl"
 
 
@@ -93,11 +86,8 @@ def of_blobs(blobs: Mapping[str, bytes]) -> dict[str, bytes]:
     """All parts of some blobs, by themselves and in packs; other blobs are passed over. Raises as `unpack` does."""
     found: dict[str, bytes] = {}
     for key, data in blobs.items():
-        name = key.rpartition("/")[2]
-        if is_pack(name):
-            found |= unpack(key, data)
-        elif is_part(name):
-            found[name] = data
+        if named := parse(name := key.rpartition("/")[2]):
+            found |= unpack(key, data) if named["pack"] else {name: data}
     return found
 
 

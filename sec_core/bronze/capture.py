@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -61,17 +62,16 @@ class CaptureReport:
     @classmethod
     def of(cls, entries: Sequence[Recorded], requests: int) -> Self:
         """Count what was recorded."""
-        results = [entry.outcome.result for entry in entries]
-        captured = [entry for entry in entries if entry.outcome.result is Result.CAPTURED]
-        kept = [entry for entry in captured if entry.kept]
+        results = Counter(entry.outcome.result for entry in entries)
+        kept = [entry for entry in entries if entry.outcome.result is Result.CAPTURED and entry.kept]
         missed = [each.outcome.hour for each in entries if each.outcome.result in {Result.FAILED, Result.QUARANTINED}]
         return cls(
             asked=len({entry.outcome.hour for entry in entries}),
             captured=len(kept),
-            unchanged=len(captured) - len(kept),
-            empty=results.count(Result.EMPTY),
-            failed=results.count(Result.FAILED),
-            quarantined=results.count(Result.QUARANTINED),
+            unchanged=results[Result.CAPTURED] - len(kept),
+            empty=results[Result.EMPTY],
+            failed=results[Result.FAILED],
+            quarantined=results[Result.QUARANTINED],
             revisions=sum(entry.before.value is not None for entry in kept),
             suspect=sum(entry.outcome.suspect for entry in entries),
             requests=requests,
@@ -145,16 +145,19 @@ class _Round:
         waiting = iter(hours)
         writer = asyncio.create_task(self._write())
         # Some more than may be in flight: those that wait between attempts leave no place idle.
-        workers = [
-            asyncio.create_task(self._ask(waiting)) for _ in range(min(2 * self.client.max_concurrency, len(hours)))
-        ]
-        ended: SourceError | None = None
+        count = min(2 * self.client.max_concurrency, len(hours))
+        workers = [asyncio.create_task(self._ask(waiting)) for _ in range(count)]
+        asking = asyncio.gather(*workers)
+        ended: BaseException | None = None
         try:
-            ended = await self._until_ended(workers, writer)
+            # The writer can only end before the workers by an error: awaiting it says which.
+            first: set[asyncio.Future[Any]] = {asking, writer, self.changed}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            ended = asking.exception() if asking.done() else None
         finally:
             for worker in workers:
                 worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await asyncio.gather(asking, *workers, return_exceptions=True)
             for hour, error in self.attempted.items():
                 self._put(self._interrupted(hour, error))
             self.findings.put_nowait(None)
@@ -165,26 +168,6 @@ class _Round:
         if ended is not None:
             raise ended
         return recorded
-
-    async def _until_ended(
-        self, workers: list[asyncio.Task[None]], writer: asyncio.Task[list[Recorded]]
-    ) -> SourceError | None:
-        """Wait for the workers; give back what ends the work early, if anything does."""
-        pending = set(workers)
-        while pending:
-            anything: set[asyncio.Future[Any]] = {*pending, writer, self.changed}
-            done, _ = await asyncio.wait(anything, return_when=asyncio.FIRST_COMPLETED)
-            if self.changed in done or writer in done:
-                # The writer can only have ended by an error: awaiting it says which.
-                return None
-            for worker in pending & done:
-                error = worker.exception()
-                if isinstance(error, SourceError):
-                    return error
-                if error is not None:
-                    raise error
-            pending -= done
-        return None
 
     async def _ask(self, waiting: Iterator[datetime]) -> None:
         for hour in waiting:

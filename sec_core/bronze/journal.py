@@ -10,23 +10,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import msgspec
 
 from sec_core.blobs import parts
-from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result, clean
+from sec_core.bronze.ledger_rules import Origin, Outcome, Result, clean
+from sec_core.bronze.ledger_table import OF_CAPTURE, to_capture
 from sec_core.bronze.store import BodyName
 from sec_core.hours import CHILE, Month, from_wall
-from sec_core.source.shapes import AnsweredBy, Shape
+from sec_core.source.shapes import Shape  # noqa: TC001 - msgspec reads it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sec_core.blobs.model import Blobs
+    from sec_core.bronze.ledger_rules import Capture
 
 _FOLDER: Final = "journal/"
 _NAME: Final = re.compile(rf"{_FOLDER}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))(\.jsonl|/(?P<part>[^/]+))")
@@ -65,34 +68,23 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
-# Fields of a line, each with the attribute of the outcome, or of its capture, that it holds.
+# Fields of a line, each with the attribute of the outcome that it holds; those of the body are named like its columns.
 _OF_OUTCOME: Final = {
     "resultado": "result", "consulta": "asked", "codigo_error": "code", "error": "error", "sospechosa": "suspect",
     "reconocida": "relearned", "total_nacional": "national_total",
 }  # fmt: skip
-_OF_BODY: Final = {"sha256": "sha256", "bytes": "size", "n_filas": "rows", "clientes": "customers"}
-_OF_CAPTURE: Final = _OF_BODY | {"clave": "key", "origen": "origin", "forma": "shape"}
 
 
-@dataclass(frozen=True, slots=True)
-class MonthJournal:
+class MonthJournal(NamedTuple):
     """What a month's journal says, in the order of writing.
 
-    `bad_lines` are the numbers of lines passed over; `moved` counts lines whose instant another time zone database
+    `problems` tells the lines passed over in a sentence; `moved` counts lines whose instant another time zone database
     gave.
     """
 
     outcomes: list[Outcome]
-    bad_lines: tuple[int, ...] = ()
-    moved: int = 0
-
-    def problems(self, month: Month) -> str | None:
-        """The lines that were passed over, in a sentence."""
-        if not self.bad_lines:
-            return None
-        more = " and others" if len(self.bad_lines) > _NAMED else ""
-        named = ", ".join(map(str, self.bad_lines[:_NAMED])) + more
-        return f"{_key(month)}: {len(self.bad_lines)} unreadable lines passed over (line {named})"
+    problems: str | None
+    moved: int
 
 
 class Journal:
@@ -110,19 +102,19 @@ class Journal:
     def read(self, month: Month) -> MonthJournal:
         """What was written down of a month; raises StorageError where the file can't be read."""
         raw = self._blobs.read_log(_key(month)).split(b"\n")
-        lines = [(number, _decode(line)) for number, line in enumerate(raw, start=1) if line]
+        lines = [(number, decode(line)) for number, line in enumerate(raw, start=1) if line]
         shifts = _shifts([line for _, line in lines if line is not None])
-        outcomes: list[Outcome] = []
-        bad: list[int] = []
-        moved = 0
+        outcomes, bad, moved = [], [], 0
         for number, line in lines:
-            outcome = None if line is None else _mended(line, shifts)
+            outcome = None if line is None else _mended(*line, shifts)
             if line is None or outcome is None or not month.start <= outcome.hour < month.end:
-                bad.append(number)
+                bad.append(str(number))
             else:
                 outcomes.append(outcome)
-                moved += outcome.hour != line.outcome.hour
-        return MonthJournal(outcomes, tuple(bad), moved)
+                moved += outcome is not line[0]
+        named = ", ".join(bad[:_NAMED]) + (" and others" if len(bad) > _NAMED else "")
+        problems = f"{_key(month)}: {len(bad)} unreadable lines passed over (line {named})" if bad else None
+        return MonthJournal(outcomes, problems, moved)
 
     def compact(self, month: Month, most: int = 64) -> None:
         """Bring a month's log into few blobs where it has more than `most`; raises StorageError, and loses nothing."""
@@ -144,43 +136,28 @@ def _key(month: Month) -> str:
 def _own(key: str) -> re.Match[str] | None:
     found = _NAME.fullmatch(key)
     part = found and found["part"]
-    return found if part is None or parts.is_part(part) or parts.is_pack(part) else None
+    return found if part is None or parts.parse(part) else None
 
 
 def encode(outcome: Outcome) -> bytes:
     """A journal line without its line break; what is absent is left out."""
     fields = {name: getattr(outcome, attribute) for name, attribute in _OF_OUTCOME.items()}
-    if (kept := outcome.capture) is not None:
-        fields |= {name: getattr(kept, attribute) for name, attribute in _OF_CAPTURE.items()}
-        fields["capturado_en"] = kept.captured_at.astimezone(UTC)
-        fields["anfitrion"], fields["fuente"] = kept.answered_by.host, kept.answered_by.source
+    if outcome.capture is not None:
+        fields |= {name: attrgetter(attribute)(outcome.capture) for name, attribute in OF_CAPTURE.items()}
     wall = f"{outcome.hour.astimezone(CHILE):%Y-%m-%dT%H}"
-    return msgspec.json.encode(_Line(outcome.hour.astimezone(UTC), outcome.at.astimezone(UTC), reloj=wall, **fields))
+    return msgspec.json.encode(_Line(**fields | {"hora": outcome.hour, "en": outcome.at, "reloj": wall}))
 
 
-def decode(line: bytes) -> Outcome | None:
-    """Read a journal line; None for a torn or bad one."""
-    found = _decode(line)
-    return None if found is None else found.outcome
+def decode(data: bytes) -> tuple[Outcome, datetime | None] | None:
+    """A line as it was written, and the instant of the wall hour that it gives by today's time zone database.
 
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A line as it was written.
-
-    `hour` is the instant of the wall hour that the line gives, by today's time zone database; None if there is none.
+    None for a torn or bad line, and for a wall hour that does not exist.
     """
-
-    outcome: Outcome
-    hour: datetime | None
-    has_wall: bool
-
-
-def _decode(data: bytes) -> _Read | None:
     try:
         line = _DECODER.decode(data)
         capture = None if line.clave is None else _capture(line.clave, line)
         hour, at = line.hora.astimezone(UTC), line.en.astimezone(UTC)
+        wall = capture.hour if capture is not None else _instant(line.reloj)
     except (msgspec.MsgspecError, ValueError, OverflowError):
         # A ValueError stands for bytes that are no UTF-8.
         return None
@@ -188,44 +165,42 @@ def _decode(data: bytes) -> _Read | None:
         return None
     known = {attribute: getattr(line, name) for name, attribute in _OF_OUTCOME.items()}
     known |= {name: clean(known[name]) for name in ("code", "error")}
-    outcome = Outcome(hour, at, capture=capture, **known)
-    if capture is not None:
-        return _Read(outcome, capture.hour, has_wall=True)
-    return _Read(outcome, _instant(line.reloj), has_wall=line.reloj is not None)
+    return Outcome(hour, at, capture=capture, **known), wall
 
 
 def _capture(key: str, line: _Line) -> Capture:
     """The body that a line names, by its name; raises ValueError if it is no name, or something is missing."""
     name = BodyName.parse(key)
-    known = {attribute: getattr(line, name) for name, attribute in _OF_BODY.items()}
-    if name is None or None in known.values():
+    if name is None or None in {line.sha256, line.bytes, line.n_filas, line.clientes}:
         raise ValueError(f"{key} is no body")
-    answered_by = AnsweredBy(clean(line.anfitrion), clean(line.fuente))
-    return Capture(name.hour, name.captured_at, name.origin, key, **known, shape=line.forma, answered_by=answered_by)
+    told = {"anfitrion": clean(line.anfitrion), "fuente": clean(line.fuente)}
+    of_name = {"hora": name.hour, "capturado_en": name.captured_at, "origen": name.origin}
+    return to_capture(msgspec.structs.asdict(line) | told | of_name)
 
 
-def _shifts(lines: Iterable[_Read]) -> dict[date, timedelta]:
+def _shifts(lines: Iterable[tuple[Outcome, datetime | None]]) -> dict[date, timedelta]:
     """How far another time zone database than today's moved the lines of each UTC day, where it did."""
     shifts: dict[date, Counter[timedelta]] = defaultdict(Counter)
-    for line in lines:
-        if line.hour is not None:
-            shifts[line.outcome.hour.date()][line.hour - line.outcome.hour] += 1
+    for outcome, hour in lines:
+        if hour is not None:
+            shifts[outcome.hour.date()][hour - outcome.hour] += 1
     return {day: most for day, counter in shifts.items() if (most := counter.most_common(1)[0][0])}
 
 
-def _mended(line: _Read, shifts: Mapping[date, timedelta]) -> Outcome | None:
-    """The outcome with the instant of its wall hour; None if that hour does not exist.
+def _mended(outcome: Outcome, hour: datetime | None, shifts: Mapping[date, timedelta]) -> Outcome:
+    """The outcome with the instant of its wall hour.
 
     A line of an older version without any wall hour is moved as far as most lines of its day are.
     """
-    written = line.outcome.hour
-    hour = line.hour if line.has_wall else written + shifts.get(written.date(), timedelta(0))
-    return None if hour is None else line.outcome if hour == written else replace(line.outcome, hour=hour)
+    right = hour or outcome.hour + shifts.get(outcome.hour.date(), timedelta(0))
+    return outcome if right == outcome.hour else replace(outcome, hour=right)
 
 
 @lru_cache(maxsize=2048)
 def _instant(wall: str | None) -> datetime | None:
-    try:
-        return from_wall(date.fromisoformat(wall[:10]), int(wall[11:])) if wall else None
-    except (ValueError, OverflowError):
+    if wall is None:
         return None
+    instant = from_wall(date.fromisoformat(wall[:10]), int(wall[11:]))
+    if instant is None:
+        raise ValueError(f"{wall} does not exist")
+    return instant

@@ -1,248 +1,248 @@
-"""The ledger of hours: which are captured, empty, failed or in quarantine, and which capture counts."""
+"""The ledger of hours: which are captured, empty, failed or in quarantine, and which capture counts.
+
+What asking for hours came to is written down in this order, one writer a month at a time: body, journal, tables. A kill
+between any two steps loses nothing that was kept: a body without a journal line is adopted by the next `repair`, a
+journal line that the tables lack is folded in then.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from loguru import logger
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.bronze import ledger_table as table
-from sec_core.bronze import record as recording
 from sec_core.bronze.journal import Journal
-from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, LedgerRow, Outcome, Result, fold
+from sec_core.bronze.ledger_rules import DAMAGED, Book, Outcome, Result
+from sec_core.bronze.record import Finding, Recorded, damage, enter
 from sec_core.bronze.sealed import BodyDamaged
-from sec_core.db.queries import read_queries
+from sec_core.bronze.store import digest
 from sec_core.db.zones import check_zones
-from sec_core.errors import ConfigError
-from sec_core.hours import HOUR, Month, closed_hours
+from sec_core.errors import ConfigError, StorageError
+from sec_core.hours import Month
 from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from sec_core.bronze.ledger_rules import Capture
     from sec_core.bronze.store import BronzeStore
     from sec_core.db.database import Database
 
-_SQL: Final = read_queries("sec_core.bronze", "ledger.sql")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class MonthSummary:
-    """How far a month is captured, in hours; `expected` ones have closed, `pending` ones were never asked for.
+class RebuildReport:
+    """What a rebuild found: hours of each month, and journal lines whose instants were mended (`moved`).
 
-    `damaged` hours lost their value to a damaged body, `suspect` ones look like a corrupt cycle, `differing` ones
-    differ from the national series; `revisions` counts kept bodies.
+    `passed_over` names what can't be read and stays where it is: journal lines, damaged bodies, stray files.
     """
 
-    month: Month
-    expected: int
-    pending: int
-    captured: int
-    empty: int
-    failed: int
-    quarantined: int
-    damaged: int
-    suspect: int
-    differing: int
-    revisions: int
-    last_asked: datetime | None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every closed hour is captured or known to be empty."""
-        return self.captured + self.empty == self.expected
+    hours: dict[Month, int]
+    moved: int
+    passed_over: tuple[str, ...]
 
 
-class Ledger:
+class _Files(NamedTuple):
+    """What the files of a month say."""
+
+    book: Book
+    moved: int
+    passed_over: list[str]
+
+
+class Ledger(table.LedgerTables):
     """States, values and revisions of hours, safe to use from several threads and processes.
 
     Reading needs the database alone; writing needs the store too.
     """
 
     def __init__(self, database: Database, store: BronzeStore | None = None) -> None:
-        self._database = database
+        super().__init__(database)
         self._store = store
         self._repaired: set[Month] = set()
 
-    # --- reading ---
+    def record(self, findings: Sequence[Finding]) -> list[Recorded]:
+        """Write findings down, in the order in which they happened: body, journal, tables.
 
-    def values(self, first: datetime, last: datetime) -> list[Capture]:
-        """The capture that counts of each captured hour in [first, last), ordered by hour."""
-        return [table.to_capture(row) for row in self._found("values", first, last)]
+        A body is kept unless it equals the newest revision of its hour and origin. An imported body that is held
+        already leaves no trace.
 
-    def rows(self, hours: Sequence[datetime]) -> dict[datetime, LedgerRow]:
-        """Ledger rows of some hours; pending hours are absent."""
-        with table.transaction(self._database) as cursor:
-            return table.read_rows(cursor, hours)
-
-    def row_counts(self, hours: Sequence[datetime]) -> dict[datetime, int]:
-        """Rows in the value of some hours; hours without a value are absent."""
-        return {row["hora"]: row["n_filas"] for row in self._found("row_counts", list(hours))}
-
-    def states(self, month: Month) -> dict[datetime, HourState]:
-        """State of every hour that the source can have in a month, in order; not yet closed ones are pending too."""
-        known = {row["hora"]: HourState(row["estado"]) for row in self._found("states", month.start, month.end)}
-        return dict.fromkeys(month.hours(), HourState.PENDING) | known
-
-    def revisions(self, hour: datetime) -> list[table.Revision]:
-        """All kept bodies of an hour, oldest first."""
-        with table.transaction(self._database) as cursor:
-            return table.read_revisions(cursor, [hour]).get(hour, [])
-
-    def kept(self, month: Month) -> list[Capture]:
-        """Every kept body of a month, of any shape, that is not known to be damaged; in the order of names."""
-        with table.transaction(self._database) as cursor:
-            revisions = table.read_revisions(cursor, month.hours())
-        captures = [item.capture for held in revisions.values() for item in held if not item.damaged]
-        return sorted(captures, key=lambda capture: capture.key)
-
-    def totals_of_both_shapes(self) -> dict[datetime, tuple[int, int]]:
-        """Customers by the newest detailed and the newest aggregated capture, of each hour that has both."""
-        return {row["hora"]: (row["detailed"], row["aggregated"]) for row in self._found("both_shapes")}
-
-    def imported(self) -> set[tuple[datetime, datetime]]:
-        """Hour and time of capture of every body from the older dataset."""
-        return {(row["hora"], row["capturado_en"]) for row in self._found("imported", DAMAGED + "%")}
-
-    def quarantine(self, first: datetime, last: datetime) -> list[table.Revision]:
-        """Bodies in quarantine of hours in [first, last), oldest first."""
-        return [table.to_revision(row) for row in self._found("quarantine", first, last)]
-
-    def month_summary(self, months: Sequence[Month], now: datetime) -> list[MonthSummary]:
-        """How far months are captured, in the order given; hours that have not closed by `now` are not expected."""
-        summaries = []
-        for month in months:
-            closed = closed_hours(month, now)
-            end = min(month.end, closed[-1] + HOUR) if closed else month.start
-            (row,) = self._found("summary", month.start, end)
-            known = row["captured"] + row["empty"] + row["failed"] + row["quarantined"]
-            summaries.append(MonthSummary(month, len(closed), pending=len(closed) - known, **row))
-        return summaries
-
-    def newest_hour(self) -> datetime | None:
-        """The newest captured hour of the whole history, whatever its shape."""
-        newest: datetime | None = self._found("newest_hour")[0]["hora"]
-        return newest
-
-    def months(self) -> list[Month]:
-        """Months that the ledger knows anything of, in order."""
-        return sorted(Month.of(row["mes"]) for row in self._found("months"))
-
-    # --- writing ---
-
-    def record(self, findings: Sequence[recording.Finding]) -> list[recording.Recorded]:
-        """Write down what asking came to: body, journal, ledger; raises as `record.record` does."""
-        store, journal = self._files()
+        Raises:
+            StorageError: The disk refused something; what precedes it is kept.
+            DatabaseUnavailable: The ledger can't be written; bodies that were kept are adopted later.
+        """
+        recorded: list[Recorded] = []
         try:
-            return recording.record(self._database, store, journal, findings)
+            for month, items in _by_month(findings, attrgetter("hour")):
+                with self._writing(month, {item.hour for item in items}) as book:
+                    done = [entry for item in items if (entry := enter(item, book)) is not None]
+                    self._files.put_all((entry.outcome.capture, entry.body) for entry in done if entry.outcome.capture)
+                recorded += done
         except BaseException:
             # The journal may be ahead of the tables now.
             self._repaired.clear()
             raise
-
-    def repair(self, month: Month) -> int:
-        """Bring a month up to its files, once for each ledger object; how many of its hours were behind."""
-        if month in self._repaired:
-            return 0
-        check_zones(self._database, month.start, month.end)
-        store, journal = self._files()
-        changed = recording.repair(self._database, store, journal, month)
-        self._repaired.add(month)
-        return changed
-
-    def compact(self, month: Month) -> None:
-        """Bring a month's journal into one blob, where the store keeps it in several."""
-        _, journal = self._files()
-        journal.compact(month, most=1)
-
-    def rebuild(self) -> recording.RebuildReport:
-        """Make the whole ledger anew from the files."""
-        store, journal = self._files()
-        return recording.rebuild(self._database, store, journal)
+        return recorded
 
     def record_national(self, totals: Mapping[datetime, int], at: datetime) -> dict[datetime, int]:
         """Note the country's customers by hour, received `at`; gives national less captured where they differ."""
-        _, journal = self._files()
         differing: dict[datetime, int] = {}
-        for month in sorted({Month.of(hour) for hour in totals}):
-            with table.transaction(self._database) as cursor:
-                table.lock_month(cursor, month)
-                held = table.read_rows(cursor, [hour for hour in totals if Month.of(hour) == month])
-                lines = [
-                    Outcome(hour, at, Result.NATIONAL, asked=False, national_total=totals[hour])
-                    for hour, row in sorted(held.items())
-                    if row.national_total != totals[hour]
-                ]
-                journal.append(month, lines)
-                held |= {line.hour: fold(held[line.hour], line) for line in lines}
-                table.write_rows(cursor, [held[line.hour] for line in lines])
-            differing |= {hour: row.national_difference for hour, row in held.items() if row.national_difference}
+        for month, hours in _by_month(totals, lambda hour: hour):
+            with self._writing(month, hours) as book:
+                for hour, row in sorted(book.rows.items()):
+                    if row.national_total != totals[hour]:
+                        book.enter(Outcome(hour, at, Result.NATIONAL, asked=False, national_total=totals[hour]))
+            differing |= {hour: row.national_difference for hour, row in book.rows.items() if row.national_difference}
         return dict(sorted(differing.items()))
 
     def set_aside(self, damaged: Mapping[Capture, str]) -> None:
         """Put bodies that are not what was kept into quarantine, with the reason; their hours are asked for again."""
-        _, journal = self._files()
-        for month in sorted({Month.of(capture.hour) for capture in damaged}):
-            hours = sorted({capture.hour for capture in damaged if Month.of(capture.hour) == month})
-            with table.transaction(self._database) as cursor:
-                table.lock_month(cursor, month)
-                revisions = table.read_revisions(cursor, hours)
-                rows = table.read_rows_of(cursor, hours, revisions)
-                held = {item.capture.key: item.capture for hour in hours for item in revisions.get(hour, [])}
-                lines = []
-                for capture, reason in damaged.items():
-                    if held.get(capture.key) != capture:
-                        continue
-                    gone = held[capture.key] = replace(capture, rows=0, customers=0, shape=None)
-                    line = recording.damage(gone, reason)
-                    of_hour = [item for item in held.values() if item.hour == capture.hour]
-                    rows[capture.hour] = fold(rows.get(capture.hour) or LedgerRow(capture.hour), line, of_hour)
-                    lines.append(line)
-                    logger.bind(stage="load", code=DAMAGED, hour=capture.hour.isoformat()).error(
-                        "kept body in quarantine: {reason}", reason=reason
-                    )
-                journal.append(month, lines)
-                kept = [(line.capture, line) for line in lines if line.capture]
-                table.write_revisions(cursor, [table.Revision(item, line.result, line.error) for item, line in kept])
-                table.write_rows(cursor, [rows[line.hour] for line in lines])
-
-    def damaged(self) -> list[datetime]:
-        """Hours that lost their value to a damaged body and were not answered since, in order."""
-        return [row["hora"] for row in self._found("damaged", DAMAGED)]
+        for month, captures in _by_month(damaged, attrgetter("hour")):
+            with self._writing(month, {capture.hour for capture in captures}) as book:
+                for capture in captures:
+                    held = book.kept[capture.hour].get(capture.key)
+                    if held is not None and held.capture == capture:
+                        book.enter(damage(capture, damaged[capture]))
+                        logger.bind(stage="load", code=DAMAGED, hour=capture.hour.isoformat()).error(
+                            "kept body in quarantine: {reason}", reason=damaged[capture]
+                        )
 
     def relearn(self, first: datetime, last: datetime) -> int:
         """Take bodies out of quarantine whose shape the code knows by now, or that were restored; how many."""
-        store, journal = self._files()
         count = 0
         for revision in self.quarantine(first, last):
             kept = revision.capture
             try:
-                classified = classify(store.read_kept(kept))
+                seen = classify(self._files.read_kept(kept))
             except (BodyDamaged, BlobMissing) as error:
                 logger.bind(stage="load", code=DAMAGED, hour=kept.hour.isoformat()).warning("{}", error.message)
                 continue
-            if not classified.usable:
-                continue
-            kept = replace(kept, rows=classified.rows, customers=classified.customers, shape=classified.shape)
-            outcome = recording.describe(kept.hour, kept.captured_at, classified, capture=kept, asked=False)
-            outcome = replace(outcome, relearned=True)
-            with table.transaction(self._database) as cursor:
-                table.lock_month(cursor, Month.of(kept.hour))
-                row = table.read_rows(cursor, [kept.hour]).get(kept.hour) or LedgerRow(kept.hour)
-                journal.append(Month.of(kept.hour), [outcome])
-                table.write_revisions(cursor, [table.Revision(kept, outcome.result, None)])
-                table.write_rows(cursor, [fold(row, outcome)])
-            count += 1
+            if seen.usable:
+                known = replace(kept, rows=seen.rows, customers=seen.customers, shape=seen.shape)
+                line = Finding(kept.hour, kept.captured_at, classified=seen).outcome(known)
+                with self._writing(Month.of(kept.hour), [kept.hour]) as book:
+                    book.enter(replace(line, asked=False, relearned=True))
+                count += 1
         return count
 
-    def _files(self) -> tuple[BronzeStore, Journal]:
+    def compact(self, month: Month) -> None:
+        """Bring a month's journal into one blob, where the store keeps it in several."""
+        self._journal.compact(month, most=1)
+
+    # --- making the tables equal to the files again: after a kill, or from nothing ---
+
+    def repair(self, month: Month) -> int:
+        """Bring a month up to its files, once for each ledger object; how many of its hours were behind.
+
+        Bodies that no journal line names are adopted, lines that the tables lack are folded in.
+        """
+        if month in self._repaired:
+            return 0
+        check_zones(self._database, month.start, month.end)
+        with table.transaction(self._database, month) as cursor:
+            self._journal.compact(month)
+            files = self._read_files(month)
+            held = table.read_book(cursor, files.book.rows).rows
+            stale = [row.hour for row in files.book.changed_rows if held.get(row.hour) != row]
+            if stale:
+                if files.moved:
+                    # Rows at the instants of another time zone database must go.
+                    table.delete_month(cursor, month)
+                table.write_book(cursor, files.book)
+        if stale:
+            logger.bind(stage="capture", month=str(month)).info("ledger brought up to its files: {} hours", len(stale))
+        self._repaired.add(month)
+        return len(stale)
+
+    def rebuild(self) -> RebuildReport:
+        """Make the whole ledger anew from the files; rows of hours that no file knows are removed.
+
+        Raises:
+            StorageError: There are no files at all (a wrong SEC_DATA_DIR, most likely), or one can't be read.
+        """
+        months = sorted({*self._journal.months(), *self._files.months()})
+        if not months:
+            raise StorageError("Bronze holds no files to rebuild the ledger from.", next_step="Check SEC_DATA_DIR.")
+        counts: dict[Month, int] = {}
+        moved = 0
+        passed_over = [f"{key}: a stray file" for key in (*self._journal.strays(), *self._files.strays())]
+        for month in months:
+            with table.transaction(self._database, month) as cursor:
+                files = self._read_files(month)
+                table.delete_month(cursor, month)
+                table.write_book(cursor, files.book)
+            counts[month] = len(files.book.changed_rows)
+            moved += files.moved
+            passed_over += files.passed_over
+        for month in set(self.months()).difference(months):
+            with table.transaction(self._database, month) as cursor:
+                table.delete_month(cursor, month)
+        return RebuildReport(counts, moved, tuple(passed_over))
+
+    def _read_files(self, month: Month) -> _Files:
+        """The month's journal, after adopting bodies that it does not name."""
+        store, bound = self._files, logger.bind(stage="capture", month=str(month))
+        read = self._journal.read(month)
+        passed_over = []
+        if read.problems:
+            passed_over.append(read.problems)
+            bound.warning("{}", read.problems)
+        named = {line.capture.key: line.capture.sha256 for line in read.outcomes if line.capture is not None}
+        names = list(store.bodies(month))
+        there, loose = {name.key for name in names}, {name.key for name in store.loose(month)}
+        lost = {sha256 for key, sha256 in named.items() if key not in there}
+        passed_over += [f"{file}: damaged" for file in store.sealed.of(month) if not store.sealed.names(file)]
+        adopted: list[Outcome] = []
+        for name in names:
+            if name.key in named:
+                continue
+            try:
+                body = store.read(name.key)
+            except BodyDamaged as error:
+                passed_over.append(error.message)
+                bound.error("{}", error.message)
+                continue
+            if name.key not in loose and body != b"[]" and digest(body) in lost:
+                # A damaged name in a sealed file: the body is another hour's.
+                passed_over.append(f"{name.key}: the body of another name that is missing")
+                continue
+            found = Finding.of(name, body, store.sealed.answered_by(name.key))
+            adopted.append(found.outcome(found.capture(name, digest(body))))
+        if adopted:
+            self._journal.append(month, adopted)
+            bound.warning("{} bodies adopted that no line named", len(adopted))
+        return _Files(Book.of([*read.outcomes, *adopted]), read.moved, passed_over)
+
+    @contextmanager
+    def _writing(self, month: Month, hours: Iterable[datetime]) -> Iterator[Book]:
+        """What the block enters in the book goes to the journal, then to the tables."""
+        with table.transaction(self._database, month) as cursor:
+            book = table.read_book(cursor, hours)
+            yield book
+            self._journal.append(month, book.lines)
+            table.write_book(cursor, book)
+
+    @property
+    def _files(self) -> BronzeStore:
         if self._store is None:
             raise ConfigError("This ledger was opened for reading only.", next_step="Open it with a Bronze store.")
-        return self._store, Journal(self._store.blobs)
+        return self._store
 
-    def _found(self, query: str, *values: object) -> list[dict[str, Any]]:
-        with table.transaction(self._database) as cursor:
-            return cursor.execute(_SQL[query], values).fetchall()
+    @property
+    def _journal(self) -> Journal:
+        return Journal(self._files.blobs)
+
+
+def _by_month(items: Iterable[T], hour_of: Callable[[T], datetime]) -> list[tuple[Month, list[T]]]:
+    months: dict[Month, list[T]] = defaultdict(list)
+    for item in items:
+        months[Month.of(hour_of(item))].append(item)
+    return [(month, months[month]) for month in sorted(months)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -72,6 +72,20 @@ class Capture:
     customers: int
     shape: Shape | None
     answered_by: AnsweredBy = NOT_KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A kept body with what it was taken for, and why it is in quarantine (a row of `revisiones`)."""
+
+    capture: Capture
+    result: Result
+    reason: str | None
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the body is no longer what was kept."""
+        return self.result is Result.QUARANTINED and (self.reason or "").startswith(DAMAGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,21 +208,46 @@ def best_value(bodies: Iterable[Capture]) -> Capture | None:
     return max((body for body in bodies if body.shape is not None), key=rank, default=None)
 
 
-def fold_all(outcomes: Iterable[Outcome]) -> dict[datetime, LedgerRow]:
-    """Ledger rows from journal lines in the order of the file.
+@dataclass(slots=True)
+class Book:
+    """Rows and kept bodies (by key) of some hours, while outcomes are entered in the order of the journal.
 
-    A body that two lines name counts once: its second line is skipped (a line written again after a kill).
+    `lines` are those that counted: of two that name a body the second is skipped (a line written again after a kill).
     """
-    rows: dict[datetime, LedgerRow] = {}
-    kept: dict[datetime, dict[str, Capture]] = defaultdict(dict)
-    for outcome in outcomes:
-        of_hour = kept[outcome.hour]
-        if outcome.capture is not None:
-            if outcome.capture.key in of_hour and not outcome.relearned:
-                continue
-            of_hour[outcome.capture.key] = outcome.capture
-        rows[outcome.hour] = fold(rows.get(outcome.hour) or LedgerRow(outcome.hour), outcome, of_hour.values())
-    return rows
+
+    rows: dict[datetime, LedgerRow] = field(default_factory=dict)
+    kept: dict[datetime, dict[str, Revision]] = field(default_factory=lambda: defaultdict(dict))
+    lines: list[Outcome] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> Book:
+        """What a whole journal says."""
+        book = cls()
+        for outcome in outcomes:
+            book.enter(outcome)
+        return book
+
+    def enter(self, outcome: Outcome) -> None:
+        """Add an outcome to its hour."""
+        kept, capture = self.kept[outcome.hour], outcome.capture
+        if capture is not None:
+            if capture.key in kept and not outcome.relearned:
+                return
+            kept[capture.key] = Revision(capture, outcome.result, outcome.error)
+        row = self.rows.get(outcome.hour) or LedgerRow(outcome.hour)
+        self.rows[outcome.hour] = fold(row, outcome, (each.capture for each in kept.values()))
+        self.lines.append(outcome)
+
+    @property
+    def changed_rows(self) -> list[LedgerRow]:
+        """Rows of what was entered; hours that were neither asked nor imported have none (they are pending)."""
+        rows = (self.rows[hour] for hour in dict.fromkeys(line.hour for line in self.lines))
+        return [row for row in rows if row.state is not HourState.PENDING]
+
+    @property
+    def changed_revisions(self) -> list[Revision]:
+        """Revisions of what was entered."""
+        return [self.kept[line.hour][line.capture.key] for line in self.lines if line.capture is not None]
 
 
 def looks_corrupt(hour: datetime, rows_of: dict[datetime, int]) -> bool:

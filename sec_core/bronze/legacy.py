@@ -81,14 +81,13 @@ def import_legacy(path: Path, ledger: Ledger, *, on_points: Callable[[int, int],
     report = ImportReport()
     held = ledger.imported()
     batch: list[Finding] = []
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a regular file.", next_step="Name the JSON file itself.")
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a regular file.", next_step="Name the JSON file itself.")
         with path.open("rb") as file:
             for point in _points(_Tolerant(file)):
                 report.points += 1
-                finding = _finding(point, held, report, path.name)
-                if finding is not None:
+                if (finding := _finding(point, held, report, path.name)) is not None:
                     batch.append(finding)
                 if len(batch) >= _BATCH:
                     _flush(batch, ledger, report)
@@ -121,32 +120,28 @@ class _Tolerant:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._carry = b""
-        self._begun = False
+        self._carry = file.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
 
     def read(self, size: int) -> bytes:
         """More bytes, at least one before the end of the file."""
         out = b""
         while not out and size:
             data = self._file.read(size)
-            whole = self._carry + (data if self._begun else data.removeprefix(codecs.BOM_UTF8))
-            self._begun = True
-            if not data:
-                self._carry = b""
-                return _NOT_NUMBERS.sub(_null, whole)
-            end = _whole_tokens(whole)
-            self._carry = whole[end:]
+            whole = self._carry + data
+            end = _whole_tokens(whole) if data else len(whole)
+            out, self._carry = whole[:end], whole[end:]
             if len(self._carry) > _LONGEST_TEXT:
                 raise _TooLarge(f"a text of more than {_LONGEST_TEXT} bytes")
-            out = whole[:end] if b"N" not in whole and b"I" not in whole else _NOT_NUMBERS.sub(_null, whole[:end])
+            if b"N" in out or b"I" in out:
+                out = _NOT_NUMBERS.sub(_null, out)
+            if not data:
+                break
         return out
 
 
 def _whole_tokens(data: bytes) -> int:
     """How many bytes end before a text or a word that may go on."""
-    end = 0
-    for text in _TEXT.finditer(data):
-        end = text.end()
+    end = max((text.end() for text in _TEXT.finditer(data)), default=0)
     begun = data.find(b'"', end)
     return begun if begun >= 0 else end + len(data[end:].rstrip(_LETTERS))
 
@@ -260,12 +255,9 @@ def scraped_at(text: object) -> datetime | None:
 
 
 def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        for form in _WALL_FORMATS:
-            try:
-                return datetime.strptime(text, form).replace(tzinfo=CHILE)
-            except ValueError:
-                continue
+    for form in ("", *_WALL_FORMATS):
+        try:
+            return datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007 - see above
+        except ValueError:
+            continue
     return None

@@ -125,7 +125,7 @@ class BronzeStore:
         self.blobs: Blobs = open_blobs(root) if isinstance(root, Path | StoreUrl) else root
         self.sealed = SealedMonths(self.blobs)
 
-    def put(self, name: BodyName, body: bytes) -> str:
+    def put(self, name: BodyName | Capture, body: bytes) -> str:
         """Keep a body; it survives a power cut after the next `flush` or `append` of the blobs. Gives its name.
 
         Raises:
@@ -136,7 +136,7 @@ class BronzeStore:
             raise StorageError(f"{key} is held already, with other bytes.", next_step="Check the machine's clock.")
         return key
 
-    def put_all(self, bodies: Iterable[tuple[BodyName, bytes]]) -> None:
+    def put_all(self, bodies: Iterable[tuple[BodyName | Capture, bytes]]) -> None:
         """Keep several bodies, as `put` does."""
         for _ in at_once(width(self.blobs.place), lambda item: self.put(*item), bodies):
             pass

@@ -102,20 +102,8 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address as a URL, with its password: for the environment of a process, never for a log."""
-        known = dict(self.parameters)
-        user, password = known.pop("user", ""), known.pop("password", "")
-        name, host, port = known.pop("dbname", ""), known.pop("host", ""), known.pop("port", "")
-        login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-        if not user and password:
-            known["password"] = password
-            login = ""
-        if "," in host or "," in port or host.startswith(("/", "@")):
-            known |= {key: value for key, value in (("host", host), ("port", port)) if value}
-            host = port = ""
-        place = (f"[{host}]" if ":" in host else quote(host, safe="")) + (f":{port}" if port else "")
-        options = f"?{urlencode(known, quote_via=quote)}" if known else ""
-        return f"postgresql://{f'{login}@' if login else ''}{place}/{quote(name, safe='')}{options}"
+        """The address as a URL, all of it in libpq's parameters, with its password: never for a log."""
+        return f"postgresql://?{urlencode(self.parameters, quote_via=quote)}"
 
     @property
     def session(self) -> dict[str, str]:

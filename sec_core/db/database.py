@@ -17,14 +17,15 @@ from sec_core.db.address import Address
 from sec_core.db.problems import problem
 from sec_core.db.seed import seed_dimensions
 from sec_core.db.server_check import check_server
+from sec_core.errors import DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from adbc_driver_postgresql.dbapi import Connection as AdbcConnection
     from sqlalchemy.engine import Engine, ExceptionContext
 
     from sec_core.config import Settings
+    from sec_core.db.arrow import ArrowConnection
 
 IDLE_ADBC = 4
 """As many wait: one for each month that is loaded side by side, and one to spare."""
@@ -34,8 +35,8 @@ class Database:
     """One PostgreSQL database.
 
     All sessions speak UTC. An unreachable server, and one that goes away in the middle, raise `DatabaseUnavailable`;
-    what a person must mend (a full disk, missing rights) raises `DatabaseError`; other errors of a statement stay
-    SQLAlchemy's or ADBC's: they are faults of the code, or conflicts that the caller resolves.
+    what a person must mend (a full disk, missing rights) raises `DatabaseError`; other errors of the engine's
+    statements stay SQLAlchemy's: they are faults of the code, or conflicts that the caller resolves.
 
     Attributes:
         address: Where it is. Connects only when it is used.
@@ -67,28 +68,25 @@ class Database:
         return self._engine
 
     @contextmanager
-    def adbc(self) -> Iterator[AdbcConnection]:
-        """An ADBC connection, for reading and writing whole Arrow tables.
+    def adbc(self) -> Iterator[ArrowConnection]:
+        """An ADBC connection in a transaction, for reading and writing whole frames: a clean end commits.
 
-        Autocommit is off: a clean exit commits, an error rolls back. Types must match the columns, ADBC casts nothing:
-        16-byte binary is taken into `uuid`. Connections are kept for the next use, since a new one costs 60 to 100 ms:
-        leave no session state behind. While one waits it is in no transaction.
+        Connections are kept for the next use, since a new one costs 60 to 100 ms: leave no session state behind. While
+        one waits it is in no transaction.
 
         Raises:
             DatabaseUnavailable: The server can't be reached.
         """
         lent = self._idle.connect()
-        connection: AdbcConnection = lent.driver_connection
+        connection: ArrowConnection = lent.driver_connection
         try:
             yield connection
-            connection.adbc_connection.set_autocommit(enabled=True)  # ends the transaction, by COMMIT
-        except BaseException as error:
+            connection.end()
+        except BaseException:
             # Where the server is gone there is nothing to roll back; after an error the session is not used again.
-            with suppress(connection.Error):
+            with suppress(DatabaseError):
                 connection.rollback()
             lent.invalidate()
-            if isinstance(error, connection.Error) and (found := problem(error)):
-                raise found from error
             raise
         finally:
             lent.close()
@@ -145,28 +143,21 @@ class _AdbcCreator:
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    def __call__(self) -> AdbcConnection:
+    def __call__(self) -> ArrowConnection:
         # Costs 100 ms, and few commands move frames.
-        from adbc_driver_postgresql import dbapi  # noqa: PLC0415
+        from sec_core.db.arrow import ArrowConnection, adbc  # noqa: PLC0415
 
         try:
-            # One made with autocommit would take no commit or rollback later.
-            connection = dbapi.connect(self._address.conninfo)
-            with connection.cursor() as cursor:
-                cursor.execute("set timezone to 'UTC'")
-            connection.adbc_connection.set_autocommit(enabled=True)
-        except dbapi.Error as error:
+            return ArrowConnection(self._address.conninfo)
+        except adbc.Error as error:
             raise self._address.unreachable(error) from None
-        return connection
 
 
-def _begin(connection: AdbcConnection, *_: object) -> None:
+def _begin(connection: ArrowConnection, *_: object) -> None:
     """Start a transaction on a pooled connection; where it is dead, so are all that wait beside it."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("select 1")
-        connection.adbc_connection.set_autocommit(enabled=False)
-    except connection.Error as error:
+        connection.begin()
+    except DatabaseError as error:
         raise InvalidatePoolError from error
 
 

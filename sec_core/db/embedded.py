@@ -67,34 +67,28 @@ def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | No
     running = server.find(postgres_dir / "data")
     if running is None:
         with _start_lock(postgres_dir):
-            running = server.settled(postgres_dir / "data")
-            if running is None:
-                running = _start(postgres_dir, extra_settings or {})
+            running = server.settled(postgres_dir / "data") or _start(postgres_dir, extra_settings or {})
     return _address(postgres_dir, running.port)
 
 
 def stop(postgres_dir: Path) -> bool:
     """Stop the embedded server and say whether it ran; everything committed stays."""
-    if not (postgres_dir / "data").is_dir():
+    data_dir = postgres_dir / "data"
+    if not data_dir.is_dir():
         return False
     with _start_lock(postgres_dir):
-        running = server.find(postgres_dir / "data", ready=False)
-        if running is None:
-            return False
-        server.stop(running, postgres_dir / "data", _installation_for(postgres_dir / "data"))
-        return True
+        running = server.find(data_dir, ready=False)
+        if running is not None:
+            server.stop(running, data_dir, _installation_for(data_dir))
+    return running is not None
 
 
 def status(postgres_dir: Path) -> ServerStatus:
     """Whether the cluster exists and its server runs, without starting anything."""
     data_dir = postgres_dir / "data"
-    if not data_dir.is_dir():
-        return ServerStatus(exists=False, running=False)
     running = server.find(data_dir)
-    major = _cluster_major(data_dir)
-    if running is None:
-        return ServerStatus(exists=True, running=False, major=major)
-    return ServerStatus(exists=True, running=True, pid=running.pid, port=running.port, major=major)
+    pid, port = (running.pid, running.port) if running else (None, None)
+    return ServerStatus(data_dir.is_dir(), running is not None, pid, port, _cluster_major(data_dir))
 
 
 def ensure_database(address: Address, name: str) -> Address:
@@ -182,9 +176,8 @@ def _installation_for(data_dir: Path) -> Installation:
     if not data_dir.exists():
         return known[0]
     major = _cluster_major(data_dir)
-    for each in known:
-        if each.major == major:
-            return each
+    if same := [each for each in known if each.major == major]:
+        return same[0]
     present = ", ".join(str(each.major) for each in known)
     raise DatabaseUnavailable(
         f"{data_dir} was made by PostgreSQL {major}, and this machine has {present}.",

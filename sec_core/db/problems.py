@@ -16,13 +16,15 @@ _LOST = ("08", "57")
 _CANCELLED = "57014"
 _MENDED_BY_A_PERSON = tomllib.loads(files("sec_core.db").joinpath("problems.toml").read_text(encoding="utf-8"))
 """By SQLSTATE."""
+_SAID = {"53100": "No space left on device", "53200": "out of memory"}
+"""How PostgreSQL says some of these in words."""
 
 
 def problem(error: Exception) -> DatabaseError | None:
     """The project's error for a driver's error that is not the code's fault.
 
     Args:
-        error: psycopg's or ADBC's, also inside SQLAlchemy's; or the OSError as which Arrow reports a broken stream.
+        error: psycopg's or ADBC's, also inside SQLAlchemy's; or Polars' of rows that stream in, which has no SQLSTATE.
 
     Returns:
         DatabaseUnavailable for a lost connection, DatabaseError for what a person must mend; None for faults of the
@@ -31,7 +33,10 @@ def problem(error: Exception) -> DatabaseError | None:
     original = error.orig if isinstance(error, DBAPIError) else error
     state: str | None = getattr(original, "sqlstate", None)
     # ADBC is not imported for its names: it costs 100 ms, and few commands move frames.
-    lost = isinstance(original, OSError) or getattr(getattr(original, "status_code", None), "name", "") == "IO"
+    lost = getattr(getattr(original, "status_code", None), "name", "") == "IO"
+    if not hasattr(original, "sqlstate"):
+        lost = "ERROR:" not in str(original)
+        state = next((code for code, words in _SAID.items() if words in str(original)), None)
     if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
         lost = state is None
     if state in _MENDED_BY_A_PERSON:

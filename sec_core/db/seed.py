@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sec_core.db.queries import upsert
 from sec_core.reference import tables
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ def seed_dimensions(engine: Engine) -> None:
 
 def _write(connection: Connection, table: str, rows: set[Any], *columns: str) -> None:
     # Rows that agree are left alone: opening a database writes nothing unless a reference file changed.
-    names = ", ".join(columns)
-    held = {tuple(row) for row in connection.exec_driver_sql(f"select {names} from {table}")}
+    held = {tuple(row) for row in connection.exec_driver_sql(f"select {', '.join(columns)} from {table}")}
     if missing := sorted(rows - held):
-        marks, news = ", ".join(["%s"] * len(columns)), ", ".join(f"{name} = excluded.{name}" for name in columns)
-        insert = f"insert into {table} ({names}) values ({marks}) on conflict ({columns[0]}) do update set {news}"
-        connection.exec_driver_sql(insert, missing)
+        connection.exec_driver_sql(upsert(table, 1, columns), missing)

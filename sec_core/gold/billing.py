@@ -96,33 +96,23 @@ def read_billing(path: Path, this_month: date, names: Names | None = None) -> Bi
     """
     resolver = names or default_names()
     sheet = read_sheet(path, HEADINGS, REQUIRED, "billing file of the CNE")
-    mark = decimal_mark([row.get("clientes", "") for row in sheet.rows], sheet.decimal)
-    good: list[tuple[date, str, int]] = []
-    short: set[tuple[date, str]] = set()
+    mark = decimal_mark([row["clientes"] for row in sheet.rows], sheet.decimal)
+    found: list[tuple[date, str, int | None]] = []
     rejected: list[BadRow] = []
-    for at, row in enumerate(sheet.rows, sheet.first_row):
-        if not any(row.values()):
-            continue
-        found = _row(row, mark, this_month, resolver)
-        if isinstance(found, str):
-            rejected.append(BadRow(at, found))
-            continue
-        month, code, count = found
-        if isinstance(count, str):
-            # Without this row its comuna's sum would be too small.
-            short.add((month, code))
-            rejected.append(BadRow(at, f"{count} Its comuna has no figure for that month."))
-        else:
-            good.append((month, code, count))
-    good = [(month, code, count) for month, code, count in good if (month, code) not in short]
-    if not good:
+    for at, row in sheet.numbered():
+        cell, reason = _row(row, mark, this_month, resolver)
+        found += [cell] if cell else []
+        rejected += [BadRow(at, reason)] if reason else []
+    # Without a row's count its comuna's sum would be too small.
+    known = pl.col("clientes").is_not_null().all().over("mes", "codigo_comuna")
+    good = pl.DataFrame(found, schema=BILLING_SCHEMA, orient="row").filter(known)
+    if good.is_empty():
         raise InputError(
             f"No row of {path.name} can be used.",
             next_step=f"Row {rejected[0].row}: {rejected[0].reason}" if rejected else "The file has no rows.",
         )
-    frame = pl.DataFrame(good, schema=BILLING_SCHEMA, orient="row")
-    customers = frame.group_by("mes", "codigo_comuna").agg(pl.col("clientes").sum()).sort("mes", "codigo_comuna")
-    return Billing(customers, len(good), tuple(rejected))
+    customers = good.group_by("mes", "codigo_comuna").agg(pl.col("clientes").sum()).sort("mes", "codigo_comuna")
+    return Billing(customers, good.height, tuple(rejected))
 
 
 def billing_months(customers: pl.DataFrame) -> pl.DataFrame:
@@ -148,20 +138,23 @@ def load_billing(database: Database, path: Path, now: datetime) -> Billing:
     return found
 
 
-def _row(row: dict[str, str], mark: str, this_month: date, names: Names) -> tuple[date, str, int | str] | str:
-    """The month, comuna and customers of a row, or why it has none; of customers, why they are no number."""
-    year, month = (number(row.get(name, ""), decimal=mark) for name in ("anio", "mes"))
+def _row(
+    row: dict[str, str], mark: str, this_month: date, names: Names
+) -> tuple[tuple[date, str, int | None] | None, str]:
+    """The month, comuna and customers of a row as far as it has them, and what is wrong with it."""
+    year, month, count = (number(row[name], decimal=mark) for name in ("anio", "mes", "clientes"))
     if year is None or month is None or not (year.is_integer() and month in range(1, 13)):
-        return f"Its month {row.get('anio', '')}-{row.get('mes', '')} is none."
+        return None, f"Its month {row['anio']}-{row['mes']} is none."
     if not FIRST_YEAR <= year <= this_month.year or date(int(year), int(month), 1) > this_month:
-        return f"Its month {int(year)}-{int(month):02d} is before {FIRST_YEAR} or yet to come."
-    place = names.id_geografia(row.get("region"), row.get("comuna"))
+        return None, f"Its month {int(year)}-{int(month):02d} is before {FIRST_YEAR} or yet to come."
+    place = names.id_geografia(row["region"], row["comuna"])
     if place == UNKNOWN_GEOGRAPHY:
-        return f"Its comuna {row.get('comuna', '')[:60]!r} is not known.{_suggestion(row.get('comuna', ''))}"
-    count = number(row.get("clientes", ""), decimal=mark)
-    usable = count is not None and count.is_integer() and 0 <= count <= LARGEST_COUNT
-    why = f"Its count {row.get('clientes', '')[:40]!r} is no number of customers."
-    return date(int(year), int(month), 1), f"{place:05d}", int(count) if usable and count is not None else why
+        return None, f"Its comuna {row['comuna'][:60]!r} is not known.{_suggestion(row['comuna'])}"
+    cell = date(int(year), int(month), 1), f"{place:05d}"
+    if count is not None and count.is_integer() and 0 <= count <= LARGEST_COUNT:
+        return (*cell, int(count)), ""
+    why = f"Its count {row['clientes'][:40]!r} is no number of customers."
+    return (*cell, None), f"{why} Its comuna has no figure for that month."
 
 
 def _suggestion(name: str) -> str:

@@ -24,6 +24,7 @@ from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import HELD, revisions
 from sec_core.gold.site import build as site
+from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
@@ -136,20 +137,18 @@ def read_frames(
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
         exported = observations.export(gold, wanted, read, about_months(loads))
-        calendar = frames.hour_calendar(frames.query(connection, frames.LEDGER), loads, now)
+        calendar = frames.hour_calendar(connection.query(frames.LEDGER), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
-        held = frames.query(connection, HELD)
+        held = connection.query(HELD)
         customers = frames.read_customers(connection)
         origins = hours_by_origin(loads, frames.read_customer_origins(connection, bronze))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
-        imputation = frames.query(
-            connection, "SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla"
-        )
-        projects = frames.query(connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2")
+        imputation = connection.query("SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla")
+        projects = connection.query("SELECT * FROM proyectos_seia ORDER BY 1, 2")
         events = reading.result()
     answers = revisions(gold, held, bronze, names)
-    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, storm_catalogue.storm_rules(settings))
+    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, StormRules.of(settings))
     collected = frames.GoldFrames(
         events=events.rows,
         loads=loads,

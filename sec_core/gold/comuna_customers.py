@@ -59,9 +59,8 @@ def comuna_customers(regional: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFr
     covered = pl.col("viviendas").filter(pl.col("facturados").is_not_null()).sum() / pl.col("viviendas").sum()
     both = grid.join(counted, on=["mes", "codigo_comuna"], how="left").with_columns(cubierto=covered.over(group))
     billed = (pl.col("cubierto") >= COUNTED_SHARE).all().over(pl.col("mes").dt.year(), "nombre_region")
-    weight = pl.when(billed).then("facturados").otherwise("viviendas")
     weighted = both.with_columns(
-        peso=weight,
+        peso=pl.when(billed).then("facturados").otherwise("viviendas"),
         metodo=pl.when(billed).then(pl.lit("facturacion")).otherwise(pl.lit("viviendas")),
         fuente=pl.when(billed).then("fuente").otherwise(pl.lit(CENSUS)),
     ).filter(pl.col("peso").is_not_null(), pl.col("peso").sum().over(group) > 0)
@@ -81,15 +80,12 @@ def comuna_customers(regional: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFr
 def _nearest_billing(months: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFrame:
     """For each month the file month of its year that is nearest, the earlier of two: mes, codigo_comuna, facturados."""
     files = billing.select(archivo="mes").unique()
-    year = pl.col("mes").dt.year()
-    distance = (pl.col("mes").dt.month().cast(pl.Int32) - pl.col("archivo").dt.month().cast(pl.Int32)).abs()
+    month, own = pl.col("mes").dt, pl.col("archivo").dt
     nearest = (
         months.join(files, how="cross")
-        .filter(year == pl.col("archivo").dt.year())
-        .with_columns(lejos=distance)
-        .sort("mes", "lejos", "archivo")
-        .group_by("mes", maintain_order=True)
-        .first()
+        .filter(month.year() == own.year())
+        .sort("mes", (month.month() - own.month()).abs(), "archivo")
+        .unique("mes", keep="first", maintain_order=True)
     )
     return nearest.join(billing.rename({"mes": "archivo", "clientes": "facturados"}), on="archivo").select(
         "mes", "codigo_comuna", "facturados", "fuente"

@@ -12,7 +12,7 @@ import polars as pl
 
 from sec_core.gold import estimates, parquet
 from sec_core.gold.index_tables import official_comparison, year_indices
-from sec_core.gold.payloads.official_comparison import official
+from sec_core.gold.payloads.reliability import official
 from sec_core.reference import tables
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ LONGEST_UNCOVERED = 120
 
 
 class Method(StrEnum):
-    """How a month's customer-hours are known, as `metodo` says it."""
+    """How a month's customer-hours are known, as `metodo` says it; the surest first."""
 
     MEASURED = "medido"
     ESTIMATED = "estimado"
@@ -58,16 +58,14 @@ def pattern(calendar: pl.DataFrame, max_gap: int) -> Pattern:
         max_gap: `SEC_ESTIMATE_MAX_GAP_HOURS`: source hours between two observed ones that a line may span.
     """
     hours = _hours(calendar, max_gap)
+    known = hours.filter(pl.col("visto") != "descubierta")
+    # An observed hour is both ends of its own line.
+    way = (pl.col("lugar") / pl.col("hueco")).fill_nan(0)
     weights = (
         pl.concat(
             [
-                hours.filter(pl.col("visto") == "observada").select("dia", "mes", "hora", peso=pl.lit(1.0)),
-                hours.filter(pl.col("visto") == "interpolada").select(
-                    "dia", "mes", hora="anterior", peso=1 - pl.col("lugar") / pl.col("hueco")
-                ),
-                hours.filter(pl.col("visto") == "interpolada").select(
-                    "dia", "mes", hora="siguiente", peso=pl.col("lugar") / pl.col("hueco")
-                ),
+                known.select("dia", "mes", hora="anterior", peso=1 - way),
+                known.select("dia", "mes", hora="siguiente", peso=way),
             ]
         )
         .group_by("hora", "dia", "mes")
@@ -80,9 +78,7 @@ def pattern(calendar: pl.DataFrame, max_gap: int) -> Pattern:
         (pl.col("visto") == "interpolada").sum().cast(pl.Int64).alias("interpoladas"),
     ]
     runs = hours.with_columns(tramo=pl.struct("mes", "visto").rle_id()).filter(pl.col("visto") == "descubierta")
-    longest = (
-        runs.group_by("mes", "tramo").agg(racha=pl.len().cast(pl.Int64)).group_by("mes").agg(pl.col("racha").max())
-    )
+    longest = runs.group_by("mes", "tramo").len("racha").group_by("mes").agg(pl.col("racha").max().cast(pl.Int64))
     months = (
         hours.group_by("mes")
         .agg(*counts, pl.col("cargada").any())

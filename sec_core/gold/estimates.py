@@ -53,9 +53,9 @@ def parts(series: pl.DataFrame, pattern: Pattern, names: Iterable[str], months: 
     """
     order = sorted(set(names))
     numbered = series.join(pl.DataFrame({"serie": order, "fila": range(len(order))}), on="serie").sort("hora")
-    known = set(pattern.months["mes"])
-    found = [_month_parts(numbered, pattern, order, month) for month in sorted(set(months) & known)]
-    return pl.concat(found) if found else pl.DataFrame(schema=PARTS_SCHEMA)
+    known = sorted(set(months) & set(pattern.months["mes"]))
+    empty = pl.DataFrame(schema=PARTS_SCHEMA)
+    return pl.concat([empty, *(_month_parts(numbered, pattern, order, month) for month in known)])
 
 
 def _month_parts(series: pl.DataFrame, pattern: Pattern, order: list[str], month: date) -> pl.DataFrame:
@@ -121,25 +121,19 @@ def years(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     Returns:
         anho and the columns of `months`.
     """
-    every = pattern.hours.group_by(pl.col("dia").dt.year().alias("anho")).agg(pl.col("mes").n_unique().alias("todos"))
-    rows = _with_errors(parts, pattern).with_columns(anho=pl.col("mes").dt.year())
-    had = rows.group_by("anho").agg(pl.col("mes").n_unique().alias("tenidos"))
-    whole = every.join(had, on="anho").select("anho", falta=pl.col("tenidos") < pl.col("todos"))
-    rows = rows.join(whole, on="anho").with_columns(
-        metodo=pl.when("falta").then(pl.lit(Method.INSUFFICIENT.value)).otherwise("metodo")
+    every = pattern.hours.group_by(anho=pl.col("mes").dt.year()).agg(todos=pl.col("mes").n_unique())
+    rows = _with_errors(parts, pattern).with_columns(anho=pl.col("mes").dt.year()).join(every, on="anho")
+    some = pl.col("mes").n_unique().over("anho") < pl.col("todos")
+    return _figures(
+        rows.with_columns(metodo=pl.when(some).then(pl.lit(Method.INSUFFICIENT.value)).otherwise("metodo")), "anho"
     )
-    return _figures(rows, "anho")
 
 
 def _with_errors(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     covered = pl.col("observadas") + pl.col("interpoladas")
+    whole = pl.when(covered > 0).then(pl.col("suma") * pl.col("horas") / covered).otherwise(0.0)
     rows = parts.sort("mes", "serie").join(pattern.months.drop("racha"), on="mes", maintain_order="left")
-    return month_errors(
-        rows.with_columns(
-            cliente_horas=pl.when(covered > 0).then(pl.col("suma") * pl.col("horas") / covered).otherwise(0.0)
-        ),
-        pattern,
-    )
+    return month_errors(rows.with_columns(cliente_horas=whole), pattern)
 
 
 def _figures(rows: pl.DataFrame, when: str) -> pl.DataFrame:
@@ -147,33 +141,20 @@ def _figures(rows: pl.DataFrame, when: str) -> pl.DataFrame:
     grouped = (
         rows.group_by(when, "serie")
         .agg(
-            pl.when(insufficient.any())
-            .then(pl.lit(Method.INSUFFICIENT.value))
-            .when((pl.col("metodo") == Method.MEASURED.value).all())
-            .then(pl.lit(Method.MEASURED.value))
-            .otherwise(pl.lit(Method.ESTIMATED.value))
-            .alias("metodo"),
+            # The least sure of the months'.
+            pl.col("metodo").cast(pl.Enum(Method)).max().cast(pl.String),
             pl.col("horas", "observadas", "interpoladas", "observado", "cliente_horas").sum(),
             *bounds(),
             pl.col("punta").max(),
         )
         .sort(when, "serie")
     )
-    measured = pl.col("metodo") == Method.MEASURED.value
-    inferior = pl.max_horizontal(pl.col("inferior"), pl.col("observado").cast(pl.Float64))
-    known = [
-        pl.col("cliente_horas"),
-        pl.when(measured)
-        .then("cliente_horas")
-        .otherwise(pl.min_horizontal(inferior, "cliente_horas"))
-        .alias("inferior"),
-        pl.when(measured)
-        .then("cliente_horas")
-        .otherwise(pl.max_horizontal(pl.col("superior"), pl.col("cliente_horas") + 1))
-        .alias("superior"),
-    ]
+    value, measured = pl.col("cliente_horas"), pl.col("metodo") == Method.MEASURED.value
+    lower = pl.min_horizontal(pl.max_horizontal("inferior", pl.col("observado").cast(pl.Float64)), value)
     return grouped.with_columns(
-        pl.when(~insufficient).then(column).alias(column.meta.output_name()) for column in known
+        cliente_horas=pl.when(~insufficient).then(value),
+        inferior=pl.when(measured).then(value).when(~insufficient).then(lower),
+        superior=pl.when(measured).then(value).when(~insufficient).then(pl.max_horizontal("superior", value + 1)),
     )
 
 

@@ -15,16 +15,15 @@ import polars as pl
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold import parquet
-from sec_core.gold.frames import name_events, query
+from sec_core.gold.frames import name_events
 from sec_core.silver.events import EVENT_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.blobs.model import Blobs
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.gold.frames import Names
 
 EVENTS_FILE = "golden_interrupciones.parquet"
@@ -57,7 +56,7 @@ class Events:
     changed: tuple[str, ...]
 
 
-def read_events(connection: Connection, names: Names, gold: Blobs) -> Events:
+def read_events(connection: ArrowConnection, names: Names, gold: Blobs) -> Events:
     """All events of Silver: those of unchanged months come from the file of the build before.
 
     Raises:
@@ -110,13 +109,12 @@ def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapp
     gold.replace(MADE_FROM, orjson.dumps(note, option=orjson.OPT_SORT_KEYS), durable=False)
 
 
-def _versions(connection: Connection, names: Names) -> dict[str, str]:
+def _versions(connection: ArrowConnection, names: Names) -> dict[str, str]:
     """By month a text that differs when its events do: of equally many rows, transaction numbers add up differently."""
     base = hashlib.sha256(orjson.dumps([FORMAT, COLUMNS]))
     for frame in (names.places, names.companies):
         base.update(frame.write_csv().encode())
-    months = query(
-        connection,
+    months = connection.query(
         "SELECT id_tiempo / 10000 AS mes, count(*) AS n, sum(xmin::text::bigint)::text AS escrito"
         " FROM fact_interrupciones GROUP BY 1",
     )
@@ -136,12 +134,12 @@ def _held(gold: Blobs, versions: Mapping[str, str]) -> tuple[pl.DataFrame, dict[
     return pl.DataFrame(), {}, ""
 
 
-def _read(connection: Connection, names: Names, months: tuple[str, ...]) -> pl.DataFrame:
+def _read(connection: ArrowConnection, names: Names, months: tuple[str, ...]) -> pl.DataFrame:
     """The events of some months from Silver, so many at a time that memory stays bounded."""
 
     def read(some: Sequence[str]) -> pl.DataFrame:
         where = f"id_tiempo / 10000 = ANY ('{{{','.join(some)}}}'::int[])"
-        events = query(connection, f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where}")
+        events = connection.query(f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where}")
         return name_events(events, names).select(COLUMNS)
 
     return pl.concat([read(months[at : at + AT_ONCE]) for at in range(0, max(len(months), 1), AT_ONCE)])

@@ -43,7 +43,7 @@ from sec_core.gold.panel import panel
 from sec_core.gold.payloads.meta import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import code_digest
-from sec_core.gold.storms import StormSearch, find_hits
+from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
@@ -55,10 +55,9 @@ from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.bronze.store import BronzeStore
     from sec_core.config import Settings
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.db.database import Database
     from sec_core.gold.frames import GoldFrames
 
@@ -91,7 +90,12 @@ class _Explaining:
     """One explanation, from one snapshot of PostgreSQL."""
 
     def __init__(
-        self, connection: Connection, settings: Settings, store: BronzeStore, payload: str, wanted: Mapping[str, str]
+        self,
+        connection: ArrowConnection,
+        settings: Settings,
+        store: BronzeStore,
+        payload: str,
+        wanted: Mapping[str, str],
     ) -> None:
         self._connection, self._settings, self._store = connection, settings, store
         self._tables = SilverTables(connection, Archive(settings.archive))
@@ -112,7 +116,7 @@ class _Explaining:
         row = self._event_row() if event else one_row(self._published(self._payload), self._wanted, self._payload)
         built = datetime.now(UTC) if event else datetime.fromisoformat(str(self._published("meta")[0]["generado"]))
         # As of the build: hours that have ended since are not in the published row.
-        self._calendar = frames.hour_calendar(frames.query(self._connection, frames.LEDGER), self._loads, built)
+        self._calendar = frames.hour_calendar(self._connection.query(frames.LEDGER), self._loads, built)
         self._seen = pattern(self._calendar, self._settings.estimate_max_gap_hours)
         self._read_scope(row)
         again = self._again(row)
@@ -236,7 +240,7 @@ class _Explaining:
             rules=self._rules,
             seen=self._seen,
             newest_day=self._newest and self._newest.astimezone(CHILE).date(),
-            projects=frames.query(self._connection, "SELECT * FROM proyectos_seia ORDER BY 1, 2"),
+            projects=self._connection.query("SELECT * FROM proyectos_seia ORDER BY 1, 2"),
             **parts,
         )
         spec = next(spec for spec in PAYLOADS if spec.id == self._payload)
@@ -289,7 +293,7 @@ class _Explaining:
 
     def _storms(self, span: tuple[datetime, datetime]) -> pl.DataFrame:
         """The storms of the sets that touch a span, with the hits of other hours as they are kept."""
-        rules = storm_catalogue.storm_rules(self._settings)
+        rules = StormRules.of(self._settings)
         hours, loaded = self._calendar["hora"], self._calendar.filter(pl.col("cargada") & ~pl.col("sospechosa"))["hora"]
         kept = monthly.read_kept(self._gold, "storm_hits", storm_catalogue.HITS_SCHEMA)[0]
 
@@ -355,7 +359,7 @@ class _Explaining:
 
     def _held(self, where: str = "") -> pl.DataFrame:
         sql = f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where or self._where}"
-        return frames.query(self._connection, sql).cast(EVENT_SCHEMA)  # type: ignore[arg-type]
+        return self._connection.query(sql).cast(EVENT_SCHEMA)  # type: ignore[arg-type]
 
     def _hours(self) -> dict[str, int]:
         calendar, seen = self._within(self._calendar), self._within(self._seen.hours)["visto"]

@@ -16,7 +16,6 @@ from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.place import width
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
-from sec_core.gold import frames
 from sec_core.gold.frames import UTC_TIME, uuid_text
 from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.hours import CHILE, Month
@@ -35,10 +34,9 @@ from sec_core.source.shapes import Shape
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.bronze.store import BronzeStore
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.silver.tables import SilverTables
     from sec_core.silver.timeline import EventRules
 
@@ -70,7 +68,7 @@ class Evidence:
 
 
 def read_evidence(
-    connection: Connection,
+    connection: ArrowConnection,
     tables: SilverTables,
     store: BronzeStore,
     spans: Sequence[tuple[datetime, datetime]],
@@ -92,7 +90,7 @@ def read_evidence(
     evidence = Evidence(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
     loads = []
     for first, last in (part for span in spans for part in _by_month(*span)):
-        rows = frames.query(connection, _CAPTURES.format(first=first.isoformat(), last=last.isoformat()))
+        rows = connection.query(_CAPTURES.format(first=first.isoformat(), last=last.isoformat()))
         rows = rows.unique("hora", keep="first", maintain_order=True)
         loads.append(rows.select(pl.col("hora").cast(UTC_TIME), forma="cargada"))
         before = len(evidence.captures)

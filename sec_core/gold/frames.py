@@ -13,7 +13,6 @@ from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
-from sec_core.silver.statements import translated
 from sec_core.silver.timeline import chile_date
 from sec_core.source.shapes import Shape
 
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.bronze.store import BronzeStore
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.db.database import Database
     from sec_core.gold.estimated_hours import Pattern
     from sec_core.gold.index_tables import Indices
@@ -98,37 +96,20 @@ class GoldFrames:
 
 
 @contextmanager
-def snapshot(database: Database) -> Iterator[Connection]:
+def snapshot(database: Database) -> Iterator[ArrowConnection]:
     """A read-only connection that sees the database as of one instant, however many queries it answers."""
     with database.adbc() as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield connection
 
 
 @contextmanager
-def same_snapshot(database: Database, connection: Connection) -> Iterator[Connection]:
+def same_snapshot(database: Database, connection: ArrowConnection) -> Iterator[ArrowConnection]:
     """A second connection that sees what one from `snapshot` sees, so that two queries can run at once."""
-    exported: str = query(connection, "SELECT pg_export_snapshot() AS id").item()
+    exported: str = connection.query("SELECT pg_export_snapshot() AS id").item()
     with snapshot(database) as other:
-        with other.cursor() as cursor:
-            cursor.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
+        other.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
         yield other
-
-
-def query(connection: Connection, sql: str) -> pl.DataFrame:
-    """The rows of a query, types as PostgreSQL has them.
-
-    Raises:
-        DatabaseUnavailable: The connection was lost.
-        DatabaseError: PostgreSQL refused the query.
-    """
-    with translated(), connection.cursor() as cursor:
-        cursor.execute(sql)
-        frame = pl.from_arrow(cursor.fetch_arrow_table())
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError("A query gives a table.")
-    return frame
 
 
 def with_month(frame: pl.DataFrame) -> pl.DataFrame:
@@ -167,15 +148,14 @@ class Names:
         )
 
 
-def read_names(connection: Connection) -> Names:
+def read_names(connection: ArrowConnection) -> Names:
     """The dimensions of places and companies."""
     return Names(
-        places=query(
-            connection,
+        places=connection.query(
             "SELECT id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region"
             " FROM dim_geografia ORDER BY 1",
         ),
-        companies=query(connection, "SELECT id_empresa, nombre_empresa FROM dim_empresa ORDER BY 1"),
+        companies=connection.query("SELECT id_empresa, nombre_empresa FROM dim_empresa ORDER BY 1"),
     )
 
 
@@ -186,13 +166,12 @@ def uuid_text(column: str) -> pl.Expr:
     return pl.concat_str(parts, separator="-")
 
 
-def read_loads(connection: Connection) -> pl.DataFrame:
+def read_loads(connection: ArrowConnection) -> pl.DataFrame:
     """`cargas` with `mes`, ordered by hour.
 
     `version` changes whenever the hour's observations were written; `origen` says where its capture comes from.
     """
-    rows = query(
-        connection,
+    rows = connection.query(
         "SELECT c.*, c.xmin::text AS version, r.anfitrion, r.fuente, r.origen AS origen_cuerpo FROM cargas c"
         " LEFT JOIN revisiones r USING (hora, capturado_en, sha256) ORDER BY c.hora, r.origen",
     )
@@ -242,19 +221,18 @@ def source_hours(first: datetime | None, last: datetime | None, now: datetime) -
     return pl.DataFrame({"hora": hours}).filter(wall.is_first_distinct())
 
 
-def read_customers(connection: Connection) -> pl.DataFrame:
+def read_customers(connection: ArrowConnection) -> pl.DataFrame:
     """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
-    return query(
-        connection,
+    return connection.query(
         "SELECT mes, codigo_region, nombre_region, clientes, clientes_estimados, periodo_star FROM clientes_regionales"
         " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
         f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
     ).cast(CUSTOMERS_SCHEMA)
 
 
-def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.DataFrame:
+def read_customer_origins(connection: ArrowConnection, bronze: BronzeStore) -> pl.DataFrame:
     """mes, origen of `clientes_regionales`: who answered stands in the names of the kept answers."""
-    asked = query(connection, "SELECT DISTINCT mes, capturado_en FROM clientes_regionales ORDER BY 1, 2")
+    asked = connection.query("SELECT DISTINCT mes, capturado_en FROM clientes_regionales ORDER BY 1, 2")
     known = [] if asked.is_empty() else bronze.answers("GetClientesNacional")
     rows = [(each.received_at, each.answered_by.host, each.answered_by.source, None) for each in known]
     schema = {"capturado_en": UTC_TIME} | dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
@@ -262,10 +240,9 @@ def read_customer_origins(connection: Connection, bronze: BronzeStore) -> pl.Dat
     return asked.join(answers, on="capturado_en", how="left").select("mes", origen=ORIGIN)
 
 
-def read_billed(connection: Connection) -> pl.DataFrame:
+def read_billed(connection: ArrowConnection) -> pl.DataFrame:
     """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
-    return query(
-        connection,
+    return connection.query(
         "SELECT mes, codigo_comuna, clientes, concat('CNE, facturación de clientes regulados, ',"
         " to_char(mes, 'YYYY-MM'), ' (', archivo, ')') AS fuente FROM facturacion_comunal ORDER BY mes, codigo_comuna",
     ).cast({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})

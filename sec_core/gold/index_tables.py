@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.gold import estimates, indices, major_days
+from sec_core.gold import estimates, indices
 from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.universe import COUNTRY, nearest
 from sec_core.silver.cap import nearest_month
@@ -57,32 +57,14 @@ def make_indices(
         by_comuna: see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
         names: The dimensions.
     """
-    figures = reliability(monthly, seen, loads, events, customers)
+    figures = indices.reliability(monthly, seen, loads, events, customers)
     return Indices(figures, _regional(monthly, seen, figures, names), _comunal(monthly, seen, by_comuna, names))
-
-
-def reliability(
-    monthly: Monthly, seen: Pattern, loads: pl.DataFrame, events: pl.DataFrame, customers: pl.DataFrame
-) -> pl.DataFrame:
-    """`indices.reliability` of all regions with a denominator, from what `make_indices` takes."""
-    months = seen.months.select("mes")
-    regions = customers.filter(pl.coalesce("clientes_estimados", "clientes") > 0)["nombre_region"].drop_nulls().unique()
-    series = pl.DataFrame({"nombre_region": [*regions.sort(), COUNTRY]}, schema={"nombre_region": pl.String})
-    return indices.reliability(
-        monthly.region_parts,
-        seen,
-        monthly.rises,
-        monthly.standing,
-        events,
-        nearest(months.join(series, how="cross"), customers).drop_nulls("universo"),
-        major_days.alike(seen.days, loads),
-    )
 
 
 def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Names) -> pl.DataFrame:
     regions = names.places.select("nombre_region", "codigo_region").unique()
     return (
-        _customer_hours(estimates.months(monthly.region_parts, seen).rename({"serie": "nombre_region"}))
+        _customer_hours(monthly.region_parts, seen, "nombre_region")
         .join(regions, on="nombre_region", how="left")
         .join(figures.drop("metodo", "cobertura", "interpolada"), on=["mes", "nombre_region"], how="left")
         .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
@@ -91,8 +73,8 @@ def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Nam
 
 def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Names) -> pl.DataFrame:
     known = by_comuna.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
-    months = _customer_hours(estimates.months(monthly.comuna_parts, seen).rename({"serie": "codigo_comuna"}))
-    served = nearest_month(months.select("mes", "codigo_comuna"), known, "codigo_comuna").drop("mes_figura")
+    months = _customer_hours(monthly.comuna_parts, seen, "codigo_comuna")
+    served = nearest_month(months, known, "codigo_comuna").drop("mes_figura")
     places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")
     return (
         months.join(places, on="codigo_comuna", how="left")
@@ -105,10 +87,10 @@ def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Na
     )
 
 
-def _customer_hours(months: pl.DataFrame) -> pl.DataFrame:
-    return months.select(
+def _customer_hours(parts: pl.DataFrame, seen: Pattern, name: str) -> pl.DataFrame:
+    return estimates.months(parts, seen).select(
         "mes",
-        pl.col("^nombre_region|codigo_comuna$"),
+        pl.col("serie").alias(name),
         "metodo",
         pl.col("cliente_horas").round(3),
         pl.col("inferior").round(3).alias("cliente_horas_inf"),
@@ -165,18 +147,21 @@ def official_comparison(
     key = ["anho", "nombre_region"]
     found = []
     for text, last in PERIODS.items():
-        period = _until(seen, last)
-        own = estimates.years(monthly.region_parts.filter(pl.col("mes").dt.month() <= last), period)
+        within = pl.col("mes").dt.month() <= last
+        period = Pattern(*(frame.filter(within) for frame in (seen.hours, seen.weights, seen.days, seen.months)))
+        own = estimates.years(monthly.region_parts.filter(within), period)
         grid = own.select("anho", nombre_region="serie").join(pl.DataFrame({"m": range(1, last + 1)}), how="cross")
         served = nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), customers).rename({"universo": "clientes"})
         hours = period.hours.group_by(anho=pl.col("mes").dt.year()).agg(
-            cobertura=(pl.col("visto") == "observada").mean().round(6)
+            meses=pl.col("mes").n_unique(), cobertura=(pl.col("visto") == "observada").mean().round(6)
         )
-        whole = period.hours.group_by(anho=pl.col("mes").dt.year()).agg(n=pl.col("mes").n_unique()).filter(n=last)
-        estimate = year_indices(own, served, "nombre_region").join(whole, on="anho", how="semi")
-        estimate = estimate.select(*key, "saidi", "saidi_inf", "saidi_sup")
-        rows = official.with_row_index("_fila").filter(pl.col("parcial") == text)
-        found.append(rows.join(estimate, on=key, how="left").join(hours, on="anho", how="left"))
+        whole = year_indices(own, served, "nombre_region").join(hours.filter(meses=last), on="anho", how="semi")
+        found.append(
+            official.with_row_index("_fila")
+            .filter(pl.col("parcial") == text)
+            .join(whole.select(*key, "saidi", "saidi_inf", "saidi_sup"), on=key, how="left")
+            .join(hours.drop("meses"), on="anho", how="left")
+        )
     return (
         pl.concat(found)
         .sort("_fila")
@@ -186,9 +171,3 @@ def official_comparison(
         )
         .drop("_fila")
     )
-
-
-def _until(seen: Pattern, last: int) -> Pattern:
-    """The pattern of each year's months up to the last one."""
-    own = pl.col("mes").dt.month() <= last
-    return Pattern(seen.hours.filter(own), seen.weights.filter(own), seen.days.filter(own), seen.months.filter(own))

@@ -8,13 +8,14 @@ import polars as pl
 
 from sec_core.gold import estimates
 from sec_core.gold.estimated_hours import Method
-from sec_core.gold.major_days import thresholds
+from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
-from sec_core.gold.universe import COUNTRY
-from sec_core.silver.timeline import usable_hours
+from sec_core.gold.universe import COUNTRY, denominators, nearest, with_country
+from sec_core.silver.timeline import chile_date, usable_hours
 
 if TYPE_CHECKING:
     from sec_core.gold.estimated_hours import Pattern
+    from sec_core.gold.monthly import Monthly
     from sec_core.silver.timeline import EventRules
 
 LABEL = "calculado con instantáneas horarias"
@@ -34,79 +35,61 @@ THRESHOLDS = (50, 100, 500, 1000)
 OLDEST_DENOMINATOR = 120
 """Months of age from which a denominator's age counts as 1 in `quality`."""
 
-_KEY = ["mes", "nombre_region"]
+_KEY = ["mes", "serie"]
 
 
 def reliability(
-    parts: pl.DataFrame,
-    pattern: Pattern,
-    rises: pl.DataFrame,
-    standing: pl.DataFrame,
-    events: pl.DataFrame,
-    denominators: pl.DataFrame,
-    alike: pl.DataFrame,
+    monthly: Monthly, seen: Pattern, loads: pl.DataFrame, events: pl.DataFrame, customers: pl.DataFrame
 ) -> pl.DataFrame:
     """Every region with a denominator, and the country, in each month with a loaded hour.
 
     Args:
-        parts: `estimates.parts` of regions and country, all months.
-        pattern: What was seen when.
-        rises: `rises.rises` of all months.
-        standing: `rises.standing` of all months.
+        monthly: What estimates are made of, all months.
+        seen: What was seen when.
+        loads: hora, mes, forma of loaded hours.
         events: mes (of the beginning), nombre_region, clientes_afectados.
-        denominators: mes, nombre_region (`CHILE` among them), universo, meses_denominador.
-        alike: `major_days.alike`.
+        customers: see `universe.CUSTOMERS_SCHEMA`.
 
     Returns:
         The keys of `reliability`, by month and region, the country last.
     """
+    pairs = seen.months.select("mes").join(denominators(customers).select("nombre_region").unique(), how="cross")
+    served = nearest(pairs, customers).rename({"nombre_region": "serie"})
+    years = alike(seen.days, loads)
     table = (
-        estimates.months(parts, pattern)
-        .rename({"serie": "nombre_region"})
-        .join(denominators.select(*_KEY, "universo", "meses_denominador"), on=_KEY)
-        .filter(pl.col("universo") > 0)
-        .join(_major(parts, rises, denominators, alike), on=_KEY, how="left")
-        .join(_with_country(events), on=_KEY, how="left")
-        .join(standing.rename({"serie": "nombre_region"}), on=_KEY, how="left")
-        .with_columns(pl.col("subidas", "subidas_med", "horas_med", "dias_med", "eventos", "quietas").fill_null(0))
-        .with_columns(pl.col("dias_base").fill_null(0))
-        .join(
-            alike.select(anho_igual="anho").unique(), left_on=pl.col("mes").dt.year(), right_on="anho_igual", how="left"
+        estimates.months(monthly.region_parts, seen)
+        .join(served, on=_KEY)
+        .join(_major(monthly, served, years), on=_KEY, how="left")
+        .join(_high_water(events), on=_KEY, how="left")
+        .join(monthly.standing, on=_KEY, how="left")
+        .with_columns(
+            pl.col("subidas", "subidas_med", "horas_med", "dias_med", "dias_base", "eventos", "quietas").fill_null(0),
+            igual=pl.col("mes").dt.year().is_in(years["anho"].to_list()),
         )
-        .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
+        .sort("mes", pl.col("serie") == COUNTRY, "serie")
     )
     return _indices(table)
 
 
-def _with_country(events: pl.DataFrame) -> pl.DataFrame:
+def _high_water(events: pl.DataFrame) -> pl.DataFrame:
     """High-water marks of a month's events, by region and for the country."""
-    regions = (
-        events.lazy()
-        .group_by(_KEY)
-        .agg(eventos=pl.col("clientes_afectados").sum())
-        .with_columns(pl.col("nombre_region").cast(pl.String))
-        .collect()
-    )
-    country = regions.group_by("mes").agg(pl.col("eventos").sum()).with_columns(nombre_region=pl.lit(COUNTRY))
-    return pl.concat([regions, country.select(regions.columns)])
+    regions = events.group_by("mes", "nombre_region").agg(eventos=pl.col("clientes_afectados").sum())
+    named = regions.select("mes", "eventos", serie=pl.col("nombre_region").cast(pl.String))
+    return with_country(named).group_by(_KEY).agg(pl.col("eventos").sum())
 
 
-def _major(parts: pl.DataFrame, rises: pl.DataFrame, denominators: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
+def _major(monthly: Monthly, served: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:
     """By month and region: rises, and what falls on major event days by the days' own estimates."""
     daily = (
-        estimates.days(parts)
-        .rename({"serie": "nombre_region"})
-        .join(denominators.select(*_KEY, "universo"), on=_KEY)
-        .with_columns(saidi=pl.col("cliente_horas") / pl.col("universo"))
-        .with_columns(anho=pl.col("dia").dt.year())
+        estimates.days(monthly.region_parts)
+        .join(served.select(*_KEY, "universo"), on=_KEY)
+        .with_columns(saidi=pl.col("cliente_horas") / pl.col("universo"), anho=pl.col("dia").dt.year())
     )
-    limits = thresholds(daily, alike)
-    judged = daily.join(limits, on=["nombre_region", "anho"], how="left").with_columns(
+    judged = daily.join(thresholds(daily, years), on=["serie", "anho"], how="left").with_columns(
         mayor=(pl.col("saidi") > pl.col("umbral_med")).fill_null(value=False)
     )
-    risen = rises.rename({"serie": "nombre_region"}).with_columns(mes=pl.col("dia").dt.month_start())
-    major_days = judged.filter("mayor").select("nombre_region", "dia")
-    on_major = risen.join(major_days, on=["nombre_region", "dia"], how="semi")
+    risen = monthly.rises.join(judged.select("serie", "dia", "mayor"), on=["serie", "dia"], how="left")
+    by_month = risen.group_by(_KEY).agg(pl.col("subidas").sum(), subidas_med=pl.col("subidas").filter("mayor").sum())
     return (
         judged.group_by(_KEY)
         .agg(
@@ -114,8 +97,7 @@ def _major(parts: pl.DataFrame, rises: pl.DataFrame, denominators: pl.DataFrame,
             dias_med=pl.col("mayor").sum().cast(pl.Int64),
             horas_med=pl.col("cliente_horas").filter("mayor").sum(),
         )
-        .join(risen.group_by(_KEY).agg(pl.col("subidas").sum()), on=_KEY, how="full", coalesce=True)
-        .join(on_major.group_by(_KEY).agg(subidas_med=pl.col("subidas").sum()), on=_KEY, how="left")
+        .join(by_month, on=_KEY, how="full", coalesce=True)
     )
 
 
@@ -139,7 +121,7 @@ def _indices(table: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("metodo") == Method.INSUFFICIENT.value).then(pl.lit(INSUFFICIENT)),
         pl.when(~covered).then(pl.lit(LOWER_BOUND)),
         pl.when(~judged & (pl.col("metodo") != Method.INSUFFICIENT.value)).then(
-            pl.when(pl.col("anho_igual").is_null())
+            pl.when(~pl.col("igual"))
             .then(pl.lit(NOT_ALIKE))
             .when("distinta")
             .then(pl.lit(OTHER_BASE))
@@ -148,7 +130,8 @@ def _indices(table: pl.DataFrame) -> pl.DataFrame:
     ]
     note = pl.concat_str(notes, separator=" ", ignore_nulls=True)
     return table.select(
-        *_KEY,
+        "mes",
+        pl.col("serie").alias("nombre_region"),
         served.cast(pl.Int64).alias("clientes"),
         "meses_denominador",
         "metodo",
@@ -208,16 +191,12 @@ def _events(listed: pl.DataFrame, threshold: int, rules: EventRules) -> pl.DataF
         .with_columns(evento=(~same.fill_null(value=False)).cum_sum())
         .group_by("evento")
         .agg(
-            anho=pl.col("hora").min().dt.convert_time_zone("America/Santiago").dt.year(),
+            anho=chile_date(pl.col("hora").min()).dt.year(),
             clientes=pl.col("valor").max(),
             cliente_horas=pl.col("suma").max() - (pl.col("suma") - pl.col("valor")).min(),
         )
         .group_by("anho")
-        .agg(
-            eventos=pl.len().cast(pl.Int64),
-            clientes=pl.col("clientes").sum(),
-            cliente_horas=pl.col("cliente_horas").sum(),
-        )
+        .agg(pl.len().alias("eventos").cast(pl.Int64), pl.col("clientes", "cliente_horas").sum())
         .select(pl.lit(threshold, pl.Int64).alias("umbral"), "anho", "eventos", "clientes", "cliente_horas")
     )
 
@@ -244,14 +223,14 @@ def quality(
             pl.min_horizontal(pl.col("diferencia_nacional").abs().sum() / pl.col("total_nacional").sum(), 1.0)
         )
     )
-    rows = imputed.select("mes", nombre_region="serie", imputadas=pl.col("imputadas") / pl.col("filas"))
+    rows = imputed.select(*_KEY, imputadas=pl.col("imputadas") / pl.col("filas"))
     return (
-        figures.select(*_KEY, "cobertura", "interpolada", "meses_denominador", "estancado")
-        .join(rows, on=_KEY, how="left", maintain_order="left")
+        figures.join(rows, left_on=["mes", "nombre_region"], right_on=_KEY, how="left", maintain_order="left")
         .join(hours, on="mes", how="left", maintain_order="left")
         .join(far, on="mes", how="left", maintain_order="left")
         .select(
-            *_KEY,
+            "mes",
+            "nombre_region",
             "cobertura",
             "interpolada",
             pl.col("imputadas", "sospechosas", "diferencia").round(6),

@@ -20,6 +20,7 @@ Constants were calibrated once on simulated worlds, see docs/estimates.md; nothi
 
 from __future__ import annotations
 
+from functools import cache, partial
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -158,8 +159,7 @@ def _shapes(pattern: Pattern) -> pl.DataFrame:
     index = source_index(observed["hora"])
     span = index.shift(-1) - index.shift(1)
     steps = (
-        observed.select("mes")
-        .with_columns(span.alias("largo"))
+        observed.select("mes", largo=span)
         .group_by("mes")
         .agg(
             n=(pl.col("largo") <= REACH).sum(),
@@ -168,28 +168,21 @@ def _shapes(pattern: Pattern) -> pl.DataFrame:
         .with_columns(clase=pl.col("paso").log(2).round().cast(pl.Int64))
     )
     near = (pl.col("hueco") <= REACH).fill_null(value=False)
-    gaps = pattern.hours.filter((pl.col("visto") != "observada") & near)
-    runs = pattern.hours.with_columns(lejos=(pl.col("visto") == "descubierta") & ~near)
-    runs = runs.with_columns(tramo=pl.struct("mes", "lejos").rle_id()).filter("lejos")
+    runs = ((pl.col("visto") == "descubierta") & ~near).rle().struct
+    lengths = pattern.hours.group_by("mes").agg(
+        huecos=pl.col("anterior").filter((pl.col("visto") != "observada") & near).rle().struct.field("len"),
+        tramos=runs.field("len").filter(runs.field("value")),
+    )
     return (
         pattern.months.select("mes")
         .join(steps, on="mes", how="left")
-        .join(_lengths(gaps, "anterior", "huecos"), on="mes", how="left")
-        .join(_lengths(runs, "tramo", "tramos"), on="mes", how="left")
+        .join(lengths, on="mes")
         .join(_fourier(pattern), on="mes", how="left")
         .with_columns(
-            pl.col("n", "fourier").fill_null(0),
-            pl.col("paso").fill_null(REACH / 2),
-            pl.col("clase").fill_null(-1),
-            pl.col("huecos", "tramos").fill_null([]),
+            pl.col("n", "fourier").fill_null(0), pl.col("paso").fill_null(REACH / 2), pl.col("clase").fill_null(-1)
         )
         .sort("mes")
     )
-
-
-def _lengths(hours: pl.DataFrame, by: str, name: str) -> pl.DataFrame:
-    """By month, how many hours each gap has, in turn."""
-    return hours.group_by("mes", by, maintain_order=True).len(name).group_by("mes").agg(name)
 
 
 def _fourier(pattern: Pattern) -> pl.DataFrame:
@@ -216,14 +209,11 @@ def _fourier(pattern: Pattern) -> pl.DataFrame:
 
 def _stretches(days: Floats, runs: list[list[int]], mean: Floats) -> tuple[Floats, Floats]:
     """Variances, below and above, of uncovered stretches: squares of the distance to the quantiles' bounds."""
-    quantiles: dict[int, tuple[float, float]] = {}
+    quantiles = cache(partial(_ratios, days))
     low, high = np.zeros(len(mean)), np.zeros(len(mean))
     for at, lengths in enumerate(runs):
         for length in lengths:
-            several = min(max(round(length / 24), 1), 5)
-            if several not in quantiles:
-                quantiles[several] = _ratios(days, several)
-            least, most = quantiles[several]
+            least, most = quantiles(min(max(round(length / 24), 1), 5))
             low[at] += (length * mean[at] * max(1 - least, 0)) ** 2
             high[at] += (length * mean[at] * max(most - 1, 0)) ** 2
     return low, high

@@ -72,53 +72,34 @@ def thresholds(daily: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
     """The threshold of every region and reporting year.
 
     Args:
-        daily: nombre_region, dia (Date), saidi (hours per customer): one row for each region and day that is known.
+        daily: serie (region), dia (Date), saidi (hours per customer): one row for each region and day that is known.
         alike: anho, base: years whose days may be compared.
 
     Returns:
-        nombre_region, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
+        serie, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
         the reporting year alone although there are earlier ones), dias_base, distinta (whether the latter).
     """
-    usable = daily.filter(pl.col("saidi") > 0).select(
-        "nombre_region", pl.col("dia").dt.year().alias("anho"), pl.col("saidi").log().alias("ln")
-    )
-    wanted = daily.select("nombre_region", pl.col("dia").dt.year().alias("anho")).unique()
-    pairs = wanted.lazy().join(usable.lazy(), on="nombre_region", how="left", suffix="_base")
+    days = daily.lazy().select("serie", "saidi", anho=pl.col("dia").dt.year())
+    usable = days.filter(pl.col("saidi") > 0).select("serie", "anho", ln=pl.col("saidi").log())
+    pairs = days.select("serie", "anho").unique().join(usable, on="serie", how="left", suffix="_base")
     known = alike.lazy().with_columns(igual=True)
-    pairs = pairs.join(known, left_on=["anho", "anho_base"], right_on=["anho", "base"], how="left").with_columns(
-        pl.col("igual").fill_null(value=False)
-    )
+    key = ["serie", "anho"]
+    same = pl.col("igual").fill_null(value=False)
     earlier = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
-    before = earlier & pl.col("igual")
-    own = before | ((pl.col("anho_base") == pl.col("anho")) & pl.col("igual"))
-    table = (
-        pairs.group_by("nombre_region", "anho")
+    enough = (earlier & same).sum().over(key) >= FULL_BASE_DAYS
+    base = pl.col("ln").filter("base")
+    return (
+        pairs.join(known, left_on=["anho", "anho_base"], right_on=["anho", "base"], how="left")
+        .with_columns(basta=enough, base=same & (earlier | (~enough & (pl.col("anho_base") == pl.col("anho")))))
+        .group_by(key)
         .agg(
-            before.sum().alias("n_before"),
-            *_moments(before, "before"),
-            own.sum().alias("n_own"),
-            *_moments(own, "own"),
-            otras=(earlier & ~pl.col("igual")).any(),
+            umbral_med=(base.mean() + 2.5 * base.std()).exp(),
+            dias_base=pl.col("base").sum().cast(pl.Int64),
+            distinta=(earlier & ~same & ~pl.col("basta")).any(),
         )
-        .with_columns(full=pl.col("n_before") >= FULL_BASE_DAYS)
-        .with_columns(
-            dias_base=_either("n").cast(pl.Int64),
-            umbral_med=(_either("alpha") + 2.5 * _either("beta")).exp(),
-        )
-        .with_columns(distinta=(pl.col("otras") & ~pl.col("full")).fill_null(value=False))
         .with_columns(
             umbral_med=pl.when((pl.col("dias_base") >= LEAST_BASE_DAYS) & ~pl.col("distinta")).then("umbral_med")
         )
-        .select("nombre_region", "anho", "umbral_med", "dias_base", "distinta")
-        .sort("nombre_region", "anho")
+        .sort(key)
+        .collect()
     )
-    return table.collect()
-
-
-def _moments(condition: pl.Expr, name: str) -> list[pl.Expr]:
-    chosen = pl.col("ln").filter(condition)
-    return [chosen.mean().alias(f"alpha_{name}"), chosen.std(ddof=1).alias(f"beta_{name}")]
-
-
-def _either(name: str) -> pl.Expr:
-    return pl.when(pl.col("full")).then(pl.col(f"{name}_before")).otherwise(pl.col(f"{name}_own"))

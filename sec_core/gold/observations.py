@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from adbc_driver_postgresql.dbapi import Connection
-
     from sec_core.blobs.model import Blobs
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.gold.frames import Names
     from sec_core.silver.archive import Archive
 
@@ -121,7 +120,9 @@ def export(
     return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=removed)
 
 
-def silver_reader(connection: Connection, archive: Archive, loads: pl.DataFrame, names: Names) -> ObservationReader:
+def silver_reader(
+    connection: ArrowConnection, archive: Archive, loads: pl.DataFrame, names: Names
+) -> ObservationReader:
     """Read months from Silver, wherever they are: in the database or in the archive.
 
     `connection` is the snapshot from which `loads` was read.

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.universe import with_country
 
 PANEL_COLUMNS = ["hora", "codigo_comuna", "clientes_afectados", "forma"]
 """Columns of the panel; `codigo_comuna` is empty where the place did not resolve."""
@@ -70,11 +70,17 @@ def region_hours(panel: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     Returns:
         hora, serie (nombre_region, UNKNOWN among them, or `CHILE`), clientes; ordered by hora and serie.
     """
-    names = places.select("codigo_comuna", serie=pl.col("nombre_region").cast(pl.String))
-    regions = (
-        panel.join(names, on="codigo_comuna", how="left")
-        .group_by("hora", "serie")
-        .agg(clientes=pl.col("clientes_afectados").sum())
-    )
-    country = regions.group_by("hora").agg(pl.col("clientes").sum()).with_columns(serie=pl.lit(COUNTRY))
-    return pl.concat([regions, country.select(regions.columns)]).sort("hora", "serie")
+    return by_region(panel.select("hora", "codigo_comuna", clientes="clientes_afectados"), places, "codigo_comuna")
+
+
+def by_region(rows: pl.DataFrame, places: pl.DataFrame, place: str) -> pl.DataFrame:
+    """Sums by the first column (an hour, a day or a month) and serie (regions, UNKNOWN, `CHILE`), ordered by both.
+
+    Args:
+        rows: An hour, a day or a month; `place`; what is summed.
+        places: `place`, nombre_region.
+        place: id_geografia or codigo_comuna.
+    """
+    when, names = rows.columns[0], places.select(place, serie=pl.col("nombre_region").cast(pl.String))
+    named = with_country(rows.join(names, on=place).drop(place))
+    return named.group_by(when, "serie").agg(pl.all().sum()).sort(when, "serie")

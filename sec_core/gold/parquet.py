@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
-from sec_core.gold.payloads.official_comparison import OfficialRow
-from sec_core.gold.payloads.reliability import ReliabilityRow
+from sec_core.gold.payloads.reliability import OfficialRow, ReliabilityRow
 from sec_core.gold.payloads.storms import StormRow
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sec_core.gold import guard, recent
 from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.local import read_payloads
 from sec_core.gold.origin import in_words, others
-from sec_core.gold.payloads.registry import PAYLOADS
+from sec_core.gold.payloads.registry import DASHBOARD
 from sec_core.gold.supabase import SupabaseStore
 
 if TYPE_CHECKING:
@@ -119,10 +119,9 @@ def publish(
 
 
 def _publish_payloads(store: SupabaseStore, payloads: guard.Payloads, clock: Clock) -> None:
-    dashboard = {spec.id for spec in PAYLOADS if spec.dashboard}
     store.publish_payloads(
-        {name: rows for name, rows in payloads.items() if name in dashboard},
-        {name: rows for name, rows in payloads.items() if name not in dashboard},
+        {name: rows for name, rows in payloads.items() if name in DASHBOARD},
+        {name: rows for name, rows in payloads.items() if name not in DASHBOARD},
         clock.now().isoformat(),
     )
     after = store.payloads()

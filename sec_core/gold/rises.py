@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold.frames import with_month
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.panel import by_region
 from sec_core.silver.timeline import source_index
 
 if TYPE_CHECKING:
@@ -47,11 +47,10 @@ def rises(
     Returns:
         dia, serie (regions, UNKNOWN, `CHILE`), subidas (customers); days and regions with none have no row.
     """
-    forms = loads.select("hora", "forma")
     hours = (
         pattern.hours.filter(pl.col("visto") == "observada")
         .select("hora", "mes", "dia")
-        .join(forms, on="hora", how="left", maintain_order="left")
+        .join(loads.select("hora", "forma"), on="hora", how="left", maintain_order="left")
         .with_columns(previa=pl.col("hora").shift(1), cambio=pl.col("forma").ne_missing(pl.col("forma").shift(1)))
         .filter(pl.col("mes").is_in(list(months)))
     )
@@ -63,7 +62,7 @@ def rises(
             _risen(by_comuna, hours.filter("cambio"), ["id_geografia"]),
         ]
     )
-    return _by_region(risen.filter(pl.col("subidas") > 0), places, "dia")
+    return by_region(risen.filter(pl.col("subidas") > 0), places, "id_geografia")
 
 
 def _risen(values: pl.DataFrame, hours: pl.DataFrame, key: list[str]) -> pl.DataFrame:
@@ -102,7 +101,7 @@ def standing(
     )
     length = (pl.col("indice").max() - pl.col("indice").min() + 1).over("tramo")
     still = with_month(runs.filter(length >= STANDING_HOURS)).filter(pl.col("mes").is_in(list(months)))
-    return _by_region(still.select("mes", "id_geografia", quietas="clientes_afectados"), places, "mes")
+    return by_region(still.select("mes", "id_geografia", quietas="clientes_afectados"), places, "id_geografia")
 
 
 def imputed(observations: pl.DataFrame, places: pl.DataFrame, months: Collection[date]) -> pl.DataFrame:
@@ -118,12 +117,4 @@ def imputed(observations: pl.DataFrame, places: pl.DataFrame, months: Collection
     """
     own = with_month(observations).filter(pl.col("mes").is_in(list(months)))
     touched = pl.when(pl.col("imputaciones") != 0).then("n_filas").otherwise(0)
-    return _by_region(own.select("mes", "id_geografia", filas="n_filas", imputadas=touched), places, "mes")
-
-
-def _by_region(rows: pl.DataFrame, places: pl.DataFrame, when: str) -> pl.DataFrame:
-    """Sums by day or month and region, and of the country."""
-    values = pl.col([name for name in rows.columns if name not in {when, "id_geografia"}]).sum()
-    named = rows.join(places.select("id_geografia", serie=pl.col("nombre_region").cast(pl.String)), on="id_geografia")
-    both = pl.concat([named, named.with_columns(serie=pl.lit(COUNTRY))])
-    return both.group_by(when, "serie").agg(values).sort(when, "serie")
+    return by_region(own.select("mes", "id_geografia", filas="n_filas", imputadas=touched), places, "id_geografia")

@@ -23,7 +23,7 @@ from sec_core.errors import InputError, StorageError
 from sec_core.reference.names import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000
@@ -44,7 +44,7 @@ class Sheet:
     """A table as text.
 
     Attributes:
-        rows: Cells by our name of the column; a column that the file lacks is not there.
+        rows: Cells by our name of each known column, empty where the file lacks it.
         first_row: Number of the first row of data in the file, counted from 1.
         missing: Headings of known columns that the file lacks.
         decimal: What a number such as `1.250` is read with, where nothing else tells: `.` in a workbook, whose numbers
@@ -55,6 +55,10 @@ class Sheet:
     first_row: int
     missing: tuple[str, ...] = ()
     decimal: str = ","
+
+    def numbered(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """The rows that are not blank, each with its number in the file."""
+        return ((at, row) for at, row in enumerate(self.rows, self.first_row) if any(row.values()))
 
 
 def hand_in(path: Path, inbox: Path) -> str:
@@ -105,11 +109,9 @@ def read_sheet(path: Path, headings: Mapping[str, Sequence[str]], required: Sequ
     check_file(path)
     workbook = path.suffix.lower() in WORKBOOKS
     cells = _workbook(path) if workbook else _csv(path)
-    best: tuple[int, int] = (0, 0)
-    for at, row in enumerate(cells[:_HEADING_ROWS]):
-        found = len(set(_columns(row, headings)) & set(required))
-        best = max(best, (found, -at))
-    at, columns = -best[1], _columns(cells[-best[1]], headings) if cells else {}
+    head = [_columns(row, headings) for row in cells[:_HEADING_ROWS]]
+    at = max(range(len(head)), key=lambda row: len(head[row].keys() & required), default=0)
+    columns = head[at] if head else {}
     lacking = [headings[name][0] for name in required if name not in columns]
     if len(lacking) > len(required) // 2:
         raise InputError(
@@ -118,7 +120,8 @@ def read_sheet(path: Path, headings: Mapping[str, Sequence[str]], required: Sequ
         )
     if lacking:
         raise InputError(f"{path.name} has no column {', '.join(lacking)}.", next_step="Add it, or export it again.")
-    rows = [{name: line[i].strip() for name, i in columns.items() if i < len(line)} for line in cells[at + 1 :]]
+    blank = dict.fromkeys(headings, "")
+    rows = [blank | {name: line[i].strip() for name, i in columns.items() if i < len(line)} for line in cells[at + 1 :]]
     missing = tuple(spellings[0] for name, spellings in headings.items() if name not in columns)
     return Sheet(rows, at + 2, missing, "." if workbook else ",")
 
@@ -175,12 +178,8 @@ def _heading(text: str) -> str:
 
 def _columns(row: Sequence[str], headings: Mapping[str, Sequence[str]]) -> dict[str, int]:
     known = {_heading(cell): at for at, cell in reversed(list(enumerate(row))) if cell}
-    found = {}
-    for name, spellings in headings.items():
-        place = next((known[_heading(spelling)] for spelling in spellings if _heading(spelling) in known), None)
-        if place is not None:
-            found[name] = place
-    return found
+    places = {name: [known[each] for each in map(_heading, texts) if each in known] for name, texts in headings.items()}
+    return {name: found[0] for name, found in places.items() if found}
 
 
 def _csv(path: Path) -> list[list[str]]:

@@ -97,7 +97,9 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     gold = open_blobs(settings.gold)
     try:
         built = BuiltGold.model_validate_json(gold.read(MANIFEST))
-        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files or not whole(gold, SITE):
+        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files:
+            return None
+        if settings.draw_site and not whole(gold, SITE):
             return None
     except (BlobMissing, ValidationError):
         return None
@@ -116,7 +118,8 @@ def note_built(
         events=events,
         payloads=payloads,
         files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
-        outputs={"events": research, "payloads": "dashboard_stats", "site": START_PAGE},
+        outputs={"events": research, "payloads": "dashboard_stats"}
+        | ({"site": START_PAGE} if settings.draw_site else {}),
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
     # Not in the manifest: they are new once.

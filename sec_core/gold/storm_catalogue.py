@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sec_core.blobs.model import Blobs
-    from sec_core.config import Settings
 
 FORMAT: Final = "1"
 """Raise it when hits or storms are computed differently."""
@@ -39,12 +38,9 @@ LOCAL_SHARE: Final = 0.8
 
 HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
 KEPT: Final = {
-    kind: pl.Schema({**schema, "conjunto": pl.String()})
-    for kind, schema in (
-        ("storms", STORMS_SCHEMA),
-        ("storm_hours", CURVES_SCHEMA),
-        ("storm_companies", storm_parts.COMPANIES_SCHEMA),
-    )
+    "storms": pl.Schema({**STORMS_SCHEMA, "conjunto": pl.String()}),
+    "storm_hours": pl.Schema({**CURVES_SCHEMA, "conjunto": pl.String()}),
+    "storm_companies": pl.Schema({**storm_parts.COMPANIES_SCHEMA, "conjunto": pl.String()}),
 }
 ORDER: Final = {
     "storms": ("inicio", "id"),
@@ -59,17 +55,6 @@ class Storms(NamedTuple):
     rows: pl.DataFrame
     curves: pl.DataFrame
     companies: pl.DataFrame
-
-
-def storm_rules(settings: Settings) -> StormRules:
-    """What a storm is by the settings."""
-    return StormRules(
-        settings.storm_min_customers,
-        settings.storm_share,
-        settings.storm_peak,
-        settings.storm_min_comunas,
-        settings.event_max_gap_hours,
-    )
 
 
 def bring_up_to_date(
@@ -101,19 +86,19 @@ def bring_up_to_date(
     needed = sorted({month for at in new for month in about[at]} & exported.keys())
     if needed:
         search.fill(observations.panel_of(gold, needed).drop("forma").collect())
-    found = [(pl.lit(names[at]).alias("conjunto"), *search.measure(search.sets[at])) for at in new]
-    made = {
-        "storms": [rows.with_columns(name) for name, rows, _ in found],
-        "storm_hours": [rows.with_columns(name) for name, _, rows in found],
-    }
-    measured = pl.concat([pl.DataFrame(schema=KEPT["storm_hours"]), *made["storm_hours"]])
-    sets = measured.select("id", "conjunto").unique()
-    made["storm_companies"] = [storm_parts.by_company(gold, measured).join(sets, on="id")]
+    made = {kind: [rows.filter(pl.col("conjunto").is_in(stay))] for kind, (rows, _) in kept.items()}
+    measured = [KEPT["storm_hours"].to_frame()]
+    for at in new:
+        storms, curves = (rows.with_columns(conjunto=pl.lit(names[at])) for rows in search.measure(search.sets[at]))
+        made["storms"].append(storms)
+        measured.append(curves)
+    made["storm_hours"] += measured
+    sets = pl.concat(measured).select("id", "conjunto").unique()
+    made["storm_companies"].append(storm_parts.by_company(gold, pl.concat(measured)).join(sets, on="id"))
     wanted = dict.fromkeys(sorted(names), "")
     whole = {}
-    for kind, (rows, known) in kept.items():
-        held = rows.filter(pl.col("conjunto").is_in(stay))
-        whole[kind] = pl.concat([held, *made[kind]]).sort(*ORDER[kind])
+    for kind, (_, known) in kept.items():
+        whole[kind] = pl.concat(made[kind]).sort(*ORDER[kind])
         if known != wanted:
             write_kept(gold, kind, whole[kind], wanted)
     return Storms(*(whole[kind].drop("conjunto") for kind in KEPT))
@@ -134,7 +119,7 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     changed = [month for month in exported if known.get(str(month)) != wanted[str(month)]]
     current = [month.first_day for month in exported if month not in changed]
     stay = with_month(kept).filter(pl.col("mes").is_in(current)).drop("mes")
-    made = [find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in changed]
+    made = (find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in changed)
     hits = pl.concat([stay, *made]).sort("hora", "codigo_comuna")
     write_kept(gold, "storm_hits", hits, wanted)
     return hits
@@ -172,10 +157,9 @@ def described(storms: pl.DataFrame, curves: pl.DataFrame, loads: pl.DataFrame) -
         both = 0 < detailed[last] - detailed[first] < last - first
         local = two.get(row["id"], 0) >= LOCAL_SHARE * row["punta"]
         names.append(name.get("nombre"))
-        notes.append(" ".join([*_notes(row, both_forms=both, local=local), *filter(None, [name.get("nota")])]) or None)
-    return storms.with_columns(nombre=pl.Series(names, dtype=pl.String), nota=pl.Series(notes, dtype=pl.String)).select(
-        "id", "nombre", *(name for name in STORMS_SCHEMA if name != "id"), "nota"
-    )
+        notes.append(" ".join(filter(None, [*_notes(row, both_forms=both, local=local), name.get("nota")])) or None)
+    texts = pl.Series("nombre", names, pl.String), pl.Series("nota", notes, pl.String)
+    return storms.with_columns(*texts).select("id", "nombre", pl.exclude("id", "nombre"))
 
 
 def _known(known: list[dict[str, str]], day: date, regions: str) -> dict[str, str]:

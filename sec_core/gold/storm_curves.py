@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from sec_core.gold.parquet import COLUMNS
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
@@ -27,31 +29,16 @@ END_HOURS: Final = 2
 LONGEST_HOURS: Final = 720
 HOUR_US: Final = 3_600_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-STORMS_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "id": pl.String,
-    "inicio": pl.Datetime("us", "UTC"),
-    "fin": pl.Datetime("us", "UTC"),
-    "hora_punta": pl.Datetime("us", "UTC"),
-    "punta": pl.Int64,
-    "cliente_horas": pl.Int64,
-    "comunas": pl.Int32,
-    "regiones": pl.String,
-    "horas_hasta_punta": pl.Int32,
-    "horas_50": pl.Int32,
-    "horas_90": pl.Int32,
-    "horas_95": pl.Int32,
-    "salidas": pl.Int64,
-    "reposiciones": pl.Int64,
-    "reposicion_maxima": pl.Int64,
-    "cobertura": pl.Float64,
-    "abierta": pl.Boolean,
-}
-CURVES_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "id": pl.String,
-    "hora": pl.Datetime("us", "UTC"),
-    "codigo_comuna": pl.String,
-    "clientes_afectados": pl.Int64,
-}
+
+
+def _published(table: str) -> pl.Schema:
+    """The columns of a published table but the texts, which `storm_catalogue.described` adds."""
+    columns = [column for column in COLUMNS[table] if column.name not in {"nombre", "nota"}]
+    return pl.Schema(pa.schema([(column.name, column.type) for column in columns]))
+
+
+STORMS_SCHEMA: Final = _published("tormentas")
+CURVES_SCHEMA: Final = _published("tormentas_horas")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +63,16 @@ class Curve:
     """A storm as arrays.
 
     Attributes:
+        id: Its identity.
         first: Position of its first loaded hour.
-        lowest: Position of the lowest code hit in it.
         comunas: Positions of its comunas.
         excess: What they have out above their usual level, by loaded hour and comuna; with the hours that end it.
         hours: Number of loaded hours before its end.
         end: Its end, microseconds; None while it is open.
     """
 
+    id: str
     first: int
-    lowest: int
     comunas: NDArray[np.int64]
     excess: NDArray[np.int64]
     hours: int
@@ -102,6 +89,7 @@ def curve_of(world: World, cells: NDArray[np.int64]) -> Curve:
     """The window of a set and what its comunas have out above their usual level."""
     first, lowest = (int(each) for each in cells[0])
     start = world.hours[first]
+    name = storm_id(instant(start), world.codes[lowest])
     comunas = np.unique(cells[:, 1])
     before = int(np.searchsorted(world.hours, start - USUAL_HOURS * HOUR_US))
     usual = np.median(world.values[before:first, comunas], axis=0) if before < first else np.zeros(len(comunas))
@@ -114,12 +102,8 @@ def curve_of(world: World, cells: NDArray[np.int64]) -> Curve:
     ends = np.flatnonzero(low[:-1] & low[1:])
     if len(ends):
         stop = int(ends[0])
-        return Curve(first, lowest, comunas, excess[: stop + END_HOURS], stop, world.hours[first + stop])
-    return Curve(first, lowest, comunas, excess, len(excess), limit if longest < len(world.hours) else None)
-
-
-def _name(world: World, curve: Curve) -> str:
-    return storm_id(instant(world.hours[curve.first]), world.codes[curve.lowest])
+        return Curve(name, first, comunas, excess[: stop + END_HOURS], stop, world.hours[first + stop])
+    return Curve(name, first, comunas, excess, len(excess), limit if longest < len(world.hours) else None)
 
 
 def measures(world: World, curve: Curve) -> tuple[object, ...]:
@@ -133,7 +117,7 @@ def measures(world: World, curve: Curve) -> tuple[object, ...]:
     change = np.diff(total[: curve.hours + 1], prepend=0)
     expected = _expected_between(world, hours[0], hours[-1] + HOUR_US if curve.end is None else curve.end)
     return (
-        _name(world, curve),
+        curve.id,
         instant(hours[0]),
         None if curve.end is None else instant(curve.end),
         instant(hours[peak_at]),
@@ -186,9 +170,9 @@ def curve_rows(world: World, curve: Curve) -> pl.DataFrame:
     hour, comuna = np.nonzero(curve.excess)
     return pl.DataFrame(
         {
-            "id": np.repeat(_name(world, curve), len(hour)),
+            "id": np.repeat(curve.id, len(hour)),
             "hora": world.hours[curve.first + hour],
             "codigo_comuna": np.array(world.codes)[curve.comunas[comuna]],
             "clientes_afectados": curve.excess[hour, comuna],
         }
-    ).cast(pl.Schema(CURVES_SCHEMA))
+    ).cast(CURVES_SCHEMA)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sec_core.config import Settings
+
 _CODES: Final = 100_000
 """Codes of comunas have five digits."""
 
@@ -62,6 +64,17 @@ class StormRules:
     peak: int = 10_000
     min_comunas: int = 3
     max_gap_hours: int = 6
+
+    @classmethod
+    def of(cls, settings: Settings) -> StormRules:
+        """By the settings."""
+        return cls(
+            settings.storm_min_customers,
+            settings.storm_share,
+            settings.storm_peak,
+            settings.storm_min_comunas,
+            settings.event_max_gap_hours,
+        )
 
 
 def find_storms(
@@ -88,13 +101,9 @@ def find_storms(
     """
     search = StormSearch(find_hits(panel, customers, rules), loaded, expected, neighbours, rules)
     search.fill(panel)
-    found = [search.measure(cells) for cells in search.sets]
-    return (
-        pl.concat([pl.DataFrame(schema=STORMS_SCHEMA), *(storms for storms, _ in found)]).sort("inicio", "id"),
-        pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curves for _, curves in found)]).sort(
-            "id", "hora", "codigo_comuna"
-        ),
-    )
+    empty = STORMS_SCHEMA.to_frame(), CURVES_SCHEMA.to_frame()
+    storms, curves = map(pl.concat, zip(empty, *map(search.measure, search.sets), strict=True))
+    return storms.sort("inicio", "id"), curves.sort("id", "hora", "codigo_comuna")
 
 
 def find_hits(panel: pl.DataFrame, customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
@@ -179,13 +188,11 @@ class StormSearch:
         rows = [measures(self._world, curve) for curve in curves]
         return (
             pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
-            pl.concat([pl.DataFrame(schema=CURVES_SCHEMA), *(curve_rows(self._world, each) for each in curves)]),
+            pl.concat([CURVES_SCHEMA.to_frame(), *(curve_rows(self._world, each) for each in curves)]),
         )
 
 
-def _curves(
-    world: World, candidate: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
-) -> Iterator[Curve]:
+def _curves(world: World, candidate: NDArray[np.int64], borders: pl.DataFrame, rules: StormRules) -> Iterator[Curve]:
     """All storms of a connected set."""
     waiting = [candidate]
     while waiting:
@@ -202,40 +209,32 @@ def _curves(
         yield curve
 
 
-def _border_positions(codes: Sequence[str], neighbours: Collection[tuple[str, str]]) -> NDArray[np.int64]:
-    """Pairs of neighbours as positions in `codes`, ordered."""
+def _border_positions(codes: Sequence[str], neighbours: Collection[tuple[str, str]]) -> pl.DataFrame:
+    """Pairs of neighbours, c and beside, as positions in `codes`."""
     at = {code: number for number, code in enumerate(codes)}
     pairs = [(at[a], at[b]) for a, b in neighbours if a in at and b in at]
-    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    return pl.DataFrame(pairs, schema={"c": pl.Int64, "beside": pl.Int64}, orient="row")
 
 
-def _sets(
-    world: World, cells: NDArray[np.int64], borders: NDArray[np.int64], rules: StormRules
-) -> list[NDArray[np.int64]]:
+def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: StormRules) -> list[NDArray[np.int64]]:
     """The connected sets of some hits that reach the peak, each ordered by hour and comuna as `cells` is."""
-    width = len(world.codes)
-    keys = cells[:, 0] * width + cells[:, 1]
+    if not len(cells):
+        return []
+    out = world.values[cells[:, 0], cells[:, 1]].astype(np.int64)
+    hits = pl.DataFrame({"h": cells[:, 0], "c": cells[:, 1], "n": np.arange(len(cells)), "out": out})
     near = np.append(np.diff(world.hours) <= rules.max_gap_hours * HOUR_US, False)
-    go_on = near[cells[:, 0]]
-    # Pairs of neighbours are ordered by the first: those of a comuna stand together.
-    starts = np.searchsorted(borders[:, 0], np.arange(width + 1))
-    counts = np.diff(starts)[cells[:, 1]]
-    source = np.repeat(np.arange(len(cells)), counts)
-    offset = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    beside = borders[starts[cells[source, 1]] + offset, 1]
-    edge_from = np.concatenate([np.flatnonzero(go_on), source])
-    edge_to = np.concatenate([keys[go_on] + width, cells[source, 0] * width + beside])
-    place = np.minimum(np.searchsorted(keys, edge_to), len(keys) - 1)
-    real = keys[place] == edge_to if len(keys) else np.zeros(0, dtype=bool)
-    graph = coo_array(
-        (np.ones(int(real.sum()), dtype=np.int8), (edge_from[real], place[real])), shape=(len(keys), len(keys))
+    edges = pl.concat(
+        [
+            hits.filter(near[cells[:, 0]]).select(pl.col("h") + 1, "c", "n"),
+            hits.join(borders, on="c").select("h", c="beside", n="n"),
+        ]
+    ).join(hits, on=["h", "c"], suffix="_2")
+    graph = coo_array((np.ones(len(edges), np.int8), (edges["n"], edges["n_2"])), shape=(len(cells), len(cells)))
+    hits = hits.with_columns(conjunto=connected_components(graph, directed=False)[1])
+    high = (
+        hits.group_by("conjunto", "h")
+        .agg(pl.col("out").sum(), comunas=pl.len())
+        .filter(pl.col("out") >= rules.peak, pl.col("comunas") >= rules.min_comunas)
     )
-    _, label = connected_components(graph, directed=False) if len(keys) else (0, np.zeros(0, dtype=np.int64))
-    # What each set has out in each of its hours, and in how many comunas.
-    moments, moment = np.unique(label * np.int64(len(world.hours)) + cells[:, 0], return_inverse=True)
-    out = np.bincount(moment, weights=world.values[cells[:, 0], cells[:, 1]], minlength=len(moments))
-    high = (out >= rules.peak) & (np.bincount(moment, minlength=len(moments)) >= rules.min_comunas)
-    storms = np.unique(moments[high] // max(len(world.hours), 1))
-    kept = np.flatnonzero(np.isin(label, storms))
-    order = kept[np.argsort(label[kept], kind="stable")]
-    return np.split(cells[order], np.searchsorted(label[order], storms[1:])) if len(storms) else []
+    storms = hits.join(high, on="conjunto", how="semi").sort("conjunto", "n").partition_by("conjunto")
+    return [storm.select("h", "c").to_numpy() for storm in storms]

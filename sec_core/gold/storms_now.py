@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from sec_core.gold.frames import UTC_TIME, query, snapshot, source_hours, with_month
-from sec_core.gold.storm_catalogue import storm_rules
-from sec_core.gold.storms import find_storms
+from sec_core.gold.frames import UTC_TIME, snapshot, source_hours, with_month
+from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference.geometry import neighbours
 
@@ -74,17 +73,17 @@ def under_way(database: Database, settings: Settings) -> list[StormNow]:
         DatabaseUnavailable: The database can't be reached.
     """
     with snapshot(database) as connection:
-        newest: datetime | None = query(connection, _NEWEST).item()
+        newest: datetime | None = connection.query(_NEWEST).item()
         if newest is None:
             return []
         first = newest - WINDOW
-        loaded = query(connection, _LOADED.format(first.isoformat()))["hora"].cast(UTC_TIME)
-        panel = query(connection, _PANEL.format(first.isoformat())).with_columns(pl.col("hora").cast(UTC_TIME))
-        customers = query(connection, _CUSTOMERS)
+        loaded = connection.query(_LOADED.format(first.isoformat()))["hora"].cast(UTC_TIME)
+        panel = connection.query(_PANEL.format(first.isoformat())).with_columns(pl.col("hora").cast(UTC_TIME))
+        customers = connection.query(_CUSTOMERS)
     expected = source_hours(first, newest + HOUR, newest + HOUR)
     months = with_month(expected).select("mes").unique()
     storms, curves = find_storms(
-        panel, loaded, expected["hora"], customers.join(months, how="cross"), neighbours(), storm_rules(settings)
+        panel, loaded, expected["hora"], customers.join(months, how="cross"), neighbours(), StormRules.of(settings)
     )
     totals = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())
     recent = loaded.sort().tail(2).to_list()

@@ -10,19 +10,11 @@ import polars as pl
 
 from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.cap import nearest_month
+from sec_core.silver.columns import typed
 
 COUNTRY = "CHILE"
 
-CUSTOMERS_SCHEMA = pl.Schema(
-    {
-        "mes": pl.Date,
-        "codigo_region": pl.String,
-        "nombre_region": pl.String,
-        "clientes": pl.Int64,
-        "clientes_estimados": pl.Int64,
-        "periodo_star": pl.String,
-    }
-)
+CUSTOMERS_SCHEMA = pl.Schema(typed("mes codigo_region nombre_region clientes clientes_estimados periodo_star"))
 
 
 def denominators(customers: pl.DataFrame) -> pl.DataFrame:
@@ -40,23 +32,23 @@ def denominators(customers: pl.DataFrame) -> pl.DataFrame:
     figures = customers.with_columns(universo=pl.coalesce("clientes_estimados", "clientes")).filter(
         pl.col("universo") > 0
     )
+    country = pl.lit(COUNTRY).alias("nombre_region")
     regions = figures.filter(pl.col("codigo_region") != COUNTRY_CODE)
-    national = figures.filter(pl.col("codigo_region") == COUNTRY_CODE).with_columns(nombre_region=pl.lit(COUNTRY))
+    national = figures.filter(pl.col("codigo_region") == COUNTRY_CODE).with_columns(country)
     complete = (
         regions.group_by("mes")
-        .agg(
-            pl.col("universo").sum(),
-            pl.col("periodo_star").min(),
-            pl.col("codigo_region").n_unique().alias("n"),
-        )
+        .agg(pl.col("universo").sum(), pl.col("periodo_star").min(), n=pl.col("codigo_region").n_unique())
         .filter(pl.col("n") == regions["codigo_region"].n_unique())
-        .join(national.select("mes"), on="mes", how="anti")
-        .with_columns(nombre_region=pl.lit(COUNTRY))
+        .join(national, on="mes", how="anti")
+        .with_columns(country)
     )
     columns = ["mes", "nombre_region", "universo", "periodo_star"]
-    return pl.concat([regions.select(columns), national.select(columns), complete.select(columns)]).sort(
-        "mes", "nombre_region"
-    )
+    return pl.concat(each.select(columns) for each in (regions, national, complete)).sort("mes", "nombre_region")
+
+
+def with_country(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `serie`, a region, and once more as rows of the country; UNKNOWN belongs to it too."""
+    return pl.concat([rows, rows.with_columns(serie=pl.lit(COUNTRY))])
 
 
 def newest(customers: pl.DataFrame) -> pl.DataFrame:
@@ -65,15 +57,8 @@ def newest(customers: pl.DataFrame) -> pl.DataFrame:
     Returns:
         nombre_region, universo, mes_denominador, periodo_star; one row a region.
     """
-    return (
-        denominators(customers)
-        .sort("mes")
-        .group_by("nombre_region")
-        .last()
-        .rename({"mes": "mes_denominador"})
-        .select("nombre_region", "universo", "mes_denominador", "periodo_star")
-        .sort("nombre_region")
-    )
+    latest = denominators(customers).sort("mes").group_by("nombre_region").last().sort("nombre_region")
+    return latest.select("nombre_region", "universo", pl.col("mes").alias("mes_denominador"), "periodo_star")
 
 
 def nearest(pairs: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:

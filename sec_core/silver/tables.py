@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
-    from adbc_driver_postgresql.dbapi import Connection
-
+    from sec_core.db.arrow import ArrowConnection
     from sec_core.source.shapes import Shape
 
 SQL: Final = read_queries("sec_core.silver", "tables.sql")
@@ -46,7 +45,7 @@ class History:
 class SilverTables(Statements):
     """Reads and writes inside one transaction; the connection's owner commits."""
 
-    def __init__(self, connection: Connection, archive: Archive | None = None) -> None:
+    def __init__(self, connection: ArrowConnection, archive: Archive | None = None) -> None:
         """Make the object; the archive is needed once there are months in it."""
         super().__init__(connection)
         self._archive = archive

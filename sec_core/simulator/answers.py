@@ -22,11 +22,11 @@ from sec_core.hours import CHILE, hours_of_day, open_hour
 from sec_core.simulator import render
 from sec_core.simulator.calendar import hour_index, parse_wall_hour
 from sec_core.simulator.places import REGIONS
+from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from sec_core.simulator.options import SimulatorOptions
-    from sec_core.simulator.world import World
 
 Served = Callable[[datetime], int]
 _NAME = re.compile(r"(?P<asked>.+?)(?:\.captured-(?P<when>[0-9TZ-]+))?\.json")
@@ -43,10 +43,10 @@ class HourAnswer(NamedTuple):
 class WorldAnswers:
     """The endpoints without HTTP or faults, from a world. `now` is aware; `served` counts an hour's answers."""
 
-    def __init__(self, world: World, options: SimulatorOptions) -> None:
-        self.world = world
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.world = World(options.world)
         self._options = options
-        self._body = lru_cache(maxsize=options.kept_bodies)(partial(render.hour_body, world))
+        self._body = lru_cache(maxsize=options.kept_bodies)(partial(render.hour_body, self.world))
 
     def shape_of(self, hour: datetime) -> Shape:
         """Shape in which an hour is answered."""

@@ -6,14 +6,15 @@ import asyncio
 import sys
 import time
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from starlette.requests import Request as HTTPRequest
 
 from sec_core.hours import from_wall
 from sec_core.simulator import render
-from sec_core.simulator.answers import CapturedAnswers
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
 from sec_core.simulator.log import Request, RequestLog
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from sec_core.simulator.answers import WorldAnswers
+    from sec_core.simulator.options import SimulatorOptions
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
 JSON = "application/json; charset=utf-8"
@@ -30,7 +31,6 @@ HTML = "text/html; charset=utf-8"
 _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
 _NONE: dict[str, str] = {}
 _PIECE = 65_536
-_LARGEST_BODY = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 
 
@@ -45,24 +45,30 @@ class Connection:
 class SimulatorApp:
     """The ASGI application; each answer's header says whether it is made up or replayed."""
 
-    def __init__(
-        self,
-        answers: WorldAnswers | CapturedAnswers,
-        *,
-        faults: FaultOptions,
-        log: RequestLog,
-        now: Callable[[], datetime],
-    ) -> None:
-        self.answers = answers
-        self.log = log
-        self.connections: dict[tuple[str, int], Connection] = {}
+    def __init__(self, options: SimulatorOptions, clock: Callable[[], datetime] | None = None) -> None:
+        self.options = options
+        self.answers = WorldAnswers(options) if options.captures is None else CapturedAnswers(options.captures)
+        self.source = "simulator" if options.captures is None else "replay"
+        self.log = RequestLog(options.log_path)
         self.stopping = False
-        self._now = now
-        self.source = "replay" if isinstance(answers, CapturedAnswers) else "simulator"
-        self.set_faults(faults)
+        self._clock = clock or (lambda: options.now or datetime.now(UTC))
+        self.set_faults(options.faults)
+
+    def now(self) -> datetime:
+        """The source's clock, UTC."""
+        return self._clock().astimezone(UTC)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in the order of arrival."""
+        return list(self.log.requests)
+
+    def hours_asked(self) -> list[datetime]:
+        """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""
+        return [each.hour for each in self.requests if each.endpoint == Endpoint.POR_FECHA and each.hour is not None]
 
     def set_faults(self, faults: FaultOptions) -> None:
-        """Let other things go wrong from the next request on."""
+        """Let other things go wrong from the next request on; `FaultOptions()` heals everything."""
         self._faults = faults
         self._ban = BanWatch(faults.ban) if faults.ban else None
 
@@ -70,19 +76,19 @@ class SimulatorApp:
         """Answer one request."""
         arrived = time.monotonic()
         endpoint = _ENDPOINTS.get(scope["path"].rstrip("/").rsplit("/", 1)[-1].casefold())
-        raw = await _read_body(receive)
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        is_json = headers.get(b"content-type", b"").split(b";")[0].strip().lower() == b"application/json"
+        asked = HTTPRequest(scope, receive)
+        raw = await asked.body()
+        is_json = asked.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
         payload = _payload_of(raw) if is_json else {}
         request = Request(
             endpoint=endpoint or "",
             hour=_hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None,
             body=raw.decode("utf-8", "replace"),
             client_port=scope["client"][1],
-            user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            user_agent=asked.headers.get("user-agent", ""),
             arrived=arrived,
         )
-        exchange = _Exchange(self, scope, send, request)
+        exchange = _Exchange(self, scope["state"]["connection"], send, request)
         if endpoint is None or scope["method"] != "POST":
             await exchange.refuse(404 if endpoint is None else 405)
             return
@@ -91,11 +97,6 @@ class SimulatorApp:
             await exchange.run(endpoint, payload)
         finally:
             self.log.end(request, time.monotonic())
-
-    def connection(self, scope: Scope) -> Connection | None:
-        """The connection of a request; None once it is closed."""
-        found = self.connections.get(tuple(scope["client"]))
-        return None if found is None or found.transport.is_closing() else found
 
     def decide(self, request: Request) -> tuple[FaultRule | None, float]:
         """What happens to a request, a ban included."""
@@ -108,7 +109,7 @@ class SimulatorApp:
 
     def sound_body(self, endpoint: Endpoint, payload: dict[str, Any], request: Request) -> bytes:
         """The body that a good day answers."""
-        now = self._now()
+        now = self.now()
         match endpoint:
             case Endpoint.POR_FECHA:
                 if request.hour is None:
@@ -131,7 +132,7 @@ class _Exchange:
     """One request and its answer, sound or not."""
 
     app: SimulatorApp
-    scope: Scope
+    connection: Connection
     send: Send
     request: Request
 
@@ -208,26 +209,13 @@ class _Exchange:
 
     async def _cut(self, *, abort: bool) -> None:
         """End the connection: at once, or after what was written has gone out."""
-        connection = self.app.connection(self.scope)
-        if connection is None:
-            return
-        (connection.transport.abort if abort else connection.transport.close)()
+        transport = self.connection.transport
+        (transport.abort if abort else transport.close)()
         # Until the server has learnt of it, it would answer by itself.
-        await connection.lost.wait()
+        await self.connection.lost.wait()
 
     def _connected(self) -> bool:
-        return self.app.connection(self.scope) is not None
-
-
-async def _read_body(receive: Receive) -> bytes:
-    """The body of a request, cut where no honest one ends."""
-    body = b""
-    while len(body) < _LARGEST_BODY:
-        message = await receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            break
-    return body
+        return not self.connection.transport.is_closing()
 
 
 def _payload_of(raw: bytes) -> dict[str, Any] | None:

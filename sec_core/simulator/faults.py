@@ -9,7 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
@@ -55,6 +55,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _wall_hour(text: object) -> object:
+    try:
+        return parse_wall_hour(text) if isinstance(text, str) else text
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+WallHour = Annotated[AwareDatetime, BeforeValidator(_wall_hour)]
+"""YYYY-MM-DDTHH in Chile wall clock."""
+
+
 class FaultRule(Strict):
     """One kind of fault and the requests that meet it. Every condition that is given must hold.
 
@@ -64,7 +75,7 @@ class FaultRule(Strict):
     kind: FaultKind
     endpoint: Endpoint | None = Endpoint.POR_FECHA  # None means all
     rate: float = Field(default=1.0, ge=0, le=1)  # share of the requests
-    hours: tuple[str, str] | None = None  # first and last hour asked for, YYYY-MM-DDTHH in Chile wall clock
+    hours: tuple[WallHour, WallHour] | None = None  # first and last hour asked for
     attempts: tuple[int, int] | None = None  # first and last request for the same hour, from 1
     requests: tuple[int, int] | None = None  # first and last request at all, from 1
     status: int = Field(default=503, ge=400, le=599)  # of `status`
@@ -72,16 +83,6 @@ class FaultRule(Strict):
     delay_s: float | None = Field(default=None, ge=0)  # see `wait_s`
     size: int | None = Field(default=None, ge=1)  # see `amount`
     key: str = "CLIENTES_AFECTADOS"  # that renamed_key, missing_key, new_key and wrong_type change
-
-    @field_validator("hours")
-    @classmethod
-    def _hours_parse(cls, value: tuple[str, str] | None) -> tuple[str, str] | None:
-        for text in value or ():
-            try:
-                parse_wall_hour(text)
-            except InputError as error:
-                raise ValueError(str(error)) from None
-        return value
 
     @property
     def amount(self) -> int:
@@ -125,10 +126,8 @@ class FaultRule(Strict):
             return False
         if self.attempts and not self.attempts[0] <= request.attempt <= self.attempts[1]:
             return False
-        if self.hours is not None:
-            first, last = (parse_wall_hour(text) for text in self.hours)
-            if request.hour is None or not first <= request.hour <= last:
-                return False
+        if self.hours and (request.hour is None or not self.hours[0] <= request.hour <= self.hours[1]):
+            return False
         if self.rate >= 1:
             return True
         subject = request.hour.timestamp() if request.hour is not None else request.endpoint
@@ -198,13 +197,14 @@ _HTML = (
     b"<!DOCTYPE html><html><head><title>Mantenimiento</title></head>"
     b"<body><h1>Sitio en mantenimiento</h1><p>Intente m\xc3\xa1s tarde.</p></body></html>"
 )
-_NEW_KEY = "NOMBRE_ALIMENTADOR"
 
 
 def damaged(body: bytes, rule: FaultRule) -> bytes:
     """A body after a fault that changes it; other kinds leave it as it is."""
-    change = _CHANGES.get(rule.kind)
-    return body if change is None else change(body, rule)
+    if rule.kind in _ROW_CHANGES:
+        change = _ROW_CHANGES[rule.kind]
+        return orjson.dumps([change(row, rule.key) for row in orjson.loads(body)])
+    return _BODY_CHANGES[rule.kind](body, rule) if rule.kind in _BODY_CHANGES else body
 
 
 def _bad_utf8(body: bytes, _rule: FaultRule) -> bytes:
@@ -221,32 +221,17 @@ def _collapsed(body: bytes, _rule: FaultRule) -> bytes:
     return orjson.dumps(left[: max(1, (len(rows) - 1) // 10)])
 
 
-def _with_changed_key(body: bytes, rule: FaultRule) -> bytes:
-    rows: list[dict[str, Any]] = orjson.loads(body)
-    return orjson.dumps([_changed(row, rule) for row in rows])
-
-
-def _changed(row: dict[str, Any], rule: FaultRule) -> dict[str, Any]:
-    match rule.kind:
-        case FaultKind.RENAMED_KEY:
-            return {f"{key}_2" if key == rule.key else key: value for key, value in row.items()}
-        case FaultKind.MISSING_KEY:
-            return {key: value for key, value in row.items() if key != rule.key}
-        case FaultKind.NEW_KEY:
-            return {**row, _NEW_KEY: "A-1"}
-        case _:
-            return {key: {"valor": value} if key == rule.key else value for key, value in row.items()}
-
-
-_CHANGES: dict[FaultKind, Callable[[bytes, FaultRule], bytes]] = {
+_ROW_CHANGES: dict[FaultKind, Callable[[dict[str, Any], str], dict[str, Any]]] = {
+    FaultKind.RENAMED_KEY: lambda row, key: {f"{name}_2" if name == key else name: row[name] for name in row},
+    FaultKind.MISSING_KEY: lambda row, key: {name: value for name, value in row.items() if name != key},
+    FaultKind.NEW_KEY: lambda row, _key: row | {"NOMBRE_ALIMENTADOR": "A-1"},
+    FaultKind.WRONG_TYPE: lambda row, key: row | ({key: {"valor": row[key]}} if key in row else {}),
+}
+_BODY_CHANGES: dict[FaultKind, Callable[[bytes, FaultRule], bytes]] = {
     FaultKind.HTML: lambda _body, _rule: _HTML,
     FaultKind.EMPTY: lambda _body, _rule: b"[]",
     FaultKind.NESTED: lambda _body, rule: b"[" * rule.amount + b"]" * rule.amount,
     FaultKind.TRUNCATED: lambda body, _rule: body[: len(body) // 2],
     FaultKind.BAD_UTF8: _bad_utf8,
     FaultKind.COLLAPSED: _collapsed,
-    FaultKind.RENAMED_KEY: _with_changed_key,
-    FaultKind.MISSING_KEY: _with_changed_key,
-    FaultKind.NEW_KEY: _with_changed_key,
-    FaultKind.WRONG_TYPE: _with_changed_key,
 }

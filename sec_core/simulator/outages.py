@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import accumulate, chain, islice, zip_longest
 from random import Random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,6 +63,12 @@ class Place:
     customers: float
     companies: tuple[tuple[str, int], ...]  # with their shares
 
+    @property
+    def weights(self) -> list[float]:
+        """How many of its customers each company has."""
+        total = sum(share for _, share in self.companies)
+        return [self.customers * share / total for _, share in self.companies]
+
 
 def make_places(regions: Sequence[str] | None, max_comunas: int | None) -> list[Place]:
     """Comunas with weights that depend on nothing but their code, so that all worlds share one country."""
@@ -82,9 +89,7 @@ def make_places(regions: Sequence[str] | None, max_comunas: int | None) -> list[
             companies = COMUNA_COMPANIES.get(code) or tuple((company, n) for company, n in drawn.items() if n)
             customers = sizes[code] / total * region.customers
             places.append(Place(code, name, region.code, region.name, customers, companies))
-    if max_comunas is not None and max_comunas < len(places):
-        places = _largest(places, max_comunas)
-    return places
+    return places if max_comunas is None or max_comunas >= len(places) else _largest(places, max_comunas)
 
 
 def _largest(places: list[Place], count: int) -> list[Place]:
@@ -92,12 +97,8 @@ def _largest(places: list[Place], count: int) -> list[Place]:
     by_region: dict[str, list[Place]] = defaultdict(list)
     for place in sorted(places, key=lambda p: (-p.customers, p.code)):
         by_region[place.region_code].append(place)
-    taken: list[Place] = []
-    rank = 0
-    while len(taken) < count:
-        taken.extend(group[rank] for group in by_region.values() if rank < len(group))
-        rank += 1
-    return taken[:count]
+    in_turn = chain.from_iterable(zip_longest(*by_region.values()))
+    return list(islice(filter(None, in_turn), count))
 
 
 def _quantiles(mean: float, sigma: float, low: int, high: int) -> list[int]:
@@ -112,48 +113,32 @@ MEAN_DURATION = sum(DURATIONS) / len(DURATIONS)
 SIZES = [1] * (_STEPS * 6 // 5) + _quantiles(2.4, 1.9, 1, 2_600)
 
 
-class DayOfOutages:
-    """The ordinary outages that begin on one UTC day, found by the hours that list them."""
-
-    def __init__(self, seed: int, day: int, rows_per_hour: float, places: list[Place]) -> None:
-        """Draw a day, in days since 1970 of UTC."""
-        rng = Random(f"day {seed} {day}")  # noqa: S311
-        self.by_hour: dict[int, list[Course]] = defaultdict(list)
-        owners, weights = _owners(places)
-        busy = min(max(rng.gauss(1, 0.07), 0.85), 1.15)
-        for hour in range(day * 24, day * 24 + 24):
-            factor = _BY_HOUR[chile_hour(hour)] * busy
-            expected = rows_per_hour / MEAN_DURATION * factor
-            count = max(0, round(rng.gauss(expected, math.sqrt(expected))))
-            started = chile_date(hour)
-            drawn = zip(
-                rng.choices(owners, cum_weights=weights, k=count),
-                rng.choices(DURATIONS, k=count),
-                rng.choices(SIZES, k=count),
-                rng.choices((0, 0, 1, 2), k=count),
-                # One in ten is first listed in the hour after it began.
-                rng.choices((0,) * 9 + (1,), k=count),
-                strict=True,
-            )
-            for (place, company), length, size, kind, late in drawn:
-                peak = min(size, max(1, int(places[place].customers / 4)))
-                course = Course(place, company, started, hour + late, hour + late + length, peak, kind)
-                for listed in range(course.first, course.end):
-                    self.by_hour[listed].append(course)
-
-
-def _owners(places: list[Place]) -> tuple[list[tuple[int, str]], list[float]]:
-    """Every (place, company) with its cumulated weight."""
-    owners: list[tuple[int, str]] = []
-    weights: list[float] = []
-    running = 0.0
-    for index, place in enumerate(places):
-        total = sum(share for _, share in place.companies)
-        for company, share in place.companies:
-            running += place.customers * share / total
-            owners.append((index, company))
-            weights.append(running)
-    return owners, weights
+def ordinary_outages(seed: int, rows_per_hour: float, places: list[Place], day: int) -> dict[int, list[Course]]:
+    """The ordinary outages that begin on a day (UTC, in days since 1970), by the hours that list them."""
+    rng = Random(f"day {seed} {day}")  # noqa: S311
+    by_hour: dict[int, list[Course]] = defaultdict(list)
+    owners = [(index, company) for index, place in enumerate(places) for company, _ in place.companies]
+    weights = list(accumulate(weight for place in places for weight in place.weights))
+    busy = min(max(rng.gauss(1, 0.07), 0.85), 1.15)
+    for hour in range(day * 24, day * 24 + 24):
+        expected = rows_per_hour / MEAN_DURATION * (_BY_HOUR[chile_hour(hour)] * busy)
+        count = max(0, round(rng.gauss(expected, math.sqrt(expected))))
+        started = chile_date(hour)
+        drawn = zip(
+            rng.choices(owners, cum_weights=weights, k=count),
+            rng.choices(DURATIONS, k=count),
+            rng.choices(SIZES, k=count),
+            rng.choices((0, 0, 1, 2), k=count),
+            # One in ten is first listed in the hour after it began.
+            rng.choices((0,) * 9 + (1,), k=count),
+            strict=True,
+        )
+        for (place, company), length, size, kind, late in drawn:
+            peak = min(size, max(1, int(places[place].customers / 4)))
+            course = Course(place, company, started, hour + late, hour + late + length, peak, kind)
+            for listed in range(course.first, course.end):
+                by_hour[listed].append(course)
+    return by_hour
 
 
 def storm_outages(seed: int, number: int, storm: Storm, places: list[Place]) -> list[Course]:
@@ -196,15 +181,14 @@ def storm_outages(seed: int, number: int, storm: Storm, places: list[Place]) -> 
     return scaled
 
 
-def stale_outages(seed: int, year: int, count: int, places: list[Place]) -> list[Course]:
+def stale_outages(seed: int, count: int, places: list[Place], year: int) -> list[Course]:
     """Outages of a few customers that begin in a year and stay listed for two months to four years."""
     rng = Random(f"stale {seed} {year}")  # noqa: S311
-    first_day = date(year, 1, 1)
     made = []
     for _ in range(count):
         index = rng.randrange(len(places))
         company = places[index].companies[0][0]
-        day = first_day + timedelta(days=rng.randrange(365))
+        day = date(year, 1, 1) + timedelta(days=rng.randrange(365))
         first = (day - date(1970, 1, 1)).days * 24 + 12
         days = 60 + int(1400 * rng.random() ** 3)
         made.append(Course(index, company, day, first, first + days * 24, rng.choice((1, 1, 1, 2, 3)), 0))

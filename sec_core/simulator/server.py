@@ -8,25 +8,21 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from typing import Self, cast
+from typing import Self
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sec_core.errors import InputError
-from sec_core.simulator.answers import CapturedAnswers, WorldAnswers
 from sec_core.simulator.app import BASE_PATH, Connection, SimulatorApp
-from sec_core.simulator.faults import Endpoint, FaultOptions
-from sec_core.simulator.log import Request, RequestLog
 from sec_core.simulator.options import SimulatorOptions
-from sec_core.simulator.world import World
 
 _STOP_TIMEOUT_S = 10
 
 
-class Simulator:
+class Simulator(SimulatorApp):
     """A simulated SEC on a free loopback port, for the length of a `with` block.
 
     Args:
@@ -37,7 +33,6 @@ class Simulator:
 
     Attributes:
         url: Base address of the API, with a slash at its end; known once it runs.
-        world: The world; None in a replay.
     """
 
     def __init__(
@@ -48,38 +43,11 @@ class Simulator:
         port: int = 0,
         **changes: object,
     ) -> None:
-        self.options = SimulatorOptions.model_validate({**dict(options or SimulatorOptions()), **changes})
-        self._clock = clock or (lambda: self.options.now or datetime.now(UTC))
-        self._port = port
-        self._log = RequestLog(self.options.log_path)
-        self.world: World | None = None
-        answers: WorldAnswers | CapturedAnswers
-        if self.options.captures is not None:
-            answers = CapturedAnswers(self.options.captures)
-        else:
-            self.world = World(self.options.world)
-            answers = WorldAnswers(self.world, self.options)
-        self.app = SimulatorApp(answers, faults=self.options.faults, log=self._log, now=self.now)
+        super().__init__(SimulatorOptions.model_validate({**dict(options or SimulatorOptions()), **changes}), clock)
         self.url = ""
+        self._port = port
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
-
-    def now(self) -> datetime:
-        """The source's clock, UTC."""
-        return self._clock().astimezone(UTC)
-
-    @property
-    def requests(self) -> list[Request]:
-        """Every request so far, in the order of arrival."""
-        return list(self._log.requests)
-
-    def hours_asked(self) -> list[datetime]:
-        """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""
-        return [each.hour for each in self.requests if each.endpoint == Endpoint.POR_FECHA and each.hour is not None]
-
-    def set_faults(self, faults: FaultOptions) -> None:
-        """Let other things go wrong from the next request on; `FaultOptions()` heals everything."""
-        self.app.set_faults(faults)
 
     def __enter__(self) -> Self:
         """Start the server in a thread; requests wait until it answers."""
@@ -89,12 +57,12 @@ class Simulator:
 
     def __exit__(self, *error: object) -> None:
         """Stop the server; what is still in flight is cut."""
-        self.app.stopping = True
+        self.stopping = True
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(_STOP_TIMEOUT_S)
-        self._log.close()
+        self.log.close()
 
     def serve(self, on_ready: Callable[[str], None]) -> None:
         """Serve until SIGINT or SIGTERM, in the main thread; `on_ready` gets `url` once the port is bound."""
@@ -103,8 +71,8 @@ class Simulator:
         try:
             run()
         finally:
-            self.app.stopping = True
-            self._log.close()
+            self.stopping = True
+            self.log.close()
 
     def _bind(self) -> Callable[[], None]:
         """Listen on the port; gives what serves it."""
@@ -122,7 +90,7 @@ class Simulator:
         listening.listen(2048)
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}{BASE_PATH}"
         config = uvicorn.Config(
-            self.app, http=protocol_for(self.app.connections), ws="none", loop="asyncio", lifespan="off",
+            self, http=_Protocol, ws="none", loop="asyncio", lifespan="off",
             log_config=None, log_level="critical", access_log=False, server_header=False, timeout_keep_alive=120,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
@@ -130,21 +98,16 @@ class Simulator:
         return partial(self._server.run, sockets=[listening])
 
 
-def protocol_for(connections: dict[tuple[str, int], Connection]) -> type[asyncio.Protocol]:
-    """A protocol class that keeps `connections` up to date, by the client's address and port."""
+class _Protocol(H11Protocol):
+    """Tells the application over which connection a request came."""
 
-    class FindableProtocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            connections[_peer(transport)] = Connection(transport, asyncio.Event())
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {"connection": Connection(transport, asyncio.Event())}
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            connection = connections.pop(_peer(self.transport), None)
-            if connection is not None:
-                connection.lost.set()
-
-    return FindableProtocol
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.app_state["connection"].lost.set()
 
 
 class _Server(uvicorn.Server):
@@ -160,8 +123,3 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
-    peer = cast("tuple[str, int] | None", transport.get_extra_info("peername"))
-    return ("", 0) if peer is None else (peer[0], peer[1])

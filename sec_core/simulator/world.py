@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 from typing import NamedTuple
 
 from sec_core.simulator import outages
 from sec_core.simulator.calendar import chile_date, hour_index, parse_wall_hour
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.outages import LONGEST_HOURS, Course, DayOfOutages
+from sec_core.simulator.outages import LONGEST_HOURS, Course
 
 BLANK = -1
 UNKNOWN_PLACE = -2
@@ -36,11 +36,15 @@ class World:
         self.places = outages.make_places(self.options.regions, self.options.max_comunas)
         self._holes = [(hour_index(parse_wall_hour(a)), hour_index(parse_wall_hour(b))) for a, b in self.options.holes]
         self._begin = hour_index(parse_wall_hour(self.options.first_hour))
-        self._storms = self._make_storms()
+        seed, rate = self.options.seed, self.options.rows_per_hour / self.options.feeders
+        storms = [
+            outages.storm_outages(seed, number, storm, self.places) for number, storm in enumerate(self.options.storms)
+        ]
+        self._storms = [(min(c.first for c in made), max(c.end for c in made), made) for made in storms if made]
         self._written = self._read_written()
-        self._day = lru_cache(maxsize=48)(self._make_day)
+        self._day = lru_cache(maxsize=48)(partial(outages.ordinary_outages, seed, rate, self.places))
         self._hour = lru_cache(maxsize=64)(self._make_rows)
-        self._stale = lru_cache(maxsize=64)(self._make_stale)
+        self._stale = lru_cache(maxsize=64)(partial(outages.stale_outages, seed, self.options.stale_rows, self.places))
         self._total = lru_cache(maxsize=20_000)(self._sum)
 
     def has_data(self, hour: datetime) -> bool:
@@ -86,7 +90,7 @@ class World:
         found: list[Course] = []
         if self.options.rows_per_hour > 0:
             for day in range((index - LONGEST_HOURS - 1) // 24, index // 24 + 1):
-                found.extend(self._day(day).by_hour.get(index, ()))
+                found.extend(self._day(day).get(index, ()))
         for first, end, courses in self._storms:
             if first <= index < end:
                 found.extend(course for course in courses if course.first <= index < course.end)
@@ -96,20 +100,6 @@ class World:
             for past in range(year - 5, year + 1):
                 found.extend(c for c in self._stale(past) if c.first <= index < c.end)
         return found
-
-    def _make_day(self, day: int) -> DayOfOutages:
-        return DayOfOutages(self.options.seed, day, self.options.rows_per_hour / self.options.feeders, self.places)
-
-    def _make_storms(self) -> list[tuple[int, int, list[Course]]]:
-        made = []
-        for number, storm in enumerate(self.options.storms):
-            courses = outages.storm_outages(self.options.seed, number, storm, self.places)
-            if courses:
-                made.append((min(c.first for c in courses), max(c.end for c in courses), courses))
-        return made
-
-    def _make_stale(self, year: int) -> list[Course]:
-        return outages.stale_outages(self.options.seed, year, self.options.stale_rows, self.places)
 
     def _read_written(self) -> dict[int, list[Row]]:
         index_of = {place.code: i for i, place in enumerate(self.places)}

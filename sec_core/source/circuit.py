@@ -51,6 +51,16 @@ class CircuitRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed."""
+
+    code: str
+    error: str
+    rest: timedelta = timedelta(0)  # how long the source asked to be left alone (Retry-After)
+    subject: str | None = None  # what was asked for; None for a failure that concerns whatever is asked
+
+
+@dataclass(frozen=True, slots=True)
 class Circuit:
     """The shared state, a row of `circuito_fuente`; its columns have these values."""
 
@@ -111,43 +121,18 @@ def after_success(circuit: Circuit, probe: UUID | None) -> Circuit:
 
 
 def after_failure(
-    circuit: Circuit,
-    now: datetime,
-    rules: CircuitRules,
-    *,
-    probe: UUID | None,
-    code: str,
-    error: str,
-    rest: timedelta = timedelta(0),
-    subject: str | None = None,
+    circuit: Circuit, failure: Failure, now: datetime, rules: CircuitRules, probe: UUID | None = None
 ) -> Circuit:
-    """The state after a failure.
-
-    Args:
-        circuit: The shared state.
-        now: The present instant.
-        rules: Settings.
-        probe: The request's name if it was a probe.
-        code: Code of the failure.
-        error: The failure in words.
-        rest: How long the source asked to be left alone (Retry-After).
-        subject: What was asked for; None for a failure that concerns whatever is asked.
-    """
+    """The state after a failure; `probe` is the request's name if it was a probe."""
     failures = circuit.failures + 1
-    opened = Circuit(
-        status=CircuitStatus.OPEN,
-        failures=failures,
-        opened_at=now,
-        reopens_at=now + max(rules.cooldown, rest),
-        code=code,
-        error=error,
-    )
+    reopens_at = now + max(rules.cooldown, failure.rest)
+    opened = Circuit(CircuitStatus.OPEN, failures, now, reopens_at, code=failure.code, error=failure.error)
     if circuit.status is CircuitStatus.CLOSED:
-        only = subject if circuit.failures == 0 or subject == circuit.only else None
+        only = failure.subject if circuit.failures == 0 or failure.subject == circuit.only else None
         enough = failures >= rules.failures and (only is None or rules.failures == 1)
-        if enough or rest > LONG_REST:
+        if enough or failure.rest > LONG_REST:
             return opened
-        return replace(circuit, failures=failures, code=code, error=error, only=only)
+        return replace(circuit, failures=failures, code=failure.code, error=failure.error, only=only)
     if circuit.status is CircuitStatus.HALF_OPEN and probe is not None and circuit.probe == probe:
         return opened
     return circuit

@@ -7,6 +7,7 @@ module already did; a whole day's work may be tried again much later.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -27,9 +28,9 @@ from sec_core.errors import (
 )
 from sec_core.hours import CHILE
 from sec_core.source.answers import RegionCustomers, read_country, read_regions, read_series, read_server_time
-from sec_core.source.circuit import LONG_REST, LONGEST_REST
+from sec_core.source.circuit import LONG_REST, LONGEST_REST, Failure
 from sec_core.source.shapes import AnsweredBy, Classified, classify
-from sec_core.source.throttle import LONG_WAIT_S, Failure, Permit, Throttle
+from sec_core.source.throttle import LONG_WAIT_S, Permit, Throttle
 from sec_core.source.transport import Reply, Transport
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ _PROBE_TIMEOUT_S: Final = 40.0
 """A probe must be answered within its lease, or two could be out at once."""
 
 _HEAD_BYTES: Final = 65_536
+_TITLE: Final = re.compile(rb"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
 _TITLE_CHARS: Final = 120
 
 
@@ -267,10 +269,8 @@ def _read(endpoint: str, read: Callable[[bytes], T], reply: Reply, received_at: 
 
 
 def _title(page: bytes) -> str:
-    small = page.lower()
-    begin = small.find(b">", small.find(b"<title")) + 1 if b"<title" in small else 0
-    end = small.find(b"</title", begin)
-    text = unescape(page[begin:end].decode("utf-8", "replace")) if 0 < begin < end else ""
+    found = _TITLE.search(page)
+    text = unescape(found[1].decode("utf-8", "replace")) if found else ""
     words = "".join(char if char.isprintable() else " " for char in text).split()
     return f'"{" ".join(words)[:_TITLE_CHARS]}"' if words else "it has no title"
 

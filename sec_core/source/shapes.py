@@ -55,23 +55,19 @@ DETAILED_KEYS: Final = (
 )  # fmt: skip
 KEYS: Final = {Shape.DETAILED: frozenset(DETAILED_KEYS), Shape.AGGREGATED: frozenset(AGGREGATED_KEYS)}
 
-_TEXT: Final = str | None
 _DATE_PART: Final = int | str | None
+_COUNT: Final = int | float | str | bool | None
+_TEXTS: Final = ("NOMBRE_REGION", "NOMBRE_COMUNA", "NOMBRE_EMPRESA", "ACTUALIZADO_HACE")
+_TYPES: Final[dict[str, Any]] = (
+    dict.fromkeys(DETAILED_KEYS, _DATE_PART) | dict.fromkeys(_TEXTS, str | None) | {"CLIENTES_AFECTADOS": _COUNT}
+)
 # Integers beyond 64 bits are left to the general reader, which makes fractions of them or refuses them.
 _INT64: Final = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_COUNT: Final = int | float | str | bool | None
-_TYPES: Final[dict[str, Any]] = {
-    "CLIENTES_AFECTADOS": _COUNT,
-    "NOMBRE_REGION": _TEXT,
-    "NOMBRE_COMUNA": _TEXT,
-    "NOMBRE_EMPRESA": _TEXT,
-    "ACTUALIZADO_HACE": _TEXT,
-}
+_PLAIN: Final = {_DATE_PART: _INT64 | str | None, _COUNT: _INT64 | float | str | bool | None}
 _TYPE_NAMES: Final = {
     bool: "a boolean", int: "an integer", float: "a number", str: "a text",
     list: "a list", dict: "an object", type(None): "null",
 }  # fmt: skip
-_INT64_MAX: Final = 2**63 - 1
 _INTEGER_TEXT: Final = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
 _SURROGATE: Final = re.compile(rb"(?P<whole>\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..", re.DOTALL)
 """A pair, half a pair, or an escaped backslash, after which no escape begins."""
@@ -183,9 +179,7 @@ def _classify_fitting(body: bytes) -> Classified | None:
 @cache
 def _decoder(keys: frozenset[str]) -> msgspec.json.Decoder[list[Any]]:
     """Decodes a list of rows that have exactly these keys, and values of their types."""
-    plain = {_DATE_PART: _INT64 | str | None, _COUNT: _INT64 | float | str | bool | None}
-    types = {key: _TYPES.get(key, _DATE_PART) for key in sorted(keys)}
-    fields = [(key, plain.get(kind, kind)) for key, kind in types.items()]
+    fields = [(key, _PLAIN.get(_TYPES[key], _TYPES[key])) for key in sorted(keys)]
     # Rows hold no other objects, so the collector needn't look at them.
     return msgspec.json.Decoder(list[msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)])  # type: ignore[misc]
 
@@ -200,22 +194,23 @@ def _classify_any(body: bytes) -> Classified:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason=f"not a list of rows but {_example(decoded)}")
     if not decoded:
         return Classified(BodyKind.EMPTY)
-    return _classify_rows(decoded)
-
-
-def _classify_rows(rows: list[Any]) -> Classified:
-    shape = _nearest_shape(rows[0]) if isinstance(rows[0], dict) else Shape.AGGREGATED
-    misfit = next((number for number, row in enumerate(rows) if not _fits(row, KEYS[shape])), None)
-    if misfit is not None:
-        reason = _describe_misfit(rows[misfit], misfit, len(rows), shape)
-        return Classified(BodyKind.UNKNOWN_SHAPE, reason=reason)
-    return _counted(shape, [row["CLIENTES_AFECTADOS"] for row in rows])
+    shape = _nearest_shape(decoded[0]) if isinstance(decoded[0], dict) else Shape.AGGREGATED
+    for number, row in enumerate(decoded):
+        if not _fits(row, KEYS[shape]):
+            return Classified(
+                BodyKind.UNKNOWN_SHAPE, reason=_describe_misfit(row, f"row {number + 1} of {len(decoded)}", shape)
+            )
+    return _counted(shape, [row["CLIENTES_AFECTADOS"] for row in decoded])
 
 
 def _counted(shape: Shape, counts: Sequence[object]) -> Classified:
-    total = _sum_of_valid(counts)
+    plain = [value for value in counts if type(value) is int]
+    if len(plain) == len(counts) and min(plain) >= 0 and max(plain) <= MAX_CUSTOMERS:
+        total = sum(plain)
+    else:
+        total = sum(customer_count(value) or 0 for value in counts)
     # The sum is kept in a 64-bit column; a body whose counts overflow it can't be a count of customers.
-    if total > _INT64_MAX:
+    if total >= 2**63:
         return Classified(BodyKind.UNKNOWN_SHAPE, reason="the customers of all rows don't fit 64 bits")
     return Classified(BodyKind(shape.value), rows=len(counts), customers=total)
 
@@ -226,14 +221,7 @@ def _fits(row: object, keys: frozenset[str]) -> bool:
 
 
 def _right_type(key: str, value: object) -> bool:
-    return type(value) in get_args(_TYPES.get(key, _DATE_PART))
-
-
-def _sum_of_valid(counts: Sequence[object]) -> int:
-    plain = [value for value in counts if type(value) is int]
-    if len(plain) == len(counts) and min(plain) >= 0 and max(plain) <= MAX_CUSTOMERS:
-        return sum(plain)
-    return sum(customer_count(value) or 0 for value in counts)
+    return type(value) in get_args(_TYPES[key])
 
 
 def _nearest_shape(row: dict[str, object]) -> Shape:
@@ -241,13 +229,11 @@ def _nearest_shape(row: dict[str, object]) -> Shape:
     return min((Shape.AGGREGATED, Shape.DETAILED), key=lambda shape: len(KEYS[shape] ^ row.keys()))
 
 
-def _describe_misfit(row: object, number: int, count: int, shape: Shape) -> str:
-    place = f"row {number + 1} of {count}"
+def _describe_misfit(row: object, place: str, shape: Shape) -> str:
     if not isinstance(row, dict):
         return f"{place} is not an object but {_example(row)}"
-    for other in Shape:
-        if other is not shape and row.keys() == KEYS[other]:
-            return f"rows of both shapes in one answer: {place} is {other}, the first is {shape}"
+    if row.keys() in KEYS.values() and row.keys() != KEYS[shape]:
+        return f"rows of both shapes in one answer: {place} is {_nearest_shape(row)}, the first is {shape}"
     keys = KEYS[shape]
     found = []
     if missing := sorted(keys - row.keys()):

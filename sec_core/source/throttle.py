@@ -20,9 +20,9 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from loguru import logger
@@ -33,7 +33,7 @@ from sec_core.db.problems import refusal
 from sec_core.db.queries import read_queries
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source import circuit as breaker
-from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRules, CircuitStatus, Leave
+from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRules, CircuitStatus, Failure, Leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -66,16 +66,6 @@ _CONNECTION: Final = {
     "keepalives_count": "3",
 }
 _SQL: Final = read_queries("sec_core.source", "throttle.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a request failed; the fields are those of `circuit.after_failure`."""
-
-    code: str
-    error: str
-    rest: timedelta = timedelta(0)
-    subject: str | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -219,8 +209,8 @@ class Throttle:
             case Failure() as failure:
                 if failure.rest:
                     await self._call(self._shared.pause, min(failure.rest, LONG_REST).total_seconds())
-                known = {"now": self._clock.now(), "rules": self._rules, "probe": permit.probe, **asdict(failure)}
-                await self._change(lambda circuit: breaker.after_failure(circuit, **known))
+                now = self._clock.now()
+                await self._change(lambda held: breaker.after_failure(held, failure, now, self._rules, permit.probe))
             case True:
                 circuit = await self.circuit()
                 if circuit.failures or circuit.status is not CircuitStatus.CLOSED:
@@ -255,12 +245,10 @@ class _SharedLimits:
 
     def take_slot(self, permit: Permit) -> bool:
         # This session could take its own slots twice, so only others are tried; each process begins elsewhere.
-        with self._session() as connection:
+        with self._session():
             free = [number for number in self._numbers if number not in self._held]
             start = os.getpid() % len(self._numbers)
-            row = connection.execute(
-                _SQL["take_slot"], {"free": free[start:] + free[:start], "class": LockClass.REQUEST_SLOT}
-            ).fetchone()
+            row = self._first("take_slot", free=free[start:] + free[:start], kind=LockClass.REQUEST_SLOT)
         if row is not None:
             permit.slot = row[0]
             self._held[row[0]] = permit
@@ -270,18 +258,17 @@ class _SharedLimits:
         # With a lost connection all slots were lost, and another request may hold this number now.
         if permit.slot is not None and self._held.get(permit.slot) is permit:
             del self._held[permit.slot]
-            self._row(_SQL["release"], {"class": LockClass.REQUEST_SLOT, "number": permit.slot})
+            self._first("release", kind=LockClass.REQUEST_SLOT, number=permit.slot)
         permit.slot = None
 
     def take_time(self) -> CircuitStatus | None:
         """Take the time that has come, if it has; gives back the state of the circuit at that instant."""
-        with self._session() as connection:
-            row = connection.execute(_SQL["take_time"], {"step": self._step_s, "late": LATE_S}).fetchone()
+        row = self._first("take_time", step=self._step_s, late=LATE_S)
         return None if row is None else CircuitStatus(row[0])
 
     def wait(self) -> tuple[float, bool]:
         """Seconds until the next time, and whether they are a pause for which the source asked."""
-        wait_s, paused = self._row(_SQL["wait"], {})
+        wait_s, paused = self._row("wait")
         longest_s = _LONGEST_WAIT_S + 2 * self._step_s
         if wait_s <= longest_s:
             return wait_s, paused
@@ -290,25 +277,23 @@ class _SharedLimits:
             "Going on now.",
             wait_s,
         )
-        with self._session() as connection:
-            connection.execute(_SQL["forget_times"], {"longest": longest_s})
+        self._first("forget_times", longest=longest_s)
         return 0.0, False
 
     def pause(self, seconds: float) -> None:
-        with self._session() as connection:
-            connection.execute(_SQL["pause"], {"seconds": seconds})
+        self._first("pause", seconds=seconds)
 
     def circuit(self) -> Circuit:
-        return Circuit.of(self._row(_SQL["circuit"], {}))
+        return Circuit.of(self._row("circuit"))
 
     def change_circuit(self, rule: Callable[[Circuit], Circuit]) -> tuple[Circuit, Circuit]:
         """Apply a rule to the circuit's state, one process at a time; gives back the state before and after it."""
         with self._session() as connection, connection.transaction():
-            before = Circuit.of(self._row(_SQL["circuit"] + " for update", {}))
+            self._row("lock_circuit")
+            before = self.circuit()
             after = rule(before)
             if after != before:
-                values = [getattr(after, field.name) for field in fields(Circuit)]
-                connection.execute(_SQL["set_circuit"], [after.status.value, *values[1:]])
+                connection.execute(_SQL["set_circuit"], astuple(after))
         return before, after
 
     def close(self) -> None:
@@ -317,14 +302,18 @@ class _SharedLimits:
             self._connection = None
         self._held.clear()
 
-    def _row(self, statement: LiteralString, parameters: dict[str, object]) -> tuple[Any, ...]:
-        with self._session() as connection:
-            row = connection.execute(statement, parameters).fetchone()
+    def _row(self, query: str) -> tuple[Any, ...]:
+        row = self._first(query)
         if row is None:
             raise DatabaseError(
                 "circuito_fuente or ritmo_fuente has no row for the source.", next_step="Run `sec doctor`."
             )
         return row
+
+    def _first(self, query: str, **values: object) -> tuple[Any, ...] | None:
+        with self._session() as connection:
+            cursor = connection.execute(_SQL[query], values)
+            return cursor.fetchone() if cursor.description else None
 
     @contextmanager
     def _session(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:

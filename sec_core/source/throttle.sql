@@ -7,10 +7,10 @@ set synchronous_commit = off;
 set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3
 
 -- name: take_slot
-select n from unnest(%(free)s::int[]) as n where pg_try_advisory_lock(%(class)s, n) limit 1
+select n from unnest(%(free)s::int[]) as n where pg_try_advisory_lock(%(kind)s, n) limit 1
 
 -- name: release
-select pg_advisory_unlock(%(class)s, %(number)s)
+select pg_advisory_unlock(%(kind)s, %(number)s)
 
 -- name: take_time
 -- `clock_timestamp` and not `now`: the row may be waited for, and the clock is read when it is ours.
@@ -37,6 +37,9 @@ where fuente = 'sec'
 -- name: circuit
 select estado, fallos_seguidos, abierto_en, reabre_en, prueba_hasta, prueba_de, codigo_error, ultimo_error, fallo_de
 from circuito_fuente where fuente = 'sec'
+
+-- name: lock_circuit
+select fuente from circuito_fuente where fuente = 'sec' for update
 
 -- name: set_circuit
 update circuito_fuente set estado = %s, fallos_seguidos = %s, abierto_en = %s, reabre_en = %s, prueba_hasta = %s,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +20,6 @@ SOURCE_HEADER: Final = "x-sec-source"
 _KEEP_ALIVE_S: Final = 30.0
 _SOURCE_CHARS: Final = 40
 _PAGE_BYTES: Final = 65_536
-_STEP_BYTES: Final = 1024 * 1024
 _ZSTD_STEP_BYTES: Final = 64
 """So few bytes can't stand for more than a few megabytes."""
 
@@ -91,90 +89,56 @@ def _worth_reading(response: httpx.Response) -> bool:
 
 
 async def _read_bounded(endpoint: str, response: httpx.Response) -> bytes:
-    chunks = response.aiter_raw()
-    encodings = response.headers.get("content-encoding", "").lower().split(",")
-    for encoding in reversed([name.strip() for name in encodings]):
-        if encoding not in {"", "identity"}:
-            chunks = _decompressed(endpoint, chunks, encoding)
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise UnexpectedBody(
-                f"{endpoint} answered with more than {MAX_BODY_BYTES} bytes; it was not read further.",
-                next_step="Look at what the source answers for this hour; the hour is asked for again in later runs.",
-            )
-    return bytes(body)
+    received = bytearray()
+    async for chunk in response.aiter_raw():
+        received += chunk
+        _check_size(endpoint, received)
+    body = bytes(received)
+    for name in reversed(response.headers.get("content-encoding", "").lower().split(",")):
+        if (encoding := name.strip()) not in {"", "identity"}:
+            body = _unpacked(endpoint, body, encoding)
+            _check_size(endpoint, body)
+    return body
 
 
-async def _decompressed(endpoint: str, chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
-    """Undo one encoding in bounded steps: a small answer may stand for gigabytes."""
-    stream: _Inflating | _Unpacking | None = None
+def _check_size(endpoint: str, body: bytes | bytearray) -> None:
+    if len(body) > MAX_BODY_BYTES:
+        raise UnexpectedBody(
+            f"{endpoint} answered with more than {MAX_BODY_BYTES} bytes; it was not read further.",
+            next_step="Look at what the source answers for this hour; the hour is asked for again in later runs.",
+        )
+
+
+def _unpacked(endpoint: str, data: bytes, encoding: str) -> bytes:
+    """Undo one encoding, as far as it can be read at all: a small answer may stand for gigabytes."""
+    if encoding not in {"gzip", "x-gzip", "deflate", "zstd"}:
+        raise UnexpectedBody(
+            f"{endpoint} answered in the encoding {encoding[:40]!r}, which was not asked for.",
+            next_step="Something on the way to the source packs its answers anew: reach the source without it.",
+        )
     try:
-        async for chunk in chunks:
-            if stream is None and chunk:
-                stream = _decompressor(endpoint, encoding, chunk)
-            if stream is not None:
-                for part in stream.parts(chunk):
-                    yield part
+        body, whole = _unzstd(data) if encoding == "zstd" else _inflated(data, encoding)
     except (zlib.error, zstandard.ZstdError) as error:
         raise UnexpectedBody(f"{endpoint} answered with damaged compression: {error}.") from error
-    if stream is None or not stream.whole:
+    if not whole and len(body) <= MAX_BODY_BYTES:
         raise SourceUnavailable(f"{endpoint} ended in the middle of its answer.")
+    return body
 
 
-def _decompressor(endpoint: str, encoding: str, start: bytes) -> _Inflating | _Unpacking:
-    if encoding in {"gzip", "x-gzip"}:
-        return _Inflating(16 + zlib.MAX_WBITS)
-    if encoding == "deflate":
-        # With zlib's two bytes of header or, from some servers, without.
-        has_header = start[0] & 0x0F == 8 and int.from_bytes(start[:2]) % 31 == 0
-        return _Inflating(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
-    if encoding == "zstd":
-        return _Unpacking()
-    raise UnexpectedBody(
-        f"{endpoint} answered in the encoding {encoding[:40]!r}, which was not asked for.",
-        next_step="Something on the way to the source packs its answers anew: reach the source without it.",
-    )
+def _inflated(data: bytes, encoding: str) -> tuple[bytes, bool]:
+    # Deflate comes with zlib's two bytes of header or, from some servers, without.
+    head = int.from_bytes(data[:2])
+    raw = encoding == "deflate" and (head >> 8 & 0x0F != 8 or head % 31 != 0)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS + 32)  # 32: gzip or zlib, by the header
+    return inflater.decompress(data, MAX_BODY_BYTES + 1), inflater.eof
 
 
-class _Inflating:
-    """gzip and deflate."""
-
-    def __init__(self, window_bits: int) -> None:
-        self._inflater = zlib.decompressobj(window_bits)
-
-    @property
-    def whole(self) -> bool:
-        return self._inflater.eof
-
-    def parts(self, data: bytes) -> Iterator[bytes]:
-        more = True
-        while more and not self._inflater.eof:
-            part = self._inflater.decompress(data, _STEP_BYTES)
-            yield part
-            data = self._inflater.unconsumed_tail
-            more = bool(data) or len(part) == _STEP_BYTES
-
-
-class _Unpacking:
-    """zstd, frame after frame."""
-
-    def __init__(self) -> None:
-        self._new: Callable[[], zstandard.ZstdDecompressionObj] = zstandard.ZstdDecompressor(
-            max_window_size=MAX_BODY_BYTES
-        ).decompressobj
-        self._frame = self._new()
-
-    @property
-    def whole(self) -> bool:
-        return self._frame.eof
-
-    def parts(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), _ZSTD_STEP_BYTES):
-            piece = data[start : start + _ZSTD_STEP_BYTES]
-            while piece:
-                if self._frame.eof:
-                    self._frame = self._new()
-                yield self._frame.decompress(piece)
-                piece = self._frame.unused_data
+def _unzstd(data: bytes) -> tuple[bytes, bool]:
+    """Frame after frame."""
+    new = zstandard.ZstdDecompressor(max_window_size=MAX_BODY_BYTES).decompressobj
+    frame, body, left = new(), bytearray(), memoryview(data)
+    while left and len(body) <= MAX_BODY_BYTES:
+        frame = new() if frame.eof else frame
+        body += frame.decompress(left[:_ZSTD_STEP_BYTES])
+        left = left[min(len(left), _ZSTD_STEP_BYTES) - len(frame.unused_data) :]
+    return bytes(body), frame.eof

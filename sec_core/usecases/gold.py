@@ -120,8 +120,10 @@ async def site(adapters: Adapters, publish: bool = False, *, steps: Steps | None
         steps: Gives the steps that build and put up.
 
     Raises:
-        ConfigError: It is to be put up, and SEC_SITE_TARGET is not set.
+        ConfigError: It is not to be drawn, or to be put up, and SEC_SITE_TARGET is not set.
     """
+    if not adapters.settings.draw_site:
+        raise ConfigError("SEC_DRAW_SITE says that no site is drawn.", next_step="Unset it, then run `sec site`.")
     if publish and adapters.settings.site is None:
         raise ConfigError("SEC_SITE_TARGET is not set.", next_step="Set it to a folder or to s3://bucket/prefix.")
     steps = steps or direct(adapters)

@@ -272,7 +272,7 @@ LINE = orjson.loads(journal.encode(Outcome(NAME.hour, NOW, Result.FAILED, code="
 @given(st.dictionaries(st.sampled_from([*LINE, "clave", "sha256", "bytes", "forma", "origen"]), VALUES, max_size=4))
 def test_no_line_is_an_error(change: dict[str, Any]) -> None:
     found = journal.decode(msgspec.json.encode(LINE | change))
-    assert found is None or journal.decode(journal.encode(found)) == found
+    assert found is None or (journal.decode(journal.encode(found[0])) or [None])[0] == found[0]
 
 
 @settings(max_examples=examples(100))

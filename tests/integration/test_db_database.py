@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 from sec_core.db.database import Database, open_database
-from sec_core.errors import ConfigError, DatabaseUnavailable
+from sec_core.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def test_adbc_appends_to_a_partition_in_its_own_types(database: Database) -> Non
     frame = pl.DataFrame(rows, schema=OBSERVATION_SCHEMA, orient="row")
     with database.engine.begin() as connection:
         connection.execute(sqlalchemy.text("select asegurar_particion('2024-08-01')"))
-    with database.adbc() as connection, connection.cursor() as cursor:
-        cursor.adbc_ingest("fact_observaciones_202408", frame.to_arrow(), mode="append")
     with database.adbc() as connection:
-        back = pl.read_database("select * from fact_observaciones order by id_geografia", connection)
+        connection.append("fact_observaciones_202408", frame)
+    with database.adbc() as connection:
+        back = connection.query("select * from fact_observaciones order by id_geografia")
     assert back.equals(frame)
     assert back.schema == frame.schema
 
@@ -58,17 +58,17 @@ def test_adbc_appends_to_a_partition_in_its_own_types(database: Database) -> Non
 def test_adbc_takes_sixteen_bytes_into_uuid_through_a_temporary_table(database: Database) -> None:
     keys = [uuid.UUID(int=7), uuid.uuid4()]
     frame = pl.DataFrame({"hash_id": [key.bytes for key in keys], "n": [1, 2]}, schema_overrides={"n": pl.Int16})
-    with database.adbc() as connection, connection.cursor() as cursor:
-        cursor.execute("create temporary table nuevos (hash_id uuid, n smallint) on commit drop")
-        cursor.adbc_ingest("nuevos", frame.to_arrow(), mode="append", temporary=True)
-        cursor.execute("select hash_id::text from nuevos order by n")
-        assert cursor.fetchall() == [(str(key),) for key in keys]
+    with database.adbc() as connection:
+        connection.execute("create temporary table nuevos (hash_id uuid, n smallint) on commit drop")
+        connection.append("nuevos", frame, temporary=True)
+        back = connection.query("select hash_id::text from nuevos order by n")
+    assert back.rows() == [(str(key),) for key in keys]
 
 
 def test_an_error_inside_adbc_rolls_back(database: Database) -> None:
     def write_and_fail() -> None:
-        with database.adbc() as connection, connection.cursor() as cursor:
-            cursor.execute("insert into dashboard_stats (id, data) values ('x', '[]')")
+        with database.adbc() as connection:
+            connection.execute("insert into dashboard_stats (id, data) values ('x', '[]')")
             raise ValueError("on purpose")
 
     with pytest.raises(ValueError, match="on purpose"):
@@ -80,9 +80,8 @@ def test_an_error_inside_adbc_rolls_back(database: Database) -> None:
 def test_sessions_speak_utc(database: Database) -> None:
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("show timezone").scalar() == "UTC"
-    with database.adbc() as connection, connection.cursor() as cursor:
-        cursor.execute("select current_setting('timezone')")
-        assert cursor.fetchone() == ("UTC",)
+    with database.adbc() as connection:
+        assert connection.query("select current_setting('timezone')").item() == "UTC"
 
 
 def test_a_named_database_replaces_the_embedded_one(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
@@ -130,14 +129,36 @@ def test_a_connection_lost_in_a_transaction_is_unavailability(database: Database
             connection.exec_driver_sql("select 1")
 
     def lose_by_adbc() -> None:
-        with database.adbc() as connection, connection.cursor() as cursor:
-            cursor.execute("select 1")
+        with database.adbc() as connection:
+            connection.execute("select 1")
             end_other_sessions(database)
-            cursor.execute("select 1")
+            connection.execute("select 1")
 
-    for lose in (lose_by_engine, lose_by_adbc):
+    def lose_while_rows_stream_in() -> None:
+        with database.adbc() as connection:
+            connection.query("select pg_terminate_backend(pg_backend_pid())")
+
+    for lose in (lose_by_engine, lose_by_adbc, lose_while_rows_stream_in):
         with pytest.raises(DatabaseUnavailable, match="lost"):
             lose()
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "told"),
+    [
+        ("53100", "could not write to file: No space left on device", "PostgreSQL's disk is full"),
+        ("22012", "division by zero", "PostgreSQL refused a statement"),
+    ],
+)
+def test_what_is_refused_while_rows_stream_in_is_no_lost_connection(
+    database: Database, code: str, says: str, told: str
+) -> None:
+    fail = f"begin raise exception '{says}' using errcode = '{code}'; end"
+    with database.adbc() as connection:
+        connection.execute(f"create function fail() returns int language plpgsql as $${fail}$$")
+    with pytest.raises(DatabaseError, match=f"{told}: .*{says}") as caught, database.adbc() as connection:
+        connection.query("select fail() from generate_series(1, 3)")
+    assert not isinstance(caught.value, DatabaseUnavailable)
 
 
 def test_a_pooled_connection_lost_between_transactions_is_replaced(database: Database) -> None:

@@ -122,9 +122,8 @@ async def test_every_driver_gets_the_same_database(
     with database.engine.connect() as connection:
         row = connection.execute(text("select current_database()::text, current_user::text")).one()
         assert tuple(row) == expected
-    with database.adbc() as connection, connection.cursor() as cursor:
-        cursor.execute("select current_database()::text, current_user::text")
-        assert cursor.fetchone() == expected
+    with database.adbc() as connection:
+        assert connection.query("select current_database()::text, current_user::text").row(0) == expected
     url, variables = database.address.asyncpg()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)

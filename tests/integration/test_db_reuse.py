@@ -22,9 +22,8 @@ def number(database: Database, sql: str) -> int:
 
 
 def session(database: Database) -> int:
-    with database.adbc() as connection, connection.cursor() as cursor:
-        cursor.execute("select pg_backend_pid()")
-        return int(cursor.fetchall()[0][0])
+    with database.adbc() as connection:
+        return int(connection.query("select pg_backend_pid()").item())
 
 
 def test_the_next_use_gets_the_same_session_and_it_waits_in_no_transaction(database: Database) -> None:
@@ -42,8 +41,8 @@ def test_after_an_error_the_session_is_not_used_again(database: Database) -> Non
     first = session(database)
 
     def fail() -> None:
-        with database.adbc() as connection, connection.cursor() as cursor:
-            cursor.execute("set time zone 'America/Santiago'")
+        with database.adbc() as connection:
+            connection.execute("set time zone 'America/Santiago'")
             raise ValueError("on purpose")
 
     with pytest.raises(ValueError, match="on purpose"):
@@ -52,13 +51,13 @@ def test_after_an_error_the_session_is_not_used_again(database: Database) -> Non
 
 
 def test_a_use_commits_and_rolls_back_as_it_says(database: Database) -> None:
-    with database.adbc() as connection, connection.cursor() as cursor:
-        cursor.execute("create table probe (n int)")
+    with database.adbc() as connection:
+        connection.execute("create table probe (n int)")
         connection.commit()
-        cursor.execute("insert into probe values (1)")
+        connection.execute("insert into probe values (1)")
         connection.commit()
         assert number(database, "select count(*) from probe") == 1
-        cursor.execute("insert into probe values (2)")
+        connection.execute("insert into probe values (2)")
         connection.rollback()
     assert number(database, "select sum(n) from probe") == 1
 

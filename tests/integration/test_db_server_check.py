@@ -114,8 +114,8 @@ def test_a_refused_statement_says_whose_turn_it_is(database: Database, role: Add
     ):
         c.exec_driver_sql("delete from capturas")
     assert "owner" in caught.value.next_step
-    with pytest.raises(DatabaseError, match="refuses this role"), stranger.adbc() as c, c.cursor() as cursor:
-        cursor.execute("delete from capturas")
+    with pytest.raises(DatabaseError, match="refuses this role"), stranger.adbc() as adbc:
+        adbc.execute("delete from capturas")
     stranger.dispose()
 
 
@@ -142,9 +142,8 @@ def test_variables_of_libpq_do_not_reach_the_embedded_server(monkeypatch: pytest
     address = embedded.ensure_running(Path(os.environ["SEC_TEST_POSTGRES_DIR"]))
     with address.connect() as connection:
         assert connection.info.user == "sec"
-    with Database(address).adbc() as connection, connection.cursor() as cursor:
-        cursor.execute("select current_user::text")
-        assert cursor.fetchone() == ("sec",)
+    with Database(address).adbc() as connection:
+        assert connection.query("select current_user::text").row(0) == ("sec",)
 
 
 def test_an_outside_database_is_found_by_variables_and_service_files(
@@ -161,9 +160,8 @@ def test_an_outside_database_is_found_by_variables_and_service_files(
     for text in ("service=team", "postgresql://?service=team"):
         found = Database(text)
         found.check()
-        with found.adbc() as connection, connection.cursor() as cursor:
-            cursor.execute("select current_database()::text")
-            assert cursor.fetchone() == (known["dbname"],)
+        with found.adbc() as connection:
+            assert connection.query("select current_database()::text").row(0) == (known["dbname"],)
         found.dispose()
     monkeypatch.setenv("PGSERVICE", "team")
     found = Database("postgresql://")

@@ -15,15 +15,15 @@ from support.silver_world import body_of
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import Origin, Outcome, Result
-from sec_core.bronze.record import capture_of
-from sec_core.bronze.store import BodyName, BronzeStore
+from sec_core.bronze.record import Finding
+from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.db import zones
 from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
 from sec_core.silver.reports import month_figures
-from sec_core.source.shapes import NOT_KEPT, classify
+from sec_core.source.shapes import NOT_KEPT
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,7 +88,7 @@ def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, mak
         body = body_of(Hour("aggregated", [Listed(13101, 1, None, 100 + day)]))
         name = BodyName(right, right + timedelta(days=1), Origin.SEC)
         store.put(name, body)
-        capture = replace(capture_of(name, body, classify(body), NOT_KEPT), hour=wrong)
+        capture = replace(Finding.of(name, body, NOT_KEPT).capture(name, digest(body)), hour=wrong)
         outcomes.append(Outcome(wrong, name.captured_at, Result.CAPTURED, capture))
     Journal(store.blobs).append(SEPTEMBER, outcomes)
     ledger = Ledger(database, store)

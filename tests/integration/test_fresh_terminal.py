@@ -19,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from sec_core.db.address import Address
+from sec_core.hours import CHILE
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
@@ -99,7 +100,7 @@ def test_a_command_works_or_ends_in_one_line(name: str, source: Simulator, addre
             assert (out + told).isascii()
         if "--month" in words and words[0] == "status":
             # The newest answer of the month was asked for on a day that stands there whole.
-            assert f"{source.now():%Y-%m-%d}" in out
+            assert f"{source.now().astimezone(CHILE):%Y-%m-%d}" in out
     logs = [path.read_text(encoding="utf-8") for path in (folder / "logs").iterdir()]
     assert logs
     _assert_secret("".join(logs))

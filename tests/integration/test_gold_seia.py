@@ -12,7 +12,7 @@ from deployments.cli.main import main
 from sec_core.errors import InputError
 from sec_core.gold import frames
 from sec_core.gold.billing import load_billing
-from sec_core.gold.payloads.eda_projects_dist import eda_projects_dist
+from sec_core.gold.payloads.projects import eda_projects_dist
 from sec_core.gold.seia.load import load_seia
 from sec_core.silver.version import silver_version
 
@@ -29,9 +29,9 @@ def test_the_older_table_of_the_site(database: Database, captures_dir: Path) -> 
     assert len(report.rejected) == 51
     assert all(rejected.reason for rejected in report.rejected)
     with frames.snapshot(database) as connection:
-        projects = frames.query(connection, "SELECT * FROM proyectos_seia")
+        projects = connection.query("SELECT * FROM proyectos_seia")
     assert set(projects["categoria"]) == {"generation", "transmission"}
-    rows = [(row.nombre_region, row.count) for row in eda_projects_dist(projects)]
+    rows = eda_projects_dist(projects).rows()
     assert rows[:3] == [("METROPOLITANA", 12), ("ANTOFAGASTA", 7), ("O'HIGGINS", 7)]
     assert sum(count for _, count in rows) == 49
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,13 +13,19 @@ import pytest
 from sqlalchemy import text
 from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS, bring_in
+from support.reference_rules import source_hours
 from support.silver_world import MemoryBronze
+from support.storm_reference import World as Reference
+from support.storm_reference import reference_storms
 
 from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
+from sec_core.gold.storms import StormRules
 from sec_core.gold.storms_now import under_way
-from sec_core.hours import Month, from_wall, is_source_hour
+from sec_core.hours import HOUR, Month
+from sec_core.reference.geometry import neighbours
 from sec_core.silver.universe import store_universe
+from sec_core.simulator.calendar import parse_wall_hour as at
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
@@ -34,7 +39,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-HOUR = timedelta(hours=1)
 NOW = datetime(2024, 12, 1, 12, tzinfo=UTC)
 SHAPE = (1000, 4000, 6000, 3000, 2900, 500, 200, 0)
 SANTIAGO = ("13101", "13120", "13123", "13132")
@@ -53,73 +57,50 @@ class Planted:
     also: dict[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
     missing: tuple[int, ...] = ()
 
+    @property
+    def id(self) -> str:
+        return storm_id(self.start, min(self.codes))
+
     def outages(self) -> list[Outage]:
         own = [Outage(code, "CGE", self.start, self.shape) for code in self.codes]
         return own + [Outage(code, "CGE", self.start + late * HOUR, shape) for code, (late, shape) in self.also.items()]
 
 
-def at(day: str, hour: int) -> datetime:
-    found = from_wall(date.fromisoformat(day), hour)
-    assert found is not None
-    return found
-
-
-SINGLE = Planted(at("2024-05-05", 12))
-APART = (Planted(at("2024-05-15", 12)), Planted(at("2024-05-15", 12), CONCEPCION))
-MEETING = Planted(at("2024-05-25", 3), SANTIAGO[:2], also={SANTIAGO[2]: (3, SHAPE), SANTIAGO[3]: (3, SHAPE)})
-MONTH_END = Planted(at("2024-06-30", 21))
-AUTUMN = Planted(at("2024-04-06", 21))
-SPRING = Planted(at("2024-09-07", 21))
-HOLE = Planted(at("2024-07-10", 12), missing=(1, 3, 4))
-FIRST = Planted(at("2024-08-10", 12), also={SANTIAGO[0]: (0, (500,) * 13)})
-SECOND = Planted(at("2024-08-11", 0))
-ISLANDS = Planted(at("2024-10-10", 12), CHILOE)
+SINGLE = Planted(at("2024-05-05T12"))
+APART = (Planted(at("2024-05-15T12")), Planted(at("2024-05-15T12"), CONCEPCION))
+MEETING = Planted(at("2024-05-25T03"), SANTIAGO[:2], also={SANTIAGO[2]: (3, SHAPE), SANTIAGO[3]: (3, SHAPE)})
+MONTH_END = Planted(at("2024-06-30T21"))
+AUTUMN = Planted(at("2024-04-06T21"))
+SPRING = Planted(at("2024-09-07T21"))
+HOLE = Planted(at("2024-07-10T12"), missing=(1, 3, 4))
+FIRST = Planted(at("2024-08-10T12"), also={SANTIAGO[0]: (0, (500,) * 13)})
+SECOND = Planted(at("2024-08-11T00"))
+ISLANDS = Planted(at("2024-10-10T12"), CHILOE)
 ALL = (SINGLE, *APART, MEETING, MONTH_END, AUTUMN, SPRING, HOLE, FIRST, SECOND, ISLANDS)
 
 
-def source_hours(first: datetime, last: datetime) -> list[datetime]:
-    count = int((last - first) / HOUR)
-    return [hour for hour in (first + n * HOUR for n in range(count)) if is_source_hour(hour)]
+def hours_about(planted: Planted, until: int = 40) -> set[datetime]:
+    """Hours from ten before a storm on that have data."""
+    hours = source_hours(planted.start - 10 * HOUR, planted.start + (until - 1) * HOUR)
+    return set(hours) - {planted.start + n * HOUR for n in planted.missing}
 
 
-def expected(planted: Planted) -> dict[str, Any]:
-    """What a storm of its own is measured as, by plain loops over the source's hours that have data."""
-    values: dict[datetime, int] = {}
-    for outage in planted.outages():
+def world_of(*outages: Outage) -> World:
+    return World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=outages))
+
+
+def by_definition(world: World, hours: set[datetime], settings: Settings) -> list[dict[str, Any]]:
+    """What the storms of a world are measured as, by the letter of their definition."""
+    values: dict[datetime, dict[str, int]] = {hour: {} for hour in hours}
+    for outage in world.options.outages:
         for step, customers in enumerate(outage.course):
-            hour = outage.start + step * HOUR
-            values[hour] = values.get(hour, 0) + (customers or 0)
-    every = source_hours(planted.start, planted.start + 40 * HOUR)
-    hours = [hour for hour in every if hour not in {planted.start + n * HOUR for n in planted.missing}]
-    curve = [values.get(hour, 0) for hour in hours]
-    peak = max(curve)
-    top = curve.index(peak)
-    stop = next(n for n in range(top, len(curve)) if max(curve[n : n + 2]) <= 0.05 * peak)
-    left = {
-        f"horas_{percent}": next(
-            int((hours[n] - hours[top]) / HOUR)
-            for n in range(top, len(curve))
-            if curve[n] <= (100 - percent) / 100 * peak
-        )
-        for percent in (50, 90, 95)
-    }
-    changes = [curve[0], *(b - a for a, b in pairwise(curve[: stop + 1]))]
-    return {
-        "id": storm_id(planted.start, min(planted.codes)),
-        "inicio": planted.start,
-        "fin": hours[stop],
-        "hora_punta": hours[top],
-        "punta": peak,
-        "cliente_horas": sum(curve[:stop]),
-        "comunas": len({outage.comuna for outage in planted.outages()}),
-        "horas_hasta_punta": int((hours[top] - planted.start) / HOUR),
-        **left,
-        "salidas": sum(change for change in changes if change > 0),
-        "reposiciones": -sum(change for change in changes if change < 0),
-        "reposicion_maxima": -min(changes),
-        "cobertura": 1.0,
-        "abierta": False,
-    }
+            row = values.get(outage.start + step * HOUR, {})
+            row[outage.comuna] = row.get(outage.comuna, 0) + (customers or 0)
+    comunas = pl.read_parquet(settings.gold_dir / "comunas.parquet").select("codigo_comuna", "clientes")
+    expected = pl.read_parquet(settings.gold_dir / "horas.parquet")["hora"].to_list()
+    borders = neighbours() | {(second, first) for first, second in neighbours()}
+    reference = Reference(values, dict(comunas.iter_rows()), borders, expected)
+    return [storm.figures for storm in reference_storms(reference, StormRules())]
 
 
 FixedClock = partial(StandingClock, NOW)
@@ -160,63 +141,37 @@ def test_the_wind_of_august_2024(
 @pytest.mark.parametrize("shape", list(Shape))
 def test_planted_storms_come_back(shape: Shape, database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
-    outages = tuple(outage for planted in ALL for outage in planted.outages())
     # A single comuna above the peak is no storm.
-    outages += (Outage("05109", "CGE", SINGLE.start, (30_000,) * 8),)
-    world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=outages))
-    hours = {hour for planted in ALL for hour in source_hours(planted.start - 10 * HOUR, planted.start + 40 * HOUR)}
-    hours -= {planted.start + n * HOUR for planted in ALL for n in planted.missing}
+    alone = Outage("05109", "CGE", SINGLE.start, (30_000,) * 8)
+    world = world_of(*(outage for planted in ALL for outage in planted.outages()), alone)
+    hours = set[datetime]().union(*map(hours_about, ALL))
     load(database, settings, world, hours, shape)
     build_gold(database, settings, FixedClock())
     storms = pl.read_parquet(settings.gold_dir / "tormentas.parquet")
-    found = {row["id"]: row for row in storms.iter_rows(named=True)}
-    whole = [planted for planted in ALL if planted not in (HOLE, FIRST, SECOND)]
-    for planted in whole:
-        wanted = expected(planted)
-        assert {name: found[wanted["id"]][name] for name in wanted} == wanted
-
-    hole = found[expected(HOLE)["id"]]
-    assert (hole["punta"], hole["horas_95"]) == (24_000, 4), "what was seen stays"
-    hidden = (
-        "cliente_horas",
-        "horas_hasta_punta",
-        "horas_50",
-        "horas_90",
-        "salidas",
-        "reposiciones",
-        "reposicion_maxima",
-    )
-    assert [hole[name] for name in hidden] == [None] * len(hidden)
-    assert hole["nota"].startswith("Se vio el 50 % de sus horas")
-
-    pair = storms.filter(pl.col("inicio").is_between(FIRST.start, FIRST.start + 30 * HOUR))
-    assert pair["punta"].to_list() == [24_500, 24_000], "one after another in the same place are two"
-    assert pair["fin"][0] <= SECOND.start
+    wanted = by_definition(world, hours, settings)
+    assert storms.drop("nombre", "nota").to_dicts() == wanted
+    assert {planted.id for planted in ALL if planted is not SECOND} < {storm["id"] for storm in wanted}
     assert storms.height == len(ALL)
+    assert "Se vio el 50 % de sus horas" in storms.filter(id=HOLE.id)["nota"].item()
 
     companies = pl.read_parquet(settings.gold_dir / "kept" / "storm_companies.parquet")
-    named = (
-        companies.filter(id=expected(SINGLE)["id"]).group_by("nombre_empresa").agg(pl.col("clientes_afectados").max())
-    )
+    named = companies.filter(id=SINGLE.id).group_by("nombre_empresa").agg(pl.col("clientes_afectados").max())
     assert named.rows() == ([("CGE", 24_000)] if shape is Shape.DETAILED else [])
 
     with database.engine.connect() as connection:
         table = connection.execute(text("SELECT * FROM tormentas ORDER BY inicio, id")).mappings().all()
         payload = connection.execute(text("SELECT data FROM dashboard_stats WHERE id = 'storms'")).scalar_one()
     assert [dict(row) for row in table] == storms.to_dicts()
-    assert sorted(row["id"] for row in payload) == sorted(found)
+    assert sorted(row["id"] for row in payload) == sorted(storms["id"])
     assert set(payload[0]) == set(storms.columns)
     assert [row["punta"] for row in payload] == sorted((row["punta"] for row in payload), reverse=True)
-    curve = pl.read_parquet(settings.gold_dir / "tormentas_horas.parquet").filter(id=expected(SINGLE)["id"])
+    curve = pl.read_parquet(settings.gold_dir / "tormentas_horas.parquet").filter(id=SINGLE.id)
     assert curve.group_by("hora").agg(pl.col("clientes_afectados").sum())["clientes_afectados"].max() == 24_000
 
 
 def test_hits_of_an_earlier_month_join_a_storm(database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
-    world = World(
-        WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(MONTH_END.outages()))
-    )
-    hours = source_hours(MONTH_END.start - 10 * HOUR, MONTH_END.start + 40 * HOUR)
+    world, hours = world_of(*MONTH_END.outages()), hours_about(MONTH_END)
     found = []
     for month in (Month(2024, 7), Month(2024, 6), Month(2024, 6)):
         load(database, settings, world, {hour for hour in hours if Month.of(hour) == month}, Shape.DETAILED)
@@ -225,16 +180,14 @@ def test_hits_of_an_earlier_month_join_a_storm(database: Database, make_settings
             found.append([dict(row) for row in connection.execute(text("SELECT * FROM tormentas")).mappings()])
     ((late,), (whole,), (again,)) = found
     assert (late["id"], late["inicio"]) == (storm_id(Month(2024, 7).start, "13101"), Month(2024, 7).start)
-    wanted = expected(MONTH_END)
-    assert {name: whole[name] for name in wanted} == wanted
+    (wanted,) = by_definition(world, hours, settings)
+    assert whole == whole | wanted
     assert again == whole
 
 
 def test_suspect_hours_count_as_without_data(database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
-    world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(SINGLE.outages())))
-    hours = set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 40 * HOUR))
-    load(database, settings, world, hours, Shape.DETAILED)
+    load(database, settings, world_of(*SINGLE.outages()), hours_about(SINGLE), Shape.DETAILED)
     with database.engine.begin() as connection:
         top = SINGLE.start + 2 * HOUR
         connection.execute(text("UPDATE capturas SET sospechosa = true WHERE hora = :hour"), {"hour": top})
@@ -246,24 +199,20 @@ def test_suspect_hours_count_as_without_data(database: Database, make_settings: 
 def test_a_storm_under_way_is_noticed(database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     assert under_way(database, settings) == [], "nothing is loaded yet"
-    world = World(WorldOptions(rows_per_hour=0, stale_rows=0, blank_share=0, holes=(), outages=tuple(SINGLE.outages())))
-    begin = set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 2 * HOUR))
-    load(database, settings, world, begin, Shape.DETAILED)
+    world = world_of(*SINGLE.outages())
+    load(database, settings, world, hours_about(SINGLE, 2), Shape.DETAILED)
     assert under_way(database, settings) == [], "customers of comunas are not known before Gold was made"
     assert [row.punta for row in build_gold(database, settings, FixedClock()).new_storms] == [16_000]
     (storm,) = under_way(database, settings)
-    assert (storm.id, storm.since, storm.peak, storm.comunas) == (expected(SINGLE)["id"], SINGLE.start, 16_000, 4)
+    assert (storm.id, storm.since, storm.peak, storm.comunas) == (SINGLE.id, SINGLE.start, 16_000, 4)
     assert storm.text == (
         "A storm is under way since 2024-05-05 12h in Chile: peak so far 16,000 customers, 4 comunas,"
         " 16,000 out now and rising."
     )
-    rest = set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 5 * HOUR))
-    load(database, settings, world, rest, Shape.DETAILED)
+    load(database, settings, world, hours_about(SINGLE, 5), Shape.DETAILED)
     (storm,) = under_way(database, settings)
-    assert (storm.id, storm.peak, storm.now, storm.before) == (expected(SINGLE)["id"], 24_000, 11_600, 12_000)
+    assert (storm.id, storm.peak, storm.now, storm.before) == (SINGLE.id, 24_000, 11_600, 12_000)
     assert "falling" in storm.text
-    load(
-        database, settings, world, set(source_hours(SINGLE.start - 10 * HOUR, SINGLE.start + 20 * HOUR)), Shape.DETAILED
-    )
+    load(database, settings, world, hours_about(SINGLE, 20), Shape.DETAILED)
     assert under_way(database, settings) == []
     assert build_gold(database, settings, FixedClock()).new_storms == [], "the same one, known by its identity"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -104,6 +105,7 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
         assert chile["punta"] == pytest.approx(peak / sum(CUSTOMERS.values()), abs=1e-8)
         assert chile["cobertura"] == pytest.approx(len(inside) / expected_hours(loaded), abs=1e-6)
     check_files(settings.gold_dir, listed)
+    check_quality(found["eda_quality_stats"], world)
 
 
 def check_files(gold: Path, listed: dict[datetime, dict[str, int]]) -> None:
@@ -136,20 +138,13 @@ def expected_hours(month: Month) -> int:
     return sum(hour < FixedClock().now().replace(minute=0) for hour in month.hours())
 
 
-def test_quality_equals_the_truth(database: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
-    world = load_world(database, settings)
-    build_gold(database, settings, FixedClock())
-    counts = [0, 0, 0, 0]
-    rows = 0
+def check_quality(quality: list[dict[str, Any]], world: GoldWorld) -> None:
+    counts, rows = [0, 0, 0, 0], 0
     for hour in world.captured:
         for (place, company, _), listed in world.truth.observations(hour).items():
             rows += listed.rows
-            counts[0] += listed.bad_counts
-            counts[1] += listed.rows if place == "" else 0
-            counts[2] += listed.rows if company == "UNKNOWN" else 0
-            counts[3] += listed.bad_dates
-    found = json.loads((settings.gold_dir / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
-    assert all(counts)
-    assert [row["count"] for row in found] == [*counts, 0]
-    assert [row["percentage"] for row in found] == [*(count / rows for count in counts), 0.0]
+            unresolved = (listed.rows * (place == ""), listed.rows * (company == "UNKNOWN"))
+            counts = [*map(add, counts, (listed.bad_counts, *unresolved, listed.bad_dates))]
+    assert all(counts) == (world.shape is Shape.DETAILED)
+    assert [row["count"] for row in quality] == [*counts, 0]
+    assert [row["percentage"] for row in quality] == [*(count / rows for count in counts), 0.0]

@@ -143,6 +143,7 @@ async def test_a_place_without_the_bodies_of_the_ledger_is_a_clear_error(
             capture.ledger.rebuild()
 
 
+@pytest.mark.usefixtures("site_drawn")
 @pytest.mark.skipif(sys.platform != "linux", reason="Other systems open pages by other programs.")
 def test_the_site_is_fetched_to_be_shown_and_put_where_it_is_read(
     bucket: StoreUrl,
@@ -178,4 +179,14 @@ def test_the_site_is_fetched_to_be_shown_and_put_where_it_is_read(
     assert (tmp_path / "www" / "index.html").read_bytes() == page.read_bytes()
     assert main(["site", "--publish"]) == 0
     assert "0 files written" in capsys.readouterr().out
+
+    monkeypatch.setenv("SEC_DRAW_SITE", "0")
+    assert main(["site"]) == 1
+    assert "SEC_SITE_TARGET says where the site is put" in capsys.readouterr().err
+    monkeypatch.delenv("SEC_SITE_TARGET")
+    assert main(["site"]) == 1
+    assert "SEC_DRAW_SITE says that no site is drawn." in capsys.readouterr().err
+    (page.parent / "index.html").unlink()
+    assert main(["gold"]) == 0
+    assert "site" not in capsys.readouterr().out
     assert commands.site is None

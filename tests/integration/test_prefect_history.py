@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deployments.stack.history import ADDRESS_VARIABLE, adopt, installation_id, kept_notices, prefect_history
+from deployments.stack.history import ADDRESS_VARIABLE, adopt, installation_id, keep_told, prefect_history
 from deployments.stack.settings import load_stack_settings
 from sec_core.config import load_settings
 from sec_core.db.address import Address
@@ -186,16 +186,22 @@ def test_one_that_holds_other_flows_is_left_alone(server: Server, old: Callable[
 
 def test_what_notices_told_is_kept_for_each_installation_and_servers_take_turns(server: Server) -> None:
     shared = server.database("shared")
-    with (
-        kept_notices(shared, "one") as kept,
-        kept_notices(shared, "one") as refused,
-        kept_notices(shared, "two") as own,
-    ):
-        assert refused is None
-        assert kept == own
-        assert kept is not None
-        kept.text = "told"
-    with kept_notices(shared, "one") as kept, kept_notices(shared, "two") as own:
-        assert kept is not None
-        assert own is not None
-        assert (kept.text, own.text) == ("told", "")
+    seen: list[tuple[str, str]] = []
+
+    def look(owner: str, inside: Callable[[], None] = lambda: None) -> Callable[[str], str]:
+        def work(kept: str) -> str:
+            seen.append((owner, kept))
+            inside()
+            return f"told {owner}"
+
+        return work
+
+    def others() -> None:
+        keep_told(shared, "one", look("refused"))
+        keep_told(shared, "two", look("two"))
+
+    keep_told(shared, "one", look("one", others))
+    assert seen == [("one", ""), ("two", "")], "another server of the first installation waits for its turn"
+    for owner in ("one", "two"):
+        keep_told(shared, owner, look(owner))
+    assert seen[2:] == [("one", "told one"), ("two", "told two")]

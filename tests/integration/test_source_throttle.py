@@ -18,8 +18,8 @@ from sec_core.errors import CircuitOpen, DatabaseError, SourceUnavailable
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-from sec_core.source.circuit import CircuitStatus
-from sec_core.source.throttle import Failure, Throttle
+from sec_core.source.circuit import CircuitStatus, Failure
+from sec_core.source.throttle import Throttle
 from sec_core.usecases.adapters import open_adapters
 
 if TYPE_CHECKING:

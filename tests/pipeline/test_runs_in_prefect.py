@@ -65,6 +65,7 @@ def task_states(api: str, flow_run: str, *wanted: str) -> dict[str, str]:
     return states
 
 
+@pytest.mark.usefixtures("site_drawn")
 def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_is_gone(
     source: Simulator, prefect_url: str, pipeline: Settings, database: Database
 ) -> None:

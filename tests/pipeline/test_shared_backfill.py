@@ -103,6 +103,7 @@ def silver(database: Database) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("site_drawn")
 def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     machines: list[Path], source: Simulator, prefect_url: str, database: Database, other_database: Database
 ) -> None:

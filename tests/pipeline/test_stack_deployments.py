@@ -66,7 +66,7 @@ def test_a_deployment_points_at_its_flow_and_explains_itself(name: str) -> None:
     assert all(field.get("description") for field in schema["properties"].values())
     pool = deployment["work_pool"]
     assert pool == {"name": WORK_POOL, "work_queue_name": pool["work_queue_name"]}, "nothing changes what a run runs"
-    assert pool["work_queue_name"] in {queue["name"] for queue in QUEUES}
+    assert pool["work_queue_name"] in QUEUES
     assert ("scheduled" in deployment["tags"]) == bool(deployment.get("schedules"))
     # Two at once would ask the source twice; rerun-month is shared by workers, and explain asks nothing.
     limit = deployment["concurrency_limit"]

@@ -7,23 +7,31 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
+from sec_core.gold.frames import UTC_TIME, Names, hour_calendar, source_hours, with_month
+from sec_core.gold.monthly import KINDS, Monthly, compute
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
+from sec_core.hours import Month
+from sec_core.silver.observations import OBSERVATION_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import date
 
-    from sec_core.hours import Month
+    from sec_core.gold.estimated_hours import Pattern
 
 PLACES = pl.DataFrame(
-    {
-        "id_geografia": [0, 7101, 7102, 11101],
-        "codigo_comuna": ["", "07101", "07102", "11101"],
-        "nombre_region": ["UNKNOWN", "MAULE", "MAULE", "AYSEN"],
-    },
+    [
+        (0, "", "UNKNOWN", "", "UNKNOWN"),
+        (7101, "07101", "TALCA", "07", "MAULE"),
+        (7102, "07102", "CONSTITUCION", "07", "MAULE"),
+        (11101, "11101", "COIHAIQUE", "11", "AYSEN"),
+    ],
+    schema=["id_geografia", "codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region"],
     schema_overrides={"id_geografia": pl.Int16},
+    orient="row",
 )
 """Four places, one of which did not resolve."""
+NAMES = Names(PLACES, pl.DataFrame({"id_empresa": [1], "nombre_empresa": ["NO INFORMADA"]}))
 
 LEDGER = pl.Schema(
     {
@@ -67,3 +75,25 @@ def make_hours(
 def make_customers(*rows: tuple[Any, ...]) -> pl.DataFrame:
     """`clientes_regionales` from (mes, codigo, region, clientes, estimados, periodo)."""
     return pl.DataFrame(rows, schema=CUSTOMERS_SCHEMA, orient="row")
+
+
+def make_observations(rows: Iterable[tuple[datetime, int, int, date | None, int]]) -> pl.DataFrame:
+    """Observations from (hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados)."""
+    return pl.DataFrame([(*row, 1, 0) for row in rows], schema=OBSERVATION_SCHEMA, orient="row")
+
+
+def make_loads(hours: Iterable[datetime], form: str = "detailed") -> pl.DataFrame:
+    """hora, forma, mes of loaded hours."""
+    frame = pl.DataFrame({"hora": list(hours)}, schema={"hora": UTC_TIME})
+    return with_month(frame.with_columns(forma=pl.lit(form)))
+
+
+def make_monthly(observations: pl.DataFrame, loads: pl.DataFrame, seen: Pattern) -> Monthly:
+    """What estimates of all months with a loaded hour are made of."""
+    months = [Month(day.year, day.month) for day in seen.months["mes"]]
+    parts = with_month(observations).partition_by("mes", as_dict=True, include_key=False)
+    made = compute(
+        months, months, lambda month: parts.get((month.first_day,), observations.clear()), NAMES, loads, seen
+    )
+    whole = {kind: pl.concat(made[kind]).select(schema.names()).cast(schema) for kind, schema in KINDS.items()}
+    return Monthly(**whole, computed=tuple(months))

@@ -102,7 +102,7 @@ def project(server_url: str, folder: Path) -> Iterator[Project]:
         folder: For PostgREST's configuration.
     """
     name = f"supabase_{os.getpid()}"
-    database_url = Address.parse(server_url).at(name).url
+    address = Address.parse(server_url).at(name)
     login = f"authenticator_{os.getpid()}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         for role in ROLES:
@@ -114,16 +114,15 @@ def project(server_url: str, folder: Path) -> Iterator[Project]:
             sql.SQL("create role {} login noinherit password {}").format(sql.Identifier(login), sql.Literal("test"))
         )
         connection.execute(sql.SQL("grant anon, authenticated, service_role to {}").format(sql.Identifier(login)))
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with address.connect(autocommit=True) as connection:
         connection.execute("grant usage on schema public to anon, authenticated, service_role")
         # As Supabase does: whatever is made in public is open to all roles until it says otherwise.
         connection.execute(
             "alter default privileges in schema public grant all on tables to anon, authenticated, service_role"
         )
         connection.execute(SCHEMA.read_bytes())
-    authority = database_url.partition("://")[2].rpartition("@")[2]
-    with _running(f"postgresql://{login}:test@{authority}", folder) as (server, found):
-        found.database_url = database_url
+    with _running(address.changed(user=login, password="test").url, folder) as (server, found):
+        found.database_url = address.url
         yield found
     del server
     with psycopg.connect(server_url, autocommit=True) as connection:

@@ -9,7 +9,7 @@ import httpx
 
 from deployments.stack.api import prepare_environment
 from deployments.stack.history import prefect_history
-from deployments.stack.server import LOG_NAME, free_port, start_server, stop_server, wait_until_ready
+from deployments.stack.server import served
 from deployments.stack.settings import load_stack_settings
 
 if TYPE_CHECKING:
@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 def prefect_server(settings: Settings, ours: Address) -> Iterator[str]:
     """Start a server as the pipeline does, its tables beside or in our database; gives the address of its API."""
     prepare_environment(settings)
-    history = prefect_history(settings, load_stack_settings(), ours)
-    process = start_server(settings, history, port := free_port())
-    try:
-        yield wait_until_ready(process, port, settings.logs_dir / LOG_NAME)
-    finally:
-        stop_server(process)
+    with served(settings, prefect_history(settings, load_stack_settings(), ours)) as api:
+        yield api
 
 
 def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers

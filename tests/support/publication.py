@@ -16,7 +16,7 @@ from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.payloads.meta import METHOD, MetaRow
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.payloads.time_series import TimeSeriesRow
+from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
 from support.fixtures import StandingClock
 from support.postgrest import Project, executable, project

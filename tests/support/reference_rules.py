@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
@@ -58,13 +60,7 @@ def chile_day(hour: datetime) -> date:
 
 def source_hours(first: datetime, last: datetime) -> list[datetime]:
     """All hours of the source from first to last, both included."""
-    hours = []
-    hour = first
-    while hour <= last:
-        if is_source_hour(hour):
-            hours.append(hour)
-        hour += HOUR
-    return hours
+    return [hour for n in range((last - first) // HOUR + 1) if is_source_hour(hour := first + n * HOUR)]
 
 
 def all_events(history: History, rules: EventRules) -> list[Event]:
@@ -136,9 +132,6 @@ def _event(
     shape: str, geo: object, company: object, start: datetime, seen: list[tuple[datetime, Listed]], *, is_open: bool
 ) -> Event:
     peak = max(row.customers for _, row in seen)
-    bits = 0
-    for _, row in seen:
-        bits |= row.bits
     last = seen[-1][0]
     return Event(
         shape=shape,
@@ -152,7 +145,7 @@ def _event(
         peak=peak,
         customer_hours=sum(row.customers for _, row in seen),
         listed=len(seen),
-        bits=bits,
+        bits=reduce(or_, (row.bits for _, row in seen)),
     )
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from sec_core.bronze.ledger_rules import Capture, Origin
-from sec_core.hours import CHILE, from_wall
 from sec_core.reference import tables
+from sec_core.simulator.calendar import parse_wall_hour
 from sec_core.source.shapes import Shape
 from support.fuzz_bodies import DETAILED
 
@@ -59,10 +59,7 @@ class MemoryBronze:
 
     def put_file(self, path: Path) -> Capture:
         """Make a captured file, named by its Chile wall-clock hour, the value of that hour."""
-        day = datetime.strptime(path.name[:10], "%Y-%m-%d").replace(tzinfo=CHILE).date()
-        hour = from_wall(day, int(path.name[11:13]))
-        assert hour is not None
-        return self.put(hour, Shape(path.parent.name), path.read_bytes())
+        return self.put(parse_wall_hour(path.name[:13]), Shape(path.parent.name), path.read_bytes())
 
     def values(self, first: datetime, last: datetime) -> list[Capture]:
         """The value of each hour in [first, last), as the ledger gives them."""

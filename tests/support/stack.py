@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from deployments.stack.apply import CRASHED_AFTER_S
+from deployments.stack.apply import CRASH_DETECTION
 from deployments.stack.state import RunFolder, StackState
 from support.fixtures import SEC
 
@@ -74,7 +74,7 @@ class Stack:
     def shorten_silence(self, seconds: int) -> None:
         """Let a run count as dead after fewer silent seconds, until the next `up` puts the project's number back."""
         (found,) = self.api("POST", "/automations/filter", {}).raise_for_status().json()
-        assert found["trigger"]["within"] == CRASHED_AFTER_S
+        assert found["trigger"]["within"] == CRASH_DETECTION["trigger"]["within"]
         names = ("name", "description", "enabled", "trigger", "actions")
         changed = {name: found[name] for name in names} | {"trigger": found["trigger"] | {"within": seconds}}
         self.api("PUT", f"/automations/{found['id']}", changed).raise_for_status()

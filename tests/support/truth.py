@@ -136,7 +136,7 @@ def stormy(hours: list[datetime], seed: int, *holes: tuple[str, str]) -> World:
 
 def truth_of(source: Simulator) -> Truth:
     """Truth about a running world: of each hour the revision and shape as it was last answered, or would be first."""
-    answers = source.app.answers
+    answers = source.answers
     assert isinstance(answers, WorldAnswers)
     answered = {}
     for request in sorted(source.requests, key=lambda item: item.ended or 0):

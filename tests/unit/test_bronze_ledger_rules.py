@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sec_core.bronze.journal import decode, encode
 from sec_core.bronze.ledger_rules import (
+    Book,
     Capture,
     HourState,
     LedgerRow,
@@ -17,7 +18,6 @@ from sec_core.bronze.ledger_rules import (
     Outcome,
     Result,
     fold,
-    fold_all,
     looks_corrupt,
 )
 from sec_core.bronze.store import BodyName
@@ -54,7 +54,7 @@ def quarantined(minute: int) -> Outcome:
 
 
 def row_after(*outcomes: Outcome) -> LedgerRow:
-    return fold_all(outcomes)[HOUR]
+    return Book.of(outcomes).rows[HOUR]
 
 
 def test_states() -> None:
@@ -120,15 +120,15 @@ outcomes = st.lists(
 
 @given(outcomes)
 def test_journal_lines_say_everything(items: list[Outcome]) -> None:
-    assert [decode(encode(item)) for item in items] == items
+    assert [decode(encode(item)) for item in items] == [(item, HOUR) for item in items]
 
 
 @given(outcomes, st.data())
 def test_lines_written_twice_and_any_split_give_the_same_row(items: list[Outcome], data: st.DataObject) -> None:
-    whole = fold_all(items)
+    whole = Book.of(items).rows
     with_bodies = [item for item in items if item.capture is not None]
     repeated = data.draw(st.lists(st.sampled_from(with_bodies), max_size=5)) if with_bodies else []
-    assert fold_all([*items, *repeated]) == whole
+    assert Book.of([*items, *repeated]).rows == whole
     row = whole[HOUR]
     assert row.asked == len(fold_all_kept(items))
     assert row.revisions == len({item.capture.key for item in with_bodies if item.capture})

@@ -22,8 +22,7 @@ from sec_core.bronze.sealed import parse_seal_key, seal_key
 from sec_core.bronze.store import AnswerName, BodyName
 from sec_core.errors import InputError
 from sec_core.gold import billing
-from sec_core.gold.seia import reader
-from sec_core.gold.seia.projects import sort_rows
+from sec_core.gold.seia import projects
 from sec_core.gold.sheets import read_sheet
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -92,9 +91,9 @@ def in_one_line(error: InputError) -> None:
 
 
 @settings(max_examples=examples(300), deadline=None, suppress_health_check=SLOW)
-@given(st.sampled_from([billing, reader]), st.lists(st.lists(cells, max_size=9), max_size=5), st.binary(max_size=5))
+@given(st.sampled_from([billing, projects]), st.lists(st.lists(cells, max_size=9), max_size=5), st.binary(max_size=5))
 def test_a_csv_of_a_person(module: object, rows: list[list[str]], junk: bytes) -> None:
-    headings = [spellings[0] for spellings in (billing if module is billing else reader).HEADINGS.values()]
+    headings = [spellings[0] for spellings in (billing if module is billing else projects).HEADINGS.values()]
     text = "\n".join(";".join(row) for row in [headings, *rows])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.csv"
@@ -104,7 +103,7 @@ def test_a_csv_of_a_person(module: object, rows: list[list[str]], junk: bytes) -
                 counts = billing.read_billing(path, date(2026, 11, 1)).customers["clientes"]
                 assert counts.min() >= 0  # type: ignore[operator]
             else:
-                for project in sort_rows(reader.read_export(path)).projects:
+                for project in projects.sort_rows(projects.read_export(path)).projects:
                     assert all("\0" not in str(value) for value in dataclasses.astuple(project))
         except InputError as error:
             in_one_line(error)
@@ -121,6 +120,6 @@ def test_a_workbook_of_a_person(ending: str, magic: bytes, junk: bytes) -> None:
         path = Path(folder) / f"file{ending}"
         path.write_bytes(magic + junk)
         try:
-            read_sheet(path, reader.HEADINGS, ("nombre",), "export")
+            read_sheet(path, projects.HEADINGS, ("nombre",), "export")
         except InputError as error:
             in_one_line(error)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from support.gold_frames import make_calendar, make_customers
+from support.gold_frames import NAMES, make_calendar, make_customers, make_loads, make_monthly, make_observations
 
 from sec_core.gold.comuna_customers import comuna_customers
-from sec_core.gold.estimated_hours import Pattern, pattern
-from sec_core.gold.estimates import parts
-from sec_core.gold.frames import UTC_TIME, Names, with_month
+from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import Indices, make_indices, official_comparison
-from sec_core.gold.monthly import Monthly
-from sec_core.gold.panel import comuna_hours, panel, region_hours
-from sec_core.gold.payloads.official_comparison import official
-from sec_core.gold.payloads.reliability import ReliabilityRow
-from sec_core.gold.rises import imputed, rises, standing
+from sec_core.gold.payloads.reliability import ReliabilityRow, official
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
@@ -27,19 +21,6 @@ if TYPE_CHECKING:
 
 AUGUST = Month(2024, 8)
 NOW = datetime(2024, 9, 1, 12, tzinfo=UTC)
-NAMES = Names(
-    places=pl.DataFrame(
-        [
-            (0, "", "UNKNOWN", "", "UNKNOWN"),
-            (7101, "07101", "TALCA", "07", "MAULE"),
-            (7102, "07102", "CONSTITUCION", "07", "MAULE"),
-            (11101, "11101", "COIHAIQUE", "11", "AYSEN"),
-        ],
-        schema=["id_geografia", "codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region"],
-        orient="row",
-    ),
-    companies=pl.DataFrame({"id_empresa": [1], "nombre_empresa": ["NO INFORMADA"]}),
-)
 NO_BILLING = pl.DataFrame(
     schema={"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String}
 )
@@ -51,55 +32,24 @@ NO_EVENTS = pl.DataFrame(schema={"mes": pl.Date(), "nombre_region": pl.String(),
 
 
 class SmallWorld:
-    """Loaded hours of a form and what they list: (number of the hour in August, comuna, customers)."""
+    """Loaded hours of a form and what they list: (number of the hour, comuna, customers)."""
 
     def __init__(
         self,
         loaded: Sequence[int],
         listed: Sequence[tuple[int, int, int]],
         *,
-        month: Month = AUGUST,
+        months: Sequence[Month] = (AUGUST,),
         suspect: Sequence[int] = (),
     ) -> None:
-        hours = month.hours()
-        self.loads = with_month(
-            pl.DataFrame({"hora": [hours[n] for n in loaded]}, schema={"hora": UTC_TIME}).with_columns(
-                forma=pl.lit("aggregated")
-            )
+        hours = [hour for month in months for hour in month.hours()]
+        self.loads = make_loads([hours[n] for n in loaded], "aggregated")
+        calendar = make_calendar(NOW, self.loads["hora"], "aggregated").with_columns(
+            sospechosa=pl.col("hora").is_in([hours[n] for n in suspect])
         )
-        suspects = [hours[n] for n in suspect]
-        self.calendar = make_calendar(NOW, self.loads["hora"], "aggregated").with_columns(
-            sospechosa=pl.col("hora").is_in(suspects), total_nacional=pl.lit(None, pl.Int64)
-        )
-        self.seen: Pattern = pattern(self.calendar, 12)
-        rows = pl.DataFrame(
-            [(hours[n], place, 1, None, customers, 1, 0) for n, place, customers in listed],
-            schema={
-                "hora": UTC_TIME,
-                "id_geografia": pl.Int64(),
-                "id_empresa": pl.Int64(),
-                "fecha_inicio": pl.Date(),
-                "clientes_afectados": pl.Int64(),
-                "n_filas": pl.Int32(),
-                "imputaciones": pl.Int16(),
-            },
-            orient="row",
-        )
-        self.panel = panel(rows, NAMES.places, self.loads)
-        by_region = region_hours(self.panel, NAMES.places)
-        day = month.first_day
-        own = pl.lit(day).alias("mes")
-        regions = ["AYSEN", "CHILE", "MAULE", "UNKNOWN"]
-        comunas = ["07101", "07102", "11101"]
-        self.monthly = Monthly(
-            region_hours=by_region.with_columns(own),
-            region_parts=parts(by_region, self.seen, regions, [day]),
-            comuna_parts=parts(comuna_hours(self.panel), self.seen, comunas, [day]),
-            rises=rises(rows, NAMES.places, self.loads, self.seen, [day]).with_columns(own),
-            imputed=imputed(rows, NAMES.places, [day]),
-            standing=standing(rows, NAMES.places, self.seen, [day]),
-            computed=(month,),
-        )
+        self.seen = pattern(calendar, 12)
+        rows = make_observations((hours[n], place, 1, None, customers) for n, place, customers in listed)
+        self.monthly = make_monthly(rows, self.loads, self.seen)
 
     def indices(self, customers: pl.DataFrame = CUSTOMERS) -> Indices:
         by_comuna = comuna_customers(customers, NO_BILLING)
@@ -188,16 +138,13 @@ def test_the_official_figure_stands_beside_the_estimate_of_its_own_months() -> N
 
 def test_the_official_figure_of_whole_years_and_of_their_first_months() -> None:
     months = [Month(2019, number) for number in range(1, 13)]
-    worlds = [SmallWorld(range(len(m.hours())), [(5, 7101, 1200), (6, 11101, 300)], month=m) for m in months]
-    calendar = pl.concat(
-        [world.calendar.filter(pl.col("mes") == pl.lit(m.first_day)) for world, m in zip(worlds, months, strict=True)]
-    )
-    seen = pattern(calendar, 12)
-    monthly = replace(worlds[0].monthly, region_parts=pl.concat([world.monthly.region_parts for world in worlds]))
+    starts = list(accumulate((len(month.hours()) for month in months), initial=0))
+    listed = [row for start in starts[:-1] for row in ((start + 5, 7101, 1200), (start + 6, 11101, 300))]
+    world = SmallWorld(range(starts[-1]), listed, months=months)
     customers = make_customers(
         (date(2019, 1, 1), "07", "MAULE", 1000, None, None), (date(2019, 1, 1), "11", "AYSEN", 500, None, None)
     )
-    found = official_comparison(official().filter(anho=2019), monthly, seen, customers)
+    found = official_comparison(official().filter(anho=2019), world.monthly, world.seen, customers)
     chile = found.row(0, named=True)
     # Twelve months of 1500 customer-hours by 1500 customers, all of them loaded.
     assert (chile["saidi"], chile["saidi_inf"], chile["saidi_sup"], chile["razon"]) == (12.0, 12.0, 12.0, 0.8621)

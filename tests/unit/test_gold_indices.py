@@ -13,16 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
-from support.gold_frames import PLACES, make_hours
+from support.gold_frames import PLACES, make_customers, make_hours, make_loads, make_monthly, make_observations
 
-from sec_core.gold import estimates, indices
+from sec_core.gold import indices
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.rises import imputed, rises, standing
 from sec_core.hours import Month
 from sec_core.silver import aggregated
-from sec_core.silver.observations import OBSERVATION_SCHEMA
 from sec_core.silver.timeline import EventRules, usable_hours
 
 if TYPE_CHECKING:
@@ -31,17 +29,12 @@ if TYPE_CHECKING:
     from sec_core.gold.estimated_hours import Pattern
 
 JUNE = Month(2024, 6)
+CUSTOMERS = make_customers(
+    (date(2024, 3, 1), "07", "MAULE", 1000, None, None), (date(2024, 3, 1), "11", "AYSEN", 500, None, None)
+)
 HOURS = JUNE.hours()
 FIRST, SECOND = date(2024, 6, 1), date(2024, 6, 2)
 Row = tuple[datetime, int, int, "date | None", int]
-
-
-def observations(rows: Iterable[Row]) -> pl.DataFrame:
-    return pl.DataFrame([(*row, 1, 0) for row in rows], schema=OBSERVATION_SCHEMA, orient="row")
-
-
-def loads(hours: Sequence[datetime], form: str = "detailed") -> pl.DataFrame:
-    return with_month(pl.DataFrame({"hora": hours, "forma": [form] * len(hours)}).cast({"hora": UTC_TIME}))
 
 
 def seen(
@@ -64,7 +57,7 @@ def test_rises_are_first_values_and_every_rise_between_neighbouring_hours() -> N
     hours = [*HOURS[:4], HOURS[30]]
     rows.insert(-1, (HOURS[3], 0, 0, FIRST, 5))
     rows.insert(-1, (HOURS[2], 0, 0, FIRST, 5))
-    found = rises(observations(rows), PLACES, loads(hours), seen(hours), [JUNE.first_day])
+    found = rises(make_observations(rows), PLACES, make_loads(hours), seen(hours), [JUNE.first_day])
     assert found.rows() == [
         (FIRST, "CHILE", 24),
         (FIRST, "MAULE", 19),
@@ -84,12 +77,12 @@ def test_aggregated_rises_over_the_months_border_and_over_a_change_of_form() -> 
         (HOURS[2], 7101, 1, None, 125),
     ]
     hours = [may[-5], *HOURS[:3]]
-    forms = pl.concat([loads([may[-5], HOURS[0], HOURS[2]], "aggregated"), loads([HOURS[1]])]).sort("hora")
-    found = rises(observations(rows), PLACES, forms, seen(hours, Month(2024, 5)), [JUNE.first_day])
+    forms = pl.concat([make_loads([may[-5], HOURS[0], HOURS[2]], "aggregated"), make_loads([HOURS[1]])]).sort("hora")
+    found = rises(make_observations(rows), PLACES, forms, seen(hours, Month(2024, 5)), [JUNE.first_day])
     assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 20 + 5)]
     # A suspect hour is passed over: 100 is followed by 125.
     doubtful = seen(hours, Month(2024, 5), suspect=[HOURS[1]])
-    found = rises(observations(rows), PLACES, forms, doubtful, [JUNE.first_day])
+    found = rises(make_observations(rows), PLACES, forms, doubtful, [JUNE.first_day])
     assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 25)]
 
 
@@ -117,8 +110,8 @@ def test_rises_and_stale_values_say_the_same_as_a_plain_loop(seed: int, form: st
             runs[key].append(hour)
             rows += [(hour, *key, now)] if now else []
     still += sum(_stale(runs[key]) * value[key] for key in keys)
-    frame, what = observations(rows), seen(hours)
-    found = rises(frame, PLACES, loads(hours, form), what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
+    frame, what = make_observations(rows), seen(hours)
+    found = rises(frame, PLACES, make_loads(hours, form), what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
     assert found["subidas"].sum() == risen
     stale = standing(frame, PLACES, what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
     assert stale["quietas"].sum() == still
@@ -132,38 +125,24 @@ def _stale(run: list[datetime]) -> int:
 def test_a_value_that_stands_still_for_a_week_is_stale(hours: int, still: int) -> None:
     rows: list[Row] = [(hour, 7101, 2, FIRST, 4) for hour in HOURS[10 : 10 + hours]]
     rows += [(hour, 7101, 2, SECOND, 4 + number % 2) for number, hour in enumerate(HOURS[10:400])]
-    found = standing(observations(rows), PLACES, seen(HOURS), [JUNE.first_day])
+    found = standing(make_observations(rows), PLACES, seen(HOURS), [JUNE.first_day])
     assert found["quietas"].to_list() == ([still, still] if still else [])
 
 
 def test_stale_values_are_found_over_the_months_border() -> None:
     may = Month(2024, 5).hours()
     rows: list[Row] = [(hour, 7101, 1, None, 4) for hour in [*may[-100:], *HOURS[:68]]]
-    found = standing(observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)), [JUNE.first_day])
+    found = standing(make_observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)), [JUNE.first_day])
     assert found.rows() == [(FIRST, "CHILE", 68 * 4), (FIRST, "MAULE", 68 * 4)]
 
 
 def reliability(
     values: Iterable[Row], what: Pattern, hours: Sequence[datetime]
 ) -> dict[tuple[date, str], dict[str, object]]:
-    rows = observations(values)
-    months = what.months["mes"].to_list()
-    names = rows.join(PLACES, on="id_geografia").select("hora", "clientes_afectados", serie="nombre_region")
-    series = pl.concat([names, names.with_columns(serie=pl.lit("CHILE"))])
-    series = series.group_by("hora", "serie").agg(clientes=pl.col("clientes_afectados").sum())
-    parts = estimates.parts(series, what, ["AYSEN", "MAULE", "UNKNOWN", "CHILE"], months)
-    served = {"AYSEN": 500, "MAULE": 1000, "CHILE": 1500}
-    keys = [(month, name, customers, 3) for month in months for name, customers in served.items()]
-    denominators = pl.DataFrame(keys, schema=["mes", "nombre_region", "universo", "meses_denominador"], orient="row")
-    found = indices.reliability(
-        parts,
-        what,
-        rises(rows, PLACES, loads(hours), what, months),
-        standing(rows, PLACES, what, months),
-        pl.DataFrame({"mes": [FIRST], "nombre_region": ["MAULE"], "clientes_afectados": [250]}),
-        denominators,
-        alike(what.days, loads(hours)),
-    )
+    forms = make_loads(hours)
+    monthly = make_monthly(make_observations(values), forms, what)
+    events = pl.DataFrame({"mes": [FIRST], "nombre_region": ["MAULE"], "clientes_afectados": [250]})
+    found = indices.reliability(monthly, what, forms, events, CUSTOMERS)
     return {(row["mes"], row["nombre_region"]): row for row in found.to_dicts()}
 
 
@@ -238,7 +217,7 @@ def test_years_are_alike_in_form_and_in_what_was_seen() -> None:
     hours = [hour for year in (2021, 2022, 2023, 2024) for number in (1, 2) for hour in Month(year, number).hours()]
     kept = [hour for number, hour in enumerate(hours) if hour.year > 2021 or number % 6 == 0]
     what = seen(kept, Month(2021, 1), Month(2024, 2))
-    forms = loads(kept).with_columns(
+    forms = make_loads(kept).with_columns(
         forma=pl.when(pl.col("hora").dt.year() == 2024).then(pl.lit("aggregated")).otherwise("forma")
     )
     pairs = alike(what.days.filter(pl.col("observadas") > 0), forms)
@@ -250,7 +229,7 @@ def test_an_hourly_year_after_six_hourly_ones_has_no_base_yet() -> None:
     pairs = pl.DataFrame({"anho": [2023, 2024], "base": [2023, 2024]})
     days = [(date(year, 1, 1) + timedelta(days=day), 1.0 + day % 7) for year in (2023, 2024) for day in range(360)]
     daily = pl.DataFrame(days, schema=["dia", "saidi"], orient="row")
-    daily = daily.with_columns(nombre_region=pl.lit("MAULE"))
+    daily = daily.with_columns(serie=pl.lit("MAULE"))
     first, second = thresholds(daily, pairs).sort("anho").to_dicts()
     assert (first["umbral_med"] > 7, first["dias_base"], first["distinta"]) == (True, 360, False)
     assert (second["umbral_med"], second["distinta"]) == (None, True)
@@ -263,7 +242,7 @@ def test_sensitivity_agrees_with_the_events_of_silver() -> None:
     hours = [hour for number, hour in enumerate(HOURS) if number % 50 < 40 and random.random() < 0.9]
     cells = [(hour, place) for hour in hours for place in (7101, 7102, 11101) if random.random() < 0.6]
     rows: list[Row] = [(hour, place, 1, None, int(40 / random.random())) for hour, place in cells]
-    frame, what = observations(rows), loads(hours, "aggregated")
+    frame, what = make_observations(rows), make_loads(hours, "aggregated")
     panel = frame.select("hora", pl.format("{}", "id_geografia").alias("codigo_comuna"), "clientes_afectados")
     found = indices.sensitivity(panel, what, EventRules())
     assert found["umbral"].to_list() == [50, 100, 500, 1000]
@@ -281,7 +260,7 @@ def test_sensitivity_agrees_with_the_events_of_silver() -> None:
 
 def test_the_parts_of_quality_are_shares() -> None:
     hours = HOURS[:-1]
-    rows = observations([(hour, 7101, 2, FIRST, 100) for hour in hours])
+    rows = make_observations([(hour, 7101, 2, FIRST, 100) for hour in hours])
     rows = rows.with_columns(imputaciones=pl.when(pl.col("hora") == HOURS[0]).then(4).otherwise(0).cast(pl.Int16))
     made = pl.DataFrame(list(reliability([(hour, 7101, 2, FIRST, 100) for hour in hours], seen(hours), hours).values()))
     calendar = seen(hours).hours.select("mes", sospechosa=pl.col("hora") == HOURS[1])

@@ -19,7 +19,7 @@ def make_daily(*spans: tuple[date, int, float]) -> pl.DataFrame:
     rows = [
         ("MAULE", first + timedelta(days=i), saidi * (1 + i % 5)) for first, count, saidi in spans for i in range(count)
     ]
-    return pl.DataFrame(rows, schema=["nombre_region", "dia", "saidi"], orient="row")
+    return pl.DataFrame(rows, schema=["serie", "dia", "saidi"], orient="row")
 
 
 def reference(values: list[float]) -> float:

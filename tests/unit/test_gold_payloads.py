@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import polars as pl
@@ -15,19 +15,12 @@ from support.gold_frames import make_customers, make_ledger
 from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
 from sec_core.gold.model import as_json, dump
 from sec_core.gold.origin import hours_by_origin
-from sec_core.gold.payloads.company_ranking import company_ranking
-from sec_core.gold.payloads.coverage import coverage
-from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
-from sec_core.gold.payloads.market_map import market_map
+from sec_core.gold.payloads.coverage import CoverageRow, QualityRow, coverage, eda_quality_stats
 from sec_core.gold.payloads.meta import meta
-from sec_core.gold.payloads.time_series import time_series
+from sec_core.gold.payloads.registry import rows_of
+from sec_core.gold.payloads.seen import TimeSeriesRow, company_ranking, market_map, time_series
 from sec_core.gold.universe import denominators, nearest, newest
 from sec_core.hours import Month, closed_hours, hours_of_day, month_range
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sec_core.gold.model import PayloadRow
 
 AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)
 NOW = datetime(2024, 10, 5, 12, 30, tzinfo=UTC)
@@ -68,13 +61,8 @@ CUSTOMERS = make_customers(
 MONTHS = pl.DataFrame({"mes": [AUGUST, SEPTEMBER]})
 
 
-def values(rows: Sequence[PayloadRow]) -> list[tuple[object, ...]]:
-    """Rows as JSON has them, without the keys: these are checked with the contract."""
-    return [tuple(row.values()) for row in as_json(rows)]
-
-
 def test_market_map_divides_by_the_newest_customers_and_stops_at_100() -> None:
-    assert values(market_map(EVENTS, CUSTOMERS)) == [
+    assert market_map(EVENTS, CUSTOMERS).rows() == [
         ("AYSEN", "AYSEN", "NO INFORMADA", 0, 1, 0.0),
         ("AYSEN", "COIHAIQUE", "EDELAYSEN", 5000, 1, 100.0),
         ("MAULE", "TALCA", "CEC", 10, 1, 0.333333),
@@ -85,27 +73,26 @@ def test_market_map_divides_by_the_newest_customers_and_stops_at_100() -> None:
 
 def test_market_map_without_customers_has_no_index() -> None:
     rows = market_map(EVENTS, make_customers())
-    assert {row.instability_index for row in rows} == {None}
-    assert sum(row.total_afectados for row in rows) == 5767
+    assert set(rows["instability_index"]) == {None}
+    assert rows["total_afectados"].sum() == 5767
 
 
 def test_time_series_sums_by_month_of_the_beginning() -> None:
-    assert as_json(time_series(EVENTS, MONTHS)) == [
-        {"mes": "2024-08-01", "nombre_region": "AYSEN", "afectados": 5000},
-        {"mes": "2024-08-01", "nombre_region": "MAULE", "afectados": 750},
-        {"mes": "2024-09-01", "nombre_region": "AYSEN", "afectados": 0},
-        {"mes": "2024-09-01", "nombre_region": "MAULE", "afectados": 10},
-        {"mes": "2024-09-01", "nombre_region": "UNKNOWN", "afectados": 7},
+    assert time_series(EVENTS, MONTHS).rows() == [
+        (AUGUST, "AYSEN", 5000),
+        (AUGUST, "MAULE", 750),
+        (SEPTEMBER, "AYSEN", 0),
+        (SEPTEMBER, "MAULE", 10),
+        (SEPTEMBER, "UNKNOWN", 7),
     ]
 
 
 def test_a_month_without_a_loaded_hour_has_no_row() -> None:
-    rows = time_series(EVENTS, pl.DataFrame({"mes": [AUGUST]}))
-    assert {row.mes for row in rows} == {AUGUST}
+    assert set(time_series(EVENTS, pl.DataFrame({"mes": [AUGUST]}))["mes"]) == {AUGUST}
 
 
 def test_company_ranking_leaves_out_what_names_no_company() -> None:
-    assert values(company_ranking(EVENTS)) == [
+    assert company_ranking(EVENTS).rows() == [
         ("EDELAYSEN", 1, 5000, 5000.0),
         ("CGE", 2, 750, 375.0),
         ("CEC", 1, 10, 10.0),
@@ -116,13 +103,17 @@ def test_company_ranking_keeps_15_and_breaks_ties_by_events_then_name() -> None:
     many = [(AUGUST, "MAULE", "TALCA", f"E{i:02d}", 100 + i) for i in range(20)]
     tied = [(AUGUST, "MAULE", "TALCA", name, 1000) for name in ("B", "A")]
     split = [(AUGUST, "MAULE", "TALCA", "C", 500)] * 2
-    names = [row.nombre_empresa for row in company_ranking(make_events(*many, *tied, *split))]
-    assert names == ["C", "A", "B", *(f"E{i:02d}" for i in range(19, 7, -1))]
+    assert company_ranking(make_events(*many, *tied, *split))["nombre_empresa"].to_list() == [
+        "C",
+        "A",
+        "B",
+        *(f"E{i:02d}" for i in range(19, 7, -1)),
+    ]
 
 
 def test_company_ranking_rounds_the_mean_to_two_decimals() -> None:
     rows = [(AUGUST, "MAULE", "TALCA", "CGE", n) for n in (1, 1, 2)]
-    assert company_ranking(make_events(*rows))[0].promedio_afectados == 1.33
+    assert company_ranking(make_events(*rows))["promedio_afectados"].to_list() == [1.33]
 
 
 def test_quality_counts_source_rows_and_capped_events() -> None:
@@ -135,12 +126,12 @@ def test_quality_counts_source_rows_and_capped_events() -> None:
         },
         schema_overrides={"filas": pl.Int64, "total": pl.Int64},
     )
-    assert as_json(eda_quality_stats(imputation, EVENTS)) == [
-        {"category": "Affected = 0 (Imputed)", "count": 0, "percentage": 0.0},
-        {"category": "Geography = UNKNOWN (Imputed)", "count": 5, "percentage": 0.025},
-        {"category": "Company = UNKNOWN (Imputed)", "count": 1, "percentage": 0.005},
-        {"category": "Start date = server time (Imputed)", "count": 5, "percentage": 0.025},
-        {"category": "Affected capped at regional total", "count": 1, "percentage": 1 / 6},
+    assert eda_quality_stats(imputation, EVENTS).rows() == [
+        ("Affected = 0 (Imputed)", 0, 0.0),
+        ("Geography = UNKNOWN (Imputed)", 5, 0.025),
+        ("Company = UNKNOWN (Imputed)", 1, 0.005),
+        ("Start date = server time (Imputed)", 5, 0.025),
+        ("Affected capped at regional total", 1, 1 / 6),
     ]
 
 
@@ -156,7 +147,7 @@ def test_coverage_accounts_for_every_hour_that_has_ended() -> None:
         (later[0], "captured", "aggregated", 1),
     )
     loads = pl.DataFrame({"hora": first[:2]}, schema={"hora": UTC_TIME})
-    rows = as_json(coverage(hour_calendar(ledger, loads, NOW)))
+    rows = as_json(rows_of(CoverageRow, coverage(hour_calendar(ledger, loads, NOW))))
     assert [row["mes"] for row in rows] == ["2024-08-01", "2024-09-01", "2024-10-01"]
     assert rows[0] == {
         "mes": "2024-08-01",
@@ -181,7 +172,7 @@ def test_coverage_of_an_hour_still_open_counts_nothing() -> None:
     open_hour = NOW.replace(minute=0)
     ledger = make_ledger((open_hour, "captured", "aggregated", 9))
     rows = coverage(hour_calendar(ledger, pl.DataFrame({"hora": [open_hour]}, schema={"hora": UTC_TIME}), NOW))
-    assert [(row.capturadas, row.filas, row.pendientes) for row in rows] == [(0, 0, 105)]
+    assert rows.select("capturadas", "filas", "pendientes").rows() == [(0, 0, 105)]
 
 
 def test_expected_hours_are_those_of_the_source_rules() -> None:
@@ -262,11 +253,14 @@ def test_empty_silver_gives_empty_payloads_not_zeros() -> None:
     nothing = make_events()
     imputation = pl.DataFrame(schema={"mes": pl.Date, "regla": pl.String, "filas": pl.Int64, "total": pl.Int64})
     calendar = hour_calendar(make_ledger(), pl.DataFrame(schema={"hora": UTC_TIME}), NOW)
-    assert market_map(nothing, make_customers()) == []
-    assert time_series(nothing, MONTHS) == []
-    assert company_ranking(nothing) == []
-    assert eda_quality_stats(imputation, nothing) == []
-    assert coverage(calendar) == []
+    for table in (
+        market_map(nothing, make_customers()),
+        time_series(nothing, MONTHS),
+        company_ranking(nothing),
+        eda_quality_stats(imputation, nothing),
+        coverage(calendar),
+    ):
+        assert table.is_empty()
     row = meta_of(nothing, pl.DataFrame(schema=LOADS), make_customers())
     assert (row["ultima_hora"], row["denominadores"], row["totales"]["eventos"]) == (None, [], 0)
 
@@ -317,7 +311,7 @@ def test_a_payload_that_is_not_what_it_says_is_refused() -> None:
 
 
 def test_the_bytes_of_a_payload_are_a_json_list_in_any_case() -> None:
-    rows = time_series(EVENTS, MONTHS)
+    rows, again = (rows_of(TimeSeriesRow, time_series(events, MONTHS)) for events in (EVENTS, EVENTS.reverse()))
     assert orjson.loads(dump(rows)) == as_json(rows)
-    assert dump(rows) == dump(time_series(EVENTS.reverse(), MONTHS))
+    assert dump(rows) == dump(again)
     assert orjson.loads(dump([])) == []

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from support.gold_frames import make_hours
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold.comuna_customers import COMUNA_CUSTOMERS_SCHEMA
 from sec_core.gold.observations import month_key, panel_key
-from sec_core.gold.storm_catalogue import Storms, bring_up_to_date, described
+from sec_core.gold.storm_catalogue import HITS_SCHEMA, Storms, bring_up_to_date, described
 from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
 from sec_core.hours import Month, closed_hours
@@ -74,18 +75,12 @@ class World:
             self.version[month] += 1
 
     def panel(self, month: Month) -> pl.DataFrame:
-        rows = [(hour, code, out, "detailed") for (hour, code), out in sorted(self.values[month].items())]
-        stamp = pl.Datetime("us", "UTC")
-        schema = pl.Schema(
-            {"hora": stamp, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64(), "forma": pl.String()}
-        )
-        return pl.DataFrame(rows, schema=schema, orient="row")
+        rows = [(hour, code, out) for (hour, code), out in sorted(self.values[month].items())]
+        return pl.DataFrame(rows, schema=HITS_SCHEMA, orient="row").with_columns(forma=pl.lit("detailed"))
 
     def calendar(self) -> pl.DataFrame:
         hours = [hour for month in MONTHS for hour in HOURS[month]]
-        suspect = [hour in self.missing for hour in hours]
-        frame = pl.DataFrame({"hora": hours}, schema={"hora": pl.Datetime("us", "UTC")})
-        return frame.with_columns(cargada=pl.lit(value=True), sospechosa=pl.Series(suspect))
+        return make_hours(MONTHS, hours, self.missing, NOW)
 
     def served(self, month: date) -> pl.DataFrame:
         rows = [(month, code, count, "viviendas", "INE") for code, count in self.customers.items()]
@@ -169,13 +164,11 @@ def test_months_may_come_in_any_order(seed: int, tmp_path: Path) -> None:
 
 def row(**changes: object) -> dict[str, object]:
     start = datetime(2024, 8, 2, 4, tzinfo=UTC)
-    values: dict[str, object] = dict.fromkeys(STORMS_SCHEMA)
-    values |= {"id": "x", "inicio": start, "fin": start + timedelta(hours=9), "hora_punta": start, "punta": 20_000}
-    return (
-        values
-        | {"comunas": 3, "regiones": "05,13", "cobertura": 1.0, "horas_hasta_punta": 0, "abierta": False}
-        | changes
-    )
+    usual: dict[str, object] = {
+        "id": "x", "inicio": start, "fin": start + timedelta(hours=9), "hora_punta": start, "punta": 20_000,
+        "comunas": 3, "regiones": "05,13", "cobertura": 1.0, "horas_hasta_punta": 0, "abierta": False,
+    }  # fmt: skip
+    return dict.fromkeys(STORMS_SCHEMA) | usual | changes
 
 
 def test_names_and_notes() -> None:

@@ -51,7 +51,7 @@ def found(
         orient="row",
     )
     hours = sorted(values)
-    every = list(expected) if expected is not None else [hours[0] + HOUR * n for n in range(_span(hours))]
+    every = hours if expected is None else list(expected)
     months = sorted({Month.of(hour).first_day for hour in hours})
     who = pl.DataFrame(
         [(month, code, count) for month in months for code, count in (customers or CUSTOMERS).items()],
@@ -69,10 +69,6 @@ def found(
     )
 
 
-def _span(hours: list[datetime]) -> int:
-    return int((hours[-1] - hours[0]) / HOUR) + 1
-
-
 def quiet(hours: int, start: datetime = START) -> dict[datetime, dict[str, int]]:
     return {start + HOUR * number: {} for number in range(hours)}
 
@@ -87,65 +83,61 @@ def plant(values: dict[datetime, dict[str, int]], at: datetime, shape: list[int]
 
 
 SHAPE = [1000, 4000, 6000, 3000, 2900, 500, 200, 0]
+AT = START + 200 * HOUR
+
+
+def planted(shape: list[int] = SHAPE, codes: list[str] = LINE[:4], hours: int = 400) -> dict[datetime, dict[str, int]]:
+    """Quiet hours with one storm at `AT`."""
+    values = quiet(hours)
+    plant(values, AT, shape, codes)
+    return values
 
 
 def test_a_planted_storm_comes_back() -> None:
-    values = quiet(400)
-    at = START + 200 * HOUR
-    plant(values, at, SHAPE)
-    storms, curves = found(values)
+    storms, curves = found(planted())
     row = storms.row(0, named=True)
     assert storms.height == 1
-    assert row["id"] == storm_id(at, "05101")
-    assert (row["inicio"], row["hora_punta"], row["punta"]) == (at, at + 2 * HOUR, 24_000)
+    assert row["id"] == storm_id(AT, "05101")
+    assert (row["inicio"], row["hora_punta"], row["punta"]) == (AT, AT + 2 * HOUR, 24_000)
     # At or under 5% of 24 000 from the hour with 200 a comuna on: 800.
-    assert row["fin"] == at + 6 * HOUR
+    assert row["fin"] == AT + 6 * HOUR
     assert (row["horas_hasta_punta"], row["horas_50"], row["horas_90"], row["horas_95"]) == (2, 1, 3, 4)
     assert (row["comunas"], row["regiones"], row["cobertura"], row["abierta"]) == (4, "05", 1.0, False)
     assert row["cliente_horas"] == 4 * (1000 + 4000 + 6000 + 3000 + 2900 + 500)
     assert (row["salidas"], row["reposiciones"], row["reposicion_maxima"]) == (24_000, 23_200, 12_000)
     assert curves.group_by("hora").agg(pl.col("clientes_afectados").sum()).sort("hora").row(2) == (
-        at + 2 * HOUR,
+        AT + 2 * HOUR,
         24_000,
     )
 
 
 def test_the_usual_level_is_taken_off() -> None:
-    values = quiet(400)
+    values = planted()
     for row in values.values():
-        row["05101"] = 120
-    at = START + 200 * HOUR
-    plant(values, at, SHAPE)
+        row["05101"] = row.get("05101", 0) + 120
     assert found(values)[0]["punta"].to_list() == [24_000]
 
 
 def test_two_apart_at_once_are_two_and_two_that_meet_are_one() -> None:
-    values, at = quiet(400), START + 200 * HOUR
     islands = {("05101", "05102"), ("05102", "05103"), ("05105", "05107"), ("05107", "05109")}
-    plant(values, at, SHAPE, LINE[:3])
-    plant(values, at, SHAPE, LINE[3:])
+    values = planted(codes=LINE)
     assert found(values, pairs=islands)[0].height == 2
     assert found(values)[0].height == 1
 
 
 def test_one_after_another_in_the_same_place() -> None:
-    values = quiet(500)
-    first, second = START + 200 * HOUR, START + 212 * HOUR
+    values = planted(hours=500)
     # One comuna stays hit between them, so that their hits are connected.
-    plant(values, first, SHAPE)
-    plant(values, first, [500] * 13, LINE[:1])
-    plant(values, second, SHAPE)
+    plant(values, AT, [500] * 13, LINE[:1])
+    plant(values, AT + 12 * HOUR, SHAPE)
     storms, _ = found(values)
     # The second begins with the first hit after the end of the first.
-    assert storms["inicio"].to_list() == [first, first + 9 * HOUR]
+    assert storms["inicio"].to_list() == [AT, AT + 9 * HOUR]
     assert storms["punta"].to_list() == [24_500, 24_000]
 
 
 def test_single_comunas_are_no_storm_however_large() -> None:
-    values, at = quiet(400), START + 200 * HOUR
-    plant(values, at, [30_000] * 10, LINE[:2])
-    plant(values, at, [30_000] * 10, LINE[4:5])
-    assert found(values)[0].is_empty()
+    assert found(planted([30_000] * 10, [*LINE[:2], LINE[4]]))[0].is_empty()
 
 
 def test_ordinary_years_have_less_than_one_false_storm() -> None:
@@ -164,8 +156,7 @@ def test_false_storms_of_busy_years_say_that_they_may_be_local() -> None:
 
 
 def test_thresholds_are_reached_and_not_only_passed() -> None:
-    values, at = quiet(400), START + 200 * HOUR
-    plant(values, at, [50] * 3, LINE[:3])
+    values = planted([50] * 3, LINE[:3])
     exact = StormRules(min_customers=50, share=50 / 40_000, peak=150, min_comunas=3)
     assert found(values, rules=exact)[0].height == 1
     assert found(values, rules=StormRules(51, 0, 150, 3))[0].is_empty()
@@ -175,10 +166,9 @@ def test_thresholds_are_reached_and_not_only_passed() -> None:
 
 
 def test_what_a_gap_hides_is_null() -> None:
-    values, at = quiet(400), START + 200 * HOUR
-    plant(values, at, SHAPE)
+    values = planted()
     every = sorted(values)
-    del values[at + HOUR]
+    del values[AT + HOUR]
     row = found(values, expected=every)[0].row(0, named=True)
     assert row["punta"] == 24_000
     hidden = ("horas_hasta_punta", "cliente_horas", "salidas", "reposiciones", "reposicion_maxima")
@@ -188,38 +178,32 @@ def test_what_a_gap_hides_is_null() -> None:
 
 
 def test_a_restoration_inside_a_gap_is_null() -> None:
-    values, at = quiet(400), START + 200 * HOUR
-    plant(values, at, SHAPE)
+    values = planted()
     every = sorted(values)
     for hidden in (3, 4):
-        del values[at + hidden * HOUR]
+        del values[AT + hidden * HOUR]
     row = found(values, expected=every)[0].row(0, named=True)
     assert (row["horas_50"], row["horas_90"], row["horas_95"]) == (None, None, 4)
 
 
 def test_a_gap_longer_than_the_rule_parts_hits() -> None:
-    values, at = quiet(400), START + 200 * HOUR
-    plant(values, at, [6000] * 20)
+    values = planted([6000] * 20)
     every = sorted(values)
     for hidden in range(6, 11):
-        del values[at + hidden * HOUR]
+        del values[AT + hidden * HOUR]
     assert found(values, expected=every)[0].height == 1
-    del values[at + 11 * HOUR]
+    del values[AT + 11 * HOUR]
     assert found(values, expected=every)[0].height == 2
 
 
 def test_an_open_storm_says_so() -> None:
-    values, at = quiet(205), START + 200 * HOUR
-    plant(values, at, SHAPE)
-    row = found(values)[0].row(0, named=True)
+    row = found(planted(hours=205))[0].row(0, named=True)
     assert (row["abierta"], row["fin"], row["horas_50"], row["horas_95"]) == (True, None, 1, None)
 
 
 def test_thirty_days_at_most() -> None:
-    values, at = quiet(168 + 1000), START + 168 * HOUR
-    plant(values, at, [6000] * 1000)
-    storms, _ = found(values)
-    assert storms["fin"].to_list() == [at + 720 * HOUR], "what goes on after that is the usual level by then"
+    storms, _ = found(planted([6000] * 1000, hours=1200))
+    assert storms["fin"].to_list() == [AT + 720 * HOUR], "what goes on after that is the usual level by then"
 
 
 @pytest.mark.parametrize("day", [date(2024, 4, 6), date(2024, 9, 7), date(2024, 6, 30), date(2024, 7, 14)])

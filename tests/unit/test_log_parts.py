@@ -26,8 +26,9 @@ def numbered(additions: list[bytes]) -> dict[str, bytes]:
 def test_what_was_added_comes_back_in_order_from_parts_and_from_a_pack(additions: list[bytes]) -> None:
     held = numbered(additions)
     name, body = parts.pack(held)
-    assert parts.is_pack(name)
-    assert not parts.is_part(name)
+    found = parts.parse(name)
+    assert found
+    assert found["pack"]
     assert parts.unpack(name, body) == held
     assert parts.joined(parts.unpack(name, body)) == b"".join(additions)
     assert parts.pack(dict(reversed(held.items()))) == (name, body)
@@ -59,7 +60,7 @@ def test_a_damaged_pack_is_no_pack(damage: slice) -> None:
 
 
 def test_other_files_in_the_folder_are_neither() -> None:
-    assert not any(parts.is_part(name) or parts.is_pack(name) for name in ("x.jsonl", "00000001.jsonl", ".DS_Store"))
+    assert not any(parts.parse(name) for name in ("x.jsonl", "00000001.jsonl", ".DS_Store"))
     assert parts.next_part(["x.jsonl", "99.jsonl"]).startswith("00000001.")
 
 

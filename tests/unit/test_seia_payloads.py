@@ -11,10 +11,8 @@ import polars as pl
 import pytest
 
 from scripts.work_worlds import falls_found, false_findings
-from sec_core.gold.model import as_json
-from sec_core.gold.payloads.eda_projects_dist import eda_projects_dist
-from sec_core.gold.payloads.investment_roi import investment_roi, note
 from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
+from sec_core.gold.payloads.projects import eda_projects_dist, investment_roi, note
 from sec_core.gold.seia.works import Work, works
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
@@ -56,45 +54,26 @@ def make_affected(*rows: tuple[str, int]) -> pl.DataFrame:
 
 
 def test_projects_by_region_descending() -> None:
-    assert as_json(eda_projects_dist(PROJECTS)) == [
-        {"nombre_region": "MAULE", "count": 6},
-        {"nombre_region": "AYSEN", "count": 1},
-        {"nombre_region": "BIOBIO", "count": 1},
-    ]
-    assert eda_projects_dist(make_projects()) == []
+    assert eda_projects_dist(PROJECTS).rows() == [("MAULE", 6), ("AYSEN", 1), ("BIOBIO", 1)]
+    assert eda_projects_dist(make_projects()).is_empty()
 
 
 def test_customers_affected_for_each_million() -> None:
     affected = make_affected(("MAULE", 5000), ("MAULE", 1000), ("AYSEN", 7), ("UNKNOWN", 3))
-    assert as_json(investment_roi(affected, PROJECTS, NEWEST)) == [
-        {
-            "nombre_region": "MAULE",
-            "clientes_afectados": 6000,
-            "total_inversión_mmu": 100.0,
-            "efficiency_ratio": 60.0,
-            "maturity_note": "Inversión: 50% aún sin aprobar, 30% aprobada hace 2 a 3 años (su efecto empieza), "
-            "10% aprobada hace menos de 2 años (muy pronto para un efecto), "
-            "10% aprobada hace 3 años o más (su efecto ya debería verse).",
-        },
-        {
-            "nombre_region": "BIOBIO",
-            "clientes_afectados": 0,
-            "total_inversión_mmu": 4.0,
-            "efficiency_ratio": 0.0,
-            "maturity_note": "Inversión: 100% aprobada hace 3 años o más (su efecto ya debería verse).",
-        },
-        {
-            "nombre_region": "AYSEN",
-            "clientes_afectados": 7,
-            "total_inversión_mmu": 0.0,
-            "efficiency_ratio": None,
-            "maturity_note": "Sin inversión declarada.",
-        },
+    mixed = (
+        "Inversión: 50% aún sin aprobar, 30% aprobada hace 2 a 3 años (su efecto empieza), 10% aprobada hace menos de"
+        " 2 años (muy pronto para un efecto), 10% aprobada hace 3 años o más (su efecto ya debería verse)."
+    )
+    all_of_it = "Inversión: 100% aprobada hace 3 años o más (su efecto ya debería verse)."
+    assert investment_roi(affected, PROJECTS, NEWEST).rows() == [
+        ("MAULE", 6000, 100.0, 60.0, mixed),
+        ("BIOBIO", 0, 4.0, 0.0, all_of_it),
+        ("AYSEN", 7, 0.0, None, "Sin inversión declarada."),
     ]
 
 
 def test_no_ratio_before_anything_is_loaded() -> None:
-    assert investment_roi(make_affected(), PROJECTS, None) == []
+    assert investment_roi(make_affected(), PROJECTS, None).is_empty()
 
 
 def test_a_note_names_only_what_there_is() -> None:

@@ -11,8 +11,18 @@ from xml.sax.saxutils import escape
 import pytest
 
 from sec_core.errors import InputError
-from sec_core.gold.seia.projects import Project, amount, day, region_codes, sort_rows, type_code
-from sec_core.gold.seia.reader import read_export
+from sec_core.gold.seia.projects import (
+    HEADINGS as OURS,
+)
+from sec_core.gold.seia.projects import (
+    Project,
+    amount,
+    day,
+    read_export,
+    region_codes,
+    sort_rows,
+    type_code,
+)
 from sec_core.gold.sheets import Sheet
 from sec_core.reference.names import default_names
 
@@ -130,18 +140,23 @@ def test_another_file_is_refused(tmp_path: Path, content: str, message: str) -> 
         ("long.csv", HEAD.encode() + b'"' + b"x" * 3_000_000),
         ("brackets.xlsx", b"[" * 400_000),
         ("utf-16.csv", HEAD.encode("utf-16")),
+        ("damaged.xlsx", b"PK no workbook"),
         ("pipe", None),
-        ("folder", b""),
+        ("folder", None),
+        ("absent.csv", None),
+        ("/dev/zero", None),
+        ("/dev/stdin", None),
+        ("/proc/self/mem", None),
     ],
 )
 def test_hostile_files_end_in_one_line(tmp_path: Path, name: str, content: bytes | None) -> None:
     path = tmp_path / name
-    if name == "folder":
-        path.mkdir()
-    elif content is None:
-        os.mkfifo(path)
-    else:
+    if content is not None:
         path.write_bytes(content)
+    elif name == "folder":
+        path.mkdir()
+    elif name == "pipe":
+        os.mkfifo(path)
     with pytest.raises(InputError) as refused:
         read_export(path)
     assert "\n" not in str(refused.value)
@@ -157,24 +172,11 @@ def test_few_bytes_that_describe_a_great_table_are_refused(tmp_path: Path, more:
     assert "\n" not in str(refused.value)
 
 
-def test_devices_are_not_read() -> None:
-    for device in ("/dev/zero", "/dev/stdin", "/proc/self/mem"):
-        with pytest.raises(InputError):
-            read_export(Path(device))
-
-
-def test_a_damaged_workbook_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "export.xlsx"
-    path.write_bytes(b"PK no workbook")
-    with pytest.raises(InputError, match="can be read"):
-        read_export(path)
-    with pytest.raises(InputError, match="can't be read"):
-        read_export(tmp_path / "absent.csv")
+PLANT = dict.fromkeys(OURS, "") | {"nombre": "Planta", "region": "RM", "tipo": "c"}
 
 
 def sort_one(**cells: str) -> tuple[list[Project], list[str]]:
-    row = {"nombre": "Planta", "region": "RM", "tipo": "c", **cells}
-    found = sort_rows(Sheet([row], 2))
+    found = sort_rows(Sheet([PLANT | cells], 2))
     return found.projects, [rejected.reason for rejected in found.rejected]
 
 
@@ -196,8 +198,7 @@ def test_what_is_left_out_has_a_reason(cells: dict[str, str], reason: str) -> No
 
 
 def test_a_project_listed_twice_counts_once() -> None:
-    row = {"nombre": "Planta", "region": "RM", "tipo": "c", "titular": "Enel"}
-    found = sort_rows(Sheet([row, {**row, "nombre": "PLANTA "}, {**row, "titular": "Otra"}], 2))
+    found = sort_rows(Sheet([PLANT, PLANT | {"nombre": "PLANTA "}, PLANT | {"titular": "Otra"}], 2))
     assert len(found.projects) == 2
     assert [(r.row, r.reason) for r in found.rejected] == [(3, "It is listed before.")]
 
@@ -236,25 +237,19 @@ def test_regions_in_words_and_numbers(text: str, codes: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "comma", "value"),
+    ("text", "value"),
     [
-        ("30,4000", True, 30.4),
-        ("1.234,5", True, 1234.5),
-        ("1.234", True, 1234.0),
-        ("1.234", False, 1.234),
-        ("2.5", True, 2.5),
-        ("US$ 7", True, None),
-        ("$ 7", True, 7.0),
-        ("-3", True, None),
-        ("", True, None),
-        ("nan", False, None),
-        ("inf", False, None),
-        ("9" * 400, True, None),
-        ("18446744073709551616", True, None),
+        ("30,4000", 30.4),
+        ("US$ 7", None),
+        ("-3", None),
+        ("", None),
+        ("inf", None),
+        ("9" * 400, None),
+        ("18446744073709551616", None),
     ],
 )
-def test_amounts(text: str, comma: bool, value: float | None) -> None:
-    assert amount(text, decimal="," if comma else ".") == value
+def test_amounts(text: str, value: float | None) -> None:
+    assert amount(text, decimal=",") == value
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import orjson
 
-from sec_core.hours import from_wall
 from sec_core.reference.names import default_names
 from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY
+from sec_core.simulator.calendar import parse_wall_hour
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.places import REGIONS
 from sec_core.simulator.render import detailed_body
@@ -19,17 +17,14 @@ def test_every_simulated_name_resolves_to_its_official_code_and_company() -> Non
     names = default_names()
     world = World(WorldOptions())
     # In 2017 Ñuble is still the Biobío, and CGE has other names in the north.
-    for text in ("2017-01-01T00", "2026-01-01T00"):
-        wall = datetime.fromisoformat(text)
-        hour = from_wall(wall.date(), wall.hour)
-        assert hour is not None
-        rows = [Row(i, place.companies[0][0], wall.date(), 1) for i, place in enumerate(world.places)]
-        for place, row in zip(world.places, orjson.loads(detailed_body(world, hour, rows)), strict=True):
+    for year in (2017, 2026):
+        hour = parse_wall_hour(f"{year}-01-01T00")
+        rows = [Row(i, place.companies[0][0], hour.date(), 1) for i, place in enumerate(world.places)]
+        answered = orjson.loads(detailed_body(world, hour, rows))
+        for place, row in zip(world.places, answered, strict=True):
             assert names.id_geografia(row["NOMBRE_REGION"], row["NOMBRE_COMUNA"]) == int(place.code)
             assert names.id_empresa(row["NOMBRE_EMPRESA"]) == names.id_empresa(place.companies[0][0])
-        assert ("ELECDA" in {row["NOMBRE_EMPRESA"] for row in orjson.loads(detailed_body(world, hour, rows))}) is (
-            wall.year == 2017
-        )
+        assert ("ELECDA" in {row["NOMBRE_EMPRESA"] for row in answered}) is (year == 2017)
 
 
 def test_every_simulated_company_and_region_is_known() -> None:

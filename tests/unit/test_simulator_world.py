@@ -9,7 +9,8 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from sec_core.hours import CHILE, Month, from_wall
+from sec_core.hours import CHILE, Month
+from sec_core.simulator.calendar import parse_wall_hour as at
 from sec_core.simulator.options import Dirt, Outage, Storm, WorldOptions
 from sec_core.simulator.places import REGIONS
 from sec_core.simulator.render import aggregated_body, detailed_body, regional_customers
@@ -19,13 +20,6 @@ KEYS = [
     *("DIA_INT", "MES_INT", "ANHO_INT", "HORA", "DIA", "MES", "ANHO", "NOMBRE_REGION", "NOMBRE_COMUNA"),
     *("NOMBRE_EMPRESA", "CLIENTES_AFECTADOS", "ACTUALIZADO_HACE", "FECHA_INT_STR"),
 ]
-
-
-def at(text: str) -> datetime:
-    wall = datetime.fromisoformat(text)
-    instant = from_wall(wall.date(), wall.hour)
-    assert instant is not None
-    return instant
 
 
 @pytest.fixture(scope="module")

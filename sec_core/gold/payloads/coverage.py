@@ -1,21 +1,33 @@
-"""`coverage`: what the figures rest on, month by month. What is missing is shown as missing, never as zero."""
+"""`coverage`, `eda_quality_stats`: what figures rest on, and how often an imputation rule was needed (0 is the ideal).
+
+What is missing is shown as missing, never as zero.
+"""
 
 from __future__ import annotations
+
+from typing import Final
 
 import polars as pl
 
 from sec_core.gold.model import Count, MonthStart, PayloadRow, Share
 
-STATES = {
+STATES: Final = {
     "captured": "capturadas",
     "empty": "vacias",
     "failed": "fallidas",
     "quarantined": "en_cuarentena",
+    "pending": "pendientes",
 }
-
-
-MINIMUM_COVERAGE = 0.95
+MINIMUM_COVERAGE: Final = 0.95
 """A month below this share of captured hours is marked wherever it is shown."""
+CATEGORIES: Final = {
+    "clientes": "Affected = 0 (Imputed)",
+    "geografia": "Geography = UNKNOWN (Imputed)",
+    "empresa": "Company = UNKNOWN (Imputed)",
+    "fecha": "Start date = server time (Imputed)",
+}
+"""Rule in `calidad_imputacion` to the dashboard's category, in the dashboard's order."""
+CAPPED: Final = "Affected capped at regional total"
 
 
 class CoverageRow(PayloadRow):
@@ -48,7 +60,18 @@ class CoverageRow(PayloadRow):
     """Source rows of the captured hours."""
 
 
-def coverage(calendar: pl.DataFrame) -> list[CoverageRow]:
+class QualityRow(PayloadRow):
+    """One imputation rule."""
+
+    category: str
+    """The rule, in the dashboard's words."""
+    count: Count
+    """Source rows that it touched (for the cap: events)."""
+    percentage: Share
+    """Their share, 0.0 to 1.0, of all source rows loaded (for the cap: of all events)."""
+
+
+def coverage(calendar: pl.DataFrame) -> pl.DataFrame:
     """All months from the first to the newest that the ledger knows.
 
     Args:
@@ -56,22 +79,33 @@ def coverage(calendar: pl.DataFrame) -> list[CoverageRow]:
             cargada, n_filas; see `sec_core.gold.frames.hour_calendar`.
     """
     captured = pl.col("estado") == "captured"
-    table = (
-        calendar.lazy()
-        .group_by("mes")
+    return (
+        calendar.group_by("mes")
         .agg(
             pl.len().alias("horas_esperadas"),
-            *(
-                (pl.col("estado") == state).sum().alias(name)
-                for state, name in {**STATES, "pending": "pendientes"}.items()
-            ),
-            (captured & (pl.col("forma") == "detailed")).sum().alias("detalladas"),
-            (captured & (pl.col("forma") == "aggregated")).sum().alias("agregadas"),
-            (captured & pl.col("cargada")).sum().alias("cargadas"),
-            pl.col("n_filas").filter(captured).sum().alias("filas"),
+            *((pl.col("estado") == state).sum().alias(name) for state, name in STATES.items()),
+            detalladas=(captured & (pl.col("forma") == "detailed")).sum(),
+            agregadas=(captured & (pl.col("forma") == "aggregated")).sum(),
+            cargadas=(captured & pl.col("cargada")).sum(),
+            filas=pl.col("n_filas").filter(captured).sum(),
         )
         .with_columns(cobertura=(pl.col("capturadas") / pl.col("horas_esperadas")).round(6))
         .sort("mes")
-        .collect()
     )
-    return [CoverageRow.model_validate(row) for row in table.to_dicts()]
+
+
+def eda_quality_stats(imputation: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """The five rules in the contract's order; nothing at all as long as no source row was loaded.
+
+    Args:
+        imputation: `calidad_imputacion`: mes, regla, filas, total.
+        events: topado.
+    """
+    rules = (
+        imputation.filter(pl.col("regla").is_in(list(CATEGORIES))).group_by("regla").agg(pl.col("filas", "total").sum())
+    )
+    counts, loaded = dict(rules.select("regla", "filas").iter_rows()), rules["total"].max() or 0
+    touched = {category: (counts.get(rule, 0), loaded) for rule, category in CATEGORIES.items()}
+    touched[CAPPED] = (events["topado"].sum(), events.height)
+    rows = [(name, count, count / total if total else 0.0) for name, (count, total) in touched.items() if loaded]
+    return pl.DataFrame(rows, ["category", "count", "percentage"], orient="row")

@@ -12,8 +12,6 @@ from sec_core.gold.origin import one_word
 from sec_core.gold.universe import COUNTRY, newest
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from sec_core.gold.frames import GoldFrames
 
 METHOD = "2"
@@ -150,59 +148,48 @@ class MetaRow(PayloadRow):
 
 def meta(frames: GoldFrames) -> list[MetaRow]:
     """The one object of `meta`."""
-    events, loads = frames.events, frames.loads
-    outside = events.select("mes", "clientes_afectados").join(loads.select("mes").unique(), on="mes", how="anti")
-    shapes = (
-        loads.group_by("mes")
-        .agg(
-            (pl.col("forma") == "detailed").sum().alias("detalladas"),
-            (pl.col("forma") == "aggregated").sum().alias("agregadas"),
-        )
-        .sort("mes")
-    )
-    hours, origins = loads["hora"], frames.origins
-    latest: date | None = None if shapes.is_empty() else shapes["mes"][-1]
-    row = MetaRow.model_validate(
-        {
-            "generado": frames.now,
-            "primera_hora": hours.min(),
-            "ultima_hora": hours.max(),
-            "formas": shapes.to_dicts(),
-            "meses_con_empresa": shapes.filter(pl.col("detalladas") > 0)["mes"].to_list(),
-            "umbrales": dict(frames.thresholds),
-            "denominadores": _ages(newest(frames.customers), latest).to_dicts(),
-            "totales": {
-                "eventos": events.height,
-                "eventos_abiertos": events["fin"].null_count(),
-                "clientes_afectados": events["clientes_afectados"].sum(),
-                "horas_cargadas": loads.height,
-                "filas": loads["n_filas"].sum(),
-                "observaciones": loads["n_observaciones"].sum(),
-            },
-            "mezcla": {name: shapes[name].sum() for name in ("detalladas", "agregadas")},
-            "fuera_de_ventana": {"eventos": outside.height, "clientes": outside["clientes_afectados"].sum()},
-            "origen": one_word(origins),
-            "origenes": origins.to_dicts(),
-            "version_metodo": METHOD,
-            "version": version("sec-outages"),
-            "fuente": SOURCE,
-            "fuente_url": SOURCE_URL,
-            "cita": CITA,
-            "licencia": LICENCIA,
-        }
-    )
-    return [row]
+    events, loads, origins = frames.events, frames.loads, frames.origins
+    outside = events.select("mes", "clientes_afectados").join(loads, on="mes", how="anti")
+    forms = {"detalladas": pl.col("forma") == "detailed", "agregadas": pl.col("forma") == "aggregated"}
+    shapes = loads.group_by("mes").agg(each.sum().alias(name) for name, each in forms.items()).sort("mes")
+    row = {
+        "generado": frames.now,
+        "primera_hora": loads["hora"].min(),
+        "ultima_hora": loads["hora"].max(),
+        "formas": shapes.to_dicts(),
+        "meses_con_empresa": shapes.filter(pl.col("detalladas") > 0)["mes"].to_list(),
+        "umbrales": dict(frames.thresholds),
+        "denominadores": _ages(newest(frames.customers), pl.lit(shapes["mes"].max(), pl.Date)).to_dicts(),
+        "totales": {
+            "eventos": events.height,
+            "eventos_abiertos": events["fin"].null_count(),
+            "clientes_afectados": events["clientes_afectados"].sum(),
+            "horas_cargadas": loads.height,
+            "filas": loads["n_filas"].sum(),
+            "observaciones": loads["n_observaciones"].sum(),
+        },
+        "mezcla": shapes.select(pl.col(*forms).sum()).row(0, named=True),
+        "fuera_de_ventana": {"eventos": outside.height, "clientes": outside["clientes_afectados"].sum()},
+        "origen": one_word(origins),
+        "origenes": origins.to_dicts(),
+        "version_metodo": METHOD,
+        "version": version("sec-outages"),
+        "fuente": SOURCE,
+        "fuente_url": SOURCE_URL,
+        "cita": CITA,
+        "licencia": LICENCIA,
+    }
+    return [MetaRow.model_validate(row)]
 
 
-def _ages(figures: pl.DataFrame, latest: date | None) -> pl.DataFrame:
+def _ages(figures: pl.DataFrame, latest: pl.Expr) -> pl.DataFrame:
+    """Newest denominators, the country's last, with their months up to the newest month with a loaded hour."""
     stated = pl.col("periodo_star").str.strptime(pl.Date, "%m%Y", strict=False)
-    period = pl.coalesce(stated, pl.col("mes_denominador"))
-    months = (pl.lit(latest, dtype=pl.Date).dt.year() - period.dt.year()) * 12 + (
-        pl.lit(latest, dtype=pl.Date).dt.month().cast(pl.Int32) - period.dt.month().cast(pl.Int32)
+    months = _number(latest) - _number(pl.coalesce(stated, "mes_denominador"))
+    return figures.sort(pl.col("nombre_region") == COUNTRY, "nombre_region").select(
+        "nombre_region", "universo", "periodo_star", mes="mes_denominador", antiguedad_meses=months
     )
-    country_last = pl.col("nombre_region") == COUNTRY
-    return (
-        figures.with_columns(antiguedad_meses=months)
-        .sort(country_last, "nombre_region")
-        .select("nombre_region", "universo", pl.col("mes_denominador").alias("mes"), "periodo_star", "antiguedad_meses")
-    )
+
+
+def _number(month: pl.Expr) -> pl.Expr:
+    return month.dt.year() * 12 + month.dt.month()

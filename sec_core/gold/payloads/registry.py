@@ -5,43 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+import polars as pl
+
+from sec_core.gold.index_tables import official_comparison
 from sec_core.gold.indices import quality, sensitivity
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.payloads.company_ranking import CompanyRankingRow, company_ranking
-from sec_core.gold.payloads.coverage import CoverageRow, coverage
-from sec_core.gold.payloads.eda_projects_dist import ProjectDistributionRow, eda_projects_dist
-from sec_core.gold.payloads.eda_quality_stats import QualityRow, eda_quality_stats
-from sec_core.gold.payloads.investment_roi import InvestmentRoiRow, investment_roi
+from sec_core.gold.payloads import reliability as rows
+from sec_core.gold.payloads import seen
+from sec_core.gold.payloads.coverage import CoverageRow, QualityRow, coverage, eda_quality_stats
 from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
-from sec_core.gold.payloads.market_map import MarketMapRow, market_map
 from sec_core.gold.payloads.meta import MetaRow, meta
-from sec_core.gold.payloads.official_comparison import OfficialRow, official_comparison
-from sec_core.gold.payloads.reliability import MonthQualityRow, ReliabilityRow, SensitivityRow
+from sec_core.gold.payloads.projects import InvestmentRoiRow, ProjectDistributionRow, eda_projects_dist, investment_roi
 from sec_core.gold.payloads.storms import StormRow, largest
-from sec_core.gold.payloads.time_series import TimeSeriesRow, time_series
 from sec_core.gold.seia.works import works
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import polars as pl
-
     from sec_core.gold.frames import GoldFrames
 
 Row = TypeVar("Row", bound=PayloadRow)
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadSpec:
-    """A payload: its id, the model of its rows, what computes it, and whether the public dashboard reads it.
-
-    The dashboard's are in table `dashboard_stats` of Supabase, all others in `estadisticas`.
-    """
-
-    id: str
-    row: type[PayloadRow]
-    build: Callable[[GoldFrames], Sequence[PayloadRow]]
-    dashboard: bool = True
 
 
 def rows_of(row: type[Row], table: pl.DataFrame) -> list[Row]:
@@ -49,35 +32,48 @@ def rows_of(row: type[Row], table: pl.DataFrame) -> list[Row]:
     return [row.model_validate(values) for values in table.select(list(row.model_fields)).to_dicts()]
 
 
-PAYLOADS: tuple[PayloadSpec, ...] = (
-    PayloadSpec("market_map", MarketMapRow, lambda f: market_map(f.events, f.customers)),
-    PayloadSpec("time_series", TimeSeriesRow, lambda f: time_series(f.events, f.loads)),
-    PayloadSpec("company_ranking", CompanyRankingRow, lambda f: company_ranking(f.events)),
+DASHBOARD = {
+    "time_series", "company_ranking", "investment_roi", "eda_projects_dist", "market_map", "investment_validation",
+    "eda_quality_stats", "meta",
+}  # fmt: skip
+"""What the public dashboard reads: table `dashboard_stats` of Supabase; all others are in `estadisticas`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadSpec:
+    """A payload: its id, the model of its rows, and what they are made from."""
+
+    id: str
+    row: type[PayloadRow]
+    made: Callable[[GoldFrames], pl.DataFrame | Sequence[PayloadRow]]
+
+    def build(self, frames: GoldFrames) -> Sequence[PayloadRow]:
+        """Its rows, validated."""
+        made = self.made(frames)
+        return rows_of(self.row, made) if isinstance(made, pl.DataFrame) else made
+
+
+PAYLOADS = (
+    PayloadSpec("market_map", seen.MarketMapRow, lambda f: seen.market_map(f.events, f.customers)),
+    PayloadSpec("time_series", seen.TimeSeriesRow, lambda f: seen.time_series(f.events, f.loads)),
+    PayloadSpec("company_ranking", seen.CompanyRankingRow, lambda f: seen.company_ranking(f.events)),
     PayloadSpec("investment_roi", InvestmentRoiRow, lambda f: investment_roi(f.events, f.projects, f.newest_day)),
-    PayloadSpec(
-        "investment_validation",
-        ValidationRow,
-        lambda f: investment_validation(f.indices.comunal, works()),
-    ),
+    PayloadSpec("investment_validation", ValidationRow, lambda f: investment_validation(f.indices.comunal, works())),
     PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
     PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
-    PayloadSpec(
-        "reliability", ReliabilityRow, lambda f: rows_of(ReliabilityRow, f.indices.reliability), dashboard=False
-    ),
+    PayloadSpec("reliability", rows.ReliabilityRow, lambda f: f.indices.reliability),
     PayloadSpec(
         "quality",
-        MonthQualityRow,
-        lambda f: rows_of(MonthQualityRow, quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar)),
-        dashboard=False,
+        rows.MonthQualityRow,
+        lambda f: quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar),
     ),
+    PayloadSpec("sensitivity", rows.SensitivityRow, lambda f: sensitivity(f.aggregated_panel(), f.loads, f.rules)),
     PayloadSpec(
-        "sensitivity",
-        SensitivityRow,
-        lambda f: rows_of(SensitivityRow, sensitivity(f.aggregated_panel(), f.loads, f.rules)),
-        dashboard=False,
+        "official_comparison",
+        rows.OfficialRow,
+        lambda f: official_comparison(rows.official(), f.monthly, f.seen, f.customers),
     ),
-    PayloadSpec("official_comparison", OfficialRow, official_comparison, dashboard=False),
-    PayloadSpec("storms", StormRow, lambda f: rows_of(StormRow, largest(f.storms)), dashboard=False),
-    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar), dashboard=False),
+    PayloadSpec("storms", StormRow, lambda f: largest(f.storms)),
+    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
     PayloadSpec("meta", MetaRow, meta),
 )

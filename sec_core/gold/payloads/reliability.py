@@ -3,15 +3,21 @@
 `reliability`: SAIDI with its interval, SAIFI and CAIDI by region and month, with and without major event days.
 `quality`: how far to trust these, part by part. `sensitivity`: what the threshold of aggregated events decides.
 The formulas are the functions of these names in `indices`, what they rest on is in `panel`.
+`official_comparison`: the official SAIDI, as the press quotes it, beside the estimate of the same months. The official
+index leaves out cuts of 3 minutes or less, states force majeure apart, and comes from the companies' own reports. Its
+distance is published whatever it is; nothing is fitted to it.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import polars as pl
 from pydantic import Field
 
 from sec_core.gold.model import Count, MonthStart, PayloadRow, Share
+from sec_core.gold.universe import COUNTRY
+from sec_core.reference.tables import read_rows, regiones
 
 Index = Annotated[float, Field(ge=0)]
 
@@ -108,3 +114,43 @@ class SensitivityRow(PayloadRow):
     """Sum of their high-water marks."""
     cliente_horas: Count
     """Sum of their customer-hours over loaded hours."""
+
+
+class OfficialRow(PayloadRow):
+    """One official figure."""
+
+    anho: int
+    """Year."""
+    nombre_region: str
+    """Region, or `CHILE`."""
+    saidi_oficial: Index
+    """Official SAIDI, hours for each customer."""
+    parcial: str | None
+    """The months of the year that it holds; null for all."""
+    verificado: bool
+    """Whether two sources agree on it."""
+    fuente: str
+    """Where it was read."""
+    saidi: Index | None
+    """The estimate of the same months, hours for each customer; null where too little was seen of them."""
+    saidi_inf: Index | None
+    """Lower bound of its 95% interval."""
+    saidi_sup: Index | None
+    """Upper bound of its 95% interval."""
+    razon: Index | None
+    """saidi over saidi_oficial."""
+    cobertura: Share | None
+    """Share of the hours of these months that are loaded; null where none is expected."""
+
+
+def official() -> pl.DataFrame:
+    """The project's copy of the official figures, see `index_tables.official_comparison`."""
+    names = {region.codigo: region.nombre for region in regiones()} | {"": COUNTRY}
+    return pl.DataFrame(read_rows("saidi_oficial.csv")).select(
+        pl.col("anho").cast(pl.Int32),
+        pl.col("codigo_region").replace_strict(names).alias("nombre_region"),
+        pl.col("saidi_horas").cast(pl.Float64).alias("saidi_oficial"),
+        "parcial",
+        pl.col("verificado") == "si",
+        "fuente",
+    )

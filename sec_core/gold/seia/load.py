@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import polars as pl
 from loguru import logger
-from sqlalchemy import text
 
 from sec_core.errors import InputError
-from sec_core.gold.seia.projects import Rejected, sort_rows
-from sec_core.gold.seia.reader import read_export
+from sec_core.gold.local import write_rows
+from sec_core.gold.seia.projects import Rejected, read_export, sort_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,17 +41,13 @@ def load_seia(database: Database, path: Path) -> SeiaReport:
             f"{path.name} holds no electricity project.",
             next_step=found.rejected[0].reason if found.rejected else "Check that it is the right file.",
         )
-    rows = [asdict(project) for project in found.projects]
-    columns = list(rows[0])
-    insert = text(f"INSERT INTO proyectos_seia ({', '.join(columns)}) VALUES ({', '.join(f':{c}' for c in columns)})")
-    with database.engine.begin() as connection:
-        connection.execute(text("DELETE FROM proyectos_seia"))
-        connection.execute(insert, rows)
-    whole = {project.id_proyecto: project for project in found.projects}.values()
+    rows = pl.DataFrame(found.projects).cast({"n_regiones": pl.Int16})
+    write_rows(rows, database, "proyectos_seia", ("id_proyecto", "codigo_region"))
+    projects = rows.unique("id_proyecto")
     report = SeiaReport(
-        projects=len(whole),
-        spanning=sum(project.n_regiones > 1 for project in whole),
-        without_investment=sum(project.inversion_total_mmu is None for project in whole),
+        projects=projects.height,
+        spanning=projects.filter(pl.col("n_regiones") > 1).height,
+        without_investment=projects["inversion_total_mmu"].null_count(),
         rejected=tuple(found.rejected),
     )
     if sheet.missing:

@@ -1,4 +1,7 @@
-"""From rows of an export to electricity projects by region. Pure; what is left out is listed with its reason."""
+"""The SEIA site's exports: their columns, and from their rows electricity projects by region.
+
+What is left out is listed with its reason.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,29 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from sec_core.gold.sheets import decimal_mark, number
+from sec_core.gold.sheets import Sheet, decimal_mark, number, read_sheet
 from sec_core.reference.names import Names, default_names, fold
 from sec_core.reference.tables import regiones
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-    from sec_core.gold.sheets import Sheet
+HEADINGS: dict[str, tuple[str, ...]] = {
+    "nombre": ("Nombre del Proyecto", "Nombre"),
+    "region": ("Región", "Regiones"),
+    "tipo": ("Tipo de Proyecto", "Tipología"),
+    "titular": ("Titular",),
+    "inversion": ("Inversión (MMU$)", "Inversión"),
+    "presentacion": ("Fecha Presentación", "Fecha de Presentación", "Fecha Presentación Fecha de Ingreso"),
+    "calificacion": ("Fecha Calificación", "Fecha de Calificación"),
+    "estado": ("Estado del Proyecto", "Estado"),
+    "sector": ("Sector Productivo",),
+    "expediente": ("id", "ID Expediente"),
+}
+"""Our name of a column to its headings, the first one that is found counts."""
 
 CATEGORIES = {"b1": "transmission", "b2": "transmission", "c": "generation"}
 """Letter of article 3 of the SEIA's regulation to what it is: b1 lines, b2 substations, c power plants."""
@@ -69,29 +85,30 @@ class Sorted:
     rejected: list[Rejected]
 
 
-def sort_rows(table: Sheet, names: Names | None = None) -> Sorted:
-    """Tell projects from rows that are none.
+def read_export(path: Path) -> Sheet:
+    """Read an export of the SEIA site: an Excel workbook, or the older `;` CSV.
 
-    Args:
-        table: See `reader.read_export`.
-        names: Resolves regions; by default the project's own.
+    Raises:
+        InputError: The file can't be read, or lacks a column that is needed.
     """
+    return read_sheet(path, HEADINGS, ("nombre", "region", "tipo"), "export of the SEIA")
+
+
+def sort_rows(table: Sheet, names: Names | None = None) -> Sorted:
+    """Tell projects from rows that are none; `names` resolves regions, by default the project's own."""
     resolver = names or default_names()
-    mark = decimal_mark([row.get("inversion", "") for row in table.rows], table.decimal)
+    mark = decimal_mark([row["inversion"] for row in table.rows], table.decimal)
     projects: dict[str, list[Project]] = {}
     rejected: list[Rejected] = []
-    for at, row in enumerate(table.rows, table.first_row):
-        if not any(row.values()):
-            continue
+    for at, row in table.numbered():
         found = _project(row, resolver, decimal=mark)
-        reason = found if isinstance(found, str) else None
-        if not isinstance(found, str):
-            key = found[0].id_proyecto
-            reason = "It is listed before." if key in projects else None
-            projects.setdefault(key, found)
-        if reason:
-            rejected.append(Rejected(at, row.get("nombre", ""), reason))
-    return Sorted([project for each in projects.values() for project in each], rejected)
+        if not isinstance(found, str) and found[0].id_proyecto in projects:
+            found = "It is listed before."
+        if isinstance(found, str):
+            rejected.append(Rejected(at, row["nombre"], found))
+        else:
+            projects[found[0].id_proyecto] = found
+    return Sorted(list(chain.from_iterable(projects.values())), rejected)
 
 
 def type_code(text: str) -> str:
@@ -152,48 +169,37 @@ def day(text: str) -> date | None:
 
 def _project(row: dict[str, str], names: Names, *, decimal: str) -> list[Project] | str:
     """The project of a row, once for each region, or the reason why it is none."""
-    sector, name = row.get("sector", ""), row.get("nombre", "")
-    if not name:
+    category = CATEGORIES.get(type_code(row["tipo"]))
+    codes, strange = region_codes(row["region"], names)
+    if not row["nombre"]:
         return "It has no name."
-    if sector and "ENERG" not in fold(sector):
-        return f"Its sector is {sector}, not Energy."
-    category = CATEGORIES.get(type_code(row.get("tipo", "")))
+    if row["sector"] and "ENERG" not in fold(row["sector"]):
+        return f"Its sector is {row['sector']}, not Energy."
     if category is None:
-        return (
-            f"Its type {row.get('tipo') or '(blank)'} is neither transmission (b1), substation (b2) nor generation (c)."
-        )
-    codes, strange = region_codes(row.get("region", ""), names)
+        return f"Its type {row['tipo'] or '(blank)'} is neither transmission (b1), substation (b2) nor generation (c)."
     if strange:
         return f"Its region {strange!r} is not known."
     if not codes:
-        return (
-            "It names no region: it spans several that the file does not tell."
-            if row.get("region")
-            else "It names no region."
-        )
-    return _by_region(row, category, codes, amount(row.get("inversion", ""), decimal=decimal))
-
-
-def _by_region(row: dict[str, str], category: str, codes: Sequence[str], total: float | None) -> list[Project]:
-    submitted = day(row.get("presentacion", ""))
-    identity = "|".join((fold(row["nombre"]), fold(row.get("titular", "")), submitted.isoformat() if submitted else ""))
+        return f"It names no region{': it spans several that the file does not tell' if row['region'] else ''}."
+    total, submitted = amount(row["inversion"], decimal=decimal), day(row["presentacion"])
+    identity = "|".join((fold(row["nombre"]), fold(row["titular"]), submitted.isoformat() if submitted else ""))
     short = {region.codigo: region.nombre for region in regiones()}
     return [
         Project(
-            id_proyecto=row.get("expediente") or hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
+            id_proyecto=row["expediente"] or hashlib.md5(identity.encode(), usedforsecurity=False).hexdigest(),
             codigo_region=code,
             nombre_region=short[code],
             nombre=row["nombre"],
             tipo_proyecto=row["tipo"],
             categoria=category,
-            titular=row.get("titular") or None,
+            titular=row["titular"] or None,
             inversion_mmu=None if total is None else total / len(codes),
             inversion_total_mmu=total,
             n_regiones=len(codes),
             fecha_presentacion=submitted,
-            fecha_calificacion=day(row.get("calificacion", "")),
-            estado=row.get("estado") or None,
-            sector=row.get("sector") or None,
+            fecha_calificacion=day(row["calificacion"]),
+            estado=row["estado"] or None,
+            sector=row["sector"] or None,
         )
         for code in codes
     ]

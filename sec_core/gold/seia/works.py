@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 from sec_core.hours import Month
+from sec_core.reference.tables import read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +30,15 @@ class Work:
 @cache
 def works() -> tuple[Work, ...]:
     """All works of the file."""
-    text = files("sec_core.gold.seia").joinpath("obras.csv").read_text(encoding="utf-8")
-    return tuple(_work(row) for row in csv.DictReader(text.splitlines()))
+    return tuple(_work(row) for row in read_rows("obras.csv"))
 
 
 def _work(row: dict[str, str]) -> Work:
-    when = row["en_servicio"]
-    year_only = len(when) == len("2021")
+    year, _, month = row["en_servicio"].partition("-")
     return Work(
         name=row["nombre"],
         regions=tuple(filter(None, row["regiones"].split("|"))),
         comunas=tuple(filter(None, row["comunas"].split("|"))),
-        first=Month(int(when), 1) if year_only else Month.parse(when),
-        last=Month(int(when), 12) if year_only else Month.parse(when),
+        first=Month(int(year), int(month or 1)),
+        last=Month(int(year), int(month or 12)),
     )

@@ -297,27 +297,20 @@ class Part:
 
 
 def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, Part], Part]:
-    """A table by a key, all of it written at once and then cut; and what a place has of which there are no rows."""
+    """A table by a key; and what a place has of which there are no rows."""
     text = without_formulas(frame.with_columns(pl.col(pl.Categorical).cast(pl.String))).drop_nulls(key)
-    text = text.sort(key, maintain_order=True)
-    head, *lines = text.write_csv().encode().split(b"\n")
-    objects = text.write_ndjson().encode().split(b"\n")
-    found, first = {}, 0
-    for name, count in text.group_by(key, maintain_order=True).len().iter_rows():
-        cut = slice(first, first + count)
-        csv = b"\n".join([head, *lines[cut], b""])
-        listed = b"[" + b",".join(objects[cut]) + b"]"
-        found[str(name)] = Part(text[cut], csv, orjson.Fragment(listed))
-        first += count
-    return found, Part(text.clear(), head + b"\n", orjson.Fragment(b"[]"))
+    own = text.partition_by(key, as_dict=True, maintain_order=True)
+    return {str(name): _part(rows) for (name,), rows in own.items()}, _part(text.clear())
+
+
+def _part(rows: pl.DataFrame) -> Part:
+    return Part(rows, rows.write_csv().encode(), orjson.Fragment(rows.write_json()))
 
 
 def by(frame: pl.DataFrame, key: str) -> dict[str, Rows]:
     """Rows by a key, ready for JSON."""
-    found: dict[str, Rows] = {}
-    for row in frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).drop_nulls(key).to_dicts():
-        found.setdefault(row[key], []).append(row)
-    return found
+    rows = frame.with_columns(pl.col(pl.Categorical).cast(pl.String)).drop_nulls(key)
+    return rows.rows_by_key(key, named=True, include_key=True)
 
 
 def rounded(value: float | None, digits: int) -> float | None:

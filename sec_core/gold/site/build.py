@@ -33,7 +33,7 @@ def draw(
     comunas: pl.DataFrame,
     settings: Settings,
 ) -> PutReport:
-    """Make all pages and pictures and write those that changed.
+    """Make all pages and pictures and write those that changed; nothing where SEC_DRAW_SITE is 0.
 
     Args:
         gold: Gold's place.
@@ -45,6 +45,8 @@ def draw(
     Raises:
         StorageError: A file can't be written.
     """
+    if not settings.draw_site:
+        return PutReport((), 0, ())
     with ThreadPoolExecutor(max_workers=1) as beside:
         looking = beside.submit(standing, gold, SITE)
         made = site_frames(payloads, collected, comunas)

@@ -65,13 +65,27 @@ class SiteFrames:
 
     @cached_property
     def by_comuna(self) -> pl.DataFrame:
-        """See `comuna_years`."""
-        return comuna_years(self)
+        """Each comuna's index by year, with its rank among the comunas of its region and of its size.
+
+        Returns:
+            codigo_comuna, anho, metodo, cobertura, interpolada, cliente_horas, clientes (mean of the months), saidi,
+            saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
+            most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
+        """
+        table = (
+            year_indices(self.years, self.comunal, "codigo_comuna")
+            .join(self.comunas.select("codigo_comuna", region="codigo_region"), on="codigo_comuna")
+            .join(quarters(self.comunas), on="codigo_comuna", how="left")
+            .drop("horas", "observadas", "interpoladas")
+        )
+        return _ranked(_ranked(table, "codigo_comuna", "region"), "codigo_comuna", "cuartil")
 
     @cached_property
     def by_region(self) -> pl.DataFrame:
-        """See `region_years`."""
-        return region_years(self)
+        """Each region's index by year, and the country's, with its rank among regions; columns as `by_comuna`."""
+        table = year_indices(self.years, self.regional, "nombre_region")
+        regions = pl.when(pl.col("nombre_region") != COUNTRY).then(pl.lit("CL"))
+        return _ranked(table.with_columns(pais=regions), "nombre_region", "pais").drop("pais")
 
 
 @dataclass(frozen=True)
@@ -162,13 +176,9 @@ def spans(hours: pl.DataFrame) -> dict[int, tuple[Any, Any, bool]]:
     """First and last ended day of each year, and whether that is the whole year."""
     day = chile_date(pl.col("hora"))
     found = hours.group_by(anho=day.dt.year()).agg(desde=day.min(), hasta=day.max()).sort("anho")
+    whole = (pl.col("desde") == pl.date("anho", 1, 1)) & (pl.col("hasta") == pl.date("anho", 12, 31))
     return {
-        row["anho"]: (
-            row["desde"],
-            row["hasta"],
-            (row["desde"].month, row["desde"].day, row["hasta"].month, row["hasta"].day) == (1, 1, 12, 31),
-        )
-        for row in found.to_dicts()
+        year: (first, last, all_of_it) for year, first, last, all_of_it in found.with_columns(entero=whole).iter_rows()
     }
 
 
@@ -180,38 +190,10 @@ def quarters(comunas: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def comuna_years(frames: SiteFrames) -> pl.DataFrame:
-    """Each comuna's index by year, with its rank among the comunas of its region and of its size.
-
-    Returns:
-        codigo_comuna, anho, metodo, cobertura, interpolada, cliente_horas, clientes (mean of the months), saidi,
-        saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
-        most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
-    """
-    places = frames.comunas.select("codigo_comuna", region="codigo_region")
-    table = (
-        year_indices(frames.years, frames.comunal, "codigo_comuna")
-        .join(places, on="codigo_comuna")
-        .join(quarters(frames.comunas), on="codigo_comuna", how="left")
-        .drop("horas", "observadas", "interpoladas")
-    )
-    for group in ("region", "cuartil"):
-        table = table.join(_ranks(table, "codigo_comuna", group), on=["codigo_comuna", "anho"], how="left")
-    return table.sort("codigo_comuna", "anho")
-
-
-def region_years(frames: SiteFrames) -> pl.DataFrame:
-    """Each region's index by year, and the country's, with its rank among regions; columns as `comuna_years`."""
-    table = year_indices(frames.years, frames.regional, "nombre_region")
-    ranked = table.filter(pl.col("nombre_region") != COUNTRY).with_columns(pais=pl.lit("CL"))
-    return table.join(_ranks(ranked, "nombre_region", "pais"), on=["nombre_region", "anho"], how="left").sort(
-        "nombre_region", "anho"
-    )
-
-
-def _ranks(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
+def _ranked(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
+    """Indices by year with their ranks in a group; what has no index or no group has none."""
     known = table.drop_nulls(["saidi", group]).select(key, "anho", group, "saidi", "saidi_inf", "saidi_sup")
-    return (
+    ranks = (
         known.join(known, on=["anho", group], suffix="_otra")
         .group_by(key, "anho")
         .agg(
@@ -221,6 +203,7 @@ def _ranks(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
             pl.len().alias(f"de_{group}"),
         )
     )
+    return table.join(ranks, on=[key, "anho"], how="left").sort(key, "anho")
 
 
 def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
@@ -270,30 +253,16 @@ def events_by_year(events: pl.DataFrame, place: str) -> pl.DataFrame:
 
 def day_states(hours: pl.DataFrame) -> pl.DataFrame:
     """One row for each day: dia, mes, estado (`complete`, `partial`, or why nothing of it was captured)."""
-    day = chile_date(pl.col("hora"))
-    states = {
-        "captured": pl.col("estado") == "captured",
-        "failed": pl.col("estado").is_in(["failed", "quarantined"]),
-        "empty": pl.col("estado") == "empty",
+    captured, state = pl.col("estado") == "captured", pl.col("estado")
+    of_day = {
+        "complete": captured.all(),
+        "partial": captured.any(),
+        "failed": state.is_in(["failed", "quarantined"]).any(),
+        "empty": (state == "empty").any(),
+        "pending": pl.lit(value=True),
     }
-    return (
-        hours.group_by(day.alias("dia"), "mes")
-        .agg(pl.len().alias("n"), *(state.sum().alias(name) for name, state in states.items()))
-        .select(
-            "dia",
-            "mes",
-            estado=pl.when(pl.col("captured") == pl.col("n"))
-            .then(pl.lit("complete"))
-            .when(pl.col("captured") > 0)
-            .then(pl.lit("partial"))
-            .when(pl.col("failed") > 0)
-            .then(pl.lit("failed"))
-            .when(pl.col("empty") > 0)
-            .then(pl.lit("empty"))
-            .otherwise(pl.lit("pending")),
-        )
-        .sort("dia")
-    )
+    first = pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in of_day.items())
+    return hours.group_by(chile_date(pl.col("hora")).alias("dia"), "mes").agg(estado=first).sort("dia")
 
 
 def storm_places(curves: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
--- The questions of sec_core.bronze.ledger, each under its name.
+-- The questions of sec_core.bronze.ledger_table, each under its name.
 
 -- name: values
 select distinct on (c.hora) c.hora, r.capturado_en, r.forma, r.origen, r.clave, r.sha256, r.bytes, r.n_filas,
@@ -24,6 +24,12 @@ where origen = 'legacy' and not (resultado = 'quarantined' and coalesce(motivo, 
 -- name: quarantine
 select * from revisiones where resultado = 'quarantined' and hora >= %s and hora < %s
 order by hora, capturado_en, origen
+
+-- name: revisions
+select * from revisiones where hora = any(%s) order by hora, capturado_en, origen
+
+-- name: rows
+select * from capturas where hora = any(%s)
 
 -- name: row_counts
 select hora, n_filas from capturas where hora = any(%s) and forma is not null
