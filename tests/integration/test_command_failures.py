@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from support.capturing import keep_answers
 from support.fixtures import SEC
 
 from deployments.cli.main import main
@@ -82,8 +83,13 @@ def test_a_person_sees_one_line_and_no_trace(commands: Settings, monkeypatch: py
 
 
 def test_hours_that_fail_alone_leave_the_rest_loaded_and_are_mended_by_the_next_run(
-    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Simulator,
+    commands: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    keep_answers(source, database, commands, MONTH.hours()[240:])
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1000")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=500,hours=2025-02-08T00..2025-02-08T05"),)))
     assert main(["sync", "--month", str(MONTH)]) == 1

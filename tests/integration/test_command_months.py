@@ -7,18 +7,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.truth import truth_of
+from support.capturing import keep_answers
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.record import Finding
-from sec_core.bronze.store import BronzeStore
 from sec_core.gold.publish import PublishReport
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import hour_body
-from sec_core.source.shapes import Shape, classify
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
@@ -32,8 +28,9 @@ COOLDOWN_S = 3.0
 
 
 def test_a_month_stopped_by_the_circuit_finishes_by_itself(
-    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch
+    source: Simulator, commands: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    keep_answers(source, database, commands, MONTHS[1].hours()[240:])
     monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", str(COOLDOWN_S))
     monkeypatch.setenv("SEC_MAX_CONCURRENCY", "2")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,requests=60..66"),)))
@@ -50,8 +47,14 @@ def test_a_month_stopped_by_the_circuit_finishes_by_itself(
 
 
 def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
-    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Simulator,
+    commands: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for month in MONTHS:
+        keep_answers(source, database, commands, month.hours()[48:-48])
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1000")
     rule = FaultRule.parse("status,status=500,hours=2025-01-31T22..2025-02-01T01")
     source.set_faults(FaultOptions(rules=(rule,)))
@@ -80,11 +83,8 @@ def test_a_bad_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def february(source: Simulator, commands: Settings, database: Database) -> None:
-    """A month that Bronze has whole, as the source would have answered."""
-    store = BronzeStore(commands.bronze)
-    at, world = source.now(), truth_of(source).world
-    bodies = {hour: hour_body(world, hour, Shape.DETAILED) for hour in MONTHS[1].hours()}
-    Ledger(database, store).record([Finding(hour, at, body, classify(body)) for hour, body in bodies.items()])
+    """A month that is in Bronze already."""
+    keep_answers(source, database, commands, MONTHS[1].hours())
 
 
 @pytest.mark.usefixtures("february")

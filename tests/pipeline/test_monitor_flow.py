@@ -15,7 +15,7 @@ from support.truth import truth_of
 
 from deployments.stack.matters import Told, learn_all
 from deployments.stack.notices import ended_since
-from flows.months import rerun_month
+from flows.months import monthly_sync
 from flows.upkeep import RUNS_KEPT, _forget_runs, monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
@@ -24,7 +24,6 @@ from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.monitor import MonitorReport
-from sec_core.usecases.months import Part
 from tasks.runtime import open_run
 
 if TYPE_CHECKING:
@@ -163,5 +162,5 @@ async def test_a_storm_is_told_of_once_and_is_in_the_artifacts_of_its_month(
 
         clock.time = datetime(2026, 7, 2, 12, tzinfo=UTC)
         with open_run(settings, clock):
-            await rerun_month("2026-06", redo=[Part.LOAD, Part.GOLD])
+            await monthly_sync("2026-06")
     assert [row["peak"] for row in json.loads(newest_artifact(prefect_url, "storms"))] == [24_000]

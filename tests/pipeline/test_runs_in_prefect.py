@@ -12,6 +12,7 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
+from support.capturing import keep_answers
 from support.prefect_server import ask, newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import eventually
@@ -20,6 +21,7 @@ from deployments.stack.apply import apply_limits
 from flows.gold import explain, gold, regional_customers
 from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.errors import ConfigError, UnexpectedBody
+from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.usecases.reports import MonthsIncomplete
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sec_core.simulator.server import Simulator
 
 MONTH = "2025-02"
+FEBRUARY = Month(2025, 2).hours()
 WORLD = WorldOptions.tiny(seed=9, rows_per_hour=5)
 
 
@@ -69,6 +72,7 @@ def task_states(api: str, flow_run: str, *wanted: str) -> dict[str, str]:
 def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_is_gone(
     source: Simulator, prefect_url: str, pipeline: Settings, database: Database
 ) -> None:
+    keep_answers(source, database, pipeline, FEBRUARY[:-72])
     asyncio.run(monthly_sync(month=MONTH))
     assert latest(prefect_url, f"monthly-sync {MONTH}")["state_type"] == "COMPLETED"
     expected = {"capture 2025-02-26", f"load {MONTH}", "build Gold", "customers by region", "publish"}
@@ -76,7 +80,7 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert set(task_states(prefect_url, f"monthly-sync {MONTH}", *expected).values()) == {"Completed"}
     run_id = latest(prefect_url, f"monthly-sync {MONTH}")["id"]
     lines = eventually(lambda: logs(prefect_url, run_id, "Finished in state"))
-    assert any("[capture] Requesting 672 hours" in line for line in lines)
+    assert any("[capture] Requesting 72 hours" in line for line in lines)
     assert [line for line in lines if "Finished in state" in line] == ["Finished in state Completed()"]
 
     asked = len(source.requests)
@@ -118,8 +122,10 @@ def artifacts(api: str, flow_run_id: str) -> dict[str, str]:
 
 
 def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_month_runs(
-    source: Simulator, prefect_url: str, browser: Chrome
+    source: Simulator, prefect_url: str, pipeline: Settings, database: Database, browser: Chrome
 ) -> None:
+    january = Month(2025, 1).hours()
+    keep_answers(source, database, pipeline, [*january[:192], *january[264:], *FEBRUARY[24:]])
     bad = FaultRule.parse("status,status=500,hours=2025-01-10T07..2025-01-10T08")
     source.set_faults(FaultOptions(rules=(bad,)))
     with pytest.raises(MonthsIncomplete):
@@ -151,8 +157,14 @@ def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_mo
 
 
 def test_a_run_that_waits_for_the_source_says_until_when(
-    source: Simulator, prefect_url: str, browser: Chrome, monkeypatch: pytest.MonkeyPatch
+    source: Simulator,
+    prefect_url: str,
+    pipeline: Settings,
+    database: Database,
+    browser: Chrome,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    keep_answers(source, database, pipeline, FEBRUARY[192:])
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "2")
     monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", "8")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,endpoint=all,requests=100..100000"),)))
