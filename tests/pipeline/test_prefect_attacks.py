@@ -21,8 +21,6 @@ from deployments.stack.api import MARK, api_client, running_api
 from deployments.stack.apply import POOL, apply_pool, mark
 from deployments.stack.server import free_port
 from sec_core.simulator.faults import FaultOptions
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 SECRET = "smtps://user:open-sesame@mail.example.org"
 
@@ -248,23 +247,19 @@ def test_a_server_for_others_than_this_machine_demands_a_login(tmp_path: Path) -
     assert "SEC_PREFECT_AUTH" in done.stderr
 
 
-@pytest.mark.usefixtures("pipeline")
-def test_a_flow_that_is_told_to_end_ends_in_one_line(prefect_url: str, tmp_path: Path) -> None:
-    assert prefect_url
-    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.3)) as source:
-        environment = dict(os.environ) | {"SEC_BASE_URL": source.url, "SEC_MAX_RATE": "20"}
-        command = subprocess.Popen(
-            [*SEC, "capture", "--month", "2025-02"],
-            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + 120
-            while len(source.hours_asked()) < 4 and time.monotonic() < deadline:
-                time.sleep(0.1)
-            command.terminate()
-            _, told = command.communicate(timeout=60)
-        finally:
-            command.kill()
+def test_a_flow_that_is_told_to_end_ends_in_one_line(source: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    source.set_faults(FaultOptions(latency_s=0.3))
+    monkeypatch.setenv("SEC_MAX_RATE", "20")
+    words = [*SEC, "capture", "--month", "2025-02"]
+    command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while len(source.hours_asked()) < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        command.terminate()
+        _, told = command.communicate(timeout=60)
+    finally:
+        command.kill()
     assert command.returncode == 143, told
     assert "Traceback" not in told
     assert [line[:12] for line in told.splitlines() if line.startswith("sec:")] == ["sec: Stopped"]

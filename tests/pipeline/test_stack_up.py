@@ -70,16 +70,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_up_brings_the_deployments_with_their_schedules(stack: Stack) -> None:
-    found = stack.api("POST", "/deployments/filter", {}).raise_for_status().json()
+    found = stack.ask("deployments/filter")
     assert {deployment["name"] for deployment in found} >= {"monthly-sync", "rerun-month", "monitor", "health"}
     assert str(stack.folder) not in json.dumps(found), "a deployment names no folder of this machine"
     assert os.getcwd() not in json.dumps(found)  # noqa: PTH109 - as text
-    limits = stack.api("POST", "/v2/concurrency_limits/filter", {}).raise_for_status().json()
+    limits = stack.ask("v2/concurrency_limits/filter")
     assert {limit["name"] for limit in limits} == {"sec-source", *(f"runs of {each['name']}" for each in found)}
     monthly = stack.deployment("monthly-sync")
     query = {"deployments": {"id": {"any_": [monthly]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     # The server's scheduler has made the next runs out of the schedule: the 2nd at 03:00 in Chile.
-    runs = eventually(lambda: stack.api("POST", "/flow_runs/filter", query).raise_for_status().json())
+    runs = eventually(lambda: stack.ask("flow_runs/filter", **query))
     assert {run["expected_start_time"][8:16] for run in runs} <= {"02T06:00", "02T07:00"}
 
 
@@ -92,11 +92,8 @@ def test_the_api_asks_for_its_password_and_listens_on_loopback_alone(stack: Stac
 
 
 def test_the_api_gives_no_secret_away(stack: Stack) -> None:
-    answers = [
-        stack.api("POST", f"/{kind}/filter", {"include_secrets": True}) for kind in ("block_documents", "variables")
-    ]
-    answers += [stack.api("POST", "/automations/filter", {}), stack.api("POST", "/deployments/filter", {})]
-    text = "".join(answer.raise_for_status().text for answer in answers)
+    kinds = ("block_documents", "variables", "automations", "deployments")
+    text = "".join(json.dumps(stack.ask(f"{kind}/filter", include_secrets=True)) for kind in kinds)
     for name in ("SEC_NOTIFY_URL", "SEC_SMTP_URL", "SEC_PREFECT_AUTH"):
         assert stack.environment[name] not in text
     # Nor do process lists.
@@ -140,7 +137,7 @@ def test_the_worker_runs_the_monitor_and_other_commands_use_the_same_server(stac
     assert checks["services"] == checks["source"] == checks["newest capture"] == "good"
     assert stack.sec("load", "--month", MONTH).returncode == 0
     query = {"flow_runs": {"name": {"like_": f"load {MONTH} ("}}}
-    assert len(stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()) == 1
+    assert len(stack.ask("flow_runs/filter", **query)) == 1
 
 
 def test_a_month_is_rerun_with_the_form_of_the_ui_and_three_triggers_of_it_cost_one(
@@ -156,10 +153,9 @@ def test_a_month_is_rerun_with_the_form_of_the_ui_and_three_triggers_of_it_cost_
     assert "next month" in ui.complaint()
     ui.write_month("2025-2")
     others = [stack.trigger("rerun-month", parameters={"months": "2025-02"}) for _ in range(2)]
-    all_three = {"flow_runs": {"name": {"like_": "rerun-month 2025-02 ("}}}
 
     def runs(*states: str) -> list[dict[str, Any]]:
-        found = stack.api("POST", "/flow_runs/filter", all_three).raise_for_status().json()
+        found = stack.ask("flow_runs/filter", flow_runs={"name": {"like_": "rerun-month 2025-02 ("}})
         return [run for run in found if run["state_name"] in states]
 
     waiting = eventually(lambda: runs("Waiting"))
@@ -199,12 +195,12 @@ def test_a_cancelled_backfill_cancels_its_months(stack: Stack) -> None:
 
     def months() -> list[str]:
         query = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill]}}}
-        found = stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()
+        found = stack.ask("flow_runs/filter", **query)
         return sorted(run["state_type"] for run in found)
 
     eventually(lambda: len(found := months()) == 2 and "RUNNING" in found)
     # What the button Cancel does.
-    stack.api("POST", f"/flow_runs/{backfill}/set_state", {"state": {"type": "CANCELLING"}}).raise_for_status()
+    stack.ask(f"flow_runs/{backfill}/set_state", state={"type": "CANCELLING"})
     stack.wait_for(backfill, "CANCELLED")
     eventually(lambda: months() == ["CANCELLED"] * 2)
     stack.source.set_faults(FaultOptions())
@@ -233,8 +229,7 @@ def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stac
     assert letter["subject"] == f"sec: {notice['run']} Crashed"
     assert notice["message"] in " ".join(letter.get_content().split())
     # What the button Retry does; the month goes on where it was.
-    retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
-    stack.api("POST", f"/flow_runs/{run_id}/set_state", retry).raise_for_status()
+    stack.ask(f"flow_runs/{run_id}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
     done = stack.wait_for(run_id, "COMPLETED", "FAILED")
     assert done["state_type"] == "COMPLETED", done["state"]
     month = json.loads(stack.sec("status", "--month", MONTH, "--json").stdout)["months"][0]
@@ -255,8 +250,7 @@ def test_a_server_and_a_postgresql_that_die_are_started_again(stack: Stack) -> N
 
 
 def completed(stack: Stack) -> int:
-    query = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
-    return int(stack.api("POST", "/flow_runs/count", query).raise_for_status().json())
+    return int(stack.ask("flow_runs/count", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}}))
 
 
 def test_the_parts_of_a_killed_supervisor_end_and_the_next_up_finds_its_history(stack: Stack) -> None:
