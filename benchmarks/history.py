@@ -70,7 +70,7 @@ def make(settings: Settings, months: tuple[Month, ...] = MONTHS) -> Size:
             ledger.record(findings)
             hours += len(findings)
             rows += sum(found.classified.rows for found in findings if found.classified is not None)
-            raw += sum(len(found.body) for found in findings if found.body is not None)
+            raw += sum(len(found.body) for found in findings)
     return Size(hours, rows, raw)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from prefect.client.schemas.objects import ArtifactCollection
 
-    from sec_core.bronze.ledger import MonthSummary
+    from sec_core.bronze.ledger_table import MonthSummary
 
 _PAGE = 200
 _HOW = (

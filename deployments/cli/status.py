@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sec_core.bronze.ledger import MonthSummary
     from sec_core.bronze.ledger_rules import HourState
+    from sec_core.bronze.ledger_table import MonthSummary
     from sec_core.health.verdict import Verdict
 
 _STATES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}

@@ -98,7 +98,7 @@ def by_definition(world: World, hours: set[datetime], settings: Settings) -> lis
             row[outage.comuna] = row.get(outage.comuna, 0) + (customers or 0)
     comunas = pl.read_parquet(settings.gold_dir / "comunas.parquet").select("codigo_comuna", "clientes")
     expected = pl.read_parquet(settings.gold_dir / "horas.parquet")["hora"].to_list()
-    borders = neighbours() | {(second, first) for first, second in neighbours()}
+    borders = {*neighbours(), *((second, first) for first, second in neighbours())}
     reference = Reference(values, dict(comunas.iter_rows()), borders, expected)
     return [storm.figures for storm in reference_storms(reference, StormRules())]
 
