@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import subprocess
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 from support.fixtures import SEC
 from support.prefect_server import ask
 from support.schedules import pause_schedules
-from support.silver_world import EXPORT
+from support.silver_world import export
 from support.truth import truth_of
 
 from deployments.cli.main import main
@@ -23,10 +22,6 @@ from sec_core.blobs.open import open_blobs
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
-from sec_core.db import embedded
-from sec_core.db.address import Address
-from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
 from sec_core.silver.universe import rebuild_universe
@@ -37,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.blobs.place import StoreUrl
+    from sec_core.db.database import Database
     from sec_core.simulator.server import Simulator
 
 
@@ -67,11 +63,8 @@ def machines(
             with (folder / "worker.log").open("ab") as output:
                 # One month at a time: a worker leaves the others to the other machines.
                 environment = os.environ | {"SEC_STATE_DIR": str(folder / "state"), "SEC_WORKER_LIMIT": "1"}
-                started.append(
-                    subprocess.Popen(
-                        [*SEC, "worker"], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-                    )
-                )
+                words = [*SEC, "worker"]
+                started.append(subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output))
         yield folders
         assert all(worker.poll() is None for worker in started)
     finally:
@@ -81,31 +74,10 @@ def machines(
             worker.wait(60)
 
 
-@pytest.fixture
-def other_database(server_url: str) -> Iterator[Database]:
-    """An empty database beside that of the test; it goes with the server."""
-    other = Database(embedded.ensure_database(Address.parse(server_url), f"other_{secrets.token_hex(6)}"))
-    other.migrate()
-    seed_dimensions(other.engine)
-    yield other
-    other.dispose()
-
-
-def silver(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Every row of Silver in a fixed order."""
-    with database.engine.connect() as connection:
-        return {
-            table: [
-                dict(row) for row in connection.exec_driver_sql(f"select * from {table} order by {order}").mappings()
-            ]
-            for table, order in EXPORT.items()
-        }
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("site_drawn")
 def test_three_machines_share_the_months_and_get_what_one_worker_gets(
-    machines: list[Path], source: Simulator, prefect_url: str, database: Database, other_database: Database
+    machines: list[Path], source: Simulator, prefect_url: str, database: Database, shared_database: Database
 ) -> None:
     began = datetime.now(UTC)
     reports = asyncio.run(backfill(first=FIRST, last=LAST, share=True))
@@ -127,7 +99,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     asked = source.hours_asked()
     assert len(asked) == len(set(asked)), "no hour was asked for twice"
 
-    shared = silver(database)
+    shared = export(database)
     assert len(shared["fact_interrupciones"]) == len(truth.events(hours))
     settings = load_settings(_env_file=None)
     gold = open_blobs(settings.gold)
@@ -136,9 +108,9 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
 
     # One alone, in the order of time, from the same answers.
     store = BronzeStore(settings.bronze)
-    ledger = Ledger(other_database, store)
+    ledger = Ledger(shared_database, store)
     ledger.rebuild()
-    rebuild_universe(other_database, store)
+    rebuild_universe(shared_database, store)
     for month in MONTHS:
-        load_month(other_database, store.read_kept, month, settings, values=ledger)
-    assert silver(other_database) == shared
+        load_month(shared_database, store.read_kept, month, settings, values=ledger)
+    assert export(shared_database) == shared
