@@ -17,13 +17,9 @@ from support.commands import start
 from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 STUCK = """
 import asyncio, sys, time
@@ -47,12 +43,10 @@ run()
 
 
 @pytest.fixture
-def slow_source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def slow_source(source: Simulator) -> Simulator:
     """A simulated SEC that takes its time, so that a command is caught at work."""
-    assert commands.retries == 0
-    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.2)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        yield simulator
+    source.set_faults(FaultOptions(latency_s=0.2))
+    return source
 
 
 def ours(folder: Path) -> list[psutil.Process]:
