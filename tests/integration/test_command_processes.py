@@ -83,6 +83,25 @@ def test_nothing_is_left_of_a_command_however_it_ends(
     assert ours(tmp_path) == []
 
 
+INTERRUPTED = """
+from deployments.cli import main as command
+def interrupted(**_):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+command.main = interrupted
+command.run()
+"""
+
+
+def test_ctrl_c_while_a_class_is_made_ends_a_command_of_a_module_as_elsewhere(tmp_path: Path) -> None:
+    # Dataclasses are made by `exec`, after which Python dies by the signal though somebody took care of it.
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False)
+    assert ended.returncode == 130
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 @pytest.mark.parametrize("after_s", [0, 0.3, 0.8])
 @pytest.mark.usefixtures("slow_source")
