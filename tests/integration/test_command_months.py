@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from support.capturing import keep_answers
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
@@ -70,8 +71,13 @@ def test_an_unreachable_source_keeps_what_was_captured(
 
 
 def test_hours_that_fail_alone_leave_the_rest_loaded_and_are_mended_by_the_next_run(
-    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Simulator,
+    commands: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    keep_answers(source, database, commands, MONTH.hours()[240:])
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1000")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=500,hours=2025-02-08T00..2025-02-08T05"),)))
     assert main(["sync", "--month", str(MONTH)]) == 1
@@ -103,17 +109,18 @@ def test_an_answer_of_another_shape_stops_the_run_and_is_kept_while_what_is_good
 
 
 def test_a_month_stopped_by_the_circuit_finishes_by_itself(
-    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch
+    source: Simulator, commands: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    keep_answers(source, database, commands, MONTHS[1].hours()[240:])
     monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", str(COOLDOWN_S))
-    monkeypatch.setenv("SEC_MAX_CONCURRENCY", "4")
-    source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,requests=60..68"),)))
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", "2")
+    source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,requests=60..66"),)))
     assert main(["sync", "--month", "2025-02", "--wait"]) == 0
     assert Ledger(database).month_summary([MONTH], source.now())[0].complete
 
     hours = [request for request in source.requests if request.endpoint == "GetPorFecha"]
     pauses = [later.arrived - earlier.arrived for earlier, later in pairwise(hours)]
-    # Of the nine failures five or a few more opened it; each pause ends with one probe, until a probe succeeds.
+    # Of the seven failures five or six opened it; each pause ends with one probe, until a probe succeeds.
     waits = [index for index, pause in enumerate(pauses) if pause > COOLDOWN_S - 0.5]
     assert waits
     for index in waits[:-1]:
@@ -121,8 +128,14 @@ def test_a_month_stopped_by_the_circuit_finishes_by_itself(
 
 
 def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
-    source: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    source: Simulator,
+    commands: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for month in MONTHS:
+        keep_answers(source, database, commands, month.hours()[48:-48])
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1000")
     rule = FaultRule.parse("status,status=500,hours=2025-01-31T22..2025-02-01T01")
     source.set_faults(FaultOptions(rules=(rule,)))
@@ -149,6 +162,13 @@ def test_a_bad_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "earlier month first" in capsys.readouterr().err
 
 
+@pytest.fixture
+def february(source: Simulator, commands: Settings, database: Database) -> None:
+    """A month that is in Bronze already."""
+    keep_answers(source, database, commands, MONTHS[1].hours())
+
+
+@pytest.mark.usefixtures("february")
 def test_reprocess_gives_the_same_facts_and_asks_nothing(source: Simulator, database: Database) -> None:
     assert main(["sync", "--month", "2025-02"]) == 0
     query = "select md5(string_agg(f::text, '|' order by hash_id)) from fact_interrupciones f"
@@ -161,6 +181,7 @@ def test_reprocess_gives_the_same_facts_and_asks_nothing(source: Simulator, data
         assert connection.exec_driver_sql(query).scalar() == before
 
 
+@pytest.mark.usefixtures("february")
 def test_each_command_that_publishes_can_be_told_of_another_source(
     source: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,4 +201,4 @@ def test_each_command_that_publishes_can_be_told_of_another_source(
     ):
         assert main(command) == main([*command, "--other-source"]) == 0
     assert told == [False, True] * 4
-    assert source.requests
+    assert source.hours_asked() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
+from support.capturing import keep_answers
+from support.prefect_server import newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import ask, eventually
 
@@ -18,6 +21,7 @@ from deployments.stack.apply import apply_limits
 from flows.gold import explain, gold, regional_customers
 from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.errors import ConfigError, UnexpectedBody
+from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.usecases.reports import MonthsIncomplete
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from sec_core.simulator.server import Simulator
 
 MONTH = "2025-02"
+FEBRUARY = Month(2025, 2).hours()
 WORLD = WorldOptions.tiny(seed=9, rows_per_hour=5)
 
 
@@ -67,6 +72,7 @@ def task_states(api: str, flow_run: str, *wanted: str) -> dict[str, str]:
 def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_is_gone(
     source: Simulator, prefect_url: str, pipeline: Settings, database: Database
 ) -> None:
+    keep_answers(source, database, pipeline, FEBRUARY[:-72])
     asyncio.run(monthly_sync(month=MONTH))
     assert latest(prefect_url, f"monthly-sync {MONTH}")["state_type"] == "COMPLETED"
     expected = {"capture 2025-02-26", f"load {MONTH}", "build Gold", "customers by region", "publish"}
@@ -74,7 +80,7 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert set(task_states(prefect_url, f"monthly-sync {MONTH}", *expected).values()) == {"Completed"}
     run_id = latest(prefect_url, f"monthly-sync {MONTH}")["id"]
     lines = eventually(lambda: logs(prefect_url, run_id, "Finished in state"))
-    assert any("[capture] Requesting 672 hours" in line for line in lines)
+    assert any("[capture] Requesting 72 hours" in line for line in lines)
     assert [line for line in lines if "Finished in state" in line] == ["Finished in state Completed()"]
 
     asked = len(source.requests)
@@ -105,8 +111,7 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert found.equal, found.differences
     assert found.denominator is not None
     assert found.denominator["origen"] == "SIMULACIÓN"
-    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["explain-reliability"]}})
-    assert "bodies: equal" in artifact["data"].replace("\\", "")
+    assert "bodies: equal" in newest_artifact(prefect_url, "explain-reliability").replace("\\", "")
     assert len(source.requests) == asked
 
 
@@ -117,8 +122,10 @@ def artifacts(api: str, flow_run_id: str) -> dict[str, str]:
 
 
 def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_month_runs(
-    source: Simulator, prefect_url: str, browser: Chrome
+    source: Simulator, prefect_url: str, pipeline: Settings, database: Database, browser: Chrome
 ) -> None:
+    january = Month(2025, 1).hours()
+    keep_answers(source, database, pipeline, [*january[:192], *january[264:], *FEBRUARY[24:]])
     bad = FaultRule.parse("status,status=500,hours=2025-01-10T07..2025-01-10T08")
     source.set_faults(FaultOptions(rules=(bad,)))
     with pytest.raises(MonthsIncomplete):
@@ -150,8 +157,14 @@ def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_mo
 
 
 def test_a_run_that_waits_for_the_source_says_until_when(
-    source: Simulator, prefect_url: str, browser: Chrome, monkeypatch: pytest.MonkeyPatch
+    source: Simulator,
+    prefect_url: str,
+    pipeline: Settings,
+    database: Database,
+    browser: Chrome,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    keep_answers(source, database, pipeline, FEBRUARY[192:])
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "2")
     monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", "8")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,endpoint=all,requests=100..100000"),)))
@@ -216,18 +229,18 @@ def test_days_hold_slots_of_the_limit_on_the_source_while_they_ask(
     source: Simulator, prefect_url: str, pipeline: Settings
 ) -> None:
     source.set_faults(FaultOptions(latency_s=0.2))
-    seen = []
+    seen: list[int] = []
 
     async def watch_slots() -> None:
         run = asyncio.create_task(capture(month=MONTH))
-        while not run.done():
-            await asyncio.sleep(0.3)
-            async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient() as client:
+            while sum(map(bool, seen)) < 4 and not run.done():
+                await asyncio.sleep(0.3)
                 limit = (await client.get(f"{prefect_url}/v2/concurrency_limits/{SOURCE_LIMIT}")).json()
-            seen.append(limit["active_slots"])
-            if max(seen) > 0:
-                source.set_faults(FaultOptions())
-        await run
+                seen.append(limit["active_slots"])
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
 
     began = datetime.now(UTC)
     asyncio.run(watch_slots())

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import subprocess
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 from support.commands import SEC
-from support.silver_world import EXPORT
+from support.silver_world import export
 from support.stack import ask, pause_schedules
 from support.truth import truth_of
 
@@ -22,10 +21,6 @@ from sec_core.blobs.open import open_blobs
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
-from sec_core.db import embedded
-from sec_core.db.address import Address
-from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
 from sec_core.silver.universe import rebuild_universe
@@ -36,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sec_core.blobs.place import StoreUrl
+    from sec_core.db.database import Database
     from sec_core.simulator.server import Simulator
 
 
@@ -52,6 +48,7 @@ def machines(
 ) -> Iterator[list[Path]]:
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
     monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
@@ -79,31 +76,10 @@ def machines(
             worker.wait(60)
 
 
-@pytest.fixture
-def other_database(server_url: str) -> Iterator[Database]:
-    """An empty database beside that of the test; it goes with the server."""
-    other = Database(embedded.ensure_database(Address.parse(server_url), f"other_{secrets.token_hex(6)}"))
-    other.migrate()
-    seed_dimensions(other.engine)
-    yield other
-    other.dispose()
-
-
-def silver(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Every row of Silver in a fixed order."""
-    with database.engine.connect() as connection:
-        return {
-            table: [
-                dict(row) for row in connection.exec_driver_sql(f"select * from {table} order by {order}").mappings()
-            ]
-            for table, order in EXPORT.items()
-        }
-
-
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("site_drawn")
 def test_three_machines_share_the_months_and_get_what_one_worker_gets(
-    machines: list[Path], source: Simulator, prefect_url: str, database: Database, other_database: Database
+    machines: list[Path], source: Simulator, prefect_url: str, database: Database, shared_database: Database
 ) -> None:
     began = datetime.now(UTC)
     reports = asyncio.run(backfill(first=FIRST, last=LAST, share=True))
@@ -112,8 +88,8 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     rows = sum(truth.row_count(hour) for hour in hours)
     assert [report.month for report in reports] == ["2024-10", "2024-09", "2024-08"]
     assert sum(report.rows for report in reports) == rows
-    wanted = {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}
-    runs = ask(prefect_url, "flow_runs/filter", flow_runs=wanted)
+    query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
+    runs = ask(prefect_url, "flow_runs/filter", **query)
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3
 
     # Several machines had a part in it, kept nothing of the data to themselves, and asked as politely as one.
@@ -125,7 +101,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     asked = source.hours_asked()
     assert len(asked) == len(set(asked)), "no hour was asked for twice"
 
-    shared = silver(database)
+    shared = export(database)
     assert len(shared["fact_interrupciones"]) == len(truth.events(hours))
     settings = load_settings(_env_file=None)
     gold = open_blobs(settings.gold)
@@ -134,9 +110,9 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
 
     # One alone, in the order of time, from the same answers.
     store = BronzeStore(settings.bronze)
-    ledger = Ledger(other_database, store)
+    ledger = Ledger(shared_database, store)
     ledger.rebuild()
-    rebuild_universe(other_database, store)
+    rebuild_universe(shared_database, store)
     for month in MONTHS:
-        load_month(other_database, store.read_kept, month, settings, values=ledger)
-    assert silver(other_database) == shared
+        load_month(shared_database, store.read_kept, month, settings, values=ledger)
+    assert export(shared_database) == shared

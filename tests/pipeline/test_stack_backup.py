@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sec_core.bronze.ledger_rules import Capture
-    from sec_core.config import Settings
-
 
 MONTH = "2025-02"
 SILVER = ("fact_observaciones", "fact_interrupciones", "calidad_imputacion", "clientes_regionales")
@@ -66,20 +64,30 @@ def kept() -> list[Capture]:
         return adapters.ledger.kept(month)
 
 
-@pytest.fixture
-def here(commands: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with `data`, its own embedded PostgreSQL in it, and a month captured."""
-    assert commands.max_concurrency == 16
-    monkeypatch.setenv("SEC_DATABASE_URL", "")
-    monkeypatch.setenv("SEC_DATA_DIR", "data")
-    # Another test's stack may be starting at the same time.
-    monkeypatch.setenv("SEC_UI_PORT", str(free_port()))
-    with Simulator(world=WorldOptions.tiny(seed=11)) as source:
-        monkeypatch.setenv("SEC_BASE_URL", source.url)
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `data`, its own embedded PostgreSQL in it, and a month captured; the tests follow each other."""
+    folder = tmp_path_factory.mktemp("backup")
+    with pytest.MonkeyPatch.context() as environment, Simulator(world=WorldOptions.tiny(seed=11)) as source:
+        environment.chdir(folder)
+        values = {
+            "SEC_BASE_URL": source.url,
+            "SEC_DATABASE_URL": "",
+            "SEC_DATA_DIR": "data",
+            "SEC_STATE_DIR": "",
+            "SEC_MAX_CONCURRENCY": "16",
+            "SEC_MAX_RATE": "2000",
+            # Another test's stack may be starting at the same time.
+            "SEC_UI_PORT": str(free_port()),
+        }
+        for name, value in values.items():
+            environment.setenv(name, value)
+        for name in ("PREFECT_API_URL", "SUPABASE_URL", "SUPABASE_KEY"):
+            environment.delenv(name, raising=False)
         assert main(["sync", "--month", MONTH]) == 0
-        yield tmp_path
+        yield folder
         assert main(["down"]) == 0
-    embedded.stop(tmp_path / "data" / "postgres")
+    embedded.stop(folder / "data" / "postgres")
 
 
 def test_a_whole_copy_gives_everything_again(here: Path) -> None:

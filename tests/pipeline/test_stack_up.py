@@ -20,6 +20,7 @@ from support.stack import PASSWORD, USER, Stack, eventually
 from deployments.stack.server import free_port
 from sec_core.db import embedded
 from sec_core.hours import Month
+from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
@@ -72,16 +73,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_up_brings_the_deployments_with_their_schedules(stack: Stack) -> None:
-    found = stack.api("POST", "/deployments/filter", {}).raise_for_status().json()
+    found = stack.ask("deployments/filter")
     assert {deployment["name"] for deployment in found} >= {"monthly-sync", "rerun-month", "monitor", "health"}
     assert str(stack.folder) not in json.dumps(found), "a deployment names no folder of this machine"
     assert os.getcwd() not in json.dumps(found)  # noqa: PTH109 - as text
-    limits = stack.api("POST", "/v2/concurrency_limits/filter", {}).raise_for_status().json()
+    limits = stack.ask("v2/concurrency_limits/filter")
     assert {limit["name"] for limit in limits} == {"sec-source", *(f"runs of {each['name']}" for each in found)}
     monthly = stack.deployment("monthly-sync")
     query = {"deployments": {"id": {"any_": [monthly]}}, "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     # The server's scheduler has made the next runs out of the schedule: the 2nd at 03:00 in Chile.
-    runs = eventually(lambda: stack.api("POST", "/flow_runs/filter", query).raise_for_status().json())
+    runs = eventually(lambda: stack.ask("flow_runs/filter", **query))
     assert {run["expected_start_time"][8:16] for run in runs} <= {"02T06:00", "02T07:00"}
 
 
@@ -94,11 +95,8 @@ def test_the_api_asks_for_its_password_and_listens_on_loopback_alone(stack: Stac
 
 
 def test_the_api_gives_no_secret_away(stack: Stack) -> None:
-    answers = [
-        stack.api("POST", f"/{kind}/filter", {"include_secrets": True}) for kind in ("block_documents", "variables")
-    ]
-    answers += [stack.api("POST", "/automations/filter", {}), stack.api("POST", "/deployments/filter", {})]
-    text = "".join(answer.raise_for_status().text for answer in answers)
+    kinds = ("block_documents", "variables", "automations", "deployments")
+    text = "".join(json.dumps(stack.ask(f"{kind}/filter", include_secrets=True)) for kind in kinds)
     for name in ("SEC_NOTIFY_URL", "SEC_SMTP_URL", "SEC_PREFECT_AUTH"):
         assert stack.environment[name] not in text
     # Nor do process lists.
@@ -142,10 +140,12 @@ def test_the_worker_runs_the_monitor_and_other_commands_use_the_same_server(stac
     assert checks["services"] == checks["source"] == checks["newest capture"] == "good"
     assert stack.sec("load", "--month", MONTH).returncode == 0
     query = {"flow_runs": {"name": {"like_": f"load {MONTH} ("}}}
-    assert len(stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()) == 1
+    assert len(stack.ask("flow_runs/filter", **query)) == 1
 
 
-def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome) -> None:
+def test_a_month_is_rerun_with_the_form_of_the_ui_and_three_triggers_of_it_cost_one(
+    stack: Stack, browser: Chrome
+) -> None:
     ui = PrefectUi(browser, stack.state.ui)
     ui.sign_in(f"{USER}:{PASSWORD}")
     ui.open_deployment("rerun-month")
@@ -155,9 +155,23 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     ui.write_month("next month")
     assert "next month" in ui.complaint()
     ui.write_month("2025-2")
+    others = [stack.trigger("rerun-month", parameters={"months": "2025-02"}) for _ in range(2)]
+
+    def runs(*states: str) -> list[dict[str, Any]]:
+        found = stack.ask("flow_runs/filter", flow_runs={"name": {"like_": "rerun-month 2025-02 ("}})
+        return [run for run in found if run["state_name"] in states]
+
+    waiting = eventually(lambda: runs("Waiting"))
+    words = r"Waiting for rerun-month 2025-02 \(20.{14}\), which is requesting the hours of 2025-02; nothing to do"
+    assert re.fullmatch(words, waiting[0]["state"]["message"])
     ui.leave_form()
     ui.open_run("rerun-month 2025-02")
     ui.wait_for_state("Completed")
+    assert {stack.wait_for(run, "COMPLETED", "FAILED")["state_type"] for run in others} == {"COMPLETED"}
+    # The monitor may ask for hours of its own meanwhile.
+    february = set(Month.parse("2025-02").hours())
+    assert sum(hour in february for hour in stack.source.hours_asked()) == len(february) == 672
+    assert len(runs("Completed")) >= 3
     artifacts = ui.artifacts()
     keys = {f"{each}-2025-02" for each in ("capture", "hours", "month", "quality")}
     assert set(artifacts) == {*keys, "site"}
@@ -177,28 +191,22 @@ def test_a_month_is_rerun_with_the_form_of_the_ui(stack: Stack, browser: Chrome)
     ui.open_run("rerun-month 2025-02")
 
 
-def test_three_triggers_of_a_month_cost_one_and_a_cancelled_backfill_cancels_its_months(stack: Stack) -> None:
-    runs = [stack.trigger("rerun-month", parameters={"months": "2025-06"}) for _ in range(3)]
-    waiting = eventually(lambda: [run for run in map(stack.run, runs) if run["state_name"] == "Waiting"])
-    words = r"Waiting for rerun-month 2025-06 \(20.{14}\), which is requesting the hours of 2025-06; nothing to do"
-    assert re.fullmatch(words, waiting[0]["state"]["message"])
-    assert {stack.wait_for(run, "COMPLETED", "FAILED")["state_type"] for run in runs} == {"COMPLETED"}
-    # The monitor may ask for hours of its own meanwhile.
-    june = set(Month.parse("2025-06").hours())
-    assert sum(hour in june for hour in stack.source.hours_asked()) == len(june) == 720
-
-    backfill = stack.trigger("backfill", parameters={"first": "2024-01", "last": "2024-03"})
+def test_a_cancelled_backfill_cancels_its_months(stack: Stack) -> None:
+    # No month may be done before the word is out.
+    stack.source.set_faults(FaultOptions(latency_s=1))
+    backfill = stack.trigger("backfill", parameters={"first": "2024-01", "last": "2024-02"})
 
     def months() -> list[str]:
         query = {"flow_runs": {"parent_flow_run_id": {"any_": [backfill]}}}
-        found = stack.api("POST", "/flow_runs/filter", query).raise_for_status().json()
+        found = stack.ask("flow_runs/filter", **query)
         return sorted(run["state_type"] for run in found)
 
-    eventually(lambda: len(found := months()) == 3 and "RUNNING" in found)
+    eventually(lambda: len(found := months()) == 2 and "RUNNING" in found)
     # What the button Cancel does.
-    stack.api("POST", f"/flow_runs/{backfill}/set_state", {"state": {"type": "CANCELLING"}}).raise_for_status()
+    stack.ask(f"flow_runs/{backfill}/set_state", state={"type": "CANCELLING"})
     stack.wait_for(backfill, "CANCELLED")
-    eventually(lambda: months() == ["CANCELLED"] * 3)
+    eventually(lambda: months() == ["CANCELLED"] * 2)
+    stack.source.set_faults(FaultOptions())
 
 
 def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stack: Stack) -> None:
@@ -224,8 +232,7 @@ def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stac
     assert letter["subject"] == f"sec: {notice['run']} Crashed"
     assert notice["message"] in " ".join(letter.get_content().split())
     # What the button Retry does; the month goes on where it was.
-    retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
-    stack.api("POST", f"/flow_runs/{run_id}/set_state", retry).raise_for_status()
+    stack.ask(f"flow_runs/{run_id}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
     done = stack.wait_for(run_id, "COMPLETED", "FAILED")
     assert done["state_type"] == "COMPLETED", done["state"]
     month = json.loads(stack.sec("status", "--month", MONTH, "--json").stdout)["months"][0]
@@ -245,8 +252,22 @@ def test_a_server_and_a_postgresql_that_die_are_started_again(stack: Stack) -> N
     assert embedded.status(stack.folder / "data" / "postgres").port == postgres.port
 
 
-def test_down_ends_everything_and_the_next_up_finds_its_history(stack: Stack) -> None:
-    count = stack.api("POST", "/flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}).json()
+def completed(stack: Stack) -> int:
+    return int(stack.ask("flow_runs/count", flow_runs={"state": {"type": {"any_": ["COMPLETED"]}}}))
+
+
+def test_the_parts_of_a_killed_supervisor_end_and_the_next_up_finds_its_history(stack: Stack) -> None:
+    count, killed = completed(stack), stack.state
+    supervisor = killed.supervisor.process()
+    assert supervisor is not None
+    supervisor.kill()
+    supervisor.wait(10)
+    eventually(lambda: not [known for known in killed.parts.values() if known.process() is not None])
+    assert stack.up().supervisor != killed.supervisor
+    assert completed(stack) >= count >= 3
+
+
+def test_down_ends_everything_and_a_run_that_it_cut_off_says_so(stack: Stack) -> None:
     run_id = stack.trigger("rerun-month", parameters={"months": "2025-05"})
     stack.wait_for(run_id, "RUNNING")
     state = stack.state
@@ -254,17 +275,10 @@ def test_down_ends_everything_and_the_next_up_finds_its_history(stack: Stack) ->
     assert [known for known in (state.supervisor, *state.parts.values()) if known.process() is not None] == []
     assert not embedded.status(stack.folder / "data" / "postgres").running
     assert stack.sec("down").stdout.strip() == "Nothing was running."
-    # The supervisor itself is killed: its parts end with it.
-    killed = stack.up()
-    supervisor = killed.supervisor.process()
-    assert supervisor is not None
-    supervisor.kill()
-    supervisor.wait(10)
-    eventually(lambda: not [known for known in killed.parts.values() if known.process() is not None])
-    again = stack.up()
-    assert again.supervisor != killed.supervisor
-    found = stack.api("POST", "/flow_runs/count", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}).json()
-    assert found >= count >= 3
-    # A run that was cut off by `down` says so at once.
-    assert stack.run(run_id)["state_type"] == "CRASHED"
-    assert "worker was stopped" in stack.run(run_id)["state"]["message"]
+    # Prefect's own tables, as the next `up` will find them.
+    history = embedded.ensure_running(stack.folder / "data" / "postgres").at("sec_prefect")
+    query = "select s.type::text, s.message from flow_run r join flow_run_state s on s.id = r.state_id where r.id = %s"
+    with history.connect() as connection:
+        ((kind, message),) = connection.execute(query, (run_id,)).fetchall()
+    assert kind == "CRASHED"
+    assert "worker was stopped" in str(message)

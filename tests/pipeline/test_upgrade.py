@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import httpx
 import polars as pl
 import psycopg
 import pytest
-from support.commands import sec
 from support.fixtures import UNSYNCED
 from support.kept_state import state_of
+from support.prefect_server import prefect_server
+from support.stack import ask
 
-from deployments.stack.api import prepare_environment
-from deployments.stack.server import served
+from deployments.cli.main import main
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
@@ -44,14 +43,17 @@ class Installation:
     data: Path
     url: str
 
-    def sec(self, *words: str, data: Path | None = None, database: str = "") -> str:
-        """Run a command of the present version, as a person would."""
-        environment = {name: value for name, value in os.environ.items() if name not in UNSET}
-        environment |= {"SEC_DATA_DIR": str(data or self.data), "SEC_STATE_DIR": str(self.data), "NO_COLOR": "1"}
-        environment |= {"SEC_DATABASE_URL": database, "SEC_BASE_URL": "http://127.0.0.1:9/"}
-        done = sec(*words, cwd=self.data, environment=environment)
-        assert done.returncode == 0, f"sec {' '.join(words)}: {done.stdout}\n{done.stderr}"
-        return done.stdout
+    def sec(self, *words: str, data: Path | None = None, database: str = "") -> None:
+        """Run a command of the present version."""
+        with pytest.MonkeyPatch.context() as environment:
+            for name in UNSET:
+                environment.delenv(name, raising=False)
+            environment.setenv("SEC_DATA_DIR", str(data or self.data))
+            environment.setenv("SEC_STATE_DIR", str(self.data))
+            environment.setenv("SEC_DATABASE_URL", database)
+            environment.setenv("SEC_BASE_URL", "http://127.0.0.1:9/")
+            environment.chdir(self.data)
+            assert main(list(words)) == 0, words
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def hours_by_state(status: str) -> dict[str, tuple[int, ...]]:
     return {month["month"]: tuple(month[name] for name in names) for month in json.loads(status)["months"]}
 
 
-def test_no_command_loses_anything(before: Installation) -> None:
+def test_no_command_loses_anything(before: Installation, capsys: pytest.CaptureFixture[str]) -> None:
     bronze = files_of(before.data / "bronze")
     events = pl.read_parquet(before.data / "gold" / "golden_interrupciones.parquet")
     hours = {"2017-01": (2, 0, 0, 0, 742), "2024-10": (744, 0, 0, 0, 0), "2024-12": (189, 120, 2, 1, 432)}
@@ -99,7 +101,8 @@ def test_no_command_loses_anything(before: Installation) -> None:
         "ledger rebuild",
         "reprocess --from 2024-10 --to 2024-12",
     ):
-        said = before.sec(*words.split())
+        before.sec(*words.split())
+        said = capsys.readouterr().out
         assert state_of(before.url, before.data) == WAS["tables"], words
         assert files_of(before.data / "bronze") == bronze, words
         if words.startswith("status"):
@@ -128,20 +131,13 @@ def test_every_body_reads_as_it_was_kept(before: Installation) -> None:
 
 def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation) -> None:
     settings = load_settings(_env_file=None, data_dir=before.data, state_dir=None, database_url=None)
-    with patch.dict(os.environ):
-        prepare_environment(settings)
-        # The database `prefect` is taken on under its new name.
-        with served(settings, Address.parse(before.url)) as api:
-
-            def found(kind: str, **body: object) -> list[dict[str, Any]]:
-                answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
-                return answer
-
-            was = WAS["prefect"]
-            runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
-            assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
-            # Commands of other tests may have added to these.
-            assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
-            assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
-            of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
-            assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
+    # The database `prefect` is taken on under its new name.
+    with patch.dict(os.environ), prefect_server(settings, Address.parse(before.url)) as api:
+        was = WAS["prefect"]
+        of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
+        runs = ask(api, "flow_runs/filter", **of_runs)
+        assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
+        # Commands of other tests may have added to these.
+        assert {each["name"] for each in ask(api, "deployments/filter")} >= set(was["deployments"])
+        assert {each["key"] for each in ask(api, "artifacts/filter")} >= set(was["artifacts"])
+        assert ask(api, "task_runs/count", **of_runs) == was["task_runs"]

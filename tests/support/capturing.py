@@ -9,14 +9,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.db.database import Database
 from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.render import hour_body
 from sec_core.source.client import SourceClient
+from sec_core.source.shapes import AnsweredBy, Shape, classify
 from sec_core.source.throttle import Throttle
+from support.truth import truth_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -58,6 +61,15 @@ class Capturing:
         rows = self.ledger.rows(wanted)
         todo = hours_to_ask(wanted, rows, self.clock.now(), force=force)
         return await capture_hours(todo, client=self.client, ledger=self.ledger, clock=self.clock)
+
+
+def keep_answers(source: Simulator, database: Database, settings: Settings, hours: Iterable[datetime]) -> None:
+    """Let Bronze hold what a source would say about those of the hours that have data, without asking it."""
+    world, at = truth_of(source).world, source.now()
+    bodies = {hour: hour_body(world, hour, Shape.DETAILED) for hour in hours if world.has_data(hour)}
+    by = AnsweredBy("127.0.0.1", "simulator")
+    findings = [Finding(hour, at, body, classify(body), answered_by=by) for hour, body in bodies.items()]
+    Ledger(database, BronzeStore(settings.bronze)).record(findings)
 
 
 @asynccontextmanager

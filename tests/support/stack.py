@@ -73,16 +73,18 @@ class Stack:
     def api(self, method: str, path: str, body: object = None) -> httpx.Response:
         return httpx.request(method, f"{self.state.api}{path}", json=body, auth=(USER, PASSWORD), timeout=30)
 
+    def ask(self, path: str, **body: object) -> Any:  # noqa: ANN401 - as it answers
+        return self.api("POST", f"/{path}", body).raise_for_status().json()
+
     def deployment(self, name: str) -> str:
         return str(self.api("GET", f"/deployments/name/{name}/{name}").raise_for_status().json()["id"])
 
     def trigger(self, name: str, **body: object) -> str:
-        answer = self.api("POST", f"/deployments/{self.deployment(name)}/create_flow_run", body)
-        return str(answer.raise_for_status().json()["id"])
+        return str(self.ask(f"deployments/{self.deployment(name)}/create_flow_run", **body)["id"])
 
     def shorten_silence(self, seconds: int) -> None:
         """Let a run count as dead after fewer silent seconds, until the next `up` puts the project's number back."""
-        (found,) = self.api("POST", "/automations/filter", {}).raise_for_status().json()
+        (found,) = self.ask("automations/filter")
         assert found["trigger"]["within"] == CRASH_DETECTION["trigger"]["within"]
         names = ("name", "description", "enabled", "trigger", "actions")
         changed = {name: found[name] for name in names} | {"trigger": found["trigger"] | {"within": seconds}}

@@ -188,6 +188,7 @@ def test_a_process_is_ended_with_those_below_it() -> None:
     [
         ("", "localhost,127.0.0.1,::1"),
         ("localhost, 127.0.0.0/8,::1", "localhost,127.0.0.0/8,::1,127.0.0.1"),
+        ("localhost,127.0.0.1", "localhost,127.0.0.1,::1"),
         ("*", "*"),
     ],
 )
