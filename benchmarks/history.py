@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.measuring import opened
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import CHILE, HOUR, Month, month_range
 from sec_core.simulator.options import WorldOptions

@@ -24,14 +24,14 @@ import psycopg
 from benchmarks.measuring import database_cpu_s, size_of
 from benchmarks.results import Figure
 from deployments.stack.api import api_client
-from deployments.stack.state import RunFolder
+from deployments.stack.processes import RunFolder
 from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from benchmarks.measuring import Bench
-    from deployments.stack.state import StackState
+    from deployments.stack.processes import StackState
     from sec_core.config import Settings
 
 WINDOW_S: Final = 600

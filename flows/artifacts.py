@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from loguru import logger
@@ -16,9 +17,12 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.states import Running
 from prefect.variables import Variable
 
-from flows.telling import show_state
+from flows.overview import show_overview
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
 from sec_core.gold.billing import MOST_LISTED, billing_months
 from sec_core.hours import CHILE, Month
@@ -27,11 +31,14 @@ from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT
 from tasks.limits import SITE_VARIABLE
 from tasks.runtime import adapters
+from tasks.steps import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
+
+    from prefect.client.schemas.objects import State
 
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.gold.billing import Billing
@@ -84,11 +91,14 @@ def standing(report: SyncReport) -> str:
 
 def quality_table(report: SyncReport) -> list[dict[str, str | int]]:
     """How much of a month was imputed by each rule, as a count and a share. Pure."""
-    rows: list[dict[str, str | int]] = []
-    for rule, what in IMPUTATION_TEXT.items():
-        count, whole = report.imputed.get(rule, 0), report.events if rule == "tope" else report.rows
-        rows.append({"what": what, "count": count, "of": whole, "share": f"{count / whole:.2%}" if whole else ""})
-    return rows
+    counts = {
+        rule: (report.imputed.get(rule, 0), report.events if rule == "tope" else report.rows)
+        for rule in IMPUTATION_TEXT
+    }
+    return [
+        {"what": IMPUTATION_TEXT[rule], "count": count, "of": whole, "share": f"{count / whole:.2%}" if whole else ""}
+        for rule, (count, whole) in counts.items()
+    ]
 
 
 async def show_months(reports: list[SyncReport]) -> None:
@@ -114,6 +124,15 @@ async def show_gold(built: BuiltGold) -> None:
     for key, link in (("site", served), ("site-public", public)):
         if link:
             await acreate_link_artifact(key=key, link=str(link), link_text="The site", description="Its first page")
+
+
+async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
+    await show_month(report, states)
+    await show_overview()
+
+
+STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
+"""The steps of a run as tasks, and what they show."""
 
 
 def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]:
@@ -168,6 +187,16 @@ async def capture_bars() -> AsyncIterator[None]:
         finally:
             ended.set()
             await showing
+
+
+async def show_state(note: str) -> None:
+    """Let the state of the run under way say what it waits for, or what lies before it; nothing without a run."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    state: State[Any] = Running(name="Waiting" if note.startswith("Waiting") else "Running", message=note or None)
+    async with get_client() as client:
+        await client.set_flow_run_state(context.flow_run.id, state)
 
 
 class _Bars:

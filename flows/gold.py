@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 from prefect.artifacts import acreate_markdown_artifact
 from pydantic import Field
 
-from flows.artifacts import show_billing, show_gold
+from flows.artifacts import STEPS, show_billing
 from flows.parameters import InboxFile, OtherSource
 from flows.telling import flow
 from sec_core.gold.billing import Billing
@@ -22,20 +21,16 @@ from sec_core.usecases import gold as usecases
 from sec_core.usecases import release as releases
 from sec_core.usecases.explain import explain_figure
 from sec_core.usecases.gold import SiteReport, import_customers, import_seia
-from tasks.runtime import open_run
-from tasks.steps import STEPS
+from tasks.runtime import adapters
 
 
-@flow(name="gold", flow_run_name="gold", persist_result=False)
+@flow(name="gold", steps=STEPS)
 async def gold() -> BuiltGold:
     """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the site."""
-    with open_run():
-        built = await STEPS.build_gold()
-        await show_gold(built)
-    return built
+    return await STEPS.bring_gold_up_to_date()
 
 
-@flow(name="publish", flow_run_name="publish", persist_result=False)
+@flow(name="publish", steps=STEPS)
 async def publish(
     force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
     other_source: OtherSource = False,
@@ -51,11 +46,10 @@ async def publish(
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
         payloads: The payloads that may lose so much; none means all.
     """
-    with open_run():
-        return await STEPS.publish(force, other_source, payloads)
+    return await STEPS.publish(force, other_source, payloads)
 
 
-@flow(name="explain", flow_run_name="explain {payload}", persist_result=False)
+@flow(name="explain", flow_run_name="explain {payload}", steps=STEPS)
 async def explain(
     payload: Annotated[str, Field(max_length=60, title="Payload", examples=["reliability"])],
     wanted: Annotated[
@@ -69,13 +63,12 @@ async def explain(
         payload: A payload's id, or event.
         wanted: key=value texts that name one row of it; of an event, its hash_id.
     """
-    with open_run() as run:
-        found = await explain_figure(run, payload, wanted)
-        await acreate_markdown_artifact(key=f"explain-{payload.replace('_', '-')}", markdown=found.markdown(files=True))
-        return found
+    found = await explain_figure(adapters(), payload, wanted)
+    await acreate_markdown_artifact(key=f"explain-{payload.replace('_', '-')}", markdown=found.markdown(files=True))
+    return found
 
 
-@flow(name="release", flow_run_name="release {version}", persist_result=False)
+@flow(name="release", flow_run_name="release {version}", steps=STEPS)
 async def release(
     version: Annotated[str, Field(max_length=16, title="Version", examples=["2026.11"])],
     draft: Annotated[bool, Field(title="Draft: pass over the bound on coverage")] = False,
@@ -88,49 +81,44 @@ async def release(
         draft: Pass over the bound on coverage, and mark it so.
         other_source: Make it although the data is not the SEC's.
     """
-    with open_run() as run:
-        made = await releases.release(run, version, draft, other_source)
-        await acreate_markdown_artifact(key=f"release-{version.replace('.', '-')}", markdown=made.markdown())
+    made = await releases.release(adapters(), version, draft, other_source)
+    await acreate_markdown_artifact(key=f"release-{version.replace('.', '-')}", markdown=made.markdown())
     return made
 
 
-@flow(name="site", flow_run_name="site", persist_result=False)
+@flow(name="site", steps=STEPS)
 async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> SiteReport:
     """Bring the site up to date, and put it where SEC_SITE_TARGET says.
 
     Args:
         publish: Put it up; otherwise it is only built, in Gold's folder.
     """
-    with open_run() as run:
-        return await usecases.site(run, publish, steps=replace(STEPS, show_gold=show_gold))
+    return await usecases.site(adapters(), publish)
 
 
-@flow(name="regional-customers", flow_run_name="regional-customers", persist_result=False)
+@flow(name="regional-customers", steps=STEPS)
 async def regional_customers() -> UniverseReport:
     """Ask for the customers of each region and of the country, the denominators of every index, once a month."""
-    with open_run():
-        return await STEPS.refresh_customers()
+    return await STEPS.refresh_customers()
 
 
-@flow(name="seia", flow_run_name="seia {file}", persist_result=False)
+@flow(name="seia", flow_run_name="seia {file}", steps=STEPS)
 async def seia(file: InboxFile) -> SeiaReport:
     """Take in an export of the SEIA project list, and make Gold again with it.
 
     Args:
         file: The Excel export of the SEIA site, or its older CSV: its name in the folder `inbox` of the data folder.
     """
-    with open_run() as run:
-        return await import_seia(run, file, steps=replace(STEPS, show_gold=show_gold))
+    return await import_seia(adapters(), file)
 
 
-@flow(name="customers", flow_run_name="customers {file}", persist_result=False)
+@flow(name="customers", flow_run_name="customers {file}", steps=STEPS)
 async def customers(file: InboxFile) -> Billing:
     """Take in a monthly billing file of the CNE, the customers of comunas, and make Gold again with it.
 
     Args:
         file: The file, CSV or workbook: its name in the folder `inbox` of the data folder.
     """
-    with open_run() as run:
-        found = await import_customers(run, file, steps=replace(STEPS, show_gold=show_gold))
-        await show_billing(file, found)
+    found = await import_customers(adapters(), file)
+    await show_billing(file, found)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, cast
 
 from loguru import logger
@@ -14,8 +13,7 @@ from prefect.flow_runs import wait_for_flow_run
 from prefect.states import Cancelling
 from pydantic import Field
 
-from flows.artifacts import capture_bars, show_gold, show_month, show_months
-from flows.overview import show_overview
+from flows.artifacts import STEPS, capture_bars
 from flows.parameters import (
     MOST_MONTHS,
     AllFailed,
@@ -29,28 +27,17 @@ from flows.telling import flow
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_PARTS, Order, Part
 from sec_core.usecases.reports import SyncReport
-from tasks.runtime import open_run
-from tasks.steps import STEPS
+from tasks.runtime import adapters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Awaitable, Sequence
 
-    from sec_core.bronze.ledger_rules import HourState
     from sec_core.hours import Month
 
 RERUN_MONTH = "rerun-month/rerun-month"
 
 
-async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
-    await show_month(report, states)
-    await show_overview()
-
-
-_STEPS = replace(STEPS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
-
-
-@flow(name="monthly-sync", flow_run_name=month_run_name, persist_result=False)
+@flow(name="monthly-sync", flow_run_name=month_run_name, steps=STEPS)
 async def monthly_sync(
     month: MonthText | None = None, wait_for_circuit: WaitForSource = True, other_source: OtherSource = False
 ) -> SyncReport:
@@ -63,14 +50,13 @@ async def monthly_sync(
         wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
-    with open_run() as run:
-        async with capture_bars():
-            return await usecases.sync_month(
-                run, month, wait_for_circuit=wait_for_circuit, other_source=other_source, steps=_STEPS
-            )
+    async with capture_bars():
+        return await usecases.sync_month(
+            adapters(), month, wait_for_circuit=wait_for_circuit, other_source=other_source
+        )
 
 
-@flow(name="capture", flow_run_name=month_run_name, persist_result=False)
+@flow(name="capture", flow_run_name=month_run_name, steps=STEPS)
 async def capture(
     month: MonthText | None = None,
     wait_for_circuit: WaitForSource = True,
@@ -83,22 +69,18 @@ async def capture(
         wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         force: Ask for every hour of the month again; what differs is kept as a new revision.
     """
-    with open_run() as run:
-        async with capture_bars():
-            return await usecases.capture_month(
-                run, month, wait_for_circuit=wait_for_circuit, force=force, steps=_STEPS
-            )
+    async with capture_bars():
+        return await usecases.capture_month(adapters(), month, wait_for_circuit=wait_for_circuit, force=force)
 
 
-@flow(name="load", flow_run_name=month_run_name, persist_result=False)
+@flow(name="load", flow_run_name=month_run_name, steps=STEPS)
 async def load(month: MonthText | None = None) -> SyncReport:
     """Bring PostgreSQL up to what Bronze holds of a month, without a request to the source.
 
     Args:
         month: The month as YYYY-MM. Without one, the month before the present one in Chile.
     """
-    with open_run() as run:
-        return await usecases.load_month(run, month, steps=_STEPS)
+    return await usecases.load_month(adapters(), month)
 
 
 async def _cancel_months(flow: object, flow_run: FlowRun, state: object) -> None:  # noqa: ARG001 - so they are passed
@@ -111,7 +93,7 @@ async def _cancel_months(flow: object, flow_run: FlowRun, state: object) -> None
                 await client.set_flow_run_state(each.id, Cancelling(message=f"{flow_run.name} was cancelled."))
 
 
-@flow(name="backfill", flow_run_name=months_run_name, persist_result=False, on_cancellation=[_cancel_months])
+@flow(name="backfill", flow_run_name=months_run_name, steps=STEPS, on_cancellation=[_cancel_months])
 async def backfill(
     first: MonthText,
     last: MonthText,
@@ -133,24 +115,16 @@ async def backfill(
             Otherwise this run works through them one after the other.
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
-    with open_run() as run:
-        if share:
-            months = usecases.in_order(first, last, order, run.clock)
-            await _share_out(months, wait_for_circuit=wait_for_circuit)
-            return await usecases.conclude(run, months, _STEPS, other_source=other_source)
+    chosen = {"wait_for_circuit": wait_for_circuit, "other_source": other_source}
+    if not share:
         async with capture_bars():
-            return await usecases.backfill(
-                run,
-                first,
-                last,
-                order=order,
-                wait_for_circuit=wait_for_circuit,
-                other_source=other_source,
-                steps=_STEPS,
-            )
+            return await usecases.backfill(adapters(), first, last, order=order, **chosen)
+    months = usecases.in_order(first, last, order, adapters().clock)
+    await _share_out(months, wait_for_circuit=wait_for_circuit)
+    return await usecases.conclude(adapters(), months, other_source=other_source)
 
 
-@flow(name="rerun-month", flow_run_name=months_run_name, persist_result=False)
+@flow(name="rerun-month", flow_run_name=months_run_name, steps=STEPS)
 async def rerun_month(
     months: MonthText
     | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
@@ -167,14 +141,13 @@ async def rerun_month(
         wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
-    with open_run() as run:
-        async with capture_bars():
-            return await usecases.rerun(
-                run, months, redo=redo, wait_for_circuit=wait_for_circuit, other_source=other_source, steps=_STEPS
-            )
+    async with capture_bars():
+        return await usecases.rerun(
+            adapters(), months, redo=redo, wait_for_circuit=wait_for_circuit, other_source=other_source
+        )
 
 
-@flow(name="reprocess", flow_run_name=months_run_name, persist_result=False)
+@flow(name="reprocess", flow_run_name=months_run_name, steps=STEPS)
 async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource = False) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 
@@ -186,8 +159,7 @@ async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource
         last: The latest month as YYYY-MM.
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
-    with open_run() as run:
-        return await usecases.reprocess(run, first, last, other_source=other_source, steps=_STEPS)
+    return await usecases.reprocess(adapters(), first, last, other_source=other_source)
 
 
 async def _share_out(months: Sequence[Month], *, wait_for_circuit: bool) -> None:

@@ -1,4 +1,4 @@
-"""What all flows have in common: runs are named with date and hour, say plainly how they failed, and why they wait.
+"""What all flows have in common: runs are named with date and hour, take their steps, and say plainly how they failed.
 
 An error ends a run with a state of ours instead of Prefect's: no trace in the log that people read.
 """
@@ -6,26 +6,26 @@ An error ends a run with a state of ours instead of Prefect's: no trace in the l
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import prefect
 from loguru import logger
-from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
-from prefect.states import Failed, Running
+from prefect.states import Failed
 
 from sec_core.clock import CHILE
 from sec_core.errors import CircuitOpen, ConfigError, IncompleteError, InputError, SecError, UnexpectedBody
 from sec_core.log import log_name
 from sec_core.text import for_line
+from tasks.runtime import open_run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from prefect.client.schemas.objects import State
+    from sec_core.usecases.steps import Steps
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,30 +42,37 @@ _STEPS: tuple[tuple[type[SecError], str], ...] = (
 def flow(
     *,
     name: str,
-    flow_run_name: str | Callable[[], str],
-    persist_result: bool = False,
+    flow_run_name: str | Callable[[], str] | None = None,
+    steps: Steps | None = None,
     on_cancellation: list[Any] | None = None,
 ) -> Callable[[Callable[P, R]], prefect.Flow[P, R]]:
-    """Prefect's `flow`, for a coroutine function whose runs are named and end as this module says."""
+    """Prefect's `flow`, for a coroutine function whose runs are named and end as this module says.
+
+    Args:
+        name: Its name.
+        flow_run_name: What its runs are named, with parameters in braces; as the flow unless given.
+        steps: Open the adapters of each run, which takes its steps by these; without, the function does so.
+        on_cancellation: As Prefect has it.
+    """
 
     def named() -> str:
-        about = flow_run_name() if callable(flow_run_name) else flow_run_name.format(**flow_run.parameters)
+        about = flow_run_name() if callable(flow_run_name) else (flow_run_name or name).format(**flow_run.parameters)
         return f"{about} ({datetime.now(CHILE):%Y-%m-%d %H:%M})"
 
     def decorate(work: Callable[P, R]) -> prefect.Flow[P, R]:
         @wraps(work)
         async def told(*arguments: P.args, **chosen: P.kwargs) -> Any:  # noqa: ANN401 - as the flow returns
             try:
-                return await cast("Awaitable[Any]", work(*arguments, **chosen))
+                with open_run(steps=steps) if steps else nullcontext():
+                    return await cast("Awaitable[Any]", work(*arguments, **chosen))
             except Exception as error:  # noqa: BLE001 - the run ends here, whatever it was
                 return Failed(message=failure_text(error), data=error)
 
         # Prefect reads the parameters' types where `told` is, not where they are named.
         vars(told)["__signature__"] = inspect.signature(work, eval_str=True)
         told.__annotations__ = inspect.get_annotations(work, eval_str=True)
-        made: Any = prefect.flow(
-            name=name, flow_run_name=named, persist_result=persist_result, on_cancellation=on_cancellation
-        )(told)
+        options: dict[str, Any] = {"persist_result": False, "on_cancellation": on_cancellation}
+        made: Any = prefect.flow(name=name, flow_run_name=named, **options)(told)
         return cast("prefect.Flow[P, R]", made)
 
     return decorate
@@ -84,13 +91,3 @@ def failure_text(error: Exception) -> str:
     step = next((text for kind, text in _STEPS if isinstance(error, kind)), again)
     command = f" On the command line: {error.next_step}" if error.next_step else ""
     return for_line(f"{error.message} In the UI: {step}{command} {'' if isinstance(error, IncompleteError) else trace}")
-
-
-async def show_state(note: str) -> None:
-    """Let the state of the run under way say what it waits for, or what lies before it; nothing without a run."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return
-    state: State[Any] = Running(name="Waiting" if note.startswith("Waiting") else "Running", message=note or None)
-    async with get_client() as client:
-        await client.set_flow_run_state(context.flow_run.id, state)

@@ -24,7 +24,7 @@ from sec_core.health.verdict import MONITOR_LATE, Check, Level, Verdict, judge
 from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 from sec_core.usecases.circuit import close_circuit
-from sec_core.usecases.monitor import MonitorReport, storms_under_way, watch
+from sec_core.usecases.monitor import MonitorReport, watch
 from sec_core.usecases.upkeep import UpkeepReport, keep_up
 from tasks.limits import AT_REST, STORM_UNDER_WAY
 from tasks.newest import ask_newest, load_newest
@@ -58,7 +58,7 @@ class PipelineUnhealthy(SecError):
         self.troubles = troubles
 
 
-@flow(name="monitor", flow_run_name="monitor", persist_result=False)
+@flow(name="monitor")
 async def monitor(
     closed_hours: Annotated[int, Field(ge=0, le=168, title="Closed hours to look at")] = 24,
 ) -> MonitorReport | State[MonitorReport]:
@@ -72,7 +72,7 @@ async def monitor(
             caught up.
     """
     with open_run() as run:
-        report = await watch(closed_hours, ask_newest, load_newest, lambda: storms_under_way(run))
+        report = await watch(run, closed_hours, ask_newest, load_newest)
     await _leave("monitor", monitor_text(report))
     if report.note:
         return Completed(name=AT_REST, message=report.note, data=report)
@@ -82,7 +82,7 @@ async def monitor(
     return report
 
 
-@flow(name="maintenance", flow_run_name="maintenance", persist_result=False)
+@flow(name="maintenance")
 async def maintenance() -> UpkeepReport:
     """Seal closed and settled months, archive what retention says, remove old logs and runs of what runs all day."""
     await _forget_runs()
@@ -90,7 +90,7 @@ async def maintenance() -> UpkeepReport:
         return await asyncio.to_thread(keep_up, run)
 
 
-@flow(name="circuit-close", flow_run_name="circuit-close", persist_result=False)
+@flow(name="circuit-close")
 async def circuit_close(
     who: Annotated[str, Field(min_length=1, max_length=200, title="Who closes it", examples=["Ana"])],
     why: Annotated[str, Field(min_length=1, max_length=1000, title="Why", examples=["The SEC says that it is back"])],
@@ -105,7 +105,7 @@ async def circuit_close(
         return await close_circuit(run, who, why)
 
 
-@flow(name="health", flow_run_name="health", persist_result=False)
+@flow(name="health")
 async def health() -> Verdict | State[Verdict]:
     """Look at the source, the circuit, the database, the disk, the newest capture, names, quarantine and publication.
 

@@ -131,16 +131,15 @@ def redacted(text: str) -> str:
 
 def as_fields(record: Record) -> dict[str, object]:
     """The structured form of a record, as the file has it."""
-    fields: dict[str, object] = {
+    error = record["exception"].value if record["exception"] else None
+    return {
         "time": record["time"].astimezone(UTC).isoformat(),
         "level": record["level"].name,
         "message": record["message"],
         "process": record["process"].id,
+        **{name: value for name, value in record["extra"].items() if name != "tail"},
+        **(_exception(error) if error else {}),
     }
-    fields.update({name: value for name, value in record["extra"].items() if name != "tail"})
-    if record["exception"] is not None and record["exception"].value is not None:
-        fields |= _exception(record["exception"].value)
-    return fields
 
 
 def _exception(error: BaseException) -> dict[str, str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sec_core.clock import Clock
     from sec_core.config import Settings
+    from sec_core.usecases.steps import Steps
 
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}
@@ -55,19 +56,24 @@ def adapters() -> Adapters:
 
 
 @contextmanager
-def open_run(settings: Settings | None = None, clock: Clock | None = None) -> Iterator[Adapters]:
+def open_run(
+    settings: Settings | None = None, clock: Clock | None = None, steps: Steps | None = None
+) -> Iterator[Adapters]:
     """Open the adapters of a run and make them `adapters()`; a run inside a run shares those of the outer one.
 
     Args:
         settings: Where everything is; those of the environment unless given.
         clock: Stands in for the machine's clock in tests.
+        steps: How the run takes its steps; plain calls unless given.
     """
     if (outer := _current.get(None)) is not None:
+        outer.steps = steps or outer.steps
         yield outer
         return
     settings = settings or load_settings()
     ensure_logging(settings)
     with open_adapters(settings, clock, flow_run.get_name() or "") as opened:
+        opened.steps = steps or opened.steps
         token = _current.set(opened)
         try:
             yield opened

@@ -31,14 +31,6 @@ _LEASE_S = 60
 """A killed holder's slot is free again after this."""
 
 
-class _HoursMissed(Exception):
-    """What the task of a day hands over besides its state."""
-
-    def __init__(self, report: CaptureReport) -> None:
-        super().__init__(report)
-        self.report = report
-
-
 def _parameter(_context: object, parameters: dict[str, Any]) -> str:
     return f"{task_run.task_name}-{parameters['digest']}"
 
@@ -64,17 +56,17 @@ async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | Stat
         ) from error
     if report.missed:
         text = f"{len(report.missed)} of {report.asked} hours failed: {hours_text(report.missed)}. The run goes on."
-        return Failed(name="HoursFailed", message=text, data=_HoursMissed(report))
+        return Failed(name="HoursFailed", message=text, data=report)
     return report
 
 
 async def capture_day(day: date, hours: list[datetime]) -> CaptureReport:
     """The task of a day; what it came to, also where the task failed over some hours."""
-    try:
-        state: State[CaptureReport] = await cast("Any", _capture_day)(day, hours, return_state=True)
-        return await state.aresult()
-    except _HoursMissed as missed:
-        return missed.report
+    state: State[Any] = await cast("Any", _capture_day)(day, hours, return_state=True)
+    came = await state.aresult(raise_on_failure=False)
+    if isinstance(came, BaseException):
+        raise came
+    return cast("CaptureReport", came)
 
 
 @task(name="reconcile", task_run_name="reconcile with the national series", retries=1, retry_delay_seconds=60, **PLAIN)
@@ -115,16 +107,14 @@ async def refresh_customers_of(digest: str) -> UniverseReport:  # noqa: ARG001 -
 
 async def build_gold() -> BuiltGold:
     """Gold, from Prefect's cache where nothing that it is made from has changed and its files are all there."""
-    digest = await asyncio.to_thread(gold.gold_digest, adapters())
-    stands = await asyncio.to_thread(gold.standing_gold, adapters(), digest)
+    digest, stands = await asyncio.to_thread(gold.standing_gold, adapters())
     return await build_gold_from.with_options(refresh_cache=stands is None)(digest)
 
 
 async def refresh_customers() -> UniverseReport:
     """The customers of the present month, from Prefect's cache where the database has them."""
-    digest = await asyncio.to_thread(customers.customers_digest, adapters())
-    known = await asyncio.to_thread(customers.known_customers, adapters())
+    digest, known = await asyncio.to_thread(customers.known_customers, adapters())
     return await refresh_customers_of.with_options(refresh_cache=known is None)(digest)
 
 
-STEPS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site)
+TASKS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site)

@@ -158,13 +158,13 @@ def commands(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def source(commands: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Simulator]:
-    """A simulated SEC that commands and flows ask; its world is the `WORLD` of the test's file, else a tiny one."""
-    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415 - few tests need it
+def source(request: pytest.FixtureRequest, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A small simulated SEC, of the module's `WORLD` if it has one, that commands and flows find in the environment."""
+    from sec_core.simulator.options import WorldOptions  # noqa: PLC0415 - many tests need none
     from sec_core.simulator.server import Simulator  # noqa: PLC0415
 
     assert commands.retries == 0
-    with Simulator(world=getattr(request.module, "WORLD", WorldOptions.tiny())) as simulator:
+    with Simulator(world=getattr(request.module, "WORLD", WorldOptions.tiny(seed=5))) as simulator:
         monkeypatch.setenv("SEC_BASE_URL", simulator.url)
         yield simulator
 

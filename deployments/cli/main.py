@@ -23,7 +23,7 @@ def run() -> None:
 
 def commands() -> typer.Typer:
     """The application with all commands."""
-    from deployments.cli import demo, keeping, runs, simulate, stack, status  # noqa: F401 - they add themselves
+    from deployments.cli import keeping, runs, simulate, stack, status  # noqa: F401 - they add themselves
     from deployments.cli.app import app
 
     return app

@@ -30,15 +30,21 @@ PrefectOption = Annotated[
 ]
 
 
-@contextmanager
-def opened() -> Iterator[Adapters]:
-    """Adapters for a command that needs no flow, with its log on standard error."""
+def logged_settings(level: str = "INFO") -> Settings:
+    """The settings, with the log of this level and above on standard error from now on."""
     from sec_core.log import setup_logging
-    from sec_core.usecases.adapters import open_adapters
 
     settings = load_settings()
-    setup_logging(settings.logs_dir)
-    with open_adapters(settings) as adapters:
+    setup_logging(settings.logs_dir, level=level)
+    return settings
+
+
+@contextmanager
+def opened() -> Iterator[Adapters]:
+    """Adapters for a command that needs no flow."""
+    from sec_core.usecases.adapters import open_adapters
+
+    with open_adapters(logged_settings()) as adapters:
         yield adapters
 
 

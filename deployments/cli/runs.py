@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from deployments.cli.app import JsonOption, app, say, say_json
 from deployments.cli.running import PrefectOption, run
@@ -18,15 +19,13 @@ from sec_core.hours import Month, month_range, past_or_present
 if TYPE_CHECKING:
     from sec_core.usecases.reports import SyncReport
 
-MonthOption = Annotated[str | None, typer.Option(metavar="YYYY-MM", help="The month; without it, the one before this.")]
-FromOption = Annotated[str, typer.Option("--from", metavar="YYYY-MM", help="The earliest month.")]
-ToOption = Annotated[str, typer.Option("--to", metavar="YYYY-MM", help="The latest month.")]
-WaitOption = Annotated[bool, typer.Option("--wait", help="While the circuit is open, wait and go on by itself.")]
-NoWaitOption = Annotated[
-    bool, typer.Option("--no-wait", help="End when the circuit opens, instead of waiting and going on.")
-]
+MonthOption = Annotated[str | None, Option(metavar="YYYY-MM", help="The month; without it, the one before this.")]
+FromOption = Annotated[str, Option("--from", metavar="YYYY-MM", help="The earliest month.")]
+ToOption = Annotated[str, Option("--to", metavar="YYYY-MM", help="The latest month.")]
+WaitOption = Annotated[bool, Option("--wait", help="While the circuit is open, wait and go on by itself.")]
+NoWaitOption = Annotated[bool, Option("--no-wait", help="End when the circuit opens, instead of waiting and going on.")]
 OtherSourceOption = Annotated[
-    bool, typer.Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
+    bool, Option("--other-source", help="Publish data of the simulator or of another host than the SEC's.")
 ]
 
 
@@ -47,7 +46,7 @@ def sync(
 def capture(
     month: MonthOption = None,
     wait: WaitOption = False,
-    force: Annotated[bool, typer.Option("--force", help="Ask for settled hours too.")] = False,
+    force: Annotated[bool, Option("--force", help="Ask for settled hours too.")] = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Ask the source for a month's hours that are not settled, and keep what it says."""
@@ -72,12 +71,10 @@ def gold(prefect: PrefectOption = None) -> None:
 
 @app.command()
 def publish(
-    force: Annotated[
-        bool, typer.Option("--force", help="Publish although much of what is published would be lost.")
-    ] = False,
+    force: Annotated[bool, Option("--force", help="Publish although much of what is published would be lost.")] = False,
     other_source: OtherSourceOption = False,
     payloads: Annotated[
-        list[str] | None, typer.Argument(help="With --force: only these may lose something, such as market_map.")
+        list[str] | None, Argument(help="With --force: only these may lose something, such as market_map.")
     ] = None,
     prefect: PrefectOption = None,
 ) -> None:
@@ -91,11 +88,11 @@ def publish(
 
 @app.command()
 def explain(
-    payload: Annotated[str, typer.Argument(help="A payload, as reliability; or event.")],
+    payload: Annotated[str, Argument(help="A payload, as reliability; or event.")],
     wanted: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Which row; of an event, its hash_id.")
+        list[str] | None, Argument(metavar="KEY=VALUE", help="Which row; of an event, its hash_id.")
     ] = None,
-    captures: Annotated[bool, typer.Option("--captures", help="List each capture that it rests on.")] = False,
+    captures: Annotated[bool, Option("--captures", help="List each capture that it rests on.")] = False,
     json: JsonOption = False,
     prefect: PrefectOption = None,
 ) -> None:
@@ -117,7 +114,7 @@ def explain(
 def backfill(
     first: FromOption,
     last: ToOption,
-    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Begin with the earliest month.")] = False,
+    oldest_first: Annotated[bool, Option("--oldest-first", help="Begin with the earliest month.")] = False,
     no_wait: NoWaitOption = False,
     other_source: OtherSourceOption = False,
     prefect: PrefectOption = None,
@@ -134,7 +131,7 @@ def backfill(
 @app.command()
 def rerun(
     month: Annotated[
-        list[str] | None, typer.Option(metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours.")
+        list[str] | None, Option(metavar="YYYY-MM", help="A month; repeatable. Without: all that miss hours.")
     ] = None,
     no_wait: NoWaitOption = False,
     other_source: OtherSourceOption = False,
@@ -158,7 +155,7 @@ def reprocess(
 
 @app.command()
 def seia(
-    file: Annotated[Path, typer.Argument(help="The SEIA site's Excel export, or its older CSV.", dir_okay=False)],
+    file: Annotated[Path, Argument(help="The SEIA site's Excel export, or its older CSV.", dir_okay=False)],
     prefect: PrefectOption = None,
 ) -> None:
     """Take in the list of electrical projects, and bring Gold up to date; rows left out are listed with the reason."""
@@ -176,7 +173,7 @@ def seia(
 
 @app.command()
 def customers(
-    file: Annotated[Path, typer.Argument(help="A monthly billing file of the CNE: CSV or workbook.", dir_okay=False)],
+    file: Annotated[Path, Argument(help="A monthly billing file of the CNE: CSV or workbook.", dir_okay=False)],
     prefect: PrefectOption = None,
 ) -> None:
     """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
@@ -198,11 +195,11 @@ def customers(
 
 @app.command()
 def release(
-    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="YYYY.M or YYYY.M.N.")] = None,
-    draft: Annotated[bool, typer.Option("--draft", help="Pass over the bound on coverage, and mark it so.")] = False,
+    version: Annotated[str | None, Argument(metavar="[VERSION]", help="YYYY.M or YYYY.M.N.")] = None,
+    draft: Annotated[bool, Option("--draft", help="Pass over the bound on coverage, and mark it so.")] = False,
     other_source: OtherSourceOption = False,
-    check: Annotated[str | None, typer.Option(metavar="VERSION", help="Verify a release.")] = None,
-    show: Annotated[bool, typer.Option("--list", help="List all releases.")] = False,
+    check: Annotated[str | None, Option(metavar="VERSION", help="Verify a release.")] = None,
+    show: Annotated[bool, Option("--list", help="List all releases.")] = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Make all data into a release that can be cited: checked, with sums, never changed; or verify one."""
@@ -226,8 +223,8 @@ def release(
 
 @app.command()
 def site(
-    show: Annotated[bool, typer.Option("--open", help="Open its first page in a browser.")] = False,
-    publish: Annotated[bool, typer.Option("--publish", help="Put it where SEC_SITE_TARGET says.")] = False,
+    show: Annotated[bool, Option("--open", help="Open its first page in a browser.")] = False,
+    publish: Annotated[bool, Option("--publish", help="Put it where SEC_SITE_TARGET says.")] = False,
     prefect: PrefectOption = None,
 ) -> None:
     """Build the site, as `sec gold` and `sec sync` do too, and show or publish it."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from loguru import Message
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from sec_core.usecases.reports import SyncReport
 
@@ -86,25 +86,20 @@ def live_progress(console: Console) -> Iterator[None]:
         parts.TimeElapsedColumn(),
         parts.TimeRemainingColumn(),
     )
-    with parts.Progress(*columns, console=console, transient=True) as progress, listening(_Board(progress).take):
-        yield
+    bars: dict[tuple[str, str], tuple[TaskID, Tally]] = {}
 
-
-class _Board:
-    """A progress bar for each stage of each month, with counts of what became of its units."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bars: dict[tuple[str, str], tuple[TaskID, Tally]] = {}
-
-    def take(self, step: Step) -> None:
+    def take(step: Step) -> None:
+        """A bar for each stage of each month, with counts of what became of its units."""
         key = (step.stage, step.month)
-        if key not in self._bars:
+        if key not in bars:
             text = f"{step.month} {STAGE_TEXT.get(step.stage, step.stage)}".strip()
-            self._bars[key] = self._progress.add_task(text, total=None, states=""), Tally()
-        bar, tally = self._bars[key]
+            bars[key] = progress.add_task(text, total=None, states=""), Tally()
+        bar, tally = bars[key]
         tally.take(step)
-        self._progress.update(bar, total=tally.total, completed=tally.done, states=tally.text)
+        progress.update(bar, total=tally.total, completed=tally.done, states=tally.text)
+
+    with parts.Progress(*columns, console=console, transient=True) as progress, listening(take):
+        yield
 
 
 def cell(text: object) -> Text:

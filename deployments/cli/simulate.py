@@ -1,47 +1,50 @@
-"""`sec simulate`: a server on loopback that speaks the SEC's API."""
+"""The simulated SEC: `sec simulate` serves it on loopback, `sec demo` takes a month of storm through the pipeline."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Option
 
 from deployments.cli.app import app, say
+from deployments.cli.runs import work_on
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, Month
+
+DEMO_MONTH = "2025-08"
+_MARKER = ".sec-demo"
+_UNSET = ("SEC_DATABASE_URL", "SEC_SITE_TARGET", "SUPABASE_URL", "SUPABASE_KEY")
 
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8017,
+    port: Annotated[int, Option(min=0, max=65_535, help="TCP port; 0 takes a free one.")] = 8017,
     captures: Annotated[
-        Path | None, typer.Option(help="Replay captured files of this folder instead of a made-up world.")
+        Path | None, Option(help="Replay captured files of this folder instead of a made-up world.")
     ] = None,
-    shape: Annotated[str, typer.Option(help="Shape of the answers: detailed or aggregated.")] = "detailed",
-    switch: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DD", help="Hours from this day on are aggregated.")
-    ] = None,
+    shape: Annotated[str, Option(help="Shape of the answers: detailed or aggregated.")] = "detailed",
+    switch: Annotated[str | None, Option(metavar="YYYY-MM-DD", help="Hours from this day on are aggregated.")] = None,
     storm: Annotated[
-        list[str] | None, typer.Option(metavar="YYYY-MM", help="A great storm in this month; repeatable.")
+        list[str] | None, Option(metavar="YYYY-MM", help="A great storm in this month; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which world.")] = 1,
-    small: Annotated[bool, typer.Option("--small", help="A dozen comunas instead of the whole country.")] = False,
+    seed: Annotated[int, Option(help="Which world.")] = 1,
+    small: Annotated[bool, Option("--small", help="A dozen comunas instead of the whole country.")] = False,
     fault: Annotated[
-        list[str] | None, typer.Option(metavar="KIND[,NAME=VALUE]", help="Something that goes wrong; repeatable.")
+        list[str] | None, Option(metavar="KIND[,NAME=VALUE]", help="Something that goes wrong; repeatable.")
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds before every answer.")] = 0,
-    ban_above: Annotated[
-        float | None, typer.Option(min=0.1, help="Ban who sends more requests a second than this.")
-    ] = None,
+    latency: Annotated[float, Option(min=0, help="Seconds before every answer.")] = 0,
+    ban_above: Annotated[float | None, Option(min=0.1, help="Ban who sends more requests a second than this.")] = None,
     revised: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of hours that are corrected after their first answer.")
+        float, Option(min=0, max=1, help="Share of hours that are corrected after their first answer.")
     ] = 0,
     now: Annotated[
-        str | None, typer.Option(metavar="YYYY-MM-DDTHH:MM", help="The source's clock stands still here (Chile).")
+        str | None, Option(metavar="YYYY-MM-DDTHH:MM", help="The source's clock stands still here (Chile).")
     ] = None,
-    log: Annotated[Path | None, typer.Option(help="A file that gets a line of JSON for each request.")] = None,
+    log: Annotated[Path | None, Option(help="A file that gets a line of JSON for each request.")] = None,
 ) -> None:
     """Serve a simulated SEC on loopback until Ctrl-C; use it with SEC_BASE_URL.
 
@@ -93,3 +96,60 @@ def _chile(text: str, option: str) -> datetime:
         raise InputError(
             f"{option} {text!r} is no date.", next_step="Write it as YYYY-MM-DD or YYYY-MM-DDTHH:MM."
         ) from None
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, Option(help="The demo's own data folder, made anew each time.")] = Path("demo-data"),
+) -> None:
+    """A simulated storm month through the whole pipeline: offline, nothing of yours is touched."""
+    from sec_core.db import embedded
+    from sec_core.simulator.options import WorldOptions
+    from sec_core.simulator.server import Simulator
+
+    place = folder.absolute()
+    _clear(place)
+    month = Month.parse(DEMO_MONTH)
+    say(f"A simulated SEC serves {month}, a month with a great storm. None of its figures are real.")
+    try:
+        with Simulator(world=WorldOptions.storm_month(month)) as source:
+            _point_settings_at(place, source.url)
+            work_on("sync_month", "monthly_sync", prefect=True, month=DEMO_MONTH, wait_for_circuit=False)
+    finally:
+        embedded.stop(place / "postgres")
+    gold = folder / "gold"
+    say("Look at:")
+    say(f"  {gold / 'site' / 'index.html'}  the figures, drawn: open it in a browser")
+    say(f"  {gold / 'dashboard_stats'}  the dashboard's payloads, one JSON file each")
+    say(f"  {gold / 'golden_interrupciones.parquet'}  every event, for research")
+    say(f"  {folder / 'bronze'}  what the source said, byte for byte")
+    say(f"  SEC_DATA_DIR={folder} sec status --month {DEMO_MONTH}  the month as a calendar of hours")
+
+
+def _clear(place: Path) -> None:
+    """Remove an earlier demo; refuse any other folder that holds something."""
+    from sec_core.db import embedded
+
+    if place.exists():
+        if not (place / _MARKER).is_file() and any(place.iterdir()):
+            raise InputError(f"{place} holds something that is not a demo.", next_step="Name another --folder.")
+        embedded.stop(place / "postgres")
+        shutil.rmtree(place)
+    place.mkdir(parents=True)
+    (place / _MARKER).touch()
+
+
+def _point_settings_at(place: Path, url: str) -> None:
+    """Let this process and its children see the demo's own settings, whatever the environment and `.env` say."""
+    os.environ.pop("PREFECT_API_URL", None)
+    os.environ |= {
+        # Empty counts as not set, and wins over .env.
+        **dict.fromkeys(_UNSET, ""),
+        "SEC_DATA_DIR": str(place),
+        "SEC_STATE_DIR": str(place),
+        "SEC_BASE_URL": url,
+        # The simulator is ours and patient.
+        "SEC_MAX_CONCURRENCY": "16",
+        "SEC_MAX_RATE": "1000",
+        "PREFECT_HOME": str(place / "prefect"),
+    }

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deployments.cli.app import app, say
+from deployments.cli.running import logged_settings
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from deployments.stack.state import StackState
+    from deployments.stack.processes import StackState
 
 
 @app.command()
@@ -23,15 +24,10 @@ def up(
 ) -> None:
     """The local stack with the Prefect UI: PostgreSQL, Prefect, deployments, a worker. Ctrl-C or `sec down` ends it."""
     from deployments.stack import supervisor as stack
-    from deployments.stack.settings import load_stack_settings
-    from sec_core.log import setup_logging
 
-    settings, options = load_settings(), load_stack_settings()
     if detach:
-        _say_ready(stack.up_detached(settings))
-        return
-    setup_logging(settings.logs_dir)
-    if not stack.up(settings, options, _say_ready):
+        _say_ready(stack.up_detached(load_settings()))
+    elif not stack.up(logged_settings(), _say_ready):
         say("It was up already.")
 
 
@@ -87,13 +83,10 @@ def adopt_prefect() -> None:
 @app.command()
 def worker() -> None:
     """A worker alone, for the Prefect server of PREFECT_API_URL; started again when it dies."""
-    from deployments.stack.settings import load_stack_settings
     from deployments.stack.worker import run_worker
-    from sec_core.log import setup_logging
 
-    settings = load_settings()
-    setup_logging(settings.logs_dir)
-    run_worker(settings, load_stack_settings(), _api_asked_for(settings))
+    settings = logged_settings()
+    run_worker(settings, _api_asked_for(settings))
 
 
 @app.command(hidden=True)
@@ -108,13 +101,10 @@ def alive() -> None:
 
 @app.command()
 def server(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; in a container 0.0.0.0.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="TCP port.")] = 4200,
+    host: Annotated[str, typer.Option(help="Address to listen on; in a container 0.0.0.0.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="TCP port.")] = 4200,
 ) -> None:
     """A Prefect server alone, with its history in PostgreSQL; `sec up` brings one by itself."""
     from deployments.stack.server import run_server
-    from sec_core.log import setup_logging
 
-    settings = load_settings()
-    setup_logging(settings.logs_dir)
-    run_server(settings, host=host, port=port)
+    run_server(logged_settings(), host=host, port=port)

@@ -11,7 +11,7 @@ import typer
 
 from deployments.cli.app import JsonOption, app, say, say_json
 from deployments.cli.ending import stoppable
-from deployments.cli.running import opened
+from deployments.cli.running import logged_settings, opened
 from sec_core.config import load_settings
 from sec_core.hours import CHILE, Month
 
@@ -96,14 +96,12 @@ def _print_calendar(month: Month, states: Mapping[datetime, HourState]) -> None:
 @app.command()
 def doctor(json: JsonOption = False) -> None:
     """Look at source, circuit, database, disk, captures, names, quarantine, publication; exit code 1 if any is bad."""
-    from deployments.stack.health import look_at_services
+    from deployments.stack.api import look_at_services
     from sec_core.clock import SystemClock
     from sec_core.health.facts import find_facts
     from sec_core.health.verdict import judge
-    from sec_core.log import setup_logging
 
-    settings = load_settings()
-    setup_logging(settings.logs_dir, level="WARNING")
+    settings = logged_settings("WARNING")
     services, monitored = look_at_services(settings)
     facts = find_facts(settings, SystemClock(), monitored=monitored, services=(services,))
     verdict = judge(asyncio.run(stoppable(facts)))

@@ -1,4 +1,4 @@
-"""The Prefect API that this installation uses: which one, how its clients find it, and how it is asked.
+"""The Prefect API that this installation uses: which one, how its clients find it, how it is asked, and how it is.
 
 Prefect reads its environment when it is imported, so nothing here imports it.
 """
@@ -15,11 +15,11 @@ from loguru import logger
 
 from deployments.loopback import LOOPBACK_NAMES, keep_loopback_direct
 from deployments.stack.history import installation_id
-from deployments.stack.processes import rounds
+from deployments.stack.processes import RunFolder, rounds
 from deployments.stack.settings import load_stack_settings
-from deployments.stack.state import RunFolder
 from sec_core.db.database import address_of
-from sec_core.errors import SecError
+from sec_core.errors import DatabaseError, SecError
+from sec_core.health.verdict import Check, Level
 
 if TYPE_CHECKING:
     from sec_core.config import Settings
@@ -166,6 +166,31 @@ def is_scheduled(client: httpx.Client, name: str) -> bool:
         return False
     deployment = answer.raise_for_status().json()
     return not deployment["paused"] and any(schedule["active"] for schedule in deployment["schedules"])
+
+
+def look_at_services(settings: Settings) -> tuple[Check, bool]:
+    """Look at the Prefect server that `sec up` runs, or that is configured; and whether the monitor is meant to run."""
+    prepare_environment(settings)
+    state = RunFolder(settings.run_dir).running()
+    try:
+        configured = running_api(settings)
+    except DatabaseError:
+        configured = None  # whose it is stands in the database; the check of that says what is wrong
+    api = configured or (state.api if state else None)
+    if api is None:
+        return Check("services", Level.GOOD, "No `sec up` runs; commands work without it."), False
+    try:
+        with api_client(api) as client:
+            online, monitored = online_workers(client), is_scheduled(client, "monitor")
+    except (httpx.HTTPError, ValueError) as error:
+        step = "Run `sec up`; its logs are under SEC_STATE_DIR/logs."
+        text = f"The Prefect server at {api} does not answer as it should: {type(error).__name__}."
+        return Check("services", Level.BAD, text, step), False
+    if not online:
+        text = f"No worker of the pool {WORK_POOL} is online: scheduled runs wait."
+        return Check("services", Level.BAD, text, "Run `sec up`, or `sec worker`."), monitored
+    text = f"The Prefect server answers at {api}; online: {', '.join(online)}."
+    return Check("services", Level.GOOD, text), monitored
 
 
 def _pass_over(url: str, reason: str) -> None:

@@ -120,7 +120,9 @@ def adopt(database: Address) -> str:
         if not _exists(ours, _OLD_NAME):
             raise ConfigError(f"This server has no database {_OLD_NAME}.", next_step="There is nothing to adopt.")
         with database.at(_OLD_NAME).connect(autocommit=True) as old:
-            others = _flows(old) - _OLD_FLOWS
+            if _value(old, "select to_regclass('public.flow')") is None:
+                raise ConfigError(f"The database {_OLD_NAME} is no Prefect database.", next_step="It stays as it is.")
+            others = {str(name) for (name,) in old.execute("select name from public.flow")} - _OLD_FLOWS
             if others or _is_marked(old):
                 raise ConfigError(
                     f"The database {_OLD_NAME} is not ours alone (other flows: {', '.join(sorted(others)[:5])}).",
@@ -247,12 +249,6 @@ def _is_empty(connection: Connection) -> bool:
             and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e') limit 1
     """
     return _value(connection, query) is None
-
-
-def _flows(connection: Connection) -> set[str]:
-    if _value(connection, "select to_regclass('public.flow')") is None:
-        raise ConfigError(f"The database {_OLD_NAME} is no Prefect database.", next_step="It stays as it is.")
-    return {str(name) for (name,) in connection.execute("select name from public.flow")}
 
 
 def _id_of(connection: Connection) -> str:

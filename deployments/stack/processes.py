@@ -1,7 +1,12 @@
-"""Processes of the stack: found again by others, ended together, started again when they die or stop answering."""
+"""Processes of the stack: found again by others, ended together, started again when they die or stop answering.
+
+`SEC_STATE_DIR/run` holds `stack.json` (the supervisor, its parts and the address), `stack.lock` (held by the supervisor
+for as long as it lives) and, for a moment, `stop` (a request to stop, which works alike on every system).
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,14 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 from loguru import logger
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from sec_core.config import private_folder
 
+VIEWS = {"months": "months", "monitor": "the monitor", "upkeep": "upkeep"}
+"""Tags of deployments and their runs, and what a person calls these."""
 TICK_S = 0.5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -48,6 +56,72 @@ class ProcessId(BaseModel):
             if same and found.status() != psutil.STATUS_ZOMBIE:
                 return found
         return None
+
+
+class StackState(BaseModel):
+    """A running stack.
+
+    Attributes:
+        supervisor: The process that started everything and stops it.
+        ui: Address of the Prefect UI.
+        overview: Path of the overview of all months in it.
+        site: Address of the site.
+        ready: Whether everything is up; before that the address may not answer.
+        parts: Processes by name.
+    """
+
+    supervisor: ProcessId
+    ui: str
+    overview: str = ""
+    site: str = ""
+    ready: bool = False
+    parts: dict[str, ProcessId] = Field(default_factory=dict)
+
+    @property
+    def api(self) -> str:
+        """Address of the Prefect API."""
+        return f"{self.ui}/api"
+
+    @property
+    def pages(self) -> dict[str, str]:
+        """Addresses that people want: the UI, the overview of all months, runs by what they are about, the site."""
+        views = {f"Runs of {what}": f"{self.ui}/runs?tag={tag}" for tag, what in VIEWS.items()}
+        return {"The Prefect UI": self.ui, "All months": self.ui + self.overview, **views, "The site": self.site}
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """`SEC_STATE_DIR/run`."""
+
+    path: Path
+
+    def write(self, state: StackState) -> None:
+        """Replace the state in one step."""
+        fresh = self.path / f"stack.json.{os.getpid()}"
+        fresh.touch(mode=0o600)
+        fresh.write_text(state.model_dump_json(indent=2), encoding="utf-8")
+        fresh.replace(self.path / "stack.json")
+
+    def running(self) -> StackState | None:
+        """The state of the stack that runs now."""
+        try:
+            state = StackState.model_validate_json((self.path / "stack.json").read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        return state if state.supervisor.process() is not None else None
+
+    def clear(self) -> None:
+        """Forget the stack and any request to stop it."""
+        for name in ("stack.json", "stop"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def ask_to_stop(self) -> None:
+        """Ask the supervisor to stop everything."""
+        (self.path / "stop").touch(mode=0o600)
+
+    def stop_asked(self) -> bool:
+        """Whether somebody asked."""
+        return (self.path / "stop").exists()
 
 
 def start_process(
@@ -102,7 +176,7 @@ def rounds(seconds: float, every_s: float = TICK_S) -> Iterator[None]:
         time.sleep(every_s)
 
 
-def until_told_to_end() -> threading.Event:
+def told_to_end() -> threading.Event:
     """An event that is set when this process is told to end, or its terminal closes."""
     ended = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
@@ -116,26 +190,31 @@ def restart_pause(deaths: int) -> float:
     return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(deaths - 1, 10))
 
 
+@dataclass
 class Part:
-    """A process of the stack that is kept alive; `answers` finds out whether it still does its work."""
+    """A process of the stack that is kept alive.
 
-    def __init__(
-        self,
-        name: str,
-        start: Callable[[], psutil.Popen],
-        log: Path,
-        answers: Callable[[], bool] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.name = name
-        self.process: psutil.Popen | None = None
-        self.deaths = 0
-        self._start = start
-        self._log = log
-        self._answers = answers
-        self._clock = clock
-        self._began = self._next_start = self._next_probe = 0.0
-        self._unanswered = 0
+    Attributes:
+        name: What it is called in logs.
+        run: Starts the process.
+        log: Where its output goes.
+        answers: Finds out whether it still does its work; None if that can't be asked.
+        clock: Tells seconds.
+        process: The process, if it was started and not stopped.
+        deaths: How often it died in a row, each time soon after its start.
+    """
+
+    name: str
+    run: Callable[[], psutil.Popen]
+    log: Path
+    answers: Callable[[], bool] | None = None
+    clock: Callable[[], float] = time.monotonic
+    process: psutil.Popen | None = field(default=None, init=False)
+    deaths: int = field(default=0, init=False)
+    _began: float = field(default=0.0, init=False)
+    _next_start: float = field(default=0.0, init=False)
+    _next_probe: float = field(default=0.0, init=False)
+    _unanswered: int = field(default=0, init=False)
 
     @property
     def id(self) -> ProcessId | None:
@@ -146,8 +225,8 @@ class Part:
 
     def start(self) -> psutil.Popen:
         """Start it now."""
-        self.process = self._start()
-        self._began = self._clock()
+        self.process = self.run()
+        self._began = self.clock()
         self._next_probe = self._began + _PROBE_EVERY_S
         self._unanswered = 0
         return self.process
@@ -159,7 +238,7 @@ class Part:
             if code is None and not self._stuck():
                 return False
             self._note_death("does not answer" if code is None else f"ended with exit code {code}")
-        if self._clock() < self._next_start:
+        if self.clock() < self._next_start:
             return False
         self.start()
         logger.bind(stage="stack").info("{name} is started again", name=self.name)
@@ -176,19 +255,19 @@ class Part:
         return end(ended)
 
     def _note_death(self, how: str) -> None:
-        steady = self._clock() - self._began >= STEADY_S
+        steady = self.clock() - self._began >= STEADY_S
         self.deaths = 1 if steady else self.deaths + 1
         pause = restart_pause(self.deaths)
-        self._next_start = self._clock() + pause
+        self._next_start = self.clock() + pause
         logger.bind(stage="stack", code="part_died").error(
             "{name} {how}; starting it again in {pause:.0f} s. Its log: {log}",
-            name=self.name, how=how, pause=pause, log=self._log,
+            name=self.name, how=how, pause=pause, log=self.log,
         )  # fmt: skip
         self.stop()
 
     def _stuck(self) -> bool:
-        if self._answers is None or self._clock() < self._next_probe:
+        if self.answers is None or self.clock() < self._next_probe:
             return False
-        self._unanswered = 0 if self._answers() else self._unanswered + 1
-        self._next_probe = self._clock() + _PROBE_EVERY_S
+        self._unanswered = 0 if self.answers() else self._unanswered + 1
+        self._next_probe = self.clock() + _PROBE_EVERY_S
         return self._unanswered >= _UNANSWERED

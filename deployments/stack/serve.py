@@ -11,9 +11,11 @@ import ipaddress
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
 from deployments.stack.history import ADDRESS_VARIABLE
@@ -49,34 +51,27 @@ class Guard:
         self._names = {"localhost", *names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or close a WebSocket, that is refused; hand on the others."""
+        """Answer a request or WebSocket that is refused; hand on the others."""
         refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
-        else:
-            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
+        await (self._app if refusal is None else PlainTextResponse(refusal[1], refusal[0]))(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        if not self._is_known(headers.get(b"host", "")):
+        headers = Headers(scope=scope)
+        if not self._is_known(headers.get("host", "")):
             return 400, "This server is not known by that name."
         if scope["type"] == "http" and scope["method"] in _READING:
             return None
-        if headers.get(b"origin", next(iter(self._origins))) not in self._origins:
+        if "origin" in headers and headers["origin"] not in self._origins:
             return 403, "Requests of other sites change nothing here."
-        if headers.get(b"content-type", "").strip().lower().startswith(_SIMPLE_BODIES):
+        if headers.get("content-type", "").strip().lower().startswith(_SIMPLE_BODIES):
             return 415, "Send JSON."
         return None
 
     def _is_known(self, host: str) -> bool:
         name = _PORT.sub("", host.lower()).strip("[]")
-        try:
+        with suppress(ValueError):
             return bool(ipaddress.ip_address(name))
-        except ValueError:
-            return name in self._names
+        return name in self._names
 
 
 class _Server(uvicorn.Server):

@@ -16,7 +16,7 @@ from deployments.stack.api import PrefectServerError, answers, prepare_environme
 from deployments.stack.apply import apply_limits
 from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
-from deployments.stack.processes import Part, end, rounds, start_process, until_told_to_end
+from deployments.stack.processes import Part, end, rounds, start_process, told_to_end
 from deployments.stack.settings import StackSettings, load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.db.address import Address
@@ -91,7 +91,7 @@ def run_server(settings: Settings, *, host: str, port: int) -> None:
             f"Listening on {host} without a login would let everybody there run flows.",
             next_step="Set SEC_PREFECT_AUTH=user:password.",
         )
-    ended = until_told_to_end()
+    ended = told_to_end()
     server = Server(settings, options, host)
     try:
         server.begin(port)
@@ -103,14 +103,16 @@ def run_server(settings: Settings, *, host: str, port: int) -> None:
 
 
 @contextmanager
-def served(settings: Settings, history: dict[str, str]) -> Iterator[str]:
-    """A server on a free port for the block, with its tables where `history` says; gives the address of its API.
+def served(settings: Settings, database: Address) -> Iterator[str]:
+    """A server on a free port for the block, with its tables beside our database; gives the address of its API.
 
     It ends with this process, however that ends.
 
     Raises:
+        ConfigError: There is no place for Prefect's tables that we may use.
         PrefectServerError: It did not start; the message names its log.
     """
+    history = prefect_history(settings, load_stack_settings(), database)
     process = _start(settings, history, port := free_port(), LOOPBACK)
     try:
         yield _wait_until_ready(process, f"http://{LOOPBACK}:{port}/api", settings)
@@ -134,8 +136,7 @@ def prefect_api(settings: Settings, running: str | None = None) -> Iterator[None
     inherited = os.environ.get("PREFECT_API_URL")
     with ExitStack() as own:
         if running is None:
-            history = prefect_history(settings, load_stack_settings(), address_of(settings))
-            running = own.enter_context(served(settings, history))
+            running = own.enter_context(served(settings, address_of(settings)))
             apply_limits(running, settings)
             own.callback(_drain)
         os.environ["PREFECT_API_URL"] = running

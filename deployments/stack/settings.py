@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from contextlib import suppress
+from typing import Annotated
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from sec_core.environment import Environment, HeaderSecret
@@ -16,62 +17,16 @@ _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
 _PORTS = {"ssl": 465, "starttls": 587, "insecure": 25}
 
 
-class StackSettings(Environment):
-    """Settings of the local stack. The environment name of a field is `SEC_` and the field's name in capitals."""
-
-    model_config = SettingsConfigDict(env_prefix="SEC_")
-
-    ui_port: int = Field(default=4200, ge=1, le=65_535)
-    """TCP port of the Prefect UI and API on 127.0.0.1; another free one is taken where it is in use."""
-    prefect_auth: HeaderSecret | None = None
-    """`user:password` that the Prefect API and UI ask for; None lets every local user in."""
-    notify_url: SecretStr | None = None
-    """Webhook that is told of failed runs and of a stale pipeline; None tells nobody."""
-    notify_email: str | None = None
-    """E-mail addresses, with commas, that are told the same; None tells nobody by mail."""
-    smtp_url: SecretStr | None = Field(default=None, validate_default=True)
-    """The mail server for it, `smtps://user:password@host`; once read, the address by which Apprise sends."""
-    worker_limit: int = Field(default=6, ge=1, le=100)
-    """Flow runs at once on one worker."""
-    prefect_database_url: SecretStr | None = None
-    """Where Prefect's own tables are: another database, or `schema` for a schema of ours; None means a database
-    `<ours>_prefect` beside ours."""
-
-    @field_validator("prefect_auth")
-    @classmethod
-    def _user_and_password(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and re.fullmatch("[^:]+:.+", value.get_secret_value()) is None:
-            raise ValueError("write it as user:password")
-        return value
-
-    @field_validator("notify_url")
-    @classmethod
-    def _web_address(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("write it as https://...")
-        return value
-
-    @field_validator("notify_email")
-    @classmethod
-    def _mail_addresses(cls, value: str | None) -> str | None:
-        return value and ",".join(_addresses(value))
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _mail_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        to = info.data.get("notify_email")
-        if (value is None) != (to is None) and "notify_email" in info.data:
-            raise ValueError("SEC_NOTIFY_EMAIL says to whom and SEC_SMTP_URL through which server: set both or neither")
-        return None if value is None or to is None else _sender_url(value.get_secret_value(), to)
+def _login(value: SecretStr) -> SecretStr:
+    if re.fullmatch("[^:]+:.+", value.get_secret_value()) is None:
+        raise ValueError("write it as user:password")
+    return value
 
 
-def load_stack_settings(**overrides: object) -> StackSettings:
-    """Read the settings, with overrides by field name.
-
-    Raises:
-        ConfigError: A setting is malformed; the message names its environment variable.
-    """
-    return StackSettings.read(**overrides)
+def _web_address(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("write it as https://...")
+    return value
 
 
 def _addresses(text: str) -> list[str]:
@@ -118,3 +73,42 @@ def _is_this_machine(host: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
+
+
+class StackSettings(Environment):
+    """Settings of the local stack. The environment name of a field is `SEC_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="SEC_")
+
+    ui_port: int = Field(default=4200, ge=1, le=65_535)
+    """TCP port of the Prefect UI and API on 127.0.0.1; another free one is taken where it is in use."""
+    prefect_auth: Annotated[HeaderSecret, AfterValidator(_login)] | None = None
+    """`user:password` that the Prefect API and UI ask for; None lets every local user in."""
+    notify_url: Annotated[SecretStr, AfterValidator(_web_address)] | None = None
+    """Webhook that is told of failed runs and of a stale pipeline; None tells nobody."""
+    notify_email: Annotated[str, AfterValidator(lambda text: ",".join(_addresses(text)))] | None = None
+    """E-mail addresses, with commas, that are told the same; None tells nobody by mail."""
+    smtp_url: SecretStr | None = Field(default=None, validate_default=True)
+    """The mail server for it, `smtps://user:password@host`; once read, the address by which Apprise sends."""
+    worker_limit: int = Field(default=6, ge=1, le=100)
+    """Flow runs at once on one worker."""
+    prefect_database_url: SecretStr | None = None
+    """Where Prefect's own tables are: another database, or `schema` for a schema of ours; None means a database
+    `<ours>_prefect` beside ours."""
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        to = info.data.get("notify_email")
+        if (value is None) != (to is None) and "notify_email" in info.data:
+            raise ValueError("SEC_NOTIFY_EMAIL says to whom and SEC_SMTP_URL through which server: set both or neither")
+        return None if value is None or to is None else _sender_url(value.get_secret_value(), to)
+
+
+def load_stack_settings(**overrides: object) -> StackSettings:
+    """Read the settings, with overrides by field name.
+
+    Raises:
+        ConfigError: A setting is malformed; the message names its environment variable.
+    """
+    return StackSettings.read(**overrides)

@@ -17,10 +17,10 @@ from loguru import logger
 from deployments.loopback import LOOPBACK
 from deployments.stack.api import api_client, online_workers
 from deployments.stack.apply import apply
-from deployments.stack.processes import TICK_S, Part, ProcessId, end, rounds, start_process, until_told_to_end
+from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, rounds, start_process, told_to_end
 from deployments.stack.server import Server, free_port
+from deployments.stack.settings import load_stack_settings
 from deployments.stack.site import serve_site
-from deployments.stack.state import RunFolder, StackState
 from deployments.stack.worker import WORKER, Worker
 from sec_core.config import Settings, private_folder
 from sec_core.db import embedded
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
     import psutil
 
-    from deployments.stack.settings import StackSettings
 
-
+_TICK_S = 0.5
 _READY_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 90
 _WORKER_TIMEOUT_S = 120
@@ -51,9 +50,8 @@ class StackError(SecError):
 class Stack:
     """The parts of the local stack, started in order and kept alive until `ended` is set."""
 
-    def __init__(self, settings: Settings, options: StackSettings, ended: threading.Event) -> None:
+    def __init__(self, settings: Settings, ended: threading.Event) -> None:
         self._settings = settings
-        self._options = options
         self._ended = ended
         self._folder = RunFolder(settings.run_dir)
         self._log = logger.bind(stage="stack")
@@ -73,16 +71,17 @@ class Stack:
                 on_ready(self._state)
             while not self._stop_asked():
                 self._watch()
-                self._ended.wait(TICK_S)
+                self._ended.wait(_TICK_S)
         finally:
             self._stop()
 
     def _start(self) -> None:
         self._folder.clear()
-        server = Server(self._settings, self._options)
-        port = free_port(self._options.ui_port)
-        if port != self._options.ui_port:
-            self._log.warning("Port {wanted} is in use; taking {port}", wanted=self._options.ui_port, port=port)
+        options = load_stack_settings()
+        server = Server(self._settings, options)
+        port = free_port(options.ui_port)
+        if port != options.ui_port:
+            self._log.warning("Port {wanted} is in use; taking {port}", wanted=options.ui_port, port=port)
         site = free_port(port + 1)
         serve_site(self._settings, LOOPBACK, site)
         self._parts.append(server)
@@ -91,7 +90,7 @@ class Stack:
         self._log.info("The Prefect server is ready: {ui}", ui=self._state.ui)
         self._note(overview=apply(server.api, self._settings, self._state.site))
         self._log.info("Applied work pool, limits, deployments and automations")
-        worker = Worker(self._settings, self._options, server.api)
+        worker = Worker(self._settings, server.api)
         self._parts.append(worker)
         worker.start()
         self._wait_for(worker, server.api)
@@ -147,7 +146,7 @@ class Stack:
         self._folder.write(self._state)
 
 
-def up(settings: Settings, options: StackSettings, on_ready: Callable[[StackState], None]) -> bool:
+def up(settings: Settings, on_ready: Callable[[StackState], None]) -> bool:
     """Run the stack in the foreground, unless it runs already; `on_ready` gets what is up, once all is.
 
     Returns:
@@ -158,8 +157,8 @@ def up(settings: Settings, options: StackSettings, on_ready: Callable[[StackStat
     """
     private_folder(settings.run_dir)
     try:
-        with FileLock(RunFolder(settings.run_dir).lock, timeout=0):
-            Stack(settings, options, until_told_to_end()).run(on_ready)
+        with FileLock(settings.run_dir / "stack.lock", timeout=0):
+            Stack(settings, told_to_end()).run(on_ready)
             return True
     except Timeout:
         on_ready(_wait_for_stack(settings))

@@ -14,15 +14,15 @@ from typing_extensions import override
 from deployments.loopback import LOOPBACK
 from deployments.stack.api import WORK_POOL, answers, api_client, find, prepare_environment, why_not_ours
 from deployments.stack.matters import CUT_OFF, WORKER_STOPPED
-from deployments.stack.processes import Part, start_process, until_told_to_end
+from deployments.stack.processes import Part, start_process, told_to_end
 from deployments.stack.server import free_port
+from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deployments.stack.settings import StackSettings
 
 _SAY_EVERY_S = 60
 
@@ -33,11 +33,11 @@ WORKER = f"sec-{platform.node() or 'worker'}"
 class Worker(Part):
     """The worker, kept alive; on `health_port` of loopback it says whether it polls."""
 
-    def __init__(self, settings: Settings, options: StackSettings, api: str, health_port: int | None = None) -> None:
+    def __init__(self, settings: Settings, api: str, health_port: int | None = None) -> None:
         # A run is started in the folder of the worker; a relative data folder stays the one that was meant.
         environment = dict(os.environ) | settings.environment | {"PREFECT_API_URL": api}
         arguments = ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", WORKER]
-        arguments += ["--limit", str(options.worker_limit), "--install-policy", "never"]
+        arguments += ["--limit", str(load_stack_settings().worker_limit), "--install-policy", "never"]
         if health_port is not None:
             environment["PREFECT_WORKER_WEBSERVER_HOST"] = LOOPBACK
             environment["PREFECT_WORKER_WEBSERVER_PORT"] = str(health_port)
@@ -68,14 +68,14 @@ class Worker(Part):
         return ended
 
 
-def run_worker(settings: Settings, options: StackSettings, api: str) -> None:
+def run_worker(settings: Settings, api: str) -> None:
     """Keep a worker alive until this process is told to end (SIGTERM, Ctrl-C).
 
     Raises:
         ConfigError: The API belongs to another installation: its runs are not for our database.
     """
     prepare_environment(settings)
-    ended = until_told_to_end()
+    ended = told_to_end()
     log, waited = logger.bind(stage="stack"), 0
     while not answers(api):
         if waited % _SAY_EVERY_S == 0:
@@ -88,7 +88,7 @@ def run_worker(settings: Settings, options: StackSettings, api: str) -> None:
     port = free_port()
     private_folder(settings.run_dir)
     _port_file(settings).write_text(str(port), encoding="ascii")
-    worker = Worker(settings, options, api, port)
+    worker = Worker(settings, api, port)
     try:
         worker.start()
         log.info("The worker {name} takes runs from {api}", name=WORKER, api=api)

@@ -34,49 +34,29 @@ class LocalBlobs(Blobs):
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+        self.place: Path = Path(root)
         self.has_links = True
         self._made: set[str] = set()
         self._unsynced: set[str] = set()
 
-    @property
-    @override
-    def place(self) -> Path:
-        return self.root
-
     @override
     def put_new(self, key: str, data: bytes) -> bool:
-        # This is done for every hour: plain texts and calls take half the time of paths.
         path = self._name(key)
-        folder = path.rpartition("/")[0]
-        partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex}"
-        with _in_our_words(path, "written"):
-            self._folder(folder)
-            try:
-                _write_synced(partial, data)
-                if not self._take_name(partial, path):
-                    return False
-            finally:
-                with suppress(OSError):
-                    os.unlink(partial)  # noqa: PTH108
-            self._unsynced.add(folder)
-        return True
+        with self._written(path, data) as partial:
+            free = self._take_name(partial, path)
+        if free:
+            self._unsynced.add(path.rpartition("/")[0])
+        return free
 
     @override
     def replace(
         self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
     ) -> None:
-        path = self._path(key)
-        partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}")
-        with _in_our_words(path, "written"):
-            self._folder(str(path.parent))
-            try:
-                _write_synced(str(partial), data, sync=durable)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+        path = self._name(key)
+        with self._written(path, data, sync=durable) as partial:
+            os.replace(partial, path)  # noqa: PTH105
         if durable:
-            self._unsynced.add(str(path.parent))
+            self._unsynced.add(path.rpartition("/")[0])
             self.flush()
 
     @override
@@ -99,10 +79,6 @@ class LocalBlobs(Blobs):
         return self._path(key)
 
     @override
-    def exists(self, key: str) -> bool:
-        return self._path(key).is_file()
-
-    @override
     def size(self, key: str) -> int:
         path = self._path(key)
         with _in_our_words(path, "read"):
@@ -111,7 +87,7 @@ class LocalBlobs(Blobs):
     @override
     def list(self, prefix: str) -> Iterator[str]:
         found = (
-            (Path(folder) / name).relative_to(self.root).as_posix()
+            (Path(folder) / name).relative_to(self.place).as_posix()
             for folder, _, names in os.walk(self._path(prefix))
             for name in names
             if not name.startswith((_PARTIAL, _NAMES_LOCK))
@@ -161,6 +137,26 @@ class LocalBlobs(Blobs):
             with _in_our_words(folder, "written"):
                 sync_to_disk(folder)
 
+    @contextmanager
+    def _written(self, path: str, data: bytes | memoryview, *, sync: bool = True) -> Iterator[str]:
+        """A new file beside `path` that survives a power cut (its name not yet); gone unless the block names it."""
+        # This is done for every hour: plain texts and calls take half the time of paths.
+        folder = path.rpartition("/")[0]
+        partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex}"
+        with _in_our_words(path, "written"):
+            self._folder(folder)
+            try:
+                with open(partial, "xb", buffering=0) as file:  # noqa: PTH123
+                    left = memoryview(data)
+                    while left:
+                        left = left[file.write(left) :]
+                    if sync:
+                        os.fsync(file.fileno())
+                yield partial
+            finally:
+                with suppress(OSError):
+                    os.unlink(partial)  # noqa: PTH108
+
     def _take_name(self, partial: str, path: str) -> bool:
         """Give a finished file its name, unless that is taken; says whether it was free."""
         if self.has_links:
@@ -175,7 +171,7 @@ class LocalBlobs(Blobs):
                 self.has_links = False
             else:
                 return True
-        with FileLock(self.root / _NAMES_LOCK):
+        with FileLock(self.place / _NAMES_LOCK):
             if os.path.lexists(path):
                 return False
             os.rename(partial, path)  # noqa: PTH104
@@ -185,7 +181,7 @@ class LocalBlobs(Blobs):
         return Path(self._name(key))
 
     def _name(self, key: str) -> str:
-        return f"{self.root}/{checked(key)}"
+        return f"{self.place}/{checked(key)}"
 
     def _folder(self, folder: str) -> None:
         """Make a folder with its parents; their names survive a power cut from the next `flush` on."""
@@ -210,16 +206,6 @@ def _in_our_words(what: Path | str, done: str) -> Iterator[None]:
         raise BlobMissing(f"{what} is missing.") from error
     except OSError as error:
         raise StorageError(f"{what} can't be {done}: {error.strerror or error}.") from error
-
-
-def _write_synced(path: str, data: bytes | memoryview, *, sync: bool = True) -> None:
-    """Write a new file that survives a power cut (its name not yet)."""
-    with open(path, "xb", buffering=0) as file:  # noqa: PTH123
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
-        if sync:
-            os.fsync(file.fileno())
 
 
 def sync_to_disk(path: str | Path) -> None:

@@ -38,16 +38,15 @@ class Blobs(Protocol):
     """Bytes under names such as `por_fecha/2024/08/x.zst`, safe to use from several threads and processes.
 
     All operations raise StorageError where the place refuses them, and StorageUnavailable where it does not answer.
+
+    Attributes:
+        place: The folder or address below which the names are.
     """
 
-    @property
-    def place(self) -> Place:
-        """The folder or address below which the names are."""
-        ...
+    place: Place
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken."""
-        ...
 
     def replace(
         self, key: str, data: bytes | memoryview, *, durable: bool = True, headers: Mapping[str, str] | None = None
@@ -60,7 +59,6 @@ class Blobs(Protocol):
             durable: Whether it survives a power cut at once; what can be made again need not.
             headers: `Content-Type` and the like, with which a store serves it; a folder has no use for them.
         """
-        ...
 
     def headers(self, key: str) -> Mapping[str, str]:  # noqa: ARG002 - a store looks at it
         """The headers that a store kept with a blob; a folder keeps none."""
@@ -68,15 +66,12 @@ class Blobs(Protocol):
 
     def read(self, key: str) -> bytes:
         """The bytes of a blob; raises BlobMissing if there is none."""
-        ...
 
     def tail(self, key: str, size: int) -> bytes:
         """The last bytes of a blob, all of a shorter one; raises BlobMissing if there is none."""
-        ...
 
     def source(self, key: str) -> Path | IO[bytes]:
         """What a reader of Parquet takes: the file itself where it is one; raises BlobMissing if there is none."""
-        ...
 
     def exists(self, key: str) -> bool:
         """Whether there is a blob of this name."""
@@ -88,27 +83,21 @@ class Blobs(Protocol):
 
     def size(self, key: str) -> int:
         """Bytes of a blob; raises BlobMissing if there is none."""
-        ...
 
     def list(self, prefix: str) -> Iterator[str]:
         """Names below a folder-like prefix, sorted."""
-        ...
 
     def delete(self, key: str) -> None:
         """Forget a blob; no error if there is none."""
-        ...
 
     def delete_below(self, prefix: str) -> None:
         """Forget all blobs below a folder-like prefix; call it when nobody writes there."""
-        ...
 
     def append(self, key: str, data: bytes) -> None:
         """Add to the end of a log in one write, making it if needed; flushes what was put before."""
-        ...
 
     def read_log(self, key: str) -> bytes:
         """All that was added to a log, in the order of adding; empty if nothing was."""
-        ...
 
     def compact(self, key: str, most: int = 64) -> None:  # noqa: ARG002 - a store looks at them
         """Bring a log into few blobs, where it has more than `most`; others may add to it meanwhile."""

@@ -95,15 +95,10 @@ class ObjectBlobs(Blobs):
     """
 
     def __init__(self, place: StoreUrl) -> None:
-        self._place = place
+        self.place: StoreUrl = place
         access = StoreAccess.read()
         with self._translated():
             self._store = _connect(str(place), access.unencrypted, tuple(access.config().items()))
-
-    @property
-    @override
-    def place(self) -> StoreUrl:
-        return self._place
 
     @override
     def put_new(self, key: str, data: bytes) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from loguru import logger
 
+from sec_core.bronze.ledger import Finding, Ledger, Recorded
 from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
-from sec_core.bronze.record import Finding, Recorded
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month
 from sec_core.source.client import OddBody, SourceClient
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from sec_core.bronze.ledger import Ledger
     from sec_core.clock import Clock
     from sec_core.source.client import Answer
     from sec_core.source.shapes import Classified

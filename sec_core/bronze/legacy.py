@@ -20,8 +20,8 @@ import ijson
 import orjson
 from loguru import logger
 
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import Origin, Result, clean
-from sec_core.bronze.record import Finding
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, FIRST_MONTH, HOUR, from_wall
 from sec_core.source.shapes import MAX_VALUES, AnsweredBy, classify
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sec_core.bronze.ledger import Ledger
 
 _POINTS: Final = re.compile(r"(data_by_year\.[^.]*\.)?data\.item")
 _BATCH: Final = 32

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.sealed import BodyDamaged, pack, parse_seal_key, seal_key
+from sec_core.bronze.sealed import BodyDamaged, pack, seal_key
 from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
@@ -61,22 +61,21 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
     loose = [name.key for name in store.loose(month) if name.key in keys]
     if not loose:
         return None
-    sealed_before = next(iter(store.sealed.of(month)), None)
-    key = sealed_before
-    if sealed_before is None or not store.sealed.names(sealed_before).issuperset(loose):
-        number = (parse_seal_key(sealed_before) or (month, 0))[1] + 1 if sealed_before else 1
-        key = seal_key(month, number)
+    numbered = {number: key for at, number, key in store.sealed.files() if at == month}
+    newest = max(numbered, default=0)
+    key = before = numbered.get(newest, "")
+    if not before or not store.sealed.names(before).issuperset(loose):
+        key = seal_key(month, newest + 1)
         store.blobs.put_new(key, pack(_sound(store, ledger, kept)))
         store.blobs.flush()
-    assert key is not None  # noqa: S101  (set above if it was not before)
     raw_bytes = _verify(store, key, kept)
     # Only now that every body was read back do the other copies go.
     loose_bytes = sum(store.sizes(loose))
     store.delete_all(loose)
     ledger.compact(month)
-    if sealed_before is not None and sealed_before != key and store.sealed.names(sealed_before) <= keys:
-        store.blobs.delete(sealed_before)
-    report = SealReport(month, key, len(kept), raw_bytes, loose_bytes, store.stored_size(key))
+    if before not in {"", key} and store.sealed.names(before) <= keys:
+        store.blobs.delete(before)
+    report = SealReport(month, key, len(kept), raw_bytes, loose_bytes, store.blobs.size(key))
     logger.bind(stage="seal", month=str(month)).info(
         "{bodies} bodies sealed: {loose} loose bytes became {sealed}",
         bodies=report.bodies, loose=report.loose_bytes, sealed=report.sealed_bytes,

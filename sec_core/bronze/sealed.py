@@ -48,11 +48,6 @@ def pack(bodies: Iterable[tuple[str, str, AnsweredBy, bytes]]) -> bytes:
 
     texts = [(name, pa.string()) for name in ("clave", "sha256", *_ANSWERED_BY)]
     schema = pa.schema([*texts, ("cuerpo", pa.large_binary())])
-
-    def table(group: list[tuple[str | bytes | None, ...]]) -> pa.Table:
-        columns = zip(zip(*group, strict=True), schema, strict=True)
-        return pa.table([pa.array(column, kind.type) for column, kind in columns], schema)
-
     out = BytesIO()
     with pq.ParquetWriter(
         out,
@@ -64,16 +59,16 @@ def pack(bodies: Iterable[tuple[str, str, AnsweredBy, bytes]]) -> bytes:
         data_page_size=2 * _GROUP_BYTES,
         write_batch_size=64,
     ) as writer:
-        group: list[tuple[str | bytes | None, ...]] = []
+        group: list[dict[str, str | bytes | None]] = []
         size = 0
         for key, sha256, by, body in bodies:
-            group.append((key, sha256, by.host, by.source, body))
+            group.append({"clave": key, "sha256": sha256, "anfitrion": by.host, "fuente": by.source, "cuerpo": body})
             size += len(body)
             if size >= _GROUP_BYTES:
-                writer.write_table(table(group))
+                writer.write_table(pa.Table.from_pylist(group, schema))
                 group, size = [], 0
         if group:
-            writer.write_table(table(group))
+            writer.write_table(pa.Table.from_pylist(group, schema))
     return out.getvalue()
 
 
@@ -101,16 +96,14 @@ class SealedMonth:
         self._errors = (pa.ArrowException, OSError, UnicodeDecodeError)
         self._lock = Lock()
         self._group: tuple[int, list[bytes]] = (-1, [])
-        self._rows: dict[str, tuple[int, int]] = {}
-        self.answered_by: dict[str, AnsweredBy] = {}
+        self._rows: dict[str, tuple[int, int, AnsweredBy]] = {}
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data))
             for group in range(self._file.num_row_groups):
                 rows = self._file.read_row_group(group, columns=["clave", *_ANSWERED_BY]).to_pylist()
-                self._rows.update({each["clave"]: (group, row) for row, each in enumerate(rows)})
-                # Files from before it was kept lack both columns.
-                for each in rows:
-                    self.answered_by[each["clave"]] = AnsweredBy(*map(each.get, _ANSWERED_BY))
+                for row, each in enumerate(rows):
+                    # Files from before it was kept lack who answered.
+                    self._rows[each["clave"]] = (group, row, AnsweredBy(*map(each.get, _ANSWERED_BY)))
         except self._errors as error:
             raise self._damaged(error) from error
 
@@ -118,14 +111,18 @@ class SealedMonth:
         """Names of all bodies, in order."""
         return list(self._rows)
 
+    def answered_by(self, key: str) -> AnsweredBy:
+        """Who gave an answer."""
+        return self._rows[key][2]
+
     def __contains__(self, key: str) -> bool:
         return key in self._rows
 
     def read(self, key: str) -> bytes:
         """The bytes of a body; raises BodyDamaged where the file does not give it back."""
-        group, row = self._rows.get(key, (-1, -1))
-        if group < 0:
+        if key not in self._rows:
             raise BodyDamaged(f"{self._name} does not hold {key}.")
+        group, row, _ = self._rows[key]
         with self._lock:
             if self._group[0] != group:
                 try:
@@ -170,7 +167,7 @@ class SealedMonths:
     def answered_by(self, key: str) -> AnsweredBy:
         """Who gave the answer that an open sealed file holds; unknown for other bodies."""
         held = self.holding(key)
-        return held.answered_by[key] if held else NOT_KEPT
+        return held.answered_by(key) if held else NOT_KEPT
 
     def holding(self, key: str) -> SealedMonth | None:
         """The sealed file with this body, if it is open already."""

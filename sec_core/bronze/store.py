@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
@@ -57,14 +58,12 @@ class AnswerName:
     @classmethod
     def parse(cls, key: str) -> AnswerName | None:
         """Read a name; None for anything that is not the name of an answer."""
-        found = _ANSWER.fullmatch(key)
-        try:
-            if found is None:
-                return None
+        if (found := _ANSWER.fullmatch(key)) is None:
+            return None
+        with suppress(ValueError):
             by = AnsweredBy(found["host"], found["source"])
             return cls(_received_at(found["at"]), found["subject"] or "", key, by)
-        except ValueError:
-            return None
+        return None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,16 +82,12 @@ class BodyName:
     @classmethod
     def parse(cls, key: str) -> BodyName | None:
         """Read a name; None for anything that is not the name of a body."""
-        found = _NAME.fullmatch(key)
-        if found is None:
+        if (found := _NAME.fullmatch(key)) is None:
             return None
-        try:
-            day = date(int(found["year"]), int(found["month"]), int(found["day"]))
-            hour = from_wall(day, int(found["hour"]))
-            at = _received_at(found["at"])
-        except ValueError:
-            return None
-        return None if hour is None else cls(hour, at, Origin(found["origin"]))
+        with suppress(ValueError):
+            hour = from_wall(date(*(int(found[part]) for part in ("year", "month", "day"))), int(found["hour"]))
+            return None if hour is None else cls(hour, _received_at(found["at"]), Origin(found["origin"]))
+        return None
 
 
 @lru_cache(maxsize=1024)
@@ -219,10 +214,6 @@ class BronzeStore:
         """Files beside bodies and sealed months that are none."""
         loose = (key for key in self.blobs.list("por_fecha/") if BodyName.parse(key) is None)
         return [*loose, *(key for key in self.blobs.list(SEALED) if parse_seal_key(key) is None)]
-
-    def stored_size(self, key: str) -> int:
-        """Bytes that a blob takes in the store."""
-        return self.blobs.size(key)
 
     def sizes(self, keys: Sequence[str]) -> Iterator[int]:
         """Bytes that each of several blobs takes in the store."""

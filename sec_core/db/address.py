@@ -165,15 +165,12 @@ class Address:
         known = self.resolved().parameters
         query = {other: known[name] for name, other in _ASYNCPG_OPTIONS.items() if name in known}
         by_name = known.get("sslmode") == "verify-full"
-        host = known.get("host") if by_name else known.get("hostaddr") or known.get("host")
-        port = known.get("port")
-        simple = host is not None and not host.startswith("/") and "," not in f"{host}{port}"
-        if host and not simple:
-            ports = (port or "").split(",")
+        host, port = known.get("host") if by_name else known.get("hostaddr") or known.get("host"), known.get("port")
+        if host:
+            ports = (port or "5432").split(",")
             every = ports * len(host.split(",")) if len(ports) == 1 else ports
-            query |= {"host": host, "port": ",".join(each or "5432" for each in every)}
-        elif port and not simple:
-            query["port"] = port
+            port = ",".join(each or "5432" for each in every)
+        query |= {name: value for name, value in (("host", host), ("port", port)) if value}
         variables = {variable: known[name] for name, variable in _ASYNCPG_VARIABLES.items() if name in known}
         if variables.get("PGSSLROOTCERT") == "system":
             variables["PGSSLROOTCERT"] = ssl.get_default_verify_paths().cafile or ""
@@ -181,8 +178,6 @@ class Address:
             "postgresql+asyncpg",
             username=known.get("user"),
             password=known.get("password"),
-            host=host if simple else None,
-            port=int(port) if simple and port else None,
             database=known.get("dbname"),
             query=query,
         )

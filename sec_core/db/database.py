@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import sqlalchemy
@@ -45,7 +46,9 @@ class Database:
     def __init__(self, address: Address | str) -> None:
         self.address = Address.parse(address) if isinstance(address, str) else address
         self._engine: Engine | None = None
-        self._idle = QueuePool(_AdbcCreator(self.address), pool_size=IDLE_ADBC, max_overflow=-1, reset_on_return=None)
+        # It holds no reference to this object, which would never end.
+        connect = partial(_open_adbc, self.address)
+        self._idle = QueuePool(connect, pool_size=IDLE_ADBC, max_overflow=-1, reset_on_return=None)
         event.listen(self._idle, "checkout", _begin)
         weakref.finalize(self, self._idle.dispose)
 
@@ -78,7 +81,7 @@ class Database:
             DatabaseUnavailable: The server can't be reached.
         """
         lent = self._idle.connect()
-        connection: ArrowConnection = lent.driver_connection
+        connection = cast("ArrowConnection", lent.driver_connection)
         try:
             yield connection
             connection.end()
@@ -137,20 +140,16 @@ def address_of(settings: Settings) -> Address:
     return embedded.ensure_running(settings.postgres_dir)
 
 
-class _AdbcCreator:
-    """Makes ADBC connections; holds no reference to the database whose pool it serves."""
+def _open_adbc(address: Address) -> Any:  # noqa: ANN401 - an ArrowConnection; the pool's types know DB-API's alone
+    # They cost 100 ms, and few commands move frames.
+    import adbc_driver_manager  # noqa: PLC0415
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    from sec_core.db.arrow import ArrowConnection  # noqa: PLC0415
 
-    def __call__(self) -> ArrowConnection:
-        # Costs 100 ms, and few commands move frames.
-        from sec_core.db.arrow import ArrowConnection, adbc  # noqa: PLC0415
-
-        try:
-            return ArrowConnection(self._address.conninfo)
-        except adbc.Error as error:
-            raise self._address.unreachable(error) from None
+    try:
+        return ArrowConnection(address.conninfo)
+    except (adbc_driver_manager.Error, DatabaseError) as error:
+        raise address.unreachable(error) from None
 
 
 def _begin(connection: ArrowConnection, *_: object) -> None:

@@ -94,20 +94,16 @@ async def lease(
     Raises:
         DatabaseUnavailable: The server can't be reached.
     """
-    connection = await asyncio.to_thread(_session, database, name)
-    lock = {"kind": kind, "number": number}
+    session, lock = _session(database, name), {"kind": kind, "number": number}
+    connection = await asyncio.to_thread(session.__enter__)
     try:
-        said = False
-        while not await asyncio.to_thread(_value, connection, _TRY, lock):
-            if not said:
-                on_wait(await asyncio.to_thread(_value, connection, _HOLDER, lock) or "another run")
-            said = True
-            await asyncio.sleep(_LOOK_AGAIN_S)
+        if not await asyncio.to_thread(_value, connection, _TRY, lock):
+            on_wait(await asyncio.to_thread(_value, connection, _HOLDER, lock) or "another run")
+            while not await asyncio.to_thread(_value, connection, _TRY, lock):  # noqa: ASYNC110 - others hold it
+                await asyncio.sleep(_LOOK_AGAIN_S)
         yield
     finally:
-        # The lock goes with its session, which must not be used again.
-        await asyncio.to_thread(connection.invalidate)
-        connection.close()
+        await asyncio.to_thread(session.__exit__, None, None, None)
 
 
 @contextmanager
@@ -118,25 +114,24 @@ def turn(database: Database, lock: Lock) -> Iterator[None]:
         DatabaseUnavailable: The server can't be reached.
     """
     name = lock.name.lower()
-    connection = _session(database, f"sec {name}")
-    try:
-        said = False
-        while not _value(connection, _TRY_KEY, {"key": lock}):
-            if not said:
-                logger.bind(stage="database").info("Another process is at {}; waiting for its end", name)
-            said = True
-            time.sleep(_LOOK_AGAIN_S)
+    with _session(database, f"sec {name}") as connection:
+        if not _value(connection, _TRY_KEY, {"key": lock}):
+            logger.bind(stage="database").info("Another process is at {}; waiting for its end", name)
+            while not _value(connection, _TRY_KEY, {"key": lock}):
+                time.sleep(_LOOK_AGAIN_S)
         yield
+
+
+@contextmanager
+def _session(database: Database, name: str) -> Iterator[Connection]:
+    connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        connection.execute(_NAME, {"name": name})
+        yield connection
     finally:
         # The lock goes with its session, which must not be used again.
         connection.invalidate()
         connection.close()
-
-
-def _session(database: Database, name: str) -> Connection:
-    connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    connection.execute(_NAME, {"name": name})
-    return connection
 
 
 def _value(connection: Connection, statement: TextClause, values: dict[str, int]) -> Any:  # noqa: ANN401 - its one value

@@ -24,6 +24,8 @@ _RIGHTS = ("dac_read_search", "dac_override")
 """One of these lets the account pass through folders of mode 0700, such as root's home; the second is the one that
 containers leave to root. Nothing else of root's remains."""
 OLDEST_MAJOR = 15
+# Of Windows alone.
+_DETACHED = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _SYSTEM_PATTERNS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -50,8 +52,7 @@ class Installation:
 def installations() -> tuple[Installation, ...]:
     """All usable installations of this machine, the wheel's first, then the system's, newest first."""
     wheel = _wheel_bin_dir()
-    found = [] if wheel is None else _usable([wheel])
-    return (*found, *sorted(_usable(_system_bin_dirs()), key=lambda each: -each.major))
+    return (*_usable([wheel] if wheel else []), *sorted(_usable(_system_bin_dirs()), key=lambda each: -each.major))
 
 
 def _wheel_bin_dir() -> Path | None:
@@ -160,7 +161,7 @@ class Runner:
                     group=owner[1] if owner else None,
                     extra_groups=[] if owner else None,
                     start_new_session=detached,
-                    creationflags=_detached_flags() if detached else 0,
+                    creationflags=_DETACHED if detached else 0,
                     pass_fds=inherit,
                     check=False,
                 )
@@ -217,9 +218,3 @@ def _candidates(data_dir: Path) -> list[Runner]:
         owners = [(found.st_uid, found.st_gid)]
     rights = (None, *(_RIGHTS if shutil.which("setpriv", path="/usr/bin") else ()))
     return [Runner(owner, right) for owner in owners for right in rights]
-
-
-def _detached_flags() -> int:
-    if sys.platform == "win32":
-        return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-    return 0

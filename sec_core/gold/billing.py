@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sec_core.errors import InputError
 from sec_core.gold.sheets import decimal_mark, number, read_sheet
 from sec_core.hours import Month
-from sec_core.reference.names import Names, default_names, fold
+from sec_core.reference.names import default_names, fold
 from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas
 
 if TYPE_CHECKING:
@@ -83,24 +83,22 @@ class Billing:
     rejected: tuple[BadRow, ...]
 
 
-def read_billing(path: Path, this_month: date, names: Names | None = None) -> Billing:
+def read_billing(path: Path, this_month: date) -> Billing:
     """Read a billing file.
 
     Args:
         path: CSV with `;`, or a workbook; columns anio, mes, region, comuna, clientes_facturados, others are not read.
         this_month: First day of the present month in Chile; later months are refused.
-        names: Resolves comunas; by default the project's own.
 
     Raises:
         InputError: The file can't be read, or no row of it can be used.
     """
-    resolver = names or default_names()
     sheet = read_sheet(path, HEADINGS, REQUIRED, "billing file of the CNE")
     mark = decimal_mark([row["clientes"] for row in sheet.rows], sheet.decimal)
     found: list[tuple[date, str, int | None]] = []
     rejected: list[BadRow] = []
     for at, row in sheet.numbered():
-        cell, reason = _row(row, mark, this_month, resolver)
+        cell, reason = _row(row, mark, this_month)
         found += [cell] if cell else []
         rejected += [BadRow(at, reason)] if reason else []
     # Without a row's count its comuna's sum would be too small.
@@ -138,16 +136,14 @@ def load_billing(database: Database, path: Path, now: datetime) -> Billing:
     return found
 
 
-def _row(
-    row: dict[str, str], mark: str, this_month: date, names: Names
-) -> tuple[tuple[date, str, int | None] | None, str]:
+def _row(row: dict[str, str], mark: str, this_month: date) -> tuple[tuple[date, str, int | None] | None, str]:
     """The month, comuna and customers of a row as far as it has them, and what is wrong with it."""
     year, month, count = (number(row[name], decimal=mark) for name in ("anio", "mes", "clientes"))
     if year is None or month is None or not (year.is_integer() and month in range(1, 13)):
         return None, f"Its month {row['anio']}-{row['mes']} is none."
     if not FIRST_YEAR <= year <= this_month.year or date(int(year), int(month), 1) > this_month:
         return None, f"Its month {int(year)}-{int(month):02d} is before {FIRST_YEAR} or yet to come."
-    place = names.id_geografia(row["region"], row["comuna"])
+    place = default_names().id_geografia(row["region"], row["comuna"])
     if place == UNKNOWN_GEOGRAPHY:
         return None, f"Its comuna {row['comuna'][:60]!r} is not known.{_suggestion(row['comuna'])}"
     cell = date(int(year), int(month), 1), f"{place:05d}"

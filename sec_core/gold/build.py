@@ -12,18 +12,20 @@ from loguru import logger
 
 from sec_core.blobs.open import open_blobs
 from sec_core.bronze.store import BronzeStore
-from sec_core.gold import frames, local, monthly, observations, parquet, storm_catalogue
+from sec_core.gold import frames, local, monthly, observations, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.events_file import Events, read_events, write_events
+from sec_core.gold.frames import SQL
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
-from sec_core.gold.revisions import HELD, revisions
+from sec_core.gold.revisions import revisions
 from sec_core.gold.site import build as site
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
@@ -47,7 +49,6 @@ class GoldReport:
         months_written: Months of `observaciones/` and `panel/` that were written again.
         months_computed: Months whose part of the estimates was computed: these, and their neighbours.
         payloads: Rows of each payload, by id.
-        pages_written: Files of the site that changed.
         new_storms: Storms that the build before did not have, at most 50, the largest first.
         seconds: Wall time of the build.
         site_seconds: Of that, the site's.
@@ -57,7 +58,6 @@ class GoldReport:
     months_written: tuple[Month, ...]
     months_computed: tuple[Month, ...]
     payloads: dict[str, int]
-    pages_written: tuple[str, ...]
     new_storms: list[StormRow]
     seconds: float
     site_seconds: float
@@ -82,7 +82,7 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
         local.write_files(payloads, gold)
         drawing = time.monotonic()
-        pages = site.draw(gold, payloads, collected, with_customers(collected), settings)
+        site.draw(gold, payloads, collected, with_customers(collected), settings)
         drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
@@ -100,7 +100,6 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         months_written=exported.written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
-        pages_written=pages.written,
         new_storms=rows_of(StormRow, largest(new_storms)),
         seconds=time.monotonic() - began,
         site_seconds=drawn,
@@ -109,14 +108,10 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
 
 def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
-    newest = collected.loads["capturado_en"].max()
-    made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(collected.origins)}
-    write_events(events, gold, made, about)
+    write_events(events, gold, collected.made, {"origin": one_word(collected.origins)})
     for dataset in DATASETS:
-        if dataset.in_gold and dataset.rows is not None:
-            rows = dataset.rows(collected)
-            parquet.write(rows, gold, dataset.file, dataset.columns, dataset.title, made, about)
+        if dataset.in_gold and dataset.file != EVENTS_FILE:
+            dataset.write(collected, gold)
 
 
 def read_frames(
@@ -137,46 +132,42 @@ def read_frames(
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
         exported = observations.export(gold, wanted, read, about_months(loads))
-        calendar = frames.hour_calendar(connection.query(frames.LEDGER), loads, now)
+        calendar = frames.hour_calendar(connection.query(SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
-        held = connection.query(HELD)
         customers = frames.read_customers(connection)
-        origins = hours_by_origin(loads, frames.read_customer_origins(connection, bronze))
         by_comuna = comuna_customers(customers, frames.read_billed(connection))
-        imputation = connection.query("SELECT mes, regla, filas, total FROM calidad_imputacion ORDER BY mes, regla")
-        projects = connection.query("SELECT * FROM proyectos_seia ORDER BY 1, 2")
+        rules = StormRules.of(settings)
+        storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, rules)
         events = reading.result()
-    answers = revisions(gold, held, bronze, names)
-    storms = storm_catalogue.bring_up_to_date(gold, wanted, calendar, by_comuna, StormRules.of(settings))
-    collected = frames.GoldFrames(
-        events=events.rows,
-        loads=loads,
-        calendar=calendar,
-        revisions=answers,
-        customers=customers,
-        origins=origins,
-        comuna_customers=by_comuna,
-        imputation=imputation,
-        projects=projects,
-        names=names,
-        seen=seen,
-        monthly=kept,
-        indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
-        storms=storm_catalogue.described(storms.rows, storms.curves, loads),
-        storm_hours=storms.curves,
-        storm_companies=storms.companies,
-        panel=observations.panel_of(gold, sorted(wanted)),
-        rules=EventRules.of(settings),
-        thresholds={
-            "umbral_evento": settings.event_threshold,
-            "horas_cierre": settings.event_close_hours,
-            "horas_sin_datos_max": settings.event_max_gap_hours,
-            "horas_interpoladas_max": settings.estimate_max_gap_hours,
-            "cobertura_minima": MINIMUM_COVERAGE,
-        },
-        now=now,
-    )
+        collected = frames.GoldFrames(
+            events=events.rows,
+            loads=loads,
+            calendar=calendar,
+            revisions=revisions(gold, connection.query(SQL["answers"]), bronze, names),
+            customers=customers,
+            origins=hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
+            comuna_customers=by_comuna,
+            imputation=connection.query(SQL["imputation"]),
+            projects=connection.query(SQL["projects"]),
+            names=names,
+            seen=seen,
+            monthly=kept,
+            indices=make_indices(kept, seen, loads, events.rows, customers, by_comuna, names),
+            storms=storm_catalogue.described(storms.rows, storms.curves, loads),
+            storm_hours=storms.curves,
+            storm_companies=storms.companies,
+            panel=observations.panel_of(gold, sorted(wanted)),
+            rules=EventRules.of(settings),
+            thresholds={
+                "umbral_evento": settings.event_threshold,
+                "horas_cierre": settings.event_close_hours,
+                "horas_sin_datos_max": settings.event_max_gap_hours,
+                "horas_interpoladas_max": settings.estimate_max_gap_hours,
+                "cobertura_minima": MINIMUM_COVERAGE,
+            },
+            now=now,
+        )
     return collected, events, exported
 
 

@@ -12,12 +12,14 @@ import polars as pl
 
 from sec_core.gold import estimates, parquet
 from sec_core.gold.index_tables import official_comparison, year_indices
+from sec_core.gold.origin import one_word
 from sec_core.gold.payloads.reliability import official
 from sec_core.reference import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sec_core.blobs.model import Blobs
     from sec_core.gold.frames import GoldFrames
     from sec_core.gold.parquet import Column
 
@@ -31,7 +33,7 @@ class Dataset:
         key: Columns that no two rows share.
         title: What it holds, in English.
         titulo: The same in Spanish.
-        rows: Its rows, in the file's order; None where months or events are written by themselves.
+        rows: Its rows, in the file's order; None where months are written by themselves.
         in_gold: Whether Gold has it too, or a release alone.
         large: Whether the DuckDB file of a release reads it from its Parquet.
     """
@@ -53,6 +55,14 @@ class Dataset:
     def file(self) -> str:
         """Its file; the panel has one for each month instead."""
         return f"{self.name}.parquet"
+
+    def write(self, collected: GoldFrames, place: Blobs) -> int:
+        """Write its file, and return how many rows it has; raises StorageError. None of a table without `rows`."""
+        if self.rows is None:
+            return 0
+        table, about = self.rows(collected), {"origin": one_word(collected.origins)}
+        parquet.write(table, place, self.file, self.columns, self.title, collected.made, about)
+        return table.height
 
 
 def with_customers(collected: GoldFrames) -> pl.DataFrame:
@@ -85,7 +95,7 @@ def _companies(_collected: GoldFrames) -> pl.DataFrame:
 # fmt: off
 DATASETS: tuple[Dataset, ...] = (
     Dataset("golden_interrupciones", ("hash_id",), "Power-outage events in Chile",
-            "Eventos: cortes de suministro en Chile", large=True),
+            "Eventos: cortes de suministro en Chile", lambda f: f.events, large=True),
     Dataset("panel", ("hora", "codigo_comuna"),
             "Customers without supply in Chile, by hour and comuna",
             "Clientes sin suministro por hora y comuna: comunas listadas en horas cargadas", large=True),

@@ -5,9 +5,7 @@ What the file was made from stands beside it, so that its own bytes follow from 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import orjson
@@ -15,8 +13,11 @@ import polars as pl
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.gold import parquet
-from sec_core.gold.frames import name_events
+from sec_core.gold.frames import SQL, name_events
+from sec_core.gold.kept import digest
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.silver.events import EVENT_SCHEMA
+from sec_core.silver.statements import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sec_core.db.arrow import ArrowConnection
     from sec_core.gold.frames import Names
 
-EVENTS_FILE = "golden_interrupciones.parquet"
 MADE_FROM = "kept/golden_interrupciones.json"
 TITLE = "Power-outage events in Chile"
 
@@ -46,14 +46,14 @@ class Events:
         rows: `parquet.EVENTS` and `mes` (Date, the first day of the month of `inicio`, Chile wall clock), ordered by
             inicio, place and company.
         versions: What the rows of each month, `YYYYMM`, follow from.
-        file: SHA-256 of the file that holds all but `changed`; empty where none can be used.
         changed: Months that were read from Silver.
+        current: Whether the file of the build before holds just these rows.
     """
 
     rows: pl.DataFrame
     versions: dict[str, str]
-    file: str
     changed: tuple[str, ...]
+    current: bool
 
 
 def read_events(connection: ArrowConnection, names: Names, gold: Blobs) -> Events:
@@ -63,28 +63,19 @@ def read_events(connection: ArrowConnection, names: Names, gold: Blobs) -> Event
         DatabaseError: Silver can't be read.
         StorageUnavailable: Gold's place did not answer.
     """
-    versions = _versions(connection, names)
-    held, known, file = _held(gold, versions)
-    changed = tuple(sorted(month for month, version in versions.items() if known.get(month) != version))
+    # Of equally many rows, transaction numbers add up differently.
+    base = digest(FORMAT, ",".join(COLUMNS), names.places, names.companies)
+    months = connection.query(SQL["event_versions"]).sort("mes").iter_rows()
+    versions = {str(month): f"{base} {count} {written}" for month, count, written in months}
+    held, known = _held(gold, versions)
+    changed = tuple(month for month, version in versions.items() if known.get(month) != version)
     fresh = _read(connection, names, changed)
-    # A month's events are together, and in order, in either: slices of both need no sorting.
-    by_month = _by_month(held.cast(fresh.schema) if held.width else fresh.clear()) | _by_month(fresh)
-    rows = pl.concat(
-        [fresh.clear(), *(rows for name, rows in sorted(by_month.items()) if name in versions)], rechunk=True
-    )
-    return Events(
-        rows.with_columns(mes=pl.date(pl.col("id_tiempo") // 1_000_000, _MONTH % 100, 1)),
-        versions,
-        file if known.keys() <= versions.keys() else "",
-        changed,
-    )
-
-
-def _by_month(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Slices of events that are in order of their months, by month `YYYYMM`."""
-    months = rows.select(_MONTH).to_series()
-    starts = [*months.ne_missing(months.shift()).arg_true(), rows.height]
-    return {str(months[at]): rows[at:end] for at, end in pairwise(starts)}
+    stay = [int(month) for month in versions if month not in changed]
+    rows = [held.filter(_MONTH.is_in(stay)).cast(fresh.schema), fresh] if stay else [fresh]
+    # A month's events are together, and in order, in either.
+    ordered = pl.concat(rows, rechunk=True).sort(_MONTH, maintain_order=True)
+    month = pl.date(pl.col("id_tiempo") // 1_000_000, _MONTH % 100, 1)
+    return Events(ordered.with_columns(mes=month), versions, changed, bool(known) and known == versions)
 
 
 def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapping[str, str]) -> None:
@@ -100,46 +91,29 @@ def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapp
         StorageError: The place refused a file.
     """
     wanted = parquet.schema(parquet.EVENTS, TITLE, made, extra).metadata
-    if events.file and not events.changed:
-        about = parquet.metadata(gold, EVENTS_FILE)
-        if about == parquet.as_text(wanted):
-            return
+    if events.current and parquet.metadata(gold, EVENTS_FILE) == parquet.as_text(wanted):
+        return
     body = parquet.write(events.rows, gold, EVENTS_FILE, parquet.EVENTS, TITLE, made, extra)
-    note = {"file": hashlib.sha256(body).hexdigest(), "months": events.versions}
+    note = {"file": digest(body), "months": events.versions}
     gold.replace(MADE_FROM, orjson.dumps(note, option=orjson.OPT_SORT_KEYS), durable=False)
 
 
-def _versions(connection: ArrowConnection, names: Names) -> dict[str, str]:
-    """By month a text that differs when its events do: of equally many rows, transaction numbers add up differently."""
-    base = hashlib.sha256(orjson.dumps([FORMAT, COLUMNS]))
-    for frame in (names.places, names.companies):
-        base.update(frame.write_csv().encode())
-    months = connection.query(
-        "SELECT id_tiempo / 10000 AS mes, count(*) AS n, sum(xmin::text::bigint)::text AS escrito"
-        " FROM fact_interrupciones GROUP BY 1",
-    )
-    return {str(month): f"{base.hexdigest()} {count} {written}" for month, count, written in months.iter_rows()}
-
-
-def _held(gold: Blobs, versions: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str], str]:
-    """The file's rows, the version of each month in it and its digest; nothing where none of it can be used."""
+def _held(gold: Blobs, versions: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The file's rows and the version of each month in it; nothing where none of it can be used."""
     try:
         note = orjson.loads(gold.read(MADE_FROM))
         if note["months"].items() & versions.items():
             body = gold.read(EVENTS_FILE)
-            if hashlib.sha256(body).hexdigest() == note["file"]:
-                return pl.read_parquet(body), note["months"], note["file"]
+            if digest(body) == note["file"]:
+                return pl.read_parquet(body), note["months"]
     except (BlobMissing, orjson.JSONDecodeError, KeyError, TypeError, pl.exceptions.PolarsError):
         pass
-    return pl.DataFrame(), {}, ""
+    return pl.DataFrame(), {}
 
 
-def _read(connection: ArrowConnection, names: Names, months: tuple[str, ...]) -> pl.DataFrame:
+def _read(connection: ArrowConnection, names: Names, months: Sequence[str]) -> pl.DataFrame:
     """The events of some months from Silver, so many at a time that memory stays bounded."""
-
-    def read(some: Sequence[str]) -> pl.DataFrame:
-        where = f"id_tiempo / 10000 = ANY ('{{{','.join(some)}}}'::int[])"
-        events = connection.query(f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where}")
-        return name_events(events, names).select(COLUMNS)
-
-    return pl.concat([read(months[at : at + AT_ONCE]) for at in range(0, max(len(months), 1), AT_ONCE)])
+    statements, numbers = Statements(connection), pl.Series(map(int, months), dtype=pl.Int32)
+    parts = [numbers[at : at + AT_ONCE] for at in range(0, max(len(months), 1), AT_ONCE)]
+    read = (statements.query(SQL["events"], EVENT_SCHEMA, part) for part in parts)
+    return pl.concat(name_events(events, names).select(COLUMNS) for events in read)

@@ -7,10 +7,10 @@ body counts, which hours have no data) and the customers of regions; what else i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from importlib.metadata import version
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -20,7 +20,7 @@ import polars as pl
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import InputError
-from sec_core.gold import frames, monthly, storm_catalogue
+from sec_core.gold import frames, kept, monthly, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.definitions import definitions
 from sec_core.gold.estimated_hours import pattern
@@ -32,12 +32,14 @@ from sec_core.gold.explain_bronze import (
     event_span,
     imputation,
     imputed_rows,
+    of_places,
     read_evidence,
 )
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.index_tables import make_indices
+from sec_core.gold.index_tables import Indices, make_indices
 from sec_core.gold.local import FOLDER
 from sec_core.gold.model import as_json
+from sec_core.gold.monthly import Monthly
 from sec_core.gold.origin import one_word
 from sec_core.gold.panel import panel
 from sec_core.gold.payloads.meta import METHOD
@@ -45,13 +47,13 @@ from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.gold.universe import COUNTRY, denominators
-from sec_core.hours import CHILE, HOUR, Month, day_start
+from sec_core.hours import HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.archive import Archive
-from sec_core.silver.event_updates import whole_days
+from sec_core.silver.cap import nearest_month
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.tables import SilverTables
-from sec_core.silver.timeline import EventRules
+from sec_core.silver.timeline import EventRules, whole_days
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -86,59 +88,54 @@ def explain(
         return _Explaining(connection, settings, store, payload, wanted).done()
 
 
+_NOT_FROM_BODIES = {"meta", "eda_projects_dist"}
+
+
 class _Explaining:
-    """One explanation, from one snapshot of PostgreSQL."""
+    """One explanation, from one snapshot of PostgreSQL.
+
+    It stands in for `GoldFrames`: what a payload is computed from is made from bodies when the payload asks for it.
+    """
 
     def __init__(
-        self,
-        connection: ArrowConnection,
-        settings: Settings,
-        store: BronzeStore,
-        payload: str,
-        wanted: Mapping[str, str],
+        self, connection: ArrowConnection, settings: Settings, store: BronzeStore, payload: str, row: Mapping[str, str]
     ) -> None:
         self._connection, self._settings, self._store = connection, settings, store
         self._tables = SilverTables(connection, Archive(settings.archive))
         self._gold = open_blobs(settings.gold)
-        self._payload, self._wanted = payload, wanted
-        self._rules = EventRules.of(settings)
-        self._names = frames.read_names(connection)
-        self._customers = frames.read_customers(connection)
-        self._by_comuna = comuna_customers(self._customers, frames.read_billed(connection))
-        self._loads = frames.read_loads(connection)
-        self._newest = cast("datetime | None", self._loads["hora"].max())
+        self._payload, self._wanted = payload, row
+        self._by_comuna = comuna_customers(frames.read_customers(connection), frames.read_billed(connection))
         self._notes: list[str] = []
         self._differences: list[str] = []
-        self._evidence: Evidence | None = None
+        self._evidence = Evidence()
+        self.rules = EventRules.of(settings)
+        self.names = frames.read_names(connection)
+        self.customers = frames.read_customers(connection)
+        self.loads = frames.read_loads(connection)
+        self.projects = self._tables.read(frames.SQL["projects"])
+        self._newest = cast("datetime", self.loads["hora"].max())
 
     def done(self) -> Explanation:
         event = self._payload == EVENT
         row = self._event_row() if event else one_row(self._published(self._payload), self._wanted, self._payload)
         built = datetime.now(UTC) if event else datetime.fromisoformat(str(self._published("meta")[0]["generado"]))
         # As of the build: hours that have ended since are not in the published row.
-        self._calendar = frames.hour_calendar(self._connection.query(frames.LEDGER), self._loads, built)
-        self._seen = pattern(self._calendar, self._settings.estimate_max_gap_hours)
+        self.calendar = frames.hour_calendar(self._tables.read(frames.SQL["ledger"]), self.loads, built)
+        self.seen = pattern(self.calendar, self._settings.estimate_max_gap_hours)
         self._read_scope(row)
-        again = self._again(row)
-        if again is not None:
-            self._differences = differing_keys(row, again) + self._differences
-        captures, files = about_captures(self._evidence.captures if self._evidence else [])
+        again = self._again()
+        self._differences = differing_keys(row, again or {}) + self._differences
+        captures, files = about_captures(self._evidence.captures)
         keys, inputs = ABOUT.get(self._payload, ("", "What the build of Gold computes; see docs/definitions.md."))
-        own = self._within(self._evidence.observations) if self._evidence else None
-        if own is not None and self._places is not None:
-            own = own.filter(pl.col("id_geografia").is_in(list(self._places)))
+        own = of_places(self._within(self._evidence.observations), self._places)
+        known = {each.key: each for each in definitions("en")}
         return Explanation(
             payload=self._payload,
             row=row,
-            definitions=[
-                {name: getattr(each, name) for name in ("name", "formula", "unit", "source", "note")}
-                for key in keys.split()
-                for each in definitions("en")
-                if each.key == key
-            ],
+            definitions=[asdict(known[key]) for key in keys.split()],
             hours=self._hours(),
-            rows=0 if own is None else int(own["n_filas"].sum()),
-            imputed={} if own is None else imputed_rows(own),
+            rows=int(own["n_filas"].sum()),
+            imputed=imputed_rows(own) if files else {},
             denominator=self._denominator(row),
             captures=captures,
             files=files,
@@ -165,15 +162,12 @@ class _Explaining:
             raise InputError(f"{text!r} is no hash_id.", next_step="Give the 32 hexadecimal digits of one.") from None
         if found.is_empty():
             raise InputError(f"There is no event {text}.", next_step="Look its hash_id up in v_interrupciones.")
-        return _as_row(found, self._names)
+        return _as_row(frames.name_events(found, self.names))
 
     def _read_scope(self, row: Mapping[str, Any]) -> None:
         """Month or span, places, and the condition on events, which PostgreSQL and Polars both read: numbers alone."""
-        places, companies = self._names.places, self._names.companies
-        for name in ("nombre_region", "nombre_comuna"):
-            if name in row and row[name] != COUNTRY:
-                places = places.filter(pl.col(name) == row[name])
-        self._places = None if places.height == self._names.places.height else tuple(places["id_geografia"])
+        named = {name: row[name] for name in ("nombre_region", "nombre_comuna") if row.get(name, COUNTRY) != COUNTRY}
+        self._places = tuple(self.names.places.filter(**named)["id_geografia"]) if named else None
         self._month = Month.parse(str(row["mes"])[:7]) if "mes" in row else None
         self._span = (self._month.start, self._month.end) if self._month else None
         parts = ["true"]
@@ -183,106 +177,97 @@ class _Explaining:
         if self._places is not None:
             parts.append(f"id_geografia in ({', '.join(map(str, self._places))})")
         if self._payload in {EVENT, "market_map"}:
-            own = companies.filter(pl.col("nombre_empresa") == row["nombre_empresa"])
+            own = self.names.companies.filter(nombre_empresa=row["nombre_empresa"])
             parts += [f"id_empresa = {number}" for number in own["id_empresa"]]
+        self._first = self._month.start if self._month else None
         if self._payload == EVENT:
             parts.append(f"id_tiempo = {row['id_tiempo']}")
+            self._first = day_start(date.fromisoformat(row["inicio"][:10]))
             self._span = datetime.fromisoformat(row["primera_hora"]), datetime.fromisoformat(row["ultima_hora"]) + HOUR
         if "anho" in row:
             self._span = Month(row["anho"], 1).start, Month(row["anho"], 12).end
         if self._payload == "storms":
-            end = datetime.fromisoformat(row["fin"]) if row["fin"] else cast("datetime", self._newest)
+            end = datetime.fromisoformat(row["fin"]) if row["fin"] else self._newest
             self._span = datetime.fromisoformat(row["inicio"]), end
         self._where = " and ".join(parts)
 
     def _within(self, rows: pl.DataFrame) -> pl.DataFrame:
         return rows.filter(pl.col("hora").is_between(*self._span, closed="left")) if self._span else rows
 
-    def _again(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _again(self) -> dict[str, Any] | None:
         """The row computed again; empty if the bodies give no such row, None if there is no way to compute it."""
         if self._payload == EVENT:
-            only = self._derived(day_start(date.fromisoformat(row["inicio"][:10])))
-            return _as_row(only, self._names) if only.height else {}
-        months = [Month(day.year, day.month) for day in self._loads["mes"].unique().sort()]
-        parts: dict[str, Any]
-        match self._payload:
-            case "reliability" | "quality":
-                parts = self._figures([cast("Month", self._month)], months)
-            case "official_comparison":
-                parts = self._figures([month for month in months if month.year == row["anho"]], months)
-            case "investment_validation":
-                parts = self._figures(months, months)
-            case "storms":
-                parts = {"storms": self._storms(cast("tuple[datetime, datetime]", self._span))}
-            case "coverage":
-                parts = {}
-            case (
-                "time_series"
-                | "market_map"
-                | "company_ranking"
-                | "investment_roi"
-                | "eda_quality_stats"
-                | "sensitivity"
-            ):
-                events = frames.name_events(self._derived(self._month.start if self._month else None), self._names)
-                parts = {"events": events}
-            case _:
-                return None
-        if (found := self._evidence) is not None:
-            parts["imputation"] = imputation(found)
-            parts["aggregated_panel"] = lambda: panel(found.observations, self._names.places, found.loads).filter(
-                pl.col("forma") == Shape.AGGREGATED.value
-            )
-        own = SimpleNamespace(
-            loads=self._loads,
-            calendar=self._calendar,
-            customers=self._customers,
-            rules=self._rules,
-            seen=self._seen,
-            newest_day=self._newest and self._newest.astimezone(CHILE).date(),
-            projects=self._connection.query("SELECT * FROM proyectos_seia ORDER BY 1, 2"),
-            **parts,
-        )
+            return _as_row(self.events) if self.events.height else {}
+        if self._payload in _NOT_FROM_BODIES:
+            return None
         spec = next(spec for spec in PAYLOADS if spec.id == self._payload)
-        rows = [each for each in as_json(spec.build(cast("GoldFrames", own))) if matches(each, self._wanted)]
+        rows = [each for each in as_json(spec.build(cast("GoldFrames", self))) if matches(each, self._wanted)]
         if len(rows) != 1:
             self._differences.append("the bodies give no such row.")
             return {}
         return rows[0]
 
-    def _figures(self, chosen: Sequence[Month], months: Sequence[Month]) -> dict[str, Any]:
-        """Indices with the chosen months' parts from the bodies, and those of other months as they were kept."""
-        evidence = self._read(list(self._about(chosen)), None)
-        own = frames.with_month(evidence.observations)
+    newest_day = frames.GoldFrames.newest_day
+
+    @cached_property
+    def _bodies(self) -> Evidence:
+        """The bodies that can list the row's events."""
+        first, last = cast("datetime", self.loads["hora"].min()), self._newest
+        if self._span and self._first:
+            ends = cast("datetime | None", self._held()["ultima_hora"].max())
+            first, last = self._first, max(self._span[1], ends or self._first)
+        return self._read([event_span(first, last, self.rules)], self._places)
+
+    @cached_property
+    def events(self) -> pl.DataFrame:
+        """The row's events, held against PostgreSQL's."""
+        derived = self._derive(self._bodies)
+        self._differences += differing_events(self._held(), derived)
+        return frames.name_events(derived, self.names)
+
+    @cached_property
+    def imputation(self) -> pl.DataFrame:
+        """What rules touched in the bodies."""
+        return imputation(self._bodies)
+
+    def aggregated_panel(self) -> pl.DataFrame:
+        """The panel of all aggregated hours."""
+        return self._panel(self._bodies).filter(pl.col("forma") == Shape.AGGREGATED.value)
+
+    @cached_property
+    def indices(self) -> Indices:
+        """Indices by the months' parts; events of the row's month alone count."""
+        parts = self.monthly
+        events = frames.name_events(self._events_within() if self._month else self._held("false"), self.names)
+        return make_indices(parts, self.seen, self.loads, events, self.customers, self._by_comuna, self.names)
+
+    @cached_property
+    def monthly(self) -> Monthly:
+        """Parts of the months in the row's span from the bodies, those of other months as they were kept."""
+        months = [Month(day.year, day.month) for day in self.loads["mes"].unique().sort()]
+        chosen = [month for month in months if not self._span or self._span[0] <= month.start < self._span[1]]
+        own = frames.with_month(self._read(list(self._about(chosen)), None).observations)
         by_month = own.partition_by("mes", as_dict=True, include_key=False)
 
         def read(wanted: Month) -> pl.DataFrame:
             return by_month.get((wanted.first_day,), own.drop("mes").clear())
 
-        made = monthly.compute(chosen, months, read, self._names, self._loads, self._seen)
-        days, whole = [month.first_day for month in chosen], {}
-        for kind, schema in monthly.KINDS.items():
-            kept = monthly.read_kept(self._gold, kind, schema)[0].filter(~pl.col("mes").is_in(days))
-            new = [part.select(schema.names()).cast(schema) for part in made[kind]]
-            whole[kind] = pl.concat([kept, *new]).sort(schema.names()[:3])
-        parts = monthly.Monthly(**whole, computed=tuple(chosen))
-        held = self._events_within(evidence) if self._month else self._held("false")
-        events = frames.name_events(held, self._names)
+        made = monthly.compute(chosen, months, read, self.names, self.loads, self.seen)
+        other = ~pl.col("mes").is_in([month.first_day for month in chosen])
         if len(chosen) < len(months):
             self._notes += [
                 "Thresholds of major event days rest on the kept daily values of other months.",
                 "The interval's bounds also rest on what is kept of other months: peaks are judged over all of them.",
             ]
-        return {
-            "monthly": parts,
-            "indices": make_indices(
-                parts, self._seen, self._loads, events, self._customers, self._by_comuna, self._names
-            ),
+        whole = {
+            kind: kept.joined(kept.read_kept(self._gold, kind, schema)[0].filter(other), made[kind], schema)
+            for kind, schema in monthly.KINDS.items()
         }
+        return Monthly(**whole, computed=tuple(chosen))
 
     def _about(self, chosen: Sequence[Month]) -> Iterator[tuple[datetime, datetime]]:
         """Spans whose observations decide about some months, in order and apart."""
-        observed = self._seen.hours.filter(pl.col("visto") == "observada")["hora"]
+        observed = self.seen.hours.filter(pl.col("visto") == "observada")["hora"]
         end = datetime.min.replace(tzinfo=UTC)
         for first, last in whole_days([(month.start - monthly.REACH, month.end + monthly.REACH) for month in chosen]):
             before = observed.filter(observed < first + monthly.REACH).max()
@@ -291,22 +276,24 @@ class _Explaining:
             yield first, last
             end = last
 
-    def _storms(self, span: tuple[datetime, datetime]) -> pl.DataFrame:
-        """The storms of the sets that touch a span, with the hits of other hours as they are kept."""
+    @cached_property
+    def storms(self) -> pl.DataFrame:
+        """The storms of the sets that touch the row's span, with the hits of other hours as they are kept."""
+        begin, end = cast("tuple[datetime, datetime]", self._span)
         rules = StormRules.of(self._settings)
-        hours, loaded = self._calendar["hora"], self._calendar.filter(pl.col("cargada") & ~pl.col("sospechosa"))["hora"]
-        kept = monthly.read_kept(self._gold, "storm_hits", storm_catalogue.HITS_SCHEMA)[0]
+        hours, loaded = self.calendar["hora"], self.calendar.filter(pl.col("cargada") & ~pl.col("sospechosa"))["hora"]
+        held = kept.read_kept(self._gold, "storm_hits", storm_catalogue.HITS_SCHEMA)[0]
 
         def search(hits: pl.DataFrame) -> tuple[StormSearch, list[Any]]:
             found = StormSearch(hits, loaded, hours, neighbours(), rules)
             spans = [(cells, *found.span(cells)) for cells in found.sets]
-            return found, [each for each in spans if each[1] <= span[0] <= each[2]]
+            return found, [each for each in spans if each[1] <= begin <= each[2]]
 
-        about = [span[0] - monthly.REACH, *(first for _, first, _ in search(kept)[1])]
-        evidence = self._read(whole_days([(min(about), span[1] + timedelta(days=2))]), None)
-        listed = panel(evidence.observations, self._names.places, evidence.loads)
-        served = storm_catalogue.served(self._loads["mes"].unique().sort(), self._by_comuna)
-        hits = [kept.join(evidence.loads, on="hora", how="anti"), find_hits(listed, served, rules)]
+        about = [begin - monthly.REACH, *(first for _, first, _ in search(held)[1])]
+        evidence = self._read(whole_days([(min(about), end + timedelta(days=2))]), None)
+        listed = self._panel(evidence)
+        served = storm_catalogue.served(self.loads["mes"].unique().sort(), self._by_comuna)
+        hits = [held.join(evidence.loads, on="hora", how="anti"), find_hits(listed, served, rules)]
         found, sets = search(pl.concat(hits).sort("hora", "codigo_comuna"))
         found.fill(listed)
         measured = [found.measure(cells) for cells, _, _ in sets]
@@ -314,55 +301,43 @@ class _Explaining:
             return pl.DataFrame(schema={"punta": pl.Int64, "inicio": frames.UTC_TIME, "id": pl.String})
         self._notes.append("Which hits of other hours belong to the same storm rests on what is kept.")
         rows, curves = (pl.concat([each[at] for each in measured]) for at in (0, 1))
-        return storm_catalogue.described(rows, curves, self._loads)
+        return storm_catalogue.described(rows, curves, self.loads)
 
-    def _events_within(self, evidence: Evidence) -> pl.DataFrame:
+    def _panel(self, evidence: Evidence) -> pl.DataFrame:
+        return panel(evidence.observations, self.names.places, evidence.loads)
+
+    def _events_within(self) -> pl.DataFrame:
         """The row's events, derived again where they end well before the bodies do, else as PostgreSQL holds them."""
-        mine = evidence.observations
-        if self._places is not None:
-            mine = mine.filter(pl.col("id_geografia").is_in(list(self._places)))
-        derived, held = self._derive(replace(evidence, observations=mine)), self._held()
-        end = cast("datetime", evidence.loads["hora"].max())
-        last = pl.lit(end - timedelta(hours=self._rules.reach, days=2), frames.UTC_TIME)
-        beyond = held.filter(pl.col("ultima_hora") >= last)
-        ended = derived.filter(pl.col("ultima_hora") < last).join(beyond, on="hash_id", how="anti")
-        self._differences += differing_events(held.filter(pl.col("ultima_hora") < last), ended)
+        own = replace(self._evidence, observations=of_places(self._evidence.observations, self._places))
+        last = cast("datetime", own.loads["hora"].max()) - timedelta(hours=self.rules.reach, days=2)
+        ended = pl.col("ultima_hora") < pl.lit(last, frames.UTC_TIME)
+        held = self._held()
+        beyond = held.filter(~ended)
+        derived = self._derive(own).filter(ended).join(beyond, on="hash_id", how="anti")
+        self._differences += differing_events(held.filter(ended), derived)
         if beyond.height:
             self._notes.append(
                 f"{beyond.height} of the month's events go on after the bodies that were read: in saifi_eventos they"
                 " are as PostgreSQL holds them; `sec explain time_series` reads all of them again."
             )
-        return pl.concat([ended, beyond])
-
-    def _derived(self, first: datetime | None) -> pl.DataFrame:
-        """The row's events from the bodies that can list them, held against PostgreSQL's."""
-        held = self._held()
-        if self._newest is None:
-            return held
-        last = cast("datetime | None", held["ultima_hora"].max()) or first or self._newest
-        if first is None:
-            first, last = cast("datetime", self._loads["hora"].min()), self._newest
-        elif self._month:
-            last = max(last, self._month.end)
-        derived = self._derive(self._read([event_span(first, last, self._rules)], self._places))
-        self._differences += differing_events(held, derived)
-        return derived
+        return pl.concat([derived, beyond])
 
     def _derive(self, evidence: Evidence) -> pl.DataFrame:
-        found = derive_events(evidence, self._rules, self._newest, self._tables.universe())
+        found = derive_events(evidence, self.rules, self._newest, self._tables.universe())
         return found.filter(pl.sql_expr(self._where))
 
     def _read(self, spans: Sequence[tuple[datetime, datetime]], places: tuple[int, ...] | None) -> Evidence:
-        self._evidence = read_evidence(self._connection, self._tables, self._store, spans, places)
+        self._evidence = read_evidence(self._tables, self._store, spans, places)
         self._differences += self._evidence.differences
         return self._evidence
 
     def _held(self, where: str = "") -> pl.DataFrame:
-        sql = f"SELECT {', '.join(EVENT_SCHEMA)} FROM fact_interrupciones WHERE {where or self._where}"
-        return self._connection.query(sql).cast(EVENT_SCHEMA)  # type: ignore[arg-type]
+        return self._tables.query(
+            f"select {{columns}} from fact_interrupciones where {where or self._where}", EVENT_SCHEMA
+        )
 
     def _hours(self) -> dict[str, int]:
-        calendar, seen = self._within(self._calendar), self._within(self._seen.hours)["visto"]
+        calendar, seen = self._within(self.calendar), self._within(self.seen.hours)["visto"]
         return {
             "esperadas": calendar.height,
             "cargadas": int(calendar["cargada"].sum()),
@@ -375,29 +350,27 @@ class _Explaining:
         """The figure of the month nearest to the row's, or the newest, where it is from and how old it is."""
         if self._payload not in {"reliability", "quality", "market_map"}:
             return None
-        figures = denominators(self._customers).filter(pl.col("nombre_region") == row["nombre_region"])
+        figures = denominators(self.customers).filter(nombre_region=row["nombre_region"])
         if figures.is_empty():
             return None
         at = self._month.first_day if self._month else figures["mes"][-1]
-        found = min(figures.to_dicts(), key=lambda each: (abs(_months(at, each["mes"])), each["mes"]))
-        stated = found["periodo_star"]
-        period = date(int(stated[2:]), int(stated[:2]), 1) if stated and len(stated) == 6 else found["mes"]
-        newest = at if self._month else self._loads["mes"].max()
-        origins = frames.read_customer_origins(self._connection, self._store).filter(pl.col("mes") == found["mes"])
+        found = nearest_month(
+            pl.DataFrame({"mes": [at], "nombre_region": row["nombre_region"]}), figures, "nombre_region"
+        )
+        ((month, customers, stated),) = found.select("mes_figura", "universo", "periodo_star").rows()
+        period = date(int(stated[2:]), int(stated[:2]), 1) if stated and len(stated) == 6 else month
+        newest = at if self._month else cast("date", self.loads["mes"].max())
+        origins = frames.read_customer_origins(self._connection, self._store).filter(mes=month)
         return {
-            "universo": found["universo"],
-            "mes": str(found["mes"])[:7],
+            "universo": customers,
+            "mes": str(month)[:7],
             "periodo_star": stated,
-            "antiguedad_meses": _months(cast("date", newest), period),
+            "antiguedad_meses": (newest.year - period.year) * 12 + newest.month - period.month,
             "fuente": "SEC, GetClientesRegional (clientes_regionales)",
             "origen": one_word(origins),
         }
 
 
-def _months(later: date, earlier: date) -> int:
-    return (later.year - earlier.year) * 12 + later.month - earlier.month
-
-
-def _as_row(events: pl.DataFrame, names: frames.Names) -> dict[str, Any]:
-    (row,) = frames.name_events(events, names).drop("id_geografia", "id_empresa", "mes").to_dicts()
+def _as_row(events: pl.DataFrame) -> dict[str, Any]:
+    (row,) = events.drop("id_geografia", "id_empresa", "mes").to_dicts()
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}

@@ -5,47 +5,39 @@ The rules are Silver's own pure functions; nothing that Silver or Gold computed 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.place import width
 from sec_core.bronze.ledger_table import to_capture
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.gold.frames import UTC_TIME, uuid_text
+from sec_core.errors import StorageError
+from sec_core.gold.frames import SQL, UTC_TIME, uuid_text
 from sec_core.gold.origin import ORIGIN, hours_by_origin
-from sec_core.hours import CHILE, Month
+from sec_core.gold.revisions import read_bodies
+from sec_core.hours import CHILE, HOUR, Month, month_range
 from sec_core.reference.names import default_names
-from sec_core.silver import aggregated, detailed
-from sec_core.silver.censoring import with_censoring
-from sec_core.silver.event_updates import whole_days
-from sec_core.silver.events import EVENT_SCHEMA, finish
+from sec_core.silver import events
+from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.imputation import Imputacion, Regla
 from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
 from sec_core.silver.stretches import rows_only_in
-from sec_core.silver.timeline import usable_hours
+from sec_core.silver.timeline import usable_hours, whole_days
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
 
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.bronze.store import BronzeStore
-    from sec_core.db.arrow import ArrowConnection
     from sec_core.silver.tables import SilverTables
     from sec_core.silver.timeline import EventRules
 
-_CAPTURES = """
-    select c.hora, c.forma as cargada, c.capturado_en, c.sha256, r.clave, r.bytes, r.n_filas, r.clientes, r.forma,
-        coalesce(r.origen, 'sec') as origen, r.anfitrion, r.fuente, r.motivo
-    from cargas c left join revisiones r using (hora, capturado_en, sha256)
-    where c.hora >= '{first}' and c.hora < '{last}' order by c.hora, origen
-"""
+_OF_ROWS = [rule for rule in Regla if rule is not Regla.TOPE]
 
 
 @dataclass
@@ -60,15 +52,14 @@ class Evidence:
         differences: Bodies that are not what was kept, and hours whose observations PostgreSQL holds otherwise.
     """
 
-    observations: pl.DataFrame
-    quality: pl.DataFrame
-    loads: pl.DataFrame
+    observations: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=OBSERVATION_SCHEMA))
+    quality: pl.DataFrame = field(default_factory=pl.DataFrame)
+    loads: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"hora": UTC_TIME, "forma": pl.String}))
     captures: list[Capture] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
 
 
 def read_evidence(
-    connection: ArrowConnection,
     tables: SilverTables,
     store: BronzeStore,
     spans: Sequence[tuple[datetime, datetime]],
@@ -77,8 +68,7 @@ def read_evidence(
     """Read the bodies of all loaded hours in some spans, a month at a time.
 
     Args:
-        connection: A snapshot of PostgreSQL.
-        tables: Silver in the same snapshot.
+        tables: Silver in a snapshot of PostgreSQL.
         store: Bronze.
         spans: Disjoint spans [first, last), in order.
         places: `id_geografia` of which observations are kept, None for all; what PostgreSQL holds is compared for all.
@@ -87,70 +77,52 @@ def read_evidence(
         StorageError: A body is no list of rows, or the store did not answer.
     """
     found: list[Observed] = []
-    evidence = Evidence(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
-    loads = []
-    for first, last in (part for span in spans for part in _by_month(*span)):
-        rows = connection.query(_CAPTURES.format(first=first.isoformat(), last=last.isoformat()))
-        rows = rows.unique("hora", keep="first", maintain_order=True)
-        loads.append(rows.select(pl.col("hora").cast(UTC_TIME), forma="cargada"))
-        before = len(evidence.captures)
-        observed = observe(_snapshots(rows, store, evidence), default_names())
-        read = pl.Series([each.hour for each in evidence.captures[before:]], dtype=UTC_TIME)
-        held = tables.observations(Month.of(first)).filter(pl.col("hora").is_in(read.implode()))
-        held = held.select(list(OBSERVATION_SCHEMA)).cast(OBSERVATION_SCHEMA)  # type: ignore[arg-type]
-        other = pl.concat([rows_only_in(held, observed.observations), rows_only_in(observed.observations, held)])
-        evidence.differences += [
-            f"{_wall(hour)}: the rows that PostgreSQL holds of this hour are not those of its body."
-            for hour in other["hora"].unique().sort()
-        ]
-        wanted = observed.observations
-        if places is not None:
-            wanted = wanted.filter(pl.col("id_geografia").is_in(list(places)))
-        found.append(Observed(wanted, observed.quality, observed.unresolved))
+    evidence = Evidence()
+    loads = [evidence.loads]
+    for first, last in spans:
+        for month in month_range(Month.of(first), Month.of(last - HOUR)):
+            rows = tables.read(SQL["captures"], max(first, month.start), min(last, month.end))
+            loads.append(rows.select(pl.col("hora").cast(UTC_TIME), forma="cargada"))
+            snapshots = list(_snapshots(rows, store, evidence))
+            observed = observe(snapshots, default_names())
+            read = pl.Series([each.hour for each in snapshots], dtype=UTC_TIME)
+            held = tables.observations(month).filter(pl.col("hora").is_in(read.implode()))
+            other = pl.concat([rows_only_in(held, observed.observations), rows_only_in(observed.observations, held)])
+            evidence.differences += [
+                f"{_wall(hour)}: the rows that PostgreSQL holds of this hour are not those of its body."
+                for hour in other["hora"].unique().sort()
+            ]
+            found.append(replace(observed, observations=of_places(observed.observations, places)))
     whole = Observed.concat(found)
-    evidence.observations, evidence.quality = whole.observations, whole.quality
-    evidence.loads = pl.concat(loads) if loads else pl.DataFrame(schema={"hora": UTC_TIME, "forma": pl.String})
-    return evidence
+    return replace(evidence, observations=whole.observations, quality=whole.quality, loads=pl.concat(loads))
+
+
+def of_places(rows: pl.DataFrame, places: Collection[int] | None) -> pl.DataFrame:
+    """Rows of some places by `id_geografia`, None for all."""
+    return rows if places is None else rows.filter(pl.col("id_geografia").is_in(list(places)))
 
 
 def _snapshots(rows: pl.DataFrame, store: BronzeStore, evidence: Evidence) -> Iterator[Snapshot]:
-    known = [row for row in rows.to_dicts() if row["clave"] is not None and row["motivo"] is None]
-    for row in rows.filter(pl.col("clave").is_null() | pl.col("motivo").is_not_null()).to_dicts():
-        why = row["motivo"] or "the ledger knows no body of what PostgreSQL has loaded"
-        evidence.differences.append(f"{_wall(row['hora'])}: {why} (SHA-256 {row['sha256'][:12]}).")
+    for row in rows.filter(pl.col("motivo").is_not_null()).to_dicts():
+        evidence.differences.append(f"{_wall(row['hora'])}: {row['motivo']} (SHA-256 {row['sha256'][:12]}).")
+    known = rows.filter(pl.col("motivo").is_null()).to_dicts()
     captures = [to_capture(row) for row in known]
-    bodies = at_once(width(store.blobs.place), lambda capture: _read(store, capture), captures)
-    for row, capture, body in zip(known, captures, bodies, strict=True):
-        if isinstance(body, str):
-            evidence.differences.append(f"{_wall(capture.hour)}: {body}")
+    for row, capture, body in zip(known, captures, read_bodies(store, captures), strict=True):
+        if isinstance(body, StorageError):
+            gone = f"{capture.key} is gone."
+            evidence.differences.append(
+                f"{_wall(capture.hour)}: {gone if isinstance(body, BlobMissing) else body.message}"
+            )
         else:
             evidence.captures.append(capture)
             yield Snapshot(capture.hour, Shape(row["cargada"]), body)
-
-
-def _read(store: BronzeStore, capture: Capture) -> bytes | str:
-    try:
-        return store.read_kept(capture)
-    except BodyDamaged as error:
-        return error.message
-    except BlobMissing:
-        return f"{capture.key} is gone."
-
-
-def _by_month(first: datetime, last: datetime) -> Iterator[tuple[datetime, datetime]]:
-    while first < last:
-        end = min(Month.of(first).end, last)
-        yield first, end
-        first = end
 
 
 def _wall(hour: datetime) -> str:
     return f"{hour.astimezone(CHILE):%Y-%m-%d %Hh}"
 
 
-def derive_events(
-    evidence: Evidence, rules: EventRules, newest: datetime | None, universe: pl.DataFrame
-) -> pl.DataFrame:
+def derive_events(evidence: Evidence, rules: EventRules, newest: datetime, universe: pl.DataFrame) -> pl.DataFrame:
     """All events of the evidence's places by `EVENT_SCHEMA`; those at its borders may be parts of longer ones.
 
     Args:
@@ -159,26 +131,12 @@ def derive_events(
         newest: The newest loaded hour of the whole history.
         universe: Customers of regions, which cap events.
     """
-    usable = usable_hours(evidence.loads, rules)
-    day = evidence.loads["hora"].min()
-    if evidence.observations.is_empty() or not isinstance(day, datetime):
+    if evidence.observations.is_empty():
         return pl.DataFrame(schema=EVENT_SCHEMA)
-    tramos = month_stretches(evidence.observations, usable, rules, day.date())
-    of_shape = {shape: tramos.filter(pl.col("forma") == shape.value) for shape in Shape}
-    merged = pl.concat(
-        [
-            detailed.events(of_shape[Shape.DETAILED]),
-            aggregated.events(of_shape[Shape.AGGREGATED], usable, rules),
-        ]
-    )
-    last = merged["ultima_hora"]
-    by_run = pl.repeat(value=False, n=merged.height, dtype=pl.Boolean, eager=True)
-    if newest is not None:
-        by_run = aggregated.is_open(last, usable, rules, newest)
-    is_detailed = merged["forma"] == Shape.DETAILED.value
-    in_newest = last.eq_missing(pl.Series([newest], dtype=last.dtype))
-    is_open = pl.select(pl.when(is_detailed).then(in_newest).otherwise(by_run)).to_series()
-    return with_censoring(finish(merged, is_open, universe), evidence.loads)
+    usable = usable_hours(evidence.loads, rules)
+    first: datetime = evidence.loads["hora"].min()  # type: ignore[assignment]
+    tramos = month_stretches(evidence.observations, usable, rules, first.date())
+    return events.derive_events(tramos, evidence.loads, rules, newest, universe)
 
 
 def differing_events(held: pl.DataFrame, derived: pl.DataFrame) -> list[str]:
@@ -204,17 +162,16 @@ def event_span(first: datetime, last: datetime, rules: EventRules) -> tuple[date
 
 def imputation(evidence: Evidence) -> pl.DataFrame:
     """What the bodies give of `calidad_imputacion`, all months together: regla, filas, total."""
-    rules = [rule.value for rule in Regla if rule is not Regla.TOPE]
-    counts = [evidence.quality[f"filas_{rule}"].sum() for rule in rules]
-    return pl.DataFrame({"regla": rules, "filas": counts, "total": [evidence.quality["n_filas"].sum()] * len(rules)})
+    counted = [(rule.value, evidence.quality[f"filas_{rule.value}"].sum()) for rule in _OF_ROWS]
+    total = pl.lit(evidence.quality["n_filas"].sum())
+    return pl.DataFrame(counted, schema=["regla", "filas"], orient="row").with_columns(total=total)
 
 
 def imputed_rows(rows: pl.DataFrame) -> dict[str, int]:
     """Source rows in observations that each rule touched."""
-    bits = {"clientes": 1, "geografia": 2, "empresa": 4, "fecha": 8}
     return {
-        rule: int(rows.filter(pl.col("imputaciones") & Imputacion(bit).value != 0)["n_filas"].sum())
-        for rule, bit in bits.items()
+        rule.value: int(rows.filter(pl.col("imputaciones") & Imputacion[rule.name].value != 0)["n_filas"].sum())
+        for rule in _OF_ROWS
     }
 
 
@@ -229,7 +186,6 @@ def about_captures(captures: Sequence[Capture]) -> tuple[dict[str, Any], list[di
         for each in captures
     ]
     files = pl.DataFrame(rows, schema=schema, orient="row").with_columns(origen=ORIGIN)
-    received = files["recibido"]
-    span = {"cuerpos": files.height, "primera": received.min(), "ultima": received.max()}
-    origins = dict(hours_by_origin(files).iter_rows())
-    return {**span, "origenes": origins}, files.drop("fuente", "origen_cuerpo").to_dicts()
+    received, origins = files["recibido"], dict(hours_by_origin(files).iter_rows())
+    span = {"cuerpos": files.height, "primera": received.min(), "ultima": received.max(), "origenes": origins}
+    return span, files.drop("fuente", "origen_cuerpo").to_dicts()

@@ -47,7 +47,7 @@ class Explanation(BaseModel):
     Attributes:
         payload: The payload, or `event`.
         row: The row as it is published (an event: as PostgreSQL holds it).
-        definitions: name, formula, unit, source and note of each figure in it.
+        definitions: key, name, formula, unit, source and note of each figure in it.
         hours: esperadas, cargadas, sospechosas, interpoladas, descubiertas: of the row's own month, else of all.
         rows: Source rows of the row's places and hours.
         imputed: Those in observations that a rule touched, by rule (an upper bound); `tope` counts capped events.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from sec_core.db.queries import read_queries
 from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
-LEDGER = (
-    "SELECT hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional, diferencia_nacional FROM capturas"
-)
-"""What `hour_calendar` takes of the ledger."""
+SQL: Final = read_queries("sec_core.gold", "frames.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +87,11 @@ class GoldFrames:
         """Day in Chile of the newest loaded hour; None before anything is loaded."""
         newest = self.loads["hora"].max()
         return newest.astimezone(CHILE).date() if isinstance(newest, datetime) else None
+
+    @property
+    def made(self) -> datetime | None:
+        """When the newest capture was received: unlike the clock, it gives files the same bytes for the same data."""
+        return self.loads["capturado_en"].max()  # type: ignore[return-value]
 
     def aggregated_panel(self) -> pl.DataFrame:
         """The panel's hours in the aggregated form."""
@@ -150,13 +153,7 @@ class Names:
 
 def read_names(connection: ArrowConnection) -> Names:
     """The dimensions of places and companies."""
-    return Names(
-        places=connection.query(
-            "SELECT id_geografia, codigo_comuna, nombre_comuna, codigo_region, nombre_region"
-            " FROM dim_geografia ORDER BY 1",
-        ),
-        companies=connection.query("SELECT id_empresa, nombre_empresa FROM dim_empresa ORDER BY 1"),
-    )
+    return Names(connection.query(SQL["places"]), connection.query(SQL["companies"]))
 
 
 def uuid_text(column: str) -> pl.Expr:
@@ -171,12 +168,8 @@ def read_loads(connection: ArrowConnection) -> pl.DataFrame:
 
     `version` changes whenever the hour's observations were written; `origen` says where its capture comes from.
     """
-    rows = connection.query(
-        "SELECT c.*, c.xmin::text AS version, r.anfitrion, r.fuente, r.origen AS origen_cuerpo FROM cargas c"
-        " LEFT JOIN revisiones r USING (hora, capturado_en, sha256) ORDER BY c.hora, r.origen",
-    )
-    found = rows.unique("hora", keep="first", maintain_order=True).with_columns(origen=ORIGIN)
-    return with_month(found.drop("anfitrion", "fuente", "origen_cuerpo"))
+    rows = connection.query(SQL["loads"]).with_columns(origen=ORIGIN)
+    return with_month(rows.drop("anfitrion", "fuente", "origen_cuerpo"))
 
 
 def hour_calendar(ledger: pl.DataFrame, loads: pl.DataFrame, now: datetime) -> pl.DataFrame:
@@ -223,16 +216,12 @@ def source_hours(first: datetime | None, last: datetime | None, now: datetime) -
 
 def read_customers(connection: ArrowConnection) -> pl.DataFrame:
     """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
-    return connection.query(
-        "SELECT mes, codigo_region, nombre_region, clientes, clientes_estimados, periodo_star FROM clientes_regionales"
-        " LEFT JOIN (SELECT DISTINCT codigo_region, nombre_region FROM dim_geografia) AS regiones USING (codigo_region)"
-        f" WHERE nombre_region IS NOT NULL OR codigo_region = '{COUNTRY_CODE}' ORDER BY mes, codigo_region",
-    ).cast(CUSTOMERS_SCHEMA)
+    return connection.query(SQL["customers"], COUNTRY_CODE).cast(CUSTOMERS_SCHEMA)
 
 
 def read_customer_origins(connection: ArrowConnection, bronze: BronzeStore) -> pl.DataFrame:
     """mes, origen of `clientes_regionales`: who answered stands in the names of the kept answers."""
-    asked = connection.query("SELECT DISTINCT mes, capturado_en FROM clientes_regionales ORDER BY 1, 2")
+    asked = connection.query(SQL["customer_answers"])
     known = [] if asked.is_empty() else bronze.answers("GetClientesNacional")
     rows = [(each.received_at, each.answered_by.host, each.answered_by.source, None) for each in known]
     schema = {"capturado_en": UTC_TIME} | dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
@@ -242,7 +231,5 @@ def read_customer_origins(connection: ArrowConnection, bronze: BronzeStore) -> p
 
 def read_billed(connection: ArrowConnection) -> pl.DataFrame:
     """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
-    return connection.query(
-        "SELECT mes, codigo_comuna, clientes, concat('CNE, facturación de clientes regulados, ',"
-        " to_char(mes, 'YYYY-MM'), ' (', archivo, ')') AS fuente FROM facturacion_comunal ORDER BY mes, codigo_comuna",
-    ).cast({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})
+    schema = pl.Schema({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})
+    return connection.query(SQL["billed"]).cast(schema)

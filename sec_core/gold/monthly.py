@@ -1,4 +1,4 @@
-"""What estimates are made of, month by month: kept in `gold/kept/`, computed again only where observations changed.
+"""What estimates are made of, month by month: kept, and computed again only where observations changed.
 
 A month's rows follow from the observations of that month, of its loaded neighbours (lines, rises and standing values
 cross a month's border) and from which hours count as seen. A digest of all that is kept beside the rows.
@@ -6,19 +6,14 @@ cross a month's border) and from which hours count as seen. A digest of all that
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-import orjson
 import polars as pl
-import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing
-from sec_core.gold import observations
+from sec_core.gold import kept, observations
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
 from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.panel import comuna_hours, panel, region_hours
@@ -36,7 +31,6 @@ if TYPE_CHECKING:
 FORMAT = "1"
 """Raise it when anything that is kept is computed differently."""
 
-FOLDER = "kept/"
 REACH = timedelta(hours=STANDING_HOURS + 24)
 """How far beyond a month's borders its rows depend on observations, with some room for clock changes."""
 KINDS: Mapping[str, pl.Schema] = {
@@ -93,19 +87,12 @@ def bring_up_to_date(
     Raises:
         StorageError: The place refused a file.
     """
-    wanted = _digests(exported, seen)
-    kept = {kind: read_kept(gold, kind, schema) for kind, schema in KINDS.items()}
-    changed = [month for month in wanted if any(known.get(month) != wanted[month] for _, known in kept.values())]
     read = lru_cache(maxsize=3)(lambda month: _observations(gold, month, names))
-    made = compute([Month.parse(month) for month in changed], sorted(exported), read, names, loads, seen)
-    stay = pl.col("mes").is_in([Month.parse(month).first_day for month in wanted.keys() - set(changed)])
-    whole = {}
-    for kind, (frame, known) in kept.items():
-        schema = KINDS[kind]
-        new = [part.select(schema.names()).cast(schema) for part in made[kind]]
-        whole[kind] = pl.concat([frame.filter(stay), *new]).sort(schema.names()[:3])
-        if known != wanted:
-            write_kept(gold, kind, whole[kind], wanted)
+
+    def make(changed: list[str]) -> dict[str, list[pl.DataFrame]]:
+        return compute(list(map(Month.parse, changed)), sorted(exported), read, names, loads, seen)
+
+    whole, changed = kept.bring_up_to_date(gold, KINDS, kept.MONTH, _digests(exported, seen), make)
     return Monthly(**whole, computed=tuple(map(Month.parse, changed)))
 
 
@@ -113,17 +100,17 @@ def _digests(exported: Mapping[Month, str], seen: Pattern) -> dict[str, str]:
     """What each month's rows follow from."""
     months = sorted(exported)
     used = seen.hours.filter(pl.col("visto") != "descubierta").select("mes", "hora", "visto")
-    hours = {day: frame.write_csv().encode() for (day,), frame in used.partition_by("mes", as_dict=True).items()}
     # A day that has not ended changes with every hour.
-    days = {day: frame.write_csv().encode() for (day,), frame in seen.days.partition_by("mes", as_dict=True).items()}
+    hours, days = (
+        {day: rows.write_csv() for (day,), rows in frame.partition_by("mes", as_dict=True).items()}
+        for frame in (used, seen.days)
+    )
     found = {}
     for at, month in enumerate(months):
         before = [other for other in months[:at] if other.first_day in hours]
-        content = hashlib.sha256(FORMAT.encode() + days.get(month.first_day, b""))
-        for other in sorted({*before[-1:], *months[max(at - 1, 0) : at + 2]}):
-            content.update(exported[other].encode())
-            content.update(hours.get(other.first_day, b""))
-        found[str(month)] = content.hexdigest()
+        near = sorted({*before[-1:], *months[max(at - 1, 0) : at + 2]})
+        follows = [text for other in near for text in (exported[other], hours.get(other.first_day, ""))]
+        found[str(month)] = kept.digest(FORMAT, days.get(month.first_day, ""), *follows)
     return found
 
 
@@ -186,22 +173,3 @@ def _observations(gold: Blobs, month: Month, names: Names) -> pl.DataFrame:
         .join(names.companies, on="nombre_empresa", how="left")
         .drop("codigo_comuna", "nombre_empresa")
     )
-
-
-def read_kept(gold: Blobs, kind: str, schema: pl.Schema) -> tuple[pl.DataFrame, dict[str, str]]:
-    """The rows that are kept and the digest of each part; nothing where there is no readable file of this schema."""
-    try:
-        body = gold.read(f"{FOLDER}{kind}.parquet")
-        frame = pl.read_parquet(body)
-        digests: dict[str, str] = orjson.loads((pq.read_schema(BytesIO(body)).metadata or {})[b"digests"])
-    except (BlobMissing, pl.exceptions.PolarsError, OSError, KeyError, orjson.JSONDecodeError):
-        return pl.DataFrame(schema=schema), {}
-    return (frame, digests) if frame.schema == schema else (pl.DataFrame(schema=schema), {})
-
-
-def write_kept(gold: Blobs, kind: str, frame: pl.DataFrame, digests: Mapping[str, str]) -> None:
-    """Keep rows, and the digest of what each part of them follows from."""
-    out = BytesIO()
-    table = frame.to_arrow().replace_schema_metadata({"digests": orjson.dumps(digests, option=orjson.OPT_SORT_KEYS)})
-    pq.write_table(table, out, compression="zstd")
-    gold.replace(f"{FOLDER}{kind}.parquet", out.getbuffer(), durable=False)

@@ -5,7 +5,6 @@ Only months whose observations changed are read from Silver and written again.
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from sec_core.blobs.place import width
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.kept import digest
 from sec_core.gold.panel import panel
 from sec_core.hours import Month
 from sec_core.silver.tables import SilverTables
@@ -73,15 +73,9 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
         loads: `cargas` with mes and version, ordered by hour: see `frames.read_loads`.
         names: Every name that the file spells out.
     """
-    base = hashlib.sha256(FORMAT.encode())
-    for frame in (names.places, names.companies):
-        base.update(frame.write_csv().encode())
-    found: dict[Month, str] = {}
-    for (day,), hours in loads.partition_by("mes", as_dict=True, include_key=False).items():
-        content = base.copy()
-        content.update(hours.sort("hora").write_csv().encode())
-        found[Month(day.year, day.month)] = content.hexdigest()
-    return found
+    base = digest(FORMAT, names.places, names.companies)
+    months = loads.partition_by("mes", as_dict=True, include_key=False).items()
+    return {Month(day.year, day.month): digest(base, hours.sort("hora")) for (day,), hours in months}
 
 
 def export(

@@ -13,10 +13,10 @@ from loguru import logger
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
-from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.local import read_payloads
 from sec_core.gold.origin import in_words, others
 from sec_core.gold.payloads.registry import DASHBOARD
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.supabase import SupabaseStore
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -13,7 +13,6 @@ from sec_core.errors import PublicationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from sec_core.blobs.model import Blobs
 
@@ -22,24 +21,10 @@ WINDOW = timedelta(days=30)
 INSTANT = "%Y-%m-%dT%H:%M:%SZ"
 
 COLUMNS = (
-    "hash_id",
-    "forma",
-    "codigo_region",
-    "nombre_region",
-    "codigo_comuna",
-    "nombre_comuna",
-    "nombre_empresa",
-    "inicio",
-    "fin",
-    "clientes_afectados",
-    "cliente_horas",
-    "hora_maximo",
-    "primera_hora",
-    "ultima_hora",
-    "n_observaciones",
-    "imputaciones",
-    "topado",
-)
+    "hash_id", "forma", "codigo_region", "nombre_region", "codigo_comuna", "nombre_comuna", "nombre_empresa", "inicio",
+    "fin", "clientes_afectados", "cliente_horas", "hora_maximo", "primera_hora", "ultima_hora", "n_observaciones",
+    "imputaciones", "topado",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,39 +63,31 @@ def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[s
     except (BlobMissing, OSError, pl.exceptions.PolarsError):
         raise PublicationError(f"{archive} can't be read.", next_step="Run `sec gold`, then `sec publish`.") from None
     start = newest - WINDOW + timedelta(hours=1)
-    window = as_rows(events.filter(pl.col("fin").is_null() | (pl.col("fin") > start)))
-    current = {row["hash_id"]: row for row in window}
-    before = {row["hash_id"]: normal(row) for row in published}
-    gone = pl.DataFrame(
-        [(key, row["ultima_hora"]) for key, row in before.items() if key not in current],
-        schema={"hash_id": pl.String, "visto": pl.String},
-        orient="row",
-    ).join(events.select("hash_id", pl.col("ultima_hora").dt.strftime(INSTANT)), on="hash_id", how="left")
-    archived = pl.col("ultima_hora") >= pl.col("visto")
-    replaced = pl.col("ultima_hora").is_null() & (pl.col("visto") >= start.strftime(INSTANT))
+    window = events.filter(pl.col("fin").is_null() | (pl.col("fin") > start))
+    held = _held(published, events.schema)
+    gone = held.join(window, on="hash_id", how="anti").join(
+        events.select("hash_id", archivada="ultima_hora"), on="hash_id", how="left"
+    )
+    archived = pl.col("archivada") >= pl.col("ultima_hora")
+    replaced = pl.col("archivada").is_null() & (pl.col("ultima_hora") >= start)
     doomed = gone.filter((archived | replaced).fill_null(value=False))
+    differing = window.join(held, on=window.columns, how="anti", nulls_equal=True)
     return RecentPlan(
-        write=[row for key, row in current.items() if before.get(key) != row],
-        delete=sorted(doomed["hash_id"].to_list()),
+        write=differing.with_columns(pl.col(pl.Datetime).dt.strftime(INSTANT)).to_dicts(),
+        delete=sorted(doomed["hash_id"]),
         unarchived=gone.height - doomed.height,
-        rows=len(current),
+        rows=window.height,
     )
 
 
 def newest_published(published: Sequence[dict[str, Any]]) -> str:
     """Last hour of the newest published event, `YYYY-MM-DDTHH:MM:SSZ`; empty where there is none."""
-    return max((normal(row)["ultima_hora"] for row in published), default="")
+    last = max((datetime.fromisoformat(row["ultima_hora"]) for row in published), default=None)
+    return last.astimezone(UTC).strftime(INSTANT) if last else ""
 
 
-def as_rows(events: pl.DataFrame) -> list[dict[str, Any]]:
-    """Events as JSON-ready rows, instants as `YYYY-MM-DDTHH:MM:SSZ`."""
-    return events.with_columns(pl.col(pl.Datetime).dt.strftime(INSTANT)).to_dicts()
-
-
-def normal(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as the REST API gives it, with instants spelled as ours."""
-    return {key: _zulu(value) if isinstance(value, str) else value for key, value in row.items()}
-
-
-def _zulu(value: str) -> str:
-    return f"{value[:19]}Z" if value.endswith("+00:00") and len(value) == len("2024-01-01T00:00:00+00:00") else value
+def _held(published: Sequence[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    """Rows as the REST API gives them, with the archive's types."""
+    instants = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
+    rows = pl.DataFrame(published, schema | dict.fromkeys(instants, pl.String))
+    return rows.with_columns(pl.col(instants).str.to_datetime("%Y-%m-%dT%H:%M:%S%z", time_unit="us"))

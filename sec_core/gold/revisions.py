@@ -5,8 +5,6 @@ The country's rows are the ledger's own sums, those of regions are counted from 
 
 from __future__ import annotations
 
-import hashlib
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -17,25 +15,27 @@ from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.place import width
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
+from sec_core.errors import StorageError
+from sec_core.gold import kept
 from sec_core.gold.frames import UTC_TIME, with_month
-from sec_core.gold.monthly import read_kept, write_kept
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.names import default_names
 from sec_core.silver.observations import Snapshot, observe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from sec_core.blobs.model import Blobs
     from sec_core.bronze.ledger_rules import Capture
     from sec_core.bronze.store import BronzeStore
     from sec_core.gold.frames import Names
 
-HELD: Final = "SELECT * FROM revisiones WHERE resultado = 'captured' ORDER BY hora, capturado_en, origen"
 _FORMAT: Final = "1"
 """Raise it when a body would be counted differently."""
 _SCHEMA: Final = pl.Schema(
     {
-        "mes": pl.Date(), "hora": UTC_TIME, "revision": pl.Int32(), "recibida": UTC_TIME, "forma": pl.String(),
-        "codigo_region": pl.String(), "nombre_region": pl.String(), "clientes_afectados": pl.Int64(),
+        "hora": UTC_TIME, "revision": pl.Int32(), "nombre_region": pl.String(), "codigo_region": pl.String(),
+        "mes": pl.Date(), "recibida": UTC_TIME, "forma": pl.String(), "clientes_afectados": pl.Int64(),
         "n_filas": pl.Int64(),
     }
 )  # fmt: skip
@@ -46,7 +46,7 @@ def revisions(gold: Blobs, held: pl.DataFrame, store: BronzeStore, names: Names)
 
     Args:
         gold: Where the months that are kept lie.
-        held: The rows of `HELD`.
+        held: `answers` of `frames.sql`.
         store: The bodies; one that is damaged or gone has its country's row alone.
         names: The dimensions.
 
@@ -60,53 +60,47 @@ def revisions(gold: Blobs, held: pl.DataFrame, store: BronzeStore, names: Names)
         "mes", "hora", "revision", "forma", "n_filas", recibida="capturado_en", codigo_region=pl.lit(None, pl.String),
         nombre_region=pl.lit(COUNTRY), clientes_afectados="clientes",
     ).select(_SCHEMA.names()).cast(_SCHEMA)  # fmt: skip
-    several = numbered.filter(pl.col("de") > 1)
-    base = hashlib.sha256(_FORMAT.encode() + names.places.write_csv().encode())
-    months = several.partition_by("mes", as_dict=True)
-    wanted = {}
-    for (day,), rows in months.items():
-        digest = base.copy()
-        digest.update(rows.select("hora", "capturado_en", "sha256").write_csv().encode())
-        wanted[str(day)] = digest.hexdigest()
-    kept, known = read_kept(gold, "revisions", _SCHEMA)
-    stay = [day for (day,) in months if known.get(str(day)) == wanted[str(day)]]
-    parts = [kept.filter(pl.col("mes").is_in(stay))]
-    parts += [_by_region(rows, store, names) for (day,), rows in months.items() if day not in stay]
-    regions = pl.concat(parts).sort("hora", "revision", "nombre_region")
-    if known != wanted:
-        write_kept(gold, "revisions", regions, wanted)
+    several = numbered.filter(pl.col("de") > 1).with_columns(parte=kept.MONTH)
+    months = {str(month): rows for (month,), rows in several.partition_by("parte", as_dict=True).items()}
+    bodies = ("hora", "capturado_en", "sha256")
+    wanted = {month: kept.digest(_FORMAT, names.places, rows.select(bodies)) for month, rows in months.items()}
+
+    def make(changed: list[str]) -> dict[str, list[pl.DataFrame]]:
+        return {"revisions": [part for month in changed for part in _by_region(months[month], store, names)]}
+
+    regions = kept.bring_up_to_date(gold, {"revisions": _SCHEMA}, kept.MONTH, wanted, make)[0]["revisions"]
     return pl.concat([country, regions]).sort("hora", "revision", "codigo_region", nulls_last=True)
 
 
-def _by_region(rows: pl.DataFrame, store: BronzeStore, names: Names) -> pl.DataFrame:
+def _by_region(rows: pl.DataFrame, store: BronzeStore, names: Names) -> Iterator[pl.DataFrame]:
     """The rows of a month's bodies by region, counted revision by revision: a snapshot is one of an hour."""
     places = names.places.select("id_geografia", "codigo_region", "nombre_region")
-    found = [pl.DataFrame(schema=_SCHEMA)]
     for (number,), part in rows.partition_by("revision", as_dict=True).items():
         captures = [to_capture(row) for row in part.iter_rows(named=True)]
-        bodies = at_once(width(store.blobs.place), partial(_body, store), captures)
-        whole = [
-            Snapshot(capture.hour, capture.shape, body)
-            for capture, body in zip(captures, bodies, strict=True)
-            if body is not None and capture.shape is not None
-        ]
+        snapshots = []
+        for capture, body in zip(captures, read_bodies(store, captures), strict=True):
+            if isinstance(body, StorageError):
+                text = "An answer is not counted by region: {error}"
+                logger.bind(stage="gold", code=body.code).warning(text, error=body)
+            elif capture.shape is not None:
+                snapshots.append(Snapshot(capture.hour, capture.shape, body))
         about = part.select("hora", "mes", "forma", recibida="capturado_en", revision=pl.lit(number, pl.Int32))
-        found.append(
-            observe(whole, default_names())
+        yield (
+            observe(snapshots, default_names())
             .observations.join(places, on="id_geografia", how="left")
             .group_by("hora", "codigo_region", "nombre_region")
             .agg(pl.col("clientes_afectados", "n_filas").sum())
             .join(about, on="hora")
-            .select(_SCHEMA.names())
-            .cast(_SCHEMA)
         )
-    return pl.concat(found)
 
 
-def _body(store: BronzeStore, capture: Capture) -> bytes | None:
-    """The bytes of a body; None where they are gone or damaged, which `sec doctor` tells what to do about."""
-    try:
-        return store.read_kept(capture)
-    except (BlobMissing, BodyDamaged) as error:
-        logger.bind(stage="gold", code=error.code).warning("An answer is not counted by region: {error}", error=error)
-        return None
+def read_bodies(store: BronzeStore, captures: Sequence[Capture]) -> Iterator[bytes | StorageError]:
+    """The bytes of bodies in their order; of one that is gone or damaged the error, of which `sec doctor` tells too."""
+
+    def read(capture: Capture) -> bytes | StorageError:
+        try:
+            return store.read_kept(capture)
+        except (BlobMissing, BodyDamaged) as error:
+            return error
+
+    return at_once(width(store.blobs.place), read, captures)

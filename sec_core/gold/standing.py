@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from sec_core.blobs.place import Place
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.gold.build import GoldReport
 
 MANIFEST = "manifest.json"
+EVENTS_FILE = "golden_interrupciones.parquet"
 SITE = "site/"
 START_PAGE = f"{SITE}index.html"
 _OTHERS = (MANIFEST, SITE)
@@ -108,22 +110,20 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     return built if published >= built.payloads.keys() else None
 
 
-def note_built(
-    settings: Settings, digest: str, *, events: int, payloads: dict[str, int], research: str, storms: list[StormRow]
-) -> BuiltGold:
-    """Write the manifest of what a build has just made; `research` names the events' file, `storms` are new ones."""
+def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
+    """Write the manifest of what a build has just made."""
     gold = open_blobs(settings.gold)
     built = BuiltGold(
         digest=digest,
-        events=events,
-        payloads=payloads,
+        events=made.events,
+        payloads=made.payloads,
         files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
-        outputs={"events": research, "payloads": "dashboard_stats"}
+        outputs={"events": EVENTS_FILE, "payloads": "dashboard_stats"}
         | ({"site": START_PAGE} if settings.draw_site else {}),
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
     # Not in the manifest: they are new once.
-    return built.model_copy(update={"new_storms": storms})
+    return built.model_copy(update={"new_storms": made.new_storms})
 
 
 def _sizes(place: Place, gold: Blobs, names: Iterable[str]) -> dict[str, int]:

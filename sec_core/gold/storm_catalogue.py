@@ -7,7 +7,6 @@ of the months that its window touches.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from sec_core.gold import observations, storm_parts
-from sec_core.gold.frames import with_month
-from sec_core.gold.monthly import read_kept, write_kept
+from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
+from sec_core.gold.kept import digest
 from sec_core.gold.storm_curves import CURVES_SCHEMA, LONGEST_HOURS, STORMS_SCHEMA
 from sec_core.gold.storm_parts import FULL_COVERAGE
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
@@ -24,6 +23,7 @@ from sec_core.hours import CHILE, Month, month_range
 from sec_core.reference.geometry import neighbours
 from sec_core.reference.tables import read_rows
 from sec_core.silver.cap import nearest_month
+from sec_core.silver.timeline import chile_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,11 +41,6 @@ KEPT: Final = {
     "storms": pl.Schema({**STORMS_SCHEMA, "conjunto": pl.String()}),
     "storm_hours": pl.Schema({**CURVES_SCHEMA, "conjunto": pl.String()}),
     "storm_companies": pl.Schema({**storm_parts.COMPANIES_SCHEMA, "conjunto": pl.String()}),
-}
-ORDER: Final = {
-    "storms": ("inicio", "id"),
-    "storm_hours": ("id", "hora", "codigo_comuna"),
-    "storm_companies": ("id", "hora", "nombre_empresa"),
 }
 
 
@@ -77,31 +72,29 @@ def bring_up_to_date(
     search = StormSearch(hits, loaded, calendar["hora"], neighbours(), rules)
     about = [month_range(*map(Month.of, search.span(cells))) for cells in search.sets]
     names = [
-        _digest(search.identity(cells), *(exported.get(month, "").encode() for month in months), repr(rules).encode())
+        digest(FORMAT, search.identity(cells), *(exported.get(month, "") for month in months), repr(rules))
         for cells, months in zip(search.sets, about, strict=True)
     ]
-    kept = {kind: read_kept(gold, kind, schema) for kind, schema in KEPT.items()}
-    stay = set(names).intersection(*(known for _, known in kept.values()))
-    new = [at for at, name in enumerate(names) if name not in stay]
-    needed = sorted({month for at in new for month in about[at]} & exported.keys())
-    if needed:
-        search.fill(observations.panel_of(gold, needed).drop("forma").collect())
-    made = {kind: [rows.filter(pl.col("conjunto").is_in(stay))] for kind, (rows, _) in kept.items()}
-    measured = [KEPT["storm_hours"].to_frame()]
-    for at in new:
-        storms, curves = (rows.with_columns(conjunto=pl.lit(names[at])) for rows in search.measure(search.sets[at]))
-        made["storms"].append(storms)
-        measured.append(curves)
-    made["storm_hours"] += measured
-    sets = pl.concat(measured).select("id", "conjunto").unique()
-    made["storm_companies"].append(storm_parts.by_company(gold, pl.concat(measured)).join(sets, on="id"))
+
+    def make(changed: list[str]) -> dict[str, list[pl.DataFrame]]:
+        new = [at for at, name in enumerate(names) if name in changed]
+        needed = sorted({month for at in new for month in about[at]} & exported.keys())
+        if needed:
+            search.fill(observations.panel_of(gold, needed).drop("forma").collect())
+        found = [(pl.lit(names[at]).alias("conjunto"), *search.measure(search.sets[at])) for at in new]
+        curves = [rows.with_columns(name) for name, _, rows in found]
+        measured = pl.concat([pl.DataFrame(schema=KEPT["storm_hours"]), *curves])
+        sets = measured.select("id", "conjunto").unique()
+        return {
+            "storms": [rows.with_columns(name) for name, rows, _ in found],
+            "storm_hours": curves,
+            "storm_companies": [storm_parts.by_company(gold, measured).join(sets, on="id")],
+        }
+
     wanted = dict.fromkeys(sorted(names), "")
-    whole = {}
-    for kind, (_, known) in kept.items():
-        whole[kind] = pl.concat(made[kind]).sort(*ORDER[kind])
-        if known != wanted:
-            write_kept(gold, kind, whole[kind], wanted)
-    return Storms(*(whole[kind].drop("conjunto") for kind in KEPT))
+    whole, _ = bring_kept_up_to_date(gold, KEPT, pl.col("conjunto"), wanted, make)
+    rows, curves, companies = (whole[kind].drop("conjunto") for kind in KEPT)
+    return Storms(rows.sort("inicio", "id"), curves, companies)
 
 
 def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
@@ -109,20 +102,19 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     each = served(pl.Series([month.first_day for month in exported], dtype=pl.Date), customers)
     spelled = pl.concat_str("codigo_comuna", "clientes", separator=" ")
     figures = dict(each.sort("codigo_comuna").group_by("mes").agg(spelled.str.join(",")).iter_rows())
-    kept, known = read_kept(gold, "storm_hits", HITS_SCHEMA)
     wanted = {
-        str(month): _digest(exported[month].encode(), repr(rules).encode(), figures.get(month.first_day, "").encode())
+        str(month): digest(FORMAT, exported[month], repr(rules), figures.get(month.first_day, ""))
         for month in sorted(exported)
     }
-    if wanted == known:
-        return kept
-    changed = [month for month in exported if known.get(str(month)) != wanted[str(month)]]
-    current = [month.first_day for month in exported if month not in changed]
-    stay = with_month(kept).filter(pl.col("mes").is_in(current)).drop("mes")
-    made = (find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in changed)
-    hits = pl.concat([stay, *made]).sort("hora", "codigo_comuna")
-    write_kept(gold, "storm_hits", hits, wanted)
-    return hits
+
+    def make(changed: list[str]) -> dict[str, list[pl.DataFrame]]:
+        months = map(Month.parse, changed)
+        return {
+            "storm_hits": [find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in months]
+        }
+
+    month = chile_date(pl.col("hora")).dt.strftime("%Y-%m")
+    return bring_kept_up_to_date(gold, {"storm_hits": HITS_SCHEMA}, month, wanted, make)[0]["storm_hits"]
 
 
 def served(months: pl.Series, customers: pl.DataFrame) -> pl.DataFrame:
@@ -130,10 +122,6 @@ def served(months: pl.Series, customers: pl.DataFrame) -> pl.DataFrame:
     figures = customers.select("mes", "codigo_comuna", "clientes")
     pairs = pl.DataFrame({"mes": months}).join(customers.select("codigo_comuna").unique(), how="cross")
     return nearest_month(pairs, figures, "codigo_comuna").select(figures.columns)
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join((FORMAT.encode(), *parts))).hexdigest()
 
 
 def described(storms: pl.DataFrame, curves: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from sec_core.gold.parquet import COLUMNS
 from sec_core.hours import CHILE
+from sec_core.silver.columns import HORA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,16 +28,18 @@ END_HOURS: Final = 2
 LONGEST_HOURS: Final = 720
 HOUR_US: Final = 3_600_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _published(table: str) -> pl.Schema:
-    """The columns of a published table but the texts, which `storm_catalogue.described` adds."""
-    columns = [column for column in COLUMNS[table] if column.name not in {"nombre", "nota"}]
-    return pl.Schema(pa.schema([(column.name, column.type) for column in columns]))
-
-
-STORMS_SCHEMA: Final = _published("tormentas")
-CURVES_SCHEMA: Final = _published("tormentas_horas")
+STORMS_SCHEMA: Final = pl.Schema(
+    {"id": pl.String()}
+    | dict.fromkeys(("inicio", "fin", "hora_punta"), HORA)
+    | dict.fromkeys(("punta", "cliente_horas"), pl.Int64())
+    | {"comunas": pl.Int32(), "regiones": pl.String()}
+    | dict.fromkeys(("horas_hasta_punta", "horas_50", "horas_90", "horas_95"), pl.Int32())
+    | dict.fromkeys(("salidas", "reposiciones", "reposicion_maxima"), pl.Int64())
+    | {"cobertura": pl.Float64(), "abierta": pl.Boolean()}
+)
+CURVES_SCHEMA: Final = pl.Schema(
+    {"id": pl.String(), "hora": HORA, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64()}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import polars as pl
 
 from sec_core.gold import observations
 from sec_core.gold.frames import UTC_TIME, with_month
-from sec_core.hours import CHILE, Month
+from sec_core.hours import Month
+from sec_core.silver.timeline import chile_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
@@ -61,18 +62,15 @@ def restored(parts: pl.DataFrame, storms: pl.DataFrame, calendar: pl.DataFrame) 
     """
     usable = pl.col("cargada") & ~pl.col("sospechosa")
     hours = calendar.sort("hora").select("hora", usable=usable, antes=usable.shift(1)).filter("usable")
-    top = (
-        parts.sort("id", "parte", "clientes_afectados", "hora", descending=[False, False, True, False])
-        .group_by("id", "parte", maintain_order=True)
-        .agg(hora_punta=pl.col("hora").first(), punta=pl.col("clientes_afectados").first())
-    )
+    out = pl.col("clientes_afectados")
+    top = parts.group_by("id", "parte").agg(punta=out.max(), hora_punta=pl.col("hora").filter(out == out.max()).min())
     after = (
         storms.select("id", "inicio", hasta=pl.coalesce("fin", pl.lit(hours["hora"].max(), UTC_TIME)))
         .join_where(hours, pl.col("hora") >= pl.col("inicio"), pl.col("hora") <= pl.col("hasta"))
         .join(top, on="id")
         .filter(pl.col("hora") > pl.col("hora_punta"))
         .join(parts, on=["id", "parte", "hora"], how="left")
-        .filter(pl.col("clientes_afectados").fill_null(0) <= LEFT * pl.col("punta"))
+        .filter(out.fill_null(0) <= LEFT * pl.col("punta"))
     )
     first = after.sort("hora").group_by("id", "parte").agg(pl.col("hora", "antes").first())
     return (
@@ -96,7 +94,7 @@ def compared(storms: pl.DataFrame, regions: pl.DataFrame, companies: pl.DataFram
         medidas (those with a time), and medians of punta, horas_90 and cobertura; ordered by their groups.
     """
     seen = storms.select("id", "cobertura")
-    year = pl.col("inicio").dt.convert_time_zone(str(CHILE)).dt.year().cast(pl.String)
+    year = chile_date(pl.col("inicio")).dt.year().cast(pl.String)
     whole = storms.select("punta", "horas_90", "cobertura", grupo=year)
     frames = {"anho": whole, "region": regions.join(seen, on="id"), "empresa": companies.join(seen, on="id")}
     sizes = pl.sum_horizontal(pl.col("punta") >= size for size in SIZES)

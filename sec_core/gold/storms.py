@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -36,15 +36,12 @@ from sec_core.gold.storm_curves import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from numpy.typing import NDArray
 
     from sec_core.config import Settings
-
-_CODES: Final = 100_000
-"""Codes of comunas have five digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,31 +132,31 @@ class StormSearch:
         neighbours: Collection[tuple[str, str]],
         rules: StormRules,
     ) -> None:
-        codes = hits["codigo_comuna"].unique().sort().to_list()
-        hours = loaded.unique().sort().dt.epoch("us").to_numpy()
         self._rules = rules
-        self._borders = _border_positions(codes, neighbours)
+        self._hours = loaded.unique().sort().to_frame("hora").with_row_index("h")
+        self._codes = hits["codigo_comuna"].unique().sort().to_frame().with_row_index("c")
+        pairs = pl.DataFrame(list(neighbours), {"codigo_comuna": pl.String, "otra": pl.String}, orient="row")
+        beside = self._codes.select(otra="codigo_comuna", beside="c")
+        self._borders = pairs.join(self._codes, on="codigo_comuna").join(beside, on="otra").select("c", "beside")
         self._world = World(
-            hours,
-            codes,
-            np.zeros((len(hours), len(codes)), np.int32),
+            self._hours["hora"].dt.epoch("us").to_numpy(),
+            self._codes["codigo_comuna"].to_list(),
+            np.zeros((len(self._hours), len(self._codes)), np.int32),
             expected.unique().sort().dt.epoch("us").to_numpy(),
         )
-        cells = self.fill(hits)
-        self.sets = _sets(self._world, cells, self._borders, rules)
+        self.sets = _sets(self._world, self.fill(hits), self._borders, rules)
 
     def fill(self, panel: pl.DataFrame) -> NDArray[np.int64]:
         """Take in values of loaded hours; returns their places as rows of (hour, comuna), in the panel's order."""
-        world = self._world
-        hour = panel["hora"].dt.epoch("us").to_numpy()
-        code = panel["codigo_comuna"].cast(pl.String).cast(pl.Int32, strict=False).fill_null(0).to_numpy()
-        place = np.full(_CODES, -1)
-        place[[int(each) for each in world.codes]] = np.arange(len(world.codes))
-        h, c = np.searchsorted(world.hours, hour), place[code]
-        known = (h < len(world.hours)) & (c >= 0)
-        known[known] = world.hours[h[known]] == hour[known]
-        world.values[h[known], c[known]] = panel["clientes_afectados"].clip(0, 2**31 - 1).to_numpy()[known]
-        return np.column_stack([h[known], c[known]]).astype(np.int64)
+        found = (
+            panel.select(
+                "hora", pl.col("codigo_comuna").cast(pl.String), pl.col("clientes_afectados").clip(0, 2**31 - 1)
+            )
+            .join(self._hours, on="hora", maintain_order="left")
+            .join(self._codes, on="codigo_comuna", maintain_order="left")
+        )
+        self._world.values[found["h"], found["c"]] = found["clientes_afectados"]
+        return found.select(pl.col("h", "c").cast(pl.Int64)).to_numpy()
 
     def span(self, cells: NDArray[np.int64]) -> tuple[datetime, datetime]:
         """The first and last instant whose values can matter to a set."""
@@ -209,13 +206,6 @@ def _curves(world: World, candidate: NDArray[np.int64], borders: pl.DataFrame, r
         yield curve
 
 
-def _border_positions(codes: Sequence[str], neighbours: Collection[tuple[str, str]]) -> pl.DataFrame:
-    """Pairs of neighbours, c and beside, as positions in `codes`."""
-    at = {code: number for number, code in enumerate(codes)}
-    pairs = [(at[a], at[b]) for a, b in neighbours if a in at and b in at]
-    return pl.DataFrame(pairs, schema={"c": pl.Int64, "beside": pl.Int64}, orient="row")
-
-
 def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: StormRules) -> list[NDArray[np.int64]]:
     """The connected sets of some hits that reach the peak, each ordered by hour and comuna as `cells` is."""
     if not len(cells):
@@ -226,7 +216,7 @@ def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: 
     edges = pl.concat(
         [
             hits.filter(near[cells[:, 0]]).select(pl.col("h") + 1, "c", "n"),
-            hits.join(borders, on="c").select("h", c="beside", n="n"),
+            hits.join(borders.cast(pl.Int64), on="c").select("h", c="beside", n="n"),
         ]
     ).join(hits, on=["h", "c"], suffix="_2")
     graph = coo_array((np.ones(len(edges), np.int8), (edges["n"], edges["n_2"])), shape=(len(cells), len(cells)))

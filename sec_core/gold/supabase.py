@@ -6,10 +6,8 @@ Nothing here puts the key, or an answer's headers, into a message, a log line or
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from loguru import logger
@@ -18,15 +16,13 @@ from sec_core.errors import PublicationError, PublicationUnavailable, is_transie
 from sec_core.gold import recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from supabase import Client
 
     from sec_core.config import Settings
 
     Payloads = Mapping[str, Sequence[Any]]
-
-T = TypeVar("T")
 
 PAGE = 1000
 """Rows asked for at once: Supabase answers at most this many by default."""
@@ -42,16 +38,6 @@ _LONGEST_WAIT_S = 30.0
 _CONNECT_S, _ANSWER_S = 3.0, 25.0
 _PATIENCE_S = 25.0
 """From then on a host that does not answer at all is not tried again: with the last try it makes less than a minute."""
-
-
-@dataclass(slots=True)
-class _LastAnswer:
-    """Status of the newest answer: the client's errors don't carry it."""
-
-    status: int = 0
-
-    def note(self, response: httpx.Response) -> None:
-        self.status = response.status_code
 
 
 class SupabaseStore:
@@ -73,14 +59,14 @@ class SupabaseStore:
             raise PublicationError("There is no Supabase project to publish to.", next_step=_WRONG_KEY)
         self._sleep = sleep
         self._retries = settings.retries
-        self._answer = _LastAnswer()
+        self._status = 0
         self._http = httpx.Client(
             timeout=httpx.Timeout(
                 settings.timeout_s,
                 connect=min(settings.timeout_s, _CONNECT_S),
                 read=min(settings.timeout_s, _ANSWER_S),
             ),
-            event_hooks={"response": [self._answer.note]},
+            event_hooks={"response": [self._note]},
             # HTTP/2 would bring a library that logs headers, the key among them, at debug level.
             http2=False,
             follow_redirects=False,
@@ -129,51 +115,50 @@ class SupabaseStore:
 
     def upsert_events(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write events by hash_id, in batches."""
-        for batch in _batches(rows, BATCH):
-            query = self._table(recent.TABLE).upsert(batch, returning=_minimal())
+        for first in range(0, len(rows), BATCH):
+            query = self._table(recent.TABLE).upsert(rows[first : first + BATCH], returning="minimal")
             self._run(f"write {recent.TABLE}", query.execute)
 
     def delete_events(self, hash_ids: Sequence[str]) -> None:
         """Delete events by hash_id, in batches that fit into an address."""
-        for batch in _batches(hash_ids, 100):
-            query = self._table(recent.TABLE).delete(returning=_minimal()).in_("hash_id", batch)
+        for first in range(0, len(hash_ids), 100):
+            query = self._table(recent.TABLE).delete(returning="minimal").in_("hash_id", hash_ids[first : first + 100])
             self._run(f"delete from {recent.TABLE}", query.execute)
 
     def _table(self, name: str) -> Any:  # noqa: ANN401 - the client's builders are hardly typed
         return self._client.table(name)
 
+    def _note(self, response: httpx.Response) -> None:
+        """Keep the status of the newest answer: the client's errors don't carry it."""
+        self._status = response.status_code
+
     def _run(self, what: str, call: Callable[[], Any]) -> list[Any]:
         """Do one call, again after a transient failure."""
-        began = time.monotonic()
-        for attempt in range(self._retries + 1):
+        began, attempt = time.monotonic(), 0
+        while True:
             try:
-                with self._clear_errors(what):
-                    rows: list[Any] = call().data
-                    return rows
+                return self._call(what, call)
             except PublicationUnavailable as error:
-                dead = self._answer.status == 0 and time.monotonic() - began > _PATIENCE_S
+                dead = self._status == 0 and time.monotonic() - began > _PATIENCE_S
                 if attempt == self._retries or dead:
                     raise
                 wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
                 logger.bind(stage="publish", code=error.code).warning("{} Next try in {:.0f} s.", error.message, wait)
                 self._sleep(wait)
-        raise AssertionError("unreachable")
+                attempt += 1
 
-    @contextmanager
-    def _clear_errors(self, what: str) -> Iterator[None]:
-        """Turn the client's errors into the project's.
-
-        The causes are cut off: they hold the request and with it the key.
-        """
+    def _call(self, what: str, call: Callable[[], Any]) -> list[Any]:
+        """Do one call; the client's errors become the project's, cut off from causes that hold the key."""
         from postgrest.exceptions import APIError  # noqa: PLC0415
 
-        self._answer.status = 0
+        self._status = 0
         try:
-            yield
+            rows: list[Any] = call().data
         except httpx.HTTPError as error:
             raise PublicationUnavailable(f"Supabase did not answer ({what}): {type(error).__name__}.") from None
         except APIError as error:
-            raise _explain(what, self._answer.status, str(error.code or ""), error.message or "") from None
+            raise _explain(what, self._status, str(error.code or ""), error.message or "") from None
+        return rows
 
 
 def _explain(what: str, status: int, code: str, message: str) -> PublicationError:
@@ -195,14 +180,3 @@ def _explain(what: str, status: int, code: str, message: str) -> PublicationErro
         f"Supabase refused ({what}): {code or status} {message}".strip() + ".",
         next_step=f"Compare the project with {SCHEMA_FILE}.",
     )
-
-
-def _minimal() -> Any:  # noqa: ANN401
-    from postgrest.types import ReturnMethod  # noqa: PLC0415
-
-    return ReturnMethod.minimal
-
-
-def _batches(rows: Sequence[T], size: int) -> Iterator[list[T]]:
-    for start in range(0, len(rows), size):
-        yield list(rows[start : start + size])

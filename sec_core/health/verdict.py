@@ -6,11 +6,13 @@ step says what to do). The verdict is that of the worst check.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from sec_core.errors import SecError
 from sec_core.hours import CHILE, HOUR, Month
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class Level(StrEnum):
     GOOD = "good"
     WARN = "warn"
     BAD = "bad"
+
+
+Finding = tuple[Level, str, str]
+"""How a check came out, what was found, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +113,13 @@ class PlaceFacts:
     Attributes:
         name: The folder, or the object store's address.
         remote: Whether it is an object store.
-        error: What is wrong with it; empty if nothing is.
-        next_step: What to do then.
+        error: What is wrong with it, if anything.
         has_links: Whether the folder's file system has hard links.
     """
 
     name: str
     remote: bool = False
-    error: str = ""
-    next_step: str = ""
+    error: SecError | None = None
     has_links: bool = True
 
 
@@ -136,7 +140,7 @@ class DataFacts:
         unresolved: Spellings of the last 30 days that resolve to nothing, with their rows, most frequent first.
         published_at: When Gold was published last; None if never.
         loaded_at: When the newest of the loaded bodies was received; None if nothing is loaded.
-        zone_problem: How the three time zone databases differ and what to do; empty strings if they agree.
+        zones: How the three time zone databases differ, if they do.
     """
 
     circuit: Circuit
@@ -151,16 +155,7 @@ class DataFacts:
     unresolved: tuple[tuple[str, int], ...] = ()
     published_at: datetime | None = None
     loaded_at: datetime | None = None
-    zone_problem: tuple[str, str] = ("", "")
-
-
-@dataclass(frozen=True, slots=True)
-class SupabaseFacts:
-    """When Supabase was published to last, None if never; or why it can't be found out, and what to do."""
-
-    published_at: datetime | None = None
-    error: str = ""
-    next_step: str = ""
+    zones: SecError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +172,8 @@ class Facts:
         monitored: Whether the monitor is meant to run, so that the newest hour must be young.
         services: Checks of the services on this machine, made elsewhere.
         place: What trying out the place of Bronze and Gold showed; None if it was not tried.
-        supabase: What Supabase said of its publication; None if there are no settings for it.
+        to_supabase: Whether there are settings for Supabase.
+        supabase: When it was published to last, None for never; or why that can't be found out.
     """
 
     now: datetime
@@ -187,9 +183,10 @@ class Facts:
     data: DataFacts | None
     database_error: str = ""
     monitored: bool = False
-    services: tuple[Check, ...] = field(default=())
+    services: tuple[Check, ...] = ()
     place: PlaceFacts | None = None
-    supabase: SupabaseFacts | None = None
+    to_supabase: bool = False
+    supabase: datetime | SecError | None = None
 
 
 def due_month(now: datetime) -> Month:
@@ -205,163 +202,170 @@ def _scheduled(month: Month) -> datetime:
 
 def judge(facts: Facts) -> Verdict:
     """The verdict on some facts."""
-    checks = [_database(facts), _disk(facts), *_place(facts.place), _source(facts.source)]
-    if facts.data is not None:
-        data = facts.data
-        checks += [
-            _zones(data),
-            _circuit(data.circuit, facts.now),
-            _schedule(data, facts.now),
-            _newest(data, facts),
-            _quarantine(data),
-            _bodies(data),
-            _names(data),
-            _publication(data, facts.supabase, facts.now),
-        ]
-    return Verdict(facts.now, (*checks, *facts.services))
+    looks: dict[str, Finding] = {"database": _database(facts), "disk": _disk(facts)}
+    if (place := facts.place) is not None:
+        looks["object store" if place.remote else "data folder"] = _place(place)
+    looks["source"] = _source(facts.source)
+    if (data := facts.data) is not None:
+        looks |= {name: look(data, facts) for name, look in _DATA_CHECKS.items()}
+    return Verdict(facts.now, (*(Check(name, *found) for name, found in looks.items()), *facts.services))
 
 
-def _database(facts: Facts) -> Check:
+def _good(text: str) -> Finding:
+    return Level.GOOD, text, ""
+
+
+def _warn(text: str, next_step: str = "") -> Finding:
+    return Level.WARN, text, next_step
+
+
+def _bad(text: str, next_step: str) -> Finding:
+    return Level.BAD, text, next_step
+
+
+def _failed(error: SecError) -> Finding:
+    return Level.BAD, error.message, error.next_step
+
+
+def _database(facts: Facts) -> Finding:
     if facts.data is None:
-        return Check("database", Level.BAD, facts.database_error, "Check SEC_DATABASE_URL, or run `sec up`.")
-    return Check("database", Level.GOOD, "PostgreSQL answers and its schema is the newest.")
+        return _bad(facts.database_error, "Check SEC_DATABASE_URL, or run `sec up`.")
+    return _good("PostgreSQL answers and its schema is the newest.")
 
 
-def _disk(facts: Facts) -> Check:
+def _disk(facts: Facts) -> Finding:
     free = f"{facts.disk_free / 1024**3:.1f} GB of {facts.disk_total / 1024**3:.0f} GB are free."
+    if facts.disk_free >= DISK_WARN:
+        return _good(free)
     step = "Run `sec retention` and `sec seal`, or make room on the disk of SEC_DATA_DIR and SEC_STATE_DIR."
-    if facts.disk_free < DISK_BAD:
-        return Check("disk", Level.BAD, free, step)
-    return Check("disk", Level.WARN, free, step) if facts.disk_free < DISK_WARN else Check("disk", Level.GOOD, free)
+    return _bad(free, step) if facts.disk_free < DISK_BAD else _warn(free, step)
 
 
-def _place(place: PlaceFacts | None) -> list[Check]:
-    if place is None:
-        return []
-    name = "object store" if place.remote else "data folder"
+def _place(place: PlaceFacts) -> Finding:
     if place.error:
-        return [Check(name, Level.BAD, place.error, place.next_step)]
+        return _failed(place.error)
     text = f"{place.name if place.remote else 'It'} takes, lists, gives back and keeps what is written."
     if not place.has_links:
         text += " Its file system has no hard links, so a lock guards new names: use one machine at a time."
-    return [Check(name, Level.GOOD, text)]
+    return _good(text)
 
 
-def _zones(data: DataFacts) -> Check:
-    problem, step = data.zone_problem
-    if problem:
-        return Check("time zones", Level.BAD, problem, step)
-    return Check("time zones", Level.GOOD, "Python, Polars and PostgreSQL agree about Chile's wall clock since 2017.")
-
-
-def _source(source: SourceFacts | None) -> Check:
+def _source(source: SourceFacts | None) -> Finding:
     if source is None:
-        return Check("source", Level.WARN, "The source was not asked: its shared limits are in the database.")
+        return _warn("The source was not asked: its shared limits are in the database.")
     if source.at_rest:
-        return Check("source", Level.WARN, f"The source was not asked. {source.error}")
+        return _warn(f"The source was not asked. {source.error}")
     if not source.answered:
         step = "Check this machine's network: the SEC drops addresses that are not residential Chilean ones."
-        return Check("source", Level.BAD, source.error, step)
+        return _bad(source.error, step)
     text = f"The source answered in {source.seconds:.1f} s."
-    if abs(source.clock_offset) > CLOCK_OFF:
-        minutes = source.clock_offset.total_seconds() / 60
-        return Check(
-            "source", Level.WARN, f"{text} Its clock is {minutes:+.0f} minutes off ours.", "Set this machine's clock."
-        )
-    return Check("source", Level.GOOD, text)
+    if abs(source.clock_offset) <= CLOCK_OFF:
+        return _good(text)
+    minutes = source.clock_offset.total_seconds() / 60
+    return _warn(f"{text} Its clock is {minutes:+.0f} minutes off ours.", "Set this machine's clock.")
 
 
-def _circuit(circuit: Circuit, now: datetime) -> Check:
+def _zones(data: DataFacts, _: Facts) -> Finding:
+    if data.zones:
+        return _failed(data.zones)
+    return _good("Python, Polars and PostgreSQL agree about Chile's wall clock since 2017.")
+
+
+def _circuit(data: DataFacts, facts: Facts) -> Finding:
+    circuit = data.circuit
     if circuit.status == "closed":
         count = f" {circuit.failures} failures in a row so far: {circuit.error}." if circuit.failures else ""
-        return Check("circuit", Level.GOOD, f"The circuit is closed.{count}")
+        return _good(f"The circuit is closed.{count}")
     since = f" since {circuit.opened_at.astimezone(CHILE):%Y-%m-%d %H:%M}" if circuit.opened_at else ""
     status, error = circuit.status.replace("_", "-"), (circuit.error or "").rstrip(".")
     text = f"The circuit is {status}{since} after {circuit.failures} failures: {error}."
-    if circuit.reopens_at is not None and circuit.reopens_at > now:
-        return Check(
-            "circuit",
-            Level.BAD,
-            text,
-            f"A probe may leave at {circuit.reopens_at.astimezone(CHILE):%H:%M} in Chile; runs that wait then go on.",
-        )
-    return Check("circuit", Level.WARN, text, "The next request is the probe: run `sec doctor` again.")
+    if circuit.reopens_at is None or circuit.reopens_at <= facts.now:
+        return _warn(text, "The next request is the probe: run `sec doctor` again.")
+    at = f"{circuit.reopens_at.astimezone(CHILE):%H:%M} in Chile"
+    return _bad(text, f"A probe may leave at {at}; runs that wait then go on.")
 
 
-def _schedule(data: DataFacts, now: datetime) -> Check:
-    month = due_month(now)
+def _schedule(data: DataFacts, facts: Facts) -> Finding:
+    month = due_month(facts.now)
+    step = f"Run `sec sync --month {month}`"
     if data.newest_hour is None:
-        return Check("schedule", Level.WARN, "Nothing is captured yet.", f"Run `sec sync --month {month}`.")
+        return _warn("Nothing is captured yet.", f"{step}.")
     if data.first_hour is not None and data.first_hour >= month.end:
-        return Check("schedule", Level.WARN, f"The history begins after {month}.", f"Run `sec sync --month {month}`.")
+        return _warn(f"The history begins after {month}.", f"{step}.")
     if data.first_asked is not None and data.first_asked >= _scheduled(month.shift(1)):
-        text = f"The run of {month} was due before this installation began."
-        return Check("schedule", Level.WARN, text, f"Run `sec sync --month {month}`.")
+        return _warn(f"The run of {month} was due before this installation began.", f"{step}.")
     if data.due_missing:
         text = f"{month} should be complete; {data.due_missing} of its {data.due_expected} hours are missing."
-        return Check("schedule", Level.BAD, text, f"Run `sec sync --month {month}`, or rerun-month in the UI.")
-    return Check("schedule", Level.GOOD, f"{month}, the newest month that is due, is complete.")
+        return _bad(text, f"{step}, or rerun-month in the UI.")
+    return _good(f"{month}, the newest month that is due, is complete.")
 
 
-def _newest(data: DataFacts, facts: Facts) -> Check:
+def _newest(data: DataFacts, facts: Facts) -> Finding:
     if data.newest_hour is None:
-        return Check("newest capture", Level.WARN, "There is none yet.")
+        return _warn("There is none yet.")
     age = facts.now - data.newest_hour
     text = f"The newest captured hour is {data.newest_hour.astimezone(CHILE):%Y-%m-%d %Hh}, {_age(age)} ago."
     if facts.monitored and age > MONITOR_LATE:
-        step = "See the last runs of `monitor` in the UI."
-        return Check("newest capture", Level.BAD, f"{text} The monitor is late.", step)
-    return Check("newest capture", Level.GOOD, text)
+        return _bad(f"{text} The monitor is late.", "See the last runs of `monitor` in the UI.")
+    return _good(text)
 
 
-def _quarantine(data: DataFacts) -> Check:
+def _quarantine(data: DataFacts, _: Facts) -> Finding:
     if not data.quarantined:
-        return Check("quarantine", Level.GOOD, "No hour is in quarantine.")
-    level = Level.BAD if data.quarantined_lately else Level.WARN
-    text = (
-        f"{data.quarantined} hours have only answers of an unknown shape, {data.quarantined_lately} of the last week."
-    )
-    return Check("quarantine", level, text, "The source may have changed: see docs/runbook.md, “A changed API”.")
+        return _good("No hour is in quarantine.")
+    lately = data.quarantined_lately
+    text = f"{data.quarantined} hours have only answers of an unknown shape, {lately} of the last week."
+    return (_bad if lately else _warn)(text, "The source may have changed: see docs/runbook.md, “A changed API”.")
 
 
-def _bodies(data: DataFacts) -> Check:
+def _bodies(data: DataFacts, _: Facts) -> Finding:
     if not data.damaged:
-        return Check("kept bodies", Level.GOOD, "No kept body is known to be damaged.")
+        return _good("No kept body is known to be damaged.")
     hours = ", ".join(f"{hour.astimezone(CHILE):%Y-%m-%d %Hh}" for hour in data.damaged[:5])
     months = sorted({str(Month.of(hour)) for hour in data.damaged})
     more = " and others" if len(data.damaged) > 5 else ""
     text = f"{len(data.damaged)} hours have lost their body to damage (Chile time): {hours}{more}."
     step = f"Run `sec sync --month {months[0]}`" + (f" and so on for {', '.join(months[1:4])}" if months[1:] else "")
-    return Check("kept bodies", Level.BAD, text, f"{step}; or restore the files from a backup and run `sec reprocess`.")
+    return _bad(text, f"{step}; or restore the files from a backup and run `sec reprocess`.")
 
 
-def _names(data: DataFacts) -> Check:
+def _names(data: DataFacts, _: Facts) -> Finding:
     if not data.unresolved:
-        return Check("names", Level.GOOD, "All names of the last 30 days are known.")
+        return _good("All names of the last 30 days are known.")
     shown = ", ".join(f"{name} ({rows})" for name, rows in data.unresolved[:5])
     more = f" and {len(data.unresolved) - 5} more" if len(data.unresolved) > 5 else ""
-    return Check(
-        "names",
-        Level.WARN,
-        f"Unknown spellings in the last 30 days, with their rows: {shown}{more}.",
-        "Add aliases under sec_core/reference, then `sec reprocess`.",
-    )
+    text = f"Unknown spellings in the last 30 days, with their rows: {shown}{more}."
+    return _warn(text, "Add aliases under sec_core/reference, then `sec reprocess`.")
 
 
-def _publication(data: DataFacts, supabase: SupabaseFacts | None, now: datetime) -> Check:
-    if supabase is not None and supabase.error:
-        return Check("publication", Level.BAD, supabase.error, supabase.next_step)
+def _publication(data: DataFacts, facts: Facts) -> Finding:
+    if isinstance(facts.supabase, SecError):
+        return _failed(facts.supabase)
     if data.loaded_at is None:
-        return Check("publication", Level.GOOD, "There is nothing to publish yet.")
-    place, command = ("on this machine alone", "sec gold") if supabase is None else ("in Supabase", "sec publish")
-    published_at = data.published_at if supabase is None else supabase.published_at
+        return _good("There is nothing to publish yet.")
+    place, command, published_at = "on this machine alone", "sec gold", data.published_at
+    if facts.to_supabase:
+        place, command, published_at = "in Supabase", "sec publish", facts.supabase
     if published_at is None:
-        return Check("publication", Level.WARN, f"Gold was never published {place}.", f"Run `{command}`.")
-    text = f"Gold was published {place} {_age(now - published_at)} ago."
-    overdue = now - published_at > timedelta(days=31) + SCHEDULE_GRACE
-    if overdue and data.loaded_at > published_at:
-        return Check("publication", Level.BAD, f"{text} There is newer data.", "Run `sec gold` and `sec publish`.")
-    return Check("publication", Level.GOOD, text)
+        return _warn(f"Gold was never published {place}.", f"Run `{command}`.")
+    age = facts.now - published_at
+    text = f"Gold was published {place} {_age(age)} ago."
+    if age > timedelta(days=31) + SCHEDULE_GRACE and data.loaded_at > published_at:
+        return _bad(f"{text} There is newer data.", "Run `sec gold` and `sec publish`.")
+    return _good(text)
+
+
+_DATA_CHECKS: Final[dict[str, Callable[[DataFacts, Facts], Finding]]] = {
+    "time zones": _zones,
+    "circuit": _circuit,
+    "schedule": _schedule,
+    "newest capture": _newest,
+    "quarantine": _quarantine,
+    "kept bodies": _bodies,
+    "names": _names,
+    "publication": _publication,
+}
+"""What is looked at in the database, in the order of showing."""
 
 
 def _age(age: timedelta) -> str:

@@ -17,7 +17,8 @@ from datetime import date, datetime
 import polars as pl
 
 from sec_core.reference.tables import NO_COMPANY
-from sec_core.silver.stretches import as_events, as_stretches, first_of_maximum, no_stretches
+from sec_core.silver.columns import conform
+from sec_core.silver.stretches import MERGED_SCHEMA, as_stretches, first_of_maximum, no_stretches
 from sec_core.silver.timeline import EventRules, index_of, source_index
 from sec_core.source.shapes import Shape
 
@@ -123,6 +124,8 @@ def events(tramos: pl.DataFrame, usable: pl.DataFrame, rules: EventRules) -> pl.
 
     `usable` needs at least the hours within `rules.reach` of a border between months of the stretches.
     """
+    if tramos.is_empty():
+        return pl.DataFrame(schema=MERGED_SCHEMA)
     rows = tramos.sort("id_geografia", "mes", "primera_hora", nulls_last=True)
     previous = pl.col("id_geografia", *(f"previo_{name}" for name in _SUMS))
     hits = rows.filter(pl.col("primera_hora").is_not_null())
@@ -166,7 +169,7 @@ def events(tramos: pl.DataFrame, usable: pl.DataFrame, rules: EventRules) -> pl.
         )
         .filter(pl.col("primera_hora").is_not_null())
     )
-    return as_events(merged)
+    return conform(merged, MERGED_SCHEMA)
 
 
 def is_open(last_hour: pl.Series, usable: pl.DataFrame, rules: EventRules, newest: datetime) -> pl.Series:

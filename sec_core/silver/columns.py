@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
@@ -25,3 +26,10 @@ _TYPES: Final = {name: kind for kind, names in _NAMES.items() for name in names.
 def typed(*names: str) -> dict[str, pl.DataType]:
     """Columns in this order, with their types; a text may name several."""
     return {name: _TYPES[name] for text in names for name in text.split()}
+
+
+def conform(frame: pl.DataFrame, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The frame with exactly the columns and types of a schema."""
+    if frame.schema == schema:
+        return frame
+    return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())

@@ -11,12 +11,15 @@ from datetime import date
 
 import polars as pl
 
-from sec_core.silver.stretches import KEY, as_events, as_stretches, first_of_maximum
+from sec_core.silver.columns import conform
+from sec_core.silver.stretches import KEY, MERGED_SCHEMA, as_stretches, first_of_maximum, no_stretches
 from sec_core.source.shapes import Shape
 
 
 def stretches(observations: pl.DataFrame, month: date) -> pl.DataFrame:
     """Stretches of a month (its first day): one row for each comuna, company and start date, by `STRETCH_SCHEMA`."""
+    if observations.is_empty():
+        return no_stretches()
     value = pl.col("clientes_afectados")
     found = (
         observations.sort("hora")
@@ -49,4 +52,4 @@ def events(tramos: pl.DataFrame) -> pl.DataFrame:
             pl.col("imputaciones").bitwise_or(),
         )
     )
-    return as_events(merged)
+    return conform(merged, MERGED_SCHEMA)

@@ -14,17 +14,12 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from sec_core.hours import CHILE, HOUR, Month, day_start
-from sec_core.silver import aggregated, detailed
-from sec_core.silver.censoring import with_censoring
 from sec_core.silver.columns import HORA
-from sec_core.silver.events import EVENT_SCHEMA, finish, identities, no_events
+from sec_core.silver.events import ENDS, ENDS_SCHEMA, EVENT_SCHEMA, derive_events, identities, with_ends
 from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
-from sec_core.silver.timeline import EventRules, chile_date, usable_hours
-from sec_core.source.shapes import Shape
+from sec_core.silver.timeline import EventRules, chile_date, whole_days
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sec_core.silver.tables import SilverTables
 
 _SLACK = timedelta(days=2)
@@ -67,72 +62,65 @@ class EventContext:
 
 
 def update_events(
-    tables: SilverTables, month: Month, changes: StretchChanges, context: EventContext, *, covered: bool
+    tables: SilverTables,
+    month: Month,
+    changes: StretchChanges,
+    context: EventContext,
+    *,
+    covered: bool,
+    changed: tuple[datetime, datetime] | None,
 ) -> EventChanges:
-    """Bring the events that a month's stretches can touch up to date.
+    """Write what became of a month's stretches, and bring the events that these can touch up to date.
 
     Args:
-        tables: The tables, with the month's new loads and stretches written, and the lock on events held.
+        tables: The tables, with the month's new loads written, and the lock on events held.
         month: The month.
         changes: What became of its stretches.
         context: Rules, newest hour, customers.
-        covered: Whether the month's loaded hours or their shapes changed.
+        covered: Whether the hours that make aggregated events changed.
+        changed: First and last hour that was loaded, taken out or got another shape, if any.
     """
-    outages = changes.of_shape(Shape.DETAILED)
-    keys = pl.concat([outages.gone, outages.made]).select(KEY).unique()
-    elsewhere = tables.detailed_elsewhere(keys, month.first_day) if keys.height else no_stretches()
-    touched, derived = _detailed(outages, keys, elsewhere, context)
-    runs = changes.of_shape(Shape.AGGREGATED)
-    if covered or runs.gone.height or runs.made.height:
+    outages = changes.keys.drop_nulls("fecha_inicio")
+    elsewhere = tables.detailed_elsewhere(outages, month.first_day)
+    states = [pl.concat([state.join(outages, on=KEY, how="semi"), elsewhere]) for state in changes.states]
+    if covered or outages.height < changes.keys.height:
         around = _around(tables, month, context.reach)
-        touched = pl.concat([touched, _first_hits(pl.concat([runs.before, around]))])
-        derived = pl.concat([derived, _aggregated(tables, pl.concat([runs.after, around]), context)])
+        runs = (state.filter(pl.col("fecha_inicio").is_null()) for state in changes.states)
+        states = [pl.concat([rows, run, around]) for rows, run in zip(states, runs, strict=True)]
+    before, after = states
     # Every event begins with a stretch: what none began before is new.
-    done = _replace(tables, tables.events(touched["hash_id"].unique()), derived)
-    reopened = reopen(tables, context)
-    return EventChanges(done.new, done.changed + reopened, done.removed, done.months)
+    old = tables.events(_first_hits(before))
+    loaded = _coverage(tables, after, context)
+    with tables.replacing_stretches(month.first_day, changes):
+        derived = derive_events(after, loaded, context.rules, context.newest, context.universe)
+    return _replace(tables, old, derived, context, changed)
 
 
 def rederive_aggregated(tables: SilverTables, context: EventContext) -> EventChanges:
     """Derive every aggregated event of the history again, from all its stretches."""
     rows = tables.all_aggregated()
     old = tables.query("select {columns} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA)
-    derived = _aggregated(tables, rows, context)
-    return _replace(tables, old, derived)
+    loaded = _coverage(tables, rows, context)
+    derived = derive_events(rows, loaded, context.rules, context.newest, context.universe)
+    return _replace(tables, old, derived, context, None)
 
 
-def reopen(tables: SilverTables, context: EventContext) -> int:
-    """Open and close events near the newest loaded hour, or near the one before; returns how many changed.
-
-    An open event has its last hour within reach of the hour that was the newest when it was derived. (Looking for all
-    that have no end takes longer with every month: closed ones stay in that index until it is cleaned.)
-    """
-    if context.newest is None:
-        return 0
-    now, before = context.newest, context.newest_before or context.newest
-    events = tables.events_ending((now - context.reach, now), (before - context.reach, before))
-    wrong = events.filter(pl.col("fin").is_null() != _is_open(tables, events, context))
-    tables.toggle_end(wrong["hash_id"])
-    return wrong.height
-
-
-def _detailed(
-    changes: StretchChanges, keys: pl.DataFrame, elsewhere: pl.DataFrame, context: EventContext
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Identities of the events that exist for the keys whose stretches changed, and these keys' events now."""
-    if keys.is_empty():
-        return _first_hits(no_stretches()), no_events()
-    before, here = (frame.join(keys, on=KEY, how="semi") for frame in (changes.before, changes.after))
-    merged = detailed.events(pl.concat([here, elsewhere]))
-    is_open = merged.select(_in_newest(context)).to_series()
-    return _first_hits(pl.concat([before, elsewhere])), finish(merged, is_open, context.universe)
-
-
-def _first_hits(rows: pl.DataFrame) -> pl.DataFrame:
+def _first_hits(rows: pl.DataFrame) -> pl.Series:
     """Identities that events would have if each of these stretches were the first of one."""
-    if rows.is_empty():
-        return pl.DataFrame(schema={"hash_id": pl.Binary})
-    return identities(rows.filter(pl.col("primera_hora").is_not_null())).select("hash_id")
+    return identities(rows.drop_nulls("primera_hora"))["hash_id"].unique()
+
+
+def _coverage(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
+    """`hora` and `forma` of the loaded hours that decide about events of stretches, or about the ends of events."""
+    spans = []
+    first, last = rows.select(pl.col("primera_hora").min(), pl.col("ultima_hora").max()).row(0)
+    if first is not None and context.newest is not None:
+        spans = [(first - 2 * HOUR, last + 2 * HOUR), (context.newest - context.reach, context.newest + HOUR)]
+    if "mes" in rows.columns and (runs := rows.filter(pl.col("fecha_inicio").is_null())).height:
+        months = [Month(day.year, day.month) for day in runs["mes"].unique()]
+        borders = {border for month in months for border in (month.start, month.end)}
+        spans += [(border - context.reach, border + context.reach) for border in borders]
+    return tables.coverage(whole_days(spans))
 
 
 def _around(tables: SilverTables, month: Month, reach: timedelta) -> pl.DataFrame:
@@ -189,94 +177,41 @@ def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timede
     return _Frontier(border, {comuna: hour for comuna, hour in own.items() if crosses(hour)})
 
 
-def _aggregated(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
-    if rows.is_empty():
-        return no_events()
-    months = [Month(day.year, day.month) for day in rows["mes"].unique()]
-    borders = {month.start for month in months} | {month.end for month in months}
-    usable = _usable(tables, [(border - context.reach, border + context.reach) for border in borders], context)
-    merged = aggregated.events(rows, usable, context.rules)
-    return finish(merged, _is_open(tables, merged, context), context.universe)
-
-
-def _is_open(tables: SilverTables, events: pl.DataFrame, context: EventContext) -> pl.Series:
-    """Which events are open, by the rule of their shape."""
-    if context.newest is None:
-        return pl.repeat(value=False, n=events.height, dtype=pl.Boolean, eager=True)
-    in_newest = _in_newest(context)
-    if (events["forma"] == Shape.DETAILED.value).all():
-        return events.select(in_newest).to_series()
-    near = [(context.newest - context.reach, context.newest + HOUR)]
-    usable = _usable(tables, near, context)
-    by_run = aggregated.is_open(events["ultima_hora"], usable, context.rules, context.newest)
-    return events.select(pl.when(pl.col("forma") == Shape.DETAILED.value).then(in_newest).otherwise(by_run)).to_series()
-
-
-def _in_newest(context: EventContext) -> pl.Expr:
-    """Whether the last hour is the newest of all: of none when the last loaded hour was taken out."""
-    return pl.col("ultima_hora").eq_missing(pl.lit(context.newest, HORA))
-
-
-def _usable(tables: SilverTables, spans: Iterable[tuple[datetime, datetime]], context: EventContext) -> pl.DataFrame:
-    return usable_hours(tables.coverage(whole_days(spans)), context.rules)
-
-
-def whole_days(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """Spans widened to whole days in Chile, in order, with those that touch made one."""
-    merged: list[tuple[datetime, datetime]] = []
-    for first, last in sorted(spans):
-        start = day_start(_chile_day(first))
-        end = day_start(_chile_day(last) + timedelta(days=1))
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
-
-
-def _chile_day(hour: datetime) -> date:
-    return hour.astimezone(CHILE).date()
-
-
-def update_censoring(tables: SilverTables, first: datetime, last: datetime) -> int:
-    """Bring `censurado` and `horas_sin_datos` up to date where hours were loaded or taken out.
-
-    Args:
-        tables: The tables, with the lock on events held.
-        first: First of these hours.
-        last: Last of these hours.
-
-    Returns:
-        How many events changed.
-    """
-    held = tables.events_near(day_start(_chile_day(first)) - 2 * HOUR, last + 26 * HOUR)
-    columns = ["hash_id", "censurado", "horas_sin_datos"]
-    current = _censored(tables, held.drop(columns[1:])).select(columns)
-    wrong = rows_only_in(current, held.select(columns))
-    tables.update_events(wrong)
-    return wrong.height
-
-
-def _censored(tables: SilverTables, events: pl.DataFrame) -> pl.DataFrame:
-    if events.is_empty():
-        span: list[tuple[datetime, datetime]] = []
-    else:
-        first, last = events.select(pl.col("primera_hora").min(), pl.col("ultima_hora").max()).row(0)
-        span = whole_days([(first - 2 * HOUR, last + 2 * HOUR)])
-    return with_censoring(events, tables.coverage(span))
-
-
-def _replace(tables: SilverTables, old: pl.DataFrame, derived: pl.DataFrame) -> EventChanges:
-    """Write what differs, leave the rest alone."""
-    new = _censored(tables, derived)
-    stale, fresh = rows_only_in(old, new), rows_only_in(new, old)
+def _replace(
+    tables: SilverTables,
+    old: pl.DataFrame,
+    derived: pl.DataFrame,
+    context: EventContext,
+    changed: tuple[datetime, datetime] | None,
+) -> EventChanges:
+    """Write what differs, leave the rest alone, but for ends that changed hours or another newest hour touch."""
+    stale, fresh = rows_only_in(old, derived), rows_only_in(derived, old)
     tables.delete_events(stale["hash_id"])
-    if fresh.height:
-        tables.insert_events(fresh)
-    changed = fresh.join(stale, on="hash_id", how="semi").height
-    return EventChanges(
-        fresh.height - changed, changed, stale.height - changed, _months_counted_otherwise(stale, fresh)
-    )
+    # Those that stay are looked at before the new ones are there, which have their ends.
+    held = _at_stake(tables, context, changed)
+    loaded = _coverage(tables, held, context)
+    with tables.inserting_events(fresh):
+        ends = with_ends(held.drop(ENDS), loaded, context.rules, context.newest)
+        wrong = rows_only_in(ends.select("hash_id", *ENDS), held.select("hash_id", *ENDS))
+        moved = wrong.join(held, on=["hash_id", "fin"], how="anti", nulls_equal=True).height
+        both = fresh.join(stale, on="hash_id", how="semi").height
+        months = _months_counted_otherwise(stale, fresh)
+    tables.update_events(wrong)
+    return EventChanges(fresh.height - both, both + moved, stale.height - both, months)
+
+
+def _at_stake(tables: SilverTables, context: EventContext, changed: tuple[datetime, datetime] | None) -> pl.DataFrame:
+    """Events whose `ENDS` changed hours can touch, or another newest hour.
+
+    An open event has its last hour within reach of the hour that was the newest when it was derived. (Looking for all
+    that have no end takes longer with every month: closed ones stay in that index until it is cleaned.)
+    """
+    if context.newest is None:
+        return pl.DataFrame(schema=ENDS_SCHEMA)
+    now, before = context.newest, context.newest_before or context.newest
+    first, last = changed or (now, now)
+    near = (day_start(first.astimezone(CHILE).date()) - 2 * HOUR, last + 26 * HOUR)
+    return tables.events_near(near, (now - context.reach, now), (before - context.reach, before))
 
 
 def _months_counted_otherwise(stale: pl.DataFrame, fresh: pl.DataFrame) -> frozenset[date]:

@@ -1,28 +1,32 @@
-"""What both shapes' events have in common: identity, beginning, end, cap. Pure."""
+"""Stretches to events, of both shapes: identity, beginning, cap, and what loaded hours say of their ends. Pure."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date, datetime
 from functools import cache, lru_cache
+from hashlib import md5
 
 import polars as pl
 
 from sec_core.hours import CHILE, HOUR, day_start, id_tiempo
 from sec_core.reference import tables
+from sec_core.silver import aggregated, detailed
 from sec_core.silver.cap import cap
-from sec_core.silver.columns import typed
+from sec_core.silver.censoring import with_censoring
+from sec_core.silver.columns import HORA, conform, typed
+from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 
-DERIVED_SCHEMA = typed(
+EVENT_SCHEMA = typed(
     "hash_id forma id_geografia id_empresa id_tiempo inicio fin clientes_afectados clientes_afectados_crudo",
     "hora_maximo cliente_horas n_observaciones imputaciones topado primera_hora ultima_hora meses_denominador",
+    "censurado horas_sin_datos",
 )
-"""Columns of `fact_interrupciones` that follow from its observations; `hash_id` as its 16 bytes."""
-EVENT_SCHEMA = DERIVED_SCHEMA | typed("censurado horas_sin_datos")
-"""All columns, in order: the others follow from what is loaded around an event, see `censoring`."""
-
-_MD5 = hashlib.md5
+"""Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes."""
+ENDS = ["fin", "censurado", "horas_sin_datos"]
+"""Columns that follow from what is loaded around an event, not from its own observations."""
+ENDS_SCHEMA = typed("hash_id forma primera_hora ultima_hora", *ENDS)
+"""What these are made of, and they."""
 
 
 @cache
@@ -35,9 +39,36 @@ def _companies() -> dict[int, str]:
     return {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
 
 
-def no_events() -> pl.DataFrame:
-    """A frame of events without rows."""
-    return pl.DataFrame(schema=DERIVED_SCHEMA)
+def derive_events(
+    stretches: pl.DataFrame, loaded: pl.DataFrame, rules: EventRules, newest: datetime | None, universe: pl.DataFrame
+) -> pl.DataFrame:
+    """Events by `EVENT_SCHEMA`, from stretches with all others that can belong to their events.
+
+    Args:
+        stretches: By `STRETCH_SCHEMA`.
+        loaded: `hora` and `forma` of loaded hours: all of the whole days in Chile within `rules.reach` of the borders
+            between the stretches' months, of the newest hour, and of the stretches themselves, two hours more.
+        rules: Rules of aggregated events.
+        newest: The newest loaded hour of the whole history.
+        universe: Customers of regions, which cap events.
+    """
+    of_run = pl.col("forma") == Shape.AGGREGATED.value
+    runs = aggregated.events(stretches.filter(of_run), usable_hours(loaded, rules), rules)
+    merged = pl.concat([detailed.events(stretches.filter(~of_run)), runs])
+    known = cap(identities(merged).rename({"maximo": "clientes_afectados_crudo"}), universe)
+    return conform(with_ends(known, loaded, rules, newest), EVENT_SCHEMA)
+
+
+def with_ends(events: pl.DataFrame, loaded: pl.DataFrame, rules: EventRules, newest: datetime | None) -> pl.DataFrame:
+    """Add `ENDS`, needing `forma`, `primera_hora` and `ultima_hora`; the other arguments are those of `derive_events`.
+
+    `fin` is null while an event is open: a detailed one while the newest hour lists it.
+    """
+    is_open = pl.col("ultima_hora").eq_missing(pl.lit(newest, HORA))
+    if newest is not None and (events["forma"] == Shape.AGGREGATED.value).any():
+        by_run = aggregated.is_open(events["ultima_hora"], usable_hours(loaded, rules), rules, newest)
+        is_open = pl.when(pl.col("forma") == Shape.DETAILED.value).then(is_open).otherwise(by_run)
+    return with_censoring(events, loaded).with_columns(fin=pl.when(~is_open).then(pl.col("ultima_hora") + HOUR))
 
 
 def identities(rows: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +97,7 @@ def identities(rows: pl.DataFrame) -> pl.DataFrame:
             separator="|",
         ).cast(pl.Binary)
     ).to_series()
-    hashes = [_MD5(text, usedforsecurity=False).digest() for text in texts.to_list()]
+    hashes = [md5(text, usedforsecurity=False).digest() for text in texts.to_list()]
     return known.with_columns(pl.Series("hash_id", hashes, dtype=pl.Binary)).drop("hora", "texto")
 
 
@@ -85,12 +116,3 @@ def _of_hour(hour: datetime) -> tuple[datetime, int, str]:
 def _own_hour() -> pl.Expr:
     """The hour that makes the identity of an aggregated event; null for a detailed one."""
     return pl.when(pl.col("forma") == Shape.AGGREGATED.value).then("primera_hora")
-
-
-def finish(merged: pl.DataFrame, is_open: pl.Series, universe: pl.DataFrame) -> pl.DataFrame:
-    """Rows by `DERIVED_SCHEMA` from events by `MERGED_SCHEMA`: with identity, end (unless open), cap."""
-    known = identities(merged).rename({"maximo": "clientes_afectados_crudo"})
-    ended = known.with_columns(
-        fin=pl.when(~pl.Series("abierto", is_open, dtype=pl.Boolean)).then(pl.col("ultima_hora") + HOUR)
-    )
-    return cap(ended, universe).select(pl.col(name).cast(kind) for name, kind in DERIVED_SCHEMA.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.silver import aggregated, detailed
-from sec_core.silver.stretches import KEY, rows_only_in
+from sec_core.silver.stretches import KEY
 
 if TYPE_CHECKING:
     from datetime import date
@@ -31,12 +31,6 @@ def month_stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: Eve
             detailed.stretches(observations.filter(has_start), month),
         ]
     )
-
-
-def keys_differing(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
-    """Keys of which some hours list something else than before, from these hours' observations before and now."""
-    old, new = before.drop("n_filas"), now.drop("n_filas")
-    return pl.concat([rows_only_in(old, new), rows_only_in(new, old)]).select(KEY).unique()
 
 
 def keys_touched(

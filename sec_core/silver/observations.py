@@ -13,13 +13,13 @@ import polars as pl
 
 from sec_core.hours import CHILE
 from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
-from sec_core.silver.columns import HORA, typed
+from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.decode import decode
-from sec_core.silver.imputation import Imputacion, bad_customers, bad_start, bits, start_date
+from sec_core.silver.imputation import Imputacion, Regla, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sec_core.reference.names import Names
@@ -105,12 +105,9 @@ def _observe(snapshots: list[Snapshot], names: Names) -> Observed:
         }
     )
     rows = _impute(_alike(raw), hours, shape, names)
-    observations = (
-        rows.group_by(OBSERVATION_KEY)
-        .agg(pl.col("clientes_afectados", "n_filas").sum(), pl.col("imputaciones").bitwise_or())
-        .select(pl.col(name).cast(kind) for name, kind in OBSERVATION_SCHEMA.items())
-    )
-    return Observed(observations, _quality(rows, observations, hours, shape), _unresolved(rows, shape))
+    summed = pl.col("clientes_afectados", "n_filas").sum(), pl.col("imputaciones").bitwise_or()
+    observations = conform(rows.group_by(OBSERVATION_KEY).agg(*summed), OBSERVATION_SCHEMA)
+    return Observed(observations, _quality(rows, observations, hours, shape), _unresolved(rows))
 
 
 def _alike(raw: pl.DataFrame) -> pl.DataFrame:
@@ -130,80 +127,61 @@ def _alike(raw: pl.DataFrame) -> pl.DataFrame:
 
 def _impute(rows: pl.DataFrame, hours: pl.DataFrame, shape: Shape, names: Names) -> pl.DataFrame:
     """Rules 2 and 3, and the bits of all three."""
-    spelling = ["NOMBRE_REGION", "NOMBRE_COMUNA"]
-    comunas = rows.select(spelling).unique()
-    comunas = comunas.with_columns(
-        id_geografia=pl.Series([names.id_geografia(*pair) for pair in comunas.iter_rows()], dtype=pl.Int16)
-    )
-    rows = rows.join(hours, on="cuerpo").join(comunas, on=spelling, nulls_equal=True)
+    rows = rows.join(hours, on="cuerpo")
+    rows = _resolve(rows, ["NOMBRE_REGION", "NOMBRE_COMUNA"], "id_geografia", names.id_geografia)
     if shape is Shape.DETAILED:
-        companies = rows.select("NOMBRE_EMPRESA").unique()
-        companies = companies.with_columns(
-            id_empresa=pl.Series([names.id_empresa(name) for (name,) in companies.iter_rows()], dtype=pl.Int16)
-        )
-        dates = rows.select(_DATE_KEYS).unique()
-        dates = dates.with_columns(fecha=pl.Series([start_date(*parts) for parts in dates.iter_rows()], dtype=pl.Date))
-        rows = rows.join(companies, on="NOMBRE_EMPRESA", nulls_equal=True).join(dates, on=_DATE_KEYS, nulls_equal=True)
-        rows = rows.with_columns(
-            mala_empresa=pl.col("id_empresa") == UNKNOWN_COMPANY,
-            mala_fecha=bad_start(pl.col("fecha"), pl.col("observada")),
-        ).with_columns(fecha_inicio=pl.when("mala_fecha").then("observada").otherwise("fecha"))
+        rows = _resolve(rows, ["NOMBRE_EMPRESA"], "id_empresa", names.id_empresa)
+        rows = _resolve(rows, _DATE_KEYS, "fecha_inicio", start_date)
     else:
-        rows = rows.with_columns(
-            id_empresa=pl.lit(NO_COMPANY, pl.Int16),
-            fecha_inicio=pl.lit(None, pl.Date),
-            mala_empresa=pl.lit(value=False),
-            mala_fecha=pl.lit(value=False),
-        )
+        rows = rows.with_columns(id_empresa=pl.lit(NO_COMPANY), fecha_inicio=pl.lit(None, pl.Date))
+    bad_date = bad_start(pl.col("fecha_inicio"), pl.col("observada")) & (shape is Shape.DETAILED)
     flags = {
         Imputacion.CLIENTES: pl.col("filas_clientes") > 0,
         Imputacion.GEOGRAFIA: pl.col("id_geografia") == UNKNOWN_GEOGRAPHY,
-        Imputacion.EMPRESA: pl.col("mala_empresa"),
-        Imputacion.FECHA: pl.col("mala_fecha"),
+        Imputacion.EMPRESA: pl.col("id_empresa") == UNKNOWN_COMPANY,
+        Imputacion.FECHA: bad_date,
     }
-    return rows.with_columns(mala_geografia=flags[Imputacion.GEOGRAFIA], imputaciones=bits(flags))
+    start = pl.when(bad_date).then("observada").otherwise("fecha_inicio")
+    return rows.with_columns(fecha_inicio=start, imputaciones=bits(flags))
+
+
+def _resolve(rows: pl.DataFrame, columns: list[str], name: str, resolve: Callable[..., object]) -> pl.DataFrame:
+    """Add what some columns come to, asking once for each different content."""
+    asked = rows.select(columns).unique()
+    found = pl.Series(name, [resolve(*parts) for parts in asked.iter_rows()], typed(name)[name])
+    return rows.join(asked.with_columns(found), on=columns, nulls_equal=True)
 
 
 def _quality(rows: pl.DataFrame, observations: pl.DataFrame, hours: pl.DataFrame, shape: Shape) -> pl.DataFrame:
-    n_filas = pl.col("n_filas")
     counts = rows.group_by("hora").agg(
-        n_filas=n_filas.sum(),
+        pl.col("n_filas", "filas_clientes").sum(),
         clientes=pl.col("clientes_afectados").sum(),
-        filas_clientes=pl.col("filas_clientes").sum(),
-        filas_geografia=n_filas.filter("mala_geografia").sum(),
-        filas_empresa=n_filas.filter("mala_empresa").sum(),
-        filas_fecha=n_filas.filter("mala_fecha").sum(),
+        **{
+            f"filas_{rule}": pl.col("n_filas").filter(_marked(Imputacion[rule.name])).sum()
+            for rule in (Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
+        },
     )
     made = observations.group_by("hora").agg(n_observaciones=pl.len())
-    return (
-        hours.select("hora")
-        .join(counts, on="hora", how="left")
-        .join(made, on="hora", how="left")
-        .with_columns(forma=pl.lit(shape.value))
-        .select(pl.col(name).cast(kind) for name, kind in QUALITY_SCHEMA.items())
-        .with_columns(pl.col(pl.Int32, pl.Int64).fill_null(0))
-    )
+    known = hours.select("hora").join(counts, on="hora", how="left").join(made, on="hora", how="left")
+    return conform(known.with_columns(forma=pl.lit(shape.value)).fill_null(0), QUALITY_SCHEMA)
 
 
-def _unresolved(rows: pl.DataFrame, shape: Shape) -> pl.DataFrame:
+def _unresolved(rows: pl.DataFrame) -> pl.DataFrame:
+    kinds = ((Imputacion.GEOGRAFIA, "comuna", "NOMBRE_COMUNA"), (Imputacion.EMPRESA, "empresa", "NOMBRE_EMPRESA"))
     region = _spelling("NOMBRE_REGION")
     parts = [
-        rows.filter("mala_geografia").select(
-            "hora", "n_filas", tipo=pl.lit("comuna"), nombre_region=region, nombre=_spelling("NOMBRE_COMUNA")
+        rows.filter(_marked(rule)).select(
+            "hora", "n_filas", tipo=pl.lit(kind), nombre_region=region, nombre=_spelling(column)
         )
+        for rule, kind, column in kinds
+        if column in rows.columns
     ]
-    if shape is Shape.DETAILED:
-        parts.append(
-            rows.filter("mala_empresa").select(
-                "hora", "n_filas", tipo=pl.lit("empresa"), nombre_region=region, nombre=_spelling("NOMBRE_EMPRESA")
-            )
-        )
-    return (
-        pl.concat(parts)
-        .group_by("hora", "tipo", "nombre_region", "nombre")
-        .agg(pl.col("n_filas").sum())
-        .select(pl.col(name).cast(kind) for name, kind in UNRESOLVED_SCHEMA.items())
-    )
+    counts = pl.concat(parts).group_by("hora", "tipo", "nombre_region", "nombre").agg(pl.col("n_filas").sum())
+    return conform(counts, UNRESOLVED_SCHEMA)
+
+
+def _marked(rule: Imputacion) -> pl.Expr:
+    return (pl.col("imputaciones") & int(rule)) != 0
 
 
 def _spelling(column: str) -> pl.Expr:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from sec_core.db.locks import Lock, LockClass
+from sec_core.silver.columns import conform
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from sec_core.db.arrow import ArrowConnection, Parameter
     from sec_core.hours import Month
 
@@ -22,10 +25,7 @@ class Statements:
 
     def query(self, sql: str, schema: Mapping[str, pl.DataType], *parameters: Parameter) -> pl.DataFrame:
         """Rows of a statement, with exactly the columns and types of `schema`; its `{columns}` are these."""
-        frame = self.read(sql.replace("{columns}", columns(schema)), *parameters)
-        if frame.schema == schema:
-            return frame
-        return frame.select(pl.col(name).cast(kind) for name, kind in schema.items())
+        return conform(self.read(sql.replace("{columns}", columns(schema)), *parameters), schema)
 
     def read(self, sql: str, *parameters: Parameter) -> pl.DataFrame:
         """Rows of a statement as PostgreSQL types them."""
@@ -39,6 +39,14 @@ class Statements:
         """Add rows to a table whose columns and types the frame has; `temporary` makes it, for this session."""
         if frame.height or temporary:
             self.connection.append(table, frame, create=temporary, temporary=temporary)
+
+    @contextmanager
+    def appending(self, table: str, frame: pl.DataFrame) -> Iterator[None]:
+        """Append while the block computes: PostgreSQL has a core of its own. It may not use the connection."""
+        with ThreadPoolExecutor(1) as beside:
+            done = beside.submit(self.append, table, frame)
+            yield
+            done.result()
 
     def lock_month(self, month: Month, *, alone: bool = False) -> None:
         """Wait until no other load writes to a month; held until the transaction ends, taken before `lock_events`.

@@ -7,14 +7,10 @@ events follow from them without reading old observations, whatever the order in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.silver.columns import typed
-
-if TYPE_CHECKING:
-    from sec_core.source.shapes import Shape
+from sec_core.silver.columns import conform, typed
 
 KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 """What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
@@ -33,22 +29,15 @@ MERGED_SCHEMA = typed("forma", *KEY, _HOURS)
 
 @dataclass(frozen=True, slots=True)
 class StretchChanges:
-    """A month's stretches before and after, the rows that are gone, and those that are new."""
+    """A month's stretches before and after, and the keys whose stretches differ."""
 
-    before: pl.DataFrame
-    after: pl.DataFrame
-    gone: pl.DataFrame
-    made: pl.DataFrame
+    states: tuple[pl.DataFrame, pl.DataFrame]
+    keys: pl.DataFrame
 
     @classmethod
     def between(cls, before: pl.DataFrame, after: pl.DataFrame) -> StretchChanges:
         """Compare two states of a month."""
-        return cls(before, after, rows_only_in(before, after), rows_only_in(after, before))
-
-    def of_shape(self, shape: Shape) -> StretchChanges:
-        """The part of one shape."""
-        mine = pl.col("forma") == shape.value
-        return StretchChanges(*(frame.filter(mine) for frame in (self.before, self.after, self.gone, self.made)))
+        return cls((before, after), keys_differing(before, after))
 
 
 def rows_only_in(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
@@ -56,6 +45,11 @@ def rows_only_in(left: pl.DataFrame, right: pl.DataFrame) -> pl.DataFrame:
     if left.is_empty() or right.is_empty():
         return left
     return left.join(right, on=left.columns, how="anti", nulls_equal=True)
+
+
+def keys_differing(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Different keys of the rows that only one of two frames with the same columns has."""
+    return pl.concat([rows_only_in(before, now), rows_only_in(now, before)]).select(KEY).unique()
 
 
 def no_stretches() -> pl.DataFrame:
@@ -66,17 +60,8 @@ def no_stretches() -> pl.DataFrame:
 def as_stretches(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with exactly the columns of `tramos`, sorted by key; missing ones are null or 0."""
     missing = [name for name in STRETCH_SCHEMA if name not in frame.columns]
-    filled = frame.with_columns(
-        (pl.lit(0) if name.startswith("previo_") else pl.lit(None)).alias(name) for name in missing
-    )
-    return filled.select(pl.col(name).cast(kind) for name, kind in STRETCH_SCHEMA.items()).sort(
-        STRETCH_KEY, nulls_last=True
-    )
-
-
-def as_events(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with exactly the columns of `MERGED_SCHEMA`."""
-    return frame.select(pl.col(name).cast(kind) for name, kind in MERGED_SCHEMA.items())
+    filled = frame.with_columns(pl.lit(0 if name.startswith("previo_") else None).alias(name) for name in missing)
+    return conform(filled, STRETCH_SCHEMA).sort(STRETCH_KEY, nulls_last=True)
 
 
 def first_of_maximum(hour: str, value: str) -> pl.Expr:

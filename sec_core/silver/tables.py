@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -13,14 +15,14 @@ from sec_core.hours import Month
 from sec_core.silver.archive import Archive, ArchivedMonth
 from sec_core.silver.cap import UNIVERSE_SCHEMA
 from sec_core.silver.columns import HORA, typed
-from sec_core.silver.events import EVENT_SCHEMA
+from sec_core.silver.events import ENDS_SCHEMA, EVENT_SCHEMA
 from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_SCHEMA
 from sec_core.silver.statements import Statements, uuids
 from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges, no_stretches
 from sec_core.silver.timeline import EventRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date, datetime
 
     from sec_core.db.arrow import ArrowConnection
@@ -90,13 +92,17 @@ class SilverTables(Statements):
 
     # --- observations, in the database or in the archive ---
 
-    def append_observations(self, month: Month, rows: pl.DataFrame) -> bool:
-        """Add observations of a month, under its lock; whether they wait in a new partition for `attach`."""
+    @contextmanager
+    def appending_observations(self, month: Month, rows: pl.DataFrame) -> Iterator[bool]:
+        """Add observations of a month, under its lock, beside what the block does: see `appending`.
+
+        Gives whether they are in a new partition, which waits for `attach`.
+        """
         made: bool = self.read(SQL["prepare_partition"], month.first_day).item()
-        self.append(_partition(month), rows)
+        with self.appending(_partition(month), rows):
+            yield made
         if made:
             self.execute(SQL["index_partition"], month.first_day)
-        return made
 
     def attach(self, month: Month) -> None:
         """Make a month's new partition a part of `fact_observaciones`; needs the lock on events or on all months."""
@@ -150,7 +156,9 @@ class SilverTables(Statements):
         Raises:
             StorageError: The archive's file is missing or damaged.
         """
-        if self.append_observations(month, self.observations(month)):
+        with self.appending_observations(month, self.observations(month)) as made:
+            pass
+        if made:
             self.attach(month)
         self.execute("delete from archivo where mes = $1", month.first_day)
 
@@ -179,15 +187,14 @@ class SilverTables(Statements):
         """The month's stretches, by `STRETCH_SCHEMA`, in order of their key."""
         return self.query(SQL["stretches"], STRETCH_SCHEMA, month).sort(STRETCH_KEY, nulls_last=True)
 
-    def replace_stretches(self, month: date, changes: StretchChanges) -> None:
-        """Turn the month's stretches into what they are now: few hours change few of them."""
-        keys = changes.gone.select(KEY).unique()
-        added = changes.made
-        if keys.height:
-            self.execute(SQL["delete_stretches"], *(keys[name] for name in KEY), month)
-            kept = changes.after.join(keys, on=KEY, how="semi", nulls_equal=True)
-            added = pl.concat([kept, added]).unique().sort(STRETCH_KEY, nulls_last=True)
-        self.append("tramos", added)
+    @contextmanager
+    def replacing_stretches(self, month: date, changes: StretchChanges) -> Iterator[None]:
+        """Turn the month's stretches into what they are now, beside what the block does: see `appending`."""
+        before, after = changes.states
+        if before.height:
+            self.execute(SQL["delete_stretches"], *(changes.keys[name] for name in KEY), month)
+        with self.appending("tramos", after.join(changes.keys, on=KEY, how="semi", nulls_equal=True)):
+            yield
 
     def detailed_elsewhere(self, keys: pl.DataFrame, month: date) -> pl.DataFrame:
         """Detailed stretches in other months of keys (`id_geografia`, `id_empresa`, `fecha_inicio`)."""
@@ -224,14 +231,9 @@ class SilverTables(Statements):
             return pl.DataFrame(schema=EVENT_SCHEMA)
         return self.query(SQL["events"], EVENT_SCHEMA, uuids(hashes))
 
-    def events_ending(self, near: tuple[datetime, datetime], also: tuple[datetime, datetime]) -> pl.DataFrame:
-        """Events whose last hour lies in one of two spans, ends included: identity, shape, `ultima_hora` and `fin`."""
-        return self.query(SQL["events_ending"], typed("hash_id forma ultima_hora fin"), *near, *also)
-
-    def events_near(self, first: datetime, last: datetime) -> pl.DataFrame:
-        """Events that last into a span: identity, shape, hours, `censurado` and `horas_sin_datos`."""
-        schema = typed("hash_id forma primera_hora ultima_hora censurado horas_sin_datos")
-        return self.query(SQL["events_near"], schema, first, last)
+    def events_near(self, *spans: tuple[datetime, datetime]) -> pl.DataFrame:
+        """Events that touch the first span, or whose last hour lies in one of two others, with their `ENDS`."""
+        return self.query(SQL["events_near"], ENDS_SCHEMA, *chain(*spans))
 
     def update_events(self, rows: pl.DataFrame) -> None:
         """Write the columns of a frame, other than `hash_id`, to the events that this names."""
@@ -242,21 +244,19 @@ class SilverTables(Statements):
             where = "e.hash_id = encode(c.hash_id, 'hex')::uuid"
             self.execute(f"update fact_interrupciones e set {pairs} from pg_temp.cambios c where {where}")
 
-    def toggle_end(self, hashes: pl.Series) -> None:
-        """Close events that are open, and open those that are closed."""
-        if hashes.len():
-            self.execute(SQL["toggle_end"], uuids(hashes))
-
     def delete_events(self, hashes: pl.Series) -> None:
         """Remove events by identity."""
         if hashes.len():
             self.execute(SQL["delete_events"], uuids(hashes))
 
-    def insert_events(self, events: pl.DataFrame) -> None:
-        """Add events, and the hours of the calendar that they begin in."""
-        self.execute(SQL["ensure_calendar"], (events["id_tiempo"] // 10_000).unique().sort())
+    @contextmanager
+    def inserting_events(self, events: pl.DataFrame) -> Iterator[None]:
+        """Add events, and the hours of the calendar that they begin in, beside what the block does: see `appending`."""
+        if events.height:
+            self.execute(SQL["ensure_calendar"], (events["id_tiempo"] // 10_000).unique().sort())
         # In the order of the key's index, which is larger than a processor's cache after some years.
-        self.append("fact_interrupciones", events.sort("hash_id"))
+        with self.appending("fact_interrupciones", events.sort("hash_id")):
+            yield
 
     # --- customers: `clientes_regionales` ---
 

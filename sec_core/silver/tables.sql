@@ -98,18 +98,13 @@ select {columns} from tramos where forma = 'aggregated'
 -- name: events
 select {columns} from fact_interrupciones where hash_id = any($1::text[]::uuid[])
 
--- name: events_ending
-select {columns} from fact_interrupciones where ultima_hora between $1 and $2 or ultima_hora between $3 and $4
-
 -- name: events_near
 -- An event that is not among the few long ones ends within a month of any hour that it touches.
 select {columns} from fact_interrupciones
 where primera_hora <= $2 and ultima_hora >= $1
     and (ultima_hora <= $2 + interval '32 days' or ultima_hora - primera_hora > interval '31 days')
-
--- name: toggle_end
-update fact_interrupciones set fin = case when fin is null then ultima_hora + interval '1 hour' end
-where hash_id = any($1::text[]::uuid[])
+union
+select {columns} from fact_interrupciones where ultima_hora between $3 and $4 or ultima_hora between $5 and $6
 
 -- name: delete_events
 delete from fact_interrupciones where hash_id = any($1::text[]::uuid[])

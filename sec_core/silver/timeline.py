@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.hours import CHILE, HOUR
+from sec_core.hours import CHILE, HOUR, day_start
 from sec_core.silver.columns import HORA, typed
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sec_core.config import Settings
 
 USABLE_SCHEMA = typed("hora indice orden racha")
 """Columns of `usable_hours`."""
+_DAY = timedelta(days=1)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
 
@@ -88,6 +91,18 @@ def index_of(hour: datetime) -> int:
 def chile_date(hour: pl.Expr) -> pl.Expr:
     """Calendar day in Chile of an instant."""
     return hour.dt.convert_time_zone("America/Santiago").dt.date()
+
+
+def whole_days(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """Spans widened to whole days in Chile, in order, with those that touch made one."""
+    merged: list[tuple[datetime, datetime]] = []
+    for first, last in sorted(spans):
+        start, end = (day_start(hour.astimezone(CHILE).date() + days * _DAY) for hour, days in ((first, 0), (last, 1)))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def usable_hours(loaded: pl.DataFrame, rules: EventRules) -> pl.DataFrame:

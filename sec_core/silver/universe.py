@@ -21,7 +21,7 @@ from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import COUNTRY_CODE, regiones
 from sec_core.silver.cap import CAPPED, cap
-from sec_core.silver.columns import typed
+from sec_core.silver.columns import conform, typed
 from sec_core.silver.stretches import rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import chile_date
@@ -123,7 +123,7 @@ def write_universe(database: Database, rows: pl.DataFrame) -> int:
 def _recap(tables: SilverTables) -> int:
     schema = typed("id_geografia hora_maximo inicio hash_id clientes_afectados_crudo", *CAPPED)
     events = tables.query("select {columns} from fact_interrupciones where id_geografia <> 0", schema)
-    capped = cap(events, tables.universe()).select(pl.col(name).cast(kind) for name, kind in schema.items())
+    capped = conform(cap(events, tables.universe()), schema)
     changed = rows_only_in(capped, events)
     tables.update_events(changed.select("hash_id", *CAPPED))
     tables.refresh_caps(changed.select(chile_date(pl.col("inicio")).dt.month_start()).to_series())

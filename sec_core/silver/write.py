@@ -6,18 +6,18 @@ time. Events reach over months, so they are derived under one lock, when all tha
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from sec_core.silver import event_updates
-from sec_core.silver.columns import typed
+from sec_core.silver.columns import conform, typed
 from sec_core.silver.event_updates import NOTHING, EventChanges, EventContext
-from sec_core.silver.month_stretches import keys_differing, keys_touched, month_stretches
+from sec_core.silver.month_stretches import keys_touched, month_stretches
 from sec_core.silver.observations import LOADED_SCHEMA, Observed
-from sec_core.silver.stretches import KEY, StretchChanges, as_stretches
+from sec_core.silver.stretches import KEY, StretchChanges, as_stretches, keys_differing
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 
@@ -71,6 +71,8 @@ def write_month(
     tables: SilverTables, month: Month, plan: Plan, observed: Observed, history: History, rules: EventRules
 ) -> WrittenMonth:
     """Write what is the month's own, inside the transaction, under its lock (all months' where it is archived)."""
+    # What the end of the machine takes back is loaded again: `cargas` tells.
+    tables.execute("set local synchronous_commit = off")
     if history.archived:
         tables.restore_month(month)
     held = tables.loaded(month.start, month.end)
@@ -85,22 +87,19 @@ def write_month(
     tables.remove_hours([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
     tables.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
     tables.append("nombres_no_resueltos", observed.unresolved)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # PostgreSQL takes the rows while the rules are applied to them: each has a core of its own.
-        appended = beside.submit(_append, tables, month, observed)
+    rows = observed.observations
+    with tables.appending_observations(month, rows) if plan.load else nullcontext(enter_result=False) as detached:
         if complete:
-            after = month_stretches(observed.observations, usable, rules, month.first_day)
-        detached = appended.result()
+            after = month_stretches(rows, usable, rules, month.first_day)
     if touched is not None:
         some = month_stretches(tables.observations_of(month, touched), usable, rules, month.first_day)
         after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
     elif not complete:
         after = month_stretches(tables.observations(month), usable, rules, month.first_day)
-    changes = StretchChanges.between(before, after)
-    tables.replace_stretches(month.first_day, changes)
     tables.refresh_quality(month)
     newest_before = held["hora"][-1] if held.height else None
     covered = not usable.equals(usable_before)
+    changes = StretchChanges.between(before, after)
     return WrittenMonth(month, now, newest_before, changes, covered, _changed(held, now), detached)
 
 
@@ -115,9 +114,9 @@ def write_events(tables: SilverTables, written: WrittenMonth, history: History, 
     newest = _later(history.newest_elsewhere, written.hours["hora"][-1] if written.hours.height else None)
     newest_before = _later(history.newest_elsewhere, written.newest_before)
     context = EventContext(rules, newest, newest_before, tables.universe())
-    changes = event_updates.update_events(tables, written.month, written.changes, context, covered=written.covered)
-    if written.changed:
-        event_updates.update_censoring(tables, *written.changed)
+    changes = event_updates.update_events(
+        tables, written.month, written.changes, context, covered=written.covered, changed=written.changed
+    )
     months = changes.months
     if history.rules != rules:
         months |= _apply_rules(tables, history.rules, context).months
@@ -134,7 +133,8 @@ def _differing(
     # those that are loaded again and list the same as before.
     awakened = tables.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
     again = observed.observations.join(usable_since, on="hora", how="semi")
-    parts = (keys_differing(replaced, observed.observations), awakened.select(KEY), again.select(KEY))
+    listed = (frame.drop("n_filas") for frame in (replaced, observed.observations))
+    parts = (keys_differing(*listed), awakened.select(KEY), again.select(KEY))
     return pl.concat(parts)
 
 
@@ -146,7 +146,7 @@ def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFra
         orient="row",
     )
     stay = held.filter(~pl.col("hora").is_in([*plan.load, *plan.remove]))
-    new = observed.quality.join(captures, on="hora").select(pl.col(n).cast(kind) for n, kind in LOADED_SCHEMA.items())
+    new = conform(observed.quality.join(captures, on="hora"), LOADED_SCHEMA)
     return pl.concat([stay, new]).sort("hora")
 
 
@@ -156,10 +156,6 @@ def _changed(held: pl.DataFrame, now: pl.DataFrame) -> tuple[datetime, datetime]
         [held.select(columns).join(now, on=columns, how="anti"), now.select(columns).join(held, on=columns, how="anti")]
     )["hora"].sort()
     return (hours[0], hours[-1]) if hours.len() else None
-
-
-def _append(tables: SilverTables, month: Month, observed: Observed) -> bool:
-    return observed.quality.height > 0 and tables.append_observations(month, observed.observations)
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -176,5 +172,7 @@ def _apply_rules(tables: SilverTables, known: EventRules | None, context: EventC
         loaded = tables.loaded(month.start, month.end)
         usable = usable_hours(loaded, context.rules)
         rows = month_stretches(tables.observations(month), usable, context.rules, month.first_day)
-        tables.replace_stretches(month.first_day, StretchChanges.between(tables.stretches(month.first_day), rows))
+        changes = StretchChanges.between(tables.stretches(month.first_day), rows)
+        with tables.replacing_stretches(month.first_day, changes):
+            pass
     return event_updates.rederive_aggregated(tables, context)

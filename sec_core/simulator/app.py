@@ -19,7 +19,7 @@ from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOption
 from sec_core.simulator.log import Request, RequestLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
 
@@ -29,7 +29,6 @@ BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
-_NONE: dict[str, str] = {}
 _PIECE = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 
@@ -146,27 +145,26 @@ class _Exchange:
             await self.refuse(rule.status, rule.retry_after_s)
         elif payload is None:
             await self.refuse(500)
-        elif rule is None:
-            await self._answer(200, self.app.sound_body(endpoint, payload, self.request), JSON)
         else:
-            await self._faulty(rule, self.app.sound_body(endpoint, payload, self.request))
+            await self._send_body(self.app.sound_body(endpoint, payload, self.request), rule)
 
     async def refuse(self, status: int, retry_after_s: float | None = None) -> None:
-        page = _ERROR_PAGE.format(status=status).encode()
-        await self._answer(status, page, HTML, {} if retry_after_s is None else {"retry-after": f"{retry_after_s:g}"})
+        await self._answer(status, _ERROR_PAGE.format(status=status).encode(), HTML, retry_after_s)
 
-    async def _faulty(self, rule: FaultRule, body: bytes) -> None:
-        match rule.kind:
-            case FaultKind.DROP_MID_BODY:
+    async def _send_body(self, body: bytes, rule: FaultRule | None) -> None:
+        match rule:
+            case None:
+                await self._answer(200, body, JSON)
+            case FaultRule(kind=FaultKind.DROP_MID_BODY):
                 await self._start(200, JSON, len(body))
                 await self._piece(body[: len(body) // 2])
                 await self._cut(abort=False)
-            case FaultKind.ENDLESS:
+            case FaultRule(kind=FaultKind.ENDLESS):
                 await self._start(200, JSON, None)
                 await self._piece(body[:-1])
                 await self._blanks(sys.maxsize, rule.wait_s)
                 await self._cut(abort=True)
-            case FaultKind.OVERSIZE:
+            case FaultRule(kind=FaultKind.OVERSIZE):
                 size = max(rule.amount, len(body))
                 await self._start(200, JSON, size)
                 await self._piece(body[:-1])
@@ -175,7 +173,7 @@ class _Exchange:
             case _:
                 await self._answer(200, damaged(body, rule), HTML if rule.kind is FaultKind.HTML else JSON)
 
-    async def _answer(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] = _NONE) -> None:
+    async def _answer(self, status: int, body: bytes, kind: str, retry_after_s: float | None = None) -> None:
         if not self._connected():
             self.request.fault = "client_gone"
             return
@@ -183,17 +181,18 @@ class _Exchange:
         if self.request.number:
             # Before the bytes go out: a client that has its answer finds the request ended and its place free.
             self.app.log.end(self.request, time.monotonic())
-        await self._start(status, kind, len(body), headers)
+        await self._start(status, kind, len(body), retry_after_s)
         await self.send({"type": "http.response.body", "body": body})
 
-    async def _start(self, status: int, kind: str, length: int | None, headers: Mapping[str, str] = _NONE) -> None:
+    async def _start(self, status: int, kind: str, length: int | None, retry_after_s: float | None = None) -> None:
         self.request.status = status
         # Nobody may take these answers for the SEC's: each says where it comes from.
-        all_headers = {
+        headers = {
             "content-type": kind, "cache-control": "private", "server": "Microsoft-IIS/10.0",
-            "x-sec-source": self.app.source, **({} if length is None else {"content-length": str(length)}), **headers,
+            "x-sec-source": self.app.source, "content-length": length,
+            "retry-after": None if retry_after_s is None else f"{retry_after_s:g}",
         }  # fmt: skip
-        raw = [(name.encode(), value.encode()) for name, value in all_headers.items()]
+        raw = [(name.encode(), str(value).encode()) for name, value in headers.items() if value is not None]
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _piece(self, body: bytes, *, more: bool = True) -> None:

@@ -11,6 +11,7 @@ from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.db.database import Database, open_database
+from sec_core.usecases.steps import direct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,6 +32,7 @@ class Adapters:
         store: Bodies of Bronze.
         ledger: States of hours.
         name: What the run is called where another one waits for it.
+        steps: How the steps of a run are taken: plain calls, unless a flow puts its tasks in their place.
     """
 
     def __init__(self, settings: Settings, database: Database, clock: Clock, name: str = "") -> None:
@@ -40,6 +42,7 @@ class Adapters:
         self.store = BronzeStore(settings.bronze)
         self.ledger = Ledger(database, self.store)
         self.name = name or f"process {os.getpid()} on {platform.node()}"
+        self.steps = direct(self)
         self._client: SourceClient | None = None
 
     def throttle(self) -> AbstractAsyncContextManager[Throttle]:

@@ -16,16 +16,15 @@ from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
 from sec_core.bronze.reconcile import reconcile
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
-from sec_core.errors import CircuitOpen, SecError, SourceError, UnexpectedBody
+from sec_core.errors import CircuitOpen, SourceError
 from sec_core.hours import CHILE, Month
-from sec_core.usecases.progress import Step, report
+from sec_core.usecases.progress import Step, report, side_by_side
 
 if TYPE_CHECKING:
     from datetime import date
 
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.usecases.adapters import Adapters
-    from sec_core.usecases.steps import Steps
 
 _MARGIN = timedelta(seconds=1)
 _LONGEST_WAIT = timedelta(days=1)
@@ -42,9 +41,7 @@ async def capture_day(adapters: Adapters, day: date, hours: list[datetime]) -> C
         return await capture_hours(hours, client=client, ledger=adapters.ledger, clock=adapters.clock, on_hour=tell)
 
 
-async def capture_all(
-    adapters: Adapters, month: Month, steps: Steps, *, wait_for_circuit: bool, force: bool
-) -> CaptureReport:
+async def capture_all(adapters: Adapters, month: Month, *, wait_for_circuit: bool, force: bool) -> CaptureReport:
     """Ask for all hours of a month that are not settled; with `force` for the others too.
 
     One run at a time works on a month. Another one waits, and finds nothing left of what the first one was answered.
@@ -52,7 +49,6 @@ async def capture_all(
     Args:
         adapters: The adapters.
         month: The month.
-        steps: Gives the step for a day.
         wait_for_circuit: Wait until an open circuit lets a probe out, and go on then; else the work ends there.
         force: Ask for settled hours too.
 
@@ -82,7 +78,7 @@ async def capture_all(
             report(Step(stage="capture", month=str(month), total=len(hours), note=""))
             logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))
             try:
-                total += await _capture_days(hours, steps, adapters.settings.max_concurrency)
+                total += await _capture_days(adapters, hours)
             except CircuitOpen as error:
                 rows = await asyncio.to_thread(adapters.ledger.rows, candidates)
                 answered = [row.last_asked for row in rows.values() if row.last_asked and not row.failures]
@@ -106,44 +102,24 @@ def days_at_once(max_concurrency: int) -> int:
     return 1 + math.ceil(max_concurrency / 12)
 
 
-async def _capture_days(hours: list[datetime], steps: Steps, max_concurrency: int) -> CaptureReport:
+async def _capture_days(adapters: Adapters, hours: list[datetime]) -> CaptureReport:
     days: dict[date, list[datetime]] = defaultdict(list)
     for hour in hours:
         days[hour.astimezone(CHILE).date()].append(hour)
-    at_once = asyncio.Semaphore(days_at_once(max_concurrency))
-    failures: list[SecError] = []
-
-    async def one(day: date) -> CaptureReport:
-        async with at_once:
-            if failures:
-                return CaptureReport()
-            try:
-                return await steps.capture_day(day, days[day])
-            except SecError as error:
-                failures.append(error)
-                return CaptureReport()
-
-    # Days under way end by themselves; those that wait don't begin after a failure. Their hours are for the next run.
-    reports = await asyncio.gather(*(one(day) for day in days))
-    if failures:
-        raise min(failures, key=_rank)
+    at_once = days_at_once(adapters.settings.max_concurrency)
+    reports = await side_by_side(lambda day: adapters.steps.capture_day(day, days[day]), days, at_once)
     return sum(reports, CaptureReport())
 
 
-def _rank(failure: SecError) -> int:
-    """Which of several failures to raise: a changed source first, an open circuit, which follows from others, last."""
-    return 0 if isinstance(failure, UnexpectedBody) else 2 if isinstance(failure, CircuitOpen) else 1
-
-
-async def ask_besides(month: Month, steps: Steps) -> list[str]:
+async def ask_besides(adapters: Adapters, month: Month) -> list[str]:
     """Ask what belongs to a capture besides the hours: customers once a month, and the national series.
 
     Returns:
         Notes: a failure here costs no hour, and the next run asks again.
     """
     try:
-        await steps.refresh_customers()
-        await steps.reconcile(str(month))
+        await adapters.steps.refresh_customers()
+        await adapters.steps.reconcile(str(month))
     except SourceError as error:
         logger.bind(stage="capture", code=error.code).warning("Not all could be asked for: {error}", error=error)
         return [f"Not all could be asked for besides the hours: {error}"]

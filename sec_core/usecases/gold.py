@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
 from pydantic import BaseModel
@@ -12,23 +12,23 @@ from sec_core.blobs.open import open_blobs
 from sec_core.errors import ConfigError
 from sec_core.gold import standing
 from sec_core.usecases.progress import in_thread
-from sec_core.usecases.steps import Steps, direct
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from sec_core.gold.billing import Billing
     from sec_core.gold.seia.load import SeiaReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.usecases.adapters import Adapters
 
-
-def gold_digest(adapters: Adapters) -> str:
-    """A digest of all that Gold is made from; see `standing.gold_digest`."""
-    return standing.gold_digest(adapters.database, adapters.settings, adapters.clock.now())
+T = TypeVar("T")
 
 
-def standing_gold(adapters: Adapters, digest: str) -> BuiltGold | None:
-    """What Gold holds, if it was made from what `digest` says; see `standing.standing_gold`."""
-    return standing.standing_gold(adapters.database, adapters.settings, digest)
+def standing_gold(adapters: Adapters) -> tuple[str, BuiltGold | None]:
+    """A digest of all that Gold is made from, and what Gold holds if it was made from just that."""
+    digest = standing.gold_digest(adapters.database, adapters.settings, adapters.clock.now())
+    return digest, standing.standing_gold(adapters.database, adapters.settings, digest)
 
 
 async def build_gold(adapters: Adapters) -> BuiltGold:
@@ -43,24 +43,16 @@ async def build_gold(adapters: Adapters) -> BuiltGold:
 
 def _build(adapters: Adapters) -> BuiltGold:
     # Before the snapshot: what is written between the two makes the next run build again.
-    digest = gold_digest(adapters)
-    if (built := standing_gold(adapters, digest)) is not None:
+    digest, built = standing_gold(adapters)
+    if built is not None:
         logger.bind(stage="gold").info("Gold is up to date: {:,} events.", built.events)
         return built
     from sec_core.gold.build import build_gold as build
-    from sec_core.gold.events_file import EVENTS_FILE
 
     # A build that is killed leaves no manifest.
     open_blobs(adapters.settings.gold).delete(standing.MANIFEST)
     made = build(adapters.database, adapters.settings, adapters.clock)
-    return standing.note_built(
-        adapters.settings,
-        digest,
-        events=made.events,
-        payloads=made.payloads,
-        research=EVENTS_FILE,
-        storms=made.new_storms,
-    )
+    return standing.note_built(adapters.settings, digest, made)
 
 
 class SiteReport(BaseModel):
@@ -104,20 +96,18 @@ def _publish_site(adapters: Adapters) -> SiteReport:
     if target is None:
         return SiteReport(place=str(place))
     done = put(read_site(open_blobs(place)), open_blobs(target))
-    found = SiteReport(
-        place=str(place), target=str(target), written=len(done.written), kept=done.kept, removed=len(done.removed)
-    )
+    counts = {"written": len(done.written), "kept": done.kept, "removed": len(done.removed)}
+    found = SiteReport(place=str(place), target=str(target), **counts)
     logger.bind(stage="site").info(found.line())
     return found
 
 
-async def site(adapters: Adapters, publish: bool = False, *, steps: Steps | None = None) -> SiteReport:
+async def site(adapters: Adapters, publish: bool = False) -> SiteReport:
     """Bring the site up to date, and put it up if asked.
 
     Args:
         adapters: The adapters.
         publish: Put it where SEC_SITE_TARGET says.
-        steps: Gives the steps that build and put up.
 
     Raises:
         ConfigError: It is not to be drawn, or to be put up, and SEC_SITE_TARGET is not set.
@@ -126,51 +116,49 @@ async def site(adapters: Adapters, publish: bool = False, *, steps: Steps | None
         raise ConfigError("SEC_DRAW_SITE says that no site is drawn.", next_step="Unset it, then run `sec site`.")
     if publish and adapters.settings.site is None:
         raise ConfigError("SEC_SITE_TARGET is not set.", next_step="Set it to a folder or to s3://bucket/prefix.")
-    steps = steps or direct(adapters)
-    await steps.show_gold(await steps.build_gold())
+    await adapters.steps.bring_gold_up_to_date()
     if publish:
-        return await steps.publish_site()
+        return await adapters.steps.publish_site()
     return SiteReport(place=str(adapters.settings.gold / standing.SITE.rstrip("/")))
 
 
-async def import_seia(adapters: Adapters, file: str, *, steps: Steps | None = None) -> SeiaReport:
+async def import_seia(adapters: Adapters, file: str) -> SeiaReport:
     """Take in an export of the SEIA project list, and bring Gold up to date with it.
 
     Args:
         adapters: The adapters.
         file: Name in the inbox of the SEIA site's Excel export, or of its older CSV.
-        steps: Gives the step that builds Gold.
 
     Raises:
         InputError: The file is no export, or holds no electricity project; what was held stays.
     """
     from sec_core.gold.seia.load import load_seia
-    from sec_core.gold.sheets import in_inbox
 
-    steps = steps or direct(adapters)
-    found = await asyncio.to_thread(load_seia, adapters.database, in_inbox(file, adapters.settings.inbox_dir))
+    found = await _take_in(adapters, file, lambda path: load_seia(adapters.database, path))
     for row in found.rejected:
         logger.bind(stage="gold", code="rejected_row").warning("SEIA row left out: {row}", row=row)
-    await steps.show_gold(await steps.build_gold())
     return found
 
 
-async def import_customers(adapters: Adapters, file: str, *, steps: Steps | None = None) -> Billing:
+async def import_customers(adapters: Adapters, file: str) -> Billing:
     """Take in a billing file of the CNE, and bring Gold up to date with it.
 
     Args:
         adapters: The adapters.
         file: Name of the file in the inbox.
-        steps: Gives the step that builds Gold.
 
     Raises:
         InputError: The file is no billing file, or no row of it can be used; what was held stays.
     """
     from sec_core.gold.billing import load_billing
+
+    now = adapters.clock.now()
+    return await _take_in(adapters, file, lambda path: load_billing(adapters.database, path, now))
+
+
+async def _take_in(adapters: Adapters, file: str, load: Callable[[Path], T]) -> T:
     from sec_core.gold.sheets import in_inbox
 
-    steps = steps or direct(adapters)
-    path = in_inbox(file, adapters.settings.inbox_dir)
-    found = await asyncio.to_thread(load_billing, adapters.database, path, adapters.clock.now())
-    await steps.show_gold(await steps.build_gold())
+    found = await asyncio.to_thread(load, in_inbox(file, adapters.settings.inbox_dir))
+    await adapters.steps.bring_gold_up_to_date()
     return found

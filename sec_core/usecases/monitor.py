@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sec_core.bronze.reconcile import Watched
-    from sec_core.gold.storms_now import StormNow
     from sec_core.silver.load import LoadReport
     from sec_core.usecases.adapters import Adapters
 
@@ -62,37 +61,33 @@ async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadRep
     )
 
 
-async def storms_under_way(adapters: Adapters) -> list[StormNow]:
-    """The storms that are not over in the newest loaded hour."""
-    from sec_core.gold.storms_now import under_way
-
-    return await asyncio.to_thread(under_way, adapters.database, adapters.settings)
-
-
 async def watch(
+    adapters: Adapters,
     closed_hours: int,
     ask: Callable[[int], Awaitable[Watched]],
     load: Callable[[list[datetime]], Awaitable[list[LoadReport]]],
-    storms: Callable[[], Awaitable[list[StormNow]]],
 ) -> MonitorReport:
     """Ask for the newest hours and load what is new; an open circuit is no failure.
 
     Args:
+        adapters: The adapters.
         closed_hours: How many closed hours to look at.
-        ask: `ask_newest` over some adapters.
+        ask: `ask_newest` over these adapters.
         load: `load_newest` over the same.
-        storms: `storms_under_way` over the same.
     """
+    from sec_core.gold.storms_now import under_way
+
     try:
         watched = await ask(closed_hours)
     except CircuitOpen as error:
         return MonitorReport(note=str(error))
     loads = await load(watched.hours)
+    storms = await asyncio.to_thread(under_way, adapters.database, adapters.settings)
     return MonitorReport(
         **{name: value for name, value in asdict(watched.report).items() if name in MonitorReport.model_fields},
         open_hour=watched.open_hour,
         loaded=sum(load.hours_loaded for load in loads),
         events_changed=sum(load.events_new + load.events_changed + load.events_removed for load in loads),
         differing=watched.differing,
-        storms=[f"{storm.text} [{storm.id}]" for storm in await storms()],
+        storms=[f"{storm.text} [{storm.id}]" for storm in storms],
     )

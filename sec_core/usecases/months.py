@@ -13,9 +13,8 @@ from loguru import logger
 
 from sec_core.errors import SecError, SourceError
 from sec_core.hours import Month, month_range, past_or_present
-from sec_core.usecases.progress import Step, report
-from sec_core.usecases.reports import MonthsIncomplete, SyncReport, Work, describe_month
-from sec_core.usecases.steps import Steps, direct
+from sec_core.usecases.progress import Step, report, side_by_side
+from sec_core.usecases.reports import Done, MonthsIncomplete, SyncReport, describe_month
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,7 +34,6 @@ class Part(StrEnum):
 
 ALL_PARTS = list(Part)
 ALL_FAILED: Literal["all failed"] = "all failed"
-_FINISH = (Part.GOLD, Part.PUBLISH)
 
 
 class Order(StrEnum):
@@ -59,44 +57,33 @@ def in_order(first: str, last: str, order: Order, clock: Clock) -> list[Month]:
 
 
 async def sync_month(
-    adapters: Adapters,
-    month: str | None = None,
-    *,
-    wait_for_circuit: bool = False,
-    other_source: bool = False,
-    steps: Steps | None = None,
+    adapters: Adapters, month: str | None = None, *, wait_for_circuit: bool = False, other_source: bool = False
 ) -> SyncReport:
     """Capture a month, load it, build Gold and publish it. Only hours that are not settled are requested.
 
     Args:
-        adapters: The adapters.
+        adapters: The adapters, whose steps are taken.
         month: The month as YYYY-MM; without one, the month before the present one in Chile.
         wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
         other_source: Publish although the data is not the SEC's.
-        steps: The steps as the caller wants them taken; plain calls unless given.
 
     Raises:
         MonthsIncomplete: Some hours could not be had; all others were captured, loaded and published.
         SecError: Something else that a person should know; what was captured stays.
     """
-    return await _one_month(adapters, month, _Options(ALL_PARTS, wait_for_circuit, other_source=other_source), steps)
+    return await _Work(adapters, ALL_PARTS, wait_for_circuit, other_source=other_source).on_one(month)
 
 
 async def capture_month(
-    adapters: Adapters,
-    month: str | None = None,
-    *,
-    wait_for_circuit: bool = False,
-    force: bool = False,
-    steps: Steps | None = None,
+    adapters: Adapters, month: str | None = None, *, wait_for_circuit: bool = False, force: bool = False
 ) -> SyncReport:
     """Ask for the hours of a month that are not settled, with `force` for all; otherwise as `sync_month`."""
-    return await _one_month(adapters, month, _Options([Part.CAPTURE], wait_for_circuit, force), steps)
+    return await _Work(adapters, [Part.CAPTURE], wait_for_circuit, force).on_one(month)
 
 
-async def load_month(adapters: Adapters, month: str | None = None, *, steps: Steps | None = None) -> SyncReport:
+async def load_month(adapters: Adapters, month: str | None = None) -> SyncReport:
     """Bring Silver up to what Bronze holds of a month, without a request to the source."""
-    return await _one_month(adapters, month, _Options([Part.LOAD]), steps)
+    return await _Work(adapters, [Part.LOAD]).on_one(month)
 
 
 async def backfill(
@@ -107,13 +94,10 @@ async def backfill(
     order: Order = Order.NEWEST_FIRST,
     wait_for_circuit: bool = True,
     other_source: bool = False,
-    steps: Steps | None = None,
 ) -> list[SyncReport]:
     """Capture and load a range of months, then build and publish Gold once; raises as `rerun` does."""
     months = in_order(first, last, order, adapters.clock)
-    return await _work_through(
-        adapters, months, _Options(ALL_PARTS, wait_for_circuit, other_source=other_source), steps
-    )
+    return await _Work(adapters, ALL_PARTS, wait_for_circuit, other_source=other_source).on_all(months)
 
 
 async def rerun(
@@ -123,17 +107,15 @@ async def rerun(
     redo: Collection[Part] = ALL_PARTS,
     wait_for_circuit: bool = True,
     other_source: bool = False,
-    steps: Steps | None = None,
 ) -> list[SyncReport]:
     """Mend months, asking only for what is missing or unsettled.
 
     Args:
-        adapters: The adapters.
+        adapters: The adapters, whose steps are taken.
         months: A month as YYYY-MM, several, or `ALL_FAILED` for all closed ones that miss hours.
         redo: What to do again.
         wait_for_circuit: Go on by itself when the circuit opens; otherwise the run ends there.
         other_source: Publish although the data is not the SEC's.
-        steps: The steps as the caller wants them taken; plain calls unless given.
 
     Raises:
         MonthsIncomplete: Some hours could not be had; everything else was done.
@@ -144,12 +126,10 @@ async def rerun(
     else:
         named = [months] if isinstance(months, str) else months
         chosen = sorted({month_or_last(month, adapters.clock) for month in named})
-    return await _work_through(adapters, chosen, _Options(redo, wait_for_circuit, other_source=other_source), steps)
+    return await _Work(adapters, redo, wait_for_circuit, other_source=other_source).on_all(chosen)
 
 
-async def reprocess(
-    adapters: Adapters, first: str, last: str, *, other_source: bool = False, steps: Steps | None = None
-) -> list[SyncReport]:
+async def reprocess(adapters: Adapters, first: str, last: str, *, other_source: bool = False) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze for a range of months, asking the source nothing.
 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
@@ -158,148 +138,123 @@ async def reprocess(
     from sec_core.silver.load import MONTHS_AT_ONCE
     from sec_core.silver.universe import rebuild_universe
 
-    steps = steps or direct(adapters)
     # The newest first: where the history ends is known then, and no event is opened only to be closed.
     months = in_order(first, last, Order.NEWEST_FIRST, adapters.clock)
     await asyncio.to_thread(rebuild_universe, adapters.database, adapters.store)
-    at_once = asyncio.Semaphore(MONTHS_AT_ONCE)
-    failures: list[SecError] = []
 
-    async def one(month: Month) -> SyncReport | None:
-        async with at_once:
-            if failures:
-                return None
-            try:
-                learned = await asyncio.to_thread(adapters.ledger.relearn, month.start, month.end)
-                work = Work(loaded=await steps.load_month(str(month), True))
-            except SecError as error:
-                failures.append(error)
-                return None
-            if learned:
-                work.notes.append(f"{learned} bodies left quarantine.")
-            return await asyncio.to_thread(describe_month, adapters, month, work)
+    async def one(month: Month) -> SyncReport:
+        learned = await asyncio.to_thread(adapters.ledger.relearn, month.start, month.end)
+        done = Done(loaded=await adapters.steps.load_month(str(month), True))
+        if learned:
+            done.notes.append(f"{learned} bodies left quarantine.")
+        return await asyncio.to_thread(describe_month, adapters, month, done)
 
-    reports = await asyncio.gather(*(one(month) for month in months))
-    if failures:
-        raise failures[0]
-    found = [each for each in reports if each is not None][::-1]
-    await finish(steps, Work(), _FINISH, other_source=other_source)
-    await steps.show_months(found)
-    return found
+    reports = (await side_by_side(one, months, MONTHS_AT_ONCE))[::-1]
+    work = _Work(adapters, [Part.GOLD, Part.PUBLISH], other_source=other_source)
+    await work.finish(Done())
+    return await work.complete(reports)
 
 
-async def conclude(
-    adapters: Adapters, months: Sequence[Month], steps: Steps, *, other_source: bool = False
-) -> list[SyncReport]:
+async def conclude(adapters: Adapters, months: Sequence[Month], *, other_source: bool = False) -> list[SyncReport]:
     """Build and publish Gold once after others have captured and loaded these months; raises as `rerun` does."""
-    reports = [await asyncio.to_thread(describe_month, adapters, month, Work()) for month in months]
-    await finish(steps, Work(), _FINISH, other_source=other_source)
-    return await _complete(reports, steps, ALL_PARTS)
-
-
-async def finish(steps: Steps, work: Work, parts: Collection[Part], *, other_source: bool = False) -> None:
-    """Build Gold and publish it, as far as asked for: the last steps of a run, whatever the number of its months."""
-    if Part.GOLD in parts:
-        work.gold = await steps.build_gold()
-        await steps.show_gold(work.gold)
-    if Part.PUBLISH in parts:
-        work.published = await steps.publish(False, other_source, [])
-        work.site = await steps.publish_site()
+    reports = [await asyncio.to_thread(describe_month, adapters, month, Done()) for month in months]
+    work = _Work(adapters, ALL_PARTS, other_source=other_source)
+    await work.finish(Done())
+    return await work.complete(reports)
 
 
 @dataclass(frozen=True, slots=True)
-class _Options:
+class _Work:
     """What is to be done with each month, and how."""
 
+    adapters: Adapters
     parts: Collection[Part]
     wait_for_circuit: bool = False
     force: bool = False
     other_source: bool = False
 
+    async def on_one(self, month: str | None) -> SyncReport:
+        (only,) = await self.on_all([month_or_last(month, self.adapters.clock)])
+        return only
 
-async def _one_month(adapters: Adapters, month: str | None, options: _Options, steps: Steps | None) -> SyncReport:
-    (only,) = await _work_through(adapters, [month_or_last(month, adapters.clock)], options, steps)
-    return only
-
-
-async def _work_through(
-    adapters: Adapters, months: Sequence[Month], options: _Options, steps: Steps | None
-) -> list[SyncReport]:
-    """Work on months in turn, finish once, and fail at the end if hours are missing."""
-    steps = steps or direct(adapters)
-    reports: list[SyncReport] = []
-    report(Step(stage="months", total=len(months)))
-    began = time.monotonic()
-    trouble: SecError | None = None
-    for number, month in enumerate(months, start=1):
-        work = Work()
-        try:
-            await _work_on(adapters, month, options, steps, work)
-            if len(months) == 1 and (work.trouble is None or (work.loaded and work.loaded.hours_loaded)):
-                await finish(steps, work, options.parts, other_source=options.other_source)
-        except SecError as error:
-            # What there is of the month is shown all the same.
-            with suppress(SecError):
-                await _show(adapters, month, work, steps)
-            raise work.trouble or error from error.__cause__
-        reports.append(await _show(adapters, month, work, steps))
-        report(Step(stage="months", done=1))
-        if work.trouble is not None:
-            # It is the source's: the months that are left would meet it too.
-            trouble = work.trouble
-            break
-        if (left := len(months) - number) > 0:
-            minutes = (time.monotonic() - began) / number * left / 60
-            logger.bind(stage="run", month=str(month)).info(
-                "Month {} of {} is done; about {:.0f} minutes left", number, len(months), minutes
-            )
-    if len(months) != 1 and (trouble is None or any(each.loaded_hours for each in reports)):
-        await finish(steps, Work(), options.parts, other_source=options.other_source)
-    return await _complete(reports, steps, options.parts, trouble)
-
-
-async def _show(adapters: Adapters, month: Month, work: Work, steps: Steps) -> SyncReport:
-    described = await asyncio.to_thread(describe_month, adapters, month, work)
-    await steps.show_month(described, await asyncio.to_thread(adapters.ledger.states, month))
-    return described
-
-
-async def _complete(
-    reports: list[SyncReport], steps: Steps, parts: Collection[Part], trouble: SecError | None = None
-) -> list[SyncReport]:
-    await steps.show_months(reports)
-    if trouble is not None:
-        raise trouble
-    if Part.CAPTURE in parts and any(each.missing for each in reports):
-        raise MonthsIncomplete(reports)
-    return reports
-
-
-async def _work_on(adapters: Adapters, month: Month, options: _Options, steps: Steps, work: Work) -> None:
-    """Capture and load a month; what ends a capture early is noted, and what it has brought is loaded."""
-    if Part.CAPTURE in options.parts:
-        from sec_core.usecases.capture import ask_besides, capture_all
-
-        async with adapters.source():
+    async def on_all(self, months: Sequence[Month]) -> list[SyncReport]:
+        """Work on months in turn, finish once, and fail at the end if hours are missing."""
+        reports: list[SyncReport] = []
+        report(Step(stage="months", total=len(months)))
+        began = time.monotonic()
+        trouble: SecError | None = None
+        for number, month in enumerate(months, start=1):
+            done = Done()
             try:
-                work.captured = await capture_all(
-                    adapters, month, steps, wait_for_circuit=options.wait_for_circuit, force=options.force
+                await self._on(month, done)
+                if len(months) == 1 and (done.trouble is None or (done.loaded and done.loaded.hours_loaded)):
+                    await self.finish(done)
+            except SecError as error:
+                # What there is of the month is shown all the same.
+                with suppress(SecError):
+                    await self._show(month, done)
+                raise done.trouble or error from error.__cause__
+            reports.append(await self._show(month, done))
+            report(Step(stage="months", done=1))
+            if (trouble := done.trouble) is not None:
+                # It is the source's: the months that are left would meet it too.
+                break
+            if (left := len(months) - number) > 0:
+                minutes = (time.monotonic() - began) / number * left / 60
+                logger.bind(stage="run", month=str(month)).info(
+                    "Month {} of {} is done; about {:.0f} minutes left", number, len(months), minutes
                 )
-                work.notes += await ask_besides(month, steps)
-            except SourceError as error:
-                work.trouble = error
-                work.notes.append(error.message)
-    if Part.LOAD in options.parts:
-        work.loaded = await steps.load_month(str(month), False)
+        if len(months) != 1 and (trouble is None or any(each.loaded_hours for each in reports)):
+            await self.finish(Done())
+        return await self.complete(reports, trouble)
+
+    async def _on(self, month: Month, done: Done) -> None:
+        """Capture and load a month; what ends a capture early is noted, and what it has brought is loaded."""
+        if Part.CAPTURE in self.parts:
+            from sec_core.usecases.capture import ask_besides, capture_all
+
+            async with self.adapters.source():
+                try:
+                    done.captured = await capture_all(
+                        self.adapters, month, wait_for_circuit=self.wait_for_circuit, force=self.force
+                    )
+                    done.notes += await ask_besides(self.adapters, month)
+                except SourceError as error:
+                    done.trouble = error
+                    done.notes.append(error.message)
+        if Part.LOAD in self.parts:
+            done.loaded = await self.adapters.steps.load_month(str(month), False)
+
+    async def finish(self, done: Done) -> None:
+        """Build Gold and publish it, as far as asked for: the last steps, whatever the number of months."""
+        if Part.GOLD in self.parts:
+            done.gold = await self.adapters.steps.bring_gold_up_to_date()
+        if Part.PUBLISH in self.parts:
+            done.published = await self.adapters.steps.publish(False, self.other_source, [])
+            done.site = await self.adapters.steps.publish_site()
+
+    async def _show(self, month: Month, done: Done) -> SyncReport:
+        described = await asyncio.to_thread(describe_month, self.adapters, month, done)
+        states = await asyncio.to_thread(self.adapters.ledger.states, month)
+        await self.adapters.steps.show_month(described, states)
+        return described
+
+    async def complete(self, reports: list[SyncReport], trouble: SecError | None = None) -> list[SyncReport]:
+        """Show all months, and raise what there is to raise."""
+        await self.adapters.steps.show_months(reports)
+        if trouble is not None:
+            raise trouble
+        if Part.CAPTURE in self.parts and any(each.missing for each in reports):
+            raise MonthsIncomplete(reports)
+        return reports
 
 
 def _incomplete(adapters: Adapters) -> list[Month]:
     """Closed months that the ledger knows and that miss hours, newest first; says how many, and how long they take."""
     now, rate = adapters.clock.now(), adapters.settings.max_rate
     closed = [month for month in adapters.ledger.months() if month < Month.of(now)]
-    missing = {
-        each.month: each.expected - each.captured - each.empty for each in adapters.ledger.month_summary(closed, now)
-    }
+    summaries = adapters.ledger.month_summary(closed, now)
+    missing = {each.month: each.expected - each.captured - each.empty for each in summaries}
     months = sorted((month for month, hours in missing.items() if hours), reverse=True)
     hours = sum(missing.values())
     text = "No closed month misses an hour"

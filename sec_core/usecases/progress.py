@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
+from sec_core.errors import CircuitOpen, SecError, UnexpectedBody
+
+Item = TypeVar("Item")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -60,6 +63,31 @@ async def in_thread(stage: str, month: str, work: Callable[P, T], *arguments: P.
     result = await asyncio.to_thread(partial(work, *arguments, **options))
     report(Step(stage, month, done=1))
     return result
+
+
+async def side_by_side(work: Callable[[Item], Awaitable[T]], items: Iterable[Item], at_once: int) -> list[T]:
+    """Work on items, so many at once, and give the results in their order.
+
+    What is under way when one fails ends by itself; what waits does not begin. Then the gravest failure is raised: a
+    changed source first, an open circuit, which follows from others, last.
+    """
+    places, failures = asyncio.Semaphore(at_once), list[SecError]()
+
+    async def one(item: Item) -> T | None:
+        async with places:
+            if not failures:
+                try:
+                    return await work(item)
+                except SecError as error:
+                    failures.append(error)
+            return None
+
+    results = await asyncio.gather(*map(one, items))
+    if failures:
+        raise min(
+            failures, key=lambda failure: (isinstance(failure, CircuitOpen), not isinstance(failure, UnexpectedBody))
+        )
+    return cast("list[T]", results)
 
 
 @dataclass(slots=True)

@@ -82,28 +82,23 @@ class MonthsIncomplete(IncompleteError):
     """A run ended in good order without every hour; carries the reports of its months."""
 
     def __init__(self, reports: list[SyncReport]) -> None:
-        missing = [report for report in reports if report.missing]
+        first, command = reports[0], "the same"
         if len(reports) == 1:
-            (only,) = reports
-            which = f" {only.missing_hours}." if only.missing_hours else ""
-            super().__init__(
-                f"{only.month}: {only.failed} hours failed, {only.quarantined} in quarantine, "
-                f"{only.pending} not asked for, of {only.expected}.{which}",
-                next_step=f"Run `sec sync --month {only.month}` again: it requests only these hours.",
-            )
+            which = f" {first.missing_hours}." if first.missing_hours else ""
+            text = f"{first.month}: {first.failed} hours failed, {first.quarantined} in quarantine, "
+            text += f"{first.pending} not asked for, of {first.expected}.{which}"
+            command = f"`sec sync --month {first.month}`"
         else:
+            missing = [each for each in reports if each.missing]
             names = [f"{each.month} ({each.missing_hours})" if each.missing_hours else each.month for each in missing]
-            few = names if len(names) <= 6 else [*names[:6], "..."]
-            hours = sum(report.missing for report in missing)
-            super().__init__(
-                f"{len(missing)} of {len(reports)} months miss {hours} hours: {', '.join(few)}.",
-                next_step="Run the same again: it requests only these hours.",
-            )
+            few = ", ".join(names[:6] + ["..."] * (len(names) > 6))
+            text = f"{len(missing)} of {len(reports)} months miss {sum(each.missing for each in missing)} hours: {few}."
+        super().__init__(text, next_step=f"Run {command} again: it requests only these hours.")
         self.reports = reports
 
 
 @dataclass(slots=True)
-class Work:
+class Done:
     """What a run has done so far; parts that it did not do are empty.
 
     Attributes:
@@ -119,7 +114,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
 
 
-def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
+def describe_month(adapters: Adapters, month: Month, done: Done) -> SyncReport:
     """Figures of the whole month as it stands, and what a run did."""
     (summary,) = adapters.ledger.month_summary([month], adapters.clock.now())
     figures = month_figures(adapters.database, month)
@@ -129,36 +124,29 @@ def describe_month(adapters: Adapters, month: Month, work: Work) -> SyncReport:
         | {
             "month": str(month),
             "unresolved": figures.unresolved_rows,
-            "requests": work.captured.requests if work.captured else 0,
-            "revisions": work.captured.captured if work.captured else 0,
-            "loaded_hours": work.loaded.hours_loaded if work.loaded else 0,
+            "requests": done.captured.requests if done.captured else 0,
+            "revisions": done.captured.captured if done.captured else 0,
+            "loaded_hours": done.loaded.hours_loaded if done.loaded else 0,
             "outputs": {"bronze": str(adapters.settings.bronze), "silver": str(adapters.database.address)},
-            "notes": [*work.notes],
+            "notes": [*done.notes],
         }
     )
     if summary.failed or summary.quarantined:
         states = adapters.ledger.states(month)
         report.missing_hours = hours_text(hour for hour, state in states.items() if state in _TROUBLED)
-    if work.gold:
+    if done.gold:
         gold = adapters.settings.gold
-        report.outputs |= {what: str(gold / name) for what, name in work.gold.outputs.items()}
-    if summary.suspect:
-        report.notes.append(
-            f"{summary.suspect} hours look cut short at the source; runs request them again for a week."
-        )
-    if summary.damaged:
-        report.notes.append(
-            f"{summary.damaged} hours have lost their kept body to damage: run `sec sync --month {month}`, which asks "
-            "for them again, or restore the files from a backup and run `sec reprocess`."
-        )
-    if summary.differing:
-        report.notes.append(
-            f"{summary.differing} hours differ from the national series; the next run requests them again."
-        )
-    if report.unresolved:
-        report.notes.append(f"{report.unresolved} rows carry unknown names and count as UNKNOWN: see `sec names`.")
-    if work.published:
-        report.notes.append(work.published.line())
-    if work.site and work.site.target:
-        report.notes.append(work.site.line())
+        report.outputs |= {what: str(gold / name) for what, name in done.gold.outputs.items()}
+    found = {
+        "hours look cut short at the source; runs request them again for a week.": summary.suspect,
+        f"hours have lost their kept body to damage: run `sec sync --month {month}`, which asks for them again, or "
+        "restore the files from a backup and run `sec reprocess`.": summary.damaged,
+        "hours differ from the national series; the next run requests them again.": summary.differing,
+        "rows carry unknown names and count as UNKNOWN: see `sec names`.": report.unresolved,
+    }
+    report.notes += [f"{count} {what}" for what, count in found.items() if count]
+    if done.published:
+        report.notes.append(done.published.line())
+    if done.site and done.site.target:
+        report.notes.append(done.site.line())
     return report

@@ -44,6 +44,12 @@ class Steps:
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
     show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
 
+    async def bring_gold_up_to_date(self) -> BuiltGold:
+        """Build Gold, and show what came of it."""
+        built = await self.build_gold()
+        await self.show_gold(built)
+        return built
+
 
 def direct(adapters: Adapters) -> Steps:
     """The steps as plain calls, each imported when it is taken: a command starts at once."""

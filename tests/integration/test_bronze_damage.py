@@ -16,10 +16,9 @@ from support.examples import examples
 from support.silver_world import export
 
 from sec_core.bronze import journal
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import DAMAGED, HourState, Origin, Outcome, Result
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.record import Finding
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import BodyName, BronzeStore

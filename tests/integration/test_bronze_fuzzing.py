@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.fuzz_bodies import AGGREGATED, DETAILED, body_from
 
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import HourState, Result
-from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BronzeStore
 from sec_core.hours import Month
 from sec_core.silver.load import load_month

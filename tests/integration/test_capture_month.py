@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from support.capturing import Capturing, HastyClock, capturing
@@ -23,10 +23,10 @@ from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import AnsweredBy, Shape
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import capture_all
-from sec_core.usecases.steps import direct
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from support.fixtures import MakeSettings
 
@@ -36,24 +36,27 @@ WORLD = WorldOptions.tiny(holes=(("2026-08-03T03", "2026-08-03T07"),))
 DAY = MONTH.hours()[24:48]
 
 
-@asynccontextmanager
-async def asking(
-    make_settings: MakeSettings,
-    faults: FaultOptions | None = None,
-    *,
-    world: WorldOptions = WORLD,
-    shape: Shape = Shape.DETAILED,
-    revisions: Revisions | None = None,
-    now: datetime = NOW,
-    **changes: object,
-) -> AsyncIterator[tuple[Simulator, Capturing]]:
-    """A simulated SEC, and what asks it, as fast as it can; `now` is the asking side's clock."""
-    options = {"max_rate": 5000, "max_concurrency": 8, "circuit_failures": 1000, "retries": 4, **changes}
-    with Simulator(
-        world=world, now=NOW, shape=shape, faults=faults or FaultOptions(), revisions=revisions or Revisions()
-    ) as sim:
-        async with capturing(make_settings(base_url=sim.url, **options), HastyClock(now)) as capture:
-            yield sim, capture
+class Scene(Protocol):
+    def __call__(
+        self, *rules: FaultRule, world: WorldOptions = WORLD, at: datetime = NOW, **settings: object
+    ) -> AbstractAsyncContextManager[tuple[Simulator, Capturing]]: ...
+
+
+@pytest.fixture
+def scene(make_settings: MakeSettings) -> Scene:
+    """Opens a simulated SEC and what captures from it; `shape` and `revisions` are the simulator's."""
+
+    @asynccontextmanager
+    async def opened(
+        *rules: FaultRule, world: WorldOptions = WORLD, at: datetime = NOW, **changes: object
+    ) -> AsyncIterator[tuple[Simulator, Capturing]]:
+        options: dict[str, Any] = {name: changes.pop(name) for name in ("shape", "revisions") if name in changes}
+        given = {"max_rate": 5000, "max_concurrency": 8, "circuit_failures": 1000, "retries": 4, **changes}
+        with Simulator(world=world, now=NOW, faults=FaultOptions(rules=rules), **options) as sim:
+            async with capturing(make_settings(base_url=sim.url, **given), HastyClock(at)) as capture:
+                yield sim, capture
+
+    return opened
 
 
 def counts(capture: Capturing, month: Month = MONTH) -> Counter[HourState]:
@@ -68,8 +71,8 @@ def assert_rebuilt_equal(capture: Capturing) -> None:
     assert after == before
 
 
-async def test_a_month_is_complete_and_asked_for_once(make_settings: MakeSettings) -> None:
-    async with asking(make_settings) as (sim, capture):
+async def test_a_month_is_complete_and_asked_for_once(scene: Scene) -> None:
+    async with scene() as (sim, capture):
         report = await capture.run(MONTH.hours())
         assert (report.captured, report.empty, report.requests) == (739, 5, 744)
         assert counts(capture) == {HourState.CAPTURED: 739, HourState.EMPTY: 5}
@@ -96,9 +99,9 @@ def some(kind: FaultKind, share: float, attempts: tuple[int, int] | None = (1, 2
     return FaultRule(kind=kind, rate=share, attempts=attempts, delay_s=0.01, size=size)
 
 
-async def test_faults_of_every_kind_together(make_settings: MakeSettings) -> None:
+async def test_faults_of_every_kind_together(scene: Scene) -> None:
     rules = (some(FaultKind.SLOW, 0.05), *(some(kind, 0.05) for kind in KINDS if kind is not FaultKind.COLLAPSED))
-    async with asking(make_settings, FaultOptions(rules=rules)) as (sim, capture):
+    async with scene(*rules) as (sim, capture):
         await capture.run(MONTH.hours())
         fooled = {item.hour for item in sim.requests if item.fault is FaultKind.EMPTY}
         states = capture.ledger.states(MONTH)
@@ -114,11 +117,8 @@ async def test_faults_of_every_kind_together(make_settings: MakeSettings) -> Non
 
 
 @pytest.mark.parametrize("kind", [*KINDS, FaultKind.OVERSIZE, FaultKind.ENDLESS])
-async def test_each_fault_alone_until_it_heals(make_settings: MakeSettings, kind: FaultKind) -> None:
-    async with asking(make_settings, FaultOptions(rules=(some(kind, 0.2, (1, 9)),)), retries=1, timeout_s=1) as (
-        sim,
-        capture,
-    ):
+async def test_each_fault_alone_until_it_heals(scene: Scene, kind: FaultKind) -> None:
+    async with scene(some(kind, 0.2, (1, 9)), retries=1, timeout_s=1) as (sim, capture):
         try:
             await capture.run(DAY)
         except UnexpectedBody:
@@ -135,9 +135,9 @@ async def test_each_fault_alone_until_it_heals(make_settings: MakeSettings, kind
         assert not any(row.suspect for row in capture.ledger.rows(DAY).values())
 
 
-async def test_another_shape_is_quarantined_and_ends_the_run_fast(make_settings: MakeSettings) -> None:
-    odd = FaultOptions(rules=(FaultRule(kind=FaultKind.RENAMED_KEY, key="NOMBRE_COMUNA"),))
-    async with asking(make_settings, odd, circuit_failures=5) as (sim, capture):
+async def test_another_shape_is_quarantined_and_ends_the_run_fast(scene: Scene) -> None:
+    odd = FaultRule(kind=FaultKind.RENAMED_KEY, key="NOMBRE_COMUNA")
+    async with scene(odd, circuit_failures=5) as (sim, capture):
         with pytest.raises(UnexpectedBody, match=r"missing keys NOMBRE_COMUNA; new keys NOMBRE_COMUNA_2"):
             await capture.run(MONTH.hours())
         assert len(sim.requests) <= 5 + 8
@@ -149,9 +149,9 @@ async def test_another_shape_is_quarantined_and_ends_the_run_fast(make_settings:
         assert_rebuilt_equal(capture)
 
 
-async def test_known_trouble_of_one_hour_keeps_nobody_from_the_others(make_settings: MakeSettings) -> None:
-    odd = FaultOptions(rules=(FaultRule(kind=FaultKind.NEW_KEY, hours=("2026-08-02T05", "2026-08-02T05")),))
-    async with asking(make_settings, odd, retries=0) as (_, capture):
+async def test_known_trouble_of_one_hour_keeps_nobody_from_the_others(scene: Scene) -> None:
+    odd = FaultRule(kind=FaultKind.NEW_KEY, hours=("2026-08-02T05", "2026-08-02T05"))
+    async with scene(odd, retries=0) as (_, capture):
         with pytest.raises(UnexpectedBody):
             await capture.run(DAY)
         report = await capture.run(DAY)
@@ -163,12 +163,12 @@ async def test_known_trouble_of_one_hour_keeps_nobody_from_the_others(make_setti
 
 
 async def test_bodies_whose_shape_was_learned_are_taken_in_without_asking(
-    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sec_core.source import shapes  # noqa: PLC0415
 
-    odd = FaultOptions(rules=(FaultRule(kind=FaultKind.NEW_KEY, hours=("2026-08-02T05", "2026-08-02T05")),))
-    async with asking(make_settings, odd, shape=Shape.AGGREGATED, retries=0) as (sim, capture):
+    odd = FaultRule(kind=FaultKind.NEW_KEY, hours=("2026-08-02T05", "2026-08-02T05"))
+    async with scene(odd, shape=Shape.AGGREGATED, retries=0) as (sim, capture):
         with pytest.raises(UnexpectedBody):
             await capture.run(DAY)
         await capture.run(DAY)
@@ -184,19 +184,18 @@ async def test_bodies_whose_shape_was_learned_are_taken_in_without_asking(
         assert_rebuilt_equal(capture)
 
 
-async def test_corrupt_cycles_are_asked_again_and_marked_if_they_stay(make_settings: MakeSettings) -> None:
-    def collapsed(attempts: tuple[int, int] | None) -> FaultOptions:
-        hours = ("2026-08-02T05", "2026-08-02T05")
-        return FaultOptions(rules=(FaultRule(kind=FaultKind.COLLAPSED, hours=hours, attempts=attempts),))
+async def test_corrupt_cycles_are_asked_again_and_marked_if_they_stay(scene: Scene) -> None:
+    def collapsed(attempts: tuple[int, int] | None) -> FaultRule:
+        return FaultRule(kind=FaultKind.COLLAPSED, hours=("2026-08-02T05", "2026-08-02T05"), attempts=attempts)
 
     world = WorldOptions.tiny(rows_per_hour=120)
-    async with asking(make_settings, collapsed((1, 1)), world=world) as (sim, capture):
+    async with scene(collapsed((1, 1)), world=world) as (sim, capture):
         report = await capture.run(DAY)
         assert (report.asked, report.requests, report.revisions, report.suspect) == (24, 25, 1, 0)
         cut = DAY[5]
         row = capture.ledger.rows([cut])[cut]
         assert (row.suspect, row.revisions) == (False, 2)
-        sim.set_faults(collapsed(None))
+        sim.set_faults(FaultOptions(rules=(collapsed(None),)))
         report = await capture.run([cut], force=True)
         assert (report.requests, report.suspect) == (2, 1)
         assert capture.ledger.rows([cut])[cut].suspect
@@ -207,9 +206,20 @@ async def test_corrupt_cycles_are_asked_again_and_marked_if_they_stay(make_setti
         assert not capture.ledger.rows([cut])[cut].suspect
 
 
-async def test_revisions_are_kept_beside_what_they_revise(make_settings: MakeSettings) -> None:
+async def test_a_second_look_that_fails_leaves_the_doubt(scene: Scene) -> None:
+    hour = ("2026-08-02T05", "2026-08-02T05")
+    collapsed = FaultRule(kind=FaultKind.COLLAPSED, hours=hour, attempts=(1, 1))
+    away = FaultRule(kind=FaultKind.STATUS, hours=hour, attempts=(2, 9))
+    async with scene(collapsed, away, world=WorldOptions.tiny(rows_per_hour=120), retries=0) as (_, capture):
+        report = await capture.run(DAY)
+        assert (report.captured, report.failed, report.suspect) == (24, 1, 1)
+        assert [hour for hour, row in capture.ledger.rows(DAY).items() if row.suspect] == [DAY[5]]
+        assert_rebuilt_equal(capture)
+
+
+async def test_revisions_are_kept_beside_what_they_revise(scene: Scene) -> None:
     revised = Revisions(share=1, after_asks=1, most=1)
-    async with asking(make_settings, revisions=revised, now=DAY[-1] + 2 * HOUR) as (_, capture):
+    async with scene(revisions=revised, at=DAY[-1] + 2 * HOUR) as (_, capture):
         first = await capture.run(DAY)
         second = await capture.run(DAY)
         third = await capture.run(DAY)
@@ -224,13 +234,13 @@ async def test_revisions_are_kept_beside_what_they_revise(make_settings: MakeSet
         assert_rebuilt_equal(capture)
 
 
-async def test_hours_that_differ_from_the_national_series_are_asked_again(make_settings: MakeSettings) -> None:
+async def test_hours_that_differ_from_the_national_series_are_asked_again(scene: Scene) -> None:
     cut = ("2026-09-28T05", "2026-09-28T05")
-    faults = FaultOptions(rules=(FaultRule(kind=FaultKind.COLLAPSED, hours=cut, attempts=(1, 1)),))
+    faults = FaultRule(kind=FaultKind.COLLAPSED, hours=cut, attempts=(1, 1))
     hours = [hour for hour in Month(2026, 9).hours() if NOW - timedelta(days=3) < hour < NOW - HOUR]
     # Too few rows for the neighbours to betray the cut hour.
     world = WorldOptions.tiny(rows_per_hour=8, stale_rows=1)
-    async with asking(make_settings, faults, world=world) as (sim, capture):
+    async with scene(faults, world=world) as (sim, capture):
         await capture.run(hours)
         assert any(item.fault is FaultKind.COLLAPSED for item in sim.requests)
         sent = len(sim.hours_asked())
@@ -241,9 +251,9 @@ async def test_hours_that_differ_from_the_national_series_are_asked_again(make_s
         assert all(row.national_difference == 0 for row in rows.values())
 
 
-async def test_an_open_circuit_stops_the_work_and_what_came_is_kept(make_settings: MakeSettings) -> None:
-    down = FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, requests=(11, 1_000_000)),))
-    async with asking(make_settings, down, circuit_failures=5, max_concurrency=2) as (sim, capture):
+async def test_an_open_circuit_stops_the_work_and_what_came_is_kept(scene: Scene) -> None:
+    down = FaultRule(kind=FaultKind.STATUS, requests=(11, 1_000_000))
+    async with scene(down, circuit_failures=5, max_concurrency=2) as (sim, capture):
         with pytest.raises(CircuitOpen) as raised:
             await capture.run(DAY)
         assert raised.value.reopens_at > NOW + timedelta(minutes=29)
@@ -258,14 +268,13 @@ async def test_an_open_circuit_stops_the_work_and_what_came_is_kept(make_setting
         assert_rebuilt_equal(capture)
 
 
-async def test_a_run_ends_though_some_hours_always_fail(make_settings: MakeSettings) -> None:
+async def test_a_run_ends_though_some_hours_always_fail(scene: Scene) -> None:
     bad = FaultRule(kind=FaultKind.STATUS, status=500, hours=("2026-08-10T03", "2026-08-10T06"))
-    faults = FaultOptions(rules=(bad,))
-    async with asking(make_settings, faults, circuit_failures=3, circuit_cooldown_s=0.2, retries=1) as (sim, capture):
+    async with scene(bad, circuit_failures=3, circuit_cooldown_s=0.2, retries=1) as (sim, capture):
         adapters = Adapters(capture.settings, capture.database, HastyClock(NOW))
         for _ in range(2):
             sent = len(sim.requests)
-            await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+            await capture_all(adapters, MONTH, wait_for_circuit=True, force=False)
             failed = [hour for hour, state in capture.ledger.states(MONTH).items() if state is HourState.FAILED]
             assert failed == [hour for hour in MONTH.hours() if "10T03" <= f"{hour - 4 * HOUR:%dT%H}" <= "10T06"]
             asked = Counter(item.hour for item in sim.requests[sent:])
@@ -282,13 +291,13 @@ class JumpingClock(HastyClock):
 
 
 async def test_a_run_waits_a_day_for_a_source_that_is_away_and_asks_it_once_each_half_hour(
-    make_settings: MakeSettings,
+    scene: Scene,
 ) -> None:
-    down = FaultOptions(rules=(FaultRule(kind=FaultKind.STATUS, status=500, endpoint=None),))
-    async with asking(make_settings, down, circuit_failures=3, retries=1) as (sim, capture):
+    down = FaultRule(kind=FaultKind.STATUS, status=500, endpoint=None)
+    async with scene(down, circuit_failures=3, retries=1) as (sim, capture):
         adapters = Adapters(capture.settings, capture.database, JumpingClock(NOW))
         with pytest.raises(CircuitOpen):
-            await capture_all(adapters, MONTH, direct(adapters), wait_for_circuit=True, force=False)
+            await capture_all(adapters, MONTH, wait_for_circuit=True, force=False)
         probes = [item for item in sim.requests if item.endpoint == "GetHoraServer"]
         assert 45 <= len(probes) <= 50
         assert len(sim.requests) - len(probes) <= 3 + capture.settings.max_concurrency
@@ -296,8 +305,8 @@ async def test_a_run_waits_a_day_for_a_source_that_is_away_and_asks_it_once_each
         assert counts(capture)[HourState.FAILED] < 20
 
 
-async def test_a_lost_database_loses_no_body(make_settings: MakeSettings) -> None:
-    async with asking(make_settings) as (_, capture):
+async def test_a_lost_database_loses_no_body(scene: Scene) -> None:
+    async with scene() as (_, capture):
         await capture.run(DAY[:4])
         with capture.database.engine.begin() as connection:
             connection.exec_driver_sql("alter table capturas rename to capturas_gone")
@@ -313,14 +322,14 @@ async def test_a_lost_database_loses_no_body(make_settings: MakeSettings) -> Non
         assert fresh.repair(MONTH) == 0
 
 
-async def test_an_empty_data_folder_does_not_wipe_the_ledger(make_settings: MakeSettings) -> None:
-    async with asking(make_settings) as (_, capture):
+async def test_an_empty_data_folder_does_not_wipe_the_ledger(scene: Scene) -> None:
+    async with scene() as (_, capture):
         with pytest.raises(StorageError, match="SEC_DATA_DIR"):
             capture.ledger.rebuild()
 
 
-async def test_an_unreachable_database_is_one_clear_error(make_settings: MakeSettings) -> None:
-    async with asking(make_settings, database_url="postgresql://nobody@127.0.0.1:9/none") as (_, capture):
+async def test_an_unreachable_database_is_one_clear_error(scene: Scene) -> None:
+    async with scene(database_url="postgresql://nobody@127.0.0.1:9/none") as (_, capture):
         with pytest.raises(DatabaseUnavailable):
             await capture.client.hour(DAY[0])
         with pytest.raises(DatabaseUnavailable):

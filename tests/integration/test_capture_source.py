@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 import zstandard
-from support.capturing import HastyClock, capturing
+from support.capturing import Capturing, HastyClock, capturing, faults
 
 from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
-from sec_core.hours import CHILE, Month, from_wall
-from sec_core.simulator.faults import FaultOptions
+from sec_core.hours import CHILE, from_wall
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.client import retry_after_s
@@ -37,11 +36,6 @@ ROW = b'[{"NOMBRE_REGION":"Maule","NOMBRE_COMUNA":"Talca","CLIENTES_AFECTADOS":7
 def sim() -> Iterator[Simulator]:
     with Simulator(world=WorldOptions.tiny(), now=NOW) as running:
         yield running
-
-
-def faults(sim: Simulator, *rules: str) -> int:
-    sim.set_faults(FaultOptions.model_validate({"rules": rules}))
-    return len(sim.requests)
 
 
 async def test_all_endpoints(sim: Simulator, make_settings: MakeSettings) -> None:
@@ -153,6 +147,16 @@ async def raw_server(*answers: bytes, drip: bytes = b"") -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
+@asynccontextmanager
+async def asking(
+    make_settings: MakeSettings, *answers: bytes, drip: bytes = b"", timeout_s: float = 60
+) -> AsyncIterator[Capturing]:
+    """What captures, once and without repeating, from such a server."""
+    changes = {"retries": 0, "timeout_s": timeout_s, **FAST}
+    async with raw_server(*answers, drip=drip) as url, capturing(make_settings(base_url=url, **changes)) as capture:
+        yield capture
+
+
 def http(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
@@ -168,7 +172,7 @@ async def test_compressed_answers(make_settings: MakeSettings) -> None:
         http(ROW, "Content-Encoding: identity"),
         http(ROW),
     ]
-    async with raw_server(*answers) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
+    async with asking(make_settings, *answers) as capture:
         for _ in answers:
             assert (await capture.client.hour(HOUR)).body == ROW
 
@@ -179,7 +183,7 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_is_refused(make_settings
     assert len(bomb) < 200_000
     other = zstandard.compress(b" " * MAX_BODY_BYTES * 4)
     for answer in (http(bomb, "Content-Encoding: gzip"), http(other, "Content-Encoding: zstd")):
-        async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
+        async with asking(make_settings, answer) as capture:
             with pytest.raises(UnexpectedBody, match="more than 33554432 bytes"):
                 await capture.client.hour(HOUR)
 
@@ -194,11 +198,7 @@ async def test_a_small_answer_that_unpacks_to_gigabytes_is_refused(make_settings
 )
 async def test_answers_that_never_end_are_given_up_in_time(make_settings: MakeSettings, answer: bytes) -> None:
     drip = b"1\r\n \r\n" if b"chunked" in answer else b" "
-    settings = make_settings(retries=0, timeout_s=0.5, **FAST)
-    async with (
-        raw_server(answer, drip=drip) as url,
-        capturing(settings.model_copy(update={"base_url": url})) as capture,
-    ):
+    async with asking(make_settings, answer, drip=drip, timeout_s=0.5) as capture:
         with pytest.raises(SourceUnavailable):
             await asyncio.wait_for(capture.client.hour(HOUR), 60)
 
@@ -217,7 +217,7 @@ async def test_answers_that_never_end_are_given_up_in_time(make_settings: MakeSe
     ],
 )
 async def test_broken_http_is_a_source_error(make_settings: MakeSettings, answer: bytes) -> None:
-    async with raw_server(answer) as url, capturing(make_settings(base_url=url, retries=0, **FAST)) as capture:
+    async with asking(make_settings, answer) as capture:
         with pytest.raises((SourceUnavailable, UnexpectedBody)):
             await capture.client.hour(HOUR)
         assert (await capture.throttle.circuit()).failures == 1
@@ -238,8 +238,3 @@ def test_retry_after_as_number_and_date() -> None:
     assert retry_after_s("Thu, 01 Jan 2026 11:00:00 GMT", now) == 0
     assert retry_after_s("soon", now) is None
     assert retry_after_s("9" * 40, now) == 86_400
-
-
-def test_the_months_of_clock_changes_ask_for_hours_that_exist() -> None:
-    walls = [hour.astimezone(CHILE) for hour in Month(2026, 9).hours()]
-    assert len({(wall.day, wall.hour) for wall in walls}) == len(walls) == 719

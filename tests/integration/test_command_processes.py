@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from support.fixtures import SEC
+from support.commands import start
+from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from sec_core.simulator.server import Simulator
+    from collections.abc import Iterator
+
+    from sec_core.config import Settings
 
 STUCK = """
 import asyncio, sys, time
@@ -42,10 +47,12 @@ run()
 
 
 @pytest.fixture
-def slow_source(source: Simulator) -> Simulator:
+def slow_source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """A simulated SEC that takes its time, so that a command is caught at work."""
-    source.set_faults(FaultOptions(latency_s=0.2))
-    return source
+    assert commands.retries == 0
+    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.2)) as simulator:
+        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
+        yield simulator
 
 
 def ours(folder: Path) -> list[psutil.Process]:
@@ -66,9 +73,7 @@ def test_nothing_is_left_of_a_command_however_it_ends(
 ) -> None:
     command = start("sync", "--month", "2025-02")
     try:
-        deadline = time.monotonic() + 60
-        while not slow_source.hours_asked() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        eventually(slow_source.hours_asked)
         (only,) = ours(tmp_path)
         assert only.pid == command.pid
         assert [each for each in only.net_connections("inet") if each.status == psutil.CONN_LISTEN] == []
@@ -111,11 +116,6 @@ def test_a_command_that_does_not_let_go_leaves_at_the_second_signal(tmp_path: Pa
     _, told = command.communicate(timeout=30)
     assert command.returncode == 143
     assert_one_line(told)
-
-
-def start(*words: str) -> subprocess.Popen[str]:
-    """A command as a person starts it."""
-    return subprocess.Popen([*SEC, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def catches(pid: int, number: int) -> bool:

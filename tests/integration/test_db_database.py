@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 from sec_core.db.database import Database, open_database
-from sec_core.errors import ConfigError, DatabaseError, DatabaseUnavailable
+from sec_core.errors import DatabaseError, DatabaseUnavailable
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 
 if TYPE_CHECKING:
@@ -174,18 +174,3 @@ def test_faults_of_a_statement_keep_their_own_error(database: Database) -> None:
         connection.exec_driver_sql("set statement_timeout = 1")
         with pytest.raises(sqlalchemy.exc.OperationalError):
             connection.exec_driver_sql("select pg_sleep(10)")
-
-
-@pytest.mark.parametrize("url", ["mysql://a/b", "sec.db", "", "postgresql://sec:p%@x/"])
-def test_what_is_no_address_is_refused_without_quoting_it(url: str) -> None:
-    with pytest.raises(ConfigError, match="SEC_DATABASE_URL") as caught:
-        Database(url)
-    assert not url or url not in str(caught.value)
-
-
-@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
-def test_the_usual_schemes_are_understood(database: Database, scheme: str) -> None:
-    other = Database(database.url.replace("postgresql", scheme, 1))
-    other.check()
-    other.dispose()
-    assert other.url == database.url

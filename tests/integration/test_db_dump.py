@@ -42,7 +42,7 @@ def test_a_copy_restored_into_an_empty_database_gives_the_same_rows(
     for name, place, of in (("pg_dump", "sec", database), ("pg_restore", "empty", empty_database)):
         line = re.search(rf"^{name} .*$", RUNBOOK.read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert line is not None
-        address = of.address.url.replace(f"password={password}", "password=")
+        address = of.address.url.replace(f"&password={password}", "")
         command = shlex.split(line[0].replace(f"postgresql://sec@host/{place}", address))
         command[0] = str(installations()[0].program(name))
         subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"PGPASSWORD": password}, timeout=120)

@@ -144,26 +144,3 @@ def test_variables_of_libpq_do_not_reach_the_embedded_server(monkeypatch: pytest
         assert connection.info.user == "sec"
     with Database(address).adbc() as connection:
         assert connection.query("select current_user::text").row(0) == ("sec",)
-
-
-def test_an_outside_database_is_found_by_variables_and_service_files(
-    database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    known = database.address.parameters
-    (tmp_path / "services").write_text(
-        "[team]\n" + "".join(f"{k}={known[k]}\n" for k in ("host", "port", "dbname", "user"))
-    )
-    (tmp_path / "pgpass").write_text(f"*:*:*:*:{known['password']}\n")
-    (tmp_path / "pgpass").chmod(0o600)
-    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
-    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
-    for text in ("service=team", "postgresql://?service=team"):
-        found = Database(text)
-        found.check()
-        with found.adbc() as connection:
-            assert connection.query("select current_database()::text").row(0) == (known["dbname"],)
-        found.dispose()
-    monkeypatch.setenv("PGSERVICE", "team")
-    found = Database("postgresql://")
-    found.check()
-    found.dispose()

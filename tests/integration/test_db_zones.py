@@ -13,9 +13,8 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import body_of
 
 from sec_core.bronze.journal import Journal
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import Origin, Outcome, Result
-from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.db import zones
 from sec_core.db.zones import check_zones

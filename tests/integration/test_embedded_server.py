@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -38,8 +39,8 @@ needs_root = pytest.mark.skipif(not is_root(), reason="is about running as root"
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="is about POSIX signals and accounts")
 
 
-@pytest.fixture
-def parent_dir() -> Iterator[Path]:
+@contextmanager
+def folder_for_clusters() -> Iterator[Path]:
     """A folder of mode 0700 that belongs to this user; servers left in it are ended, at once and not in good order."""
     folder = Path(tempfile.mkdtemp(prefix="sec-test-"))
     yield folder
@@ -52,8 +53,22 @@ def parent_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
+def parent_dir() -> Iterator[Path]:
+    with folder_for_clusters() as folder:
+        yield folder
+
+
+@pytest.fixture
 def postgres_dir(parent_dir: Path) -> Path:
     return parent_dir / "data" / "postgres"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """A cluster of several tests, with a row: each leaves it as it can be found."""
+    with folder_for_clusters() as folder:
+        keep(embedded.ensure_running(folder / "postgres").url, 1)
+        yield folder / "postgres"
 
 
 def start_client(postgres_dir: Path, *, stay_s: float = 0, prefix: list[str] | None = None) -> subprocess.Popen[str]:
@@ -106,45 +121,42 @@ def test_of_racing_processes_one_starts_and_all_attach(postgres_dir: Path) -> No
         assert connection.execute("select current_database()").fetchone() == ("sec",)
 
 
-def test_stopping_keeps_data_and_port(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir).url
-    keep(url, 1)
-    assert embedded.stop(postgres_dir)
-    stopped = embedded.status(postgres_dir)
+def test_stopping_keeps_data_and_port(cluster: Path) -> None:
+    url = embedded.ensure_running(cluster).url
+    assert embedded.stop(cluster)
+    stopped = embedded.status(cluster)
     assert (stopped.exists, stopped.running) == (True, False)
-    assert not embedded.stop(postgres_dir)
-    assert embedded.ensure_running(postgres_dir).url == url
-    assert embedded.status(postgres_dir).running
+    assert not embedded.stop(cluster)
+    assert embedded.ensure_running(cluster).url == url
+    assert embedded.status(cluster).running
     assert rows(url) == [1]
 
 
-def test_another_port_is_taken_when_the_last_one_is_in_use(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir).url
-    keep(url, 1)
-    port = embedded.status(postgres_dir).port
-    embedded.stop(postgres_dir)
+def test_another_port_is_taken_when_the_last_one_is_in_use(cluster: Path) -> None:
+    url = embedded.ensure_running(cluster).url
+    port = embedded.status(cluster).port
+    embedded.stop(cluster)
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         squatter.bind(("127.0.0.1", port or 0))
         squatter.listen()
-        other = embedded.ensure_running(postgres_dir).url
+        other = embedded.ensure_running(cluster).url
     assert other != url
     assert rows(other) == [1]
 
 
 @needs_posix
-def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir).url
+def test_a_killed_server_is_started_again_with_all_that_was_committed(cluster: Path) -> None:
+    url = embedded.ensure_running(cluster).url
     open_transaction = psycopg.connect(url)
     open_transaction.execute("create table never_committed (n integer)")
-    keep(url, 1)
-    killed = server.find(postgres_dir / "data")
+    killed = server.find(cluster / "data")
     assert killed is not None
     os.kill(killed.pid, signal.SIGKILL)
-    server.wait_for_end(killed, postgres_dir / "data")
-    assert embedded.ensure_running(postgres_dir).url == url
+    server.wait_for_end(killed, cluster / "data")
+    assert embedded.ensure_running(cluster).url == url
     open_transaction.close()
-    second = embedded.status(postgres_dir)
+    second = embedded.status(cluster)
     assert second.running
     assert second.pid != killed.pid
     assert rows(url) == [1]
@@ -153,16 +165,15 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(postgres_d
 
 
 @needs_posix
-def test_a_process_number_used_again_by_another_program_does_not_hinder_the_start(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir).url
-    keep(url, 1)
-    pid_file = postgres_dir / "data" / "postmaster.pid"
+def test_a_process_number_used_again_by_another_program_does_not_hinder_the_start(cluster: Path) -> None:
+    embedded.ensure_running(cluster)
+    pid_file = cluster / "data" / "postmaster.pid"
     left_behind = pid_file.read_text()
-    embedded.stop(postgres_dir)
+    embedded.stop(cluster)
     _, rest = left_behind.split("\n", 1)
     pid_file.write_text(f"{os.getpid()}\n{rest}")
-    assert not embedded.status(postgres_dir).running
-    assert rows(embedded.ensure_running(postgres_dir).url) == [1]
+    assert not embedded.status(cluster).running
+    assert rows(embedded.ensure_running(cluster).url) == [1]
 
 
 @needs_posix
@@ -191,9 +202,9 @@ def test_a_first_start_that_is_killed_leaves_nothing_in_the_way(postgres_dir: Pa
     assert list(postgres_dir.glob("data.new-*")) == []
 
 
-def test_only_the_password_opens_it_and_there_is_no_other_door(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir).url
-    password = (postgres_dir / "password").read_text()
+def test_only_the_password_opens_it_and_there_is_no_other_door(cluster: Path) -> None:
+    url = embedded.ensure_running(cluster).url
+    password = (cluster / "password").read_text()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(url.replace(password, "x" * len(password)))
     with psycopg.connect(url) as connection:
@@ -204,12 +215,12 @@ def test_only_the_password_opens_it_and_there_is_no_other_door(postgres_dir: Pat
     assert methods == [("scram-sha-256",)]
     assert doors == ("127.0.0.1", "")
     if sys.platform != "win32":
-        assert stat.S_IMODE((postgres_dir / "password").stat().st_mode) == 0o600
-        assert stat.S_IMODE((postgres_dir / "data").stat().st_mode) == 0o700
+        assert stat.S_IMODE((cluster / "password").stat().st_mode) == 0o600
+        assert stat.S_IMODE((cluster / "data").stat().st_mode) == 0o700
 
 
-def test_prefects_database_is_made_once_with_its_extension(postgres_dir: Path) -> None:
-    url = embedded.ensure_running(postgres_dir).url
+def test_prefects_database_is_made_once_with_its_extension(cluster: Path) -> None:
+    url = embedded.ensure_running(cluster).url
     second = embedded.ensure_database(Address.parse(url), "prefect")
     assert embedded.ensure_database(Address.parse(url), "prefect") == second
     with second.connect() as connection:
@@ -238,12 +249,8 @@ def test_as_root_it_runs_as_another_user_with_no_more_rights_than_it_needs(
     assert 0 not in process.uids()
     assert (postgres_dir / "data").stat().st_uid == process.uids().effective
     assert (postgres_dir.stat().st_uid, parent_dir.stat().st_uid) == (0, 0)
-    rights = int(
-        next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "CapEff" in line).split()[
-            1
-        ],
-        16,
-    )
+    told = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+    rights = int(told["CapEff"], 16)
     reachable = mode == 0o711 and all(
         stat.S_IMODE(p.stat().st_mode) & 0o001 for p in installations()[0].bin_dir.parents
     )
@@ -343,16 +350,14 @@ def test_a_cluster_of_an_unknown_version_is_left_alone(postgres_dir: Path) -> No
 
 
 @needs_posix
-def test_a_cluster_that_runs_elsewhere_is_not_started_twice(
-    postgres_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = embedded.ensure_running(postgres_dir).url
-    pid_file = postgres_dir / "data" / "postmaster.pid"
+def test_a_cluster_that_runs_elsewhere_is_not_started_twice(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = embedded.ensure_running(cluster).url
+    pid_file = cluster / "data" / "postmaster.pid"
     text = pid_file.read_text()
     # As seen from another container: the process number means nothing here.
     pid_file.write_text(text.replace(text.split("\n", 1)[0], "4194000", 1))
     monkeypatch.setattr(server, "_ORPHAN_TIMEOUT_S", 0.5)
     with pytest.raises(DatabaseUnavailable, match="in use by another container"):
-        embedded.ensure_running(postgres_dir)
+        embedded.ensure_running(cluster)
     pid_file.write_text(text)
-    assert embedded.ensure_running(postgres_dir).url == url
+    assert embedded.ensure_running(cluster).url == url

@@ -15,8 +15,7 @@ from support.three_months import rows_of
 from support.truth import stormy
 
 from deployments.cli.main import main
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.errors import InputError
@@ -72,7 +71,7 @@ class History:
 @pytest.fixture
 def history(database: Database, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> History:
     monkeypatch.setenv("SEC_STORM_MIN_COMUNAS", "2")  # so that few comunas make a storm
-    settings = load_settings(_env_file=None, data_dir=commands.data_dir)
+    settings = load_settings(_env_file=None, data_dir=commands.data_dir, draw_site=False)
     store = BronzeStore(settings.bronze)
     days = [FIRST + timedelta(days=step) for step in range(DAYS)]
     hours = [hour for day in days for hour in hours_of_day(day) if hour < NOW - timedelta(hours=1)]

@@ -6,36 +6,36 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from sqlalchemy import text
+from support import gold_world
 from support.fixtures import StandingClock
+from support.three_months import rows_of
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.build import build_gold
-from sec_core.gold.events_file import EVENTS_FILE, read_events
+from sec_core.gold.events_file import read_events
 from sec_core.gold.frames import read_names, snapshot
 from sec_core.gold.observations import month_key
-from sec_core.hours import Month, hours_of_day
+from sec_core.gold.standing import EVENTS_FILE
+from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from sqlalchemy import Connection
 
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
 NOW = datetime(2024, 9, 3, 12, 30, tzinfo=UTC)
 AUGUST = Month(2024, 8)
-TALCA, COIHAIQUE = 7101, 11101
+TALCA = 7101
 
 
 FixedClock = partial(StandingClock, NOW)
@@ -43,68 +43,16 @@ FixedClock = partial(StandingClock, NOW)
 
 @pytest.fixture
 def silver(database: Database) -> Database:
-    """Two hours of August in Silver: a detailed one and an aggregated one, three events, two regions' customers."""
-    first, second = hours_of_day(AUGUST.first_day)[:2]
-    with database.engine.begin() as connection:
-        run = connection.execute
-        run(text("SELECT asegurar_tiempo('2024-08-01'), asegurar_particion('2024-08-01')"))
-        companies = {name: number for number, name in run(text("SELECT id_empresa, nombre_empresa FROM dim_empresa"))}
-        for hour, shape in ((first, "detailed"), (second, "aggregated")):
-            run(
-                text("INSERT INTO capturas (hora, estado, forma, n_filas) VALUES (:h, 'captured', :f, 3)"),
-                {"h": hour, "f": shape},
-            )
-            run(
-                text(
-                    "INSERT INTO cargas (hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes)"
-                    " VALUES (:h, :f, :h, 'x', 3, 2, 900)"
-                ),
-                {"h": hour, "f": shape},
-            )
-        run(
-            text("INSERT INTO capturas (hora, estado) VALUES (:h, 'empty')"),
-            {"h": second + timedelta(hours=1)},
-        )
-        rows = [
-            (first, TALCA, companies["CGE"], AUGUST.first_day, 600, 2),
-            (first, 0, 0, AUGUST.first_day, 7, 1),
-            (second, TALCA, 1, None, 400, 1),
-            (second, COIHAIQUE, 1, None, 500, 2),
-        ]
-        for row in rows:
-            run(
-                text("INSERT INTO fact_observaciones VALUES (:h, :g, :e, :d, :c, :n, 0)"),
-                dict(zip("hgedcn", row, strict=True)),
-            )
-        events = [
-            ("00000000-0000-0000-0000-0000000000aa", "detailed", TALCA, companies["CGE"], first, 600, False),
-            ("00000000-0000-0000-0000-0000000000bb", "detailed", 0, 0, first, 7, False),
-            ("00000000-0000-0000-0000-0000000000cc", "aggregated", COIHAIQUE, 1, second, 500, True),
-        ]
-        for event_id, shape, place, company, start, customers, capped in events:
-            run(
-                text(
-                    "INSERT INTO fact_interrupciones (hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin,"
-                    " clientes_afectados, clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones,"
-                    " topado, primera_hora, ultima_hora) SELECT :id, :f, :g, :e, id_tiempo, inicio,"
-                    " inicio + interval '1 hour', :c, :c, inicio, :c, 1, :t, inicio, inicio"
-                    " FROM dim_tiempo WHERE inicio = :i"
-                ),
-                {"id": event_id, "f": shape, "g": place, "e": company, "c": customers, "t": capped, "i": start},
-            )
-        run(
-            text(
-                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, periodo_star, capturado_en)"
-                " VALUES ('2024-08-01', '07', 3000, '052019', now()), ('2024-08-01', '11', 500, '052019', now())"
-            )
-        )
-        run(
-            text(
-                "INSERT INTO calidad_imputacion VALUES ('2024-08-01', 'clientes', 0, 6), ('2024-08-01', 'geografia', 1,"
-                " 6), ('2024-08-01', 'empresa', 1, 6), ('2024-08-01', 'fecha', 0, 6), ('2024-08-01', 'tope', 1, 3)"
-            )
-        )
+    """Two hours of August in Silver: see the script."""
+    script = Path(gold_world.__file__).with_name("small_silver.sql").read_text(encoding="utf-8")
+    change(database, *script.rstrip(";\n").split(";\n"))
     return database
+
+
+def change(database: Database, *statements: str) -> None:
+    with database.engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -153,43 +101,34 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     hours = pl.read_parquet(settings.gold_dir / "horas.parquet")
     assert (hours.height, hours["cargada"].sum()) == (744, 2)
 
-    with silver.engine.connect() as connection:
-        stored = {row.id: row.data for row in connection.execute(text("SELECT id, data FROM dashboard_stats"))}
-    assert stored == payloads
+    assert dict(rows_of(silver, "SELECT id, data FROM dashboard_stats")) == payloads
     assert report.payloads.keys() == payloads.keys()
 
 
 def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
     silver: Database, make_settings: Callable[..., Settings]
 ) -> None:
-    settings = make_settings()
-    with silver.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO facturacion_comunal SELECT '2024-12-01', codigo_comuna, 100, 'cne.csv', now()"
-                " FROM dim_geografia WHERE codigo_region = '07'"
-            )
-        )
+    settings = make_settings(draw_site=False)
+    change(
+        silver,
+        "INSERT INTO facturacion_comunal SELECT '2024-12-01', codigo_comuna, 100, 'cne.csv', now()"
+        " FROM dim_geografia WHERE codigo_region = '07'",
+    )
     build_gold(silver, settings, FixedClock())
-    query = text("SELECT codigo_comuna, clientes, metodo, fuente, xmin::text FROM clientes_comunales ORDER BY 1")
-    with silver.engine.connect() as connection:
-        kept = connection.execute(query).all()
-    maule = [row for row in kept if row.codigo_comuna.startswith("07")]
-    assert {(row.clientes, row.metodo) for row in maule} == {(100, "facturacion")}
-    assert maule[0].fuente == "CNE, facturación de clientes regulados, 2024-12 (cne.csv)"
-    assert sum(row.clientes for row in kept if row.codigo_comuna.startswith("11")) == 500
+    query = "SELECT codigo_comuna, clientes, metodo, fuente, xmin::text FROM clientes_comunales ORDER BY 1"
+    kept = rows_of(silver, query)
+    maule = {row[1:4] for row in kept if row[0].startswith("07")}
+    assert maule == {(100, "facturacion", "CNE, facturación de clientes regulados, 2024-12 (cne.csv)")}
+    assert sum(row[1] for row in kept if row[0].startswith("11")) == 500
     comunal = pl.read_parquet(settings.gold_dir / "indices_comunales.parquet")
     assert comunal.filter(codigo_comuna="07101")["clientes"].to_list() == [100]
     comunas = pl.read_parquet(settings.gold_dir / "comunas.parquet")
     assert comunas.filter(codigo_comuna="05602")["clientes"].to_list() == [None]
     build_gold(silver, settings, FixedClock())
-    with silver.engine.begin() as connection:
-        assert connection.execute(query).all() == kept, "rows that stay are not written"
-        connection.execute(text("UPDATE clientes_regionales SET clientes = 510 WHERE codigo_region = '11'"))
+    assert rows_of(silver, query) == kept, "rows that stay are not written"
+    change(silver, "UPDATE clientes_regionales SET clientes = 510 WHERE codigo_region = '11'")
     build_gold(silver, settings, FixedClock())
-    with silver.engine.connect() as connection:
-        again = connection.execute(query).all()
-    assert sum(row.clientes for row in again if row.codigo_comuna.startswith("11")) == 510
+    assert sum(row[1] for row in rows_of(silver, query) if row[0].startswith("11")) == 510
 
 
 def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: Callable[..., Settings]) -> None:
@@ -201,21 +140,20 @@ def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: C
     assert again.months_written == ()
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"dashboard_stats/meta.json"}
-    with silver.engine.connect() as connection:
-        moved = connection.execute(
-            text("SELECT id FROM dashboard_stats WHERE updated_at > :before"), {"before": NOW + timedelta(minutes=1)}
-        )
-        assert moved.scalars().all() == ["meta"]
+    moved = f"SELECT id FROM dashboard_stats WHERE updated_at > '{NOW + timedelta(minutes=1)}'"
+    assert rows_of(silver, moved) == [("meta",)]
 
 
 def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
+    settings = make_settings(draw_site=False)
     build_gold(silver, settings, FixedClock())
     key = month_key(AUGUST)
     digest = parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"]
-    with silver.engine.begin() as connection:
-        connection.execute(text("UPDATE fact_observaciones SET clientes_afectados = 8 WHERE id_geografia = 0"))
-        connection.execute(text("UPDATE cargas SET clientes = clientes"))
+    change(
+        silver,
+        "UPDATE fact_observaciones SET clientes_afectados = 8 WHERE id_geografia = 0",
+        "UPDATE cargas SET clientes = clientes",
+    )
     assert build_gold(silver, settings, FixedClock()).months_written == (AUGUST,)
     assert parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"] != digest
     assert 8 in pl.read_parquet(settings.gold_dir / key)["clientes_afectados"]
@@ -227,17 +165,15 @@ def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
     """Four months, of which one changes: only it and its neighbours are computed, and nothing tells that."""
     settings = make_settings()
     later = [AUGUST.shift(n) for n in (-2, -1, -4)]
-    with silver.engine.begin() as connection:
-        for month in later:
-            load_hours(connection, month, [0, 6, 7, 400])
+    for month in later:
+        load_hours(silver, month, [0, 6, 7, 400])
     build_gold(silver, settings, FixedClock())
-    with silver.engine.begin() as connection:
-        changed = text("UPDATE fact_observaciones SET clientes_afectados = 77 WHERE hora >= :a AND hora < :b")
-        connection.execute(changed, {"a": later[0].start, "b": later[0].end})
-        connection.execute(
-            text("UPDATE cargas SET clientes = clientes WHERE hora >= :a AND hora < :b"),
-            {"a": later[0].start, "b": later[0].end},
-        )
+    within = f"WHERE hora >= '{later[0].start}' AND hora < '{later[0].end}'"
+    change(
+        silver,
+        f"UPDATE fact_observaciones SET clientes_afectados = 77 {within}",
+        f"UPDATE cargas SET clientes = clientes {within}",
+    )
     again = build_gold(silver, settings, FixedClock())
     assert again.months_written == (later[0],)
     assert again.months_computed == (later[2], later[0], later[1])
@@ -249,16 +185,15 @@ def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
 
 
 def test_only_events_of_changed_months_are_read_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
-    july = text(
+    settings = make_settings(draw_site=False)
+    change(
+        silver,
+        "SELECT asegurar_tiempo('2024-07-01')",
         "INSERT INTO fact_interrupciones (hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio,"
         " clientes_afectados, clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, topado,"
         " primera_hora, ultima_hora) SELECT gen_random_uuid(), 'aggregated', 11101, 1, id_tiempo, inicio, 9, 9, inicio,"
-        " 9, 1, false, inicio, inicio FROM dim_tiempo WHERE inicio = :hour"
+        f" 9, 1, false, inicio, inicio FROM dim_tiempo WHERE inicio = '{Month(2024, 7).hours()[5]}'",
     )
-    with silver.engine.begin() as connection:
-        connection.execute(text("SELECT asegurar_tiempo('2024-07-01')"))
-        connection.execute(july, {"hour": Month(2024, 7).hours()[5]})
     gold = LocalBlobs(settings.gold_dir)
 
     def changed_months() -> tuple[str, ...]:
@@ -268,8 +203,7 @@ def test_only_events_of_changed_months_are_read_again(silver: Database, make_set
     assert changed_months() == ("202407", "202408")
     build_gold(silver, settings, FixedClock())
     assert changed_months() == ()
-    with silver.engine.begin() as connection:
-        connection.execute(text("UPDATE fact_interrupciones SET clientes_afectados = 8 WHERE id_tiempo < 2024080000"))
+    change(silver, "UPDATE fact_interrupciones SET clientes_afectados = 8 WHERE id_tiempo < 2024080000")
     assert changed_months() == ("202407",)
     build_gold(silver, settings, FixedClock())
     kept = contents(settings.gold_dir)
@@ -277,33 +211,30 @@ def test_only_events_of_changed_months_are_read_again(silver: Database, make_set
     shutil.rmtree(settings.gold_dir)
     build_gold(silver, settings, FixedClock())
     assert contents(settings.gold_dir) == kept
-    with silver.engine.begin() as connection:
-        connection.execute(text("DELETE FROM fact_interrupciones WHERE id_tiempo < 2024080000"))
+    change(silver, "DELETE FROM fact_interrupciones WHERE id_tiempo < 2024080000")
     build_gold(silver, settings, FixedClock())
     assert pl.read_parquet(settings.gold_dir / EVENTS_FILE)["clientes_afectados"].to_list() == [7, 600, 500]
     (settings.gold_dir / EVENTS_FILE).write_bytes(b"damaged")
     assert changed_months() == ("202408",)
 
 
-def load_hours(connection: Connection, month: Month, numbers: list[int]) -> None:
+def load_hours(database: Database, month: Month, numbers: list[int]) -> None:
     """Aggregated hours of a month with one comuna out."""
-    run = connection.execute
-    run(text("SELECT asegurar_tiempo(:day), asegurar_particion(:day)"), {"day": month.first_day})
-    for number in numbers:
-        hour = {"h": month.hours()[number], "g": TALCA, "c": 100 + number}
-        run(text("INSERT INTO capturas (hora, estado, forma, n_filas) VALUES (:h, 'captured', 'aggregated', 1)"), hour)
-        run(
-            text(
-                "INSERT INTO cargas (hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes)"
-                " VALUES (:h, 'aggregated', :h, 'x', 1, 1, :c)"
-            ),
-            hour,
-        )
-        run(text("INSERT INTO fact_observaciones VALUES (:h, :g, 1, NULL, :c, 1, 0)"), hour)
+    hours = month.hours()
+    listed = ", ".join(f"(timestamptz '{hours[number]}', {100 + number})" for number in numbers)
+    change(
+        database,
+        f"SELECT asegurar_tiempo('{month.first_day}'), asegurar_particion('{month.first_day}')",
+        f"CREATE TEMPORARY TABLE nuevas ON COMMIT DROP AS SELECT * FROM (VALUES {listed}) AS v (h, c)",
+        "INSERT INTO capturas (hora, estado, forma, n_filas) SELECT h, 'captured', 'aggregated', 1 FROM nuevas",
+        "INSERT INTO cargas (hora, forma, capturado_en, sha256, n_filas, n_observaciones, clientes)"
+        " SELECT h, 'aggregated', h, 'x', 1, 1, c FROM nuevas",
+        f"INSERT INTO fact_observaciones SELECT h, {TALCA}, 1, NULL, c, 1, 0 FROM nuevas",
+    )
 
 
 def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings()
+    settings = make_settings(draw_site=False)
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
     with silver.adbc() as connection:
@@ -316,8 +247,7 @@ def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: 
 def test_a_month_that_is_moved_meanwhile_is_not_written_short(
     silver: Database, make_settings: Callable[..., Settings]
 ) -> None:
-    with silver.engine.begin() as connection:
-        connection.execute(text("DELETE FROM fact_observaciones WHERE id_geografia = 0"))
+    change(silver, "DELETE FROM fact_observaciones WHERE id_geografia = 0")
     settings = make_settings()
     with pytest.raises(DatabaseUnavailable, match="2024-08 were moved"):
         build_gold(silver, settings, FixedClock())

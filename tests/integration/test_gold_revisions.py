@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.blobs.local import LocalBlobs
-from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.record import Finding
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
-from sec_core.gold.frames import read_names, snapshot
-from sec_core.gold.revisions import HELD, revisions
+from sec_core.gold.frames import SQL, read_names, snapshot
+from sec_core.gold.revisions import revisions
 from sec_core.hours import HOUR, Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import detailed_body
@@ -37,7 +36,7 @@ def test_answers_are_counted_by_region(database: Database, tmp_path: Path) -> No
         received = hour + HOUR + timedelta(minutes=5 + number)
         Ledger(database, store).record([Finding(hour, received, body, classify(body))])
     with snapshot(database) as connection:
-        held, names = connection.query(HELD), read_names(connection)
+        held, names = connection.query(SQL["answers"]), read_names(connection)
     found = revisions(gold, held, store, names)
     country, regions = found.filter(pl.col("codigo_region").is_null()), found.drop_nulls("codigo_region")
     assert country.select("hora", "revision").rows() == [(first, 1), (second, 1), (second, 2)]

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 from support.fixtures import StandingClock
-from support.gold_world import CUSTOMERS, bring_in
+from support.gold_world import bring_in, give_customers
 from support.reference_rules import source_hours
 from support.silver_world import MemoryBronze
 from support.storm_reference import World as Reference
@@ -112,14 +112,7 @@ def load(database: Database, settings: Settings, world: World, hours: set[dateti
     for hour in sorted(hours):
         bronze.put(hour, shape, hour_body(world, hour, shape))
     bring_in(database, settings, bronze)
-    with database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
-                " VALUES ('2024-05-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
-            ),
-            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
-        )
+    give_customers(database, "2024-05-01")
 
 
 def test_the_wind_of_august_2024(

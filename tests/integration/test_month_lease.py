@@ -16,7 +16,6 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.adapters import open_adapters
 from sec_core.usecases.capture import capture_all
-from sec_core.usecases.steps import direct
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -95,7 +94,7 @@ async def test_three_runs_of_a_month_ask_for_each_hour_once(make_settings: MakeS
 
         def trigger(name: str) -> int:
             with open_adapters(settings, HastyClock(NOW), name) as run:
-                return asyncio.run(capture_all(run, MONTH, direct(run), wait_for_circuit=False, force=False)).asked
+                return asyncio.run(capture_all(run, MONTH, wait_for_circuit=False, force=False)).asked
 
         asked = await asyncio.gather(*(asyncio.to_thread(trigger, name) for name in ("run 1", "run 2", "run 3")))
         assert len(sim.requests) == 720

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.commands import SEC
 from support.publication import stored
 
 from deployments.cli.main import main
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
     from sec_core.db.database import Database
 
-RUN = "from deployments.cli.main import run; run()"
 MONTHS = ("2025-02", "2025-04")
 
 
@@ -39,8 +38,7 @@ def pair(database: Database, folder: Path, lock: Lock | None, *words: str) -> li
         processes = []
         for log in logs:
             with log.open("wb") as file:
-                command = [sys.executable, "-c", RUN, *words]
-                processes.append(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
+                processes.append(subprocess.Popen([*SEC, *words], stdout=file, stderr=subprocess.STDOUT))
         deadline = time.monotonic() + 120
         while lock is not None and not all("waiting for its end" in log.read_text() for log in logs):
             assert time.monotonic() < deadline, [log.read_text() for log in logs]
@@ -110,7 +108,7 @@ def test_what_is_private_is_so_whichever_command_makes_it_first(
     commands: Settings, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:9")
-    subprocess.run([sys.executable, "-c", f"import os; os.umask(0); {RUN}", *words], capture_output=True, check=False)
+    subprocess.run([*SEC, *words], umask=0, capture_output=True, check=False)
     made = [path for path in (commands.run_dir, commands.logs_dir, commands.prefect_dir) if path.exists()]
     assert [oct(path.stat().st_mode & 0o777) for path in made] == ["0o700"] * len(made)
     inside = [file for folder in made for file in folder.iterdir() if file.is_file()]

@@ -27,11 +27,7 @@ if TYPE_CHECKING:
     from sec_core.config import Settings
 
 
-def test_a_publication_is_one_upsert_that_anybody_can_read(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
-    settings = gold_settings()
-    write_gold(settings)
+def test_a_publication_is_one_upsert_that_anybody_can_read(supabase: Project, settings: Settings) -> None:
     report = send(settings)
     assert report.published
     assert (report.payloads["time_series"], report.events, report.events_written) == (2, 2, 2)
@@ -68,11 +64,7 @@ def test_a_publication_is_one_upsert_that_anybody_can_read(
 
 @pytest.mark.parametrize("table", ["dashboard_stats", "estadisticas", "interrupciones_recientes"])
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_the_public_may_not_write(
-    supabase: Project, gold_settings: Callable[..., Settings], role: str, table: str
-) -> None:
-    settings = gold_settings()
-    write_gold(settings)
+def test_the_public_may_not_write(supabase: Project, settings: Settings, role: str, table: str) -> None:
     send(settings)
     before = supabase.sql(f"select * from {table} order by 1")
     outsider = client(supabase, token(role)).table(table)
@@ -91,33 +83,23 @@ def test_the_public_may_not_write(
     assert supabase.sql(f"select * from {table} order by 1") == before
 
 
-def test_what_was_the_dashboards_before_moves(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
+def test_what_was_the_dashboards_before_moves(supabase: Project, settings: Settings) -> None:
     supabase.sql("insert into dashboard_stats (id, data) values ('reliability', '[]'), ('another', '[]')")
-    settings = gold_settings()
-    write_gold(settings)
     send(settings)
     ids = {row[0] for row in supabase.sql("select id from dashboard_stats")}
     assert "another" in ids
     assert "reliability" not in ids
 
 
-def test_projects_stay_published_while_no_list_was_imported(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
+def test_projects_stay_published_while_no_list_was_imported(supabase: Project, settings: Settings) -> None:
     projects = '[{"nombre_region": "MAULE", "count": 3}]'
     supabase.sql(f"insert into dashboard_stats (id, data) values ('eda_projects_dist', '{projects}')")
-    settings = gold_settings()
-    write_gold(settings)
     assert "eda_projects_dist" not in send(settings).payloads
     kept = supabase.sql("select data from dashboard_stats where id = 'eda_projects_dist'")
     assert kept == [([{"nombre_region": "MAULE", "count": 3}],)]
 
 
-def test_a_second_publication_changes_only_what_differs(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
-    settings = gold_settings()
-    write_gold(settings)
+def test_a_second_publication_changes_only_what_differs(supabase: Project, settings: Settings) -> None:
     send(settings)
     write_gold(settings, event_hours=(0, 2))
     report = send(settings)
@@ -126,10 +108,7 @@ def test_a_second_publication_changes_only_what_differs(
     assert len(supabase.sql("select hash_id from interrupciones_recientes")) == 2
 
 
-def test_events_that_slid_out_stay_until_the_archive_has_them(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
-    settings = gold_settings()
+def test_events_that_slid_out_stay_until_the_archive_has_them(supabase: Project, settings: Settings) -> None:
     write_gold(settings, event_hours=(0, 719, 720, 900))
     assert send(settings).events == 2
     old = make_events((900, 901))
@@ -145,10 +124,7 @@ def test_events_that_slid_out_stay_until_the_archive_has_them(
     assert kept == {"0000", "0719", "0901"}
 
 
-def test_a_publication_that_loses_rows_stops_unless_forced(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
-    settings = gold_settings()
+def test_a_publication_that_loses_rows_stops_unless_forced(supabase: Project, settings: Settings) -> None:
     write_gold(settings, months=5)
     send(settings)
     before = stored(supabase)
@@ -168,10 +144,7 @@ def test_a_publication_that_loses_rows_stops_unless_forced(
     assert stored(supabase) != before
 
 
-def test_what_is_not_the_secs_is_published_only_if_that_is_meant(
-    supabase: Project, gold_settings: Callable[..., Settings]
-) -> None:
-    settings = gold_settings()
+def test_what_is_not_the_secs_is_published_only_if_that_is_meant(supabase: Project, settings: Settings) -> None:
     write_gold(settings, origin="SIMULACIÓN")
     with pytest.raises(PublicationError, match=r"not the SEC's \(744 hours SIMULACIÓN\).*--other-source"):
         send(settings)
@@ -195,15 +168,13 @@ def test_gold_that_is_invalid_or_missing_is_not_published(
     assert supabase.requests == []
 
 
-def test_a_large_payload_goes_through_whole(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
-    settings = gold_settings()
+def test_a_large_payload_goes_through_whole(supabase: Project, settings: Settings) -> None:
     write_gold(settings, months=10, rows=5000)
     assert send(settings).payloads["time_series"] == 50_000
     assert supabase.sql("select jsonb_array_length(data) from dashboard_stats where id = 'time_series'") == [(50_000,)]
 
 
-def test_readers_never_see_a_mixed_publication(supabase: Project, gold_settings: Callable[..., Settings]) -> None:
-    settings = gold_settings()
+def test_readers_never_see_a_mixed_publication(supabase: Project, settings: Settings) -> None:
     write_gold(settings, affected=0)
     send(settings)
     mixed: list[object] = []
@@ -292,10 +263,8 @@ LEFTOVERS = """
 
 @pytest.mark.parametrize("granted_later", [False, True])
 def test_what_an_older_project_left_lets_nobody_write(
-    supabase: Project, gold_settings: Callable[..., Settings], *, granted_later: bool
+    supabase: Project, settings: Settings, *, granted_later: bool
 ) -> None:
-    settings = gold_settings()
-    write_gold(settings)
     with psycopg.connect(supabase.database_url, autocommit=True) as connection:
         connection.execute(LEFTOVERS)
         connection.execute(SCHEMA.read_bytes())

@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from frictionless import validate
-from sqlalchemy import text
 from support.gold_world import FIRST, FixedClock, load_world
 
 from deployments.cli.main import main
-from sec_core.blobs.local import LocalBlobs
 from sec_core.config import load_settings
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold import parquet
-from sec_core.gold.release.contents import PACKAGE, PANEL_GROUP, SUMS, files_of, sha256, write_sums
+from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.database import DATABASE
 from sec_core.gold.release.write import check_release, make_release, versions
 from sec_core.hours import Month, hours_of_day
@@ -41,10 +38,25 @@ if TYPE_CHECKING:
     from sec_core.blobs.place import StoreUrl
     from sec_core.config import Settings
     from sec_core.db.database import Database
+    from sec_core.gold.release.write import ReleaseReport
 
 VERSION = "2025.9"
 ROOT = Path(__file__).resolve().parents[2]
 CFFCONVERT = ROOT / ".venv-validators" / "bin" / "cffconvert"
+
+
+def draft(database: Database, settings: Settings, version: str = VERSION) -> ReleaseReport:
+    return make_release(database, settings, FixedClock(), version, draft=True)
+
+
+def change(database: Database, *statements: str) -> None:
+    with database.engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def listed(settings: Settings) -> list[str]:
+    return [str(each) for each in versions(settings)]
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +65,14 @@ def settings(shared_database: Database, tmp_path_factory: pytest.TempPathFactory
     data = tmp_path_factory.mktemp("release") / "data"
     made = load_settings(_env_file=None, data_dir=data, database_url=shared_database.url)
     load_world(shared_database, made)
-    make_release(shared_database, made, FixedClock(), VERSION, draft=True)
+    draft(shared_database, made)
     return made
+
+
+@pytest.fixture
+def folder(settings: Settings) -> Path:
+    """The folder of the draft."""
+    return settings.root / "releases" / VERSION
 
 
 @pytest.fixture
@@ -64,8 +82,7 @@ def copy(settings: Settings, tmp_path: Path) -> tuple[Settings, Path]:
     return load_settings(_env_file=None, data_dir=tmp_path), tmp_path / "releases" / VERSION
 
 
-def test_the_validators_of_others_accept_it(settings: Settings) -> None:
-    folder = settings.root / "releases" / VERSION
+def test_the_validators_of_others_accept_it(settings: Settings, folder: Path) -> None:
     found = validate(str(folder / PACKAGE))
     assert found.valid, found.to_summary()
     sums = subprocess.run(["sha256sum", "-c", "--strict", SUMS], cwd=folder, capture_output=True, check=False)
@@ -81,17 +98,18 @@ def test_the_validators_of_others_accept_it(settings: Settings) -> None:
     assert check_release(settings, VERSION) == []
 
 
-def test_cffconvert_accepts_it(settings: Settings) -> None:
+def test_cffconvert_accepts_it(folder: Path) -> None:
     if not CFFCONVERT.exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("`make test` installs cffconvert, which is not there.")
-    cff = settings.root / "releases" / VERSION / "CITATION.cff"
-    done = subprocess.run([CFFCONVERT, "--validate", "-i", cff], capture_output=True, text=True, check=False)
+    command = [str(CFFCONVERT), "--validate", "-i", str(folder / "CITATION.cff")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_duckdb_reads_it_from_anywhere(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_reads_it_from_anywhere(
+    settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = settings.root / "releases" / VERSION
     gold = pl.read_parquet(settings.gold_dir / "panel" / "*" / "*" / "*.parquet", hive_partitioning=False)
     hours = pl.read_parquet(folder / "horas.parquet")
     with duckdb.connect(str(folder / DATABASE), read_only=True) as db:
@@ -116,55 +134,18 @@ def test_duckdb_reads_it_from_anywhere(settings: Settings, tmp_path: Path, monke
         assert db.sql("select count(*) from r.golden_interrupciones").fetchall() != [(0,)]
 
 
-def test_codes_are_text_of_fixed_width_and_times_have_a_zone(settings: Settings) -> None:
-    folder = settings.root / "releases" / VERSION
-    for name in files_of(folder):
-        if not name.endswith(".parquet"):
-            continue
-        frame = pl.read_parquet(folder / name, hive_partitioning=False)
+def test_codes_are_text_of_fixed_width_and_times_have_a_zone(folder: Path) -> None:
+    for path in folder.rglob("*.parquet"):
+        frame = pl.read_parquet(path, hive_partitioning=False)
         for column, kind in frame.schema.items():
             if column.startswith("codigo_"):
                 assert kind == pl.String
                 lengths = frame[column].drop_nulls().str.len_chars().unique().to_list()
-                assert set(lengths) <= {0, 5 if column == "codigo_comuna" else 2}, name
+                assert set(lengths) <= {0, 5 if column == "codigo_comuna" else 2}, path
             if isinstance(kind, pl.Datetime):
                 assert kind.time_zone == "UTC"
-        described = [field.metadata[b"description"] for field in pq.read_schema(folder / name)]
+        described = [field.metadata[b"description"] for field in pq.read_schema(path)]
         assert len(described) == frame.width
-
-
-class Ranges(BytesIO):
-    """A file as HTTP serves it: counts the ranges that are fetched, and their bytes."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self.ranges: list[int] = []
-
-    def read(self, size: int | None = -1) -> bytes:
-        found = super().read(size)
-        self.ranges.append(len(found))
-        return found
-
-
-def test_one_comuna_of_a_month_is_read_in_few_ranges(tmp_path: Path) -> None:
-    rows = pl.DataFrame({"hora": range(700)}).join(
-        pl.DataFrame({"codigo_comuna": [f"{n:05}" for n in range(300)]}), how="cross"
-    )
-    frame = rows.select(
-        pl.from_epoch(1_722_000_000 + 3600 * pl.col("hora")).dt.replace_time_zone("UTC").alias("hora"),
-        "codigo_comuna",
-        clientes_afectados=(pl.col("hora") * 7919) % 4001,
-        forma=pl.lit("detailed"),
-    )
-    ordered = frame.sort("codigo_comuna", "hora")
-    body = bytes(parquet.write(ordered, LocalBlobs(tmp_path), "p", parquet.PANEL, "x", group_rows=PANEL_GROUP))
-    file = Ranges(body)
-    wanted = [("codigo_comuna", "=", "00150")]
-    found = pq.read_table(file, filters=wanted, pre_buffer=True)
-    assert found.num_rows == 700
-    # The footer, and what is asked for.
-    assert len(file.ranges) == 2
-    assert file.ranges[1] < len(body) / 15
 
 
 def flip(path: Path) -> None:
@@ -182,19 +163,23 @@ def seal_again(folder: Path) -> None:
     write_sums(folder)
 
 
-def edit(name: str, change: pl.Expr) -> Callable[[Path], None]:
+def edit(name: str, *change: pl.Expr, **constant: str) -> Callable[[Path], None]:
     def forge(folder: Path) -> None:
         table = pq.read_table(folder / name, partitioning=None)
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        pq.write_table(frame.with_columns(change).to_arrow().cast(table.schema), folder / name)
+        changed = frame.with_columns(*change, **{column: pl.lit(text) for column, text in constant.items()})
+        pq.write_table(changed.to_arrow().cast(table.schema), folder / name)
         seal_again(folder)
 
     return forge
 
 
 PANEL = "panel/anho=2025/mes=08/panel.parquet"
-FIRST_ROW = pl.int_range(pl.len()) == 0
+
+
+def first(column: str, value: float) -> pl.Expr:
+    return pl.when(pl.int_range(pl.len()) == 0).then(value).otherwise(column).alias(column)
 
 
 @pytest.mark.parametrize(
@@ -207,26 +192,13 @@ FIRST_ROW = pl.int_range(pl.len()) == 0
         (lambda folder: (folder / SUMS).write_text("", encoding="utf-8"), "does not belong to it"),
         (lambda folder: (folder / "notes.txt").write_text("x"), "notes.txt does not belong"),
         (lambda folder: (folder / PACKAGE).write_text("{"), "can't be read"),
-        (
-            edit(PANEL, pl.when(FIRST_ROW).then(99_999).otherwise("clientes_afectados").alias("clientes_afectados")),
-            "not the sum of the panel",
-        ),
-        (
-            edit("indices_regionales.parquet", pl.when(FIRST_ROW).then(9.0).otherwise("saidi").alias("saidi")),
-            "differs from its Parquet",
-        ),
-        (
-            edit("comunas.parquet", pl.lit("13101").alias("codigo_comuna")),
-            "comunas has rows with the same codigo_comuna",
-        ),
-        (
-            edit("golden_interrupciones.parquet", pl.lit("5602").alias("codigo_comuna")),
-            "golden_interrupciones.codigo_comuna",
-        ),
-        (
-            edit("horas.parquet", pl.lit("capturada").alias("estado")),
-            "horas.estado",
-        ),
+        (edit(PANEL, first("clientes_afectados", 99_999)), "not the sum of the panel"),
+        (edit("indices_regionales.parquet", first("saidi", 9.0)), "differs from its Parquet"),
+        (edit("indices_comunales.parquet", pl.lit(9.0).alias("saidi")), "saidi are not cliente_horas over clientes"),
+        (edit("comunas.parquet", codigo_comuna="13101"), "comunas has rows with the same codigo_comuna"),
+        (edit("golden_interrupciones.parquet", codigo_comuna="5602"), "golden_interrupciones.codigo_comuna"),
+        (edit("golden_interrupciones.parquet", codigo_comuna="99999"), "rows name no comuna"),
+        (edit("horas.parquet", estado="capturada"), "horas.estado"),
     ],
 )
 def test_damage_is_found(copy: tuple[Settings, Path], damage: Callable[[Path], object], said: str) -> None:
@@ -247,24 +219,21 @@ def test_what_is_refused(settings: Settings, shared_database: Database) -> None:
     before = files_of(settings.root / "releases")
     for wrong in ("2025", "2025.13", "25.9", "2025.09", "2025.9.0", "../2025.9"):
         with pytest.raises(InputError, match="no version"):
-            make_release(shared_database, settings, FixedClock(), wrong, draft=True)
+            draft(shared_database, settings, wrong)
     with pytest.raises(InputError, match=r"already.*2025\.9\.1"):
-        make_release(shared_database, settings, FixedClock(), VERSION, draft=True)
+        draft(shared_database, settings)
     with pytest.raises(PublicationError, match=r"2025-04 to 2025-06, has 0 of 2,\d{3} hours"):
         make_release(shared_database, settings, FixedClock(), "2025.9.1")
-    with shared_database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "INSERT INTO revisiones (hora, capturado_en, resultado, origen, clave, sha256, bytes, fuente)"
-                " SELECT hora, capturado_en, 'captured', 'sec', 'x', sha256, 1, 'simulator' FROM cargas LIMIT 2"
-            )
-        )
+    change(
+        shared_database,
+        "INSERT INTO revisiones (hora, capturado_en, resultado, origen, clave, sha256, bytes, fuente)"
+        " SELECT hora, capturado_en, 'captured', 'sec', 'x', sha256, 1, 'simulator' FROM cargas LIMIT 2",
+    )
     try:
         with pytest.raises(PublicationError, match=r"not the SEC's \(2 hours SIMULACIÓN\)"):
-            make_release(shared_database, settings, FixedClock(), "2025.9.1", draft=True)
+            draft(shared_database, settings, "2025.9.1")
     finally:
-        with shared_database.engine.begin() as connection:
-            connection.execute(text("DELETE FROM revisiones"))
+        change(shared_database, "DELETE FROM revisiones")
     assert files_of(settings.root / "releases") == before
 
 
@@ -311,7 +280,7 @@ def test_killed_anywhere_it_leaves_a_whole_release_or_none(copy: tuple[Settings,
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
         made = where == "after"
-        assert [str(each) for each in versions(copy[0])] == [VERSION, *(["2025.9.1"] if made else [])]
+        assert listed(copy[0]) == [VERSION, *(["2025.9.1"] if made else [])]
         left = [path.name for path in (data / "releases").iterdir() if path.name.startswith(".")]
         assert len(left) == (0 if made else 1), "What the one before left is gone."
     assert check_release(copy[0], "2025.9.1") == []
@@ -323,14 +292,13 @@ def test_the_next_release_tells_what_changed(
     settings = make_settings()
     august = Month(2025, 8)
     load_world(database, settings, until=august)
-    first = make_release(database, settings, FixedClock(), "2025.8", draft=True)
-    assert "primera entrega" in first.changes
+    assert "primera entrega" in draft(database, settings, "2025.8").changes
     revised = hours_of_day(FIRST + timedelta(days=4))[9]
     load_world(database, settings, revised=revised)
     talca = tables.comunas()[150]
-    renamed = [c if c is not talca else tables.Comuna(c.codigo, "NUEVO NOMBRE", *_rest(c)) for c in tables.comunas()]
-    monkeypatch.setattr(tables, "comunas", lambda: tuple(renamed))
-    second = make_release(database, settings, FixedClock(), "2025.9", draft=True)
+    renamed = tuple(replace(c, nombre="NUEVO NOMBRE") if c is talca else c for c in tables.comunas())
+    monkeypatch.setattr(tables, "comunas", lambda: renamed)
+    second = draft(database, settings)
     assert second.before == "2025.8"
     found = second.changes
     september = pl.read_parquet(settings.root / "releases" / "2025.9" / "horas.parquet").filter(
@@ -348,22 +316,20 @@ def test_the_next_release_tells_what_changed(
     assert check_release(settings, "2025.9") == []
 
     # The same figures, though nothing says why: what Silver holds was changed by hand.
-    with database.engine.begin() as connection:
-        connection.execute(text("UPDATE fact_observaciones SET clientes_afectados = clientes_afectados * 3"))
-        connection.execute(text("UPDATE cargas SET clientes = clientes"))
+    change(
+        database,
+        "UPDATE fact_observaciones SET clientes_afectados = clientes_afectados * 3",
+        "UPDATE cargas SET clientes = clientes",
+    )
     with pytest.raises(PublicationError, match=r"moved from .* are the same"):
-        make_release(database, settings, FixedClock(), "2025.10", draft=True)
-    assert [str(each) for each in versions(settings)] == ["2025.8", "2025.9"]
-
-
-def _rest(comuna: tables.Comuna) -> tuple[str, str, str]:
-    return comuna.codigo_region, comuna.nombre_region, comuna.nombre_oficial
+        draft(database, settings, "2025.10")
+    assert listed(settings) == ["2025.8", "2025.9"]
 
 
 def test_two_at_once_take_turns(copy: tuple[Settings, Path], shared_database: Database) -> None:
     def attempt(_number: int) -> str:
         try:
-            return make_release(shared_database, copy[0], FixedClock(), "2025.9.3", draft=True).version
+            return draft(shared_database, copy[0], "2025.9.3").version
         except InputError as error:
             return error.message
 
@@ -377,9 +343,8 @@ def test_it_lies_in_an_object_store_too(
     settings: Settings, bucket: StoreUrl, shared_database: Database, tmp_path: Path
 ) -> None:
     there = load_settings(_env_file=None, data_dir=str(bucket), state_dir=tmp_path, database_url=settings.database_url)
-    made = make_release(shared_database, there, FixedClock(), "2025.9.2", draft=True)
-    assert made.place == f"{bucket}/releases/2025.9.2"
-    assert [str(each) for each in versions(there)] == ["2025.9.2"]
+    assert draft(shared_database, there, "2025.9.2").place == f"{bucket}/releases/2025.9.2"
+    assert listed(there) == ["2025.9.2"]
     assert check_release(there, "2025.9.2") == []
 
 

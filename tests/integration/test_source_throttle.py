@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from loguru import logger
 from sqlalchemy import text
-from support.capturing import HastyClock, capturing
+from support.capturing import HastyClock, capturing, faults
 
 from deployments.cli.main import main
 from sec_core.clock import SystemClock
 from sec_core.errors import CircuitOpen, DatabaseError, SourceUnavailable
-from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.circuit import CircuitStatus, Failure
@@ -47,11 +46,6 @@ def log() -> Iterator[list[str]]:
     sink = logger.add(lambda message: lines.append(message.record["message"]), level="INFO")
     yield lines
     logger.remove(sink)
-
-
-def faults(sim: Simulator, *rules: str) -> int:
-    sim.set_faults(FaultOptions.model_validate({"rules": rules}))
-    return len(sim.requests)
 
 
 def run(database: Database, statement: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
-from support.prefect_server import ask, newest_artifact
+from support.stack import ask
 
 from deployments.cli.main import main
 from flows.upkeep import PipelineUnhealthy, health, maintenance
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _quick_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_failure_opens_the_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1")
 
 
@@ -40,8 +38,8 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
     assert isinstance(verdict, Verdict)
     assert verdict.troubles == []
     assert len(source.requests) == 2
-    artifact = await asyncio.to_thread(newest_artifact, prefect_url, "health")
-    rows = [line.split(" | ") for line in artifact.splitlines() if line.startswith("| ")][1:]
+    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["health"]}})
+    rows = [line.split(" | ") for line in artifact["data"].splitlines() if line.startswith("| ")][1:]
     assert sorted(row[1] for row in rows) == sorted(check.name for check in verdict.checks)
     marks = [row[0].removeprefix("| ") for row in rows]
     assert marks == sorted(marks, key=["✗ bad", "⚠ look", "✓ good"].index)
@@ -50,11 +48,9 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
 
 async def test_a_bad_verdict_is_a_failed_run_that_says_what_to_do(source: Simulator, database: Database) -> None:
     with database.engine.begin() as connection:
-        connection.execute(
-            text(
-                "insert into capturas (hora, estado, intentos, primera_consulta, ultima_consulta) "
-                "values ('2026-06-10T15:00Z', 'quarantined', 1, now(), now())"
-            )
+        connection.exec_driver_sql(
+            "insert into capturas (hora, estado, intentos, primera_consulta, ultima_consulta) "
+            "values ('2026-06-10T15:00Z', 'quarantined', 1, now(), now())"
         )
     assert source.requests == []
     with pytest.raises(PipelineUnhealthy, match=r"quarantine: 1 hours have only answers.*A changed API"):
@@ -67,8 +63,8 @@ async def test_the_runs_of_what_runs_all_day_are_bounded(
     source: Simulator, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runs() -> list[str]:
-        of_health = {"name": {"any_": ["health"]}}
-        return [run["id"] for run in ask(prefect_url, "flow_runs/filter", flows=of_health, sort="START_TIME_DESC")]
+        wanted = {"name": {"any_": ["health"]}}
+        return [run["id"] for run in ask(prefect_url, "flow_runs/filter", flows=wanted, sort="START_TIME_DESC")]
 
     for _ in range(3):
         await health()

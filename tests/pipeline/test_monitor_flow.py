@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from sqlalchemy import text
-from support.prefect_server import newest_artifact
+from support.stack import ask
 from support.truth import truth_of
 
 from deployments.stack.matters import Told, learn_all
@@ -101,14 +101,11 @@ async def test_the_oldest_runs_of_what_runs_all_day_are_forgotten(
 ) -> None:
     assert pipeline.retries == 0
     monkeypatch.setitem(RUNS_KEPT, "often", 2)
-    async with httpx.AsyncClient(base_url=prefect_url) as client:
-        flow = (await client.post("/flows/", json={"name": "often"})).raise_for_status().json()["id"]
-        for _ in range(4):
-            body = {"flow_id": flow, "state": {"type": "COMPLETED"}}
-            (await client.post("/flow_runs/", json=body)).raise_for_status()
-        await _forget_runs()
-        left = await client.post("/flow_runs/filter", json={"flows": {"id": {"any_": [flow]}}})
-    assert len(left.json()) == 2
+    flow = ask(prefect_url, "flows/", name="often")["id"]
+    for _ in range(4):
+        ask(prefect_url, "flow_runs/", flow_id=flow, state={"type": "COMPLETED"})
+    await _forget_runs()
+    assert len(ask(prefect_url, "flow_runs/filter", flows={"id": {"any_": [flow]}})) == 2
 
 
 async def test_a_source_that_is_left_alone_is_no_failure_of_the_monitor(
@@ -163,4 +160,6 @@ async def test_a_storm_is_told_of_once_and_is_in_the_artifacts_of_its_month(
         clock.time = datetime(2026, 7, 2, 12, tzinfo=UTC)
         with open_run(settings, clock):
             await monthly_sync("2026-06")
-    assert [row["peak"] for row in json.loads(newest_artifact(prefect_url, "storms"))] == [24_000]
+        wanted = {"key": {"any_": ["storms"]}}
+        (artifact,) = ask(prefect_url, "artifacts/filter", artifacts=wanted, sort="CREATED_DESC", limit=1)
+    assert [row["peak"] for row in json.loads(artifact["data"])] == [24_000]

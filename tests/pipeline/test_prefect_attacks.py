@@ -4,88 +4,44 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import threading
-import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from loguru import logger
-from support.fixtures import SEC
-from support.prefect_server import ask
+from support.commands import sec, start
+from support.stack import eventually
 
+from deployments.loopback import LOOPBACK
 from deployments.stack.api import MARK, api_client, running_api
 from deployments.stack.apply import POOL, apply_pool, mark
 from deployments.stack.server import free_port
+from deployments.stack.site import serve_site
 from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
-    from sec_core.simulator.server import Simulator
 
 SECRET = "smtps://user:open-sesame@mail.example.org"
 
-_ATTACK = """
-const [api, deployment, done] = arguments;
-const found = {};
-async function attempt(name, path, options) {
-  try { const answer = await fetch(api + path, options); found[name] = answer.type + " " + await answer.text(); }
-  catch (error) { found[name] = "refused"; }
-}
-function listen(name, path) {
-  return new Promise(resolve => {
-    const socket = new WebSocket(api.replace("http", "ws") + path);
-    socket.onopen = () => { found[name] = "open"; resolve(); };
-    socket.onerror = socket.onclose = () => { found[name] = found[name] || "refused"; resolve(); };
-  });
-}
-(async () => {
-  const json = {"content-type": "application/json"}, run = `/deployments/${deployment}/create_flow_run`;
-  const command = JSON.stringify({job_variables: {command: "touch /tmp/owned"}});
-  await attempt("run", run, {method: "POST", headers: json, body: command});
-  const text = {"content-type": "text/plain"};
-  await attempt("run as text", run, {method: "POST", mode: "no-cors", headers: text, body: command});
-  await attempt("run without a type", run, {method: "POST", mode: "no-cors", body: new Blob([command])});
-  await attempt("pause", `/deployments/${deployment}/pause_deployment`, {method: "POST", mode: "no-cors"});
-  const secrets = JSON.stringify({include_secrets: true});
-  await attempt("secrets", "/block_documents/filter", {method: "POST", headers: json, body: secrets});
-  await attempt("flows", "/flows/count", {method: "POST", headers: json, body: "{}"});
-  await attempt("read", "/admin/settings", {});
-  await listen("send events", "/events/in");
-  await listen("read logs", "/logs/out");
-  const form = document.createElement("form"), frame = document.createElement("iframe");
-  frame.name = "hidden"; document.body.append(frame, form);
-  form.action = api + run; form.method = "post"; form.target = "hidden"; form.submit();
-  setTimeout(() => done(found), 1000);
-})();
-"""
+_ATTACK = (Path(__file__).parents[1] / "support" / "attack.js").read_text(encoding="utf-8")
 
 
-@contextmanager
-def foreign_page() -> Iterator[str]:
-    """A site of somebody else, on another port of this machine; gives its address."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("content-type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<!doctype html><title>evil</title><body>evil</body>")
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to the terminal."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
+@pytest.fixture
+def foreign_page(pipeline: Settings) -> Iterator[str]:
+    """A page on another port of this machine, which is another origin: the site, if somebody else wrote it."""
+    (pipeline.gold_dir / "site").mkdir(parents=True)
+    (pipeline.gold_dir / "site" / "index.html").write_text("<!doctype html><title>evil</title><body>evil</body>")
+    with serve_site(pipeline, LOOPBACK, 0) as server:
+        yield f"http://{LOOPBACK}:{server.server_port}/"
         server.shutdown()
 
 
@@ -110,13 +66,12 @@ def state(prefect_url: str, deployment: str) -> dict[str, Any]:
 
 
 def test_a_page_of_another_origin_gets_nothing_and_changes_nothing(
-    prefect_url: str, deployment: str, browser: Chrome
+    prefect_url: str, deployment: str, foreign_page: str, browser: Chrome
 ) -> None:
     browser.set_script_timeout(60)
     before = state(prefect_url, deployment)
-    with foreign_page() as page:
-        browser.get(page)
-        found = browser.execute_async_script(_ATTACK, prefect_url, deployment)
+    browser.get(foreign_page)
+    found = browser.execute_async_script(_ATTACK, prefect_url, deployment)
     opaque = {"run as text", "run without a type", "pause"}
     assert {name: found[name] for name in found if name not in opaque} == dict.fromkeys(
         ("run", "secrets", "flows", "read", "send events", "read logs"), "refused"
@@ -189,14 +144,6 @@ def test_an_inherited_address_is_used_if_it_is_this_installations(
     assert "open-sesame" not in str(said)
 
 
-def sec(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, as in a fresh terminal with these variables."""
-    environment = os.environ | variables
-    return subprocess.run(
-        [*SEC, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
-    )
-
-
 # Other values become one of these two: `test_this_machine_is_exempt_from_proxies_by_every_name`.
 @pytest.mark.parametrize("exempt", ["localhost,127.0.0.0/8,::1", "*"])
 @pytest.mark.usefixtures("pipeline")
@@ -210,30 +157,29 @@ def test_nothing_for_this_machine_goes_through_a_proxy(prefect_url: str, tmp_pat
     )
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
     variables = proxies | {"NO_PROXY": exempt, "no_proxy": exempt, "HOME": str(home), "PREFECT_PROFILE": "mine"}
-    done = sec(tmp_path, "load", "--month", "2025-09", PREFECT_HOME=str(home / ".prefect"), **variables)
+    variables |= {"PREFECT_HOME": str(home / ".prefect")}
+    done = sec("load", "--month", "2025-09", environment=os.environ | variables)
     assert done.returncode == 0, done.stderr
     runs = {"flow_runs": {"name": {"like_": "load 2025-09 ("}}, "sort": "START_TIME_DESC", "limit": 1}
-    (run,) = ask(prefect_url, "flow_runs/filter", **runs)
+    (run,) = httpx.post(f"{prefect_url}/flow_runs/filter", json=runs).raise_for_status().json()
     assert run["state_type"] == "COMPLETED"
     assert [path.name for path in (home / ".prefect").iterdir()] == ["profiles.toml"]
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_a_stale_address_is_named_and_passed_over(tmp_path: Path) -> None:
+def test_a_stale_address_is_named_and_passed_over() -> None:
     stale = f"http://127.0.0.1:{free_port()}/api"
-    done = sec(tmp_path, "load", "--month", "2025-09", PREFECT_API_URL=stale)
+    done = sec("load", "--month", "2025-09", environment=os.environ | {"PREFECT_API_URL": stale})
     assert done.returncode == 0, done.stderr
     assert f"Not using the Prefect API at {stale}: it does not answer" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_of_another_installation_is_not_deployed_to(
-    prefect_url: str, pipeline: Settings, tmp_path: Path
-) -> None:
+def test_a_server_of_another_installation_is_not_deployed_to(prefect_url: str, pipeline: Settings) -> None:
     with api_client(prefect_url) as client:
         client.patch(f"/variables/name/{MARK}", json={"value": "another"}).raise_for_status()
-        for words in (["deploy"], ["worker"]):
-            done = sec(tmp_path, *words)
+        for word in ("deploy", "worker"):
+            done = sec(word)
             assert done.returncode == 1
             assert "belongs to another installation" in done.stderr
             assert "Traceback" not in done.stderr
@@ -241,25 +187,23 @@ def test_a_server_of_another_installation_is_not_deployed_to(
 
 
 @pytest.mark.usefixtures("pipeline")
-def test_a_server_for_others_than_this_machine_demands_a_login(tmp_path: Path) -> None:
-    done = sec(tmp_path, "server", "--host", "0.0.0.0", SEC_PREFECT_AUTH="")
+def test_a_server_for_others_than_this_machine_demands_a_login() -> None:
+    done = sec("server", "--host", "0.0.0.0", environment=os.environ | {"SEC_PREFECT_AUTH": ""})
     assert done.returncode == 1
     assert "SEC_PREFECT_AUTH" in done.stderr
 
 
-def test_a_flow_that_is_told_to_end_ends_in_one_line(source: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    source.set_faults(FaultOptions(latency_s=0.3))
-    monkeypatch.setenv("SEC_MAX_RATE", "20")
-    words = [*SEC, "capture", "--month", "2025-02"]
-    command = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        deadline = time.monotonic() + 120
-        while len(source.hours_asked()) < 4 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        command.terminate()
-        _, told = command.communicate(timeout=60)
-    finally:
-        command.kill()
+@pytest.mark.usefixtures("pipeline")
+def test_a_flow_that_is_told_to_end_ends_in_one_line() -> None:
+    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.3)) as source:
+        environment = dict(os.environ) | {"SEC_BASE_URL": source.url, "SEC_MAX_RATE": "20"}
+        command = start("capture", "--month", "2025-02", environment=environment)
+        try:
+            eventually(lambda: len(source.hours_asked()) >= 4)
+            command.terminate()
+            _, told = command.communicate(timeout=60)
+        finally:
+            command.kill()
     assert command.returncode == 143, told
     assert "Traceback" not in told
     assert [line[:12] for line in told.splitlines() if line.startswith("sec:")] == ["sec: Stopped"]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from support.fixtures import SEC
-from support.prefect_server import ask
+from support.commands import SEC
 from support.schedules import pause_schedules
 from support.silver_world import export
+from support.stack import ask
 from support.truth import truth_of
 
 from deployments.cli.main import main
@@ -49,8 +49,8 @@ def machines(
 ) -> Iterator[list[Path]]:
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
-    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "office"))
     assert main(["deploy"]) == 0
@@ -63,8 +63,10 @@ def machines(
             with (folder / "worker.log").open("ab") as output:
                 # One month at a time: a worker leaves the others to the other machines.
                 environment = os.environ | {"SEC_STATE_DIR": str(folder / "state"), "SEC_WORKER_LIMIT": "1"}
-                words = [*SEC, "worker"]
-                started.append(subprocess.Popen(words, cwd=folder, env=environment, stdout=output, stderr=output))
+                command = [*SEC, "worker"]
+                started.append(
+                    subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+                )
         yield folders
         assert all(worker.poll() is None for worker in started)
     finally:
@@ -86,8 +88,8 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     rows = sum(truth.row_count(hour) for hour in hours)
     assert [report.month for report in reports] == ["2024-10", "2024-09", "2024-08"]
     assert sum(report.rows for report in reports) == rows
-    query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
-    runs = ask(prefect_url, "flow_runs/filter", **query)
+    wanted = {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}
+    runs = ask(prefect_url, "flow_runs/filter", flow_runs=wanted)
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3
 
     # Several machines had a part in it, kept nothing of the data to themselves, and asked as politely as one.

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.record import Finding
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.db.database import Database
+from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.render import hour_body
 from sec_core.source.client import SourceClient
 from sec_core.source.shapes import AnsweredBy, Shape, classify
@@ -87,3 +87,9 @@ async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIter
             yield Capturing(settings, database, throttle, client, store, Ledger(database, store), clock)
     finally:
         database.dispose()
+
+
+def faults(sim: Simulator, *rules: str) -> int:
+    """Give a simulated SEC these faults and no others; how many requests it had before."""
+    sim.set_faults(FaultOptions.model_validate({"rules": rules}))
+    return len(sim.requests)

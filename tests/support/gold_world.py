@@ -80,18 +80,11 @@ def load_world(
     with database.engine.begin() as connection:
         if revised is not None:
             connection.execute(text("UPDATE capturas SET n_revisiones = 2 WHERE hora = :hour"), {"hour": revised})
-        for hour in sorted(set(hours) - set(captured)):
-            connection.execute(
-                text("INSERT INTO capturas (hora, estado) VALUES (:hour, 'empty') ON CONFLICT DO NOTHING"),
-                {"hour": hour},
-            )
-        connection.execute(
-            text(
-                "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
-                " VALUES ('2025-08-01', :code, :customers, now()) ON CONFLICT DO NOTHING"
-            ),
-            [{"code": code, "customers": customers} for code, customers in CUSTOMERS.items()],
-        )
+        missing = [{"hour": hour} for hour in sorted(set(hours) - set(captured))]
+        if missing:
+            insert = "INSERT INTO capturas (hora, estado) VALUES (:hour, 'empty') ON CONFLICT DO NOTHING"
+            connection.execute(text(insert), missing)
+    give_customers(database, "2025-08-01")
     return GoldWorld(truth, captured, shape)
 
 
@@ -106,3 +99,14 @@ def bring_in(database: Database, settings: Settings, bronze: MemoryBronze) -> No
                 " SELECT hora, 'captured', forma, n_filas FROM cargas ON CONFLICT DO NOTHING"
             )
         )
+
+
+def give_customers(database: Database, month: str) -> None:
+    """Give each region its customers in a month."""
+    insert = (
+        "INSERT INTO clientes_regionales (mes, codigo_region, clientes, capturado_en)"
+        " VALUES (:month, :code, :customers, now()) ON CONFLICT DO NOTHING"
+    )
+    rows = [{"month": month, "code": code, "customers": customers} for code, customers in CUSTOMERS.items()]
+    with database.engine.begin() as connection:
+        connection.execute(text(insert), rows)

@@ -12,12 +12,12 @@ from supabase import Client, create_client
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold import local, parquet
-from sec_core.gold.events_file import EVENTS_FILE
 from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.payloads.meta import METHOD, MetaRow
+from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
+from sec_core.gold.standing import EVENTS_FILE
 from support.fixtures import StandingClock
 from support.postgrest import Project, executable, project
 
@@ -64,6 +64,14 @@ def gold_settings(supabase: Project, make_settings: Callable[..., Settings]) -> 
     return make
 
 
+@pytest.fixture
+def settings(gold_settings: Callable[..., Settings]) -> Settings:
+    """Settings of the project, and a small Gold to publish."""
+    made = gold_settings()
+    write_gold(made)
+    return made
+
+
 def no_wait(_seconds: float) -> None:
     """Retries at once."""
 
@@ -94,27 +102,15 @@ def write_gold(
             "ultima_hora": NEWEST,
             "formas": [],
             "meses_con_empresa": [],
-            "umbrales": {
-                "umbral_evento": 1,
-                "horas_cierre": 1,
-                "horas_sin_datos_max": 1,
-                "horas_interpoladas_max": 12,
-                "cobertura_minima": 0.95,
-            },
+            "umbrales": dict.fromkeys(Thresholds.model_fields, 1),
             "denominadores": [],
-            "totales": dict.fromkeys(
-                ("eventos", "eventos_abiertos", "clientes_afectados", "horas_cargadas", "filas", "observaciones"), 0
-            ),
-            "mezcla": {"detalladas": 0, "agregadas": 0},
-            "fuera_de_ventana": {"eventos": 0, "clientes": 0},
+            "totales": dict.fromkeys(Totals.model_fields, 0),
+            "mezcla": dict.fromkeys(ShapeMix.model_fields, 0),
+            "fuera_de_ventana": dict.fromkeys(Outside.model_fields, 0),
             "origen": origin,
             "origenes": [{"origen": origin, "horas": 744}],
             "version_metodo": METHOD,
-            "version": "1",
-            "fuente": "SEC",
-            "fuente_url": "https://example.org",
-            "cita": "SEC",
-            "licencia": "none",
+            **dict.fromkeys(("version", "fuente", "fuente_url", "cita", "licencia"), "x"),
         }
     )
     payloads: dict[str, list[PayloadRow]] = {spec.id: [] for spec in PAYLOADS}
@@ -126,36 +122,23 @@ def write_gold(
 
 
 def make_events(hours_before: tuple[int, ...]) -> pl.DataFrame:
-    last = [NEWEST - timedelta(hours=hours) for hours in hours_before]
-    count = len(last)
-    times = dict.fromkeys(("inicio", "hora_maximo", "primera_hora", "ultima_hora"), last)
-    numbers = {name: [7] * count for name in ("clientes_afectados", "clientes_afectados_crudo", "cliente_horas")}
-    texts = {
-        name: ["07"] * count
-        for name in ("codigo_region", "codigo_comuna", "nombre_region", "nombre_comuna", "nombre_empresa")
-    }
-    return pl.DataFrame(
-        {
-            "hash_id": [f"00000000-0000-0000-0000-{hours:012d}" for hours in hours_before],
-            "forma": ["detailed"] * count,
-            "id_tiempo": [2024083100] * count,
-            "fin": [hour + timedelta(hours=1) for hour in last],
-            "n_observaciones": [1] * count,
-            "imputaciones": [0] * count,
-            "topado": [False] * count,
-            "meses_denominador": [None] * count,
-            "censurado": [None] * count,
-            "horas_sin_datos": [0] * count,
-            **times,
-            **numbers,
-            **texts,
-        },
-        schema_overrides={
-            "meses_denominador": pl.Int16,
-            "censurado": pl.String,
-            "fin": UTC_TIME,
-            **dict.fromkeys(times, UTC_TIME),
-        },
+    last = pl.Series("ultima_hora", [NEWEST - timedelta(hours=hours) for hours in hours_before], UTC_TIME)
+    texts = ("codigo_region", "codigo_comuna", "nombre_region", "nombre_comuna", "nombre_empresa")
+    numbers = ("clientes_afectados", "clientes_afectados_crudo", "cliente_horas")
+    return pl.DataFrame({"hash_id": [f"00000000-0000-0000-0000-{hours:012d}" for hours in hours_before]}).with_columns(
+        last,
+        *(last.alias(name) for name in ("inicio", "hora_maximo", "primera_hora")),
+        *(pl.lit("07").alias(name) for name in texts),
+        *(pl.lit(7, pl.Int64).alias(name) for name in numbers),
+        fin=last.dt.offset_by("1h"),
+        forma=pl.lit("detailed"),
+        id_tiempo=pl.lit(2024083100, pl.Int64),
+        n_observaciones=pl.lit(1, pl.Int64),
+        imputaciones=pl.lit(0, pl.Int64),
+        topado=pl.lit(value=False),
+        meses_denominador=pl.lit(None, pl.Int16),
+        censurado=pl.lit(None, pl.String),
+        horas_sin_datos=pl.lit(0, pl.Int64),
     )
 
 

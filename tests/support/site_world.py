@@ -31,11 +31,8 @@ def make_frames(first: Month = FIRST, last: Month = LAST, seed: int = 1, **meta:
     hours = _hours(first, last)
     known = hours.filter("cargada")
     places = [(c.codigo, c.nombre, c.nombre_oficial, c.codigo_region, c.nombre_region) for c in comunas()]
-    about = pl.DataFrame(
-        places,
-        schema=["codigo_comuna", "nombre_comuna", "nombre_oficial", "codigo_region", "nombre_region"],
-        orient="row",
-    ).with_columns(
+    names = ["codigo_comuna", "nombre_comuna", "nombre_oficial", "codigo_region", "nombre_region"]
+    about = pl.DataFrame(places, schema=names, orient="row").with_columns(
         clientes=pl.Series(rng.integers(200, 90_000, len(places))),
         metodo_clientes=pl.lit("viviendas"),
         fuente_clientes=pl.lit("INE, Censo 2024, viviendas censadas (CC BY 4.0)"),
@@ -119,28 +116,18 @@ def _years(months: pl.DataFrame, key: str, hours: pl.DataFrame) -> pl.DataFrame:
     ended = hours.group_by(anho=pl.col("mes").dt.year().cast(pl.Int32)).agg(
         horas=pl.len().cast(pl.Int64), observadas=pl.col("cargada").sum().cast(pl.Int64)
     )
-    return (
-        months.group_by(serie=key, anho=pl.col("mes").dt.year())
-        .agg(
-            metodo=pl.lit("estimado"),
-            cliente_horas=pl.col("cliente_horas").sum(),
-            punta=pl.col("clientes_punta").max(),
-        )
-        .join(ended, on="anho")
-        .sort("anho", "serie")
-        .select(
-            "serie",
-            "anho",
-            "metodo",
-            "horas",
-            "observadas",
-            "punta",
-            "cliente_horas",
-            interpoladas=pl.col("horas") - pl.col("observadas"),
-            inferior=pl.col("cliente_horas") * 0.93,
-            superior=pl.col("cliente_horas") * 1.1,
-        )
+    hours_out = pl.col("cliente_horas").sum()
+    own = months.group_by(serie=key, anho=pl.col("mes").dt.year()).agg(
+        metodo=pl.lit("estimado"),
+        punta=pl.col("clientes_punta").max(),
+        cliente_horas=hours_out,
+        inferior=hours_out * 0.93,
+        superior=hours_out * 1.1,
     )
+    columns = ["serie", "anho", "metodo", "horas", "observadas", "interpoladas"]
+    values = ["punta", "cliente_horas", "inferior", "superior"]
+    counted = own.join(ended, on="anho").with_columns(interpoladas=pl.col("horas") - pl.col("observadas"))
+    return counted.sort("anho", "serie").select(*columns, *values)
 
 
 def _recent(known: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
@@ -161,23 +148,16 @@ def _events(months: list[date], rng: np.random.Generator) -> pl.DataFrame:
     for at, comuna in enumerate(comunas()):
         for number in range(12):
             begin = datetime(months[-1].year, months[-1].month, 1 + number, 5, tzinfo=UTC)
-            length = timedelta(hours=int(rng.integers(1, 300)))
+            last = begin + timedelta(hours=int(rng.integers(1, 300)))
             rows.append(
                 {
-                    "hash_id": f"{at}-{number}",
-                    "forma": "aggregated",
-                    "codigo_comuna": comuna.codigo,
-                    "nombre_region": comuna.nombre_region,
-                    "nombre_empresa": EVIL if number == 1 else "NO INFORMADA",
-                    "mes": months[-1],
-                    "primera_hora": begin,
-                    "ultima_hora": begin + length,
-                    "fin": None if number == 0 else begin + length,
-                    "censurado": "inicio" if number == 3 else None,
-                    "clientes_afectados": 120 + number,
+                    "hash_id": f"{at}-{number}", "forma": "aggregated", "codigo_comuna": comuna.codigo,
+                    "nombre_region": comuna.nombre_region, "nombre_empresa": EVIL if number == 1 else "NO INFORMADA",
+                    "mes": months[-1], "primera_hora": begin, "ultima_hora": last, "fin": None if number == 0 else last,
+                    "censurado": "inicio" if number == 3 else None, "clientes_afectados": 120 + number,
                     "cliente_horas": 900,
                 }
-            )
+            )  # fmt: skip
     return pl.DataFrame(rows, schema_overrides={"primera_hora": UTC_TIME, "ultima_hora": UTC_TIME, "fin": UTC_TIME})
 
 

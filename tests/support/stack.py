@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from deployments.stack.apply import CRASH_DETECTION
-from deployments.stack.state import RunFolder, StackState
-from support.fixtures import SEC
+from deployments.stack.processes import RunFolder, StackState
+from support.commands import sec
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from email.message import EmailMessage
     from pathlib import Path
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 240
 USER, PASSWORD = "team", "open-sesame"
+
+
+def ask(api: str, path: str, **body: Any) -> Any:  # noqa: ANN401 - as it answers
+    """What a Prefect API answers to a POST."""
+    return httpx.post(f"{api}/{path}", json=body).raise_for_status().json()
 
 
 @dataclass
@@ -43,9 +48,7 @@ class Stack:
     mailed: list[EmailMessage] = field(default_factory=list)
 
     def sec(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a `sec` command as a person would, in a process of its own."""
-        place: dict[str, Any] = {"cwd": self.folder, "env": self.environment}
-        return subprocess.run([*SEC, *words], **place, capture_output=True, text=True, timeout=400, check=False)
+        return sec(*words, cwd=self.folder, environment=self.environment)
 
     def up(self) -> StackState:
         done = self.sec("up", "--detach")

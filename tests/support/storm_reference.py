@@ -12,7 +12,7 @@ from uuid import UUID
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from sec_core.gold.storms import StormRules
 
@@ -26,7 +26,7 @@ class World:
 
     values: dict[datetime, dict[str, int]]
     customers: dict[str, int]
-    neighbours: set[tuple[str, str]]
+    neighbours: Collection[tuple[str, str]]
     expected: list[datetime]
 
     @property

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from orjson import loads
+from support.gold_frames import make_customers
 
 from sec_core.errors import InputError
 from sec_core.gold.billing import read_billing
@@ -31,8 +32,7 @@ TARAPACA = ["01101", "01107", "01401", "01402", "01403", "01404", "01405"]
 
 def regional(*rows: tuple[date, int]) -> pl.DataFrame:
     """Customers of Tarapacá."""
-    whole = [(month, "01", "TARAPACA", count, None, "052019") for month, count in rows]
-    return pl.DataFrame(whole, schema=CUSTOMERS_SCHEMA, orient="row")
+    return make_customers(*((month, "01", "TARAPACA", count, None, "052019") for month, count in rows))
 
 
 def billed(*rows: tuple[date, str, int]) -> pl.DataFrame:

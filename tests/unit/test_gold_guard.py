@@ -67,14 +67,8 @@ def event(key: str, last: datetime, customers: int = 10, *, is_open: bool = Fals
     texts = dict.fromkeys(recent.COLUMNS, "x")
     numbers = dict.fromkeys(("clientes_afectados", "cliente_horas", "n_observaciones", "imputaciones"), customers)
     times = dict.fromkeys(("inicio", "hora_maximo", "primera_hora", "ultima_hora"), last)
-    return {
-        **texts,
-        **numbers,
-        **times,
-        "hash_id": key,
-        "fin": None if is_open else last + timedelta(hours=1),
-        "topado": False,
-    }
+    own = {"hash_id": key, "fin": None if is_open else last + timedelta(hours=1), "topado": False}
+    return texts | numbers | times | own
 
 
 def archive(folder: Path, *events: dict[str, Any]) -> tuple[LocalBlobs, str]:
@@ -96,11 +90,8 @@ def published(*events: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_the_window_holds_what_was_alive_in_its_720_hours(tmp_path: Path) -> None:
     first = NEWEST - timedelta(hours=719)
-    inside = [
-        event("a", NEWEST, is_open=True),
-        event("b", first),
-        event("old", first - timedelta(days=9), is_open=True),
-    ]
+    inside = [event("a", NEWEST, is_open=True), event("b", first)]
+    inside.append(event("old", first - timedelta(days=9), is_open=True))
     outside = event("c", first - timedelta(hours=1))
     found = recent.plan(*archive(tmp_path, *inside, outside), NEWEST, [])
     assert {row["hash_id"] for row in found.write} == {"a", "b", "old"}

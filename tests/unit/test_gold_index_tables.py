@@ -38,16 +38,11 @@ class SmallWorld:
         self,
         loaded: Sequence[int],
         listed: Sequence[tuple[int, int, int]],
-        *,
         months: Sequence[Month] = (AUGUST,),
-        suspect: Sequence[int] = (),
     ) -> None:
         hours = [hour for month in months for hour in month.hours()]
         self.loads = make_loads([hours[n] for n in loaded], "aggregated")
-        calendar = make_calendar(NOW, self.loads["hora"], "aggregated").with_columns(
-            sospechosa=pl.col("hora").is_in([hours[n] for n in suspect])
-        )
-        self.seen = pattern(calendar, 12)
+        self.seen = pattern(make_calendar(NOW, self.loads["hora"], "aggregated"), 12)
         rows = make_observations((hours[n], place, 1, None, customers) for n, place, customers in listed)
         self.monthly = make_monthly(rows, self.loads, self.seen)
 
@@ -78,26 +73,6 @@ def test_a_gap_is_bridged_by_a_straight_line_and_the_rest_by_the_share_of_hours(
     # Rises are lost between snapshots: a lower bound, said so, from which nothing else is made.
     assert (maule["saifi"], maule["cubierto"], maule["caidi"]) == (0.12, False, None)
     assert "mínimo" in maule["nota"]
-
-
-@pytest.mark.parametrize(
-    ("uncovered", "method"), [(range(100, 220), "estimado"), (range(100, 221), "insuficiente"), (range(372), "x")]
-)
-def test_too_long_without_data_gives_no_estimate(uncovered: range, method: str) -> None:
-    loaded = [n for n in EVERY if n not in uncovered]
-    maule = SmallWorld(loaded, [(n, 7101, 10) for n in loaded]).rows()["MAULE"]
-    expected = "insuficiente" if method == "x" else method
-    assert maule["metodo"] == expected
-    assert (maule["saidi"] is None) == (expected == "insuficiente")
-    assert (maule["nota"] is not None) or expected == "estimado"
-    assert maule["saidi_observado"] == pytest.approx(len(loaded) / 100)
-
-
-def test_a_suspect_hour_counts_as_one_without_data() -> None:
-    listed = [(n, 7101, 100) for n in EVERY if n != 50]
-    maule = SmallWorld(EVERY, listed, suspect=[50]).rows()["MAULE"]
-    assert (maule["metodo"], maule["saidi"]) == ("estimado", pytest.approx(74.4))
-    assert maule["cobertura"] == round(743 / 744, 6)
 
 
 def test_without_customers_there_are_no_indices_but_customer_hours() -> None:

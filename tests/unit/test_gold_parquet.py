@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +15,7 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.frames import UTC_TIME, Names
+from sec_core.gold.release.contents import PANEL_GROUP
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
@@ -24,23 +26,12 @@ ABOUT = dict.fromkeys((AUGUST, SEPTEMBER), (datetime(2024, 8, 2, 3, tzinfo=UTC),
 
 
 def one_observation(month: Month, customers: int = 5) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "hora": [month.start],
-            "id_geografia": [7101],
-            "forma": ["detailed"],
-            "codigo_region": ["07"],
-            "nombre_region": ["MAULE"],
-            "codigo_comuna": ["07101"],
-            "nombre_comuna": ["TALCA"],
-            "nombre_empresa": ["CGE"],
-            "fecha_inicio": [date(2024, 7, 31)],
-            "clientes_afectados": [customers],
-            "n_filas": [2],
-            "imputaciones": [0],
-        },
-        schema_overrides={"hora": UTC_TIME, "n_filas": pl.Int32, "imputaciones": pl.Int16},
-    )
+    row = {
+        "hora": month.start, "id_geografia": 7101, "forma": "detailed", "codigo_region": "07",
+        "nombre_region": "MAULE", "codigo_comuna": "07101", "nombre_comuna": "TALCA", "nombre_empresa": "CGE",
+        "fecha_inicio": date(2024, 7, 31), "clientes_afectados": customers, "n_filas": 2, "imputaciones": 0,
+    }  # fmt: skip
+    return pl.DataFrame([row], schema_overrides={"hora": UTC_TIME, "n_filas": pl.Int32, "imputaciones": pl.Int16})
 
 
 def test_a_file_describes_itself(tmp_path: Path) -> None:
@@ -131,3 +122,32 @@ def test_the_panel_sums_companies_and_is_written_with_the_observations(tmp_path:
     assert (about["made"], about["method"]) == ("2024-08-02T03:00:00+00:00", "2")
     (tmp_path / observations.panel_key(AUGUST)).unlink()
     assert observations.export(gold, {AUGUST: "a"}, read, ABOUT).written == (AUGUST,)
+
+
+class Ranges(BytesIO):
+    """A file as HTTP serves it: counts the ranges that are fetched, and their bytes."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.ranges: list[int] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        self.ranges.append(len(found))
+        return found
+
+
+def test_one_comuna_of_a_month_is_read_in_few_ranges(tmp_path: Path) -> None:
+    comunas = pl.DataFrame({"codigo_comuna": [f"{n:05}" for n in range(300)]})
+    frame = comunas.join(pl.DataFrame({"n": range(700)}), how="cross", maintain_order="left").select(
+        pl.from_epoch(1_722_000_000 + 3600 * pl.col("n")).dt.replace_time_zone("UTC").alias("hora"),
+        "codigo_comuna",
+        clientes_afectados=(pl.col("n") * 7919) % 4001,
+        forma=pl.lit("detailed"),
+    )
+    body = bytes(parquet.write(frame, LocalBlobs(tmp_path), "p", parquet.PANEL, "x", group_rows=PANEL_GROUP))
+    file = Ranges(body)
+    assert pq.read_table(file, filters=[("codigo_comuna", "=", "00150")], pre_buffer=True).num_rows == 700
+    # The footer, and what is asked for.
+    assert len(file.ranges) == 2
+    assert file.ranges[1] < len(body) / 15

@@ -24,17 +24,11 @@ from sec_core.hours import Month, closed_hours, hours_of_day, month_range
 
 AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)
 NOW = datetime(2024, 10, 5, 12, 30, tzinfo=UTC)
-EVENT_COLUMNS = pl.Schema(
-    {
-        "mes": pl.Date(),
-        "nombre_region": pl.String(),
-        "nombre_comuna": pl.String(),
-        "nombre_empresa": pl.String(),
-        "clientes_afectados": pl.Int64(),
-        "topado": pl.Boolean(),
-        "fin": UTC_TIME,
-    }
-)
+TEXT, NUMBER = pl.String(), pl.Int64()
+EVENT_COLUMNS = {
+    "mes": pl.Date(), "nombre_region": TEXT, "nombre_comuna": TEXT, "nombre_empresa": TEXT,
+    "clientes_afectados": NUMBER, "topado": pl.Boolean(), "fin": UTC_TIME,
+}  # fmt: skip
 
 
 def make_events(*rows: tuple[Any, ...]) -> pl.DataFrame:
@@ -117,15 +111,8 @@ def test_company_ranking_rounds_the_mean_to_two_decimals() -> None:
 
 
 def test_quality_counts_source_rows_and_capped_events() -> None:
-    imputation = pl.DataFrame(
-        {
-            "mes": [AUGUST, AUGUST, AUGUST, AUGUST, SEPTEMBER, SEPTEMBER, SEPTEMBER, SEPTEMBER],
-            "regla": ["clientes", "geografia", "empresa", "fecha"] * 2,
-            "filas": [0, 3, 1, 0, 0, 2, 0, 5],
-            "total": [150] * 4 + [50] * 4,
-        },
-        schema_overrides={"filas": pl.Int64, "total": pl.Int64},
-    )
+    rules = ["clientes", "geografia", "empresa", "fecha"]
+    imputation = pl.DataFrame({"regla": rules * 2, "filas": [0, 3, 1, 0, 0, 2, 0, 5], "total": [150] * 4 + [50] * 4})
     assert eda_quality_stats(imputation, EVENTS).rows() == [
         ("Affected = 0 (Imputed)", 0, 0.0),
         ("Geography = UNKNOWN (Imputed)", 5, 0.025),
@@ -150,19 +137,9 @@ def test_coverage_accounts_for_every_hour_that_has_ended() -> None:
     rows = as_json(rows_of(CoverageRow, coverage(hour_calendar(ledger, loads, NOW))))
     assert [row["mes"] for row in rows] == ["2024-08-01", "2024-09-01", "2024-10-01"]
     assert rows[0] == {
-        "mes": "2024-08-01",
-        "horas_esperadas": 744,
-        "capturadas": 4,
-        "vacias": 1,
-        "fallidas": 1,
-        "en_cuarentena": 1,
-        "pendientes": 737,
-        "cobertura": 0.005376,
-        "detalladas": 3,
-        "agregadas": 1,
-        "cargadas": 2,
-        "filas": 34,
-    }
+        "mes": "2024-08-01", "horas_esperadas": 744, "capturadas": 4, "vacias": 1, "fallidas": 1, "en_cuarentena": 1,
+        "pendientes": 737, "cobertura": 0.005376, "detalladas": 3, "agregadas": 1, "cargadas": 2, "filas": 34,
+    }  # fmt: skip
     # September has an hour less, and October only the hours that have ended by 09:30 of the 5th on the wall.
     assert (rows[1]["horas_esperadas"], rows[1]["pendientes"], rows[1]["cobertura"]) == (719, 719, 0.0)
     assert rows[2]["horas_esperadas"] == 4 * 24 + 9
@@ -182,23 +159,13 @@ def test_expected_hours_are_those_of_the_source_rules() -> None:
     assert source_hours(first.start, last.start, now)["hora"].to_list() == expected
 
 
-LOADS = pl.Schema(
-    {
-        "hora": UTC_TIME,
-        "mes": pl.Date(),
-        "forma": pl.String(),
-        "n_filas": pl.Int32(),
-        "n_observaciones": pl.Int32(),
-        "origen": pl.String(),
-    }
-)
+LOADS = {
+    "hora": UTC_TIME, "mes": pl.Date(), "forma": TEXT, "n_filas": NUMBER, "n_observaciones": NUMBER, "origen": TEXT,
+}  # fmt: skip
 THRESHOLDS = {
-    "umbral_evento": 100,
-    "horas_cierre": 2,
-    "horas_sin_datos_max": 6,
-    "horas_interpoladas_max": 12,
+    "umbral_evento": 100, "horas_cierre": 2, "horas_sin_datos_max": 6, "horas_interpoladas_max": 12,
     "cobertura_minima": 0.95,
-}
+}  # fmt: skip
 
 
 def meta_of(events: pl.DataFrame, loads: pl.DataFrame, customers: pl.DataFrame) -> dict[str, Any]:
@@ -240,27 +207,17 @@ def test_meta_says_from_what_it_was_made() -> None:
         ("CHILE", 8000, "2024-08-01", "052019", 64),
     ]
     assert row["totales"] == {
-        "eventos": 7,
-        "eventos_abiertos": 1,
-        "clientes_afectados": 5807,
-        "horas_cargadas": 3,
-        "filas": 10,
+        "eventos": 7, "eventos_abiertos": 1, "clientes_afectados": 5807, "horas_cargadas": 3, "filas": 10,
         "observaciones": 9,
-    }
+    }  # fmt: skip
 
 
 def test_empty_silver_gives_empty_payloads_not_zeros() -> None:
     nothing = make_events()
     imputation = pl.DataFrame(schema={"mes": pl.Date, "regla": pl.String, "filas": pl.Int64, "total": pl.Int64})
     calendar = hour_calendar(make_ledger(), pl.DataFrame(schema={"hora": UTC_TIME}), NOW)
-    for table in (
-        market_map(nothing, make_customers()),
-        time_series(nothing, MONTHS),
-        company_ranking(nothing),
-        eda_quality_stats(imputation, nothing),
-        coverage(calendar),
-    ):
-        assert table.is_empty()
+    sums = market_map(nothing, make_customers()), time_series(nothing, MONTHS), company_ranking(nothing)
+    assert all(table.is_empty() for table in (*sums, eda_quality_stats(imputation, nothing), coverage(calendar)))
     row = meta_of(nothing, pl.DataFrame(schema=LOADS), make_customers())
     assert (row["ultima_hora"], row["denominadores"], row["totales"]["eventos"]) == (None, [], 0)
 
@@ -292,13 +249,8 @@ def test_the_nearest_denominator_is_the_earlier_one_on_a_tie() -> None:
     )
     months = [date(2023, 12, 1), date(2024, 3, 1), date(2024, 4, 1), date(2025, 1, 1)]
     pairs = pl.DataFrame({"mes": [*months, months[0]], "nombre_region": ["MAULE"] * 4 + ["AYSEN"]})
-    assert nearest(pairs, customers).select("universo", "meses_denominador").rows() == [
-        (100, 1),
-        (100, 2),
-        (500, 1),
-        (500, 8),
-        (None, None),
-    ]
+    found = nearest(pairs, customers).select("universo", "meses_denominador").rows()
+    assert found == [(100, 1), (100, 2), (500, 1), (500, 8), (None, None)]
 
 
 def test_a_payload_that_is_not_what_it_says_is_refused() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sec_core.errors import ConfigError, PublicationError, StorageError
 from sec_core.health.verdict import Check, DataFacts, Facts, Level, PlaceFacts, SourceFacts, Verdict, due_month, judge
 from sec_core.hours import CHILE, Month
 from sec_core.source.circuit import Circuit, CircuitStatus
@@ -55,14 +56,14 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
         ("disk", Level.WARN, facts(disk_free=5 * GB)),
         ("disk", Level.BAD, facts(disk_free=1 * GB)),
         ("data folder", Level.GOOD, facts(place=PlaceFacts("/data", has_links=False))),
-        ("data folder", Level.BAD, facts(place=PlaceFacts("/data", error="It is read-only.", next_step="Mount it."))),
+        ("data folder", Level.BAD, facts(place=PlaceFacts("/data", error=StorageError("It is read-only.")))),
         ("time zones", Level.GOOD, facts()),
-        ("time zones", Level.BAD, facts({"zone_problem": ("Polars is old.", "Renew it.")})),
+        ("time zones", Level.BAD, facts({"zones": ConfigError("Polars is old.")})),
         ("object store", Level.GOOD, facts(place=PlaceFacts("s3://datos", remote=True))),
         (
             "object store",
             Level.BAD,
-            facts(place=PlaceFacts("s3://datos", remote=True, error="It is away.", next_step="Wait.")),
+            facts(place=PlaceFacts("s3://datos", remote=True, error=StorageError("It is away."))),
         ),
         ("source", Level.BAD, facts(source=SourceFacts(answered=False, error="GetHoraServer answered 503."))),
         ("source", Level.WARN, facts(source=SourceFacts(answered=False, at_rest=True, error="Open."))),
@@ -79,6 +80,13 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
         ("names", Level.WARN, facts({"unresolved": (("PUEBLO NUEVO", 12),)})),
         ("publication", Level.WARN, facts({"published_at": None})),
         ("publication", Level.BAD, facts({"published_at": NOW - timedelta(days=40)})),
+        ("publication", Level.WARN, facts(to_supabase=True)),
+        ("publication", Level.GOOD, facts({"published_at": None}, to_supabase=True, supabase=NOW)),
+        (
+            "publication",
+            Level.BAD,
+            facts(to_supabase=True, supabase=PublicationError("Away.", next_step="Wait.")),
+        ),
     ],
 )
 def test_each_trouble_is_named_with_what_to_do_next(name: str, level: Level, given: Facts) -> None:

@@ -25,16 +25,13 @@ NEWEST = date(2025, 6, 30)
 
 def make_projects(*rows: tuple[str, float | None, date | None, str]) -> pl.DataFrame:
     """Projects from (region, investment, approval, state)."""
-    return pl.DataFrame(
-        rows,
-        schema={
-            "nombre_region": pl.String,
-            "inversion_mmu": pl.Float64,
-            "fecha_calificacion": pl.Date,
-            "estado": pl.String,
-        },
-        orient="row",
-    )
+    types = {
+        "nombre_region": pl.String,
+        "inversion_mmu": pl.Float64,
+        "fecha_calificacion": pl.Date,
+        "estado": pl.String,
+    }
+    return pl.DataFrame(rows, schema=types, orient="row")
 
 
 PROJECTS = make_projects(

@@ -24,7 +24,6 @@ from sec_core.gold.seia.projects import (
     type_code,
 )
 from sec_core.gold.sheets import Sheet
-from sec_core.reference.names import default_names
 
 HEADINGS = [
     "Nombre del Proyecto",
@@ -233,7 +232,7 @@ def test_type_codes(text: str, code: str) -> None:
     ],
 )
 def test_regions_in_words_and_numbers(text: str, codes: list[str]) -> None:
-    assert region_codes(text, default_names()) == (codes, "")
+    assert region_codes(text) == (codes, "")
 
 
 @pytest.mark.parametrize(

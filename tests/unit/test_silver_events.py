@@ -12,14 +12,15 @@ from support.reference_rules import Hour, Listed, source_hours, utc
 from support.worlds import observation_frame
 
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, is_source_hour
-from sec_core.silver import aggregated, detailed
+from sec_core.silver import aggregated
 from sec_core.silver.cap import UNIVERSE_SCHEMA
 from sec_core.silver.columns import HORA
-from sec_core.silver.event_updates import whole_days
-from sec_core.silver.events import DERIVED_SCHEMA, finish, identities
+from sec_core.silver.events import EVENT_SCHEMA, derive_events, identities
 from sec_core.silver.imputation import Imputacion
+from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.stretches import first_of_maximum
-from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours
+from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours, whole_days
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from support.reference_rules import History
@@ -43,17 +44,33 @@ def history(values: list[int | str | None], start: datetime = START) -> History:
     return made
 
 
+def loads_of(made: History) -> pl.DataFrame:
+    rows = [(hour, value.shape) for hour, value in made.items()]
+    return pl.DataFrame(rows, schema={"hora": HORA, "forma": pl.String}, orient="row")
+
+
 def aggregated_of(made: History, rules: EventRules = RULES) -> list[tuple[datetime, datetime, int, int, int, bool]]:
     """First and last hour, high-water mark, customer-hours, listed hours and openness of each event."""
-    loaded = pl.DataFrame(
-        [(hour, value.shape) for hour, value in made.items()], schema={"hora": HORA, "forma": pl.String}, orient="row"
-    )
-    usable = usable_hours(loaded, rules)
+    usable = usable_hours(loads_of(made), rules)
     parts = aggregated.stretches(observation_frame(made, "aggregated"), usable, rules, MONTH)
     events = aggregated.events(parts, usable, rules).sort("primera_hora")
     is_open = aggregated.is_open(events["ultima_hora"], usable, rules, max(made))
     columns = ("primera_hora", "ultima_hora", "maximo", "cliente_horas", "n_observaciones")
     return [(*row, flag) for row, flag in zip(events.select(columns).iter_rows(), is_open, strict=True)]
+
+
+def events_of(made: History, universe: pl.DataFrame, newest: datetime) -> pl.DataFrame:
+    """All events of a history, month by month."""
+    loaded = loads_of(made)
+    usable = usable_hours(loaded, RULES)
+    listed = pl.concat([observation_frame(made, shape) for shape in Shape])
+    parts = [
+        month_stretches(
+            listed.filter(pl.col("hora").is_between(month.start, month.end, "left")), usable, RULES, month.first_day
+        )
+        for month in sorted({Month.of(hour) for hour in made})
+    ]
+    return derive_events(pl.concat(parts), loaded, RULES, newest, universe)
 
 
 def at(step: int) -> datetime:
@@ -92,12 +109,7 @@ def test_aggregated_runs(values: list[int | str | None], expected: list[tuple[in
 
 
 def test_the_hour_of_the_mark_is_the_first_that_reached_it() -> None:
-    made = history([100, 300, 200, 300])
-    usable = usable_hours(
-        pl.DataFrame({"hora": list(made), "forma": ["aggregated"] * 4}, schema_overrides={"hora": HORA}), RULES
-    )
-    parts = aggregated.stretches(observation_frame(made, "aggregated"), usable, RULES, MONTH)
-    assert aggregated.events(parts, usable, RULES)["hora_maximo"].to_list() == [at(1)]
+    assert events_of(history([100, 300, 200, 300]), NO_UNIVERSE, at(3))["hora_maximo"].to_list() == [at(1)]
 
 
 def test_a_day_with_a_detailed_hour_is_without_data_for_aggregated_events() -> None:
@@ -144,18 +156,6 @@ def test_one_hour_a_year_is_repeated_and_never_a_source_hour() -> None:
     assert not any(is_source_hour(hour) for hour in recent)
 
 
-def detailed_parts(made: History) -> pl.DataFrame:
-    months = sorted({Month.of(hour) for hour in made})
-    parts = [
-        detailed.stretches(
-            observation_frame({hour: value for hour, value in made.items() if Month.of(hour) == month}, "detailed"),
-            month.first_day,
-        )
-        for month in months
-    ]
-    return detailed.events(pl.concat(parts))
-
-
 def test_detailed_events_are_one_for_each_comuna_company_and_start_date() -> None:
     old, today = date(2024, 2, 19), date(2025, 5, 31)
     first, later = utc(2025, 5, 31, 20), utc(2025, 6, 2, 1)
@@ -163,9 +163,7 @@ def test_detailed_events_are_one_for_each_comuna_company_and_start_date() -> Non
         first: Hour("detailed", [Listed(NUNOA, 15, old, 7), Listed(NUNOA, 15, today, 3), Listed(NUNOA, 16, today, 1)]),
         later: Hour("detailed", [Listed(NUNOA, 15, old, 9), Listed(0, 0, today, 4, 6)]),
     }
-    events = finish(detailed_parts(made), pl.Series([False] * 4), NO_UNIVERSE).sort(
-        "inicio", "id_geografia", "id_empresa"
-    )
+    events = events_of(made, NO_UNIVERSE, newest=later + HOUR).sort("inicio", "id_geografia", "id_empresa")
     assert events.select("id_geografia", "id_empresa", "inicio", "primera_hora", "ultima_hora", "fin").rows() == [
         (NUNOA, 15, day_start(old), first, later, later + HOUR),
         (0, 0, day_start(today), later, later, later + HOUR),
@@ -241,15 +239,8 @@ def test_rule_4_caps_at_the_regions_customers(
     geo: int, peak: int, hour: datetime, universe: pl.DataFrame, expected: tuple[int, bool, int | None]
 ) -> None:
     made: History = {hour: Hour("aggregated", [Listed(geo, 1, None, peak)])}
-    loaded = pl.DataFrame({"hora": [hour], "forma": ["aggregated"]}, schema_overrides={"hora": HORA})
-    usable = usable_hours(loaded, RULES)
-    parts = aggregated.events(
-        aggregated.stretches(observation_frame(made, "aggregated"), usable, RULES, Month.of(hour).first_day),
-        usable,
-        RULES,
-    )
-    event = finish(parts, pl.Series([True]), universe)
-    assert event.schema == pl.Schema(DERIVED_SCHEMA)
+    event = events_of(made, universe, newest=hour)
+    assert event.schema == pl.Schema(EVENT_SCHEMA)
     assert event.select("clientes_afectados", "topado", "meses_denominador").row(0) == expected
     assert event["clientes_afectados_crudo"].to_list() == [peak]
     assert event["imputaciones"].to_list() == [int(Imputacion.TOPE) if expected[1] else 0]

@@ -123,9 +123,10 @@ def _validate(work: Work, known: pl.DataFrame, works: Sequence[Work]) -> Validat
     before = int((at < 0).sum())
     effect = None
     if before >= LEAST_BEFORE and (at >= 0).sum() >= LEAST_AFTER and others.height:
-        groups, regions = _placebos(others, months, own["codigo_comuna"].n_unique())
+        shared = pl.col("mes").is_in(months)
+        groups, regions = _placebos(others.filter(shared), len(months), own["codigo_comuna"].n_unique())
         calendar = np.array([day.month - 1 for day in months])
-        effect = compare(_rate(own, months), groups, regions, at, calendar, LEVEL / len(works))
+        effect = compare(_rate(own.filter(shared)), groups, regions, at, calendar, LEVEL / len(works))
     kind, delta = verdict(effect)
     basis = f"{before} meses antes y {len(months) - before} después, de {MOST_MONTHS} a cada lado"
     return ValidationRow(
@@ -133,37 +134,31 @@ def _validate(work: Work, known: pl.DataFrame, works: Sequence[Work]) -> Validat
     )
 
 
-def _rate(rows: pl.DataFrame, months: Sequence[object]) -> Floats:
+def _rate(rows: pl.DataFrame) -> Floats:
     """Log of customer-hours per customer by month, all comunas of the rows together."""
     sums = rows.group_by("mes").agg(pl.col("cliente_horas", "clientes").sum()).sort("mes")
-    sums = sums.filter(pl.col("mes").is_in(list(months)))
     return np.log((sums["cliente_horas"] / sums["clientes"]).to_numpy() + FLOOR)
 
 
-def _placebos(rows: pl.DataFrame, months: Sequence[object], size: int) -> tuple[Floats, Integers]:
+def _placebos(rows: pl.DataFrame, months: int, size: int) -> tuple[Floats, Integers]:
     """Log rates (groups by months) of placebo works, neighbours in the order of codes, and the region of each."""
-    rows = rows.filter(pl.col("mes").is_in(list(months)))
-    whole = rows.group_by("codigo_comuna").len().filter(pl.col("len") == len(months))
-    rows = rows.join(whole, on="codigo_comuna", how="semi").sort("nombre_region", "codigo_comuna", "mes")
+    whole = pl.len().over("codigo_comuna") == months
+    rows = rows.filter(whole).sort("nombre_region", "codigo_comuna", "mes")
     found, regions = [], []
     for number, (_, own) in enumerate(rows.partition_by("nombre_region", as_dict=True, maintain_order=True).items()):
-        shape = (-1, len(months))
-        hours, served = (own[name].to_numpy().astype(float).reshape(shape) for name in ("cliente_horas", "clientes"))
+        hours, served = (
+            own[name].to_numpy().astype(float).reshape(-1, months) for name in ("cliente_horas", "clientes")
+        )
         group = min(size, LARGEST_GROUP, len(hours))
         for first in range(len(hours)):
             chosen = np.arange(first, first + group) % len(hours)
             found.append(np.log(hours[chosen].sum(axis=0) / served[chosen].sum(axis=0) + FLOOR))
             regions.append(number)
-    return np.array(found).reshape(-1, len(months)), np.array(regions, dtype=np.int64)
+    return np.array(found).reshape(-1, months), np.array(regions, dtype=np.int64)
 
 
 def compare(
-    own: Floats,
-    groups: Floats,
-    regions: Integers,
-    at: Integers,
-    calendar: Integers,
-    level: float,
+    own: Floats, groups: Floats, regions: Integers, at: Integers, calendar: Integers, level: float
 ) -> Effect | None:
     """Hold a work against regions without one, and against placebo works.
 

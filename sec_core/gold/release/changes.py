@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 MOVED: Final = 0.01
 """A figure that moves by a smaller share of itself is not told of."""
-HOURS, REVISION, NAME, RULE, DENOMINATOR, NOTHING = "horas", "revisión", "nombre", "regla", "denominador", "sin motivo"
-READ: Final = ("horas", "comunas", "indices_regionales", "indices_comunales", "indices_anuales", "tormentas")
-"""Tables that are compared."""
+NOTHING: Final = "sin motivo"
 _FIGURES: Final = {
     "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "cliente_horas_observadas", "saidi", "saifi")),
     "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "cliente_horas_observadas", "saidi")),
@@ -28,10 +26,9 @@ _FIGURES: Final = {
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
 """Keys and figures of each table."""
-_SEEN: Final = ("cargada", "forma", "n_filas", "n_revisiones", "sospechosa")
+READ: Final = ("horas", "comunas", *_FIGURES)
+"""Tables that are compared."""
 _MONTH: Final = chile_date(pl.col("hora")).dt.month_start()
-_DECEMBER: Final = pl.date(pl.col("mes").dt.year(), 12, 1)
-"""Stands for a year."""
 _PER_CUSTOMER: Final = ("saidi", "saifi")
 
 
@@ -94,61 +91,42 @@ def compare(
         if rules[0].get(name) != rules[1].get(name)
     }
     hours = _hours(old["horas"], new["horas"])
-    names = _names(old["comunas"], new["comunas"])
-    near = _near(old["horas"], new["horas"], hours)
-    unknown = _renamed(old["indices_regionales"], new["indices_regionales"])
-    served = not old["comunas"]["clientes"].equals(new["comunas"]["clientes"])
-    ruled = bool(differing.keys() - {"interfaz"})
-    years = near.with_columns(mes=_DECEMBER).group_by("mes").agg(pl.exclude("mes").any())
-    moved = [
-        _moved(table, old[table], new[table], served=served).pipe(
-            _with_reason,
-            years if "anho" in keys else near,
-            unknown.with_columns(mes=_DECEMBER) if "anho" in keys else unknown,
-            ruled=ruled,
-        )
-        for table, (keys, _) in _FIGURES.items()
-    ]
     storms = [frozenset(tables["tormentas"]["id"]) for tables in (old, new)]
     return Changes(
-        {name: (counts[0].get(name), rows) for name, rows in counts[1].items()},
-        hours,
-        names,
-        pl.concat(moved).sort("cambio", descending=True, nulls_last=True, maintain_order=True),
-        sorted(storms[1] - storms[0]),
-        sorted(storms[0] - storms[1]),
-        differing,
+        rows={name: (counts[0].get(name), rows) for name, rows in counts[1].items()},
+        hours=hours,
+        names=_names(old["comunas"], new["comunas"]),
+        moved=_moved(old, new, _near(old["horas"], new["horas"], hours), ruled=bool(differing.keys() - {"interfaz"})),
+        new_storms=sorted(storms[1] - storms[0]),
+        lost_storms=sorted(storms[0] - storms[1]),
+        rules=differing,
     )
 
 
 def _hours(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     """mes, ganadas, perdidas, revisadas, otras (expected now, or suspect otherwise) of months with any."""
-    both = old.select("hora", *_SEEN).join(
-        new.select("hora", *_SEEN), on="hora", how="full", coalesce=True, suffix="_b"
-    )
+    both = old.join(new, on="hora", how="full", coalesce=True, suffix="_b")
     before, now = pl.col("cargada").fill_null(value=False), pl.col("cargada_b").fill_null(value=False)
-    differs = pl.any_horizontal(
-        pl.col(name).ne_missing(pl.col(f"{name}_b")) for name in ("forma", "n_filas", "n_revisiones")
-    )
+    differs = {
+        name: before & now & pl.col(name).ne_missing(pl.col(f"{name}_b"))
+        for name in ("forma", "n_filas", "n_revisiones", "sospechosa")
+    }
+    suspect = differs.pop("sospechosa")
     return (
         both.group_by(mes=_MONTH)
         .agg(
             ganadas=(now & ~before).sum(),
             perdidas=(before & ~now).sum(),
-            revisadas=(before & now & differs).sum(),
-            otras=(
-                pl.col("cargada").is_null()
-                | pl.col("cargada_b").is_null()
-                | (before & now & pl.col("sospechosa").ne_missing(pl.col("sospechosa_b")))
-            ).sum(),
+            revisadas=pl.any_horizontal(differs.values()).sum(),
+            otras=(pl.col("cargada").is_null() | pl.col("cargada_b").is_null() | suspect).sum(),
         )
-        .filter(pl.sum_horizontal("ganadas", "perdidas", "revisadas", "otras") > 0)
+        .filter(pl.sum_horizontal(pl.exclude("mes")) > 0)
         .sort("mes")
     )
 
 
 def _near(old: pl.DataFrame, new: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """mes, con_horas, con_revision: of each month, whether hours that changed can have moved its figures.
+    """periodo, con_horas, con_revision: whether hours that changed can have moved the figures of a month or year.
 
     Those of the month before can: rises and lines begin there. Those of the month after can unless the month's own last
     hour was and is loaded.
@@ -160,28 +138,27 @@ def _near(old: pl.DataFrame, new: pl.DataFrame, changed: pl.DataFrame) -> pl.Dat
         con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras") > 0,
         con_revision=pl.col("revisadas") > 0,
     )
-    reach = pl.concat(
-        [
-            found,
-            found.with_columns(pl.col("mes").dt.offset_by("1mo")),
-            found.with_columns(pl.col("mes").dt.offset_by("-1mo")).join(shut, on="mes", how="anti"),
-        ]
-    )
-    return reach.group_by("mes").agg(pl.col("con_horas", "con_revision").any())
+    after = found.with_columns(pl.col("mes").dt.offset_by("1mo"))
+    before = found.with_columns(pl.col("mes").dt.offset_by("-1mo")).join(shut, on="mes", how="anti")
+    return _by_period(pl.concat([found, after, before])).group_by("periodo").agg(pl.exclude("mes").any())
+
+
+def _by_period(months: pl.DataFrame) -> pl.DataFrame:
+    """What holds of a month, for it and for its year; periodo is `YYYY-MM` or `YYYY`."""
+    return pl.concat([months.with_columns(periodo=pl.col("mes").dt.strftime(form)) for form in ("%Y-%m", "%Y")])
 
 
 def _names(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    kept = ["nombre_comuna", "nombre_oficial", "codigo_region", "nombre_region"]
-    both = old.select("codigo_comuna", *kept).join(
-        new.select("codigo_comuna", *kept), on="codigo_comuna", how="full", coalesce=True, suffix="_b"
+    wanted = ("nombre_comuna", "nombre_oficial", "codigo_region", "nombre_region")
+    before, now = (
+        comunas.unpivot(wanted, index="codigo_comuna", variable_name="columna", value_name=name)
+        for comunas, name in ((old, "antes"), (new, "ahora"))
     )
-    parts = [
-        both.filter(pl.col(name).ne_missing(pl.col(f"{name}_b"))).select(
-            "codigo_comuna", columna=pl.lit(name), antes=name, ahora=f"{name}_b"
-        )
-        for name in kept
-    ]
-    return pl.concat(parts).sort("codigo_comuna", "columna")
+    return (
+        before.join(now, on=["codigo_comuna", "columna"], how="full", coalesce=True)
+        .filter(pl.col("antes").ne_missing(pl.col("ahora")))
+        .sort("codigo_comuna", "columna")
+    )
 
 
 def _renamed(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
@@ -193,49 +170,53 @@ def _renamed(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     return both.filter(pl.col("nombre_region") == UNKNOWN_NAME, ~pl.col("same")).join(whole, on="mes", how="semi")
 
 
-def _moved(table: str, old: pl.DataFrame, new: pl.DataFrame, *, served: bool) -> pl.DataFrame:
-    """tabla, clave, mes, cifra, antes, ahora, cambio (a share; null without a figure), denominador (moved too)."""
-    keys, figures = _FIGURES[table]
-    begun = chile_date(pl.col("inicio")).dt.month_start()
-    month = {"mes": pl.col("mes"), "anho": pl.date("anho", 12, 1), "id": begun}[keys[0]]
-    own = "clientes" in old.columns
-    wanted = [*keys, *figures, *(["clientes"] if own else [])]
-    both = old.select(wanted).join(new.select(*wanted, desde=month), on=keys, suffix="_b")
-    clave = pl.concat_str([pl.col(key).cast(pl.String) for key in keys], separator=" ")
-    parts = []
-    for figure in figures:
-        before, now = pl.col(figure).cast(pl.Float64), pl.col(f"{figure}_b").cast(pl.Float64)
-        parts.append(
-            both.select(
-                tabla=pl.lit(table),
-                clave=clave,
-                mes="desde",
-                cifra=pl.lit(figure),
-                antes=before,
-                ahora=now,
-                cambio=((now - before) / before).abs(),
-                denominador=pl.col("clientes").ne_missing(pl.col("clientes_b")) & pl.lit(figure in _PER_CUSTOMER)
-                if own
-                else pl.lit(served),
-            ).filter(
-                pl.col("antes").is_null().ne_missing(pl.col("ahora").is_null())
-                | ((pl.col("ahora") - pl.col("antes")).abs() > MOVED * pl.col("antes").abs())
-            )
+def _figures(tables: Tables) -> pl.DataFrame:
+    """tabla, clave, periodo, clientes, cifra, valor: all figures that are compared, each in a row."""
+    begun = chile_date(pl.col("inicio")).dt.strftime("%Y-%m")
+    periods = {"mes": pl.col("mes").dt.strftime("%Y-%m"), "anho": pl.col("anho").cast(pl.String), "id": begun}
+    served = pl.lit(str(tables["comunas"]["clientes"].to_list()))
+    parts = [
+        tables[name]
+        .select(
+            pl.col(figures).cast(pl.Float64),
+            tabla=pl.lit(name),
+            clave=pl.concat_str(pl.col(keys).cast(pl.String), separator=" "),
+            periodo=periods[keys[0]],
+            clientes=pl.col("clientes").cast(pl.String) if "clientes" in tables[name].columns else served,
         )
+        .unpivot(figures, index=["tabla", "clave", "periodo", "clientes"], variable_name="cifra", value_name="valor")
+        for name, (keys, figures) in _FIGURES.items()
+    ]
     return pl.concat(parts)
 
 
-def _with_reason(moved: pl.DataFrame, near: pl.DataFrame, renamed: pl.DataFrame, *, ruled: bool) -> pl.DataFrame:
-    reasons = (
-        (pl.lit(ruled), RULE),
-        (pl.col("con_horas").fill_null(value=False), HOURS),
-        (pl.col("con_revision").fill_null(value=False), REVISION),
-        (pl.col("denominador"), DENOMINATOR),
-        (pl.col("mes").is_in(renamed["mes"].to_list()), NAME),
-    )
-    words = [pl.when(condition).then(pl.lit(word)) for condition, word in reasons]
-    joined = pl.concat_str(words, separator=", ", ignore_nulls=True)
-    return moved.join(near, on="mes", how="left", maintain_order="left").select(
-        "tabla", "clave", "cifra", "antes", "ahora", "cambio",
-        motivo=pl.when(joined == "").then(pl.lit(NOTHING)).otherwise(joined),
+def _moved(old: Tables, new: Tables, near: pl.DataFrame, *, ruled: bool) -> pl.DataFrame:
+    """tabla, clave, cifra, antes, ahora, cambio (a share; null without a figure), motivo; the largest first."""
+    renamed = _by_period(_renamed(old["indices_regionales"], new["indices_regionales"]))["periodo"]
+    divided = pl.col("cifra").is_in(_PER_CUSTOMER) | (pl.col("tabla") == "tormentas")
+    reasons = {
+        "regla": pl.lit(ruled),
+        "horas": pl.col("con_horas"),
+        "revisión": pl.col("con_revision"),
+        "denominador": divided & pl.col("clientes").ne_missing(pl.col("clientes_b")),
+        "nombre": pl.col("periodo").is_in(renamed.implode()),
+    }
+    words = [pl.when(holds).then(pl.lit(word)) for word, holds in reasons.items()]
+    before, now = pl.col("antes"), pl.col("ahora")
+    return (
+        _figures(new)
+        .rename({"valor": "ahora"})
+        .join(
+            _figures(old).rename({"valor": "antes"}).drop("periodo"),
+            on=["tabla", "clave", "cifra"],
+            suffix="_b",
+            maintain_order="left",
+        )
+        .filter(before.is_null().ne_missing(now.is_null()) | ((now - before).abs() > MOVED * before.abs()))
+        .join(near, on="periodo", how="left", maintain_order="left")
+        .select(
+            "tabla", "clave", "cifra", "antes", "ahora", cambio=((now - before) / before).abs(),
+            motivo=pl.concat_str(words, separator=", ", ignore_nulls=True).replace("", NOTHING),
+        )
+        .sort("cambio", descending=True, nulls_last=True, maintain_order=True)
     )  # fmt: skip

@@ -9,10 +9,11 @@ import duckdb
 import orjson
 import polars as pl
 
+from sec_core.db.queries import read_queries
 from sec_core.gold.frames import source_hours
 from sec_core.gold.origin import in_words, others
 from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256
-from sec_core.gold.release.database import DATABASE, connect, quoted, source
+from sec_core.gold.release.database import DATABASE, connect, quoted, read_parquet
 from sec_core.hours import Month
 
 if TYPE_CHECKING:
@@ -29,24 +30,7 @@ _BOUNDS: Final = (
     ("primera_hora", "ultima_hora"),
 )
 """Pairs of columns, of which the first is never above the second."""
-_OBSERVED: Final = """
-    with p as (
-        select date_trunc('month', timezone('America/Santiago', hora))::date as mes, codigo_comuna as serie,
-            clientes_afectados as n
-        from {panel} semi join (select hora from {horas} where cargada and not sospechosa) using (hora)
-    ), sums as (
-        select mes, serie, sum(n) as n from p where serie <> '' group by all
-        union all select mes, 'CHILE', sum(n) from p group by all
-    ), told as (
-        select mes, codigo_comuna as serie, cliente_horas_observadas as n from {comunales}
-        union all select mes, nombre_region, cliente_horas_observadas from {regionales} where nombre_region = 'CHILE'
-    )
-    select count(*) from told t full join sums s using (mes, serie) where coalesce(t.n, 0) <> coalesce(s.n, 0)
-"""
-_INDEX: Final = """
-    select count(*) from {table}
-    where clientes > 0 and abs(saidi - cliente_horas / clientes) > 1e-6 + 1e-3 * abs(saidi)
-"""
+_SQL: Final = read_queries("sec_core.gold.release", "checks.sql")
 
 
 def last_quarter(newest: Month, now: datetime) -> tuple[Month, Month]:
@@ -97,7 +81,7 @@ def examine(folder: Path) -> list[str]:
         db.execute(f"set variable entrega = {quoted(str(folder))}")
         try:
             db.execute(f"attach {quoted(str(folder / DATABASE))} as entrega (read_only)")
-            return [*_examine_tables(db, folder, package), *_examine_figures(db, folder)]
+            return [*_examine_tables(db, folder, package), *_examine_figures(db)]
         except duckdb.Error as error:
             return [f"A table can't be read: {str(error).splitlines()[0]}"]
 
@@ -126,11 +110,14 @@ def _examine_files(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _examine_tables(db: duckdb.DuckDBPyConnection, folder: Path, package: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with the tables, by what the data package says of them."""
+    """What is wrong with the tables, by what the data package says of them; each becomes a view of its Parquet."""
     tables: dict[str, list[dict[str, Any]]] = {}
     for resource in package["resources"]:
         if "tabla" in resource:
             tables.setdefault(resource["tabla"], []).append(resource)
+    for table, parts in tables.items():
+        places = (quoted(f"{folder}/{part['path']}") for part in parts)
+        db.execute(f"create view {table} as from {read_parquet(places)}")
     for table, parts in tables.items():
         yield from (f"{table}{text}" for text in _examine_table(db, folder, table, parts))
 
@@ -139,66 +126,50 @@ def _examine_table(
     db: duckdb.DuckDBPyConnection, folder: Path, table: str, parts: list[dict[str, Any]]
 ) -> Iterator[str]:
     """Rows, keys, values and ranges of a table, and whether the DuckDB file holds the same."""
-    schema, read = parts[0]["schema"], source(folder, table)
-    names = [field["name"] for field in schema["fields"]]
+    schema = parts[0]["schema"]
+    columns = ", ".join(f'"{field["name"]}"' for field in schema["fields"])
     key = ", ".join(f'"{name}"' for name in schema["primaryKey"])
     rows, distinct = 0, 0
     for part in parts:
-        one = f"read_parquet({quoted(str(folder / part['path']))}, hive_partitioning = false)"
+        one = read_parquet([quoted(f"{folder}/{part['path']}")])
         counted = db.execute(f"select count(*), count(distinct ({key})) from {one}").fetchone() or (0, 0)
         rows, distinct = rows + counted[0], distinct + counted[1]
     if rows != sum(part["filas"] for part in parts):
         yield f" has {rows:,} rows, not as many as {PACKAGE} says."
     if rows != distinct:
         yield f" has rows with the same {', '.join(schema['primaryKey'])}."
-    for name, condition in _conditions(schema["fields"], names):
-        if wrong := _count(db, f"select count(*) from {read} where not ({condition})"):
-            yield f".{name}: {wrong:,} values are out of range."
-    if "codigo_comuna" in names:
-        known = f"select codigo_comuna from {source(folder, 'comunas')} union all select ''"
-        if wrong := _count(db, f"select count(*) from {read} where codigo_comuna not in ({known})"):
-            yield f".codigo_comuna: {wrong:,} rows name no comuna."
-    columns = ", ".join(f'"{name}"' for name in names)
+    conditions = list(_conditions(schema["fields"]))
+    counts = ", ".join(f"count(*) filter (not ({condition}))" for _, condition, _ in conditions)
+    wrong = db.execute(f"select {counts} from {table}").fetchone() or ()
+    yield from (f".{name}: {n:,} {text}." for n, (name, _, text) in zip(wrong, conditions, strict=True) if n)
     totals = f"select count(*), bit_xor(hash({columns})), sum(hash({columns})) from"
-    if db.execute(f"{totals} {read}").fetchone() != db.execute(f"{totals} entrega.{table}").fetchone():
+    if db.execute(f"{totals} {table}").fetchone() != db.execute(f"{totals} entrega.{table}").fetchone():
         yield f" in {DATABASE} differs from its Parquet."
 
 
-def _conditions(fields: list[dict[str, Any]], names: list[str]) -> Iterator[tuple[str, str]]:
-    """What every row must satisfy, by the column that it is about; null satisfies all but the first."""
+def _conditions(fields: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """What every row must satisfy, the column that it is about, and what is wrong else; null satisfies all but one."""
+    names = {field["name"] for field in fields}
+    wrong = "values are out of range"
     for field in fields:
-        name, must = f'"{field["name"]}"', field.get("constraints", {})
+        name, must, unit = field["name"], field.get("constraints", {}), field.get("unit")
         if must.get("required"):
-            yield field["name"], f"{name} is not null"
+            yield name, f'"{name}" is not null', wrong
         if "enum" in must:
-            yield field["name"], f"{name} in ({', '.join(map(quoted, must['enum']))})"
+            yield name, f'"{name}" in ({", ".join(map(quoted, must["enum"]))})', wrong
         if "pattern" in must:
-            yield field["name"], f"regexp_full_match({name}, {quoted(must['pattern'])})"
-        if field.get("unit") in {"customers", "customer-hours"} and field["name"] != "diferencia_nacional":
-            yield field["name"], f"{name} >= 0"
-        if field.get("unit") == "share, 0 to 1" and field["name"] != "punta":
-            yield field["name"], f"{name} between 0 and 1"
-    for low, high in _BOUNDS:
-        if low in names and high in names:
-            yield low, f'"{low}" <= "{high}"'
+            yield name, f'regexp_full_match("{name}", {quoted(must["pattern"])})', wrong
+        if unit in {"customers", "customer-hours"} and name != "diferencia_nacional":
+            yield name, f'"{name}" >= 0', wrong
+        if unit == "share, 0 to 1" and name != "punta":
+            yield name, f'"{name}" between 0 and 1', wrong
+        if name == "codigo_comuna":
+            known = "select codigo_comuna from comunas union all select ''"
+            yield name, f"codigo_comuna in ({known})", "rows name no comuna"
+    yield from ((low, f'"{low}" <= "{high}"', wrong) for low, high in _BOUNDS if {low, high} <= names)
 
 
-def _examine_figures(db: duckdb.DuckDBPyConnection, folder: Path) -> Iterator[str]:
-    """Figures that follow from others."""
-    read = {name: source(folder, name) for name in ("horas", "indices_comunales", "indices_regionales")}
-    if any(folder.glob("panel/*/*/*.parquet")):
-        panel = source(folder, "panel")
-        tables = {"comunales": read["indices_comunales"], "regionales": read["indices_regionales"]}
-        if wrong := _count(db, _OBSERVED.format(panel=panel, horas=read["horas"], **tables)):
-            yield f"indices: {wrong:,} customer-hours are not the sum of the panel."
-        loaded = f"select hora from {read['horas']} where cargada"
-        if wrong := _count(db, f"select count(*) from {panel} where hora not in ({loaded})"):
-            yield f"panel: {wrong:,} rows are of hours that are not loaded."
-    for table in ("indices_comunales", "indices_regionales"):
-        if wrong := _count(db, _INDEX.format(table=read[table])):
-            yield f"{table}: {wrong:,} values of saidi are not cliente_horas over clientes."
-
-
-def _count(db: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = db.execute(query).fetchone()
-    return int(row[0]) if row else 0
+def _examine_figures(db: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """Figures that do not follow from others as they should."""
+    for name in ("observed", "loaded", "divided"):
+        yield from (text for (text,) in db.execute(_SQL[name]).fetchall())

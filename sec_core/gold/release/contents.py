@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS
-from sec_core.gold.origin import one_word
 from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
 
 if TYPE_CHECKING:
@@ -33,6 +32,10 @@ INTERFACE: Final = "1"
 PANEL_GROUP: Final = 8192
 """Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them."""
 _VERSION: Final = re.compile(r"(20\d\d)\.(1[0-2]|[1-9])(?:\.([1-9]\d{0,3}))?")
+_TYPES: Final = {
+    pa.string(): "string", pa.float64(): "number", pa.bool_(): "boolean", pa.date32(): "date",
+    parquet.UTC_US: "datetime",
+}  # fmt: skip
 _PATTERNS: Final = {"codigo_comuna": r"(\d{5})?", "codigo_region": r"(\d{2})?"}
 
 
@@ -67,18 +70,12 @@ def write_tables(collected: GoldFrames, gold: Blobs, out: Blobs) -> dict[str, in
     Raises:
         StorageError: A file can't be written, or a month of the panel was written again since the snapshot.
     """
-    newest = collected.loads["capturado_en"].max()
-    made = newest if isinstance(newest, datetime) else None
-    about = {"origin": one_word(collected.origins)}
-    rows = {}
-    for dataset in DATASETS:
-        if dataset.name == "panel":
-            rows[dataset.name] = _write_panel(collected, gold, out, dataset.title)
-            continue
-        table = collected.events if dataset.rows is None else dataset.rows(collected)
-        rows[dataset.name] = table.height
-        parquet.write(table, out, dataset.file, dataset.columns, dataset.title, made, about)
-    return rows
+    return {
+        dataset.name: _write_panel(collected, gold, out, dataset.title)
+        if dataset.rows is None
+        else dataset.write(collected, out)
+        for dataset in DATASETS
+    }
 
 
 def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> int:
@@ -181,14 +178,4 @@ def _field(field: pa.Field) -> dict[str, Any]:
 
 def package_type(field: pa.Field) -> str:
     """The type in a data package; whole numbers that may be missing are read as fractions by most tools."""
-    if pa.types.is_integer(field.type):
-        return "number" if field.nullable else "integer"
-    for test, name in (
-        (pa.types.is_floating, "number"),
-        (pa.types.is_boolean, "boolean"),
-        (pa.types.is_date, "date"),
-        (pa.types.is_timestamp, "datetime"),
-    ):
-        if test(field.type):
-            return name
-    return "string"
+    return _TYPES.get(field.type, "number" if field.nullable else "integer")

@@ -10,11 +10,14 @@ import os
 import tempfile
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
 from sec_core.gold.datasets import DATASETS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DATABASE: Final = "sec-outages.duckdb"
 STORAGE: Final = "v1.2.0"
@@ -24,10 +27,9 @@ _HERE: Final = "coalesce(getvariable('entrega'), nullif(parse_dirpath(current_se
 """DuckDB tells the path of its file by that of its spill alone; a table function takes no subquery."""
 
 
-def source(folder: Path, table: str) -> str:
-    """The Parquet of a table of a release, as DuckDB reads it."""
-    path = folder / ("panel/*/*/*" if table == "panel" else table)
-    return f"read_parquet({quoted(f'{path}.parquet')}, hive_partitioning = false)"
+def read_parquet(places: Iterable[str]) -> str:
+    """A table of a release from its Parquet, whose places are expressions in SQL."""
+    return f"read_parquet([{', '.join(places)}], hive_partitioning = false)"
 
 
 def quoted(text: str) -> str:
@@ -51,18 +53,15 @@ def write_database(folder: Path) -> None:
         db.execute(f"set variable entrega = {quoted(str(folder))}")
         for dataset in DATASETS:
             name = dataset.name
+            parts = sorted(folder.glob("panel/*/*/*.parquet")) if name == "panel" else [folder / dataset.file]
             if dataset.large:
-                parts = sorted(folder.glob("panel/*/*/*.parquet")) if name == "panel" else [folder / dataset.file]
-                places = ", ".join(f"{_HERE} || {quoted(f'/{part.relative_to(folder)}')}" for part in parts)
-                db.execute(f"create view {name} as from read_parquet([{places}], hive_partitioning = false)")
+                places = (f"{_HERE} || {quoted(f'/{path.relative_to(folder)}')}" for path in parts)
+                db.execute(f"create view {name} as from {read_parquet(places)}")
             else:
-                types = db.execute(f"describe select * from {source(folder, name)}").fetchall()
-                columns = ", ".join(
-                    f'"{column.name}" {row[1]}{"" if column.nullable else " not null"}'
-                    for column, row in zip(dataset.columns, types, strict=True)
-                )
-                db.execute(f"create table {name} ({columns})")
-                db.execute(f"insert into {name} select * from {source(folder, name)}")
+                db.execute(f"create table {name} as from {read_parquet(quoted(str(path)) for path in parts)}")
+                for column in dataset.columns:
+                    if not column.nullable:
+                        db.execute(f'alter table {name} alter column "{column.name}" set not null')
             kind = "view" if dataset.large else "table"
             about = f"{dataset.titulo}. {dataset.title}. Key: {', '.join(dataset.key)}."
             db.execute(f"comment on {kind} {name} is {quoted(about)}")

@@ -8,7 +8,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 CHANGES: Final = "CHANGES"
 MOST_LISTED: Final = 60
 """Figures that moved and are spelled out; of the others it is told how many."""
-_TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", CHANGES)
+_TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", ".zenodo.json", CHANGES)
 _COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
 
 
@@ -111,21 +110,5 @@ def write_texts(
     told = changes.line() if changes else "Primera entrega."
     values = {"about": about, "rows": rows, "years": by_year, "changes": changes, "told": told}
     for name in _TEXTS:
-        text = dictionary(name) if name.startswith("DIC") else render(name, **values)
+        text = dictionary(name) if name.startswith("DIC") else render(name.removeprefix("."), **values)
         (folder / name).write_text(text, encoding="utf-8")
-    draft = "BORRADOR: " if about["borrador"] else ""
-    zenodo = {
-        "title": f"{draft}Cortes de suministro eléctrico en Chile, hora por hora",
-        "upload_type": "dataset",
-        "version": about["version"],
-        "publication_date": about["fecha"],
-        "description": f"<p>{CITA}</p><p>{CITATION}</p><p>{LICENCIA}</p>",
-        "creators": [{"name": "sec-outages"}],
-        "contributors": [{"name": SOURCE.split(":")[0], "type": "DataCollector"}],
-        "access_right": "open",
-        "language": "spa",
-        "keywords": ["Chile", "electricity", "power outages", "SAIDI", "SAIFI", "cortes de suministro"],
-        "notes": told,
-        "related_identifiers": [{"identifier": SOURCE_URL, "relation": "isDerivedFrom", "scheme": "url"}],
-    }
-    (folder / ".zenodo.json").write_bytes(orjson.dumps(zenodo, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))

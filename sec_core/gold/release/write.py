@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,23 +82,11 @@ class ReleaseReport(BaseModel):
         return f"{for_markdown(self.line())}\n\n| table | rows |\n|---|---:|\n{table}\n\n{self.changes}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Before:
-    """The release that a new one is compared with."""
-
-    version: Version
-    package: dict[str, Any]
-    tables: dict[str, pl.DataFrame]
-
-
 def versions(settings: Settings) -> list[Version]:
     """All releases, the oldest first. One without sums was never finished."""
-    place = settings.releases
-    if isinstance(place, Path):
-        names = [path.parent.name for path in place.glob(f"[!.]*/{SUMS}")]
-    else:
-        names = [key.split("/")[0] for key in open_blobs(place).list("") if key.endswith(f"/{SUMS}")]
-    return sorted(map(Version.parse, names))
+    keys = open_blobs(settings.releases).list("")
+    names = {key.partition("/")[0] for key in keys if key.endswith(f"/{SUMS}")}
+    return sorted(Version.parse(name) for name in names if not name.startswith("."))
 
 
 def make_release(
@@ -139,13 +127,13 @@ def make_release(
         _refuse(checks.refusals(collected, bound, draft=draft, other_source=other_source))
         rows = write_tables(collected, gold, LocalBlobs(folder))
         about = _about(collected, wanted, settings, draft=draft)
-        before = _read_before(settings, max((each for each in known if each < wanted), default=None))
-        found = _compare(before, folder, rows, about)
+        before = max((each for each in known if each < wanted), default=None)
+        found = _compare(settings, before, folder, rows, about) if before else None
         by_year = texts.coverage_by_year(collected.calendar)
         # DuckDB needs the memory.
         del collected
         write_database(folder)
-        about["anterior"] = str(before.version) if before else None
+        about["anterior"] = str(before) if before else None
         texts.write_texts(folder, about, rows, by_year, found)
         write_package(folder, about)
         write_sums(folder)
@@ -207,33 +195,24 @@ def _about(collected: GoldFrames, version: Version, settings: Settings, *, draft
     }
 
 
-def _read_before(settings: Settings, version: Version | None) -> _Before | None:
-    if version is None:
-        return None
-    with _fetched(settings, version) as folder:
-        package = orjson.loads((folder / PACKAGE).read_bytes())
-        return _Before(version, package, _tables(folder))
-
-
-def _tables(folder: Path) -> dict[str, pl.DataFrame]:
-    return {name: pl.read_parquet(folder / f"{name}.parquet") for name in changes.READ}
-
-
-def _compare(before: _Before | None, folder: Path, rows: dict[str, int], about: dict[str, Any]) -> Changes | None:
-    if before is None:
-        return None
-    counts: dict[str, int] = {}
-    for part in before.package["resources"]:
+def _compare(settings: Settings, before: Version, folder: Path, rows: dict[str, int], about: dict[str, Any]) -> Changes:
+    """What changed since the release before."""
+    with _fetched(settings, before) as held:
+        package = orjson.loads((held / PACKAGE).read_bytes())
+        old, new = (
+            {name: pl.read_parquet(place / f"{name}.parquet") for name in changes.READ} for place in (held, folder)
+        )
+    counts: Counter[str] = Counter()
+    for part in package["resources"]:
         if "tabla" in part:
-            counts[part["tabla"]] = counts.get(part["tabla"], 0) + part["filas"]
-    rules = tuple(each["reglas"] | {"interfaz": each["interfaz"]} for each in (before.package, about))
-    found = changes.compare(before.tables, _tables(folder), (counts, rows), rules)
-    odd = found.unexplained.head(10).iter_rows(named=True)
+            counts[part["tabla"]] += part["filas"]
+    rules = [each["reglas"] | {"interfaz": each["interfaz"]} for each in (package, about)]
+    found = changes.compare(old, new, (counts, rows), rules)
     _refuse(
         [
             f"{each['cifra']} of {each['clave']} ({each['tabla']}) moved from {each['antes']} to {each['ahora']} since"
-            f" release {before.version}, though its hours, names, rules and denominators are the same."
-            for each in odd
+            f" release {before}, though its hours, names, rules and denominators are the same."
+            for each in found.unexplained.head(10).iter_rows(named=True)
         ]
     )
     return found
@@ -247,13 +226,11 @@ def _workshop(settings: Settings) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         for left in place.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place))
+        made = tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=place, ignore_cleanup_errors=True)
     except OSError as error:
         raise StorageError(f"{place} can't be written: {error.strerror or error}.") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with made as folder:
+        yield Path(folder)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from sec_core.gold.sheets import Sheet, decimal_mark, number, read_sheet
-from sec_core.reference.names import Names, default_names, fold
+from sec_core.reference.names import default_names, fold
 from sec_core.reference.tables import regiones
 
 if TYPE_CHECKING:
@@ -94,14 +94,13 @@ def read_export(path: Path) -> Sheet:
     return read_sheet(path, HEADINGS, ("nombre", "region", "tipo"), "export of the SEIA")
 
 
-def sort_rows(table: Sheet, names: Names | None = None) -> Sorted:
-    """Tell projects from rows that are none; `names` resolves regions, by default the project's own."""
-    resolver = names or default_names()
+def sort_rows(table: Sheet) -> Sorted:
+    """Tell projects from rows that are none."""
     mark = decimal_mark([row["inversion"] for row in table.rows], table.decimal)
     projects: dict[str, list[Project]] = {}
     rejected: list[Rejected] = []
     for at, row in table.numbered():
-        found = _project(row, resolver, decimal=mark)
+        found = _project(row, decimal=mark)
         if not isinstance(found, str) and found[0].id_proyecto in projects:
             found = "It is listed before."
         if isinstance(found, str):
@@ -117,12 +116,11 @@ def type_code(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", last.lower())
 
 
-def region_codes(text: str, names: Names) -> tuple[list[str], str]:
+def region_codes(text: str) -> tuple[list[str], str]:
     """All regions that a text names, in words or numbers.
 
     Args:
         text: For example `Décima`, `RM`, `Región de Los Ríos y Región de Los Lagos`, `Arica y Parinacota, Tarapacá`.
-        names: The resolver.
 
     Returns:
         Codes without repetition in their order, and the first part that names no region (empty if there is none).
@@ -135,7 +133,7 @@ def region_codes(text: str, names: Names) -> tuple[list[str], str]:
         # The longest run of parts that is one name: "Arica y Parinacota" holds a separator.
         for end in range(len(cuts) - 1, at, -1):
             part = rest[cuts[at][1] : cuts[end][0]]
-            code = names.codigo_region(part)
+            code = default_names().codigo_region(part)
             if code is not None:
                 codes.append(code)
                 break
@@ -167,10 +165,10 @@ def day(text: str) -> date | None:
     return None
 
 
-def _project(row: dict[str, str], names: Names, *, decimal: str) -> list[Project] | str:
+def _project(row: dict[str, str], *, decimal: str) -> list[Project] | str:
     """The project of a row, once for each region, or the reason why it is none."""
     category = CATEGORIES.get(type_code(row["tipo"]))
-    codes, strange = region_codes(row["region"], names)
+    codes, strange = region_codes(row["region"])
     if not row["nombre"]:
         return "It has no name."
     if row["sector"] and "ENERG" not in fold(row["sector"]):

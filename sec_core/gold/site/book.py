@@ -16,23 +16,22 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.words import Language, slug
+from sec_core.gold.site.words import ENGLISH, SPANISH, slug
 from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from sec_core.gold.site.figures import Rows, SiteFrames
+    from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
     from sec_core.gold.site.put import Site
+    from sec_core.gold.site.words import Language
 
-    Context = Callable[[], dict[str, object]]
-
-SPANISH, ENGLISH = Language("es"), Language("en")
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 """Pages in both languages."""
 COLOURS: Final = 5
@@ -59,7 +58,7 @@ def _templates(lang: Language) -> Environment:
         lstrip_blocks=True,
     )
     written = {"number": lang.number, "percent": lang.percent}
-    environment.globals |= {"lang": lang, "_": lang.gettext, **written}
+    environment.globals |= {"lang": lang, "_": lang.gettext, "source": SOURCE, "source_url": SOURCE_URL, **written}
     # In tables of many rows, as a filter costs half of what a call does.
     environment.filters |= {"code": with_code, "interval": lang.interval, "month": lang.month, **written}
     return environment
@@ -94,22 +93,10 @@ class Book:
         self.whole_years = [year for year, (_, _, whole) in self.spans.items() if whole]
         self.grid = figures.recent_grid(frames)
         self.newest = self.grid.hours[-1] if self.grid.hours else None
-        known = frames.hours["mes"]
-        self.months = charts.months_between(known.min(), known.max()) if len(known) else []  # type: ignore[arg-type]
+        self.months: list[date] = frames.hours["mes"].unique().sort().to_list()
         self.assets = self._shared()
-        foreign = others(self.meta["origenes"])
-        self._shared_inputs = as_json([code_digest(), address, foreign, self.newest, list(self.spans.items())])
-        self._context = {
-            "address": address,
-            "assets": self.assets,
-            "meta": self.meta,
-            "foreign": foreign,
-            "source": SOURCE,
-            "source_url": SOURCE_URL,
-            "newest": self.newest,
-            "regions": self.regions,
-            "comuna_places": self.comunas,
-        }
+        self.foreign = others(self.meta["origenes"])
+        self._shared_inputs = as_json([code_digest(), address, self.foreign, self.newest, list(self.spans.items())])
 
     @cached_property
     def comuna_years(self) -> dict[str, Rows]:
@@ -122,9 +109,9 @@ class Book:
         return by(self.frames.by_region, "nombre_region")
 
     @cached_property
-    def storms(self) -> dict[str, dict[str, Any]]:
-        """All storms by id, the newest first, each with its address, its places and a title."""
-        found = {}
+    def storms(self) -> Rows:
+        """All storms, the newest first, each with its address, its places and a title."""
+        found = []
         places = by(figures.storm_places(self.frames.curves), "id")
         for row in self.frames.storms.sort("inicio", descending=True).to_dicts():
             own = places.get(row["id"], [])
@@ -132,7 +119,7 @@ class Book:
             regions = (row["regiones"] or "").split(",")
             places_of = [self.regions[self.region_names[code]] for code in regions if code in self.region_names]
             clients = sum(known) if known and len(known) == len(own) else None
-            found[row["id"]] = row | {
+            more = {
                 "titulo": row["nombre"] or f"{SPANISH.gettext('Storm of')} {SPANISH.day_of(row['inicio'])}",
                 "path": f"tormenta/{row['id']}/",
                 "lugares": own,
@@ -141,6 +128,7 @@ class Book:
                 "regiones_afectadas": [place.name for place in places_of],
                 "parte": row["punta"] / clients if clients else None,
             }
+            found.append(row | more)
         return found
 
     @cached_property
@@ -153,7 +141,7 @@ class Book:
         path: str,
         template: str,
         data: dict[str, Any],
-        context: Context = dict,
+        context: Mapping[str, object] | None = None,
         *,
         csv: bytes | None = None,
         also: object = None,
@@ -164,7 +152,8 @@ class Book:
             path: Its folder.
             template: Name of its template, which has its title and description.
             data: Its figures, of which the JSON is made and which the template sees.
-            context: Gives what the template needs besides; of nothing else than the data and `also`.
+            context: What the template needs besides. This, and what it takes of the book, follows from the data, from
+                `also` and from what all pages share.
             csv: A table to lie beside it.
             also: What it says that is not in the data.
         """
@@ -179,11 +168,11 @@ class Book:
             _templates(ENGLISH if path.startswith("en/") else SPANISH)
             .get_template(template)
             .render(
-                self._context,
+                book=self,
                 path=path,
                 root="../" * path.count("/"),
                 pair=next((pair for pair in ALTERNATES if path in pair), None),
-                **{**data, **context()},
+                **data | dict(context or {}),
             )
         )
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
@@ -220,9 +209,36 @@ class Book:
             chart.remark = f"* {lang.gettext('only a part of the year')}"
         return chart
 
+    def day_chart(self, peaks: Rows, lang: Language) -> charts.Chart:
+        """Most customers out by day."""
+        label = lang.gettext("Most customers out at once, by day")
+        return charts.daily(label, [row["dia"] for row in peaks], [row["clientes"] for row in peaks], lang)
+
     def hour_chart(self, series: str, lang: Language) -> charts.Chart:
         """Customers out over the last 60 days."""
         return charts.hourly(lang.gettext("Customers out, last 60 days"), self.grid, series, lang)
+
+    def storm_chart(self, storm: dict[str, Any], grid: HourGrid) -> charts.Chart:
+        """The curve of a storm, its peak marked."""
+        chart = charts.hourly(SPANISH.gettext("Customers out above the usual level, by hour"), grid, "", SPANISH)
+        if storm["hora_punta"] in grid.hours:
+            at = grid.hours.index(storm["hora_punta"])
+            chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), SPANISH.gettext("peak"))]
+        return chart
+
+    def storm_map(self, storm: dict[str, Any]) -> dict[str, Any]:
+        """The comunas hit by the highest share of their customers that was out."""
+        peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
+        codes = [code for code in self.comunas if code in peaks]
+        shares = {code: peaks[code] / served for code in codes if (served := self.customers[code])}
+        period = {
+            "nombre": SPANISH.moment(storm["inicio"]),
+            "nota": "",
+            "valores": [rounded(shares.get(code), 4) for code in codes],
+            "clientes": [peaks[code] for code in codes],
+        }
+        text = "Most customers out in the storm, as a share of the customers of each comuna (estimate)"
+        return {"codigos": codes, "medidas": [measure("tormenta", SPANISH.gettext(text), "%", [period])]}
 
     @cached_property
     def out_now(self) -> dict[str, tuple[int | None, float | None]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -200,11 +199,3 @@ def _thinned(labels: Sequence[tuple[float, str]], width: float, centre: float = 
     """So many labels, evenly chosen, as have room; places in percent."""
     every = 1 if len(labels) <= MOST_YEARS else math.ceil(len(labels) / LABELS)
     return [(round(100 * (at + centre) / max(width, 1), 2), text) for at, text in labels[::every]]
-
-
-def months_between(first: date, last: date) -> list[date]:
-    """All months from one to another, as first days."""
-    found = [first.replace(day=1)]
-    while found[-1] < last.replace(day=1):
-        found.append((found[-1] + timedelta(days=32)).replace(day=1))
-    return found

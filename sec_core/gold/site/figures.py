@@ -27,6 +27,14 @@ RECENT: Final = timedelta(days=60)
 """How far back hours are drawn."""
 LONGEST: Final = 10
 """Cuts that a comuna's page lists."""
+DAY_STATES: Final = {
+    "complete": "all hours",
+    "partial": "some hours",
+    "empty": "no data at the source",
+    "failed": "could not be had",
+    "pending": "not asked yet",
+}
+"""What is there of a day, and how the site says so, before it is translated."""
 STANDING_HOURS: Final = 168
 """A cut listed for so long may be a row that the source forgot."""
 
@@ -72,10 +80,13 @@ class SiteFrames:
             saidi_inf, saidi_sup, punta (share of customers out in one hour), and for `region` and `cuartil` lugar_ (1:
             most hours without supply), mejor_ and peor_ (where it may stand by the intervals), de_ (how many).
         """
+        # Quarters by customers, the fewest first; a comuna without customers is in none.
+        served = pl.when(pl.col("clientes") > 0).then("clientes")
+        quarter = ((served.rank("ordinal") - 1) * 4 // served.count() + 1).cast(pl.Int64)
+        groups = self.comunas.select("codigo_comuna", region="codigo_region", cuartil=quarter)
         table = (
             year_indices(self.years, self.comunal, "codigo_comuna")
-            .join(self.comunas.select("codigo_comuna", region="codigo_region"), on="codigo_comuna")
-            .join(quarters(self.comunas), on="codigo_comuna", how="left")
+            .join(groups, on="codigo_comuna")
             .drop("horas", "observadas", "interpoladas")
         )
         return _ranked(_ranked(table, "codigo_comuna", "region"), "codigo_comuna", "cuartil")
@@ -182,14 +193,6 @@ def spans(hours: pl.DataFrame) -> dict[int, tuple[Any, Any, bool]]:
     }
 
 
-def quarters(comunas: pl.DataFrame) -> pl.DataFrame:
-    """codigo_comuna and cuartil (1: the fewest customers, 4: the most); comunas without customers have none."""
-    order = pl.col("clientes").rank("ordinal")
-    return comunas.filter(pl.col("clientes") > 0).select(
-        "codigo_comuna", cuartil=((order - 1) * 4 // pl.len() + 1).cast(pl.Int64)
-    )
-
-
 def _ranked(table: pl.DataFrame, key: str, group: str) -> pl.DataFrame:
     """Indices by year with their ranks in a group; what has no index or no group has none."""
     known = table.drop_nulls(["saidi", group]).select(key, "anho", group, "saidi", "saidi_inf", "saidi_sup")
@@ -252,7 +255,7 @@ def events_by_year(events: pl.DataFrame, place: str) -> pl.DataFrame:
 
 
 def day_states(hours: pl.DataFrame) -> pl.DataFrame:
-    """One row for each day: dia, mes, estado (`complete`, `partial`, or why nothing of it was captured)."""
+    """One row for each day: dia, mes, estado, see `DAY_STATES`."""
     captured, state = pl.col("estado") == "captured", pl.col("estado")
     of_day = {
         "complete": captured.all(),

@@ -9,18 +9,17 @@ from xml.sax.saxutils import escape
 from sec_core.gold.definitions import definitions
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
-from sec_core.gold.site.book import ENGLISH, SPANISH, Book
+from sec_core.gold.site.book import Book
 from sec_core.gold.site.put import Site
+from sec_core.gold.site.words import ENGLISH, SPANISH
 from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sec_core.gold.site.book import Context
     from sec_core.gold.site.figures import SiteFrames
     from sec_core.gold.site.put import Held
-    from sec_core.gold.site.words import Language
 
 ON_START: Final = 6
 """Storms and comunas that the first page lists."""
@@ -50,41 +49,24 @@ def build_site(
 def start(book: Book) -> None:
     """The first page, in both languages."""
     country = book.region_years.get(COUNTRY, [])
-    peaks = figures.daily_peaks(book.frames)
     out = book.grid.newest(COUNTRY)
     served = next((d["universo"] for d in book.meta["denominadores"] if d["nombre_region"] == COUNTRY), None)
     now = [(code, out, share) for code, (out, share) in book.out_now.items() if out]
     top = sorted(now, key=lambda row: -row[1])[:ON_START]
-    storms = list(book.storms.values())[:ON_START]
     data = {
         "ultima_hora": book.meta["ultima_hora"],
         "horas_con_datos": book.meta["totales"]["horas_cargadas"],
         "clientes_sin_suministro": out,
         "clientes": served,
         "comunas_con_mas": [{"codigo_comuna": code, "clientes": n, "parte": part} for code, n, part in top],
-        "tormentas": [places.plain(storm) for storm in storms],
+        "tormentas": [places.plain(storm) for storm in book.storms[:ON_START]],
         "anhos": country,
-        "maximos_diarios": peaks.to_dicts(),
+        "maximos_diarios": figures.daily_peaks(book.frames).to_dicts(),
         "horas": book.grid.listed(COUNTRY),
     }
-
-    def context(lang: Language, shown: dict[str, object]) -> Context:
-        whole = [row for row in country if row["anho"] in book.whole_years and row["saidi"] is not None]
-        label = lang.gettext("Most customers out at once, by day")
-        return lambda: {
-            "year": whole[-1] if whole else None,
-            "spans": book.spans,
-            "top": [(book.comunas[code], n, part) for code, n, part in top],
-            "storms": storms,
-            "map": shown,
-            "years": book.year_chart(country, lang),
-            "recent": book.hour_chart(COUNTRY, lang),
-            "days": charts.daily(label, peaks["dia"].to_list(), peaks["clientes"].to_list(), lang),
-        }
-
     for path, lang in (("", SPANISH), ("en/", ENGLISH)):
         shown = book.map_data(book.whole_years[-1:], lang)
-        book.page(path, "start.html", data, context(lang, shown), also=shown)
+        book.page(path, "start.html", data, {"map": shown}, also=shown)
 
 
 def whole_map(book: Book) -> None:
@@ -94,36 +76,23 @@ def whole_map(book: Book) -> None:
     last = (book.whole_years or years or [0])[-1]
     held = book.of_year(last)
     book.page(
-        "mapa/",
-        "map.html",
-        data,
-        lambda: {
-            "map": data,
-            "year": book.span(last) if last else "",
-            "rows": [(place, held.get(code)) for code, place in book.comunas.items()],
-        },
-        also=held,
+        "mapa/", "map.html", data, {"map": data, "year": book.span(last) if last else "", "held": held}, also=held
     )
 
 
 def lists(book: Book) -> None:
     """All comunas by region: what the search leads to without scripts."""
-    book.page(
-        "comunas/",
-        "comunas.html",
-        {"comunas": [{"codigo_comuna": p.code, "nombre": p.name, "pagina": p.path} for p in book.comunas.values()]},
-        lambda: {"groups": book.groups},
-    )
+    listed = [{"codigo_comuna": p.code, "nombre": p.name, "pagina": p.path} for p in book.comunas.values()]
+    book.page("comunas/", "comunas.html", {"comunas": listed})
 
 
 def payload_pages(book: Book) -> None:
     """Companies, investments, quality: what some payloads hold."""
     states = figures.day_states(book.frames.hours).select("dia", "estado").rows()
 
-    def calendar() -> dict[str, object]:
-        label = SPANISH.gettext("Which hours are there: a tile for each day")
-        return dict(zip(("chart", "paths"), charts.calendar(label, states, SPANISH), strict=True))
-
+    label = SPANISH.gettext("Which hours are there: a tile for each day")
+    chart, paths = charts.calendar(label, states, SPANISH)
+    calendar = {"chart": chart, "paths": paths, "states": figures.DAY_STATES}
     _of_payloads(book, "empresas", "company_ranking", "meses_con_empresa")
     _of_payloads(book, "inversiones", "investment_roi investment_validation eda_projects_dist")
     parts = "coverage quality eda_quality_stats sensitivity official_comparison"
@@ -131,11 +100,11 @@ def payload_pages(book: Book) -> None:
 
 
 def _of_payloads(
-    book: Book, name: str, names: str, of_meta: str = "", more: Context = dict, also: object = None
+    book: Book, page: str, names: str, of_meta: str = "", more: dict[str, object] | None = None, also: object = None
 ) -> None:
     data = {name: book.frames.payloads[name] for name in names.split()}
     data |= {name: book.meta[name] for name in of_meta.split()}
-    book.page(f"{name}/", f"{name}.html", data, more, also=also)
+    book.page(f"{page}/", f"{page}.html", data, more, also=also)
 
 
 def method_and_data(book: Book, pictures: list[str]) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sec_core.gold import storm_parts
-from sec_core.gold.site import charts, figures
-from sec_core.gold.site.book import SPANISH, by, measure, parts, rounded
+from sec_core.gold.site import figures
+from sec_core.gold.site.book import by, parts
+from sec_core.gold.site.words import SPANISH
 
 if TYPE_CHECKING:
-    from sec_core.gold.site.book import Book, Part, Place
+    from sec_core.gold.site.book import Book
     from sec_core.gold.site.figures import Rows
 
 ON_MAP = 3
@@ -20,108 +21,63 @@ ON_MAP = 3
 
 def regions(book: Book) -> None:
     """A page for each region."""
-    monthly, none = parts(book.frames.regional, "nombre_region")
+    months, none = parts(book.frames.regional, "nombre_region")
     events = by(figures.events_by_year(book.frames.events, "nombre_region"), "serie")
     for name, place in book.regions.items():
-        years = book.region_years.get(name, [])
-        storms = [storm for storm in book.storms.values() if place in storm["regiones_de"]]
-        shown = book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [member.code for member in book.groups[name]])
-        _page(
-            book,
-            place,
-            name,
-            "region.html",
-            {
-                "codigo_region": place.code,
-                "nombre": place.name,
-                "tormentas": [plain(storm) for storm in storms],
-                "mapa": shown,
-            },
-            ("indices_regionales", monthly.get(name, none)),
-            years,
-            events.get(name, []),
-            served=years[-1]["clientes"] if years else None,
-            storms=storms,
-            members=book.groups[name],
-            map=shown,
-        )
+        own = months.get(name, none)
+        data = {
+            "codigo_region": place.code,
+            "nombre": place.name,
+            "tormentas": [plain(storm) for storm in book.storms if place in storm["regiones_de"]],
+            "mapa": book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [each.code for each in book.groups[name]]),
+            "indices_regionales": own.json,
+            "anhos": book.region_years.get(name, []),
+            "eventos": events.get(name, []),
+            "horas": book.grid.listed(name),
+        }
+        book.page(place.path, "region.html", data, {"place": place, "series": name, "months": own.frame}, csv=own.csv)
 
 
 def comunas(book: Book) -> None:
     """A page for each comuna."""
-    monthly, none = parts(book.frames.comunal, "codigo_comuna")
+    months, none = parts(book.frames.comunal, "codigo_comuna")
     cuts = by(figures.longest_cuts(book.frames.events), "codigo_comuna")
     events = by(figures.events_by_year(book.frames.events, "codigo_comuna"), "serie")
     storms: dict[str, Rows] = {}
-    for storm in book.storms.values():
+    for storm in book.storms:
         for hit in storm["lugares"]:
             own = hit | {"titulo": storm["titulo"], "path": storm["path"]}
             storms.setdefault(hit["codigo_comuna"], []).append(own)
     for row in book.frames.comunas.to_dicts():
-        code = row["codigo_comuna"]
+        code, part = row["codigo_comuna"], months.get(row["codigo_comuna"], none)
         place, region = book.comunas[code], book.regions[row["nombre_region"]]
-        customers = {name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")}
-        _page(
-            book,
-            place,
-            code,
-            "comuna.html",
-            {"codigo_comuna": code, "nombre": place.name, "nombre_region": region.name, **customers}
-            | {"cortes": cuts.get(code, []), "tormentas": storms.get(code, [])},
-            ("indices_comunales", monthly.get(code, none)),
-            book.comuna_years.get(code, []),
-            events.get(code, []),
-            region=region,
-        )
-
-
-def _page(
-    book: Book,
-    place: Place,
-    series: str,
-    template: str,
-    data: dict[str, Any],
-    months: tuple[str, Part],
-    years: Rows,
-    events: Rows,
-    **context: object,
-) -> None:
-    """The page of a comuna or region; its months with the name of their table."""
-    table, part = months
-
-    def shown() -> dict[str, object]:
-        rows = part.frame.to_dicts()
-        return {
-            **context,
-            "place": place,
-            "series": series,
-            "rows": rows[::-1],
-            "years": years[::-1],
-            "spans": {row["anho"]: book.span(row["anho"]) for row in years},
-            "seen": {row["anho"]: row for row in events},
-            "out": book.grid.newest(series),
-            "year_chart": book.year_chart(years, SPANISH),
-            "month_chart": book.month_chart(rows),
-            "hour_chart": book.hour_chart(series, SPANISH),
+        data = {
+            "codigo_comuna": code,
+            "nombre": place.name,
+            "nombre_region": region.name,
+            **{name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")},
+            "cortes": cuts.get(code, []),
+            "tormentas": storms.get(code, []),
+            "indices_comunales": part.json,
+            "anhos": book.comuna_years.get(code, []),
+            "eventos": events.get(code, []),
+            "horas": book.grid.listed(code),
         }
-
-    table_and_rest = {table: part.json, "anhos": years, "eventos": events, "horas": book.grid.listed(series)}
-    book.page(place.path, template, data | table_and_rest, shown, csv=part.csv)
+        context = {"place": place, "series": code, "months": part.frame, "region": region}
+        book.page(place.path, "comuna.html", data, context, csv=part.csv)
 
 
 def storms(book: Book) -> None:
     """The list of storms, and a page for each."""
-    every = list(book.storms.values())
-    compared = _compared(book)
-    data = {"tormentas": [plain(storm) for storm in every], "comparacion": compared}
-    book.page("tormentas/", "storms.html", data, lambda: {"storms": every, "compared": compared})
+    data = {"tormentas": [plain(storm) for storm in book.storms], "comparacion": _compared(book)}
+    book.page("tormentas/", "storms.html", data)
     hours = figures.usable(book.frames.hours)
     # The curve of each storm: the sum over its comunas.
     curves = book.frames.curves.group_by("id", "hora", maintain_order=True).agg(
         clientes=pl.col("clientes_afectados").sum()
     )
     own = {str(name): rows for (name,), rows in curves.partition_by("id", as_dict=True).items()}
-    for storm in every:
+    for storm in book.storms:
         total = own.get(storm["id"], curves.clear())
         end = storm["fin"] or total["hora"].max() or storm["inicio"]
         within = hours.filter(pl.col("hora").is_between(storm["inicio"], end))
@@ -130,12 +86,7 @@ def storms(book: Book) -> None:
             storm["path"],
             "storm.html",
             plain(storm) | {"comunas_afectadas": storm["lugares"], "curva": grid.listed("")},
-            lambda storm=storm, grid=grid: {  # type: ignore[misc]
-                "storm": storm,
-                "chart": _curve(storm, grid),
-                "map": _storm_map(book, storm),
-                "customers": book.customers,
-            },
+            {"storm": storm, "grid": grid},
             also=[book.customers.get(hit["codigo_comuna"]) for hit in storm["lugares"]],
         )
 
@@ -156,32 +107,3 @@ def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
 def plain(storm: dict[str, Any]) -> dict[str, Any]:
     """A storm's row as JSON holds it."""
     return {key: value for key, value in storm.items() if key not in {"lugares", "path", "regiones_de"}}
-
-
-def _curve(storm: dict[str, Any], grid: figures.HourGrid) -> charts.Chart:
-    label = SPANISH.gettext("Customers out above the usual level, by hour")
-    chart = charts.hourly(label, grid, "", SPANISH)
-    if storm["hora_punta"] in grid.hours:
-        at = grid.hours.index(storm["hora_punta"])
-        chart.marks = [(round(100 * (at + 0.5) / len(grid.hours), 2), SPANISH.gettext("peak"))]
-    return chart
-
-
-def _storm_map(book: Book, storm: dict[str, Any]) -> dict[str, Any]:
-    """The comunas hit by the highest share of their customers that was out."""
-    peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
-    codes = [code for code in book.comunas if code in peaks]
-    shares = {code: peaks[code] / served for code in codes if (served := book.customers[code])}
-    period = {
-        "nombre": SPANISH.moment(storm["inicio"]),
-        "nota": "",
-        "valores": [rounded(shares.get(code), 4) for code in codes],
-        "clientes": [peaks[code] for code in codes],
-    }
-    made = measure(
-        "tormenta",
-        SPANISH.gettext("Most customers out in the storm, as a share of the customers of each comuna (estimate)"),
-        "%",
-        [period],
-    )
-    return {"codigos": codes, "medidas": [made]}

@@ -19,7 +19,7 @@ from sec_core.errors import PublicationError
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
-from sec_core.gold.site.words import Language
+from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.geometry import topology
@@ -28,7 +28,7 @@ from sec_core.reference.tables import regiones
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sec_core.gold.site.figures import Rows, SiteFrames
+    from sec_core.gold.site.figures import SiteFrames
     from sec_core.gold.site.put import Site
 
 Spec = dict[str, Any]
@@ -45,10 +45,14 @@ COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
 FAR_OUT: Final = {"05201", "05104"}
 """Islands that would make the map small."""
-_STATES: Final = {
-    "complete": "todas las horas", "partial": "algunas horas", "empty": "el origen no tiene datos",
-    "failed": "no se pudo obtener", "pending": "aún no pedido",
-}  # fmt: skip
+FIELDS: Final = {
+    "pais-dias": ["dia", "clientes"],
+    "pais-anhos": ["region", "saidi", "saidi_inf", "saidi_sup"],
+    "mapa": ["id", "saidi"],
+    "cobertura": ["mes", "dia", "estado"],
+    "tormentas": ["tormenta", "punta", "lugar"],
+}
+"""What the specification of each figure reads of its rows."""
 
 
 def pictures(specs: Mapping[str, Spec], site: Site) -> None:
@@ -96,70 +100,58 @@ def with_shapes(spec: Spec) -> Spec:
 
 def specifications(frames: SiteFrames) -> dict[str, Spec]:
     """The figures as Vega-Lite, by name, the map without its shapes; those without data are left out."""
-    lang = Language("es")
     newest = figures.usable(frames.hours).filter("known")["hora"].max()
     if newest is None:
         return {}
     origin = ", ".join(str(each["origen"]) for each in others(frames.payloads["meta"][0].get("origenes", [])))
-    until = lang.moment(newest)  # type: ignore[arg-type]
+    until = SPANISH.moment(newest)  # type: ignore[arg-type]
     about = [f"Fuente: {SOURCE}.", f"Datos hasta el {until} (hora de Chile). Cálculo: sec-outages."]
+    seen = {"cobertura": SPANISH.percent(frames.hours["cargada"].mean(), 1)}  # type: ignore[arg-type]
     specs: dict[str, Spec] = orjson.loads(files("sec_core.gold.site").joinpath("press.json").read_bytes())
     found = {}
-    for name, (rows, words) in _rows(frames, lang).items():
-        if rows:
-            look = specs["*"] | specs[name] | {"datasets": {ROWS: rows}}
-            text = look["title"].format(**words)
-            title = {
-                "text": f"{origin}, NO SON DATOS DE LA SEC: {text}" if origin else text,
-                "subtitle": [look.pop("subtitle").format(**words), *about],
-            }
-            found[name] = look | {"title": title}
+    for name, table in _tables(frames).items():
+        if table.is_empty():
+            continue
+        words = seen
+        if "anho" in table.columns:
+            words = {"anho": str(table["anho"][0]), "cobertura": SPANISH.percent(table["cobertura"][0])}
+        rows = table.select(FIELDS[name]).to_dicts()
+        look = specs["*"] | specs[name] | {"datasets": {ROWS: rows}}
+        text = look["title"].format(**words)
+        title = {
+            "text": f"{origin}, NO SON DATOS DE LA SEC: {text}" if origin else text,
+            "subtitle": [look.pop("subtitle").format(**words), *about],
+        }
+        found[name] = look | {"title": title}
     if "pais-dias" in found:
         width = max(1.0, 0.9 * found["pais-dias"]["width"] / len(found["pais-dias"]["datasets"][ROWS]))
         found["pais-dias"]["mark"] |= {"width": width}
     return found
 
 
-def _rows(frames: SiteFrames, lang: Language) -> dict[str, tuple[Rows, dict[str, str]]]:
-    """The rows of each figure, and what its title says of them."""
-    peaks = figures.daily_peaks(frames)
-    days = [{"dia": f"{row['dia']}", "clientes": row["clientes"]} for row in peaks.to_dicts()]
-    share = frames.hours["cargada"].mean()
-    seen = {"cobertura": lang.percent(share, 1)}  # type: ignore[arg-type]
-    states = [
-        {"mes": f"{row['mes']:%Y-%m}", "dia": row["dia"].day, "estado": _STATES[row["estado"]]}
-        for row in figures.day_states(frames.hours).to_dicts()
-    ]
-    storms = [
-        # Two storms may have one name; bars of one name would be stacked.
-        {"tormenta": f"{at}. {row['nombre'] or lang.moment(row['inicio'])}", "punta": row["punta"], "lugar": at}
-        for at, row in enumerate(frames.storms.sort("punta", descending=True).head(10).to_dicts(), start=1)
-    ]
-    by_region, regions = _newest_year(frames, frames.by_region, lang)
+def _tables(frames: SiteFrames) -> dict[str, pl.DataFrame]:
+    """The rows of each figure; those of a year with anho and cobertura, which its title names."""
+    days = figures.daily_peaks(frames).with_columns(pl.col("dia").dt.to_string())
     names = {region.nombre: region.nombre_oficial for region in regiones()} | {COUNTRY: "Chile"}
-    by_comuna, comunas = _newest_year(frames, frames.by_comuna, lang)
+    by_region = _newest_year(frames, frames.by_region).filter(pl.col("nombre_region").is_in(list(names)))
+    storms = frames.storms.sort("punta", descending=True).head(10).with_row_index("lugar", 1)
+    begun = pl.Series("inicio", [SPANISH.moment(each) for each in storms["inicio"]], pl.String)
+    # Two storms may have one name; bars of one name would be stacked.
+    title = pl.format("{}. {}", "lugar", pl.coalesce("nombre", begun))
+    states = {state: SPANISH.gettext(text) for state, text in figures.DAY_STATES.items()}
     return {
-        "pais-dias": (days if peaks["clientes"].null_count() < peaks.height else [], seen),
-        "pais-anhos": (
-            [
-                {
-                    "region": names[row["nombre_region"]],
-                    **{key: row[key] for key in ("saidi", "saidi_inf", "saidi_sup")},
-                }
-                for row in by_region
-                if row["nombre_region"] in names
-            ],
-            regions,
+        "pais-dias": days if days["clientes"].null_count() < days.height else days.clear(),
+        "pais-anhos": by_region.with_columns(region=pl.col("nombre_region").replace(names)),
+        "mapa": _newest_year(frames, frames.by_comuna).with_columns(pl.col("saidi").round(3), id="codigo_comuna"),
+        "cobertura": figures.day_states(frames.hours).with_columns(
+            pl.col("mes").dt.to_string("%Y-%m"), pl.col("dia").dt.day(), pl.col("estado").replace(states)
         ),
-        "mapa": ([{"id": row["codigo_comuna"], "saidi": round(row["saidi"], 3)} for row in by_comuna], comunas),
-        "cobertura": (states, seen),
-        "tormentas": (storms, seen),
+        "tormentas": storms.with_columns(tormenta=title),
     }
 
 
-def _newest_year(frames: SiteFrames, table: pl.DataFrame, lang: Language) -> tuple[Rows, dict[str, str]]:
-    """The indices of the newest whole year that has any, and what titles say of it."""
+def _newest_year(frames: SiteFrames, table: pl.DataFrame) -> pl.DataFrame:
+    """The indices of the newest whole year that has any."""
     whole = [year for year, (_, _, all_of_it) in figures.spans(frames.hours).items() if all_of_it]
     known = table.drop_nulls("saidi").filter(pl.col("anho").is_in(whole))
-    rows = known.filter(pl.col("anho") == pl.col("anho").max()).to_dicts()
-    return rows, {"anho": str(rows[0]["anho"]), "cobertura": lang.percent(rows[0]["cobertura"])} if rows else {}
+    return known.filter(pl.col("anho") == pl.col("anho").max())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -50,9 +50,6 @@ class Language:
         self.tag = LOCALES[code].replace("_", "-")
         self._marks = str.maketrans({",": get_group_symbol(self.locale), ".": get_decimal_symbol(self.locale)})
         self._percent = "\N{NO-BREAK SPACE}%" if code == "es" else "%"
-        self.day = lru_cache(maxsize=None)(self._day)
-        self.month = lru_cache(maxsize=None)(self._month)
-        self.moment = lru_cache(maxsize=None)(self._moment)
         self.no_data = self.gettext("no data")
 
     def gettext(self, message: str) -> str:
@@ -85,17 +82,26 @@ class Language:
         """The day of an instant in Chile."""
         return self.day(instant.astimezone(CHILE).date())
 
-    def _day(self, day: date | None, form: str = "d MMM y") -> str:
+    @cache  # noqa: B019 - languages last
+    def day(self, day: date | None, form: str = "d MMM y") -> str:
+        """A day in a form of Babel's."""
         return self.no_data if day is None else format_date(day, form, locale=self.locale)
 
-    def _month(self, month: date) -> str:
+    @cache  # noqa: B019 - as above
+    def month(self, month: date) -> str:
+        """A month and its year."""
         return format_date(month, "MMM y", locale=self.locale)
 
-    def _moment(self, instant: datetime | None) -> str:
+    @cache  # noqa: B019 - as above
+    def moment(self, instant: datetime | None) -> str:
         """An instant on the wall clock of Chile."""
         if instant is None:
             return self.no_data
         return format_datetime(instant, "d MMM y, HH:mm", tzinfo=CHILE, locale=self.locale)
+
+
+SPANISH: Final = Language("es")
+ENGLISH: Final = Language("en")
 
 
 def slug(name: str) -> str:

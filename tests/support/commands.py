@@ -1,0 +1,28 @@
+"""Commands as a person starts them: each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+SEC = (sys.executable, "-m", "deployments.cli.main")
+
+
+def sec(
+    *words: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command that runs to its end; without an environment it has that of the test."""
+    return subprocess.run(
+        [*SEC, *words], cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False
+    )
+
+
+def start(*words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """A command at work."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*SEC, *words], env=environment, stdout=pipe, stderr=pipe, text=True)
