@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def run() -> None:
     """Entry point of the console script."""
-    sys.exit(main(of_process=True))
+    code = main(of_process=True)
+    # After a Ctrl-C inside an `exec` (of a dataclass, say) Python would die by SIGINT even now; one more forgets it.
+    exec("")  # noqa: S102
+    sys.exit(code)
 
 
 def commands() -> typer.Typer:

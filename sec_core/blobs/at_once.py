@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from sec_core.blobs.place import Place, StoreUrl
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_REMOTE_AT_ONCE: Final = 16
 
-def at_once(width: int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results in the order of the items; memory holds `2 * width` of them.
+
+def at_once(place: Place | int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results in the order of the items; memory holds twice as many as are done at a time.
 
     Args:
-        width: How many at a time; with 1 it is `map`.
-        function: What is done, from other threads if `width` is above 1.
+        place: Where it is done, or how many at a time: an object store answers late, but many at once.
+        function: What is done, from other threads if it is more than one at a time.
         items: What it is done with.
 
     Raises:
         Exception: The first that the function raises, in the order of the items; later items are not begun.
     """
+    width = place if isinstance(place, int) else _REMOTE_AT_ONCE if isinstance(place, StoreUrl) else 1
     if width == 1:
         yield from map(function, items)
         return

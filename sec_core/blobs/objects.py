@@ -24,7 +24,6 @@ from typing_extensions import override
 from sec_core.blobs import parts
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs, checked
-from sec_core.blobs.place import width
 from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
@@ -200,7 +199,7 @@ class ObjectBlobs(Blobs):
             if self.exists(key):
                 wanted.append(key)
             try:
-                blobs = dict(zip(wanted, at_once(width(self.place), self.read, wanted), strict=True))
+                blobs = dict(zip(wanted, at_once(self.place, self.read, wanted), strict=True))
             except BlobMissing:
                 continue  # it was packed meanwhile: the pack is there now
             whole = {parts.first_part(data): data for blob, data in blobs.items() if blob == key}
@@ -208,7 +207,7 @@ class ObjectBlobs(Blobs):
         raise StorageUnavailable(f"{self.place}/{key} is packed again and again while it is read.")
 
     def _delete_all(self, keys: Iterable[str]) -> None:
-        for _ in at_once(width(self.place), self.delete, keys):
+        for _ in at_once(self.place, self.delete, keys):
             pass
 
     @contextmanager

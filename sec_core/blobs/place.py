@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 _URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[A-Za-z0-9._=-]+)*)/*")
-_REMOTE_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,3 @@ def parse_place(value: object) -> object:
     if isinstance(value, str) and "://" in value:
         return StoreUrl.parse(value)
     return value
-
-
-def width(place: Place) -> int:
-    """How many operations at once a place is good for: an object store answers late, but many at a time."""
-    return _REMOTE_AT_ONCE if isinstance(place, StoreUrl) else 1

@@ -18,7 +18,7 @@ import zstandard
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place, StoreUrl, width
+from sec_core.blobs.place import Place, StoreUrl
 from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.bronze.sealed import FOLDER as SEALED
 from sec_core.bronze.sealed import BodyDamaged, SealedMonths, parse_seal_key
@@ -133,7 +133,7 @@ class BronzeStore:
 
     def put_all(self, bodies: Iterable[tuple[BodyName | Capture, bytes]]) -> None:
         """Keep several bodies, as `put` does."""
-        for _ in at_once(width(self.blobs.place), lambda item: self.put(*item), bodies):
+        for _ in at_once(self.blobs.place, lambda item: self.put(*item), bodies):
             pass
 
     def put_answer(
@@ -184,11 +184,11 @@ class BronzeStore:
 
     def try_all(self, captures: Sequence[Capture]) -> Iterator[bytes | BodyDamaged]:
         """The bytes of several bodies, in their order, or why they are not what was kept; raises as `read` does."""
-        return at_once(width(self.blobs.place), partial(attempt, self.read_kept), captures)
+        return at_once(self.blobs.place, partial(attempt, self.read_kept), captures)
 
     def delete_all(self, keys: Sequence[str]) -> None:
         """Forget several blobs."""
-        for _ in at_once(width(self.blobs.place), self.blobs.delete, keys):
+        for _ in at_once(self.blobs.place, self.blobs.delete, keys):
             pass
 
     def loose(self, month: Month) -> Iterator[BodyName]:
@@ -217,7 +217,7 @@ class BronzeStore:
 
     def sizes(self, keys: Sequence[str]) -> Iterator[int]:
         """Bytes that each of several blobs takes in the store."""
-        return at_once(width(self.blobs.place), self.blobs.size, keys)
+        return at_once(self.blobs.place, self.blobs.size, keys)
 
 
 def attempt(read: Callable[[Capture], bytes], capture: Capture) -> bytes | BodyDamaged:

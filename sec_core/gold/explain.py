@@ -247,10 +247,9 @@ class _Explaining:
         months = [Month(day.year, day.month) for day in self.loads["mes"].unique().sort()]
         chosen = [month for month in months if not self._span or self._span[0] <= month.start < self._span[1]]
         own = frames.with_month(self._read(list(self._about(chosen)), None).observations)
-        by_month = own.partition_by("mes", as_dict=True, include_key=False)
 
-        def read(wanted: Month) -> pl.DataFrame:
-            return by_month.get((wanted.first_day,), own.drop("mes").clear())
+        def read(month: Month) -> pl.DataFrame:
+            return own.filter(mes=month.first_day).drop("mes")
 
         made = monthly.compute(chosen, months, read, self.names, self.loads, self.seen)
         other = ~pl.col("mes").is_in([month.first_day for month in chosen])

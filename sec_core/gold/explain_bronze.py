@@ -83,9 +83,9 @@ def read_evidence(
         for month in month_range(Month.of(first), Month.of(last - HOUR)):
             rows = tables.read(SQL["captures"], max(first, month.start), min(last, month.end))
             loads.append(rows.select(pl.col("hora").cast(UTC_TIME), forma="cargada"))
-            snapshots = list(_snapshots(rows, store, evidence))
-            observed = observe(snapshots, default_names())
-            read = pl.Series([each.hour for each in snapshots], dtype=UTC_TIME)
+            before = len(evidence.captures)
+            observed = observe(_snapshots(rows, store, evidence), default_names())
+            read = pl.Series([each.hour for each in evidence.captures[before:]], dtype=UTC_TIME)
             held = tables.observations(month).filter(pl.col("hora").is_in(read.implode()))
             other = pl.concat([rows_only_in(held, observed.observations), rows_only_in(observed.observations, held)])
             evidence.differences += [
@@ -109,10 +109,8 @@ def _snapshots(rows: pl.DataFrame, store: BronzeStore, evidence: Evidence) -> It
     captures = [to_capture(row) for row in known]
     for row, capture, body in zip(known, captures, read_bodies(store, captures), strict=True):
         if isinstance(body, StorageError):
-            gone = f"{capture.key} is gone."
-            evidence.differences.append(
-                f"{_wall(capture.hour)}: {gone if isinstance(body, BlobMissing) else body.message}"
-            )
+            why = f"{capture.key} is gone." if isinstance(body, BlobMissing) else body.message
+            evidence.differences.append(f"{_wall(capture.hour)}: {why}")
         else:
             evidence.captures.append(capture)
             yield Snapshot(capture.hour, Shape(row["cargada"]), body)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.place import width
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.frames import UTC_TIME
@@ -94,7 +93,7 @@ def export(
     """
     months = sorted(wanted)
     files = [key(month) for month in months for key in (month_key, panel_key)]
-    found = list(at_once(width(gold.place), lambda key: parquet.metadata(gold, key).get("digest"), files))
+    found = list(at_once(gold.place, lambda key: parquet.metadata(gold, key).get("digest"), files))
     written = [month for at, month in enumerate(months) if {wanted[month]} != set(found[2 * at : 2 * at + 2])]
     with ThreadPoolExecutor(max_workers=1) as writer:
         # A month is written while the next one is read; at most one waits, so that memory stays bounded.
@@ -161,5 +160,5 @@ def panel_of(gold: Blobs, months: list[Month]) -> pl.LazyFrame:
     if not months:
         empty = {"hora": UTC_TIME, "codigo_comuna": pl.String(), "clientes_afectados": pl.Int64(), "forma": pl.String()}
         return pl.LazyFrame(schema=empty)
-    files = list(at_once(width(gold.place), gold.source, map(panel_key, months)))
+    files = list(at_once(gold.place, gold.source, map(panel_key, months)))
     return pl.scan_parquet(files, hive_partitioning=False)  # type: ignore[arg-type]

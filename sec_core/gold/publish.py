@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -93,7 +93,7 @@ def publish(
         events_before = store.events(recent.COLUMNS)
         newest = payloads["meta"][0]["ultima_hora"]
         payloads = guard.without_seia(before, payloads)
-        lost = guard.losses(before, payloads) | _lost_events(events_before, newest)
+        lost = guard.losses(before, payloads) | recent.losses(events_before, newest)
         forbidden = guard.not_allowed(lost, force, [*payloads, recent.TABLE])
         if forbidden:
             raise PublicationError(
@@ -146,11 +146,3 @@ def _publish_events(store: SupabaseStore, changes: recent.RecentPlan) -> None:
             "{} events slid out of the 30-day window but are not in the archive; they stay published.",
             changes.unarchived,
         )
-
-
-def _lost_events(published: list[dict[str, Any]], newest: str | None) -> dict[str, str]:
-    last = recent.newest_published(published)
-    if last > (newest or ""):
-        text = f"{recent.TABLE} reaches {last}, but the newest loaded hour is {newest or 'none'}."
-        return {recent.TABLE: text}
-    return {}

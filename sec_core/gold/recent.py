@@ -80,10 +80,13 @@ def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[s
     )
 
 
-def newest_published(published: Sequence[dict[str, Any]]) -> str:
-    """Last hour of the newest published event, `YYYY-MM-DDTHH:MM:SSZ`; empty where there is none."""
+def losses(published: Sequence[dict[str, Any]], newest: str | None) -> dict[str, str]:
+    """What of the published events comes after the newest loaded hour, in words by table; empty if nothing does."""
     last = max((datetime.fromisoformat(row["ultima_hora"]) for row in published), default=None)
-    return last.astimezone(UTC).strftime(INSTANT) if last else ""
+    if last is None or (newest and last <= datetime.fromisoformat(newest)):
+        return {}
+    reaches = last.astimezone(UTC).strftime(INSTANT)
+    return {TABLE: f"{TABLE} reaches {reaches}, but the newest loaded hour is {newest or 'none'}."}
 
 
 def _held(published: Sequence[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:

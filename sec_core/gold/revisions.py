@@ -12,7 +12,6 @@ from loguru import logger
 
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.place import width
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.errors import StorageError
@@ -103,4 +102,4 @@ def read_bodies(store: BronzeStore, captures: Sequence[Capture]) -> Iterator[byt
         except (BlobMissing, BodyDamaged) as error:
             return error
 
-    return at_once(width(store.blobs.place), read, captures)
+    return at_once(store.blobs.place, read, captures)

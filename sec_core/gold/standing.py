@@ -14,7 +14,6 @@ import sec_core
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import width
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
@@ -128,4 +127,4 @@ def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
 
 def _sizes(place: Place, gold: Blobs, names: Iterable[str]) -> dict[str, int]:
     names = list(names)
-    return dict(zip(names, at_once(width(place), gold.size, names), strict=True))
+    return dict(zip(names, at_once(place, gold.size, names), strict=True))

@@ -150,7 +150,7 @@ class _Frontier:
 
 
 def _within(tables: SilverTables, other: Month, frontier: _Frontier, reach: timedelta, step: int) -> pl.DataFrame:
-    """Stretches of a month within reach of the frontier."""
+    """All stretches in a month of the comunas that have one within reach of the frontier: it may reach the others."""
     hours = list(frontier.own.values()) + ([] if frontier.border is None else [frontier.border])
     rows = tables.aggregated_near(
         other.first_day,
@@ -161,7 +161,8 @@ def _within(tables: SilverTables, other: Month, frontier: _Frontier, reach: time
     own = pl.DataFrame(list(frontier.own.items()), schema={"id_geografia": pl.Int16, "desde": HORA}, orient="row")
     start = pl.col("desde").fill_null(pl.lit(frontier.border, HORA))
     near = pl.col("ultima_hora") >= start - reach if step < 0 else pl.col("primera_hora") <= start + reach
-    return rows.join(own, on="id_geografia", how="left").filter(pl.col("primera_hora").is_null() | near).drop("desde")
+    kept = pl.col("primera_hora").is_null() | near.any().over("id_geografia")
+    return rows.join(own, on="id_geografia", how="left").filter(kept).drop("desde")
 
 
 def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timedelta, step: int) -> _Frontier:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.place import width
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import attempt
 from sec_core.db.zones import check_zones
@@ -154,7 +153,7 @@ def _plan(
 def _snapshots(plan: Plan, bodies: BodyReader, settings: Settings, damaged: dict[Capture, str]) -> Iterator[Snapshot]:
     """What the bodies list; those that are not what was kept are noted in `damaged` instead."""
     captures = plan.load.values()
-    read = at_once(width(settings.bronze), partial(attempt, bodies), captures)
+    read = at_once(settings.bronze, partial(attempt, bodies), captures)
     for capture, body in zip(captures, read, strict=True):
         if isinstance(body, BodyDamaged):
             damaged[capture] = body.message

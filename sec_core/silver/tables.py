@@ -212,7 +212,7 @@ class SilverTables(Statements):
         return pl.concat(parts)
 
     def aggregated_near(self, month: date, comunas: Sequence[int], *, since: datetime, until: datetime) -> pl.DataFrame:
-        """Aggregated stretches of a month, and of some comunas if any are named, that touch a span.
+        """Aggregated stretches of a month of all comunas, or those named, that have one in a span.
 
         Rows without hours are always among them.
         """

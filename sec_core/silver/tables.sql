@@ -90,7 +90,10 @@ where forma = 'detailed' and mes <> $4
 -- name: aggregated_near
 select {columns} from tramos
 where mes = $1 and forma = 'aggregated' and (cardinality($2::smallint[]) = 0 or id_geografia = any($2::smallint[]))
-    and (primera_hora is null or (ultima_hora >= $3 and primera_hora <= $4))
+    and (primera_hora is null or id_geografia in (
+        select id_geografia from tramos
+        where mes = $1 and forma = 'aggregated' and ultima_hora >= $3 and primera_hora <= $4
+    ))
 
 -- name: all_aggregated
 select {columns} from tramos where forma = 'aggregated'

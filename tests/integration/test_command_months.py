@@ -111,7 +111,7 @@ def test_an_answer_of_another_shape_stops_the_run_and_is_kept_while_what_is_good
 def test_a_month_stopped_by_the_circuit_finishes_by_itself(
     source: Simulator, commands: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_answers(source, database, commands, MONTH.hours()[240:])
+    keep_answers(source, database, commands, MONTHS[1].hours()[240:])
     monkeypatch.setenv("SEC_CIRCUIT_COOLDOWN_S", str(COOLDOWN_S))
     monkeypatch.setenv("SEC_MAX_CONCURRENCY", "2")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,requests=60..66"),)))
@@ -165,7 +165,7 @@ def test_a_bad_range_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture
 def february(source: Simulator, commands: Settings, database: Database) -> None:
     """A month that is in Bronze already."""
-    keep_answers(source, database, commands, MONTH.hours())
+    keep_answers(source, database, commands, MONTHS[1].hours())
 
 
 @pytest.mark.usefixtures("february")

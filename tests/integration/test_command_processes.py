@@ -17,13 +17,9 @@ from support.commands import start
 from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 STUCK = """
 import asyncio, sys, time
@@ -47,12 +43,10 @@ run()
 
 
 @pytest.fixture
-def slow_source(commands: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def slow_source(source: Simulator) -> Simulator:
     """A simulated SEC that takes its time, so that a command is caught at work."""
-    assert commands.retries == 0
-    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.2)) as simulator:
-        monkeypatch.setenv("SEC_BASE_URL", simulator.url)
-        yield simulator
+    source.set_faults(FaultOptions(latency_s=0.2))
+    return source
 
 
 def ours(folder: Path) -> list[psutil.Process]:
@@ -87,6 +81,25 @@ def test_nothing_is_left_of_a_command_however_it_ends(
         assert_one_line(told)
         assert str(tmp_path / "data" / "logs") in told
     assert ours(tmp_path) == []
+
+
+INTERRUPTED = """
+from deployments.cli import main as command
+def interrupted(**_):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+command.main = interrupted
+command.run()
+"""
+
+
+def test_ctrl_c_while_a_class_is_made_ends_a_command_of_a_module_as_elsewhere(tmp_path: Path) -> None:
+    # Dataclasses are made by `exec`, after which Python dies by the signal though somebody took care of it.
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    ended = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, check=False)
+    assert ended.returncode == 130
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])

@@ -71,7 +71,7 @@ class History:
 @pytest.fixture
 def history(database: Database, commands: Settings, monkeypatch: pytest.MonkeyPatch) -> History:
     monkeypatch.setenv("SEC_STORM_MIN_COMUNAS", "2")  # so that few comunas make a storm
-    settings = load_settings(_env_file=None, data_dir=commands.data_dir, draw_site=False)
+    settings = load_settings(_env_file=None, data_dir=commands.data_dir)
     store = BronzeStore(settings.bronze)
     days = [FIRST + timedelta(days=step) for step in range(DAYS)]
     hours = [hour for day in days for hour in hours_of_day(day) if hour < NOW - timedelta(hours=1)]

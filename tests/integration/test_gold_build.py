@@ -108,7 +108,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
 def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
     silver: Database, make_settings: Callable[..., Settings]
 ) -> None:
-    settings = make_settings(draw_site=False)
+    settings = make_settings()
     change(
         silver,
         "INSERT INTO facturacion_comunal SELECT '2024-12-01', codigo_comuna, 100, 'cne.csv', now()"
@@ -131,6 +131,7 @@ def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
     assert sum(row[1] for row in rows_of(silver, query) if row[0].startswith("11")) == 510
 
 
+@pytest.mark.usefixtures("site_drawn")
 def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
@@ -145,7 +146,7 @@ def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: C
 
 
 def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings(draw_site=False)
+    settings = make_settings()
     build_gold(silver, settings, FixedClock())
     key = month_key(AUGUST)
     digest = parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"]
@@ -185,7 +186,7 @@ def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
 
 
 def test_only_events_of_changed_months_are_read_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings(draw_site=False)
+    settings = make_settings()
     change(
         silver,
         "SELECT asegurar_tiempo('2024-07-01')",
@@ -234,7 +235,7 @@ def load_hours(database: Database, month: Month, numbers: list[int]) -> None:
 
 
 def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:
-    settings = make_settings(draw_site=False)
+    settings = make_settings()
     build_gold(silver, settings, FixedClock())
     before = contents(settings.gold_dir)
     with silver.adbc() as connection:

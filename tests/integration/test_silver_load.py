@@ -323,6 +323,23 @@ def test_what_is_missing_after_the_newest_hour_closes_nothing(database: Database
     assert rows_of(database, ends) == [(start + timedelta(hours=5),), (None,)]
 
 
+def test_a_chain_over_months_keeps_events_of_the_months_between_whole(
+    database: Database, make_settings: MakeSettings
+) -> None:
+    """April reaches March's second event alone, and that one reaches the first, which began in February."""
+    settings, bronze = make_settings(event_close_hours=1, event_max_gap_hours=800), MemoryBronze()
+    hit, quiet = body_of(Hour("aggregated", [Listed(NUNOA, 1, None, 400)])), b"[]"
+    first, second = (utc(2024, 2, 29, 17), utc(2024, 3, 2, 16)), (utc(2024, 3, 14, 7), utc(2024, 3, 19, 22))
+    last = (utc(2024, 4, 21, 11), utc(2024, 5, 7, 11))
+    for hour in (*first, *second, *last):
+        bronze.put(hour, Shape.AGGREGATED, hit)
+    for hour in (utc(2024, 3, 5, 18), utc(2024, 3, 25, 9)):
+        bronze.put(hour, Shape.AGGREGATED, quiet)
+    load_all(database, bronze, settings, [Month(2024, month) for month in (2, 3, 4, 5)])
+    spans = "select primera_hora, ultima_hora from fact_interrupciones order by 1"
+    assert rows_of(database, spans) == [first, second, last]
+
+
 def test_reports_of_single_hours_come_by_month(database: Database, make_settings: MakeSettings) -> None:
     settings, bronze = make_settings(), world()
     asked = [utc(2025, 5, 31, 12), utc(2025, 6, 2, 12)]

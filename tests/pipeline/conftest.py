@@ -1,4 +1,4 @@
-"""Fixtures for flows: one Prefect server for the run of tests, and an environment that points at a test's own data."""
+"""Fixtures for flows: one Prefect server for all of them, and an environment that points at a test's own data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from prefect.settings import (
     temporary_settings,
 )
 from support.browser import browser
+from support.prefect_server import prefect_server
 
-from deployments.stack.api import api_client, prepare_environment
+from deployments.stack.api import api_client
 from deployments.stack.apply import apply_limits, mark
-from deployments.stack.server import served
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from sec_core.simulator.server import Simulator
 
-
 __all__ = ["browser"]
 
 
@@ -37,11 +36,10 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     """API of a real Prefect server on PostgreSQL, started with the locked dependencies as the pipeline starts it."""
     folder = tmp_path_factory.mktemp("prefect")
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
-    prepare_environment(settings)
     # Test processes share PostgreSQL, and each has a Prefect server with tables of its own.
     name = f"sec_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     own = embedded.ensure_database(Address.parse(server_url), name)
-    with served(settings, own) as url:
+    with prefect_server(settings, own) as url:
         apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.
         values = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.prefect_server import newest_artifact
 from support.stack import ask
 
 from deployments.cli.main import main
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _one_failure_opens_the_circuit(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEC_CIRCUIT_FAILURES", "1")
 
 
@@ -38,8 +40,8 @@ async def test_a_good_verdict_leaves_an_artifact(source: Simulator, prefect_url:
     assert isinstance(verdict, Verdict)
     assert verdict.troubles == []
     assert len(source.requests) == 2
-    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["health"]}})
-    rows = [line.split(" | ") for line in artifact["data"].splitlines() if line.startswith("| ")][1:]
+    artifact = await asyncio.to_thread(newest_artifact, prefect_url, "health")
+    rows = [line.split(" | ") for line in artifact.splitlines() if line.startswith("| ")][1:]
     assert sorted(row[1] for row in rows) == sorted(check.name for check in verdict.checks)
     marks = [row[0].removeprefix("| ") for row in rows]
     assert marks == sorted(marks, key=["✗ bad", "⚠ look", "✓ good"].index)
@@ -63,8 +65,8 @@ async def test_the_runs_of_what_runs_all_day_are_bounded(
     source: Simulator, prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runs() -> list[str]:
-        wanted = {"name": {"any_": ["health"]}}
-        return [run["id"] for run in ask(prefect_url, "flow_runs/filter", flows=wanted, sort="START_TIME_DESC")]
+        of_health = {"name": {"any_": ["health"]}}
+        return [run["id"] for run in ask(prefect_url, "flow_runs/filter", flows=of_health, sort="START_TIME_DESC")]
 
     for _ in range(3):
         await health()

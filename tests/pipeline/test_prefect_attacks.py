@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from loguru import logger
 from support.commands import sec, start
-from support.stack import eventually
+from support.stack import ask, eventually
 
 from deployments.loopback import LOOPBACK
 from deployments.stack.api import MARK, api_client, running_api
@@ -20,8 +19,6 @@ from deployments.stack.apply import POOL, apply_pool, mark
 from deployments.stack.server import free_port
 from deployments.stack.site import serve_site
 from sec_core.simulator.faults import FaultOptions
-from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
     from sec_core.config import Settings
+    from sec_core.simulator.server import Simulator
 
 SECRET = "smtps://user:open-sesame@mail.example.org"
 
@@ -161,7 +159,7 @@ def test_nothing_for_this_machine_goes_through_a_proxy(prefect_url: str, tmp_pat
     done = sec("load", "--month", "2025-09", environment=os.environ | variables)
     assert done.returncode == 0, done.stderr
     runs = {"flow_runs": {"name": {"like_": "load 2025-09 ("}}, "sort": "START_TIME_DESC", "limit": 1}
-    (run,) = httpx.post(f"{prefect_url}/flow_runs/filter", json=runs).raise_for_status().json()
+    (run,) = ask(prefect_url, "flow_runs/filter", **runs)
     assert run["state_type"] == "COMPLETED"
     assert [path.name for path in (home / ".prefect").iterdir()] == ["profiles.toml"]
 
@@ -193,17 +191,16 @@ def test_a_server_for_others_than_this_machine_demands_a_login() -> None:
     assert "SEC_PREFECT_AUTH" in done.stderr
 
 
-@pytest.mark.usefixtures("pipeline")
-def test_a_flow_that_is_told_to_end_ends_in_one_line() -> None:
-    with Simulator(world=WorldOptions.tiny(seed=3), faults=FaultOptions(latency_s=0.3)) as source:
-        environment = dict(os.environ) | {"SEC_BASE_URL": source.url, "SEC_MAX_RATE": "20"}
-        command = start("capture", "--month", "2025-02", environment=environment)
-        try:
-            eventually(lambda: len(source.hours_asked()) >= 4)
-            command.terminate()
-            _, told = command.communicate(timeout=60)
-        finally:
-            command.kill()
+def test_a_flow_that_is_told_to_end_ends_in_one_line(source: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    source.set_faults(FaultOptions(latency_s=0.3))
+    monkeypatch.setenv("SEC_MAX_RATE", "20")
+    command = start("capture", "--month", "2025-02")
+    try:
+        eventually(lambda: len(source.hours_asked()) >= 4)
+        command.terminate()
+        _, told = command.communicate(timeout=60)
+    finally:
+        command.kill()
     assert command.returncode == 143, told
     assert "Traceback" not in told
     assert [line[:12] for line in told.splitlines() if line.startswith("sec:")] == ["sec: Stopped"]

@@ -8,13 +8,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import httpx
 import psutil
 import pytest
-from support.stack import eventually
-
-from deployments.stack.api import prepare_environment
-from deployments.stack.server import served
+from support.prefect_server import prefect_server
+from support.stack import ask, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,10 +35,9 @@ def test_two_servers_that_start_at_once_on_a_new_database_both_come_up(
     database: Database, prefect_database: Address, make_settings: MakeSettings
 ) -> None:
     settings = make_settings()
-    prepare_environment(settings)
 
     def start(_: int) -> bool:
-        with served(settings, database.address):
+        with prefect_server(settings, database.address):
             return True
 
     with ThreadPoolExecutor(2) as threads:
@@ -59,15 +55,10 @@ def test_a_role_that_may_not_make_databases_keeps_prefects_tables_in_a_schema(
         connection.execute(f"create role {role} login password 'x'")
         connection.execute(f"alter database {name} owner to {role}")
     monkeypatch.setenv("SEC_PREFECT_DATABASE_URL", "schema")
-    settings = make_settings()
-    prepare_environment(settings)
-    ours = database.address.changed(user=role, password="x")
-    with served(settings, ours) as url:
-        made = httpx.post(f"{url}/flows/", json={"name": "in a schema"}).raise_for_status().json()
-        run = {"flow_id": made["id"], "state": {"type": "COMPLETED"}}
-        httpx.post(f"{url}/flow_runs/", json=run).raise_for_status()
-        query = {"flow_runs": {"name": {"like_": "x"}}}
-        httpx.post(f"{url}/flow_runs/filter", json=query).raise_for_status()
+    with prefect_server(make_settings(), database.address.changed(user=role, password="x")) as url:
+        made = ask(url, "flows/", name="in a schema")
+        ask(url, "flow_runs/", flow_id=made["id"], state={"type": "COMPLETED"})
+        ask(url, "flow_runs/filter", flow_runs={"name": {"like_": "x"}})
     with database.address.connect(autocommit=True) as connection:
         assert connection.execute("select name from prefect.flow").fetchall() == [("in a schema",)]
         assert connection.execute("select to_regclass('public.flow')").fetchone() == (None,)
@@ -97,7 +88,7 @@ def test_a_server_ends_with_a_command_that_is_killed(database: Database, make_se
     ) as holder:
         assert holder.stdout is not None
         url = holder.stdout.readline().strip()
-        (limit,) = httpx.post(f"{url}/v2/concurrency_limits/filter", json={}).raise_for_status().json()
+        (limit,) = ask(url, "v2/concurrency_limits/filter")
         assert (limit["name"], limit["limit"], limit["active"]) == ("sec-source", 8, True)
         left = psutil.Process(holder.pid).children(recursive=True)
         assert left

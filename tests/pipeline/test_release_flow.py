@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from support.gold_world import load_world
-from support.stack import ask
+from support.prefect_server import newest_artifact
 
 from flows.gold import release
 from sec_core.errors import PublicationError
@@ -26,6 +27,6 @@ async def test_a_release_from_the_ui_shows_what_it_holds(
     made = await release("2025.9", draft=True)
     assert isinstance(made, ReleaseReport)
     assert check_release(pipeline, "2025.9") == []
-    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["release-2025-9"]}})
-    assert "golden_interrupciones" in artifact["data"]
-    assert "primera entrega" in artifact["data"]
+    artifact = await asyncio.to_thread(newest_artifact, prefect_url, "release-2025-9")
+    assert "golden_interrupciones" in artifact
+    assert "primera entrega" in artifact

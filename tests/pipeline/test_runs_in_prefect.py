@@ -13,6 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
 from support.capturing import keep_answers
+from support.prefect_server import newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import ask, eventually
 
@@ -110,8 +111,7 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert found.equal, found.differences
     assert found.denominator is not None
     assert found.denominator["origen"] == "SIMULACIÓN"
-    (artifact,) = ask(prefect_url, "artifacts/filter", artifacts={"key": {"any_": ["explain-reliability"]}})
-    assert "bodies: equal" in artifact["data"].replace("\\", "")
+    assert "bodies: equal" in newest_artifact(prefect_url, "explain-reliability").replace("\\", "")
     assert len(source.requests) == asked
 
 

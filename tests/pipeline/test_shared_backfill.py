@@ -49,6 +49,7 @@ def machines(
 ) -> Iterator[list[Path]]:
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
+    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
     monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
@@ -88,8 +89,8 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     rows = sum(truth.row_count(hour) for hour in hours)
     assert [report.month for report in reports] == ["2024-10", "2024-09", "2024-08"]
     assert sum(report.rows for report in reports) == rows
-    wanted = {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}
-    runs = ask(prefect_url, "flow_runs/filter", flow_runs=wanted)
+    query = {"flow_runs": {"name": {"like_": "rerun-month "}, "start_time": {"after_": began.isoformat()}}}
+    runs = ask(prefect_url, "flow_runs/filter", **query)
     assert [run["state_type"] for run in runs] == ["COMPLETED"] * 3
 
     # Several machines had a part in it, kept nothing of the data to themselves, and asked as politely as one.

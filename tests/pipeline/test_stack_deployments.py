@@ -82,24 +82,24 @@ def test_a_form_takes_nothing_of_any_size(name: str) -> None:
     assert not unbounded(parameter_schema(flow).model_dump())
 
 
-async def next_runs(name: str, start: str, count: int) -> list[str]:
+@pytest.mark.parametrize(
+    ("name", "start", "runs"),
+    [
+        ("monthly-sync", "2026-03-15T00:00", "2026-04-02T03:00 2026-05-02T03:00 2026-06-02T03:00"),
+        # 2026-04-04 24h is 23h again; 2026-09-06 00h is 01h.
+        ("maintenance", "2026-04-04T12:00", "2026-04-05T04:30 2026-04-06T04:30"),
+        ("maintenance", "2026-09-05T12:00", "2026-09-06T04:30 2026-09-07T04:30"),
+        ("regional-customers", "2026-08-20T00:00", "2026-09-01T02:00 2026-10-01T02:00"),
+        ("monitor", "2026-11-21T10:05", "2026-11-21T10:10 2026-11-21T10:20 2026-11-21T10:30"),
+        ("health", "2026-11-21T10:05", "2026-11-21T10:07 2026-11-21T11:07"),
+    ],
+)
+async def test_schedules_keep_to_the_wall_clock_of_chile_across_its_changes(name: str, start: str, runs: str) -> None:
     (schedule,) = DEPLOYMENTS[name]["schedules"]
     clock = CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
-    begin = datetime.fromisoformat(start).replace(tzinfo=CHILE)
-    return [f"{run.astimezone(CHILE):%Y-%m-%dT%H:%M}" for run in await clock.get_dates(count, begin)]
-
-
-async def test_schedules_keep_to_the_wall_clock_of_chile_across_its_changes() -> None:
-    for name, start, expected in (
-        ("monthly-sync", "2026-03-15T00:00", ["2026-04-02T03:00", "2026-05-02T03:00", "2026-06-02T03:00"]),
-        # 2026-04-04 24h is 23h again; 2026-09-06 00h is 01h.
-        ("maintenance", "2026-04-04T12:00", ["2026-04-05T04:30", "2026-04-06T04:30"]),
-        ("maintenance", "2026-09-05T12:00", ["2026-09-06T04:30", "2026-09-07T04:30"]),
-        ("regional-customers", "2026-08-20T00:00", ["2026-09-01T02:00", "2026-10-01T02:00"]),
-        ("monitor", "2026-11-21T10:05", ["2026-11-21T10:10", "2026-11-21T10:20", "2026-11-21T10:30"]),
-        ("health", "2026-11-21T10:05", ["2026-11-21T10:07", "2026-11-21T11:07"]),
-    ):
-        assert await next_runs(name, start, len(expected)) == expected
+    expected, begin = runs.split(), datetime.fromisoformat(start).replace(tzinfo=CHILE)
+    found = await clock.get_dates(len(expected), begin)
+    assert [f"{run.astimezone(CHILE):%Y-%m-%dT%H:%M}" for run in found] == expected
 
 
 @pytest.mark.parametrize(

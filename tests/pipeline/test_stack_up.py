@@ -17,6 +17,7 @@ from support import receivers
 from support.prefect_ui import PrefectUi
 from support.stack import PASSWORD, USER, Stack, eventually
 
+from deployments.stack.server import free_port
 from sec_core.db import embedded
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions
@@ -49,6 +50,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         environment |= {
             "SEC_BASE_URL": source.url,
             "SEC_DATA_DIR": "data",
+            # Another test's stack may be starting at the same time.
+            "SEC_UI_PORT": str(free_port()),
             # A month takes 12 seconds: long enough to be cut off.
             "SEC_MAX_RATE": "60",
             "SEC_RETRIES": "0",

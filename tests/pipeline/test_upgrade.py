@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-import httpx
 import polars as pl
 import psycopg
 import pytest
 from support.fixtures import UNSYNCED
 from support.kept_state import state_of
+from support.prefect_server import prefect_server
+from support.stack import ask
 
 from deployments.cli.main import main
-from deployments.stack.api import prepare_environment
-from deployments.stack.server import served
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
@@ -132,20 +131,13 @@ def test_every_body_reads_as_it_was_kept(before: Installation) -> None:
 
 def test_the_present_prefect_server_knows_the_runs_of_before(before: Installation) -> None:
     settings = load_settings(_env_file=None, data_dir=before.data, state_dir=None, database_url=None)
-    with patch.dict(os.environ):
-        prepare_environment(settings)
-        # The database `prefect` is taken on under its new name.
-        with served(settings, Address.parse(before.url)) as api:
-
-            def found(kind: str, **body: object) -> list[dict[str, Any]]:
-                answer: list[dict[str, Any]] = httpx.post(f"{api}/{kind}/filter", json=body).raise_for_status().json()
-                return answer
-
-            was = WAS["prefect"]
-            runs = found("flow_runs", flow_runs={"id": {"any_": list(was["runs"])}})
-            assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
-            # Commands of other tests may have added to these.
-            assert {each["name"] for each in found("deployments")} >= set(was["deployments"])
-            assert {each["key"] for each in found("artifacts")} >= set(was["artifacts"])
-            of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
-            assert httpx.post(f"{api}/task_runs/count", json=of_runs).json() == was["task_runs"]
+    # The database `prefect` is taken on under its new name.
+    with patch.dict(os.environ), prefect_server(settings, Address.parse(before.url)) as api:
+        was = WAS["prefect"]
+        of_runs = {"flow_runs": {"id": {"any_": list(was["runs"])}}}
+        runs = ask(api, "flow_runs/filter", **of_runs)
+        assert {run["id"]: [run["name"], run["state_type"], run["state_name"]] for run in runs} == was["runs"]
+        # Commands of other tests may have added to these.
+        assert {each["name"] for each in ask(api, "deployments/filter")} >= set(was["deployments"])
+        assert {each["key"] for each in ask(api, "artifacts/filter")} >= set(was["artifacts"])
+        assert ask(api, "task_runs/count", **of_runs) == was["task_runs"]

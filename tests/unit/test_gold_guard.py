@@ -120,6 +120,14 @@ def test_an_event_that_a_revision_replaced_is_deleted(tmp_path: Path) -> None:
     assert (found.delete, found.unarchived) == (["gone"], 0)
 
 
+def test_events_after_the_newest_loaded_hour_would_be_lost() -> None:
+    held = published(event("a", NEWEST))
+    assert recent.losses([], None) == recent.losses(held, "2024-08-31T23:00:00Z") == {}
+    for newest, said in (("2024-08-31T22:00:00Z", "2024-08-31T22:00:00Z"), (None, "none")):
+        text = f"{recent.TABLE} reaches 2024-08-31T23:00:00Z, but the newest loaded hour is {said}."
+        assert recent.losses(held, newest) == {recent.TABLE: text}
+
+
 def test_without_an_archive_nothing_is_planned(tmp_path: Path) -> None:
     with pytest.raises(PublicationError, match="can't be read"):
         recent.plan(LocalBlobs(tmp_path), "golden.parquet", NEWEST, [])

@@ -41,6 +41,7 @@ def hold(body: bytes) -> BodyKind:
 @settings(max_examples=examples(3000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.binary(max_size=48))
 def test_bodies_gone_wrong(script: bytes) -> None:
+    hold(script)
     body = body_from(script)
     hold(body)
     # The fast way to a verdict is no other verdict.

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import orjson
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support.examples import examples
 from support.fuzz_bodies import AGGREGATED, DETAILED
 
 from sec_core.source.shapes import (
-    AGGREGATED_KEYS,
-    DETAILED_KEYS,
     MAX_BODY_BYTES,
     BodyKind,
     Shape,
@@ -73,50 +67,6 @@ def test_hostile_bodies_are_refused_before_they_are_decoded() -> None:
     assert "values" in (classify(b"[" + b"{}," * 4_000_000 + b"{}]").reason or "")
     assert classify(b"[" * 900 + b"]" * 900).kind is BodyKind.UNKNOWN_SHAPE
     assert "\\x00" in reason_of([AGGREGATED | {"\x00" * 500: 1}])
-
-
-json_scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text()
-json_values = st.recursive(
-    json_scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
-)
-field_values = st.sampled_from([0, 3, 2025, "Talca", "12", "", None]) | json_scalars
-rows_like = st.lists(
-    st.one_of(
-        st.fixed_dictionaries(dict.fromkeys(AGGREGATED_KEYS, field_values)),
-        st.fixed_dictionaries(dict.fromkeys(DETAILED_KEYS, field_values)),
-        st.dictionaries(st.sampled_from([*DETAILED_KEYS, "OTRA"]), json_values),
-        st.just(AGGREGATED),
-        st.just(DETAILED),
-        json_values,
-    ),
-    max_size=5,
-)
-
-
-@settings(max_examples=examples(300), deadline=None)
-@given(rows_like)
-def test_any_rows_are_accounted_for_or_refused_with_a_reason(rows: list[Any]) -> None:
-    import json  # noqa: PLC0415  (writes integers of any size, unlike orjson)
-
-    found = classify(json.dumps(rows).encode())
-    if found.kind is BodyKind.EMPTY:
-        assert rows == []
-    elif found.usable:
-        assert found.rows == len(rows)
-        assert found.shape is not None
-        expected = {Shape.DETAILED: DETAILED_KEYS, Shape.AGGREGATED: AGGREGATED_KEYS}[found.shape]
-        assert all(row.keys() == set(expected) for row in rows)
-    else:
-        assert found.reason
-        assert len(found.reason) < 1500
-        assert "\x00" not in found.reason
-
-
-@settings(max_examples=examples(300), deadline=None)
-@given(st.binary(max_size=300))
-def test_any_bytes_get_a_verdict(body: bytes) -> None:
-    found = classify(body)
-    assert found.usable == (found.reason is None)
 
 
 def test_real_captures(captures_dir: Path) -> None:

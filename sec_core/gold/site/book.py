@@ -143,7 +143,7 @@ class Book:
         data: dict[str, Any],
         context: Mapping[str, object] | None = None,
         *,
-        csv: bytes | None = None,
+        table: pl.DataFrame | None = None,
         also: object = None,
     ) -> None:
         """Render a page, and its figures beside it as JSON, unless all of it stands; what starts with `en/` is English.
@@ -154,11 +154,13 @@ class Book:
             data: Its figures, of which the JSON is made and which the template sees.
             context: What the template needs besides. This, and what it takes of the book, follows from the data, from
                 `also` and from what all pages share.
-            csv: A table to lie beside it.
+            table: One to lie beside it as CSV.
             also: What it says that is not in the data.
         """
         body = as_json(data) + b"\n"
-        beside = {f"{path}datos.json": body} | ({f"{path}datos.csv": csv} if csv is not None else {})
+        beside = {f"{path}datos.json": body}
+        if table is not None:
+            beside[f"{path}datos.csv"] = table.write_csv().encode()
         digest = hashlib.sha256(self._shared_inputs + as_json(also))
         for each in beside.values():
             digest.update(each)
@@ -303,24 +305,11 @@ def as_json(data: object) -> bytes:
     return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The rows of a table that belong to one place, and these as CSV and as JSON."""
-
-    frame: pl.DataFrame
-    csv: bytes
-    json: orjson.Fragment
-
-
-def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, Part], Part]:
+def parts(frame: pl.DataFrame, key: str) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
     """A table by a key; and what a place has of which there are no rows."""
     text = without_formulas(frame.with_columns(pl.col(pl.Categorical).cast(pl.String))).drop_nulls(key)
     own = text.partition_by(key, as_dict=True, maintain_order=True)
-    return {str(name): _part(rows) for (name,), rows in own.items()}, _part(text.clear())
-
-
-def _part(rows: pl.DataFrame) -> Part:
-    return Part(rows, rows.write_csv().encode(), orjson.Fragment(rows.write_json()))
+    return {str(name): rows for (name,), rows in own.items()}, text.clear()
 
 
 def by(frame: pl.DataFrame, key: str) -> dict[str, Rows]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import polars as pl
 
 from sec_core.gold import storm_parts
@@ -30,12 +31,12 @@ def regions(book: Book) -> None:
             "nombre": place.name,
             "tormentas": [plain(storm) for storm in book.storms if place in storm["regiones_de"]],
             "mapa": book.map_data(list(book.spans)[-ON_MAP:], SPANISH, [each.code for each in book.groups[name]]),
-            "indices_regionales": own.json,
+            "indices_regionales": orjson.Fragment(own.write_json()),
             "anhos": book.region_years.get(name, []),
             "eventos": events.get(name, []),
             "horas": book.grid.listed(name),
         }
-        book.page(place.path, "region.html", data, {"place": place, "series": name, "months": own.frame}, csv=own.csv)
+        book.page(place.path, "region.html", data, {"place": place, "series": name, "months": own}, table=own)
 
 
 def comunas(book: Book) -> None:
@@ -58,13 +59,13 @@ def comunas(book: Book) -> None:
             **{name: row[name] for name in ("clientes", "metodo_clientes", "fuente_clientes")},
             "cortes": cuts.get(code, []),
             "tormentas": storms.get(code, []),
-            "indices_comunales": part.json,
+            "indices_comunales": orjson.Fragment(part.write_json()),
             "anhos": book.comuna_years.get(code, []),
             "eventos": events.get(code, []),
             "horas": book.grid.listed(code),
         }
-        context = {"place": place, "series": code, "months": part.frame, "region": region}
-        book.page(place.path, "comuna.html", data, context, csv=part.csv)
+        context = {"place": place, "series": code, "months": part, "region": region}
+        book.page(place.path, "comuna.html", data, context, table=part)
 
 
 def storms(book: Book) -> None:

@@ -18,7 +18,7 @@ import orjson
 
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.place import StoreUrl, width
+from sec_core.blobs.place import StoreUrl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,9 +99,9 @@ def put(site: Site, target: Blobs, prefix: str = "") -> PutReport:
     # those that were there already, which may link to them.
     order = [(not path.startswith("assets/"), path in noted) for path in changed]
     for turn in sorted(set(order)):
-        list(at_once(width(target.place), write, [path for path, of in zip(changed, order, strict=True) if of == turn]))
+        list(at_once(target.place, write, [path for path, of in zip(changed, order, strict=True) if of == turn]))
     _note(target, prefix, wanted | dict.fromkeys(old, ("", "")))
-    list(at_once(width(target.place), lambda path: target.delete(prefix + path), old))
+    list(at_once(target.place, lambda path: target.delete(prefix + path), old))
     _note(target, prefix, wanted)
     return report
 
@@ -130,7 +130,7 @@ def read_site(place: Blobs, prefix: str = "") -> Site:
         BlobMissing: A file of it is gone.
     """
     paths = list(_noted(place, prefix))
-    bodies = at_once(width(place.place), lambda path: place.read(prefix + path), paths)
+    bodies = at_once(place.place, lambda path: place.read(prefix + path), paths)
     return Site(files=dict(zip(paths, bodies, strict=True)))
 
 
