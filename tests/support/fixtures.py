@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
 
 UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
 """Settings of a PostgreSQL whose data is thrown away: it need not survive a power cut."""
-
-SEC = (sys.executable, "-c", "from deployments.cli.main import run; run()")
-"""A command in a process of its own: its words follow."""
 
 
 class MakeSettings(Protocol):
