@@ -86,10 +86,9 @@ class PrefectUi:
         self._wait(f"{month} in the form", lambda: field.get_attribute("value") == month)
         self._click("form button[type=submit]", "Submit")
 
-    def complaint(self) -> str:
-        """What the form has against a value."""
-        form = self._find("form", "is not valid", part=True)
-        return next(line for line in form.text.splitlines() if "is not valid" in line)
+    def wait_for_complaint(self, value: str) -> None:
+        """Wait until the form refuses this value; it may still name the one before."""
+        self._find("form", f"'{value}' is not valid", part=True)
 
     def leave_form(self) -> None:
         """Wait for the form to go; press Submit again where it took no notice."""
