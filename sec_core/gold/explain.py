@@ -231,7 +231,8 @@ class _Explaining:
         return imputation(self._bodies)
 
     def aggregated_panel(self) -> pl.DataFrame:
-        """The panel of all aggregated hours."""
+        """The panel of all aggregated hours, whose events are held against PostgreSQL's too: both follow from it."""
+        _ = self.events
         return self._panel(self._bodies).filter(pl.col("forma") == Shape.AGGREGATED.value)
 
     @cached_property

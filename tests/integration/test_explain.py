@@ -230,6 +230,7 @@ def test_damage_is_named(history: History, kind: str, capsys: pytest.CaptureFixt
         history.explain("reliability", mes="2025-08", nombre_region=region),
         history.explain("time_series", mes="2025-08", nombre_region=region),
         history.explain("market_map", **place),
+        history.explain("sensitivity", **texts(history.rows("sensitivity")[0], "umbral", "anho")),
     ]
     for each in found:
         assert each.equal is False
