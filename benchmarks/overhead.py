@@ -47,7 +47,7 @@ def measure(here: Bench) -> list[Figure]:
         ).result
     extra = tuple(flow - alone for flow, alone in zip(flows, bare, strict=True))[1:]
     growth = grown / len(extra) / 1e6
-    environment = _environment(plain)
+    variables = environment(plain)
     return [
         Figure("month_bare_s", "A month captured, loaded, built, drawn: without Prefect", median(bare[1:]), "s",
                runs=tuple(bare[1:])),
@@ -55,10 +55,10 @@ def measure(here: Bench) -> list[Figure]:
         Figure("prefect_s", "Prefect's overhead a month", median(extra), "s", target="≤ 5", met=median(extra) <= 5,
                runs=extra),
         Figure("prefect_growth_mb", "Growth of Prefect's tables a month", growth, "MB", target="≤ 2", met=growth <= 2),
-        _command("--help", environment, 0.5),
-        _command(f"load --month {MONTHS[-1]}", environment, 1.5),
-        _command("gold", environment, 1.5),
-        _command("status", environment, 0.7),
+        _command("--help", variables, 0.5),
+        _command(f"load --month {MONTHS[-1]}", variables, 1.5),
+        _command("gold", variables, 1.5),
+        _command("status", variables, 0.7),
     ]  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()
-    os.environ |= _environment(settings)
+    os.environ |= environment(settings)
     prepare_environment(settings)
     seconds = []
     sizes = []
@@ -99,7 +99,7 @@ def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[floa
     return seconds, sizes[-1] - sizes[0]
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
     """The settings as other processes read them."""
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     return {
@@ -111,13 +111,13 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _command(words: str, environment: dict[str, str], most_s: float) -> Figure:
+def _command(words: str, variables: dict[str, str], most_s: float) -> Figure:
     """How long a command takes that finds nothing to do."""
     command = [str(Path(sys.executable).with_name("sec")), *words.split()]
     runs = []
     for _ in range(STARTS):
         begun = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True, env=os.environ | environment)  # noqa: S603  (ourselves)
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | variables)  # noqa: S603  (ourselves)
         runs.append(time.perf_counter() - begun)
     name = f"{words.split(maxsplit=1)[0].strip('-')}_s"
     middle = median(runs)

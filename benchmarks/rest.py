@@ -22,6 +22,7 @@ import psutil
 import psycopg
 
 from benchmarks.measuring import database_cpu_s, size_of
+from benchmarks.overhead import environment
 from benchmarks.results import Figure
 from deployments.stack.api import api_client
 from deployments.stack.processes import RunFolder
@@ -60,14 +61,13 @@ class Used:
 
 def measure(here: Bench) -> list[Figure]:
     """Start a stack against a simulated SEC, let the monitor catch up, then leave it alone for ten minutes."""
-    settings = here.settings("rest", "rest")
-    with Simulator() as source, _stack(settings, source.url) as (stack, environment):
+    with Simulator() as source, _stack(settings := here.settings("rest", "rest", base_url=source.url)) as (stack, ours):
         catch_up = _watch(here, settings, stack, lambda: _run(stack, "monitor"))
         while datetime.now(UTC).minute not in FIRST_MINUTES:
             time.sleep(1)
         rest = _watch(here, settings, stack, lambda: time.sleep(WINDOW_S))
         check = _watch(here, settings, stack, lambda: _run(stack, "health"))
-        empty_s, empty_bytes = _empty_flow(environment | {"PREFECT_API_URL": stack.api})
+        empty_s, empty_bytes = _empty_flow(ours | {"PREFECT_API_URL": stack.api})
     look_s, check_s = rest.cpu_s["runs"], check.cpu_s["runs"]
     day_s = sum(rest.cpu_s.values()) * WINDOWS_A_DAY + check_s * CHECKS_A_DAY
     figures = [
@@ -100,15 +100,10 @@ def _megabytes(name: str, label: str, value: int, *, most: int | None = None) ->
 
 
 @contextmanager
-def _stack(settings: Settings, source: str) -> Iterator[tuple[StackState, dict[str, str]]]:
+def _stack(settings: Settings) -> Iterator[tuple[StackState, dict[str, str]]]:
     """A stack for the length of a block, with the environment of its commands."""
-    assert settings.database_url is not None  # noqa: S101  (a bench gives one)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("SEC_", "PREFECT_", "SUPABASE_"))}
-    ours |= {
-        "SEC_DATA_DIR": str(settings.data_dir),
-        "SEC_DATABASE_URL": settings.database_url.get_secret_value(),
-        "SEC_BASE_URL": source,
-    }
+    ours |= environment(settings)
     command = [str(Path(sys.executable).with_name("sec"))]
     try:
         subprocess.run([*command, "up", "--detach"], check=True, env=ours, capture_output=True)  # noqa: S603  (ourselves)
@@ -151,7 +146,9 @@ def _watch(here: Bench, settings: Settings, stack: StackState, work: Callable[[]
         watcher.join()
     cpu_s: dict[str, float] = defaultdict(float, {"runs": sum(last_s.values())})
     for process, name in stays.items():
-        cpu_s[name] += sum(process.cpu_times()[:2]) - begun[process]
+        # A run that had just ended may still have been there.
+        with suppress(psutil.NoSuchProcess):
+            cpu_s[name] += sum(process.cpu_times()[:2]) - begun[process]
     cpu_s["PostgreSQL"] = database_cpu_s(here.server) - database_before
     grown = {what: size - sizes_before[what] for what, size in _sizes(settings).items()}
     return Used(dict(cpu_s), peak, grown)
@@ -179,9 +176,9 @@ def _run(stack: StackState, deployment: str) -> None:
         raise RuntimeError(f"The run of {deployment} ended as {run['state_name']}: {run['state']['message']}")
 
 
-def _empty_flow(environment: dict[str, str]) -> tuple[float, int]:
+def _empty_flow(variables: dict[str, str]) -> tuple[float, int]:
     """CPU and peak memory of a process that runs a flow which does nothing."""
-    process = psutil.Popen([sys.executable, "-c", EMPTY_FLOW], env=environment, stderr=subprocess.DEVNULL)
+    process = psutil.Popen([sys.executable, "-c", EMPTY_FLOW], env=variables, stderr=subprocess.DEVNULL)
     used_s, peak = 0.0, 0
     while process.poll() is None:
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
