@@ -66,6 +66,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         made = Stack(folder, environment, source, told, mailed)
         try:
             made.up()
+            # Each ten minutes it would ask for hours of its own, and one that is triggered beside it is cancelled.
+            made.pause("monitor")
             yield made
         finally:
             made.sec("down")
@@ -130,8 +132,7 @@ def test_the_worker_runs_the_monitor_and_other_commands_use_the_same_server(stac
     # What a caller of the API would have run instead of the flow.
     instead = {"command": f"touch {owned}", "env": {"SEC_BASE_URL": "http://127.0.0.1:9/"}, "working_dir": "/"}
     run_id = stack.trigger("monitor", parameters={"closed_hours": 2}, job_variables=instead)
-    run = stack.wait_for(run_id, "COMPLETED", "FAILED", "CRASHED")
-    assert run["state_type"] == "COMPLETED", run["state"]
+    stack.wait_for(run_id, "COMPLETED")
     assert not owned.exists()
     status = json.loads(stack.sec("status", "--json").stdout)
     assert sum(month["captured"] for month in status["months"]) >= 2
@@ -167,8 +168,8 @@ def test_a_month_is_rerun_with_the_form_of_the_ui_and_three_triggers_of_it_cost_
     ui.leave_form()
     ui.open_run("rerun-month 2025-02")
     ui.wait_for_state("Completed")
-    assert {stack.wait_for(run, "COMPLETED", "FAILED")["state_type"] for run in others} == {"COMPLETED"}
-    # The monitor may ask for hours of its own meanwhile.
+    for run in others:
+        stack.wait_for(run, "COMPLETED")
     february = set(Month.parse("2025-02").hours())
     assert sum(hour in february for hour in stack.source.hours_asked()) == len(february) == 672
     assert len(runs("Completed")) >= 3
@@ -233,8 +234,7 @@ def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stac
     assert notice["message"] in " ".join(letter.get_content().split())
     # What the button Retry does; the month goes on where it was.
     stack.ask(f"flow_runs/{run_id}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
-    done = stack.wait_for(run_id, "COMPLETED", "FAILED")
-    assert done["state_type"] == "COMPLETED", done["state"]
+    stack.wait_for(run_id, "COMPLETED")
     month = json.loads(stack.sec("status", "--month", MONTH, "--json").stdout)["months"][0]
     assert (month["captured"], month["complete"]) == (720, True)
 

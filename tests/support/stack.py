@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sec_core.simulator.server import Simulator
 
 PATIENCE_S = 240
+ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 USER, PASSWORD = "team", "open-sesame"
 
 
@@ -94,11 +95,22 @@ class Stack:
         answer: dict[str, Any] = self.api("GET", f"/flow_runs/{run_id}").raise_for_status().json()
         return answer
 
-    def wait_for(self, run_id: str, *states: str) -> dict[str, Any]:
-        ended: dict[str, Any] = eventually(
-            lambda: found if (found := self.run(run_id))["state_type"] in states else None
+    def pause(self, name: str) -> None:
+        """Let a deployment run by hand alone, once its run that is under way has ended."""
+        self.ask(f"deployments/{self.deployment(name)}/pause_deployment")
+        under_way = {
+            "deployments": {"name": {"any_": [name]}},
+            "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}},
+        }
+        eventually(lambda: not self.ask("flow_runs/filter", **under_way))
+
+    def wait_for(self, run_id: str, state: str) -> dict[str, Any]:
+        """A run in a state, at once an error if it ended in another one."""
+        found: dict[str, Any] = eventually(
+            lambda: found if (found := self.run(run_id))["state_type"] in ENDED | {state} else None
         )
-        return ended
+        assert found["state_type"] == state, found["state"]
+        return found
 
 
 def eventually(look: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it looks for
