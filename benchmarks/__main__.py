@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchmarks import capture, gold, history, load, month, overhead, release, rest, site, storms
 from benchmarks.measuring import apart, bench
-from benchmarks.results import show, write
-
-if TYPE_CHECKING:
-    from benchmarks.results import Figure
+from benchmarks.results import Figure, show, write
 
 
 class Part(StrEnum):

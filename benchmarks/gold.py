@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from unittest.mock import patch
 
 import polars as pl
 from sqlalchemy import text
 
-from benchmarks.measuring import apart, opened, size_of
+from benchmarks import history
+from benchmarks.measuring import Bench, Measured, apart, opened, size_of
 from benchmarks.results import Figure
 from sec_core.blobs.open import open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold import build as building
 from sec_core.gold import monthly, observations, storm_catalogue
 from sec_core.gold.build import GoldReport, build_gold, read_frames
@@ -26,13 +29,6 @@ from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
 from sec_core.silver.universe import FIGURE_SCHEMA, write_universe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from benchmarks import history
-    from benchmarks.measuring import Bench, Measured
-    from sec_core.config import Settings
 
 T = TypeVar("T")
 

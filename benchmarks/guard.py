@@ -12,9 +12,10 @@ import asyncio
 import cProfile
 import pstats
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import orjson
 import psycopg
@@ -23,12 +24,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import history, load
-from benchmarks.measuring import apart, bench, opened
+from benchmarks.measuring import Bench, apart, bench, opened
 from benchmarks.simulated_source import simulated_source
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.db.zones import check_zones
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
@@ -37,12 +39,6 @@ from sec_core.silver.load import load_month
 from sec_core.source.client import SourceClient
 from sec_core.source.shapes import Shape
 from sec_core.source.throttle import Throttle
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
 
 BASELINE: Final = Path(__file__).with_name("baseline.json")
 MOST: Final = 2.0

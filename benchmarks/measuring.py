@@ -8,25 +8,21 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import psutil
 from loguru import logger
 from psycopg import sql
 
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.database import Database, open_database
 from sec_core.errors import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from multiprocessing.connection import Connection
-
-    from sec_core.config import Settings
 
 T = TypeVar("T")
 

@@ -8,26 +8,22 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.measuring import apart
+from benchmarks.measuring import Bench, apart
 from benchmarks.results import Figure
 from benchmarks.simulated_source import simulated_source
+from sec_core.config import Settings
 from sec_core.hours import Month
 from sec_core.usecases.adapters import open_adapters
 from sec_core.usecases.months import rerun
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
 
 MONTHS: Final = (Month(2025, 3), Month(2025, 4), Month(2025, 5))
 """The first one warms everything up and is not counted."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from benchmarks.measuring import apart, opened, size_of
+from benchmarks.measuring import Bench, apart, opened, size_of
 from benchmarks.results import Figure
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold.release.write import check_release, make_release
-
-if TYPE_CHECKING:
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
 
 VERSION = "2026.1"
 

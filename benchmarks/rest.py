@@ -12,28 +12,23 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psutil
 import psycopg
 
-from benchmarks.measuring import database_cpu_s, size_of
+from benchmarks.measuring import Bench, database_cpu_s, size_of
 from benchmarks.overhead import environment
 from benchmarks.results import Figure
 from deployments.stack.api import api_client
-from deployments.stack.processes import RunFolder
+from deployments.stack.processes import RunFolder, StackState
+from sec_core.config import Settings
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from benchmarks.measuring import Bench
-    from deployments.stack.processes import StackState
-    from sec_core.config import Settings
 
 WINDOW_S: Final = 600
 WINDOWS_A_DAY: Final = 144

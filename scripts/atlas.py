@@ -8,6 +8,7 @@ Mercator, north up, each panel at its own scale, in whole units. Greater Santiag
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -21,8 +22,6 @@ from sec_core.reference.geometry import topology
 from sec_core.reference.tables import comunas, regiones
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     Point = tuple[float, float]
     Ring = list[Point]
 

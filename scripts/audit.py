@@ -9,12 +9,10 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 LOCK = Path("requirements-dev.txt")
 """Everything that is installed anywhere: the pins of `requirements.txt` are among it."""

@@ -6,6 +6,7 @@ Every world is drawn from its seed alone, so the same code writes the same table
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ import altair as alt
 import numpy as np
 import polars as pl
 import vl_convert
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from scripts.work_worlds import table, works_report
 from sec_core.gold import estimates
@@ -24,11 +27,6 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from numpy.random import Generator
-    from numpy.typing import NDArray
-
     Kept = Callable[[NDArray[np.int64], NDArray[np.int64], Generator], NDArray[np.bool_]]
 
 MAX_GAP = 12

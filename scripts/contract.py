@@ -7,8 +7,9 @@ TypeScript interfaces and both pages of definitions again; a test fails while th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -18,9 +19,6 @@ from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, SOURC
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.release.contents import INTERFACE
 from sec_core.gold.release.texts import views
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit."
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")

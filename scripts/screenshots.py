@@ -11,9 +11,10 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from support import receivers
 from support.browser import chromium
@@ -25,9 +26,6 @@ from sec_core.hours import CHILE
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 150_000

@@ -11,9 +11,10 @@ import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
+from selenium import webdriver
 from sqlalchemy import text
 from support.browser import chromium
 
@@ -22,6 +23,7 @@ from benchmarks.measuring import bench, opened
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
@@ -29,11 +31,6 @@ from sec_core.simulator.options import Storm, WorldOptions
 from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy
-
-if TYPE_CHECKING:
-    from selenium import webdriver
-
-    from sec_core.config import Settings
 
 MONTHS: Final = tuple(month_range(Month(2023, 1), Month(2024, 8)))
 STORMS: Final = (

@@ -7,11 +7,11 @@ size. Everything is drawn from seeds: the same code writes the same tables.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -24,9 +24,6 @@ from sec_core.hours import Month
 from sec_core.reference.geometry import neighbours
 from sec_core.simulator.options import Storm, WorldOptions
 from sec_core.simulator.world import World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "storms.md"
 FIRST = Month(2023, 1)

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from loguru import logger
+from loguru import Message, logger
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from sec_core.config import load_settings
+from sec_core.clock import Clock
+from sec_core.config import Settings, load_settings
 from sec_core.errors import CircuitOpen, SecError
 from sec_core.log import setup_logging
 from sec_core.usecases.adapters import Adapters, open_adapters
+from sec_core.usecases.steps import Steps
 from tasks.limits import AT_REST
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from loguru import Message
-    from prefect import Task
-    from prefect.client.schemas.objects import State, TaskRun
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.usecases.steps import Steps
 
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}

@@ -9,16 +9,15 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from logging import LogRecord
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
-    from logging import LogRecord
-    from pathlib import Path
-    from types import FrameType
-    from typing import Any
 
 T = TypeVar("T")
 

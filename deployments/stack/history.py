@@ -9,22 +9,19 @@ server, which is ours alone, the database `prefect` of the version before is tak
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Callable
+from typing import LiteralString
 
 import psycopg
 from loguru import logger
 from psycopg import errors, sql
 
+from deployments.stack.settings import StackSettings
+from sec_core.config import Settings
 from sec_core.db.address import Address
 from sec_core.db.locks import Lock
 from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from deployments.stack.settings import StackSettings
-    from sec_core.config import Settings
 
 IN_OUR_DATABASE = "schema"
 SCHEMA = "prefect"

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
 from sec_core.hours import CHILE, Month, month_range
 from sec_core.text import for_chat, for_line
 from tasks.limits import AT_REST, STORM_UNDER_WAY
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
 
 DAY: Final = timedelta(days=1)
 MONTHS_TOGETHER: Final = timedelta(hours=1)

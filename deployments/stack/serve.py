@@ -10,22 +10,18 @@ import asyncio
 import ipaddress
 import os
 import re
+import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.stack.history import ADDRESS_VARIABLE
 from sec_core.db.address import Address
 from sec_core.db.locks import Lock
-
-if TYPE_CHECKING:
-    import socket
-
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PORT = re.compile(r":\d+$")
 _READING = {"GET", "HEAD", "OPTIONS"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import psutil
@@ -18,10 +18,6 @@ from deployments.stack.server import free_port
 from deployments.stack.settings import LOOPBACK, load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 _SAY_EVERY_S = 60
 

@@ -7,15 +7,12 @@ to a log is never lost, whoever else adds to it.
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Protocol
 
+from sec_core.blobs.place import Place
 from sec_core.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from sec_core.blobs.place import Place
 
 
 class BlobMissing(StorageError):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import Final, Self, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
+from obstore.store import S3Config, S3Store
 from pydantic import SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from typing_extensions import override
@@ -24,15 +25,9 @@ from typing_extensions import override
 from sec_core.blobs import parts
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs, checked
+from sec_core.blobs.place import StoreUrl
 from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from obstore.store import S3Config
-
-    from sec_core.blobs.place import StoreUrl
 
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.05

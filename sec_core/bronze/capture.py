@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from loguru import logger
 
 from sec_core.bronze.ledger import Finding, Ledger, Recorded
 from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
+from sec_core.clock import Clock
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month
-from sec_core.source.client import OddBody, SourceClient
-from sec_core.source.shapes import BodyKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from sec_core.clock import Clock
-    from sec_core.source.client import Answer
-    from sec_core.source.shapes import Classified
+from sec_core.source.client import Answer, OddBody, SourceClient
+from sec_core.source.shapes import BodyKind, Classified
 
 _GATHER_S: Final = 0.02
 """How long answers are gathered before they are written down together."""

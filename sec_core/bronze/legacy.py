@@ -11,10 +11,12 @@ import codecs
 import json
 import re
 import string
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 import ijson
 import orjson
@@ -25,11 +27,6 @@ from sec_core.bronze.ledger_rules import Origin, Result, clean
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, FIRST_MONTH, HOUR, from_wall
 from sec_core.source.shapes import MAX_VALUES, AnsweredBy, classify
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
 
 _POINTS: Final = re.compile(r"(data_by_year\.[^.]*\.)?data\.item")
 _BATCH: Final = 32

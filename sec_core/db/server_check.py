@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 
+from sec_core.db.address import Address
 from sec_core.db.problems import refusal
 from sec_core.errors import DatabaseError
-
-if TYPE_CHECKING:
-    from sec_core.db.address import Address
 
 OLDEST_SERVER: Final = 15
 _FACTS: Final = """

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
 import sqlalchemy
 
+from sec_core.db.database import Database
 from sec_core.errors import ConfigError
 from sec_core.hours import CHILE, HOUR
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.db.database import Database
 
 _ZONE: Final = "America/Santiago"
 _POSTGRES: Final = sqlalchemy.text("""

@@ -8,25 +8,21 @@ Published by the Comisión Nacional de Energía as "facturación de clientes reg
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING, Final
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
 
 import polars as pl
 from loguru import logger
 from rapidfuzz import process
 from sqlalchemy import text
 
+from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold.sheets import decimal_mark, number, read_sheet
 from sec_core.hours import Month
 from sec_core.reference.names import default_names, fold
 from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 HEADINGS: Final = {
     "anio": ("anio", "año", "anho"),

@@ -7,19 +7,14 @@ Every row of `parts` holds what one series shows in one month; bounds come from 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import date
 
 import numpy as np
 import polars as pl
 
-from sec_core.gold.estimated_hours import MINIMUM_COVERED, Method
+from sec_core.gold.estimated_hours import MINIMUM_COVERED, Method, Pattern
 from sec_core.gold.intervals import DAYS, PEAKS, REACH, bounds, month_errors, residuals
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-
-    from sec_core.gold.estimated_hours import Pattern
 
 PARTS_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, Field
 
 from sec_core.errors import InputError
 from sec_core.text import for_markdown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
 
 EVENT = "event"
 ABOUT: Mapping[str, tuple[str, str]] = {

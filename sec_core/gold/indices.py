@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold import estimates
-from sec_core.gold.estimated_hours import Method
+from sec_core.gold.estimated_hours import Method, Pattern
 from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.universe import COUNTRY, denominators, nearest, with_country
-from sec_core.silver.timeline import chile_date, usable_hours
+from sec_core.silver.timeline import EventRules, chile_date, usable_hours
 
 if TYPE_CHECKING:
-    from sec_core.gold.estimated_hours import Pattern
     from sec_core.gold.monthly import Monthly
-    from sec_core.silver.timeline import EventRules
 
 LABEL = "calculado con instantáneas horarias"
 INSUFFICIENT = "Sin estimación: menos de la mitad de las horas con datos, o más de 120 horas seguidas sin ellos."

@@ -26,16 +26,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sec_core.gold import peaks
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import source_index
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sec_core.gold.estimated_hours import Pattern
-
     Floats = NDArray[np.float64]
 
 REACH = 24

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class PayloadRow(BaseModel):

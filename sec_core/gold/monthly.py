@@ -6,27 +6,22 @@ cross a month's border) and from which hours count as seen. A digest of all that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.blobs.model import Blobs
 from sec_core.gold import kept, observations
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
-from sec_core.gold.frames import UTC_TIME, with_month
+from sec_core.gold.frames import UTC_TIME, Names, with_month
 from sec_core.gold.panel import comuna_hours, panel, region_hours
 from sec_core.gold.rises import STANDING_HOURS, imputed, rises, standing
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.estimated_hours import Pattern
-    from sec_core.gold.frames import Names
 
 FORMAT = "1"
 """Raise it when anything that is kept is computed differently."""

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.gold.model import PayloadRow
 from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.reliability import OfficialRow, ReliabilityRow
 from sec_core.gold.payloads.storms import StormRow
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    import polars as pl
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.model import PayloadRow
 
 _FOOTER_BYTES = 64 * 1024
 """Enough for the footers written here; a longer one is read again."""

@@ -6,19 +6,15 @@ constant there). What a loaded hour does not list is 0. Suspect hours are passed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from datetime import date
 
 import polars as pl
 
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.frames import with_month
 from sec_core.gold.panel import by_region
 from sec_core.silver.timeline import source_index
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import date
-
-    from sec_core.gold.estimated_hours import Pattern
 
 STANDING_HOURS = 168
 """Hours over which a value that never changes counts as stale."""

@@ -15,15 +15,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sec_core.errors import InputError, StorageError
 from sec_core.reference.names import fold
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000

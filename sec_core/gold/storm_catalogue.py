@@ -8,11 +8,13 @@ of the months that its window touches.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from sec_core.blobs.model import Blobs
 from sec_core.gold import observations, storm_parts
 from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
 from sec_core.gold.kept import digest
@@ -24,11 +26,6 @@ from sec_core.reference.geometry import neighbours
 from sec_core.reference.tables import read_rows
 from sec_core.silver.cap import nearest_month
 from sec_core.silver.timeline import chile_date
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sec_core.blobs.model import Blobs
 
 FORMAT: Final = "1"
 """Raise it when hits or storms are computed differently."""

@@ -9,16 +9,14 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sec_core.hours import CHILE
 from sec_core.silver.columns import HORA
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 USUAL_HOURS: Final = 168
 """The usual level of a comuna is its median over so many hours before the first hit."""

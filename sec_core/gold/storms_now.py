@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import Final
 
 import polars as pl
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.frames import UTC_TIME, snapshot, source_hours, with_month
 from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference.geometry import neighbours
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 WINDOW: Final = timedelta(days=21)
 """How far back is looked: the usual level's week and two more. Retention keeps at least thirty days."""

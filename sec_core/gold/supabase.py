@@ -6,21 +6,19 @@ Nothing here puts the key, or an answer's headers, into a message, a log line or
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from loguru import logger
 
+from sec_core.config import Settings
 from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
 from sec_core.gold import recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from supabase import Client
-
-    from sec_core.config import Settings
 
     Payloads = Mapping[str, Sequence[Any]]
 

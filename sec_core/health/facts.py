@@ -7,7 +7,7 @@ import shutil
 import time
 from contextlib import closing
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -15,20 +15,16 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs, try_out
 from sec_core.blobs.place import Place, StoreUrl
 from sec_core.bronze.ledger import Ledger
+from sec_core.clock import Clock
+from sec_core.config import Settings
 from sec_core.db.database import Database, open_database
 from sec_core.db.zones import check_zones
 from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, PublicationError, SourceError, StorageError
 from sec_core.health.verdict import Check, DataFacts, Facts, PlaceFacts, SourceFacts, due_month
 from sec_core.hours import FIRST_MONTH, Month
+from sec_core.source.circuit import Circuit
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.source.circuit import Circuit
 
 _STANDS = text("""
     select

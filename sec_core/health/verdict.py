@@ -10,13 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sec_core.errors import SecError
 from sec_core.hours import CHILE, HOUR, Month
-
-if TYPE_CHECKING:
-    from sec_core.source.circuit import Circuit
+from sec_core.source.circuit import Circuit
 
 SCHEDULE_DAY: Final = 2
 SCHEDULE_HOUR: Final = 3

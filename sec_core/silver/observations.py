@@ -6,23 +6,19 @@ For every hour: rows read = sum of `n_filas`, and customers in = customers out e
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import polars as pl
 
 from sec_core.hours import CHILE
+from sec_core.reference.names import Names
 from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
 from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.decode import decode
 from sec_core.silver.imputation import Imputacion, Regla, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from sec_core.reference.names import Names
 
 OBSERVATION_KEY = ["hora", "id_geografia", "id_empresa", "fecha_inicio"]
 OBSERVATION_SCHEMA = typed(*OBSERVATION_KEY, "clientes_afectados n_filas imputaciones")

@@ -7,21 +7,17 @@ skips are no hours, so they are no hours without data either.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.config import Settings
 from sec_core.hours import CHILE, HOUR, day_start
 from sec_core.silver.columns import HORA, typed
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sec_core.config import Settings
 
 USABLE_SCHEMA = typed("hora indice orden racha")
 """Columns of `usable_hours`."""

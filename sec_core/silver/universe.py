@@ -7,15 +7,18 @@ for the cap.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
 from sec_core.bronze.sealed import BodyDamaged
+from sec_core.bronze.store import AnswerName, BronzeStore
+from sec_core.db.database import Database
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
@@ -26,12 +29,6 @@ from sec_core.silver.stretches import rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import chile_date
 from sec_core.source.answers import RegionCustomers, read_country, read_regions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from sec_core.bronze.store import AnswerName, BronzeStore
-    from sec_core.db.database import Database
 
 T = TypeVar("T")
 

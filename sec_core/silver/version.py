@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import text
 
-if TYPE_CHECKING:
-    from sec_core.db.database import Database
+from sec_core.db.database import Database
 
 _WRITTEN = (
     "cargas", "fact_interrupciones", "calidad_imputacion", "clientes_regionales", "facturacion_comunal",

@@ -6,16 +6,14 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
-
-if TYPE_CHECKING:
-    from sec_core.simulator.log import Request
+from sec_core.simulator.log import Request
 
 
 class FaultKind(StrEnum):

@@ -6,14 +6,12 @@ import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.source.shapes import Shape
+from sec_core.source.shapes import Shape
 
 
 @dataclass(slots=True)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import orjson
 from loguru import logger
 
 from sec_core.clock import Clock, SystemClock
+from sec_core.config import Settings
 from sec_core.errors import (
     CircuitOpen,
     SourceError,
@@ -32,11 +34,6 @@ from sec_core.source.circuit import LONG_REST, LONGEST_REST, Failure
 from sec_core.source.shapes import AnsweredBy, Classified, classify
 from sec_core.source.throttle import LONG_WAIT_S, Permit, Throttle
 from sec_core.source.transport import Reply, Transport
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sec_core.config import Settings
 
 T = TypeVar("T")
 

@@ -18,29 +18,25 @@ import asyncio
 import os
 import time
 import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 from loguru import logger
 
-from sec_core.clock import in_chile
+from sec_core.clock import Clock, in_chile
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
 from sec_core.db.queries import read_queries
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source import circuit as breaker
 from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRules, CircuitStatus, Failure, Leave
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 T = TypeVar("T")
 

@@ -9,15 +9,14 @@ from pydantic import BaseModel, Field
 
 from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.errors import IncompleteError
+from sec_core.errors import IncompleteError, SecError
+from sec_core.hours import Month
 from sec_core.silver.reports import month_figures
 
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
-    from sec_core.errors import SecError
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
-    from sec_core.hours import Month
     from sec_core.silver.load import LoadReport
     from sec_core.usecases.adapters import Adapters
     from sec_core.usecases.gold import SiteReport

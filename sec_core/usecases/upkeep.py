@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from loguru import logger
 from pydantic import BaseModel
 
+from sec_core.bronze.seal import SealReport
 from sec_core.db.locks import Lock, turn
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from sec_core.bronze.seal import SealReport
-    from sec_core.usecases.adapters import Adapters
+from sec_core.usecases.adapters import Adapters
 
 KEPT = timedelta(days=90)
 """How long logs, and results that Prefect keeps for its cache, stay."""

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -17,9 +16,7 @@ from support.commands import start
 from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
-
-if TYPE_CHECKING:
-    from sec_core.simulator.server import Simulator
+from sec_core.simulator.server import Simulator
 
 STUCK = """
 import asyncio, sys, time

@@ -7,12 +7,9 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sec_core.db.database import Database
 from sec_core.db.programs import installations
-
-if TYPE_CHECKING:
-    from sec_core.db.database import Database
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zoneinfo
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from support.fixtures import MakeSettings
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import body_of
 
@@ -17,19 +17,13 @@ from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import Origin, Outcome, Result
 from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.db import zones
+from sec_core.db.database import Database
 from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
 from sec_core.silver.reports import month_figures
 from sec_core.source.shapes import NOT_KEPT
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.database import Database
 
 SEPTEMBER = Month(2022, 9)
 LATE = (utc(2022, 9, 4, 4), utc(2022, 9, 11, 4))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -18,6 +20,8 @@ from support.silver_world import MemoryBronze
 from support.storm_reference import World as Reference
 from support.storm_reference import reference_storms
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules
@@ -31,13 +35,6 @@ from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 NOW = datetime(2024, 12, 1, 12, tzinfo=UTC)
 SHAPE = (1000, 4000, 6000, 3000, 2900, 500, 200, 0)

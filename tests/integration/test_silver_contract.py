@@ -7,16 +7,19 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
 import pytest
-from support.fixtures import StandingClock
+from support.fixtures import MakeSettings, StandingClock
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import rows_of
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
 from sec_core.reference import tables
@@ -28,14 +31,6 @@ from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 NUNOA = 13120
 CHANGES = [

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
@@ -19,16 +20,12 @@ import sqlalchemy
 from support.load_process import MONTHS, STEP, made_up_bronze
 from support.silver_world import clear, export
 
+from sec_core.config import Settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 from sec_core.errors import DatabaseUnavailable
 from sec_core.silver.load import load_month
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sec_core.config import Settings
 
 KILLS = int(os.environ.get("SEC_CRASH_KILLS", "10"))
 """Of the loading process, and as many of PostgreSQL; more by option."""

@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
@@ -18,10 +19,6 @@ from sec_core.source.shapes import Shape
 from support.fixtures import StandingClock
 from support.silver_world import MemoryBronze
 from support.truth import Truth, stormy
-
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 FIRST = date(2025, 8, 24)
 DAYS = 12

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from deployments.stack.api import prepare_environment
 from deployments.stack.server import served
+from sec_core.config import Settings
+from sec_core.db.address import Address
 from support.stack import ask
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.config import Settings
-    from sec_core.db.address import Address
 
 
 @contextmanager

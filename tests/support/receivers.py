@@ -6,14 +6,12 @@ import email
 import json
 import socketserver
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email import policy
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from email.message import EmailMessage
+from typing import Any
 
 
 @contextmanager

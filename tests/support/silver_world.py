@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 
 from sec_core.bronze.ledger_rules import Capture, Origin
+from sec_core.db.database import Database
 from sec_core.reference import tables
 from sec_core.simulator.calendar import parse_wall_hour
 from sec_core.source.shapes import Shape
 from support.fuzz_bodies import DETAILED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from sec_core.db.database import Database
-    from support.reference_rules import Hour, Listed
+from support.reference_rules import Hour, Listed
 
 EXPORT = {
     "cargas": "hora",

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from hypothesis import strategies as st
 
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 from sec_core.silver.timeline import EventRules
-from support.reference_rules import Hour, Listed, chile_day, source_hours, utc
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from support.reference_rules import History
+from support.reference_rules import History, Hour, Listed, chile_day, source_hours, utc
 
 # Around borders of months and changes of the clock: a few dozen hours from each of these.
 BEGINNINGS = [

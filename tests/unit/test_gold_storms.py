@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -17,9 +17,6 @@ from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month, closed_hours
 from sec_core.reference.geometry import neighbours, topology
 from sec_core.reference.tables import comunas
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 RULES = StormRules()
 HOUR = timedelta(hours=1)

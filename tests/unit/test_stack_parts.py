@@ -7,7 +7,9 @@ import socket
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,10 +24,6 @@ from deployments.stack.server import serve_site
 from deployments.stack.settings import keep_loopback_direct, load_stack_settings
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 def sleeper() -> psutil.Popen:

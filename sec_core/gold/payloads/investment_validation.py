@@ -10,24 +10,21 @@ list (Bonferroni), and where no change shows at a placebo date in the middle of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from sec_core.gold.estimated_hours import Method
 from sec_core.gold.model import PayloadRow
+from sec_core.gold.seia.works import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sec_core.gold.seia.works import Work
-
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 

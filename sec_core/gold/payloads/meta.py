@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
 from sec_core.gold.origin import one_word
 from sec_core.gold.universe import COUNTRY, newest
-
-if TYPE_CHECKING:
-    from sec_core.gold.frames import GoldFrames
 
 METHOD = "2"
 """Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md)."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from datetime import date
+from typing import Annotated, Final
 
 import polars as pl
 from pydantic import Field
 
 from sec_core.gold.model import Count, PayloadRow
-
-if TYPE_CHECKING:
-    from datetime import date
 
 DROPPED: Final = (
     r"(?i)rechaz|desisti|no admit|inadmis|no calific|caduc|revoc|renunci|abandon|termino anticipado|término anticipado"

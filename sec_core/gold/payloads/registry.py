@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import polars as pl
 
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.index_tables import official_comparison
 from sec_core.gold.indices import quality, sensitivity
 from sec_core.gold.model import PayloadRow
@@ -18,11 +20,6 @@ from sec_core.gold.payloads.meta import MetaRow, meta
 from sec_core.gold.payloads.projects import InvestmentRoiRow, ProjectDistributionRow, eda_projects_dist, investment_roi
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.seia.works import works
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sec_core.gold.frames import GoldFrames
 
 Row = TypeVar("Row", bound=PayloadRow)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +13,6 @@ from sec_core.reference.tables import UNKNOWN_NAME
 from sec_core.silver.timeline import chile_date
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     Tables = Mapping[str, pl.DataFrame]
 
 MOVED: Final = 0.01

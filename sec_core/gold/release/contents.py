@@ -7,23 +7,20 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sec_core.blobs.model import Blobs
 from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.frames import GoldFrames
 
 PACKAGE: Final = "datapackage.json"
 SUMS: Final = "SHA256SUMS"

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import duckdb
 
 from sec_core.gold.datasets import DATASETS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 DATABASE: Final = "sec-outages.duckdb"
 STORAGE: Final = "v1.2.0"

@@ -10,14 +10,11 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sec_core.gold.sheets import Sheet, decimal_mark, number, read_sheet
 from sec_core.reference.names import default_names, fold
 from sec_core.reference.tables import regiones
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEADINGS: dict[str, tuple[str, ...]] = {
     "nombre": ("Nombre del Proyecto", "Nombre"),

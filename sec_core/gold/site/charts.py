@@ -6,21 +6,19 @@ Hours are drawn as steps, months and years as bars with their interval. What is 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import date, datetime
-
-    from numpy.typing import NDArray
-
     from sec_core.gold.site.figures import HourGrid
     from sec_core.gold.site.words import Language
 

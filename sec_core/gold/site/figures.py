@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from sec_core.gold.index_tables import year_indices
 from sec_core.gold.universe import COUNTRY
 from sec_core.silver.timeline import chile_date
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from numpy.typing import NDArray
 
 Rows = list[dict[str, Any]]
 

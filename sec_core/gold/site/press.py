@@ -9,8 +9,9 @@ import base64
 import hashlib
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 import polars as pl
@@ -19,17 +20,13 @@ from sec_core.errors import PublicationError
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
+from sec_core.gold.site.figures import SiteFrames
+from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.geometry import topology
 from sec_core.reference.tables import regiones
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sec_core.gold.site.figures import SiteFrames
-    from sec_core.gold.site.put import Site
 
 Spec = dict[str, Any]
 
