@@ -1,7 +1,5 @@
 """`python -m benchmarks`: everything that is measured, as tables and as one JSON file in `bench-results/`."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Annotated
 

@@ -7,8 +7,6 @@ Everything is real: the shared throttle and the ledger in an embedded PostgreSQL
 The time is that of the whole capture, from the first request to the last line in the ledger.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Gold from the whole history: all of it, each payload, and what a build costs when little changed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -55,13 +53,13 @@ class Built:
     parts: dict[str, float]
 
 
+# Parts of a build: what they are, and the function that each one is.
 _PARTS = {
     "panel": ("observations and panel, files by month", observations, "export"),
     "estimates": ("what estimates are made of, by month", monthly, "bring_up_to_date"),
     "storms": ("storms", storm_catalogue, "bring_up_to_date"),
     "indices": ("indices and their intervals", building, "make_indices"),
 }
-"""Parts of a build: what they are, and the function that each one is."""
 
 _ENDS = (Month(2017, 3), Month(2025, 11))
 _EXPLAINED = (Month(2017, 2), Month(2021, 5), Month(2025, 11))

@@ -6,8 +6,6 @@ rows that PostgreSQL read, bytes it wrote to its log, and CPU over the CPU of a 
 a slow or busy machine.
 """
 
-from __future__ import annotations
-
 import asyncio
 import cProfile
 import pstats
@@ -41,8 +39,8 @@ from sec_core.source.shapes import Shape
 from sec_core.source.throttle import Throttle
 
 BASELINE: Final = Path(__file__).with_name("baseline.json")
+# How many times the figure on record is too much.
 MOST: Final = 2.0
-"""How many times the figure on record is too much."""
 
 MONTHS: Final = history.MONTHS[:3]
 CAPTURED: Final = Month(2025, 3)

@@ -1,7 +1,5 @@
 """A history of the size of the real one: 108 months, a snapshot every six hours, 6.2 million rows, 730 000 events."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,8 +17,8 @@ from sec_core.source.shapes import classify
 
 MONTHS: Final = tuple(month_range(Month(2017, 1), Month(2025, 12)))
 EVERY_HOURS: Final = 6
+# As many rows in an outage as the real source gives, so that the number of events is that of the real history, too.
 WORLD: Final = WorldOptions(rows_per_hour=960, feeders=7, stale_rows=60, holes=())
-"""As many rows in an outage as the real source gives, so that the number of events is that of the real history, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Bronze to observations to events: how long, by stage, against a floor that no loader can beat, and how it grows."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,18 +23,18 @@ from sec_core.silver.reports import month_figures
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
+# Months of the histories that are loaded; the last one is the whole.
 LENGTHS: Final = (1, 12, 108)
-"""Months of the histories that are loaded; the last one is the whole."""
+# Months that are also loaded as one would write it first, see `usual`.
 USUAL_MONTHS: Final = 6
-"""Months that are also loaded as one would write it first, see `usual`."""
+# How often the whole is loaded; the median counts.
 RUNS: Final = 3
-"""How often the whole is loaded; the median counts."""
 
+# Tables that a load writes.
 KEPT: Final = (
     "fact_observaciones", "fact_interrupciones", "tramos", "cargas", "nombres_no_resueltos", "calidad_imputacion",
     "dim_tiempo",
 )  # fmt: skip
-"""Tables that a load writes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,6 @@
 The figures of `docs/scaling.md`. The month is as large as real ones: 744 hours, 480 detailed rows in an ordinary one.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re

@@ -1,7 +1,5 @@
 """What Prefect adds to a month, in time and in its own tables, and how fast the command starts."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
@@ -25,8 +23,8 @@ from sec_core.hours import Month
 from sec_core.usecases.adapters import open_adapters
 from sec_core.usecases.months import rerun
 
+# The first one warms everything up and is not counted.
 MONTHS: Final = (Month(2025, 3), Month(2025, 4), Month(2025, 5))
-"""The first one warms everything up and is not counted."""
 
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 STARTS: Final = 5

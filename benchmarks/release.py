@@ -1,7 +1,5 @@
 """A release of the whole history: time, memory, and its size beside that of its Parquet."""
 
-from __future__ import annotations
-
 from benchmarks.measuring import Bench, apart, opened, size_of
 from benchmarks.results import Figure
 from sec_core.clock import SystemClock

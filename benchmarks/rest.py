@@ -4,8 +4,6 @@ Ten minutes with one look in them are measured and scaled to the 144 looks of a 
 flow that does nothing, in a process of its own against the same server.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a benchmark gives out: a table on the terminal and a JSON file beside it."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@
 it is stopped.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

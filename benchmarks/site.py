@@ -1,7 +1,5 @@
 """The site of the whole history: from nothing, with nothing changed, and with one month changed in every comuna."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The catalogue of storms over the whole history, with two storms a month in it; Gold's other work is not counted."""
 
-from __future__ import annotations
-
 import time
 from datetime import timedelta
 from pathlib import Path

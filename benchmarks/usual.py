@@ -4,8 +4,6 @@ It keeps what a load keeps of detailed hours: observations, and events with thei
 imputes nothing, counts nothing, and takes no lock.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a run leaves for people to see in the Prefect UI."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -41,11 +39,11 @@ from tasks.runtime import adapters
 from tasks.steps import TASKS
 
 _SHOW_EVERY_S = 5
+# Units of a month's figures; the others are hours.
 _UNITS = {
     "requests": "requests", "revisions": "kept answers", "rows": "rows", "observations": "observations",
     "customers": "customers, summed over rows", "events": "events", "events_begun": "events", "unresolved": "rows",
 }  # fmt: skip
-"""Units of a month's figures; the others are hours."""
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
@@ -125,8 +123,8 @@ async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) 
     await show_overview()
 
 
+# The steps of a run as tasks, and what they show.
 STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
-"""The steps of a run as tasks, and what they show."""
 
 
 def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]:

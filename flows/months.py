@@ -1,7 +1,5 @@
 """Flows over months: the main job, its parts, and work on many months."""
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Sequence
 from typing import Annotated, cast
 

@@ -1,7 +1,5 @@
 """The overview of all months in the UI: one artifact of a fixed key, kept current by every run that works on months."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime

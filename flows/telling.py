@@ -3,8 +3,6 @@
 An error ends a run with a state of ours instead of Prefect's: no trace in the log that people read.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext

@@ -3,8 +3,6 @@
 Without a network, or behind one that keeps no such list, nothing is known and nothing fails: one line says so.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
@@ -14,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Everything that is installed anywhere: the pins of `requirements.txt` are among it.
 LOCK = Path("requirements-dev.txt")
-"""Everything that is installed anywhere: the pins of `requirements.txt` are among it."""
 
 ANSWER_TIMEOUT_S = 10
 TIMEOUT_S = 180.0

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 MAX_GAP = 12
 FIRST_MONTH = Month(2023, 3)
+# Hours that a world runs before its first month, so that it begins with outages under way.
 BEFORE = 120
-"""Hours that a world runs before its first month, so that it begins with outages under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +138,16 @@ def _real_pattern(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Genera
     return kept
 
 
+# How worlds are thinned.
 PATTERNS: dict[str, Kept] = {
     "every sixth hour": _every_sixth,
     "30% at random": _at_random,
     "no nights": _no_nights,
     "five days missing": _block_missing,
 }
-"""How worlds are thinned."""
 
+# What was seen from 2017 to 2025.
 REAL = {"hours 0, 6, 12, 18": _real_pattern}
-"""What was seen from 2017 to 2025."""
 
 
 def estimate(world: World, kept: NDArray[np.bool_]) -> pl.DataFrame:
@@ -207,8 +207,8 @@ SIZES = [(150e3, "under 150 000 customers"), (600e3, "150 000 to 600 000"), (mat
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimates.md"
 PICTURE = PAGE.parent / "images" / "calibration.png"
 BEGIN, END = "<!-- calibration: written by `make calibrate` -->", "<!-- end of calibration -->"
+# Worlds of two months for the months' intervals, and of two years for the country's.
 WORLDS, YEARS = 40, 20
-"""Worlds of two months for the months' intervals, and of two years for the country's."""
 
 
 def sized(rows: pl.DataFrame) -> pl.DataFrame:

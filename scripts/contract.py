@@ -4,8 +4,6 @@
 TypeScript interfaces and both pages of definitions again; a test fails while they are not current.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +110,7 @@ def _broken(before: Any, now: Any, path: str = "") -> Iterator[str]:  # noqa: AN
         yield path
 
 
+# Title, introduction, labels and source of the page of definitions.
 PAGE_WORDS = {
     "en": (
         "Definitions",
@@ -132,7 +131,6 @@ PAGE_WORDS = {
         f"Fuente: [{SOURCE}]({SOURCE_URL}). {LICENCIA}\n\nPara citar: {CITA}",
     ),
 }
-"""Title, introduction, labels and source of the page of definitions."""
 
 
 def definitions_page(language: str) -> str:

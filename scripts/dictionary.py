@@ -3,8 +3,6 @@
 `python -m scripts.dictionary` writes `docs/data-dictionary.md` anew, from an empty database of its own.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ It starts a stack of its own on a temporary folder, against a simulated SEC that
 runbook tells of, and looks with Chromium.
 """
 
-from __future__ import annotations
-
 import html
 import os
 import sys

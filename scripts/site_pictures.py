@@ -4,8 +4,6 @@ The pages are made from a simulated history of twenty months with two great stor
 real, and say so. It needs Chromium and its driver, and takes a minute or two.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from dataclasses import replace
@@ -43,18 +41,18 @@ STORMS: Final = (
     Storm(start=Month(2024, 8).start + timedelta(days=1), rows=5_000),
 )
 WORLD: Final = WorldOptions(rows_per_hour=300, feeders=2, storms=STORMS)
+# Months at the end of which every hour was asked for; one in six before.
 HOURLY: Final = 3
-"""Months at the end of which every hour was asked for; one in six before."""
 DOCS: Final = Path("docs/images")
 DESK, PHONE = (1200, 1000), (360, 780)
+# Bytes of a picture at most.
 LARGEST: Final = 120_000
-"""Bytes of a picture at most."""
+# A page of each kind; `*` is the first there is.
 PAGES: Final = {
     "start": "", "map": "mapa/", "comuna": "comuna/nunoa/", "region": "region/maule/", "comunas": "comunas/",
     "storms": "tormentas/", "storm": "tormenta/*/", "companies": "empresas/", "investments": "inversiones/",
     "quality": "calidad/", "method": "metodo/", "data": "datos/", "en": "en/",
 }  # fmt: skip
-"""A page of each kind; `*` is the first there is."""
 
 
 def main(

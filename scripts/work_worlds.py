@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
+# Works of a world, and months on either side of each.
 WORKS, WORK_MONTHS = 4, 48
-"""Works of a world, and months on either side of each."""
 
 
 def works_world(

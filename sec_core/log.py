@@ -20,13 +20,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from loguru import Message, Record, logger
+from loguru import logger
 
 from sec_core.config import private_folder
 from sec_core.errors import ConfigError
 from sec_core.text import for_line
+
+if TYPE_CHECKING:
+    from loguru import Message, Record
 
 _TERMINAL_FORMAT = "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {extra[stage]: <8} {message}{extra[tail]}"
 _SECRETS = (

@@ -1,14 +1,12 @@
 """What the tasks of one run share: adapters, found here since parameters must be plain for Prefect to show and hash."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loguru import Message, logger
+from loguru import logger
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -24,10 +22,13 @@ from sec_core.usecases.adapters import Adapters, open_adapters
 from sec_core.usecases.steps import Steps
 from tasks.limits import AT_REST
 
+if TYPE_CHECKING:
+    from loguru import Message
+
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}
+# States of tasks of which the run says all that is to be said.
 _NO_NEWS = ("Completed", "Cached", AT_REST)
-"""States of tasks of which the run says all that is to be said."""
 
 
 async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -75,7 +76,7 @@ def open_run(
             _current.reset(token)
 
 
-def prefect_sink(message: Message) -> None:
+def prefect_sink(message: "Message") -> None:
     """Write a loguru record to the log of the flow or task run under way; outside of any run, do nothing."""
     record = message.record
     try:

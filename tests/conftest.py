@@ -1,7 +1,5 @@
 """Fixtures for all tests: a PostgreSQL server for the run, a fresh database for a test, settings, the real captures."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 KEPT = "What was captured is kept; run the same command again to go on."
 _SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP, the terminal was closed"}
+# So long a command that was told to end may take to put things away.
 _GRACE_S = 8
-"""So long a command that was told to end may take to put things away."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 

@@ -22,8 +22,8 @@ from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
 if TYPE_CHECKING:
     from loguru import Message
 
+# Up to so many columns wide a cell without blanks is never folded.
 _ONE_PIECE = 20
-"""Up to so many columns wide a cell without blanks is never folded."""
 
 STAGE_TEXT = {
     "universe": "customers by region",

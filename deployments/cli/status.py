@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sec_core.bronze.ledger_table import MonthSummary
 
 _STATES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
+# For each level a mark, one in plain ASCII, and a style.
 _LEVELS = {"good": ("✓", "ok", "green"), "warn": ("!", "!", "yellow"), "bad": ("✕", "x", "bold red")}
-"""For each level a mark, one in plain ASCII, and a style."""
 
 circuit_app = typer.Typer(help="Whether the source is left alone, and until when.", invoke_without_command=True)
 app.add_typer(circuit_app, name="circuit")

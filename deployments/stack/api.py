@@ -3,8 +3,6 @@
 Prefect reads its environment when it is imported, so nothing here imports it.
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from typing import Any
@@ -22,8 +20,8 @@ from sec_core.errors import DatabaseError, SecError
 from sec_core.health.verdict import Check, Level
 
 WORK_POOL = "residential"
+# The Prefect variable that says which installation a server belongs to.
 MARK = "sec_installation"
-"""The Prefect variable that says which installation a server belongs to."""
 
 _RESTART_TIMEOUT_S = 20
 # A person's own profile and database are not ours to use.

@@ -4,8 +4,6 @@ Everything goes through the server's REST interface, so that the supervisor need
 Prefect's own command.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ The stack sends them itself, so that the webhook's address and the mail password
 keeps in blocks, every caller of its API can read. What is worth a notice: `deployments.stack.matters`.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from contextlib import suppress

@@ -4,8 +4,6 @@ Prefect's API runs whatever its callers want, and any page open in a browser on 
 stands before it. See SECURITY.md.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import os
@@ -25,8 +23,8 @@ from sec_core.db.locks import Lock
 
 _PORT = re.compile(r":\d+$")
 _READING = {"GET", "HEAD", "OPTIONS"}
+# What a page may send to another origin without asking first; Prefect's clients send JSON.
 _SIMPLE_BODIES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
-"""What a page may send to another origin without asking first; Prefect's clients send JSON."""
 
 
 class Guard:

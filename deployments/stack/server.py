@@ -1,7 +1,5 @@
 """The Prefect server, for the stack, a container or one command, with tables of its own; and the site's server."""
 
-from __future__ import annotations
-
 import mimetypes
 import os
 import platform

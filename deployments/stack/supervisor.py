@@ -5,8 +5,6 @@ if it is killed. What it knows is in `SEC_STATE_DIR/run`, so that other commands
 end it from anywhere.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """The worker: takes scheduled runs from the work pool and runs each in a process of its own."""
 
-from __future__ import annotations
-
 import os
 import platform
 from pathlib import Path
@@ -21,8 +19,8 @@ from sec_core.errors import ConfigError
 
 _SAY_EVERY_S = 60
 
+# Name of this machine's worker in the UI.
 WORKER = f"sec-{platform.node() or 'worker'}"
-"""Name of this machine's worker in the UI."""
 
 
 class Worker(Part):

@@ -5,8 +5,6 @@ never replaces a blob; a reader of a name that is replaced sees the old bytes or
 to a log is never lost, whoever else adds to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Protocol

@@ -4,8 +4,6 @@ The store must honour `If-None-Match: *` on PUT, which is
 how `put_new` keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +11,11 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
-from typing import Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Config, S3Store
+from obstore.store import S3Store
 from pydantic import SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from typing_extensions import override
@@ -29,13 +27,16 @@ from sec_core.blobs.place import StoreUrl
 from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.05
 _TIMEOUT: Final = timedelta(seconds=60)
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]+)</Code>")
+# S3 answers it to writes that meet; the same write succeeds a moment later.
 _CONFLICT: Final = 409
-"""S3 answers it to writes that meet; the same write succeeds a moment later."""
 
 _REFUSED: Final = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
@@ -74,7 +75,7 @@ class StoreAccess(Environment):
         """Whether the address asks for HTTP without TLS."""
         return self.endpoint_url is not None and self.endpoint_url.startswith("http://")
 
-    def config(self) -> S3Config:
+    def config(self) -> "S3Config":
         """What the client takes; what is not set is left to it."""
         given = self.model_dump(exclude_none=True)
         secret = {name: value.get_secret_value() for name, value in given.items() if isinstance(value, SecretStr)}

@@ -1,7 +1,5 @@
 """Opening the blobs at a place, and trying out whether it keeps the promises that Bronze rests on."""
 
-from __future__ import annotations
-
 import secrets
 
 from sec_core.blobs.local import LocalBlobs

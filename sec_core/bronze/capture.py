@@ -1,7 +1,5 @@
 """Asking for hours and keeping what comes: concurrent within the shared limits, recorded as answers come in."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,14 +18,13 @@ from sec_core.hours import HOUR, Month
 from sec_core.source.client import Answer, OddBody, SourceClient
 from sec_core.source.shapes import BodyKind, Classified
 
+# How long answers are gathered before they are written down together.
 _GATHER_S: Final = 0.02
-"""How long answers are gathered before they are written down together."""
 
+# Answers that may wait to be written down, for each request that may be in flight; more are not asked for.
+#
+# It bounds the memory when the disk or the database is slow, and what a kill makes the next run ask for again.
 _MOST_UNWRITTEN: Final = 2
-"""Answers that may wait to be written down, for each request that may be in flight; more are not asked for.
-
-It bounds the memory when the disk or the database is slow, and what a kill makes the next run ask for again.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,9 @@ class CaptureReport:
     requests: int = 0
     missed: tuple[datetime, ...] = ()
 
-    def __add__(self, other: CaptureReport) -> CaptureReport:
+    def __add__(self, other: Self) -> Self:
         """Both reports together."""
-        return CaptureReport(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return type(self)(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @classmethod
     def of(cls, entries: Sequence[Recorded], requests: int) -> Self:

@@ -5,15 +5,13 @@ between any two steps loses nothing that was kept: a body without a journal line
 journal line that the tables lack is folded in then.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from loguru import logger
 
@@ -51,7 +49,7 @@ class Finding:
     answered_by: AnsweredBy = NOT_KEPT
 
     @classmethod
-    def of(cls, name: BodyName, body: bytes, answered_by: AnsweredBy) -> Finding:
+    def of(cls, name: BodyName, body: bytes, answered_by: AnsweredBy) -> Self:
         """A body that was kept before anything was written down of it."""
         return cls(name.hour, name.captured_at, body, classify(body), name.origin, answered_by=answered_by)
 

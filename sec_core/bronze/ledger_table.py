@@ -1,7 +1,5 @@
 """The ledger's tables `capturas` and `revisiones`: reading and writing, no rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

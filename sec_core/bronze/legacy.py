@@ -5,8 +5,6 @@ Accepted: `{"data_by_year": {"2017": {"metadata": {}, "data": [point, ...]}, ...
 "fecha_consultada": "2017-01-01 06:00"}`, where `year`, `month`, `day`, `hour` may stand for `fecha_consultada`.
 """
 
-from __future__ import annotations
-
 import codecs
 import json
 import re

@@ -1,7 +1,5 @@
 """Captured hours against the source's own national series (`Get`), which must equal the sum of their rows."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Cold storage: packing a closed, complete month into one file, and letting loose files go once it is proven good."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime

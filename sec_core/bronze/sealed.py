@@ -1,7 +1,5 @@
 """Sealed months: all bodies of a month in one Parquet file, and how they are read back."""
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator

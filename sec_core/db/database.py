@@ -26,8 +26,8 @@ from sec_core.errors import DatabaseError
 if TYPE_CHECKING:
     from sec_core.db.arrow import ArrowConnection
 
+# As many wait: one for each month that is loaded side by side, and one to spare.
 IDLE_ADBC = 4
-"""As many wait: one for each month that is loaded side by side, and one to spare."""
 
 
 class Database:

@@ -1,7 +1,5 @@
 """Brings the schema to its newest version, from inside the program: there is no `alembic.ini`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import sqlalchemy

@@ -1,7 +1,5 @@
 """Keeps the dimensions of place and company equal to the project's reference files."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy.engine import Connection, Engine

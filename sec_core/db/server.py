@@ -1,7 +1,5 @@
 """The process of an embedded PostgreSQL: finding it, starting it, stopping it."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import signal

@@ -1,7 +1,5 @@
 """Whether a server, a database and a role will do: version, rights, and a session that stays one session."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 import psycopg

@@ -1,7 +1,5 @@
 """Whether Python, Polars and PostgreSQL agree about Chile's wall clock: each has a time zone database of its own."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime
 from typing import Final

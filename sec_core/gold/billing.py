@@ -5,8 +5,6 @@ Published by the Comisión Nacional de Energía as "facturación de clientes reg
 `facturacion_comunal`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -33,10 +31,10 @@ HEADINGS: Final = {
 }
 REQUIRED: Final = tuple(HEADINGS)
 FIRST_YEAR: Final = 2010
+# More than the whole country has: no comuna.
 LARGEST_COUNT: Final = 10_000_000
-"""More than the whole country has: no comuna."""
+# Bad rows that are listed one by one.
 MOST_LISTED: Final = 100
-"""Bad rows that are listed one by one."""
 
 BILLING_SCHEMA: Final = {"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64}
 _REGIONS = text(

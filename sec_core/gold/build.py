@@ -1,7 +1,5 @@
 """Build Gold from one snapshot of Silver: Parquet for research, payloads, local publication, the site."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Gold's files, a release with its DuckDB file and its data package, and the data dictionary are all made from this list.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 

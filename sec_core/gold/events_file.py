@@ -3,8 +3,6 @@
 What the file was made from stands beside it, so that its own bytes follow from the events alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,10 +24,10 @@ TITLE = "Power-outage events in Chile"
 
 COLUMNS = [column.name for column in parquet.EVENTS]
 _MONTH = pl.col("id_tiempo") // 10_000
+# Months of events that are read in one query.
 AT_ONCE = 24
-"""Months of events that are read in one query."""
+# Raise it when a column's meaning changes: all events are then read again.
 FORMAT = "1"
-"""Raise it when a column's meaning changes: all events are then read again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,6 @@ What the bodies give goes through the functions that Silver and Gold use themsel
 body counts, which hours have no data) and the customers of regions; what else is taken from elsewhere is in `notes`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta

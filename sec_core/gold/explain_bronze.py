@@ -3,8 +3,6 @@
 The rules are Silver's own pure functions; nothing that Silver or Gold computed is used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sec_core.gold.monthly import Monthly
 
 _SERVED = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
+# What `parcial` of the official figures says to the last month of the year that they hold.
 PERIODS = {"": 12, "enero a noviembre": 11}
-"""What `parcial` of the official figures says to the last month of the year that they hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,11 @@ OTHER_BASE = "Sin días de evento mayor: los años anteriores se vieron de otra 
 SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
 NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."
 
+# Customers from which a comuna's hour belongs to an event, in `sensitivity`.
 THRESHOLDS = (50, 100, 500, 1000)
-"""Customers from which a comuna's hour belongs to an event, in `sensitivity`."""
 
+# Months of age from which a denominator's age counts as 1 in `quality`.
 OLDEST_DENOMINATOR = 120
-"""Months of age from which a denominator's age counts as 1 in `quality`."""
 
 _KEY = ["mes", "serie"]
 

@@ -28,8 +28,8 @@ from sec_core.silver.tables import SilverTables
 if TYPE_CHECKING:
     ObservationReader = Callable[[Month], pl.DataFrame]
 
+# Raise it when the columns or their meaning change: all months are then written again.
 FORMAT = "2"
-"""Raise it when the columns or their meaning change: all months are then written again."""
 
 TITLE = "Customers without supply in Chile, by hour, comuna, company and start date"
 PANEL_TITLE = "Customers without supply in Chile, by hour and comuna"

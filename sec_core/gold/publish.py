@@ -1,7 +1,5 @@
 """Publication to Supabase: validate, compare, one transaction, read back. A failure leaves what was published."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Collection
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The events of the last 30 days, as the Supabase table `interrupciones_recientes` holds them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

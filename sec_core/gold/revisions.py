@@ -3,8 +3,6 @@
 The country's rows are the ledger's own sums, those of regions are counted from the bodies again, as a load counts them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -24,8 +22,8 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.reference.names import default_names
 from sec_core.silver.observations import Snapshot, observe
 
+# Raise it when a body would be counted differently.
 _FORMAT: Final = "1"
-"""Raise it when a body would be counted differently."""
 _SCHEMA: Final = pl.Schema(
     {
         "hora": UTC_TIME, "revision": pl.Int32(), "nombre_region": pl.String(), "codigo_region": pl.String(),

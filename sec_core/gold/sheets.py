@@ -4,8 +4,6 @@ Columns are found by their headings, whatever their order, case, accents, spaces
 in a process of its own with bounded memory and time: a few bytes of it can describe more cells than any machine holds.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -31,14 +31,14 @@ MANIFEST = "manifest.json"
 EVENTS_FILE = "golden_interrupciones.parquet"
 SITE = "site/"
 START_PAGE = f"{SITE}index.html"
+# What the manifest does not list: the site has its own.
 _OTHERS = (MANIFEST, SITE)
-"""What the manifest does not list: the site has its own."""
+# Settings that Gold's figures don't depend on; a new setting counts as read until it is named here.
 _NOT_READ = {
     "base_url", "data_dir", "state_dir", "database_url", "max_concurrency", "max_rate", "timeout_s", "retries",
     "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
     "site_target", "release_min_coverage",
 }  # fmt: skip
-"""Settings that Gold's figures don't depend on; a new setting counts as read until it is named here."""
 _NEWEST = text("select max(hora) from capturas")
 _PUBLISHED = text("select id from dashboard_stats")
 

@@ -3,8 +3,6 @@
 What a gap hides is null: a value is given only if the hours that decide it are loaded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from dataclasses import dataclass
@@ -18,8 +16,8 @@ from numpy.typing import NDArray
 from sec_core.hours import CHILE
 from sec_core.silver.columns import HORA
 
+# The usual level of a comuna is its median over so many hours before the first hit.
 USUAL_HOURS: Final = 168
-"""The usual level of a comuna is its median over so many hours before the first hit."""
 
 END_SHARE: Final = 0.05
 END_HOURS: Final = 2

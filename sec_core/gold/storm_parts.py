@@ -4,8 +4,6 @@ A region's or company's part of a storm is measured from its own peak. Nothing i
 differently: groups are of storms whose hours were all seen, or of those with gaps, which six-hourly years have always.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import polars as pl

@@ -9,12 +9,11 @@ of its peak for two loaded hours, 30 days at most. Hits after that begin a new s
 each piece is looked at again: what only a later hit had joined falls apart.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -58,7 +57,7 @@ class StormRules:
     max_gap_hours: int = 6
 
     @classmethod
-    def of(cls, settings: Settings) -> StormRules:
+    def of(cls, settings: Settings) -> Self:
         """By the settings."""
         return cls(
             settings.storm_min_customers,

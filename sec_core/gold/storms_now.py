@@ -1,7 +1,5 @@
 """Storms under way: those of the last weeks that are not over in the newest loaded hour, straight from Silver."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,8 +13,8 @@ from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference.geometry import neighbours
 
+# How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
 WINDOW: Final = timedelta(days=21)
-"""How far back is looked: the usual level's week and two more. Retention keeps at least thirty days."""
 _NEWEST = "SELECT max(hora) AS hora FROM cargas"
 _LOADED = (
     "SELECT hora FROM cargas LEFT JOIN capturas USING (hora) WHERE NOT coalesce(sospechosa, false) AND hora >= '{}'"

@@ -1,7 +1,5 @@
 """Finding out the facts that the verdict on the pipeline's health rests on: database, disk, and the source."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 import time

@@ -6,8 +6,6 @@ listed as an alias. Rule: a comuna is found by its own name and lies in its offi
 the SEC names only breaks ties. So `Los Lagos` as a comuna is that of Los Ríos, whatever the region says.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable
 from functools import cache, lru_cache

@@ -4,8 +4,6 @@ A month's observations are either in the database or in the archive, and table `
 the same transaction that drops the partition, or that fills it again. A file without a row there means nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO

@@ -5,8 +5,6 @@ months that can belong to the same events, found by going from month to month fo
 reach of the border. So the cost follows the month and its neighbours, never the length of the history.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -20,8 +18,8 @@ from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_on
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, chile_date, whole_days
 
+# Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it.
 _SLACK = timedelta(days=2)
-"""Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it."""
 
 
 @dataclass(frozen=True, slots=True)

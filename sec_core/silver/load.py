@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body; raises BodyDamaged where they are not what was kept."""
 
+# How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events.
 MONTHS_AT_ONCE = 3
-"""How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events."""
 
 
 class HourValues(Protocol):

@@ -1,7 +1,5 @@
 """Stretches of a month, of both shapes, and which of them a change of some of its hours can touch. Pure."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import polars as pl

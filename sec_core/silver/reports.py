@@ -49,8 +49,8 @@ def month_figures(database: Database, month: Month) -> MonthFigures:
     return MonthFigures(**loaded, **events, imputed=imputed, unresolved_rows=unresolved)
 
 
+# Below this a suggestion would mislead.
 LEAST_SIMILARITY = 60.0
-"""Below this a suggestion would mislead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Retention: observations of months older than a number of days move from the database to the archive."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,8 +11,8 @@ from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
 
+# The live views look back this far, so no shorter retention makes sense.
 SHORTEST_DAYS = 30
-"""The live views look back this far, so no shorter retention makes sense."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """One connection's means: statements as frames of a schema, bulk appends, locks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """All tables of Silver on one connection. No rules: the statements are in `tables.sql`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ estimate named so, each region's figure is scaled such that the regions sum to t
 for the cap.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,8 +30,8 @@ from sec_core.source.answers import RegionCustomers, read_country, read_regions
 
 T = TypeVar("T")
 
+# Columns of `clientes_regionales`.
 FIGURE_SCHEMA = typed("mes codigo_region clientes periodo_star capturado_en clientes_estimados")
-"""Columns of `clientes_regionales`."""
 _KNOWN = text("select codigo_region, clientes from clientes_regionales where mes = :month")
 
 
@@ -127,8 +125,8 @@ def _recap(tables: SilverTables) -> int:
     return changed.height
 
 
+# Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures.
 ASKING_LASTS: Final = timedelta(days=1)
-"""Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures."""
 
 
 @dataclass(frozen=True, slots=True)

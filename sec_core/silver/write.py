@@ -4,8 +4,6 @@ A month's hours, observations and stretches are written under the month's lock: 
 time. Events reach over months, so they are derived under one lock, when all that they can reach is committed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass

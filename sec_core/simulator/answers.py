@@ -5,8 +5,6 @@ A folder of captures holds `por_fecha/detailed`, `por_fecha/aggregated`, `get` a
 an hour the newest is answered, and `[]` for hours that were never captured.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The simulated API over HTTP: an ASGI application that answers, delays, damages or drops."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import time

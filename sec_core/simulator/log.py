@@ -1,7 +1,5 @@
 """The log of requests: what was asked, when, and what became of it; in a file also for other processes."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field

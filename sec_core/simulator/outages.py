@@ -1,7 +1,5 @@
 """Seeded outages: ordinary days, storms, rows that stay for years. A day or a storm is made only when asked for."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Each attempt passes the throttle anew, so that waiting between attempts holds no
 module already did; a whole day's work may be tried again much later.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Callable, Mapping
@@ -40,8 +38,8 @@ T = TypeVar("T")
 PROJECT: Final = "sec-outages/0.1 (research pipeline for Chile's power-outage data)"
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MOST_S: Final = 60.0
+# A probe must be answered within its lease, or two could be out at once.
 _PROBE_TIMEOUT_S: Final = 40.0
-"""A probe must be answered within its lease, or two could be out at once."""
 
 _HEAD_BYTES: Final = 65_536
 _TITLE: Final = re.compile(rb"<title[^<>]*>([^<]*)</title", re.IGNORECASE)

@@ -12,8 +12,6 @@ holds the circuit, whose rules are in `sec_core.source.circuit`. A request takes
 Session locks don't work through a pooler that shares sessions: `SEC_DATABASE_URL` must be a direct connection.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time
@@ -23,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from loguru import logger
@@ -40,20 +38,20 @@ from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRule
 
 T = TypeVar("T")
 
+# Times are this much further apart than the rate asks, for what `LATE_S` makes up for, and jitter on the way.
 SPARE: Final = 1.03
-"""Times are this much further apart than the rate asks, for what `LATE_S` makes up for, and jitter on the way."""
 
+# So much lateness after a time is made up for by the next one: at most what `SPARE` has gained within a second.
 LATE_S: Final = 0.03
-"""So much lateness after a time is made up for by the next one: at most what `SPARE` has gained within a second."""
 
+# A longer wait is logged with its reason.
 LONG_WAIT_S: Final = 5.0
-"""A longer wait is logged with its reason."""
 
 _SLOT_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 _LOG_EVERY_S: Final = 60.0
+# No wait that is stored can be longer, but for two steps of the rate.
 _LONGEST_WAIT_S: Final = LONG_REST.total_seconds() + 60.0
-"""No wait that is stored can be longer, but for two steps of the rate."""
 
 _CONNECTION: Final = {
     "application_name": "sec-throttle",
@@ -93,7 +91,7 @@ class Throttle:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: Database, settings: Settings, clock: Clock) -> AsyncIterator[Throttle]:
+    async def open(cls, database: Database, settings: Settings, clock: Clock) -> AsyncIterator[Self]:
         """The throttle, closed at the end of the block; all that this process holds is free then."""
         throttle = cls(database, settings, clock)
         try:

@@ -1,7 +1,5 @@
 """Asking the source for a month: which hours, a day at a time, waiting where the circuit is open."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections import defaultdict
@@ -22,8 +20,8 @@ from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import Step, report, side_by_side
 
 _MARGIN = timedelta(seconds=1)
+# So long a run waits for a source that answers none of its hours, then it ends.
 _LONGEST_WAIT = timedelta(days=1)
-"""So long a run waits for a source that answers none of its hours, then it ends."""
 
 
 async def capture_day(adapters: Adapters, day: date, hours: list[datetime]) -> CaptureReport:

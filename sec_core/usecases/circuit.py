@@ -1,7 +1,5 @@
 """The circuit for people: its state in words, and closing it by hand."""
 
-from __future__ import annotations
-
 from sec_core.clock import in_chile
 from sec_core.errors import InputError
 from sec_core.source.circuit import Circuit

@@ -1,7 +1,5 @@
 """Where a published figure comes from, and the same figure computed again from Bronze."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from sec_core.errors import InputError

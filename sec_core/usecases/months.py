@@ -1,7 +1,5 @@
 """The order of a run over one month or many: capture, load, Gold, publication. It is written here and nowhere else."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Collection, Sequence

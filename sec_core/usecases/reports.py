@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sec_core.usecases.adapters import Adapters
     from sec_core.usecases.gold import SiteReport
 
+# What a person reads for each rule of imputation; the cap counts events, the others rows.
 IMPUTATION_TEXT = {
     "clientes": "rows imputed: customers to 0",
     "geografia": "rows imputed: place to UNKNOWN",
@@ -28,7 +29,6 @@ IMPUTATION_TEXT = {
     "fecha": "rows imputed: start date to the hour's",
     "tope": "events capped at the region's customers",
 }
-"""What a person reads for each rule of imputation; the cap counts events, the others rows."""
 
 
 _TROUBLED = {HourState.FAILED, HourState.QUARANTINED}

@@ -1,7 +1,5 @@
 """Upkeep: cold storage, retention, old logs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from loguru import logger
@@ -12,8 +10,8 @@ from sec_core.db.locks import Lock, turn
 from sec_core.hours import Month
 from sec_core.usecases.adapters import Adapters
 
+# How long logs, and results that Prefect keeps for its cache, stay.
 KEPT = timedelta(days=90)
-"""How long logs, and results that Prefect keeps for its cache, stay."""
 
 
 class UpkeepReport(BaseModel):

@@ -1,7 +1,5 @@
 """What every place for blobs promises, held against a folder and against a real object store."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Bodies gone wrong through store, ledger and Silver: every one is kept, and every row counted."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 

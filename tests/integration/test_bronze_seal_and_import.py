@@ -1,7 +1,5 @@
 """Cold storage of months, and the team's older dataset."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from io import BytesIO

@@ -3,8 +3,6 @@
 `SEC_TEST_KILLS` sets how often (default 20).
 """
 
-from __future__ import annotations
-
 import os
 import random
 import time

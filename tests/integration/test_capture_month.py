@@ -1,7 +1,5 @@
 """Months captured from the simulated SEC: every hour accounted for, whatever goes wrong."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

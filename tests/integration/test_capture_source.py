@@ -1,7 +1,5 @@
 """The client against the simulated SEC and against a server that misbehaves."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import zlib

@@ -1,7 +1,5 @@
 """Commands on months: what goes wrong ends with exit code 1 and one clear line, and runs mend themselves."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
 

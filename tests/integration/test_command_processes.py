@@ -1,7 +1,5 @@
 """A command is one process: it starts no other, listens nowhere, and nothing of it is left however it ends."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -18,6 +16,7 @@ from support.stack import eventually
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.server import Simulator
 
+# A command that takes its time to put things away.
 STUCK = """
 import asyncio, sys, time
 from deployments.cli import ending
@@ -36,7 +35,6 @@ status.load_settings = lambda: asyncio.run(ending.stoppable(cling()))
 sys.argv = ["sec", "status"]
 run()
 """
-"""A command that takes its time to put things away."""
 
 
 @pytest.fixture

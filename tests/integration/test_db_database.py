@@ -1,7 +1,5 @@
 """Connections: what moves through ADBC, and what a person reads when the database is not there."""
 
-from __future__ import annotations
-
 import socket
 import uuid
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The runbook's copy of a database of one's own, by PostgreSQL's programs: restored, it gives the same rows."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """An outside PostgreSQL written down in every way that people do: all drivers reach the same database."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import subprocess

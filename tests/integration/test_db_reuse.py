@@ -1,7 +1,5 @@
 """Connections that are used again: alive, clean, and never by two at once."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

@@ -1,7 +1,5 @@
 """Servers, databases and roles that won't do are refused with one line that says what to change."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Three time zone databases: a difference is found and named, and what an old one wrote is set right."""
 
-from __future__ import annotations
-
 import zoneinfo
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -26,8 +24,8 @@ from sec_core.silver.reports import month_figures
 from sec_core.source.shapes import NOT_KEPT
 
 SEPTEMBER = Month(2022, 9)
+# The week by which Chile put its change off; data older than August 2022 has the change at its beginning.
 LATE = (utc(2022, 9, 4, 4), utc(2022, 9, 11, 4))
-"""The week by which Chile put its change off; data older than August 2022 has the change at its beginning."""
 
 
 def test_the_projects_own_data_goes_first() -> None:

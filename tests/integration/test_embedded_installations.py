@@ -1,7 +1,5 @@
 """Which PostgreSQL is used: the wheel's, else the system's; the pipeline's schema works on each that is here."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import tempfile

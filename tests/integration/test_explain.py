@@ -1,7 +1,5 @@
 """`sec explain`: agrees with every row of a small history of both shapes, and finds each kind of damage."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """`sec` in a fresh terminal, whatever its environment: it works or ends in one line, without a trace or a password."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import subprocess

@@ -1,7 +1,5 @@
 """Gold from a small Silver in a real PostgreSQL: files, payloads, the table, and nothing written twice."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The ten questions of docs/research.md, run as they stand on a release of a simulated world: three tools agree."""
 
-from __future__ import annotations
-
 import math
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`revisiones.parquet`: every answer of an hour, and by region where there are several."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Files that people hand in, into the database: exports of the SEIA, billing files of the CNE."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

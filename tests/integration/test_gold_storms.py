@@ -1,7 +1,5 @@
 """Storms planted in simulated worlds come back through Silver and Gold as they were planted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,8 +38,8 @@ NOW = datetime(2024, 12, 1, 12, tzinfo=UTC)
 SHAPE = (1000, 4000, 6000, 3000, 2900, 500, 200, 0)
 SANTIAGO = ("13101", "13120", "13123", "13132")
 CONCEPCION = ("08101", "08102", "08108", "08112")
+# Two of them are islands, joined to the large one by sea alone.
 CHILOE = ("10206", "10203", "10201", "10205", "10204")
-"""Two of them are islands, joined to the large one by sea alone."""
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """Payloads of a simulated world against its truth, which is computed by plain loops and shares nothing with them."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The main job on the real captures and on the simulated world, through the `sec` command."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One worker at a time for a month: who waits finds nothing left to do, and a killed holder loses it."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from contextlib import AbstractAsyncContextManager

@@ -1,7 +1,5 @@
 """An object store in particular: logs in parts, what a kill leaves, and what is said when the store is in trouble."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The whole path over an object store, from the source to Gold, held against the same bytes in a folder."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """Two of the same at once: one works, the other says that it waits, and both end well with nothing lost or doubled."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

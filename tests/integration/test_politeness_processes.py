@@ -3,8 +3,6 @@
 `SEC_TEST_SECONDS` sets for how long four of them capture at once at least (default 5).
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time

@@ -1,7 +1,5 @@
 """Where Prefect's tables go: beside ours, marked; never into what is somebody else's."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Publication when it can't go as it should: wrong keys, a missing table, a server that fails or dies in the middle."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import time

@@ -1,7 +1,5 @@
 """Publication against PostgREST itself, with JWT roles and row-level security, through supabase-py."""
 
-from __future__ import annotations
-
 import io
 import logging
 import threading

@@ -1,7 +1,5 @@
 """A release of a simulated world: what tools say to it, what is found in a damaged one, how it is made and refused."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """What gaps hide of events: kept up to date by loads, and filled in by the migration for events of before."""
 
-from __future__ import annotations
-
 import pytest
 from support.fixtures import MakeSettings
 from support.gold_world import load_world

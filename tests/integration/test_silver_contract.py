@@ -1,7 +1,5 @@
 """Silver's promises that no other test holds: clocks, late imports, sums, counts, denominators, live views, archive."""
 
-from __future__ import annotations
-
 import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -33,13 +31,13 @@ from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
 
 NUNOA = 13120
+# Days of 23 or 25 hours; in April the source knows 24 of the 25.
 CHANGES = [
     day
     for year in range(2017, 2027)
     for day in (date(year, 1, 1) + timedelta(days=step) for step in range(365))
     if day_start(day + timedelta(days=1)) - day_start(day) != timedelta(hours=24)
 ]
-"""Days of 23 or 25 hours; in April the source knows 24 of the 25."""
 
 
 def listed(customers: int, place: int = NUNOA) -> bytes:

@@ -1,7 +1,5 @@
 """Loads that are killed, a PostgreSQL that is killed, and workers side by side: the tables end the same."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import queue
@@ -27,8 +25,8 @@ from sec_core.db.seed import seed_dimensions
 from sec_core.errors import DatabaseUnavailable
 from sec_core.silver.load import load_month
 
+# Of the loading process, and as many of PostgreSQL; more by option.
 KILLS = int(os.environ.get("SEC_CRASH_KILLS", "10"))
-"""Of the loading process, and as many of PostgreSQL; more by option."""
 UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
 TESTS = Path(__file__).resolve().parent.parent
 

@@ -1,7 +1,5 @@
 """Loading in any order, any split, any number of times gives one result: that of the plain-Python rules."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

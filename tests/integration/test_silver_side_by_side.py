@@ -1,7 +1,5 @@
 """Loads of several months at once, beside what needs all months for itself: the same tables, no waiting forever."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

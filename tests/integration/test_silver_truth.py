@@ -1,7 +1,5 @@
 """The simulator's world, which shares nothing with the rules of Silver, comes back exactly from its bodies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The site's files: valid, linked, small, the same for the same data; and how they are put somewhere."""
 
-from __future__ import annotations
-
 import gzip
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The throttle when something is wrong with the database, the clock or one hour, and the circuit closed by hand."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The customers of regions again from Bronze: the table is what it was, of whatever months and askings."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fixtures for flows: one Prefect server for all of them, and an environment that points at a test's own data."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

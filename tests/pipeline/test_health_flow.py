@@ -1,7 +1,5 @@
 """Health: what the hourly run and `sec doctor` find out about a real database and a simulated source."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """The monitor: the open hour replaced by later looks, the 30-day views at once, and a source that is left alone."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

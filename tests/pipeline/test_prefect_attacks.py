@@ -1,7 +1,5 @@
 """Attacks on the Prefect API from pages of other origins, in a real browser; which API a command uses, and how."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Prefect's server: started with its tables in a place of their own, guarded, and gone when its starter is."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The flow `release` as the Prefect UI starts it."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Runs as Prefect sees them: names and logs, tasks that are cached until what they read changes, the limit's slots."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from contextlib import suppress

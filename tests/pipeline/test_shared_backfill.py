@@ -1,7 +1,5 @@
 """A backfill whose months workers on several machines share: one database, one object store, a Prefect server."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import subprocess

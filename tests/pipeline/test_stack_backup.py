@@ -1,7 +1,5 @@
 """The runbook's backups, by its own commands: the whole folder, and Bronze alone, both give the same figures again."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

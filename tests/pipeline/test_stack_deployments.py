@@ -1,7 +1,5 @@
 """`prefect.yaml`: every deployment points at a flow, runs when it should, and refuses bad parameters."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from datetime import datetime

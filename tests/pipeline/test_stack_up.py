@@ -3,8 +3,6 @@
 The tests share one stack and follow each other in the order of this file.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

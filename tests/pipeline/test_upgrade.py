@@ -1,7 +1,5 @@
 """An installation of the version before is taken on without loss (see tests/upgrade/README.md)."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

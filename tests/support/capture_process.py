@@ -1,7 +1,5 @@
 """Processes that capture, for tests that kill them or have several."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from datetime import datetime

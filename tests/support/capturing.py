@@ -1,7 +1,5 @@
 """What capture needs, opened for a test: throttle, client, store and ledger on a real database."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager

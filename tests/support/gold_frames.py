@@ -1,7 +1,5 @@
 """Small frames as Gold reads them from Silver, for tests of what is computed from them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,6 +13,7 @@ from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import Month
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 
+# Four places, one of which did not resolve.
 PLACES = pl.DataFrame(
     [
         (0, "", "UNKNOWN", "", "UNKNOWN"),
@@ -26,7 +25,6 @@ PLACES = pl.DataFrame(
     schema_overrides={"id_geografia": pl.Int16},
     orient="row",
 )
-"""Four places, one of which did not resolve."""
 NAMES = Names(PLACES, pl.DataFrame({"id_empresa": [1], "nombre_empresa": ["NO INFORMADA"]}))
 
 LEDGER = pl.Schema(

@@ -1,7 +1,5 @@
 """A small simulated world in Silver, with its truth, for tests of Gold."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,8 +21,8 @@ from support.truth import Truth, stormy
 FIRST = date(2025, 8, 24)
 DAYS = 12
 NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)
+# Customers of each region: so many that nothing is capped.
 CUSTOMERS = {region.codigo: 400_000 + 1000 * int(region.codigo) for region in regiones()}
-"""Customers of each region: so many that nothing is capped."""
 
 
 @dataclass(frozen=True)

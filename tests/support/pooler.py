@@ -1,7 +1,5 @@
 """A connection pooler as small as it can be: several clients on few sessions of a server, as PgBouncer shares them."""
 
-from __future__ import annotations
-
 import os
 import socket
 import struct

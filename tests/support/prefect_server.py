@@ -1,7 +1,5 @@
 """A Prefect server for tests, and what its artifacts hold."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

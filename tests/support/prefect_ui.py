@@ -1,7 +1,5 @@
 """The Prefect UI as a person uses it, in a real browser."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable
@@ -26,8 +24,8 @@ T = TypeVar("T")
 
 SUBMIT_AGAIN_S = 20
 _PASSING = (StaleElementReferenceException, ElementClickInterceptedException)
+# Names a folder that takes pictures of the pages; without it none are taken.
 PICTURES_VARIABLE = "SEC_TEST_PICTURES"
-"""Names a folder that takes pictures of the pages; without it none are taken."""
 
 
 class PrefectUi:

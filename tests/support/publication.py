@@ -1,7 +1,5 @@
 """A Supabase project to publish to, and a small Gold to publish: what tests of publication share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial

@@ -1,7 +1,5 @@
 """Receivers of notices on loopback: a webhook and a mail server, which keep what they are told."""
 
-from __future__ import annotations
-
 import email
 import json
 import socketserver

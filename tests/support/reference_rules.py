@@ -1,7 +1,5 @@
 """The contract's rules once more, in plain Python over lists, without tricks: what the fast code must equal."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce

@@ -1,7 +1,5 @@
 """A small Bronze in memory and an ordered export of Silver, for tests of loading."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from sec_core.source.shapes import Shape
 from support.fuzz_bodies import DETAILED
 from support.reference_rules import Hour, Listed
 
+# Tables of Silver that a load writes, and the order of their export.
 EXPORT = {
     "cargas": "hora",
     "fact_observaciones": "hora, id_geografia, id_empresa, fecha_inicio",
@@ -27,7 +26,6 @@ EXPORT = {
     "calidad_imputacion": "mes, regla",
     "nombres_no_resueltos": "hora, tipo, nombre_region, nombre",
 }
-"""Tables of Silver that a load writes, and the order of their export."""
 
 
 @dataclass

@@ -1,7 +1,5 @@
 """A running `sec up` and what a test needs to talk to it."""
 
-from __future__ import annotations
-
 import subprocess
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Storms by the letter of their definition, in plain Python and slowly: what the fast rules are compared with."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

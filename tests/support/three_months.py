@@ -1,7 +1,5 @@
 """Three months of one comuna, small enough to be known by heart, and how tests load and look at them."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 

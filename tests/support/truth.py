@@ -4,8 +4,6 @@ Nothing here is shared with the pipeline's rules: what both say alike is right, 
 Places are official codes (`""` for UNKNOWN), companies canonical names.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections import defaultdict

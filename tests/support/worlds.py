@@ -1,7 +1,5 @@
 """Random small histories for property tests: both shapes, holes, borders of months and changes of the clock."""
 
-from __future__ import annotations
-
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -78,10 +76,10 @@ def _bits(geo: int) -> int:
     return 2 if geo == 0 else 0
 
 
+# Rules, the extreme one among them that bridges whole months without data.
 rules = st.builds(
     EventRules, threshold=st.just(10), close_hours=st.integers(1, 3), max_gap_hours=st.sampled_from([0, 1, 2, 6, 800])
 )
-"""Rules, the extreme one among them that bridges whole months without data."""
 
 
 def observation_frame(history: History, shape: str) -> pl.DataFrame:

@@ -1,7 +1,5 @@
 """Customers by comuna: both methods by hand, one method a region and year, and what a billing file holds."""
 
-from __future__ import annotations
-
 import csv
 from datetime import UTC, date, datetime
 from pathlib import Path

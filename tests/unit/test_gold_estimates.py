@@ -1,7 +1,5 @@
 """Panel, patterns and estimates against values computed by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from itertools import pairwise

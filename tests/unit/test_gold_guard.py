@@ -1,7 +1,5 @@
 """What stops a publication, and what changes in the table of recent events."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any

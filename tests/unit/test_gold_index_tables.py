@@ -1,7 +1,5 @@
 """Indices of a small world against values computed by hand, from observations to the rows that are published."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from itertools import accumulate

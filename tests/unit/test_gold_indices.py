@@ -1,7 +1,5 @@
 """Rises, stale values and the indices of regions against values computed by hand."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta

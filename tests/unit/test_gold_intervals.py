@@ -1,7 +1,5 @@
 """Intervals hold what they promise: a small calibration, the real national series, and what must never change them."""
 
-from __future__ import annotations
-
 import json
 import math
 from datetime import UTC, datetime

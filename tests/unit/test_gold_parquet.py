@@ -1,7 +1,5 @@
 """Published Parquet is typed, documented, written whole and the same for the same input."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from io import BytesIO

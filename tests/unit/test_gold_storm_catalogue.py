@@ -1,7 +1,5 @@
 """Storms that are kept between builds are those of a build from nothing, whatever changed in between."""
 
-from __future__ import annotations
-
 import random
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names and error texts that try to act: none does, in whatever output they come."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """The payloads on investment against values computed by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date

@@ -1,7 +1,5 @@
 """Settings: checked where they enter, the same everywhere that names them; and where data and state are by them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -19,8 +17,8 @@ from sec_core.log import setup_logging
 
 PROJECT = Path(__file__).resolve().parents[2]
 CLASSES: tuple[type[Environment], ...] = (Settings, StackSettings, StoreAccess)
+# What a container decides by itself: its state lies in a volume.
 OF_CONTAINERS = {"SEC_STATE_DIR"}
-"""What a container decides by itself: its state lies in a volume."""
 
 
 def read(**values: object) -> Settings:

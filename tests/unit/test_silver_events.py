@@ -1,7 +1,5 @@
 """What an event is, sentence by sentence, on hand-made hours."""
 
-from __future__ import annotations
-
 import hashlib
 from datetime import date, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The fast rules against plain Python: any history, cut into months and merged again, gives the same events."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 import polars as pl

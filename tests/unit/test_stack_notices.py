@@ -1,7 +1,5 @@
 """Notices: a simulated month with its troubles, what is always so, and a server and a webhook that come and go."""
 
-from __future__ import annotations
-
 import threading
 from bisect import bisect
 from collections import Counter

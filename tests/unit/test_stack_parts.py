@@ -1,7 +1,5 @@
 """What keeps the stack's processes alive, and what is written down of them."""
 
-from __future__ import annotations
-
 import os
 import socket
 import stat

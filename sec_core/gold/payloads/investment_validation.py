@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
+# Months on either side of the work that count at most, and at least before it and in a year after it.
 MOST_MONTHS, LEAST_BEFORE, LEAST_AFTER = 48, 24, 9
-"""Months on either side of the work that count at most, and at least before it and in a year after it."""
 
+# Level of all works together; 0.02, so that it stays under 5% where placebo works hang together.
 LEVEL, POWER = 0.02, 0.8
-"""Level of all works together; 0.02, so that it stays under 5% where placebo works hang together."""
+# Comunas of a placebo work at most.
 LARGEST_GROUP = 8
-"""Comunas of a placebo work at most."""
 
+# A work whose smallest detectable fall is larger can't be said to have no effect.
 UNDECIDED = 0.5
-"""A work whose smallest detectable fall is larger can't be said to have no effect."""
 
+# Hours per customer and month that are added before the logarithm: months almost without outages weigh alike.
 FLOOR = 0.01
-"""Hours per customer and month that are added before the logarithm: months almost without outages weigh alike."""
 
 INSUFFICIENT: Literal["Datos insuficientes"] = "Datos insuficientes"
 Verdict = Literal["Inmediato", "Lag (2 Años)", "Lag (3 Años)", "Lag (4 Años)", "Sin efecto", "Datos insuficientes"]

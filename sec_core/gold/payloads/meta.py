@@ -1,7 +1,5 @@
 """`meta`: when and from what the other payloads were made; a list of one object."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
 
 import polars as pl
@@ -11,8 +9,8 @@ from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
 from sec_core.gold.origin import one_word
 from sec_core.gold.universe import COUNTRY, newest
 
+# Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md).
 METHOD = "2"
-"""Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md)."""
 SOURCE = "Superintendencia de Electricidad y Combustibles (SEC), Chile: Interrupciones en línea"
 SOURCE_URL = "https://apps.sec.cl/INTONLINEv1/index.aspx"
 CITA = (

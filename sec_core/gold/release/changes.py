@@ -15,18 +15,18 @@ from sec_core.silver.timeline import chile_date
 if TYPE_CHECKING:
     Tables = Mapping[str, pl.DataFrame]
 
+# A figure that moves by a smaller share of itself is not told of.
 MOVED: Final = 0.01
-"""A figure that moves by a smaller share of itself is not told of."""
 NOTHING: Final = "sin motivo"
+# Keys and figures of each table.
 _FIGURES: Final = {
     "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "cliente_horas_observadas", "saidi", "saifi")),
     "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "cliente_horas_observadas", "saidi")),
     "indices_anuales": (("anho", "nombre_region"), ("cliente_horas", "saidi")),
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
-"""Keys and figures of each table."""
+# Tables that are compared.
 READ: Final = ("horas", "comunas", *_FIGURES)
-"""Tables that are compared."""
 _MONTH: Final = chile_date(pl.col("hora")).dt.month_start()
 _PER_CUSTOMER: Final = ("saidi", "saifi")
 

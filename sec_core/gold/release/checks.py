@@ -1,7 +1,5 @@
 """Whether a release is what it says: sums, files, keys, ranges, and figures that other figures vouch for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +16,7 @@ from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256
 from sec_core.gold.release.database import DATABASE, connect, quoted, read_parquet
 from sec_core.hours import Month
 
+# Pairs of columns, of which the first is never above the second.
 _BOUNDS: Final = (
     ("cliente_horas_inf", "cliente_horas"),
     ("cliente_horas", "cliente_horas_sup"),
@@ -25,7 +24,6 @@ _BOUNDS: Final = (
     ("saidi", "saidi_sup"),
     ("primera_hora", "ultima_hora"),
 )
-"""Pairs of columns, of which the first is never above the second."""
 _SQL: Final = read_queries("sec_core.gold.release", "checks.sql")
 
 

@@ -1,14 +1,12 @@
 """The tables of a release as Parquet, its data package, and sums of all files."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 import polars as pl
@@ -24,10 +22,10 @@ from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
 
 PACKAGE: Final = "datapackage.json"
 SUMS: Final = "SHA256SUMS"
+# Major version of the interface: within one, tables and columns are added, never renamed or removed.
 INTERFACE: Final = "1"
-"""Major version of the interface: within one, tables and columns are added, never renamed or removed."""
+# Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them.
 PANEL_GROUP: Final = 8192
-"""Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them."""
 _VERSION: Final = re.compile(r"(20\d\d)\.(1[0-2]|[1-9])(?:\.([1-9]\d{0,3}))?")
 _TYPES: Final = {
     pa.string(): "string", pa.float64(): "number", pa.bool_(): "boolean", pa.date32(): "date",
@@ -45,7 +43,7 @@ class Version:
     number: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Version:
+    def parse(cls, text: str) -> Self:
         """Read a version; raises InputError where it is none."""
         found = _VERSION.fullmatch(text)
         if found is None:

@@ -1,7 +1,5 @@
 """What a release says in words: README in both languages, dictionary, citation, changes."""
 
-from __future__ import annotations
-
 import csv
 import re
 from functools import cache
@@ -20,8 +18,8 @@ from sec_core.gold.release.contents import INTERFACE, SUMS, package_type
 from sec_core.gold.release.database import DATABASE, STORAGE
 
 CHANGES: Final = "CHANGES"
+# Figures that moved and are spelled out; of the others it is told how many.
 MOST_LISTED: Final = 60
-"""Figures that moved and are spelled out; of the others it is told how many."""
 _TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", ".zenodo.json", CHANGES)
 _COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
 

@@ -1,7 +1,5 @@
 """Making a release: in a folder of its own beside the others, checked, and given its name when all of it is there."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections import Counter

@@ -1,7 +1,5 @@
 """Takes an export of the SEIA into `proyectos_seia`; the newest file replaces what was there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

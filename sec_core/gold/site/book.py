@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+# Pages in both languages.
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
-"""Pages in both languages."""
 COLOURS: Final = 5
+# What the map's script reads, and how the columns end.
 SAIDI: Final = {"valores": "", "inf": "_inf", "sup": "_sup"}
-"""What the map's script reads, and how the columns end."""
 
 
 def with_code(text: str) -> Markup:

@@ -1,7 +1,5 @@
 """The site from what a build of Gold has, put into `gold/site/`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime

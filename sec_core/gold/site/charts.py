@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from sec_core.gold.site.figures import HourGrid
     from sec_core.gold.site.words import Language
 
+# Units from the bottom of a chart to its top; what a column is wide is said with each chart.
 HEIGHT = 200
-"""Units from the bottom of a chart to its top; what a column is wide is said with each chart."""
 BAR = 10
+# Columns that a chart of bars has room for at least.
 FEWEST = 9
-"""Columns that a chart of bars has room for at least."""
+# Labels that a time axis has room for.
 LABELS = 7
-"""Labels that a time axis has room for."""
+# Of short labels.
 MOST_YEARS = 12
-"""Of short labels."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,5 @@
 """What the pages say, as small tables from Gold's frames. Pure; what is not known is null, never zero."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,10 +17,11 @@ from sec_core.silver.timeline import chile_date
 
 Rows = list[dict[str, Any]]
 
+# How far back hours are drawn.
 RECENT: Final = timedelta(days=60)
-"""How far back hours are drawn."""
+# Cuts that a comuna's page lists.
 LONGEST: Final = 10
-"""Cuts that a comuna's page lists."""
+# What is there of a day, and how the site says so, before it is translated.
 DAY_STATES: Final = {
     "complete": "all hours",
     "partial": "some hours",
@@ -30,9 +29,8 @@ DAY_STATES: Final = {
     "failed": "could not be had",
     "pending": "not asked yet",
 }
-"""What is there of a day, and how the site says so, before it is translated."""
+# A cut listed for so long may be a row that the source forgot.
 STANDING_HOURS: Final = 168
-"""A cut listed for so long may be a row that the source forgot."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """The site: frames in, files by path out. The same frames give the same bytes; nothing tells when it was made."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Final
@@ -17,8 +15,8 @@ from sec_core.gold.site.words import ENGLISH, SPANISH
 from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
+# Storms and comunas that the first page lists.
 ON_START: Final = 6
-"""Storms and comunas that the first page lists."""
 
 
 def build_site(

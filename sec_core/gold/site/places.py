@@ -1,7 +1,5 @@
 """A page for each region, each comuna and each storm."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import orjson
@@ -13,8 +11,8 @@ from sec_core.gold.site.book import Book, by, parts
 from sec_core.gold.site.figures import Rows
 from sec_core.gold.site.words import SPANISH
 
+# Years that a region's map offers.
 ON_MAP = 3
-"""Years that a region's map offers."""
 
 
 def regions(book: Book) -> None:

@@ -3,8 +3,6 @@
 `press.json` says in Vega-Lite how they look; each lies beside the specification that it was drawn from.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import subprocess
@@ -40,8 +38,9 @@ json.dump(drawn, sys.stdout)
 """
 COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
+# Islands that would make the map small.
 FAR_OUT: Final = {"05201", "05104"}
-"""Islands that would make the map small."""
+# What the specification of each figure reads of its rows.
 FIELDS: Final = {
     "pais-dias": ["dia", "clientes"],
     "pais-anhos": ["region", "saidi", "saidi_inf", "saidi_sup"],
@@ -49,7 +48,6 @@ FIELDS: Final = {
     "cobertura": ["mes", "dia", "estado"],
     "tormentas": ["tormenta", "punta", "lugar"],
 }
-"""What the specification of each figure reads of its rows."""
 
 
 def pictures(specs: Mapping[str, Spec], site: Site) -> None:

@@ -3,8 +3,6 @@
 Times are Chile's. What is not known is written as such: it never becomes a 0.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import unicodedata
