@@ -1,18 +1,13 @@
 """`python -m benchmarks`: everything that is measured, as tables and as one JSON file in `bench-results/`."""
 
-from __future__ import annotations
-
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchmarks import capture, gold, history, load, month, overhead, release, rest, site, storms
 from benchmarks.measuring import apart, bench
-from benchmarks.results import show, write
-
-if TYPE_CHECKING:
-    from benchmarks.results import Figure
+from benchmarks.results import Figure, show, write
 
 
 class Part(StrEnum):

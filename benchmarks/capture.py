@@ -7,32 +7,25 @@ Everything is real: the shared throttle and the ledger in an embedded PostgreSQL
 The time is that of the whole capture, from the first request to the last line in the ledger.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
-from benchmarks.measuring import bench, database_cpu_s, opened, wait_for_quiet_disk
+from benchmarks.measuring import Bench, bench, database_cpu_s, opened, wait_for_quiet_disk
 from benchmarks.results import Figure
-from benchmarks.simulated_source import simulated_source
+from benchmarks.simulated_source import Source, simulated_source
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from benchmarks.measuring import Bench
-    from benchmarks.simulated_source import Source
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 LATENCY_S: Final = 0.15
 LEAST: Final = 0.95

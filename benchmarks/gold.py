@@ -1,23 +1,24 @@
 """Gold from the whole history: all of it, each payload, and what a build costs when little changed."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from statistics import median
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from unittest.mock import patch
 
 import polars as pl
 from sqlalchemy import text
 
-from benchmarks.measuring import apart, opened, size_of
+from benchmarks import history
+from benchmarks.measuring import Bench, Measured, apart, opened, size_of
 from benchmarks.results import Figure
 from sec_core.blobs.open import open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold import build as building
 from sec_core.gold import monthly, observations, storm_catalogue
 from sec_core.gold.build import GoldReport, build_gold, read_frames
@@ -26,13 +27,6 @@ from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
 from sec_core.silver.universe import FIGURE_SCHEMA, write_universe
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from benchmarks import history
-    from benchmarks.measuring import Bench, Measured
-    from sec_core.config import Settings
 
 T = TypeVar("T")
 
@@ -59,13 +53,13 @@ class Built:
     parts: dict[str, float]
 
 
+# Parts of a build: what they are, and the function that each one is.
 _PARTS = {
     "panel": ("observations and panel, files by month", observations, "export"),
     "estimates": ("what estimates are made of, by month", monthly, "bring_up_to_date"),
     "storms": ("storms", storm_catalogue, "bring_up_to_date"),
     "indices": ("indices and their intervals", building, "make_indices"),
 }
-"""Parts of a build: what they are, and the function that each one is."""
 
 _ENDS = (Month(2017, 3), Month(2025, 11))
 _EXPLAINED = (Month(2017, 2), Month(2021, 5), Month(2025, 11))

@@ -6,15 +6,14 @@ rows that PostgreSQL read, bytes it wrote to its log, and CPU over the CPU of a 
 a slow or busy machine.
 """
 
-from __future__ import annotations
-
 import asyncio
 import cProfile
 import pstats
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import orjson
 import psycopg
@@ -23,12 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import history, load
-from benchmarks.measuring import apart, bench, opened
+from benchmarks.measuring import Bench, apart, bench, opened
 from benchmarks.simulated_source import simulated_source
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.db.zones import check_zones
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
@@ -38,15 +38,9 @@ from sec_core.source.client import SourceClient
 from sec_core.source.shapes import Shape
 from sec_core.source.throttle import Throttle
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
-
 BASELINE: Final = Path(__file__).with_name("baseline.json")
+# How many times the figure on record is too much.
 MOST: Final = 2.0
-"""How many times the figure on record is too much."""
 
 MONTHS: Final = history.MONTHS[:3]
 CAPTURED: Final = Month(2025, 3)

@@ -1,30 +1,24 @@
 """A history of the size of the real one: 108 months, a snapshot every six hours, 6.2 million rows, 730 000 events."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import Final
 
 from benchmarks.measuring import opened
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import CHILE, HOUR, Month, month_range
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import detailed_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import classify
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 MONTHS: Final = tuple(month_range(Month(2017, 1), Month(2025, 12)))
 EVERY_HOURS: Final = 6
+# As many rows in an outage as the real source gives, so that the number of events is that of the real history, too.
 WORLD: Final = WorldOptions(rows_per_hour=960, feeders=7, stale_rows=60, holes=())
-"""As many rows in an outage as the real source gives, so that the number of events is that of the real history, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,20 @@
 """Bronze to observations to events: how long, by stage, against a floor that no loader can beat, and how it grows."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
 from benchmarks import history, usual
 from benchmarks.history import bronze_of
-from benchmarks.measuring import apart, opened
+from benchmarks.measuring import Bench, Measured, apart, opened
 from benchmarks.results import Figure
+from sec_core.config import Settings
+from sec_core.hours import Month
 from sec_core.reference.names import default_names
 from sec_core.silver.decode import decode
 from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
@@ -22,25 +23,18 @@ from sec_core.silver.reports import month_figures
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmarks.measuring import Bench, Measured
-    from sec_core.config import Settings
-    from sec_core.hours import Month
-
+# Months of the histories that are loaded; the last one is the whole.
 LENGTHS: Final = (1, 12, 108)
-"""Months of the histories that are loaded; the last one is the whole."""
+# Months that are also loaded as one would write it first, see `usual`.
 USUAL_MONTHS: Final = 6
-"""Months that are also loaded as one would write it first, see `usual`."""
+# How often the whole is loaded; the median counts.
 RUNS: Final = 3
-"""How often the whole is loaded; the median counts."""
 
+# Tables that a load writes.
 KEPT: Final = (
     "fact_observaciones", "fact_interrupciones", "tramos", "cargas", "nombres_no_resueltos", "calidad_imputacion",
     "dim_tiempo",
 )  # fmt: skip
-"""Tables that a load writes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,6 @@
 The figures of `docs/scaling.md`. The month is as large as real ones: 744 hours, 480 detailed rows in an ordinary one.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re
@@ -13,35 +11,29 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import httpx
 import psycopg
 
-from benchmarks.measuring import size_of
+from benchmarks.measuring import Bench, size_of
 from benchmarks.results import Figure
 from benchmarks.simulated_source import simulated_source
 from sec_core.clock import SystemClock
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
 from sec_core.hours import Month
 from sec_core.silver.retention import apply_retention
 from sec_core.source.shapes import Shape
-from sec_core.usecases.adapters import open_adapters
+from sec_core.usecases.adapters import Adapters, open_adapters
 from sec_core.usecases.gold import build_gold
 from sec_core.usecases.monitor import ask_newest, load_newest
 from sec_core.usecases.months import capture_month, load_month
 from sec_core.usecases.upkeep import seal_ready
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
-    from sec_core.usecases.adapters import Adapters
 
 MONTH: Final = Month(2026, 3)
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)

@@ -1,36 +1,30 @@
 """What Prefect adds to a month, in time and in its own tables, and how fast the command starts."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.measuring import apart
+from benchmarks.measuring import Bench, apart
 from benchmarks.results import Figure
 from benchmarks.simulated_source import simulated_source
+from sec_core.config import Settings
 from sec_core.hours import Month
 from sec_core.usecases.adapters import open_adapters
 from sec_core.usecases.months import rerun
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
-
+# The first one warms everything up and is not counted.
 MONTHS: Final = (Month(2025, 3), Month(2025, 4), Month(2025, 5))
-"""The first one warms everything up and is not counted."""
 
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 STARTS: Final = 5

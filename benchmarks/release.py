@@ -1,17 +1,10 @@
 """A release of the whole history: time, memory, and its size beside that of its Parquet."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from benchmarks.measuring import apart, opened, size_of
+from benchmarks.measuring import Bench, apart, opened, size_of
 from benchmarks.results import Figure
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold.release.write import check_release, make_release
-
-if TYPE_CHECKING:
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
 
 VERSION = "2026.1"
 

@@ -4,36 +4,29 @@ Ten minutes with one look in them are measured and scaled to the 144 looks of a 
 flow that does nothing, in a process of its own against the same server.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import psutil
 import psycopg
 
-from benchmarks.measuring import database_cpu_s, size_of
+from benchmarks.measuring import Bench, database_cpu_s, size_of
 from benchmarks.overhead import environment
 from benchmarks.results import Figure
 from deployments.stack.api import api_client
-from deployments.stack.processes import RunFolder
+from deployments.stack.processes import RunFolder, StackState
+from sec_core.config import Settings
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from benchmarks.measuring import Bench
-    from deployments.stack.processes import StackState
-    from sec_core.config import Settings
 
 WINDOW_S: Final = 600
 WINDOWS_A_DAY: Final = 144

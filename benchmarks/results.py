@@ -1,20 +1,16 @@
 """What a benchmark gives out: a table on the terminal and a JSON file beside it."""
 
-from __future__ import annotations
-
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 from rich.console import Console
 from rich.table import Table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 FOLDER: Final = Path("bench-results")
 

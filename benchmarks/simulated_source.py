@@ -4,15 +4,14 @@
 it is stopped.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
@@ -22,9 +21,6 @@ from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)

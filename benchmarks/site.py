@@ -1,27 +1,21 @@
 """The site of the whole history: from nothing, with nothing changed, and with one month changed in every comuna."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import polars as pl
 
-from benchmarks.measuring import apart, opened
+from benchmarks.measuring import Bench, apart, opened
 from benchmarks.results import Figure
 from sec_core.blobs.open import open_blobs
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold.build import read_frames
 from sec_core.gold.datasets import with_customers
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.site.build import draw
 from sec_core.gold.standing import SITE
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from benchmarks.measuring import Bench
-    from sec_core.config import Settings
 
 CHANGED = Month(2021, 5)
 

@@ -1,15 +1,13 @@
 """The catalogue of storms over the whole history, with two storms a month in it; Gold's other work is not counted."""
 
-from __future__ import annotations
-
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 
 from benchmarks import history
-from benchmarks.measuring import apart
+from benchmarks.measuring import Bench, apart
 from benchmarks.results import Figure
 from scripts.storm_rules import panel
 from sec_core.blobs.local import LocalBlobs
@@ -18,14 +16,9 @@ from sec_core.gold.frames import UTC_TIME, source_hours
 from sec_core.gold.observations import panel_key
 from sec_core.gold.storm_catalogue import bring_up_to_date
 from sec_core.gold.storms import StormRules
+from sec_core.hours import Month
 from sec_core.simulator.options import Storm, WorldOptions
 from sec_core.simulator.world import World
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from benchmarks.measuring import Bench
-    from sec_core.hours import Month
 
 SIZES = (20_000, 80_000, 300_000, 1_000_000)
 CHANGED = history.MONTHS[52:55]

@@ -4,25 +4,19 @@ It keeps what a load keeps of detailed hours: observations, and events with thei
 imputes nothing, counts nothing, and takes no lock.
 """
 
-from __future__ import annotations
-
 import json
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
 
 import pandas as pd
+from psycopg import Cursor
 
 from benchmarks.history import bronze_of
 from benchmarks.measuring import opened
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from psycopg import Cursor
-
-    from sec_core.config import Settings
-    from sec_core.hours import Month
+from sec_core.config import Settings
+from sec_core.hours import Month
 
 _KEYS: Final = ["NOMBRE_REGION", "NOMBRE_COMUNA", "NOMBRE_EMPRESA", "FECHA_INT_STR"]
 _PAGE: Final = 1_000

@@ -1,12 +1,13 @@
 """What a run leaves for people to see in the Prefect UI."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import httpx
 from loguru import logger
@@ -18,40 +19,31 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Running
 from prefect.variables import Variable
 
 from flows.overview import show_overview
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
-from sec_core.gold.billing import MOST_LISTED, billing_months
+from sec_core.bronze.ledger_rules import HourState
+from sec_core.gold.billing import MOST_LISTED, Billing, billing_months
+from sec_core.gold.payloads.storms import StormRow
+from sec_core.gold.standing import BuiltGold
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
 from sec_core.usecases.progress import Step, Tally, listening
-from sec_core.usecases.reports import IMPUTATION_TEXT
+from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
 from tasks.limits import SITE_VARIABLE
 from tasks.runtime import adapters
 from tasks.steps import TASKS
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
-    from datetime import datetime
-    from uuid import UUID
-
-    from prefect.client.schemas.objects import State
-
-    from sec_core.bronze.ledger_rules import HourState
-    from sec_core.gold.billing import Billing
-    from sec_core.gold.payloads.storms import StormRow
-    from sec_core.gold.standing import BuiltGold
-    from sec_core.usecases.reports import SyncReport
-
 _SHOW_EVERY_S = 5
+# Units of a month's figures; the others are hours.
 _UNITS = {
     "requests": "requests", "revisions": "kept answers", "rows": "rows", "observations": "observations",
     "customers": "customers, summed over rows", "events": "events", "events_begun": "events", "unresolved": "rows",
 }  # fmt: skip
-"""Units of a month's figures; the others are hours."""
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
@@ -131,8 +123,8 @@ async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) 
     await show_overview()
 
 
+# The steps of a run as tasks, and what they show.
 STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
-"""The steps of a run as tasks, and what they show."""
 
 
 def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]:

@@ -1,7 +1,5 @@
 """Flows about what Gold is made of: Gold itself, its publication, customers, projects of the SEIA."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from prefect.artifacts import acreate_markdown_artifact

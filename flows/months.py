@@ -1,8 +1,7 @@
 """Flows over months: the main job, its parts, and work on many months."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, cast
+from collections.abc import Awaitable, Sequence
+from typing import Annotated, cast
 
 from loguru import logger
 from prefect.client.orchestration import get_client
@@ -24,15 +23,11 @@ from flows.parameters import (
     months_run_name,
 )
 from flows.telling import flow
+from sec_core.hours import Month
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_PARTS, Order, Part
 from sec_core.usecases.reports import SyncReport
 from tasks.runtime import adapters
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
-
-    from sec_core.hours import Month
 
 RERUN_MONTH = "rerun-month/rerun-month"
 

@@ -1,27 +1,20 @@
 """The overview of all months in the UI: one artifact of a fixed key, kept current by every run that works on months."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.client.schemas.objects import ArtifactCollection
 
+from sec_core.bronze.ledger_table import MonthSummary
 from sec_core.clock import in_chile
 from sec_core.hours import Month
 from tasks.limits import OVERVIEW
 from tasks.runtime import adapters
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from prefect.client.schemas.objects import ArtifactCollection
-
-    from sec_core.bronze.ledger_table import MonthSummary
 
 _PAGE = 200
 _HOW = (

@@ -1,7 +1,5 @@
 """Parameters of flows as the Prefect form shows and checks them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import prefect.runtime

@@ -3,13 +3,12 @@
 An error ends a run with a state of ours instead of Prefect's: no trace in the log that people read.
 """
 
-from __future__ import annotations
-
 import inspect
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import prefect
 from loguru import logger
@@ -20,12 +19,8 @@ from sec_core.clock import CHILE
 from sec_core.errors import CircuitOpen, ConfigError, IncompleteError, InputError, SecError, UnexpectedBody
 from sec_core.log import log_name
 from sec_core.text import for_line
+from sec_core.usecases.steps import Steps
 from tasks.runtime import open_run
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from sec_core.usecases.steps import Steps
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,7 +1,5 @@
 """Flows that keep everything in order by themselves: the monitor, daily upkeep, and health once an hour."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
@@ -31,10 +29,10 @@ from tasks.newest import ask_newest, load_newest
 from tasks.runtime import ensure_logging, open_run
 
 MONITOR = "monitor/monitor"
+# Ended runs of the flows that run all day: two days of the monitor's, a week of health's.
 RUNS_KEPT = {"monitor": 288, "health": 168}
-"""Ended runs of the flows that run all day: two days of the monitor's, a week of health's."""
+# Signs that servers without fonts for pictures have too.
 _MARKS = {Level.GOOD: "✓ good", Level.WARN: "⚠ look", Level.BAD: "✗ bad"}
-"""Signs that servers without fonts for pictures have too."""
 _FIGURES = {
     "asked": "hours asked for",
     "captured": "hours with a new answer",

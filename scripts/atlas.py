@@ -8,6 +8,7 @@ Mercator, north up, each panel at its own scale, in whole units. Greater Santiag
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -21,26 +22,24 @@ from sec_core.reference.geometry import topology
 from sec_core.reference.tables import comunas, regiones
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     Point = tuple[float, float]
     Ring = list[Point]
 
 ASSETS: Final = Path("sec_core/gold/site/assets")
+# Units that a panel's longer side has.
 WIDTH: Final = 2000
-"""Units that a panel's longer side has."""
 
+# Where people live: the rest of these comunas is rocks, or too far away for the same picture.
 _ISLANDS: Final = {
     "05201": ("pascua", (-109.5, -27.25, -109.2, -27.0)),
     "05104": ("juan-fernandez", (-79.05, -33.75, -78.7, -33.55)),
 }
-"""Where people live: the rest of these comunas is rocks, or too far away for the same picture."""
 _PANELS: Final = {"norte": "15 01 02 03 04", "centro": "05 13 06 07 16 08", "sur": "09 14 10", "austral": "11 12"}
 _GREATER_SANTIAGO: Final = {"13201", "13401"} | {f"131{number:02}" for number in range(1, 33)}
+# Degrees of longitude beyond which only the islands' own panels show anything.
 _WEST: Final = -76.6
-"""Degrees of longitude beyond which only the islands' own panels show anything."""
+# West, south, east and north of the city's panel: some of its comunas reach far beyond the streets.
 _CITY: Final = (-70.85, -33.69, -70.47, -33.3)
-"""West, south, east and north of the city's panel: some of its comunas reach far beyond the streets."""
 _WORLD: Final = (-180.0, -85.0, 180.0, 85.0)
 
 

@@ -3,21 +3,17 @@
 Without a network, or behind one that keeps no such list, nothing is known and nothing fails: one line says so.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
+# Everything that is installed anywhere: the pins of `requirements.txt` are among it.
 LOCK = Path("requirements-dev.txt")
-"""Everything that is installed anywhere: the pins of `requirements.txt` are among it."""
 
 ANSWER_TIMEOUT_S = 10
 TIMEOUT_S = 180.0

@@ -6,6 +6,7 @@ Every world is drawn from its seed alone, so the same code writes the same table
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ import altair as alt
 import numpy as np
 import polars as pl
 import vl_convert
+from numpy.random import Generator
+from numpy.typing import NDArray
 
 from scripts.work_worlds import table, works_report
 from sec_core.gold import estimates
@@ -24,17 +27,12 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from numpy.random import Generator
-    from numpy.typing import NDArray
-
     Kept = Callable[[NDArray[np.int64], NDArray[np.int64], Generator], NDArray[np.bool_]]
 
 MAX_GAP = 12
 FIRST_MONTH = Month(2023, 3)
+# Hours that a world runs before its first month, so that it begins with outages under way.
 BEFORE = 120
-"""Hours that a world runs before its first month, so that it begins with outages under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +138,16 @@ def _real_pattern(time: NDArray[np.int64], wall: NDArray[np.int64], draw: Genera
     return kept
 
 
+# How worlds are thinned.
 PATTERNS: dict[str, Kept] = {
     "every sixth hour": _every_sixth,
     "30% at random": _at_random,
     "no nights": _no_nights,
     "five days missing": _block_missing,
 }
-"""How worlds are thinned."""
 
+# What was seen from 2017 to 2025.
 REAL = {"hours 0, 6, 12, 18": _real_pattern}
-"""What was seen from 2017 to 2025."""
 
 
 def estimate(world: World, kept: NDArray[np.bool_]) -> pl.DataFrame:
@@ -209,8 +207,8 @@ SIZES = [(150e3, "under 150 000 customers"), (600e3, "150 000 to 600 000"), (mat
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "estimates.md"
 PICTURE = PAGE.parent / "images" / "calibration.png"
 BEGIN, END = "<!-- calibration: written by `make calibrate` -->", "<!-- end of calibration -->"
+# Worlds of two months for the months' intervals, and of two years for the country's.
 WORLDS, YEARS = 40, 20
-"""Worlds of two months for the months' intervals, and of two years for the country's."""
 
 
 def sized(rows: pl.DataFrame) -> pl.DataFrame:

@@ -4,11 +4,10 @@
 TypeScript interfaces and both pages of definitions again; a test fails while they are not current.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -18,9 +17,6 @@ from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, SOURC
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.release.contents import INTERFACE
 from sec_core.gold.release.texts import views
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit."
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
@@ -114,6 +110,7 @@ def _broken(before: Any, now: Any, path: str = "") -> Iterator[str]:  # noqa: AN
         yield path
 
 
+# Title, introduction, labels and source of the page of definitions.
 PAGE_WORDS = {
     "en": (
         "Definitions",
@@ -134,7 +131,6 @@ PAGE_WORDS = {
         f"Fuente: [{SOURCE}]({SOURCE_URL}). {LICENCIA}\n\nPara citar: {CITA}",
     ),
 }
-"""Title, introduction, labels and source of the page of definitions."""
 
 
 def definitions_page(language: str) -> str:

@@ -5,8 +5,6 @@ count as use, since a test that keeps dead code alive is dead itself. `[tool.vul
 seems unused.
 """
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from pathlib import Path

@@ -3,20 +3,16 @@
 `python -m scripts.dictionary` writes `docs/data-dictionary.md` anew, from an empty database of its own.
 """
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from sqlalchemy.engine import Connection
 
 from sec_core.db import embedded
 from sec_core.db.database import Database
 from sec_core.gold.release.texts import dictionary as files
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
 _HEAD = """# Data dictionary

@@ -4,16 +4,15 @@ It starts a stack of its own on a temporary folder, against a simulated SEC that
 runbook tells of, and looks with Chromium.
 """
 
-from __future__ import annotations
-
 import html
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from support import receivers
 from support.browser import chromium
@@ -25,9 +24,6 @@ from sec_core.hours import CHILE
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 150_000

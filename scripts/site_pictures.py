@@ -4,16 +4,15 @@ The pages are made from a simulated history of twenty months with two great stor
 real, and say so. It needs Chromium and its driver, and takes a minute or two.
 """
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
+from selenium import webdriver
 from sqlalchemy import text
 from support.browser import chromium
 
@@ -22,6 +21,7 @@ from benchmarks.measuring import bench, opened
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
@@ -29,11 +29,6 @@ from sec_core.simulator.options import Storm, WorldOptions
 from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy
-
-if TYPE_CHECKING:
-    from selenium import webdriver
-
-    from sec_core.config import Settings
 
 MONTHS: Final = tuple(month_range(Month(2023, 1), Month(2024, 8)))
 STORMS: Final = (
@@ -46,18 +41,18 @@ STORMS: Final = (
     Storm(start=Month(2024, 8).start + timedelta(days=1), rows=5_000),
 )
 WORLD: Final = WorldOptions(rows_per_hour=300, feeders=2, storms=STORMS)
+# Months at the end of which every hour was asked for; one in six before.
 HOURLY: Final = 3
-"""Months at the end of which every hour was asked for; one in six before."""
 DOCS: Final = Path("docs/images")
 DESK, PHONE = (1200, 1000), (360, 780)
+# Bytes of a picture at most.
 LARGEST: Final = 120_000
-"""Bytes of a picture at most."""
+# A page of each kind; `*` is the first there is.
 PAGES: Final = {
     "start": "", "map": "mapa/", "comuna": "comuna/nunoa/", "region": "region/maule/", "comunas": "comunas/",
     "storms": "tormentas/", "storm": "tormenta/*/", "companies": "empresas/", "investments": "inversiones/",
     "quality": "calidad/", "method": "metodo/", "data": "datos/", "en": "en/",
 }  # fmt: skip
-"""A page of each kind; `*` is the first there is."""
 
 
 def main(

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sec_core.gold.payloads.investment_validation import LARGEST_GROUP, LEVEL, compare, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
+# Works of a world, and months on either side of each.
 WORKS, WORK_MONTHS = 4, 48
-"""Works of a world, and months on either side of each."""
 
 
 def works_world(

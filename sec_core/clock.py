@@ -1,7 +1,5 @@
 """Time as an adapter: rules and capture take a clock, so that tests decide what time it is. And how it is told."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import UTC, datetime
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Settings, from the environment and `.env`; the paths that follow from them."""
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

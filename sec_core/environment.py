@@ -1,7 +1,5 @@
 """How settings are read: from the environment, then from `.env`; what is empty is unset, what is wrong is one line."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Final, Self
 
@@ -24,8 +22,8 @@ def _secret_for_a_header(secret: SecretStr) -> SecretStr:
 
 
 HeaderText = Annotated[str, AfterValidator(_for_a_header)]
+# What is sent in a header.
 HeaderSecret = Annotated[SecretStr, AfterValidator(_secret_for_a_header)]
-"""What is sent in a header."""
 
 
 class Environment(BaseSettings):

@@ -5,8 +5,6 @@ new code. `code` is the stable name that logs, the ledger and the Prefect UI car
 happened; `next_step` says what to do about it.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import ClassVar
 

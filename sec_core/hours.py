@@ -6,12 +6,11 @@ change the missing hour (00h) does not exist. All instants here are timezone-awa
 their hour. Source of the rules: the SEC's own behaviour, see docs/source.md.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Self
 
 from sec_core import clock
 from sec_core.errors import InputError
@@ -32,7 +31,7 @@ class Month:
             raise InputError(f"{self.year:04d}-{self.month:02d} is not a month.", next_step="Write it as YYYY-MM.")
 
     @classmethod
-    def parse(cls, text: str) -> Month:
+    def parse(cls, text: str) -> Self:
         """Read `YYYY-MM` or `YYYY-M`; raises InputError for another form, or no month."""
         found = re.fullmatch(r"([0-9]{4})-([0-9]{1,2})", text.strip())
         if found is None:
@@ -40,7 +39,7 @@ class Month:
         return cls(int(found[1]), int(found[2]))
 
     @classmethod
-    def of(cls, instant: datetime) -> Month:
+    def of(cls, instant: datetime) -> Self:
         """Month in Chile of an aware instant."""
         wall = instant.astimezone(CHILE)
         return cls(wall.year, wall.month)
@@ -53,10 +52,10 @@ class Month:
         """First day of the month."""
         return date(self.year, self.month, 1)
 
-    def shift(self, months: int) -> Month:
+    def shift(self, months: int) -> Self:
         """Month that lies `months` later (earlier when negative)."""
         index = self.year * 12 + self.month - 1 + months
-        return Month(index // 12, index % 12 + 1)
+        return type(self)(index // 12, index % 12 + 1)
 
     def days(self) -> list[date]:
         """All days of the month, in order."""
@@ -78,8 +77,8 @@ class Month:
         return self.shift(1).start
 
 
+# The source has nothing older.
 FIRST_MONTH = Month(2017, 1)
-"""The source has nothing older."""
 
 
 def past_or_present(month: Month, now: datetime) -> Month:

@@ -15,6 +15,7 @@ import re
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -29,8 +30,6 @@ from sec_core.errors import ConfigError
 from sec_core.text import for_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from loguru import Message, Record
 
 _TERMINAL_FORMAT = "<dim>{time:HH:mm:ss}</dim> <level>{level: <7}</level> {extra[stage]: <8} {message}{extra[tail]}"

@@ -1,7 +1,5 @@
 """The monitor's steps as Prefect tasks, apart from those of months: a run every ten minutes loads little."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from prefect import task

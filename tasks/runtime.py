@@ -1,39 +1,34 @@
 """What the tasks of one run share: adapters, found here since parameters must be plain for Prefect to show and hash."""
 
-from __future__ import annotations
-
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
+from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from sec_core.config import load_settings
+from sec_core.clock import Clock
+from sec_core.config import Settings, load_settings
 from sec_core.errors import CircuitOpen, SecError
 from sec_core.log import setup_logging
 from sec_core.usecases.adapters import Adapters, open_adapters
+from sec_core.usecases.steps import Steps
 from tasks.limits import AT_REST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from loguru import Message
-    from prefect import Task
-    from prefect.client.schemas.objects import State, TaskRun
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.usecases.steps import Steps
 
 _current: ContextVar[Adapters] = ContextVar("sec_adapters")
 _logging = {"ready": False}
+# States of tasks of which the run says all that is to be said.
 _NO_NEWS = ("Completed", "Cached", AT_REST)
-"""States of tasks of which the run says all that is to be said."""
 
 
 async def worth_another_try(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -81,7 +76,7 @@ def open_run(
             _current.reset(token)
 
 
-def prefect_sink(message: Message) -> None:
+def prefect_sink(message: "Message") -> None:
     """Write a loguru record to the log of the flow or task run under way; outside of any run, do nothing."""
     record = message.record
     try:

@@ -1,7 +1,5 @@
 """The steps of a run as Prefect tasks: each is retried, limited, cached or seen, and does what the use case does."""
 
-from __future__ import annotations
-
 import asyncio
 from datetime import date, datetime
 from typing import Any, cast
@@ -27,8 +25,8 @@ from sec_core.usecases.steps import Steps
 from tasks.limits import AT_REST, SOURCE_LIMIT
 from tasks.runtime import PLAIN, RETRIED, adapters
 
+# A killed holder's slot is free again after this.
 _LEASE_S = 60
-"""A killed holder's slot is free again after this."""
 
 
 def _parameter(_context: object, parameters: dict[str, Any]) -> str:

@@ -1,37 +1,28 @@
 """Fixtures for all tests: a PostgreSQL server for the run, a fresh database for a test, settings, the real captures."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
-from support.fixtures import UNSYNCED
+from support.fixtures import UNSYNCED, MakeSettings
+from support.object_store import ObjectStore
 
 from sec_core.blobs.place import StoreUrl
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.fixtures import MakeSettings
-    from support.object_store import ObjectStore
-
-    from sec_core.config import Settings
-    from sec_core.simulator.server import Simulator
+from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.
 hypothesis_settings.register_profile("untimed", deadline=None)

@@ -10,6 +10,7 @@ import json
 import os
 import pkgutil
 import sys
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -17,14 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from deployments.cli.ending import stoppable
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
 from sec_core.text import for_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
-
     from deployments.cli.show import Terminal
-    from sec_core.config import Settings
     from sec_core.usecases.adapters import Adapters
 
 T = TypeVar("T")

@@ -9,23 +9,22 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from logging import LogRecord
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
-    from logging import LogRecord
-    from pathlib import Path
-    from types import FrameType
-    from typing import Any
 
 T = TypeVar("T")
 
 KEPT = "What was captured is kept; run the same command again to go on."
 _SIGNALS = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP, the terminal was closed"}
+# So long a command that was told to end may take to put things away.
 _GRACE_S = 8
-"""So long a command that was told to end may take to put things away."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 

@@ -1,7 +1,5 @@
 """Commands that keep what is there: the ledger, the older dataset, cold storage, retention, names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,23 +11,19 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
 from sec_core.text import for_line
 from sec_core.usecases.progress import Step, Tally, listening
-from sec_core.usecases.reports import IMPUTATION_TEXT
+from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from loguru import Message
-    from rich.progress import TaskID
 
-    from sec_core.usecases.reports import SyncReport
-
+# Up to so many columns wide a cell without blanks is never folded.
 _ONE_PIECE = 20
-"""Up to so many columns wide a cell without blanks is never folded."""
 
 STAGE_TEXT = {
     "universe": "customers by region",

@@ -1,7 +1,5 @@
 """The simulated SEC: `sec simulate` serves it on loopback, `sec demo` takes a month of storm through the pipeline."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from datetime import datetime

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,19 +14,16 @@ import typer
 from deployments.cli.app import JsonOption, app, logged_settings, opened, say, say_json
 from deployments.cli.ending import stoppable
 from sec_core.config import load_settings
+from sec_core.health.verdict import Verdict
 from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     from sec_core.bronze.ledger_rules import HourState
     from sec_core.bronze.ledger_table import MonthSummary
-    from sec_core.health.verdict import Verdict
 
 _STATES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
+# For each level a mark, one in plain ASCII, and a style.
 _LEVELS = {"good": ("✓", "ok", "green"), "warn": ("!", "!", "yellow"), "bad": ("✕", "x", "bold red")}
-"""For each level a mark, one in plain ASCII, and a style."""
 
 circuit_app = typer.Typer(help="Whether the source is left alone, and until when.", invoke_without_command=True)
 app.add_typer(circuit_app, name="circuit")

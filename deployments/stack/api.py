@@ -3,11 +3,9 @@
 Prefect reads its environment when it is imported, so nothing here imports it.
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,16 +14,14 @@ from loguru import logger
 from deployments.stack.history import installation_id
 from deployments.stack.processes import RunFolder, rounds
 from deployments.stack.settings import LOOPBACK_NAMES, keep_loopback_direct, load_stack_settings
+from sec_core.config import Settings
 from sec_core.db.database import address_of
 from sec_core.errors import DatabaseError, SecError
 from sec_core.health.verdict import Check, Level
 
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-
 WORK_POOL = "residential"
+# The Prefect variable that says which installation a server belongs to.
 MARK = "sec_installation"
-"""The Prefect variable that says which installation a server belongs to."""
 
 _RESTART_TIMEOUT_S = 20
 # A person's own profile and database are not ours to use.

@@ -4,27 +4,22 @@ Everything goes through the server's REST interface, so that the supervisor need
 Prefect's own command.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
 from deployments.stack.api import MARK, WORK_POOL, PrefectServerError, api_client, find, own_id, why_not_ours
+from sec_core.config import Settings
 from sec_core.errors import ConfigError
 from tasks.limits import OVERVIEW, SITE_VARIABLE, SOURCE_LIMIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.config import Settings
 
 FILE_NAME = "prefect.yaml"
 

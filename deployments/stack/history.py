@@ -6,41 +6,36 @@ installation; beside it `sec_prefect.told` keeps what notices told. Nothing else
 server, which is ours alone, the database `prefect` of the version before is taken on by itself.
 """
 
-from __future__ import annotations
-
 import hashlib
-from typing import TYPE_CHECKING, LiteralString
+from collections.abc import Callable
+from typing import LiteralString
 
 import psycopg
 from loguru import logger
 from psycopg import errors, sql
 
+from deployments.stack.settings import StackSettings
+from sec_core.config import Settings
 from sec_core.db.address import Address
 from sec_core.db.locks import Lock
 from sec_core.db.problems import one_line
 from sec_core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from deployments.stack.settings import StackSettings
-    from sec_core.config import Settings
-
 IN_OUR_DATABASE = "schema"
+# Prefect's tables inside a database that holds other tables of ours.
 SCHEMA = "prefect"
-"""Prefect's tables inside a database that holds other tables of ours."""
 
+# Gives the server's process the same address in libpq's form.
 ADDRESS_VARIABLE = "SEC_PREFECT_ADDRESS"
-"""Gives the server's process the same address in libpq's form."""
 
 _SETTING = "SEC_PREFECT_DATABASE_URL"
 _CHOICES = f"Set {_SETTING} to `schema`, for a schema of our own database, or to the address of an empty database."
 _OLD_NAME = "prefect"
+# Flows of the version before, by which its database is recognised.
 _OLD_FLOWS = {
     "backfill", "capture", "gold", "health", "load", "maintenance", "monitor", "monthly-sync", "publish",
     "regional-customers", "report", "reprocess", "rerun-month", "seia",
 }  # fmt: skip
-"""Flows of the version before, by which its database is recognised."""
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -5,12 +5,11 @@ again while it goes on, and once when it is over. What fails again within a day 
 day without it: a matter that comes and goes makes three notices on its first day, and one a day from then on.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
@@ -18,16 +17,13 @@ from sec_core.hours import CHILE, Month, month_range
 from sec_core.text import for_chat, for_line
 from tasks.limits import AT_REST, STORM_UNDER_WAY
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
 DAY: Final = timedelta(days=1)
+# Months with the same kind of trouble are gathered for so long after a notice of it.
 MONTHS_TOGETHER: Final = timedelta(hours=1)
-"""Months with the same kind of trouble are gathered for so long after a notice of it."""
+# How long a flow that runs often may fail before it is told of.
 PATIENCE: Final = {"monitor": timedelta(hours=1)}
-"""How long a flow that runs often may fail before it is told of."""
+# How Prefect's own words begin where a run was ended from outside: by Ctrl-C or a signal.
 CUT_OFF: Final = "Execution was "
-"""How Prefect's own words begin where a run was ended from outside: by Ctrl-C or a signal."""
 WORKER_STOPPED: Final = "The worker was stopped while this ran."
 _REMEMBERED = 2 * DAY
 _REMEMBERED_OPEN = 60 * DAY

@@ -4,32 +4,26 @@ The stack sends them itself, so that the webhook's address and the mail password
 keeps in blocks, every caller of its API can read. What is worth a notice: `deployments.stack.matters`.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import psycopg
 from loguru import logger
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from deployments.stack.api import api_client, find, is_scheduled, own_id
 from deployments.stack.history import keep_told
 from deployments.stack.matters import Notice, Told, learn_all
+from deployments.stack.settings import StackSettings
+from sec_core.config import Settings
+from sec_core.db.address import Address
 from sec_core.errors import DatabaseError
 from sec_core.text import for_mail
-
-if TYPE_CHECKING:
-    from pydantic import SecretStr
-
-    from deployments.stack.settings import StackSettings
-    from sec_core.config import Settings
-    from sec_core.db.address import Address
 
 _LOG = logger.bind(stage="notices")
 HEALTH_OVERDUE = timedelta(hours=3)

@@ -4,8 +4,6 @@
 for as long as it lives) and, for a moment, `stop` (a request to stop, which works alike on every system).
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -16,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import psutil
 from loguru import logger
@@ -23,13 +22,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from sec_core.config import private_folder
 
+# Tags of deployments and their runs, and what a person calls these.
 VIEWS = {"months": "months", "monitor": "the monitor", "upkeep": "upkeep"}
-"""Tags of deployments and their runs, and what a person calls these."""
 TICK_S = 0.5
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+# A part that ran for so long counts as sound again.
 STEADY_S = 120.0
-"""A part that ran for so long counts as sound again."""
 
 _UNANSWERED = 12
 _PROBE_EVERY_S = 10.0
@@ -44,7 +43,7 @@ class ProcessId(BaseModel):
     created: float
 
     @classmethod
-    def of(cls, pid: int) -> ProcessId:
+    def of(cls, pid: int) -> Self:
         """Describe a process that runs."""
         return cls(pid=pid, created=psutil.Process(pid).create_time())
 

@@ -4,33 +4,27 @@ Prefect's API runs whatever its callers want, and any page open in a browser on 
 stands before it. See SECURITY.md.
 """
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import os
 import re
+import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deployments.stack.history import ADDRESS_VARIABLE
 from sec_core.db.address import Address
 from sec_core.db.locks import Lock
 
-if TYPE_CHECKING:
-    import socket
-
-    from starlette.types import ASGIApp, Receive, Scope, Send
-
 _PORT = re.compile(r":\d+$")
 _READING = {"GET", "HEAD", "OPTIONS"}
+# What a page may send to another origin without asking first; Prefect's clients send JSON.
 _SIMPLE_BODIES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
-"""What a page may send to another origin without asking first; Prefect's clients send JSON."""
 
 
 class Guard:

@@ -1,18 +1,17 @@
 """The Prefect server, for the stack, a container or one command, with tables of its own; and the site's server."""
 
-from __future__ import annotations
-
 import mimetypes
 import os
 import platform
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import psutil
 from loguru import logger
 
 from deployments.stack.api import PrefectServerError, answers, prepare_environment
@@ -27,12 +26,6 @@ from sec_core.config import Settings, private_folder
 from sec_core.db.address import Address
 from sec_core.db.database import address_of, open_database
 from sec_core.errors import ConfigError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import psutil
-
 
 _LOG_NAME = "prefect-server.log"
 _READY_TIMEOUT_S = 120

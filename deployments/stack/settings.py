@@ -1,7 +1,5 @@
 """Settings of the services on this machine, and its own addresses; the pipeline's own settings: `sec_core.config`."""
 
-from __future__ import annotations
-
 import ipaddress
 import os
 import re
@@ -15,8 +13,8 @@ from pydantic_settings import SettingsConfigDict
 from sec_core.environment import Environment, HeaderSecret
 
 LOOPBACK = "127.0.0.1"
+# This machine's own addresses, which no proxy can reach.
 LOOPBACK_NAMES = ("localhost", LOOPBACK, "::1")
-"""This machine's own addresses, which no proxy can reach."""
 
 _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
 _PORTS = {"ssl": 465, "starttls": 587, "insecure": 25}

@@ -5,12 +5,13 @@ if it is killed. What it knows is in `SEC_STATE_DIR/run`, so that other commands
 end it from anywhere.
 """
 
-from __future__ import annotations
-
 import os
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 from loguru import logger
 
@@ -23,14 +24,6 @@ from deployments.stack.worker import WORKER, Worker
 from sec_core.config import Settings, private_folder
 from sec_core.db import embedded
 from sec_core.errors import DatabaseUnavailable, SecError
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
-    from pathlib import Path
-
-    import psutil
-
 
 _TICK_S = 0.5
 _READY_TIMEOUT_S = 300

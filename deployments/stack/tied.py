@@ -3,8 +3,6 @@
 The starter holds the other end of this process's standard input, which the system closes however the starter ends.
 """
 
-from __future__ import annotations
-
 import os
 import runpy
 import sys

@@ -1,10 +1,8 @@
 """The worker: takes scheduled runs from the work pool and runs each in a process of its own."""
 
-from __future__ import annotations
-
 import os
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import psutil
@@ -19,14 +17,10 @@ from deployments.stack.settings import LOOPBACK, load_stack_settings
 from sec_core.config import Settings, private_folder
 from sec_core.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
 _SAY_EVERY_S = 60
 
+# Name of this machine's worker in the UI.
 WORKER = f"sec-{platform.node() or 'worker'}"
-"""Name of this machine's worker in the UI."""
 
 
 class Worker(Part):

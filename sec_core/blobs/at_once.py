@@ -1,7 +1,5 @@
 """Doing the same with many blobs, several at a time where the place is good for that."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Blobs as files below a folder of this machine."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
@@ -19,8 +17,8 @@ from sec_core.errors import StorageError
 
 _PARTIAL = ".partial-"
 _NAMES_LOCK = ".names.lock"
+# What file systems without hard links answer: exFAT, FAT, some network drives and some of FUSE.
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.EXDEV}
-"""What file systems without hard links answer: exFAT, FAT, some network drives and some of FUSE."""
 
 
 class LocalBlobs(Blobs):

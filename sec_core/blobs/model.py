@@ -5,17 +5,12 @@ never replaces a blob; a reader of a name that is replaced sees the old bytes or
 to a log is never lost, whoever else adds to it.
 """
 
-from __future__ import annotations
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Protocol
 
-from typing import IO, TYPE_CHECKING, Protocol
-
+from sec_core.blobs.place import Place
 from sec_core.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from sec_core.blobs.place import Place
 
 
 class BlobMissing(StorageError):

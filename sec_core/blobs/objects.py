@@ -4,10 +4,9 @@ The store must honour `If-None-Match: *` on PUT, which is
 how `put_new` keeps its promise: Amazon's, MinIO's, Cloudflare's, Ceph's and others do.
 """
 
-from __future__ import annotations
-
 import re
 import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
@@ -24,23 +23,20 @@ from typing_extensions import override
 from sec_core.blobs import parts
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs, checked
+from sec_core.blobs.place import StoreUrl
 from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from obstore.store import S3Config
-
-    from sec_core.blobs.place import StoreUrl
 
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.05
 _TIMEOUT: Final = timedelta(seconds=60)
 _STATUS: Final = re.compile(r"status code: ([0-9]{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]+)</Code>")
+# S3 answers it to writes that meet; the same write succeeds a moment later.
 _CONFLICT: Final = 409
-"""S3 answers it to writes that meet; the same write succeeds a moment later."""
 
 _REFUSED: Final = (
     "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, and that they may list, read, "
@@ -79,7 +75,7 @@ class StoreAccess(Environment):
         """Whether the address asks for HTTP without TLS."""
         return self.endpoint_url is not None and self.endpoint_url.startswith("http://")
 
-    def config(self) -> S3Config:
+    def config(self) -> "S3Config":
         """What the client takes; what is not set is left to it."""
         given = self.model_dump(exclude_none=True)
         secret = {name: value.get_secret_value() for name, value in given.items() if isinstance(value, SecretStr)}

@@ -1,16 +1,11 @@
 """Opening the blobs at a place, and trying out whether it keeps the promises that Bronze rests on."""
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING
 
 from sec_core.blobs.local import LocalBlobs
+from sec_core.blobs.model import Blobs
 from sec_core.blobs.place import Place, StoreUrl
 from sec_core.errors import StorageError
-
-if TYPE_CHECKING:
-    from sec_core.blobs.model import Blobs
 
 
 def open_blobs(place: Place) -> Blobs:

@@ -6,8 +6,6 @@ matter whether a part is found by itself, in a pack, or in several: each counts 
 need no lock, and a kill at any instant loses and doubles nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import secrets

@@ -1,11 +1,9 @@
 """Where blobs may lie: a folder of this machine, or a folder in an object store."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 _URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[A-Za-z0-9._=-]+)*)/*")
 
@@ -23,7 +21,7 @@ class StoreUrl:
     prefix: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> StoreUrl:
+    def parse(cls, text: str) -> Self:
         """Read an address.
 
         Raises:
@@ -34,8 +32,8 @@ class StoreUrl:
             raise ValueError("an address is written s3://bucket/prefix, its prefix of letters, digits and . _ - =")
         return cls(found["bucket"], found["prefix"].strip("/"))
 
-    def __truediv__(self, name: str) -> StoreUrl:
-        return StoreUrl(self.bucket, f"{self.prefix}/{name}".strip("/"))
+    def __truediv__(self, name: str) -> Self:
+        return type(self)(self.bucket, f"{self.prefix}/{name}".strip("/"))
 
     def as_uri(self) -> str:
         """The address, as a path has it too."""

@@ -1,7 +1,5 @@
 """A month as a calendar of hours: a line for each day, a mark for each hour of the Chile wall clock. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Final
@@ -12,11 +10,11 @@ from sec_core.hours import CHILE, Month, hours_of_day
 _STATES: Final = (
     HourState.CAPTURED, HourState.EMPTY, HourState.FAILED, HourState.QUARANTINED, HourState.PENDING,
 )  # fmt: skip
+# A mark for each state; they differ in form, so that nobody depends on colours.
 MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "●○✕!·", strict=True))
-"""A mark for each state; they differ in form, so that nobody depends on colours."""
 
+# Marks that every font of fixed width has, for browsers: one of another font would shift what follows it.
 PLAIN_MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "#ox!.", strict=True))
-"""Marks that every font of fixed width has, for browsers: one of another font would shift what follows it."""
 
 
 def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tuple[date, list[HourState | None]]]:

@@ -1,38 +1,30 @@
 """Asking for hours and keeping what comes: concurrent within the shared limits, recorded as answers come in."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from loguru import logger
 
 from sec_core.bronze.ledger import Finding, Ledger, Recorded
 from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
+from sec_core.clock import Clock
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month
-from sec_core.source.client import OddBody, SourceClient
-from sec_core.source.shapes import BodyKind
+from sec_core.source.client import Answer, OddBody, SourceClient
+from sec_core.source.shapes import BodyKind, Classified
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from sec_core.clock import Clock
-    from sec_core.source.client import Answer
-    from sec_core.source.shapes import Classified
-
+# How long answers are gathered before they are written down together.
 _GATHER_S: Final = 0.02
-"""How long answers are gathered before they are written down together."""
 
+# Answers that may wait to be written down, for each request that may be in flight; more are not asked for.
+#
+# It bounds the memory when the disk or the database is slow, and what a kill makes the next run ask for again.
 _MOST_UNWRITTEN: Final = 2
-"""Answers that may wait to be written down, for each request that may be in flight; more are not asked for.
-
-It bounds the memory when the disk or the database is slow, and what a kill makes the next run ask for again.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +46,9 @@ class CaptureReport:
     requests: int = 0
     missed: tuple[datetime, ...] = ()
 
-    def __add__(self, other: CaptureReport) -> CaptureReport:
+    def __add__(self, other: Self) -> Self:
         """Both reports together."""
-        return CaptureReport(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+        return type(self)(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     @classmethod
     def of(cls, entries: Sequence[Recorded], requests: int) -> Self:

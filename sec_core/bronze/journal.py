@@ -6,30 +6,24 @@ Lines *begin* with a line break, so that a line torn by a kill can't swallow the
 once it fits `_Line`: other lines, torn ones among them, are passed over, counted and named.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from sec_core.blobs import parts
-from sec_core.bronze.ledger_rules import Origin, Outcome, Result, clean
+from sec_core.blobs.model import Blobs
+from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result, clean
 from sec_core.bronze.ledger_table import OF_CAPTURE, to_capture
 from sec_core.bronze.store import BodyName
 from sec_core.hours import CHILE, Month, from_wall
-from sec_core.source.shapes import Shape  # noqa: TC001 - msgspec reads it
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.bronze.ledger_rules import Capture
+from sec_core.source.shapes import Shape
 
 _FOLDER: Final = "journal/"
 _NAME: Final = re.compile(rf"{_FOLDER}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))(\.jsonl|/(?P<part>[^/]+))")

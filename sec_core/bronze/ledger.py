@@ -5,14 +5,13 @@ between any two steps loses nothing that was kept: a body without a journal line
 journal line that the tables lack is folded in then.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from loguru import logger
 
@@ -21,17 +20,12 @@ from sec_core.bronze import ledger_table as table
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Book, Capture, LedgerRow, Origin, Outcome, Result, clean
 from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BodyName, digest
+from sec_core.bronze.store import BodyName, BronzeStore, digest
+from sec_core.db.database import Database
 from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError, StorageError
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, BodyKind, Classified, classify
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.db.database import Database
 
 T = TypeVar("T")
 _TICK = timedelta(microseconds=1)
@@ -55,7 +49,7 @@ class Finding:
     answered_by: AnsweredBy = NOT_KEPT
 
     @classmethod
-    def of(cls, name: BodyName, body: bytes, answered_by: AnsweredBy) -> Finding:
+    def of(cls, name: BodyName, body: bytes, answered_by: AnsweredBy) -> Self:
         """A body that was kept before anything was written down of it."""
         return cls(name.hour, name.captured_at, body, classify(body), name.origin, answered_by=answered_by)
 

@@ -4,14 +4,12 @@ The ledger row of an hour is `fold` applied to its outcomes in the order in whic
 database keeps the running result, the journal keeps the lines, and both give the same row.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from sec_core.hours import HOUR
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape
@@ -34,13 +32,13 @@ class Origin(StrEnum):
     LEGACY = "legacy"
 
 
+# `code` of an hour whose value was lost: the kept body is not what was kept, and the hour is to be asked for again.
 DAMAGED: Final = "dañado"
-"""`code` of an hour whose value was lost: the kept body is not what was kept, and the hour is to be asked for again."""
 
 SUSPECT_SHARE: Final = 0.1
 SUSPECT_NEIGHBOUR_ROWS: Final = 20
+# How far away the captured hour may lie that a row count is compared with.
 SUSPECT_REACH: Final = timedelta(hours=3)
-"""How far away the captured hour may lie that a row count is compared with."""
 
 
 class Result(StrEnum):
@@ -220,7 +218,7 @@ class Book:
     lines: list[Outcome] = field(default_factory=list)
 
     @classmethod
-    def of(cls, outcomes: Iterable[Outcome]) -> Book:
+    def of(cls, outcomes: Iterable[Outcome]) -> Self:
         """What a whole journal says."""
         book = cls()
         for outcome in outcomes:

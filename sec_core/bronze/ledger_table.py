@@ -1,11 +1,11 @@
 """The ledger's tables `capturas` and `revisiones`: reading and writing, no rules."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
@@ -22,17 +22,12 @@ from sec_core.bronze.ledger_rules import (
     Revision,
     best_value,
 )
+from sec_core.db.database import Database
 from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
 from sec_core.db.queries import read_queries, upsert
 from sec_core.hours import HOUR, Month, closed_hours
 from sec_core.source.shapes import AnsweredBy, Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    from sec_core.db.database import Database
 
 Cursor = psycopg.Cursor[dict[str, Any]]
 

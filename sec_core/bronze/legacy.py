@@ -5,16 +5,16 @@ Accepted: `{"data_by_year": {"2017": {"metadata": {}, "data": [point, ...]}, ...
 "fecha_consultada": "2017-01-01 06:00"}`, where `year`, `month`, `day`, `hour` may stand for `fecha_consultada`.
 """
 
-from __future__ import annotations
-
 import codecs
 import json
 import re
 import string
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 import ijson
 import orjson
@@ -25,11 +25,6 @@ from sec_core.bronze.ledger_rules import Origin, Result, clean
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, FIRST_MONTH, HOUR, from_wall
 from sec_core.source.shapes import MAX_VALUES, AnsweredBy, classify
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
 
 _POINTS: Final = re.compile(r"(data_by_year\.[^.]*\.)?data\.item")
 _BATCH: Final = 32

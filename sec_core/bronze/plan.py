@@ -3,8 +3,6 @@
 A held and settled hour is never asked for again, an hour that does not exist or has not closed never at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -13,17 +11,17 @@ from typing import Final
 from sec_core.bronze.ledger_rules import DAMAGED, HourState, LedgerRow
 from sec_core.hours import HOUR, is_source_hour, open_hour
 
+# How long after its close a captured hour is asked for again.
 RECHECK: Final = timedelta(hours=72)
-"""How long after its close a captured hour is asked for again."""
 
+# How long an empty answer must have lasted, or a suspect one must have stayed, to be believed.
 SETTLE: Final = timedelta(days=7)
-"""How long an empty answer must have lasted, or a suspect one must have stayed, to be believed."""
 
+# In so many rounds of one run an hour may fail; a round ends where the circuit opens.
 MOST_ROUNDS: Final = 2
-"""In so many rounds of one run an hour may fail; a round ends where the circuit opens."""
 
+# How far back the national series reaches, with a day to spare.
 NATIONAL_WINDOW: Final = timedelta(days=8)
-"""How far back the national series reaches, with a day to spare."""
 
 
 class Reason(IntEnum):
@@ -112,8 +110,8 @@ def _answered_since(row: LedgerRow, begin: datetime | None) -> bool:
     return begin is not None and row.last_asked is not None and not row.failures and row.last_asked >= begin
 
 
+# How long an hour that was answered after its close is left alone.
 LOOK_AGAIN: Final = timedelta(hours=1)
-"""How long an hour that was answered after its close is left alone."""
 
 
 def candidates(now: datetime, closed: int) -> list[datetime]:

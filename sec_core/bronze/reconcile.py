@@ -1,24 +1,18 @@
 """Captured hours against the source's own national series (`Get`), which must equal the sum of their rows."""
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from loguru import logger
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.plan import candidates, hours_to_watch
+from sec_core.bronze.store import BronzeStore
+from sec_core.clock import Clock
 from sec_core.hours import open_hour
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.clock import Clock
-    from sec_core.source.client import Answer, SourceClient
+from sec_core.source.client import Answer, SourceClient
 
 
 def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) -> dict[datetime, int]:

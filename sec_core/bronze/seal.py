@@ -1,25 +1,19 @@
 """Cold storage: packing a closed, complete month into one file, and letting loose files go once it is proven good."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from loguru import logger
 
+from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.sealed import BodyDamaged, pack, seal_key
 from sec_core.bronze.store import BronzeStore, digest
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from sec_core.bronze.ledger import Ledger
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.source.shapes import AnsweredBy
+from sec_core.source.shapes import AnsweredBy
 
 
 @dataclass(frozen=True, slots=True)

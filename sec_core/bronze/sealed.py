@@ -1,23 +1,18 @@
 """Sealed months: all bodies of a month in one Parquet file, and how they are read back."""
 
-from __future__ import annotations
-
 import re
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from loguru import logger
 
+from sec_core.blobs.model import Blobs
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from sec_core.blobs.model import Blobs
 
 FOLDER: Final = "sellado/"
 _NAME: Final = re.compile(rf"{FOLDER}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))\.(?P<number>[0-9]+)\.parquet")

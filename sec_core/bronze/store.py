@@ -1,7 +1,5 @@
 """Bodies byte for byte: how they are named, compressed and read back, loose or sealed."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import threading
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import zstandard
 
@@ -26,12 +24,12 @@ from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy
 
+# Of zstd: 3.7% of a detailed body in 0.15 ms. The next level takes ten times the time for 3.0%.
 LEVEL: Final = 3
-"""Of zstd: 3.7% of a detailed body in 0.15 ms. The next level takes ten times the time for 3.0%."""
 
 MAX_CONTENT_BYTES: Final = 64 * 1024 * 1024
+# Holds this thread's compressor and decompressor: neither must be used by two threads at once.
 _here = threading.local()
-"""Holds this thread's compressor and decompressor: neither must be used by two threads at once."""
 
 _HOUR = "%Y-%m-%dT%H"
 _INSTANT = "%Y%m%dT%H%M%S%fZ"
@@ -56,7 +54,7 @@ class AnswerName:
     answered_by: AnsweredBy = field(default=NOT_KEPT, compare=False)
 
     @classmethod
-    def parse(cls, key: str) -> AnswerName | None:
+    def parse(cls, key: str) -> Self | None:
         """Read a name; None for anything that is not the name of an answer."""
         if (found := _ANSWER.fullmatch(key)) is None:
             return None
@@ -80,7 +78,7 @@ class BodyName:
         return _key(self)
 
     @classmethod
-    def parse(cls, key: str) -> BodyName | None:
+    def parse(cls, key: str) -> Self | None:
         """Read a name; None for anything that is not the name of a body."""
         if (found := _NAME.fullmatch(key)) is None:
             return None

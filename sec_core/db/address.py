@@ -1,13 +1,11 @@
 """The address of a PostgreSQL database: read once by libpq's own parser, changed by fields, written for each driver."""
 
-from __future__ import annotations
-
 import os
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -26,6 +24,7 @@ _USUAL: Final = {
     "client_encoding": "UTF8",
 }
 _ADDED: Final = ("host", "hostaddr", "port", "user", "password", "dbname", "sslrootcert", "sslcert", "sslkey", "sslcrl")
+# What asyncpg takes from the environment alone where SQLAlchemy calls it.
 _ASYNCPG_VARIABLES: Final = {
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
@@ -33,7 +32,6 @@ _ASYNCPG_VARIABLES: Final = {
     "sslcrl": "PGSSLCRL",
     "sslnegotiation": "PGSSLNEGOTIATION",
 }
-"""What asyncpg takes from the environment alone where SQLAlchemy calls it."""
 _ASYNCPG_OPTIONS: Final = {name: name for name in ("target_session_attrs", "krbsrvname")} | {"sslmode": "ssl"}
 
 
@@ -49,7 +47,7 @@ class Address:
     parameters: Mapping[str, str]
 
     @classmethod
-    def parse(cls, text: str, setting: str = "SEC_DATABASE_URL") -> Address:
+    def parse(cls, text: str, setting: str = "SEC_DATABASE_URL") -> Self:
         """Read an address.
 
         Args:
@@ -82,11 +80,11 @@ class Address:
             raise ConfigError(f"{setting} is malformed.", next_step=escape)
         return cls(given)
 
-    def at(self, name: str) -> Address:
+    def at(self, name: str) -> Self:
         """Another database of the same server."""
         return self.changed(dbname=name)
 
-    def changed(self, **parameters: str) -> Address:
+    def changed(self, **parameters: str) -> Self:
         """The same with some of libpq's parameters set."""
         return replace(self, parameters={**self.parameters, **parameters})
 
@@ -110,7 +108,7 @@ class Address:
         """Parameters of a session of ours: what was given, and bounds on waiting."""
         return {**_USUAL, **self.parameters}
 
-    def resolved(self) -> Address:
+    def resolved(self) -> Self:
         """The address with what libpq adds to it: `PG*` variables, service file, password file, and its defaults.
 
         Other drivers read these in ways of their own, or have other defaults. Nothing is sent.
@@ -124,7 +122,7 @@ class Address:
                 found["password"] = pending.password.decode()
         finally:
             pending.finish()
-        return Address({name: found[name] for name in _ADDED if name in found} | dict(self.parameters))
+        return type(self)({name: found[name] for name in _ADDED if name in found} | dict(self.parameters))
 
     @property
     def conninfo(self) -> str:

@@ -1,7 +1,5 @@
 """Whole frames to and from PostgreSQL, over ADBC's own interface: its DB-API would import pyarrow, 60 MB and more."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -12,8 +10,8 @@ import polars as pl
 
 from sec_core.db.problems import refusal
 
+# A series is an array in SQL.
 Parameter = str | int | date | datetime | pl.Series
-"""A series is an array in SQL."""
 
 
 class ArrowConnection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 import psycopg
 import sqlalchemy
 from sqlalchemy import event
+from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
+from sec_core.config import Settings
 from sec_core.db import embedded, migrate
 from sec_core.db.address import Address
 from sec_core.db.problems import problem
@@ -21,15 +24,10 @@ from sec_core.db.server_check import check_server
 from sec_core.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy.engine import Engine, ExceptionContext
-
-    from sec_core.config import Settings
     from sec_core.db.arrow import ArrowConnection
 
+# As many wait: one for each month that is loaded side by side, and one to spare.
 IDLE_ADBC = 4
-"""As many wait: one for each month that is loaded side by side, and one to spare."""
 
 
 class Database:

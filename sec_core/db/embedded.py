@@ -13,8 +13,6 @@ A cluster's folder holds:
   runs this cluster.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +17,6 @@ from loguru import logger
 from sqlalchemy import Connection, TextClause, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
     from sec_core.db.database import Database
 
 _LOOK_AGAIN_S: Final = 0.5

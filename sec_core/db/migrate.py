@@ -1,17 +1,12 @@
 """Brings the schema to its newest version, from inside the program: there is no `alembic.ini`."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import sqlalchemy
+from sqlalchemy.engine import Connection, Engine
 
 from sec_core.db.locks import Lock
 from sec_core.errors import DatabaseError
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
 
 # The newest version; a test holds it to the migrations' own head. Known without Alembic, which costs 150 ms to load.
 HEAD = "0007"

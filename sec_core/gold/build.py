@@ -1,17 +1,19 @@
 """Build Gold from one snapshot of Silver: Parquet for research, payloads, local publication, the site."""
 
-from __future__ import annotations
-
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+import polars as pl
 from loguru import logger
 
+from sec_core.blobs.model import Blobs
 from sec_core.blobs.open import open_blobs
 from sec_core.bronze.store import BronzeStore
+from sec_core.clock import Clock
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold import frames, local, monthly, observations, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
@@ -30,14 +32,6 @@ from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ One method for all comunas of a region and year, scaled so that they sum to the 
   all dwellings and not only those lived in: holiday homes have meters too).
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import polars as pl
@@ -16,6 +14,7 @@ import polars as pl
 from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.reference.tables import comunas, read_rows
 
+# Columns of `clientes_comunales`.
 COMUNA_CUSTOMERS_SCHEMA: Final = {
     "mes": pl.Date,
     "codigo_comuna": pl.String,
@@ -23,10 +22,9 @@ COMUNA_CUSTOMERS_SCHEMA: Final = {
     "metodo": pl.String,
     "fuente": pl.String,
 }
-"""Columns of `clientes_comunales`."""
 
+# A file counts for a region and year if its comunas hold so much of the region's dwellings.
 COUNTED_SHARE: Final = 0.95
-"""A file counts for a region and year if its comunas hold so much of the region's dwellings."""
 
 CENSUS: Final = "INE, Censo 2024, viviendas censadas (CC BY 4.0)"
 

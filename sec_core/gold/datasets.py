@@ -3,25 +3,19 @@
 Gold's files, a release with its DuckDB file and its data package, and the data dictionary are all made from this list.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.blobs.model import Blobs
 from sec_core.gold import estimates, parquet
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.index_tables import official_comparison, year_indices
 from sec_core.gold.origin import one_word
+from sec_core.gold.parquet import Column
 from sec_core.gold.payloads.reliability import official
 from sec_core.reference import tables
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.frames import GoldFrames
-    from sec_core.gold.parquet import Column
 
 
 @dataclass(frozen=True, slots=True)

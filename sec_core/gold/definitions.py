@@ -1,7 +1,5 @@
 """What each published figure means, in English and Spanish, from one file: definitions.toml."""
 
-from __future__ import annotations
-
 import tomllib
 from dataclasses import dataclass
 from functools import cache

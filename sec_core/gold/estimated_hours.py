@@ -4,8 +4,6 @@ Hours are loaded for all comunas or for none, so the straight line between two l
 for every series: an estimate is a weighted sum of loaded hours, and no missing hour is ever written down.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,11 +12,11 @@ import polars as pl
 from sec_core.gold.frames import with_month
 from sec_core.silver.timeline import chile_date, source_index
 
+# Share of the ended hours that must be observed or interpolated for an estimate.
 MINIMUM_COVERED = 0.5
-"""Share of the ended hours that must be observed or interpolated for an estimate."""
 
+# Uncovered hours in a row that an estimate bears.
 LONGEST_UNCOVERED = 120
-"""Uncovered hours in a row that an estimate bears."""
 
 
 class Method(StrEnum):

@@ -5,22 +5,17 @@ customer-hours = sum over observed and interpolated hours x ended hours / (obser
 Every row of `parts` holds what one series shows in one month; bounds come from all of them together (`intervals.py`).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from datetime import date
 
 import numpy as np
 import polars as pl
 
-from sec_core.gold.estimated_hours import MINIMUM_COVERED, Method
+from sec_core.gold.estimated_hours import MINIMUM_COVERED, Method, Pattern
 from sec_core.gold.intervals import DAYS, PEAKS, REACH, bounds, month_errors, residuals
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-
-    from sec_core.gold.estimated_hours import Pattern
-
+# Customer-hours of observed hours; of observed and interpolated ones; most customers out in an observed hour;
+# customer-hours of each day (NaN where less than half of it is known); the rest is explained in `intervals.residuals`.
 PARTS_SCHEMA: dict[str, pl.DataType] = {
     "mes": pl.Date(),
     "serie": pl.String(),
@@ -34,8 +29,6 @@ PARTS_SCHEMA: dict[str, pl.DataType] = {
     "saltos": pl.Array(pl.Float64(), PEAKS),
     "dobles": pl.Array(pl.Float64(), PEAKS),
 }
-"""Customer-hours of observed hours; of observed and interpolated ones; most customers out in an observed hour;
-customer-hours of each day (NaN where less than half of it is known); the rest is explained in `intervals.residuals`."""
 
 
 def parts(series: pl.DataFrame, pattern: Pattern, names: Iterable[str], months: Iterable[date]) -> pl.DataFrame:

@@ -3,39 +3,31 @@
 What the file was made from stands beside it, so that its own bytes follow from the events alone.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import orjson
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.db.arrow import ArrowConnection
 from sec_core.gold import parquet
-from sec_core.gold.frames import SQL, name_events
+from sec_core.gold.frames import SQL, Names, name_events
 from sec_core.gold.kept import digest
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.statements import Statements
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.db.arrow import ArrowConnection
-    from sec_core.gold.frames import Names
 
 MADE_FROM = "kept/golden_interrupciones.json"
 TITLE = "Power-outage events in Chile"
 
 COLUMNS = [column.name for column in parquet.EVENTS]
 _MONTH = pl.col("id_tiempo") // 10_000
+# Months of events that are read in one query.
 AT_ONCE = 24
-"""Months of events that are read in one query."""
+# Raise it when a column's meaning changes: all events are then read again.
 FORMAT = "1"
-"""Raise it when a column's meaning changes: all events are then read again."""
 
 
 @dataclass(frozen=True, slots=True)

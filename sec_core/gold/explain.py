@@ -4,14 +4,12 @@ What the bodies give goes through the functions that Silver and Gold use themsel
 body counts, which hours have no data) and the customers of regions; what else is taken from elsewhere is in `notes`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -19,6 +17,10 @@ import polars as pl
 
 from sec_core.blobs.model import BlobMissing
 from sec_core.blobs.open import open_blobs
+from sec_core.bronze.store import BronzeStore
+from sec_core.config import Settings
+from sec_core.db.arrow import ArrowConnection
+from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold import frames, kept, monthly, storm_catalogue
 from sec_core.gold.comuna_customers import comuna_customers
@@ -36,6 +38,7 @@ from sec_core.gold.explain_bronze import (
     read_evidence,
 )
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.index_tables import Indices, make_indices
 from sec_core.gold.local import FOLDER
 from sec_core.gold.model import as_json
@@ -55,13 +58,6 @@ from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, whole_days
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.config import Settings
-    from sec_core.db.arrow import ArrowConnection
-    from sec_core.db.database import Database
-    from sec_core.gold.frames import GoldFrames
 
 
 def explain(

@@ -3,16 +3,17 @@
 The rules are Silver's own pure functions; nothing that Silver or Gold computed is used.
 """
 
-from __future__ import annotations
-
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 from sec_core.blobs.model import BlobMissing
+from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.ledger_table import to_capture
+from sec_core.bronze.store import BronzeStore
 from sec_core.errors import StorageError
 from sec_core.gold.frames import SQL, UTC_TIME, uuid_text
 from sec_core.gold.origin import ORIGIN, hours_by_origin
@@ -25,17 +26,9 @@ from sec_core.silver.imputation import Imputacion, Regla
 from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
 from sec_core.silver.stretches import rows_only_in
-from sec_core.silver.timeline import usable_hours, whole_days
+from sec_core.silver.tables import SilverTables
+from sec_core.silver.timeline import EventRules, usable_hours, whole_days
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-    from datetime import datetime
-
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.silver.tables import SilverTables
-    from sec_core.silver.timeline import EventRules
 
 _OF_ROWS = [rule for rule in Regla if rule is not Regla.TOPE]
 

@@ -1,9 +1,8 @@
 """What `sec explain` says of a figure, for programs and for people."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, Field
@@ -11,11 +10,8 @@ from pydantic import BaseModel, Field
 from sec_core.errors import InputError
 from sec_core.text import for_markdown
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-
 EVENT = "event"
+# Keys of the definitions and inputs of each payload.
 ABOUT: Mapping[str, tuple[str, str]] = {
     "reliability": (
         "panel customer-hours interval saidi saifi caidi med peak stale universe",
@@ -38,7 +34,6 @@ ABOUT: Mapping[str, tuple[str, str]] = {
     "coverage": ("coverage", "The ledger's state of each hour."),
     EVENT: ("event affected customer-hours", "Every body from the event's beginning to after its last hour."),
 }
-"""Keys of the definitions and inputs of each payload."""
 
 
 class Explanation(BaseModel):
@@ -120,8 +115,8 @@ class Explanation(BaseModel):
             yield from ("| " + " | ".join(map(show, each.values())) + " |" for each in self.files)
 
 
+# Differences that a person is shown; programs get all.
 MOST_SHOWN = 20
-"""Differences that a person is shown; programs get all."""
 
 
 def as_text(value: object) -> str:

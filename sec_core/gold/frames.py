@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from sec_core.bronze.store import BronzeStore
+from sec_core.db.arrow import ArrowConnection
+from sec_core.db.database import Database
 from sec_core.db.queries import read_queries
 from sec_core.gold.origin import ORIGIN
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
-from sec_core.silver.timeline import chile_date
+from sec_core.silver.timeline import EventRules, chile_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import date
-
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.db.arrow import ArrowConnection
-    from sec_core.db.database import Database
     from sec_core.gold.estimated_hours import Pattern
     from sec_core.gold.index_tables import Indices
     from sec_core.gold.monthly import Monthly
-    from sec_core.silver.timeline import EventRules
 
 UTC_TIME = pl.Datetime("us", "UTC")
 

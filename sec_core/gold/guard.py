@@ -1,24 +1,20 @@
 """What a publication would lose against what is published: the rule that stops an accident."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sec_core.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+Payloads = Mapping[str, Sequence[Any]]
 
-    Payloads = Mapping[str, Sequence[Any]]
-
+# Stands for every payload where losses are allowed.
 ALL = "all"
-"""Stands for every payload where losses are allowed."""
 
+# A payload may lose this share of its rows without anybody being asked.
 LARGEST_LOSS = 0.2
-"""A payload may lose this share of its rows without anybody being asked."""
 
+# Payloads made from the SEIA's list of projects.
 SEIA = ("eda_projects_dist", "investment_roi")
-"""Payloads made from the SEIA's list of projects."""
 
 
 def without_seia(published: Payloads, new: Payloads) -> Payloads:

@@ -9,16 +9,16 @@ import polars as pl
 
 from sec_core.gold import estimates, indices
 from sec_core.gold.estimated_hours import Pattern
+from sec_core.gold.frames import Names
 from sec_core.gold.universe import COUNTRY, nearest
 from sec_core.silver.cap import nearest_month
 
 if TYPE_CHECKING:
-    from sec_core.gold.frames import Names
     from sec_core.gold.monthly import Monthly
 
 _SERVED = pl.when(pl.col("clientes") > 0).then(pl.col("clientes"))
+# What `parcial` of the official figures says to the last month of the year that they hold.
 PERIODS = {"": 12, "enero a noviembre": 11}
-"""What `parcial` of the official figures says to the last month of the year that they hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sec_core.gold import estimates
-from sec_core.gold.estimated_hours import Method
+from sec_core.gold.estimated_hours import Method, Pattern
 from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
 from sec_core.gold.universe import COUNTRY, denominators, nearest, with_country
-from sec_core.silver.timeline import chile_date, usable_hours
+from sec_core.silver.timeline import EventRules, chile_date, usable_hours
 
 if TYPE_CHECKING:
-    from sec_core.gold.estimated_hours import Pattern
     from sec_core.gold.monthly import Monthly
-    from sec_core.silver.timeline import EventRules
 
 LABEL = "calculado con instantáneas horarias"
 INSUFFICIENT = "Sin estimación: menos de la mitad de las horas con datos, o más de 120 horas seguidas sin ellos."
@@ -29,11 +27,11 @@ OTHER_BASE = "Sin días de evento mayor: los años anteriores se vieron de otra 
 SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
 NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."
 
+# Customers from which a comuna's hour belongs to an event, in `sensitivity`.
 THRESHOLDS = (50, 100, 500, 1000)
-"""Customers from which a comuna's hour belongs to an event, in `sensitivity`."""
 
+# Months of age from which a denominator's age counts as 1 in `quality`.
 OLDEST_DENOMINATOR = 120
-"""Months of age from which a denominator's age counts as 1 in `quality`."""
 
 _KEY = ["mes", "serie"]
 

@@ -26,36 +26,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sec_core.gold import peaks
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import source_index
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from sec_core.gold.estimated_hours import Pattern
-
     Floats = NDArray[np.float64]
 
+# Source hours between two observed hours up to which they say something of the hours between.
 REACH = 24
-"""Source hours between two observed hours up to which they say something of the hours between."""
 
 DAYS = 31
+# Largest single peaks of a series and month that are kept: more than 5% of the hours seen every sixth hour.
 PEAKS = 8
-"""Largest single peaks of a series and month that are kept: more than 5% of the hours seen every sixth hour."""
 
+# Standard deviations of the local error that bounds lie away; below more, since seen peaks make estimates too high.
 LOWER, UPPER = 2.7, 1.96
-"""Standard deviations of the local error that bounds lie away; below more, since seen peaks make estimates too high."""
 
+# Amplitude of the daily cycle of customers out, over their mean, that a pattern must bear without knowing it.
 CYCLE = 0.35
-"""Amplitude of the daily cycle of customers out, over their mean, that a pattern must bear without knowing it."""
 
+# Share of ratios of uncovered stretches left out at either side.
 STRETCH_QUANTILE = 0.035
-"""Share of ratios of uncovered stretches left out at either side."""
 
+# What a stretch of days held over the rest of its month, twenty of them: counts where few were observed.
 USUAL_RATIOS = np.exp([NormalDist(0, 0.6).inv_cdf((step + 0.5) / 20) for step in range(20)])
-"""What a stretch of days held over the rest of its month, twenty of them: counts where few were observed."""
 
 
 def residuals(values: Floats, seen: pl.Series, hours: pl.DataFrame, mean: Floats) -> dict[str, Floats]:

@@ -3,26 +3,19 @@
 Only parts whose digest changed are made again.
 """
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from sec_core.blobs.model import Blobs
+from sec_core.blobs.model import BlobMissing, Blobs
 
 FOLDER = "kept/"
+# The part of rows that are kept by month.
 MONTH = pl.col("mes").dt.strftime("%Y-%m")
-"""The part of rows that are kept by month."""
 
 
 def bring_up_to_date(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -9,20 +11,14 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.db.database import Database
 from sec_core.errors import PublicationError
-from sec_core.gold.model import as_json, dump
+from sec_core.gold.model import PayloadRow, as_json, dump
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.silver.statements import Statements, columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.db.database import Database
-    from sec_core.gold.model import PayloadRow
-
     Payloads = Mapping[str, Sequence[PayloadRow]]
 
 FOLDER = "dashboard_stats/"

@@ -8,32 +8,30 @@ reporting year itself then joins.
 Only days that were seen alike make a base: a threshold from days seen every sixth hour says nothing of hourly ones.
 """
 
-from __future__ import annotations
-
 import polars as pl
 
 from sec_core.gold.estimated_hours import MINIMUM_COVERED
 from sec_core.source.shapes import Shape
 
+# Days with interruptions from which the years before suffice by themselves.
 FULL_BASE_DAYS = 365
-"""Days with interruptions from which the years before suffice by themselves."""
 
+# Days with interruptions below which no threshold is computed at all.
 LEAST_BASE_DAYS = 10
-"""Days with interruptions below which no threshold is computed at all."""
 
 
+# Share of a year's observed hours in one form from which the year is of this form.
 SAME_FORM = 0.95
-"""Share of a year's observed hours in one form from which the year is of this form."""
 
+# Difference of the observed share of the mean day up to which two years were seen alike.
 SAME_SHARE = 0.1
-"""Difference of the observed share of the mean day up to which two years were seen alike."""
 
+# Observed share of the mean day below which no day is judged: days seen every sixth hour are too rough; they miss the
+# number of hourly data by up to seven (docs/estimates.md).
 LEAST_SHARE = 0.5
-"""Observed share of the mean day below which no day is judged: days seen every sixth hour are too rough; they miss the
-number of hourly data by up to seven (docs/estimates.md)."""
 
+# Share of a year's days whose observed share must lie this near to the median day's, else the year is not one.
 USUAL_DAYS, USUAL_SHARE = 0.9, 0.25
-"""Share of a year's days whose observed share must lie this near to the median day's, else the year is not one."""
 
 
 def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:

@@ -1,15 +1,11 @@
 """What a payload is: typed rows that are validated before anybody sees them, and one way to write them as JSON."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class PayloadRow(BaseModel):
@@ -24,20 +20,20 @@ class PayloadRow(BaseModel):
     )
 
 
+# A number of things; never negative.
 Count = Annotated[int, Field(ge=0)]
-"""A number of things; never negative."""
 
+# A part of a whole, 0.0 to 1.0.
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-"""A part of a whole, 0.0 to 1.0."""
 
+# A part of a whole, 0 to 100.
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
-"""A part of a whole, 0 to 100."""
 
+# A month, written as its first day `YYYY-MM-01`.
 MonthStart = Annotated[date, PlainSerializer(lambda day: day.strftime("%Y-%m-01"), return_type=str)]
-"""A month, written as its first day `YYYY-MM-01`."""
 
+# A UTC instant, written `YYYY-MM-DDTHH:MM:SSZ`.
 Instant = Annotated[datetime, PlainSerializer(lambda instant: instant.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str)]
-"""A UTC instant, written `YYYY-MM-DDTHH:MM:SSZ`."""
 
 
 def as_json(rows: Sequence[PayloadRow]) -> list[dict[str, object]]:

@@ -4,35 +4,28 @@ A month's rows follow from the observations of that month, of its loaded neighbo
 cross a month's border) and from which hours count as seen. A digest of all that is kept beside the rows.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.blobs.model import Blobs
 from sec_core.gold import kept, observations
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
-from sec_core.gold.frames import UTC_TIME, with_month
+from sec_core.gold.frames import UTC_TIME, Names, with_month
 from sec_core.gold.panel import comuna_hours, panel, region_hours
 from sec_core.gold.rises import STANDING_HOURS, imputed, rises, standing
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.estimated_hours import Pattern
-    from sec_core.gold.frames import Names
-
+# Raise it when anything that is kept is computed differently.
 FORMAT = "1"
-"""Raise it when anything that is kept is computed differently."""
 
+# How far beyond a month's borders its rows depend on observations, with some room for clock changes.
 REACH = timedelta(hours=STANDING_HOURS + 24)
-"""How far beyond a month's borders its rows depend on observations, with some room for clock changes."""
 KINDS: Mapping[str, pl.Schema] = {
     "region_hours": pl.Schema({"mes": pl.Date(), "hora": UTC_TIME, "serie": pl.String(), "clientes": pl.Int64()}),
     "region_parts": pl.Schema(PARTS_SCHEMA),
@@ -43,8 +36,8 @@ KINDS: Mapping[str, pl.Schema] = {
 }
 
 
+# Months that are computed together.
 AT_ONCE = 6
-"""Months that are computed together."""
 
 KEPT_COLUMNS = ["hora", "fecha_inicio", "clientes_afectados", "n_filas", "imputaciones"]
 

@@ -5,34 +5,31 @@ Only months whose observations changed are read from Silver and written again.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from sec_core.blobs.at_once import at_once
+from sec_core.blobs.model import Blobs
+from sec_core.db.arrow import ArrowConnection
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.frames import UTC_TIME, Names
 from sec_core.gold.kept import digest
 from sec_core.gold.panel import panel
 from sec_core.hours import Month
+from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.db.arrow import ArrowConnection
-    from sec_core.gold.frames import Names
-    from sec_core.silver.archive import Archive
-
     ObservationReader = Callable[[Month], pl.DataFrame]
 
+# Raise it when the columns or their meaning change: all months are then written again.
 FORMAT = "2"
-"""Raise it when the columns or their meaning change: all months are then written again."""
 
 TITLE = "Customers without supply in Chile, by hour, comuna, company and start date"
 PANEL_TITLE = "Customers without supply in Chile, by hour and comuna"

@@ -1,18 +1,17 @@
 """Where the loaded hours come from: the SEC's host, an import, the simulator, a replay, or another host. Pure."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import polars as pl
 
 SEC_HOST: Final = "apps.sec.cl"
 OWN: Final = "SEC"
+# From before the host was kept; never refused.
 UNKNOWN: Final = "desconocido"
-"""From before the host was kept; never refused."""
 MIXED: Final = "mixto"
 _CALLED: Final = {"simulator": "SIMULACIÓN", "replay": "REPETICIÓN"}
 
+# Word for a capture, from its anfitrion, fuente and origen_cuerpo (`revisiones.origen`): a host stands for itself.
 ORIGIN: Final = (
     pl.when(pl.col("fuente").is_in(list(_CALLED)))
     .then(pl.col("fuente").replace(_CALLED))
@@ -20,7 +19,6 @@ ORIGIN: Final = (
     .then(pl.lit(OWN))
     .otherwise(pl.coalesce("anfitrion", pl.lit(UNKNOWN)))
 )
-"""Word for a capture, from its anfitrion, fuente and origen_cuerpo (`revisiones.origen`): a host stands for itself."""
 
 
 def hours_by_origin(loads: pl.DataFrame, denominators: pl.DataFrame | None = None) -> pl.DataFrame:

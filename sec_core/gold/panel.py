@@ -21,14 +21,12 @@ A *series* is a comuna (its code), a region (its name) or the country (`CHILE`: 
 hours are a frame with hora, serie, clientes that holds what loaded hours list; what a loaded hour does not list is 0.
 """
 
-from __future__ import annotations
-
 import polars as pl
 
 from sec_core.gold.universe import with_country
 
+# Columns of the panel; `codigo_comuna` is empty where the place did not resolve.
 PANEL_COLUMNS = ["hora", "codigo_comuna", "clientes_afectados", "forma"]
-"""Columns of the panel; `codigo_comuna` is empty where the place did not resolve."""
 
 
 def panel(observations: pl.DataFrame, places: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:

@@ -1,38 +1,31 @@
 """Parquet for researchers: typed, sorted, compressed, and documented inside the file."""
 
-from __future__ import annotations
-
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.gold.model import PayloadRow
 from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.reliability import OfficialRow, ReliabilityRow
 from sec_core.gold.payloads.storms import StormRow
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    import polars as pl
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.model import PayloadRow
-
+# Enough for the footers written here; a longer one is read again.
 _FOOTER_BYTES = 64 * 1024
-"""Enough for the footers written here; a longer one is read again."""
 # Arrow's own pool keeps what it was given once, a tenth of a gigabyte, beside that of Polars.
 pa.set_memory_pool(pa.system_memory_pool())
 
 UTC_US = pa.timestamp("us", tz="UTC")
 
 
+# All values that a column of few values can have, by its name.
 CATEGORIES: Mapping[str, Sequence[str]] = {
     "forma": ("detailed", "aggregated"),
     "estado": ("captured", "empty", "failed", "quarantined", "pending"),
@@ -40,7 +33,6 @@ CATEGORIES: Mapping[str, Sequence[str]] = {
     "metodo_clientes": ("facturacion", "viviendas"),
     "censurado": ("inicio", "fin", "inicio,fin"),
 }
-"""All values that a column of few values can have, by its name."""
 _TYPES = {
     "text": pa.string(),
     "instant": UTC_US,

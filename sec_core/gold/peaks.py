@@ -9,26 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     Floats = NDArray[np.float64]
 
+# Number of missed peaks above the bound: none occur with 97.5%.
 EXPECTED_LARGER = 0.0253
-"""Number of missed peaks above the bound: none occur with 97.5%."""
 
+# Part of the pooled hours, and least number, whose peaks the Pareto law is fitted to.
 TAIL_SHARE, TAIL_LEAST = 0.001, 40
-"""Part of the pooled hours, and least number, whose peaks the Pareto law is fitted to."""
 
+# Pareto index of customers out, and what it weighs against peaks observed, where these are few.
 USUAL_INDEX, USUAL_WEIGHT = 1.2, 10
-"""Pareto index of customers out, and what it weighs against peaks observed, where these are few."""
 
+# Hours of which a month's own level of residuals counts as much as that of its series over all months.
 OWN_HOURS = 60
-"""Hours of which a month's own level of residuals counts as much as that of its series over all months."""
 
+# Share of single peaks that look double by chance.
 CHANCE = 0.05
-"""Share of single peaks that look double by chance."""
 
 
 class Tail(NamedTuple):

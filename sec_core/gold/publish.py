@@ -1,16 +1,16 @@
 """Publication to Supabase: validate, compare, one transaction, read back. A failure leaves what was published."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from sec_core.blobs.open import open_blobs
+from sec_core.clock import Clock
+from sec_core.config import Settings
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
 from sec_core.gold.local import read_payloads
@@ -18,12 +18,6 @@ from sec_core.gold.origin import in_words, others
 from sec_core.gold.payloads.registry import DASHBOARD
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.supabase import SupabaseStore
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
 
 NOT_CONFIGURED = "There are no Supabase settings (SUPABASE_URL, SUPABASE_KEY): Gold is published locally only."
 

@@ -1,20 +1,14 @@
 """The events of the last 30 days, as the Supabase table `interrupciones_recientes` holds them."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.errors import PublicationError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sec_core.blobs.model import Blobs
 
 TABLE = "interrupciones_recientes"
 WINDOW = timedelta(days=30)

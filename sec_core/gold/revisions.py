@@ -3,34 +3,27 @@
 The country's rows are the ledger's own sums, those of regions are counted from the bodies again, as a load counts them.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import polars as pl
 from loguru import logger
 
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.sealed import BodyDamaged
+from sec_core.bronze.store import BronzeStore
 from sec_core.errors import StorageError
 from sec_core.gold import kept
-from sec_core.gold.frames import UTC_TIME, with_month
+from sec_core.gold.frames import UTC_TIME, Names, with_month
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.names import default_names
 from sec_core.silver.observations import Snapshot, observe
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.bronze.store import BronzeStore
-    from sec_core.gold.frames import Names
-
+# Raise it when a body would be counted differently.
 _FORMAT: Final = "1"
-"""Raise it when a body would be counted differently."""
 _SCHEMA: Final = pl.Schema(
     {
         "hora": UTC_TIME, "revision": pl.Int32(), "nombre_region": pl.String(), "codigo_region": pl.String(),

@@ -4,27 +4,21 @@ A series of observations is a comuna, company and start date; aggregated it is t
 constant there). What a loaded hour does not list is 0. Suspect hours are passed over.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from datetime import date
 
 import polars as pl
 
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.frames import with_month
 from sec_core.gold.panel import by_region
 from sec_core.silver.timeline import source_index
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import date
-
-    from sec_core.gold.estimated_hours import Pattern
-
+# Hours over which a value that never changes counts as stale.
 STANDING_HOURS = 168
-"""Hours over which a value that never changes counts as stale."""
 
+# Source hours up to which two observed hours show that a value stood still between them.
 NEIGHBOURS_APART = 24
-"""Source hours up to which two observed hours show that a value stood still between them."""
 
 _KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 

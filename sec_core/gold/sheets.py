@@ -4,8 +4,6 @@ Columns are found by their headings, whatever their order, case, accents, spaces
 in a process of its own with bounded memory and time: a few bytes of it can describe more cells than any machine holds.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -15,15 +13,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sec_core.errors import InputError, StorageError
 from sec_core.reference.names import fold
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000

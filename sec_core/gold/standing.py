@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,35 +14,31 @@ from sqlalchemy import text
 
 import sec_core
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Place
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
 from sec_core.silver.version import silver_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.blobs.place import Place
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
     from sec_core.gold.build import GoldReport
 
 MANIFEST = "manifest.json"
 EVENTS_FILE = "golden_interrupciones.parquet"
 SITE = "site/"
 START_PAGE = f"{SITE}index.html"
+# What the manifest does not list: the site has its own.
 _OTHERS = (MANIFEST, SITE)
-"""What the manifest does not list: the site has its own."""
+# Settings that Gold's figures don't depend on; a new setting counts as read until it is named here.
 _NOT_READ = {
     "base_url", "data_dir", "state_dir", "database_url", "max_concurrency", "max_rate", "timeout_s", "retries",
     "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
     "site_target", "release_min_coverage",
 }  # fmt: skip
-"""Settings that Gold's figures don't depend on; a new setting counts as read until it is named here."""
 _NEWEST = text("select max(hora) from capturas")
 _PUBLISHED = text("select id from dashboard_stats")
 

@@ -5,14 +5,14 @@ order. What was measured is kept by a digest of the set, of the hours about it t
 of the months that its window touches.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
+from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from sec_core.blobs.model import Blobs
 from sec_core.gold import observations, storm_parts
 from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
 from sec_core.gold.kept import digest
@@ -25,16 +25,11 @@ from sec_core.reference.tables import read_rows
 from sec_core.silver.cap import nearest_month
 from sec_core.silver.timeline import chile_date
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sec_core.blobs.model import Blobs
-
+# Raise it when hits or storms are computed differently.
 FORMAT: Final = "1"
-"""Raise it when hits or storms are computed differently."""
 
+# A storm of whose peak two comunas hold so much may be a local failure, and its note says so.
 LOCAL_SHARE: Final = 0.8
-"""A storm of whose peak two comunas hold so much may be a local failure, and its note says so."""
 
 HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
 KEPT: Final = {

@@ -3,25 +3,21 @@
 What a gap hides is null: a value is given only if the hours that decide it are loaded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from sec_core.hours import CHILE
 from sec_core.silver.columns import HORA
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+# The usual level of a comuna is its median over so many hours before the first hit.
 USUAL_HOURS: Final = 168
-"""The usual level of a comuna is its median over so many hours before the first hit."""
 
 END_SHARE: Final = 0.05
 END_HOURS: Final = 2

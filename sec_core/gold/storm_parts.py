@@ -4,20 +4,16 @@ A region's or company's part of a storm is measured from its own peak. Nothing i
 differently: groups are of storms whose hours were all seen, or of those with gaps, which six-hourly years have always.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
+from sec_core.blobs.model import Blobs
 from sec_core.gold import observations
 from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.hours import Month
 from sec_core.silver.timeline import chile_date
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from sec_core.blobs.model import Blobs
 
 FULL_COVERAGE: Final = 0.95
 LEFT: Final = 0.1

@@ -9,17 +9,19 @@ of its peak for two loaded hours, 30 days at most. Hits after that begin a new s
 each piece is looked at again: what only a later hit had joined falls apart.
 """
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from sec_core.config import Settings
 from sec_core.gold.frames import with_month
 from sec_core.gold.storm_curves import (
     CURVES_SCHEMA,
@@ -34,14 +36,6 @@ from sec_core.gold.storm_curves import (
     instant,
     measures,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from datetime import datetime
-
-    from numpy.typing import NDArray
-
-    from sec_core.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,7 @@ class StormRules:
     max_gap_hours: int = 6
 
     @classmethod
-    def of(cls, settings: Settings) -> StormRules:
+    def of(cls, settings: Settings) -> Self:
         """By the settings."""
         return cls(
             settings.storm_min_customers,

@@ -1,26 +1,20 @@
 """Storms under way: those of the last weeks that are not over in the newest loaded hour, straight from Silver."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import datetime, timedelta
+from typing import Final
 
 import polars as pl
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.frames import UTC_TIME, snapshot, source_hours, with_month
 from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference.geometry import neighbours
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
+# How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
 WINDOW: Final = timedelta(days=21)
-"""How far back is looked: the usual level's week and two more. Retention keeps at least thirty days."""
 _NEWEST = "SELECT max(hora) AS hora FROM cargas"
 _LOADED = (
     "SELECT hora FROM cargas LEFT JOIN capturas USING (hora) WHERE NOT coalesce(sospechosa, false) AND hora >= '{}'"

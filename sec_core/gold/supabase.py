@@ -6,29 +6,27 @@ Nothing here puts the key, or an answer's headers, into a message, a log line or
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 from loguru import logger
 
+from sec_core.config import Settings
 from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
 from sec_core.gold import recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from supabase import Client
-
-    from sec_core.config import Settings
 
     Payloads = Mapping[str, Sequence[Any]]
 
+# Rows asked for at once: Supabase answers at most this many by default.
 PAGE = 1000
-"""Rows asked for at once: Supabase answers at most this many by default."""
 
+# Events sent at once.
 BATCH = 2000
-"""Events sent at once."""
 
 SCHEMA_FILE = "deployments/supabase/schema.sql"
 _WRONG_KEY = "Set SUPABASE_KEY to the project's service key (service_role), and SUPABASE_URL to the same project."
@@ -36,8 +34,8 @@ _MISSING = frozenset({"42P01", "PGRST205", "PGRST204", "PGRST202", "42703", "428
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 30.0
 _CONNECT_S, _ANSWER_S = 3.0, 25.0
+# From then on a host that does not answer at all is not tried again: with the last try it makes less than a minute.
 _PATIENCE_S = 25.0
-"""From then on a host that does not answer at all is not tried again: with the last try it makes less than a minute."""
 
 
 class SupabaseStore:

@@ -4,8 +4,6 @@ Indices divide by the estimate scaled to the national total where one is known (
 figure of the SEC itself (`clientes`). The cap of events is another matter and uses `clientes` alone (Silver).
 """
 
-from __future__ import annotations
-
 import polars as pl
 
 from sec_core.reference.tables import COUNTRY_CODE

@@ -1,13 +1,11 @@
 """Finding out the facts that the verdict on the pipeline's health rests on: database, disk, and the source."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 import time
 from contextlib import closing
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -15,20 +13,16 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs, try_out
 from sec_core.blobs.place import Place, StoreUrl
 from sec_core.bronze.ledger import Ledger
+from sec_core.clock import Clock
+from sec_core.config import Settings
 from sec_core.db.database import Database, open_database
 from sec_core.db.zones import check_zones
 from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, PublicationError, SourceError, StorageError
 from sec_core.health.verdict import Check, DataFacts, Facts, PlaceFacts, SourceFacts, due_month
 from sec_core.hours import FIRST_MONTH, Month
+from sec_core.source.circuit import Circuit
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.source.circuit import Circuit
 
 _STANDS = text("""
     select

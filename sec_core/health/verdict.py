@@ -4,34 +4,30 @@ Each check is `good`, `warn` (somebody should look when there is time) or `bad` 
 step says what to do). The verdict is that of the worst check.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sec_core.errors import SecError
 from sec_core.hours import CHILE, HOUR, Month
-
-if TYPE_CHECKING:
-    from sec_core.source.circuit import Circuit
+from sec_core.source.circuit import Circuit
 
 SCHEDULE_DAY: Final = 2
+# When the monthly run begins, Chile wall clock: the 2nd at 03:00 (`prefect.yaml`).
 SCHEDULE_HOUR: Final = 3
-"""When the monthly run begins, Chile wall clock: the 2nd at 03:00 (`prefect.yaml`)."""
 
+# How long after it the month before may still be incomplete: a day for the run, and half a day for a person.
 SCHEDULE_GRACE: Final = timedelta(hours=36)
-"""How long after it the month before may still be incomplete: a day for the run, and half a day for a person."""
 
+# Age of the newest captured hour's beginning from which a running monitor is late.
 MONITOR_LATE: Final = timedelta(hours=2)
-"""Age of the newest captured hour's beginning from which a running monitor is late."""
 
 DISK_BAD: Final = 2 * 1024**3
 DISK_WARN: Final = 10 * 1024**3
+# The source tells its time in whole minutes.
 CLOCK_OFF: Final = timedelta(minutes=3)
-"""The source tells its time in whole minutes."""
 
 
 class Level(StrEnum):
@@ -42,8 +38,8 @@ class Level(StrEnum):
     BAD = "bad"
 
 
+# How a check came out, what was found, and what to do.
 Finding = tuple[Level, str, str]
-"""How a check came out, what was found, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +351,7 @@ def _publication(data: DataFacts, facts: Facts) -> Finding:
     return _good(text)
 
 
+# What is looked at in the database, in the order of showing.
 _DATA_CHECKS: Final[dict[str, Callable[[DataFacts, Facts], Finding]]] = {
     "time zones": _zones,
     "circuit": _circuit,
@@ -365,7 +362,6 @@ _DATA_CHECKS: Final[dict[str, Callable[[DataFacts, Facts], Finding]]] = {
     "names": _names,
     "publication": _publication,
 }
-"""What is looked at in the database, in the order of showing."""
 
 
 def _age(age: timedelta) -> str:

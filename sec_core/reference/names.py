@@ -6,19 +6,12 @@ listed as an alias. Rule: a comuna is found by its own name and lies in its offi
 the SEC names only breaks ties. So `Los Lagos` as a comuna is that of Los Ríos, whatever the region says.
 """
 
-from __future__ import annotations
-
 import unicodedata
+from collections.abc import Iterable
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 
 from sec_core.reference import tables
-from sec_core.reference.tables import UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sec_core.reference.tables import Alias, Comuna, Empresa, Region
+from sec_core.reference.tables import UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY, Alias, Comuna, Empresa, Region
 
 
 def plain(text: str) -> str:

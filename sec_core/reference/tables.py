@@ -1,19 +1,17 @@
 """The reference files as typed values. They are read once in a process and never change while it runs."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 UNKNOWN_NAME = "UNKNOWN"
+# `codigo_region` of the whole country.
 COUNTRY_CODE = "00"
-"""`codigo_region` of the whole country."""
 UNKNOWN_GEOGRAPHY = 0
 UNKNOWN_COMPANY = 0
+# `id_empresa` of NO INFORMADA: the shape has no company.
 NO_COMPANY = 1
-"""`id_empresa` of NO INFORMADA: the shape has no company."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +92,8 @@ def empresa_aliases() -> tuple[Alias, ...]:
     return tuple(Alias(row["alias"], row["id_empresa"], row["motivo"]) for row in read_rows("empresas_alias.csv"))
 
 
+# The member of `dim_geografia` for places that do not resolve.
 UNKNOWN_COMUNA = Comuna("", UNKNOWN_NAME, "", UNKNOWN_NAME, UNKNOWN_NAME)
-"""The member of `dim_geografia` for places that do not resolve."""
 
 
 def read_rows(name: str) -> list[dict[str, str]]:

@@ -10,8 +10,6 @@ Which hours are usable is the same for all comunas (`timeline.usable_hours`): wi
 run (`racha`), the two conditions are a difference and an equality.
 """
 
-from __future__ import annotations
-
 from datetime import date, datetime
 
 import polars as pl

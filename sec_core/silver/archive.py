@@ -4,22 +4,17 @@ A month's observations are either in the database or in the archive, and table `
 the same transaction that drops the partition, or that fills it again. A file without a row there means nothing.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Place
 from sec_core.errors import StorageError
+from sec_core.hours import Month
 from sec_core.silver.observations import OBSERVATION_KEY, OBSERVATION_SCHEMA
-
-if TYPE_CHECKING:
-    from sec_core.blobs.place import Place
-    from sec_core.hours import Month
 
 
 @dataclass(frozen=True, slots=True)

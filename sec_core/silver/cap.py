@@ -4,8 +4,6 @@ The figure is that of the month of `hora_maximo`, else that of the nearest month
 without any figure, and for UNKNOWN places, nothing is capped. The reported mark stays in `clientes_afectados_crudo`.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import polars as pl
@@ -15,10 +13,10 @@ from sec_core.silver.columns import typed
 from sec_core.silver.imputation import Imputacion
 from sec_core.silver.timeline import chile_date
 
+# What the cap needs of `clientes_regionales`.
 UNIVERSE_SCHEMA = typed("mes codigo_region clientes")
-"""What the cap needs of `clientes_regionales`."""
+# What the cap says of an event.
 CAPPED = ("clientes_afectados", "imputaciones", "topado", "meses_denominador")
-"""What the cap says of an event."""
 
 
 @cache

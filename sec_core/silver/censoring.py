@@ -1,7 +1,5 @@
 """What gaps hide of events: whether they may have begun before or lasted beyond what was seen, hours unseen. Pure."""
 
-from __future__ import annotations
-
 import polars as pl
 
 from sec_core.silver.columns import typed

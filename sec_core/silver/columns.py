@@ -1,7 +1,5 @@
 """The columns of Silver: one type for each name, in whatever table or frame it stands."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -6,8 +6,6 @@ it refuse. A body that it refuses, or whose rows don't add up, is read by itself
 Which path a body takes depends on that body alone, so the same bytes always give the same rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,11 +18,11 @@ from sec_core.source.shapes import AGGREGATED_KEYS, Shape, read_json, whole_numb
 _NUMBERS = ("ANHO_INT", "MES_INT", "DIA_INT", "CLIENTES_AFECTADOS")
 _NAMES = ("NOMBRE_REGION", "NOMBRE_COMUNA", "NOMBRE_EMPRESA", "FECHA_INT_STR")
 _TYPES: dict[str, pl.DataType] = {name: pl.Int64() for name in _NUMBERS} | {name: pl.Categorical() for name in _NAMES}
+# Columns of a raw frame by shape; numbers are null where the value was no whole number.
 SCHEMAS: dict[Shape, dict[str, pl.DataType]] = {
     Shape.DETAILED: _TYPES,
     Shape.AGGREGATED: {name: _TYPES[name] for name in AGGREGATED_KEYS},
 }
-"""Columns of a raw frame by shape; numbers are null where the value was no whole number."""
 _READ: dict[Shape, dict[str, pl.DataType]] = {
     shape: {name: pl.String() if name in _NAMES else kind for name, kind in schema.items()}
     for shape, schema in SCHEMAS.items()

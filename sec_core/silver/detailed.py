@@ -5,8 +5,6 @@ null while it is in the newest captured hour. Since an event is all its observat
 stretches of a key in different months merge by maximum, sum and union, in any order.
 """
 
-from __future__ import annotations
-
 from datetime import date
 
 import polars as pl

@@ -5,11 +5,9 @@ months that can belong to the same events, found by going from month to month fo
 reach of the border. So the cost follows the month and its neighbours, never the length of the history.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
@@ -17,13 +15,11 @@ from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver.columns import HORA
 from sec_core.silver.events import ENDS, ENDS_SCHEMA, EVENT_SCHEMA, derive_events, identities, with_ends
 from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
+from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, chile_date, whole_days
 
-if TYPE_CHECKING:
-    from sec_core.silver.tables import SilverTables
-
+# Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it.
 _SLACK = timedelta(days=2)
-"""Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it."""
 
 
 @dataclass(frozen=True, slots=True)

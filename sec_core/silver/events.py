@@ -1,7 +1,5 @@
 """Stretches to events, of both shapes: identity, beginning, cap, and what loaded hours say of their ends. Pure."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from functools import cache, lru_cache
 from hashlib import md5
@@ -17,16 +15,16 @@ from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 
+# Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes.
 EVENT_SCHEMA = typed(
     "hash_id forma id_geografia id_empresa id_tiempo inicio fin clientes_afectados clientes_afectados_crudo",
     "hora_maximo cliente_horas n_observaciones imputaciones topado primera_hora ultima_hora meses_denominador",
     "censurado horas_sin_datos",
 )
-"""Columns of `fact_interrupciones`, in order; `hash_id` as its 16 bytes."""
+# Columns that follow from what is loaded around an event, not from its own observations.
 ENDS = ["fin", "censurado", "horas_sin_datos"]
-"""Columns that follow from what is loaded around an event, not from its own observations."""
+# What these are made of, and they.
 ENDS_SCHEMA = typed("hash_id forma primera_hora ultima_hora", *ENDS)
-"""What these are made of, and they."""
 
 
 @cache

@@ -9,8 +9,6 @@ Rules 1 to 3 are of rows and make the bits of observations; rule 4 is of events.
 customers (rule 1) says `sec_core.source.shapes.customer_count`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import date

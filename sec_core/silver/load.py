@@ -7,13 +7,20 @@ reader sees the month as it was or as it is, never a part of it; a killed load l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+import polars as pl
+
 from sec_core.blobs.at_once import at_once
+from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import attempt
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.zones import check_zones
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
@@ -25,20 +32,11 @@ from sec_core.silver.write import Plan, write_events, write_month
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-    from datetime import datetime
-
-    import polars as pl
-
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
     BodyReader = Callable[[Capture], bytes]
     """Gives the bytes of a kept body; raises BodyDamaged where they are not what was kept."""
 
+# How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events.
 MONTHS_AT_ONCE = 3
-"""How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events."""
 
 
 class HourValues(Protocol):

@@ -1,18 +1,12 @@
 """Stretches of a month, of both shapes, and which of them a change of some of its hours can touch. Pure."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from datetime import date
 
 import polars as pl
 
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.stretches import KEY
-
-if TYPE_CHECKING:
-    from datetime import date
-
-    from sec_core.silver.timeline import EventRules
+from sec_core.silver.timeline import EventRules
 
 
 def month_stretches(observations: pl.DataFrame, usable: pl.DataFrame, rules: EventRules, month: date) -> pl.DataFrame:

@@ -4,39 +4,34 @@ Rows that are alike are added up before names and dates are resolved, which chan
 For every hour: rows read = sum of `n_filas`, and customers in = customers out except where rule 1 put a 0.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import Self
 
 import polars as pl
 
 from sec_core.hours import CHILE
+from sec_core.reference.names import Names
 from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
 from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.decode import decode
 from sec_core.silver.imputation import Imputacion, Regla, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import Shape
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from sec_core.reference.names import Names
-
 OBSERVATION_KEY = ["hora", "id_geografia", "id_empresa", "fecha_inicio"]
+# Columns of `fact_observaciones`, in order.
 OBSERVATION_SCHEMA = typed(*OBSERVATION_KEY, "clientes_afectados n_filas imputaciones")
-"""Columns of `fact_observaciones`, in order."""
 _COUNTS = "n_filas n_observaciones clientes filas_clientes filas_geografia filas_empresa filas_fecha"
+# What an hour's rows became.
 QUALITY_SCHEMA = typed("hora forma", _COUNTS)
-"""What an hour's rows became."""
+# Columns of `cargas`: the capture's identity, and what its rows became.
 LOADED_SCHEMA = typed("hora forma capturado_en sha256", _COUNTS)
-"""Columns of `cargas`: the capture's identity, and what its rows became."""
+# Columns of `nombres_no_resueltos`.
 UNRESOLVED_SCHEMA = typed("hora tipo nombre_region nombre n_filas")
-"""Columns of `nombres_no_resueltos`."""
 BATCH_BYTES = 32_000_000
+# Characters of an unresolved spelling that are kept.
 MAX_NAME = 200
-"""Characters of an unresolved spelling that are kept."""
 
 _DATE_KEYS = ["ANHO_INT", "MES_INT", "DIA_INT", "FECHA_INT_STR"]
 
@@ -59,7 +54,7 @@ class Observed:
     unresolved: pl.DataFrame
 
     @classmethod
-    def concat(cls, batches: Sequence[Observed]) -> Observed:
+    def concat(cls, batches: Sequence[Self]) -> Self:
         """Batches of different hours as one, sorted."""
 
         def joined(schema: dict[str, pl.DataType], parts: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
 from sec_core.db.queries import read_queries
+from sec_core.hours import Month
 from sec_core.reference import tables
 from sec_core.reference.names import default_names, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     from sec_core.db.database import Database
-    from sec_core.hours import Month
 
 _SQL: Final = {name: text(sql) for name, sql in read_queries("sec_core.silver", "reports.sql").items()}
 
@@ -50,8 +49,8 @@ def month_figures(database: Database, month: Month) -> MonthFigures:
     return MonthFigures(**loaded, **events, imputed=imputed, unresolved_rows=unresolved)
 
 
+# Below this a suggestion would mislead.
 LEAST_SIMILARITY = 60.0
-"""Below this a suggestion would mislead."""
 
 
 @dataclass(frozen=True, slots=True)

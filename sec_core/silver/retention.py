@@ -1,23 +1,18 @@
 """Retention: observations of months older than a number of days move from the database to the archive."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.locks import Lock, turn
 from sec_core.errors import ConfigError
+from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
 
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.hours import Month
-
+# The live views look back this far, so no shorter retention makes sense.
 SHORTEST_DAYS = 30
-"""The live views look back this far, so no shorter retention makes sense."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,15 @@
 """One connection's means: statements as frames of a schema, bulk appends, locks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+import polars as pl
+
+from sec_core.db.arrow import ArrowConnection, Parameter
 from sec_core.db.locks import Lock, LockClass
+from sec_core.hours import Month
 from sec_core.silver.columns import conform
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from sec_core.db.arrow import ArrowConnection, Parameter
-    from sec_core.hours import Month
 
 
 class Statements:

@@ -4,27 +4,25 @@ An event of several months is its stretches put together. So a load makes only i
 events follow from them without reading old observations, whatever the order in which months are loaded.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import polars as pl
 
 from sec_core.silver.columns import conform, typed
 
+# What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape.
 KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
-"""What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape."""
 STRETCH_KEY = ["mes", "forma", *KEY, "primera_hora"]
 _HOURS = "primera_hora ultima_hora hora_maximo maximo cliente_horas n_observaciones imputaciones"
+# Columns of `tramos`, in order.
+#
+# `previo_*` (aggregated only) is what the source listed below the threshold before `primera_hora`, since the stretch
+# before: it belongs to the event only if the two stretches do. A row whose hours are null carries what was listed
+# after the month's last stretch.
 STRETCH_SCHEMA = typed("mes forma", *KEY, _HOURS, "previo_cliente_horas previo_n_observaciones previo_imputaciones")
-"""Columns of `tramos`, in order.
-
-`previo_*` (aggregated only) is what the source listed below the threshold before `primera_hora`, since the stretch
-before: it belongs to the event only if the two stretches do. A row whose hours are null carries what was listed
-after the month's last stretch.
-"""
+# Columns of a merged event before its identity, end and cap are known.
 MERGED_SCHEMA = typed("forma", *KEY, _HOURS)
-"""Columns of a merged event before its identity, end and cap are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class StretchChanges:
     keys: pl.DataFrame
 
     @classmethod
-    def between(cls, before: pl.DataFrame, after: pl.DataFrame) -> StretchChanges:
+    def between(cls, before: pl.DataFrame, after: pl.DataFrame) -> Self:
         """Compare two states of a month."""
         return cls((before, after), keys_differing(before, after))
 

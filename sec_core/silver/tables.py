@@ -1,14 +1,15 @@
 """All tables of Silver on one connection. No rules: the statements are in `tables.sql`."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
+from sec_core.db.arrow import ArrowConnection
 from sec_core.db.queries import read_queries
 from sec_core.errors import StorageError
 from sec_core.hours import Month
@@ -20,13 +21,7 @@ from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_SCHEMA
 from sec_core.silver.statements import Statements, uuids
 from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges, no_stretches
 from sec_core.silver.timeline import EventRules
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import date, datetime
-
-    from sec_core.db.arrow import ArrowConnection
-    from sec_core.source.shapes import Shape
+from sec_core.source.shapes import Shape
 
 SQL: Final = read_queries("sec_core.silver", "tables.sql")
 

@@ -4,27 +4,22 @@ Distances are counted in source hours: the second occurrence of April's repeated
 skips are no hours, so they are no hours without data either.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Self
 
 import polars as pl
 
+from sec_core.config import Settings
 from sec_core.hours import CHILE, HOUR, day_start
 from sec_core.silver.columns import HORA, typed
 from sec_core.source.shapes import Shape
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sec_core.config import Settings
-
+# Columns of `usable_hours`.
 USABLE_SCHEMA = typed("hora indice orden racha")
-"""Columns of `usable_hours`."""
 _DAY = timedelta(days=1)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 
@@ -42,7 +37,7 @@ class EventRules:
     max_gap_hours: int = 6
 
     @classmethod
-    def of(cls, settings: Settings) -> EventRules:
+    def of(cls, settings: Settings) -> Self:
         """The rules that the settings ask for."""
         return cls(settings.event_threshold, settings.event_close_hours, settings.event_max_gap_hours)
 

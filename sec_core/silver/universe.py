@@ -5,17 +5,18 @@ estimate named so, each region's figure is scaled such that the regions sum to t
 for the cap.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
 from sec_core.bronze.sealed import BodyDamaged
+from sec_core.bronze.store import AnswerName, BronzeStore
+from sec_core.db.database import Database
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
@@ -27,16 +28,10 @@ from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import chile_date
 from sec_core.source.answers import RegionCustomers, read_country, read_regions
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from sec_core.bronze.store import AnswerName, BronzeStore
-    from sec_core.db.database import Database
-
 T = TypeVar("T")
 
+# Columns of `clientes_regionales`.
 FIGURE_SCHEMA = typed("mes codigo_region clientes periodo_star capturado_en clientes_estimados")
-"""Columns of `clientes_regionales`."""
 _KNOWN = text("select codigo_region, clientes from clientes_regionales where mes = :month")
 
 
@@ -130,8 +125,8 @@ def _recap(tables: SilverTables) -> int:
     return changed.height
 
 
+# Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures.
 ASKING_LASTS: Final = timedelta(days=1)
-"""Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,14 @@
 """Silver's version: a cheap witness of every write to it, so that what was made from it need not be made again."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from sqlalchemy import text
 
-if TYPE_CHECKING:
-    from sec_core.db.database import Database
+from sec_core.db.database import Database
 
+# Tables whose rows are written only where something changed. Each load of an hour writes its row of `cargas`.
 _WRITTEN = (
     "cargas", "fact_interrupciones", "calidad_imputacion", "clientes_regionales", "facturacion_comunal",
     "proyectos_seia", "reglas", "archivo", "dim_geografia", "dim_empresa",
 )  # fmt: skip
-"""Tables whose rows are written only where something changed. Each load of an hour writes its row of `cargas`."""
 
 # Transaction numbers only grow: of equally many rows the sum is the same only if no row was written.
 _COUNTS = " union all ".join(

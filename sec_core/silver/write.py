@@ -4,30 +4,24 @@ A month's hours, observations and stretches are written under the month's lock: 
 time. Events reach over months, so they are derived under one lock, when all that they can reach is committed.
 """
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 import polars as pl
 
+from sec_core.bronze.ledger_rules import Capture
+from sec_core.hours import Month
 from sec_core.silver import event_updates
 from sec_core.silver.columns import conform, typed
 from sec_core.silver.event_updates import NOTHING, EventChanges, EventContext
 from sec_core.silver.month_stretches import keys_touched, month_stretches
 from sec_core.silver.observations import LOADED_SCHEMA, Observed
 from sec_core.silver.stretches import KEY, StretchChanges, as_stretches, keys_differing
+from sec_core.silver.tables import History, SilverTables
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.hours import Month
-    from sec_core.silver.tables import History, SilverTables
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,13 @@ A folder of captures holds `por_fecha/detailed`, `por_fecha/aggregated`, `get` a
 an hour the newest is answered, and `[]` for hours that were never captured.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,12 +19,10 @@ from sec_core.errors import InputError
 from sec_core.hours import CHILE, hours_of_day, open_hour
 from sec_core.simulator import render
 from sec_core.simulator.calendar import hour_index, parse_wall_hour
+from sec_core.simulator.options import SimulatorOptions
 from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from sec_core.simulator.options import SimulatorOptions
 
 Served = Callable[[datetime], int]
 _NAME = re.compile(r"(?P<asked>.+?)(?:\.captured-(?P<when>[0-9TZ-]+))?\.json")

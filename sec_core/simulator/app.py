@@ -1,29 +1,23 @@
 """The simulated API over HTTP: an ASGI application that answers, delays, damages or drops."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from starlette.requests import Request as HTTPRequest
+from starlette.types import Receive, Scope, Send
 
 from sec_core.hours import from_wall
 from sec_core.simulator import render
 from sec_core.simulator.answers import CapturedAnswers, WorldAnswers
 from sec_core.simulator.faults import BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
 from sec_core.simulator.log import Request, RequestLog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import Receive, Scope, Send
-
-    from sec_core.simulator.options import SimulatorOptions
+from sec_core.simulator.options import SimulatorOptions
 
 BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
 JSON = "application/json; charset=utf-8"

@@ -1,7 +1,5 @@
 """Hours as plain numbers: hours since 1970 in UTC, cheap to count and to compare."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 from functools import lru_cache
 

@@ -1,21 +1,17 @@
 """Faults on demand: which request meets which fault (always the same ones for a seed), and what becomes of a body."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sec_core.errors import InputError
 from sec_core.simulator.calendar import parse_wall_hour
-
-if TYPE_CHECKING:
-    from sec_core.simulator.log import Request
+from sec_core.simulator.log import Request
 
 
 class FaultKind(StrEnum):
@@ -62,8 +58,8 @@ def _wall_hour(text: object) -> object:
         raise ValueError(str(error)) from None
 
 
+# YYYY-MM-DDTHH in Chile wall clock.
 WallHour = Annotated[AwareDatetime, BeforeValidator(_wall_hour)]
-"""YYYY-MM-DDTHH in Chile wall clock."""
 
 
 class FaultRule(Strict):
@@ -95,7 +91,7 @@ class FaultRule(Strict):
         return self.delay_s if self.delay_s is not None else (0.02 if self.kind is FaultKind.ENDLESS else 5)
 
     @classmethod
-    def parse(cls, text: str) -> FaultRule:
+    def parse(cls, text: str) -> Self:
         """Read a rule as written on a command line: `kind[,name=value]...`; ranges are `first..last`.
 
         For example `status,rate=0.1,status=429,retry_after_s=2` or `html,hours=2024-08-01T00..2024-08-01T05`.

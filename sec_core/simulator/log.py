@@ -1,19 +1,15 @@
 """The log of requests: what was asked, when, and what became of it; in a file also for other processes."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.source.shapes import Shape
+from sec_core.source.shapes import Shape
 
 
 @dataclass(slots=True)

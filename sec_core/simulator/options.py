@@ -1,11 +1,9 @@
 """What a simulated SEC can be asked to be: the options of `sec simulate`, the demo, tests and benchmarks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, field_validator
 
@@ -43,7 +41,7 @@ class Storm(Strict):
     regions: dict[str, float] = Field(default_factory=lambda: dict(METROPOLITANA_STORM))  # shares of the customers
 
     @classmethod
-    def in_month(cls, month: Month) -> Storm:
+    def in_month(cls, month: Month) -> Self:
         """The usual storm in a month: more than a million customers, the Metropolitana hit hardest."""
         start = from_wall(month.first_day, 18)
         assert start is not None  # noqa: S101 - the clocks change at midnight, never at 18h
@@ -87,12 +85,12 @@ class WorldOptions(Strict):
         return value
 
     @classmethod
-    def storm_month(cls, month: Month, **changes: object) -> WorldOptions:
+    def storm_month(cls, month: Month, **changes: object) -> Self:
         """The demo's world: ordinary hours and one great storm on the first days of `month`."""
         return cls.model_validate({"storms": (Storm.in_month(month),), **changes})
 
     @classmethod
-    def tiny(cls, **changes: object) -> WorldOptions:
+    def tiny(cls, **changes: object) -> Self:
         """A small world for tests: a dozen comunas of three regions, about 25 rows an hour, every quirk kept."""
         small: dict[str, object] = {"rows_per_hour": 25, "regions": ("13", "08", "06"), "max_comunas": 12}
         return cls.model_validate({**small, **changes})

@@ -1,23 +1,18 @@
 """Seeded outages: ordinary days, storms, rows that stay for years. A day or a storm is made only when asked for."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import accumulate, chain, islice, zip_longest
 from random import Random
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sec_core.simulator.calendar import chile_date, chile_hour, hour_index
+from sec_core.simulator.options import Storm
 from sec_core.simulator.places import COMUNA_COMPANIES, REGIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sec_core.simulator.options import Storm
 
 LONGEST_HOURS = 96
 _NORMAL = NormalDist()

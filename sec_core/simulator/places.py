@@ -6,8 +6,6 @@ has which share of a region's outages. They are kept apart from the pipeline's o
 in one shows against the other.
 """
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from importlib import resources
@@ -48,8 +46,9 @@ def _shares(row: dict[str, str]) -> tuple[tuple[str, int], ...]:
 
 
 _COMUNAS = _rows("comunas.csv")
+# Companies of a comuna where it is known better than from its region.
 COMUNA_COMPANIES = {row["code"]: _shares(row) for row in _COMUNAS if row["companies"]}
-"""Companies of a comuna where it is known better than from its region."""
+# In the order in which the SEC lists them.
 REGIONS = tuple(
     Region(
         row["number"], row["name"], row["full_name"], int(row["customers"]), _shares(row),
@@ -57,4 +56,3 @@ REGIONS = tuple(
     )
     for row in _rows("regions.csv")
 )  # fmt: skip
-"""In the order in which the SEC lists them."""

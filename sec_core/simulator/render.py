@@ -1,7 +1,5 @@
 """Rows to bytes, exactly as the SEC writes them: keys, order, types, blanks and misspellings."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime

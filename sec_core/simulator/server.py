@@ -1,7 +1,5 @@
 """The simulator as a server on loopback: in a thread for tests and the demo, blocking for `sec simulate`."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket

@@ -1,7 +1,5 @@
 """A seeded national world of outages: what is listed in which hour. Pure: the same options give the same rows."""
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from functools import lru_cache, partial
 from random import Random

@@ -4,8 +4,6 @@ Every value passes one of the models here: counts are whole numbers within `MAX_
 answers look like: docs/source.md. Answers of `GetPorFecha` are read by `sec_core.source.shapes`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, TypeVar

@@ -9,26 +9,24 @@ not keep everybody from the others.
 A probe holds a lease: if its process dies, another probe may leave when the lease has run out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID
 
+# How long a probe may be out before another one may leave: under the minute that a dead process may cost.
 PROBE_LEASE: Final = timedelta(seconds=50)
-"""How long a probe may be out before another one may leave: under the minute that a dead process may cost."""
 
+# A Retry-After above this opens the circuit at once, for that long: no run sits and waits for it.
 LONG_REST: Final = timedelta(seconds=120)
-"""A Retry-After above this opens the circuit at once, for that long: no run sits and waits for it."""
 
+# A longer Retry-After counts as this.
 LONGEST_REST: Final = timedelta(days=1)
-"""A longer Retry-After counts as this."""
 
+# So far apart the clocks of two machines may be.
 _SKEW: Final = timedelta(minutes=1)
-"""So far apart the clocks of two machines may be."""
 
 
 class CircuitStatus(StrEnum):
@@ -75,7 +73,7 @@ class Circuit:
     only: str | None = None  # the request that had all failures in a row; None if several had, or they concern all
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> Circuit:
+    def of(cls, row: Sequence[Any]) -> Self:
         """A row of `circuito_fuente`, its columns in the order of the attributes."""
         return cls(CircuitStatus(row[0]), *row[1:])
 

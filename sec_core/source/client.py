@@ -4,20 +4,20 @@ Each attempt passes the throttle anew, so that waiting between attempts holds no
 module already did; a whole day's work may be tried again much later.
 """
 
-from __future__ import annotations
-
 import random
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import orjson
 from loguru import logger
 
 from sec_core.clock import Clock, SystemClock
+from sec_core.config import Settings
 from sec_core.errors import (
     CircuitOpen,
     SourceError,
@@ -33,18 +33,13 @@ from sec_core.source.shapes import AnsweredBy, Classified, classify
 from sec_core.source.throttle import LONG_WAIT_S, Permit, Throttle
 from sec_core.source.transport import Reply, Transport
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from sec_core.config import Settings
-
 T = TypeVar("T")
 
 PROJECT: Final = "sec-outages/0.1 (research pipeline for Chile's power-outage data)"
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_MOST_S: Final = 60.0
+# A probe must be answered within its lease, or two could be out at once.
 _PROBE_TIMEOUT_S: Final = 40.0
-"""A probe must be answered within its lease, or two could be out at once."""
 
 _HEAD_BYTES: Final = 65_536
 _TITLE: Final = re.compile(rb"<title[^<>]*>([^<]*)</title", re.IGNORECASE)

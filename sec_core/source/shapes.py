@@ -5,8 +5,6 @@ imputation rules can deal with. A body that fits neither shape is described in o
 can see what changed. Source of the shapes: docs/source.md.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,14 +37,14 @@ class Shape(StrEnum):
     AGGREGATED = "aggregated"
 
 
+# Largest answer that is read at all.
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
-"""Largest answer that is read at all."""
 
+# Most values in an answer that is decoded: far above any storm, low enough to bound the memory of decoding.
 MAX_VALUES: Final = 3_000_000
-"""Most values in an answer that is decoded: far above any storm, low enough to bound the memory of decoding."""
 
+# Above this a value is no count of customers; the bound keeps sums of many such values inside a bigint.
 MAX_CUSTOMERS: Final = 10**15
-"""Above this a value is no count of customers; the bound keeps sums of many such values inside a bigint."""
 
 AGGREGATED_KEYS: Final = ("NOMBRE_REGION", "NOMBRE_COMUNA", "CLIENTES_AFECTADOS")
 DETAILED_KEYS: Final = (
@@ -69,11 +67,11 @@ _TYPE_NAMES: Final = {
     list: "a list", dict: "an object", type(None): "null",
 }  # fmt: skip
 _INTEGER_TEXT: Final = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
+# A pair, half a pair, or an escaped backslash, after which no escape begins.
 _SURROGATE: Final = re.compile(rb"(?P<whole>\\\\|\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|\\u[dD][89a-fA-F]..", re.DOTALL)
-"""A pair, half a pair, or an escaped backslash, after which no escape begins."""
 
+# A first row and more: enough to tell which shape to try.
 _HEAD_BYTES: Final = 600
-"""A first row and more: enough to tell which shape to try."""
 
 _EXAMPLE_CHARS: Final = 40
 _LISTED_KEYS: Final = 6

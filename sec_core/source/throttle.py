@@ -12,22 +12,23 @@ holds the circuit, whose rules are in `sec_core.source.circuit`. A request takes
 Session locks don't work through a pooler that shares sessions: `SEC_DATABASE_URL` must be a direct connection.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time
 import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from loguru import logger
 
-from sec_core.clock import in_chile
+from sec_core.clock import Clock, in_chile
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.locks import LockClass
 from sec_core.db.problems import refusal
 from sec_core.db.queries import read_queries
@@ -35,29 +36,22 @@ from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source import circuit as breaker
 from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRules, CircuitStatus, Failure, Leave
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 T = TypeVar("T")
 
+# Times are this much further apart than the rate asks, for what `LATE_S` makes up for, and jitter on the way.
 SPARE: Final = 1.03
-"""Times are this much further apart than the rate asks, for what `LATE_S` makes up for, and jitter on the way."""
 
+# So much lateness after a time is made up for by the next one: at most what `SPARE` has gained within a second.
 LATE_S: Final = 0.03
-"""So much lateness after a time is made up for by the next one: at most what `SPARE` has gained within a second."""
 
+# A longer wait is logged with its reason.
 LONG_WAIT_S: Final = 5.0
-"""A longer wait is logged with its reason."""
 
 _SLOT_POLL_S: Final = 0.02
 _PROBE_POLL_S: Final = 0.25
 _LOG_EVERY_S: Final = 60.0
+# No wait that is stored can be longer, but for two steps of the rate.
 _LONGEST_WAIT_S: Final = LONG_REST.total_seconds() + 60.0
-"""No wait that is stored can be longer, but for two steps of the rate."""
 
 _CONNECTION: Final = {
     "application_name": "sec-throttle",
@@ -97,7 +91,7 @@ class Throttle:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, database: Database, settings: Settings, clock: Clock) -> AsyncIterator[Throttle]:
+    async def open(cls, database: Database, settings: Settings, clock: Clock) -> AsyncIterator[Self]:
         """The throttle, closed at the end of the block; all that this process holds is free then."""
         throttle = cls(database, settings, clock)
         try:

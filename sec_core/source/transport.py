@@ -1,7 +1,5 @@
 """One POST over HTTP, with a bound on its bytes and its time."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import zlib
@@ -14,14 +12,14 @@ import zstandard
 from sec_core.errors import SourceUnavailable, UnexpectedBody
 from sec_core.source.shapes import MAX_BODY_BYTES, NOT_KEPT, AnsweredBy
 
+# In what the simulator and a replay of captures answer: `simulator` or `replay`.
 SOURCE_HEADER: Final = "x-sec-source"
-"""In what the simulator and a replay of captures answer: `simulator` or `replay`."""
 
 _KEEP_ALIVE_S: Final = 30.0
 _SOURCE_CHARS: Final = 40
 _PAGE_BYTES: Final = 65_536
+# So few bytes can't stand for more than a few megabytes.
 _ZSTD_STEP_BYTES: Final = 64
-"""So few bytes can't stand for more than a few megabytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
+from sec_core.config import Settings
 from sec_core.db.database import Database, open_database
+from sec_core.source.throttle import Throttle
 from sec_core.usecases.steps import direct
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from contextlib import AbstractAsyncContextManager
-
-    from sec_core.config import Settings
     from sec_core.source.client import SourceClient
-    from sec_core.source.throttle import Throttle
 
 
 class Adapters:

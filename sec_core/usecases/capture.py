@@ -1,34 +1,27 @@
 """Asking the source for a month: which hours, a day at a time, waiting where the circuit is open."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections import defaultdict
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import date, datetime, timedelta
 
 from loguru import logger
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
 from sec_core.bronze.reconcile import reconcile
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SourceError
 from sec_core.hours import CHILE, Month
+from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import Step, report, side_by_side
 
-if TYPE_CHECKING:
-    from datetime import date
-
-    from sec_core.bronze.ledger_rules import HourState
-    from sec_core.usecases.adapters import Adapters
-
 _MARGIN = timedelta(seconds=1)
+# So long a run waits for a source that answers none of its hours, then it ends.
 _LONGEST_WAIT = timedelta(days=1)
-"""So long a run waits for a source that answers none of its hours, then it ends."""
 
 
 async def capture_day(adapters: Adapters, day: date, hours: list[datetime]) -> CaptureReport:

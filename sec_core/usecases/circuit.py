@@ -1,15 +1,9 @@
 """The circuit for people: its state in words, and closing it by hand."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from sec_core.clock import in_chile
 from sec_core.errors import InputError
-
-if TYPE_CHECKING:
-    from sec_core.source.circuit import Circuit
-    from sec_core.usecases.adapters import Adapters
+from sec_core.source.circuit import Circuit
+from sec_core.usecases.adapters import Adapters
 
 
 async def describe_circuit(adapters: Adapters) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
 from sec_core.silver.universe import UniverseReport, known_universe, store_universe
+from sec_core.source.answers import RegionCustomers
+from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import Step, report
 
 if TYPE_CHECKING:
-    from sec_core.source.answers import RegionCustomers
     from sec_core.source.client import Answer
-    from sec_core.usecases.adapters import Adapters
 
 
 def known_customers(adapters: Adapters) -> tuple[str, UniverseReport | None]:

@@ -1,17 +1,11 @@
 """Where a published figure comes from, and the same figure computed again from Bronze."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from sec_core.errors import InputError
+from sec_core.gold.explanation import Explanation
+from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sec_core.gold.explanation import Explanation
-    from sec_core.usecases.adapters import Adapters
 
 
 async def explain_figure(adapters: Adapters, payload: str, wanted: Sequence[str]) -> Explanation:

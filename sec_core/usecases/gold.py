@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from loguru import logger
@@ -11,16 +13,13 @@ from pydantic import BaseModel
 from sec_core.blobs.open import open_blobs
 from sec_core.errors import ConfigError
 from sec_core.gold import standing
+from sec_core.gold.standing import BuiltGold
+from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from sec_core.gold.billing import Billing
     from sec_core.gold.seia.load import SeiaReport
-    from sec_core.gold.standing import BuiltGold
-    from sec_core.usecases.adapters import Adapters
 
 T = TypeVar("T")
 

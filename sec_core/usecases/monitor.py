@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,13 +11,11 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from sec_core.errors import CircuitOpen
+from sec_core.usecases.adapters import Adapters
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from sec_core.bronze.reconcile import Watched
     from sec_core.silver.load import LoadReport
-    from sec_core.usecases.adapters import Adapters
 
 
 class MonitorReport(BaseModel):

@@ -1,26 +1,21 @@
 """The order of a run over one month or many: capture, load, Gold, publication. It is written here and nowhere else."""
 
-from __future__ import annotations
-
 import asyncio
 import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from loguru import logger
 
+from sec_core.clock import Clock
 from sec_core.errors import SecError, SourceError
 from sec_core.hours import Month, month_range, past_or_present
+from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import Step, report, side_by_side
 from sec_core.usecases.reports import Done, MonthsIncomplete, SyncReport, describe_month
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from sec_core.clock import Clock
-    from sec_core.usecases.adapters import Adapters
 
 
 class Part(StrEnum):

@@ -1,7 +1,5 @@
 """News of a run for whoever shows it: the terminal, or artifacts in the Prefect UI."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator

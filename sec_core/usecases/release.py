@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sec_core.config import Settings
 from sec_core.errors import StorageError
+from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import in_thread
 
 if TYPE_CHECKING:
-    from sec_core.config import Settings
     from sec_core.gold.release.write import ReleaseReport
-    from sec_core.usecases.adapters import Adapters
 
 
 async def release(adapters: Adapters, version: str, draft: bool = False, other_source: bool = False) -> ReleaseReport:

@@ -9,19 +9,19 @@ from pydantic import BaseModel, Field
 
 from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.errors import IncompleteError
+from sec_core.errors import IncompleteError, SecError
+from sec_core.hours import Month
 from sec_core.silver.reports import month_figures
 
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
-    from sec_core.errors import SecError
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
-    from sec_core.hours import Month
     from sec_core.silver.load import LoadReport
     from sec_core.usecases.adapters import Adapters
     from sec_core.usecases.gold import SiteReport
 
+# What a person reads for each rule of imputation; the cap counts events, the others rows.
 IMPUTATION_TEXT = {
     "clientes": "rows imputed: customers to 0",
     "geografia": "rows imputed: place to UNKNOWN",
@@ -29,7 +29,6 @@ IMPUTATION_TEXT = {
     "fecha": "rows imputed: start date to the hour's",
     "tope": "events capped at the region's customers",
 }
-"""What a person reads for each rule of imputation; the cap counts events, the others rows."""
 
 
 _TROUBLED = {HourState.FAILED, HourState.QUARANTINED}

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import InputError
+from sec_core.gold.standing import BuiltGold
 from sec_core.hours import Month
 from sec_core.usecases.progress import in_thread
+from sec_core.usecases.reports import SyncReport
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from datetime import date, datetime
-
     from sec_core.bronze.capture import CaptureReport
-    from sec_core.bronze.ledger_rules import HourState
     from sec_core.gold.publish import PublishReport
-    from sec_core.gold.standing import BuiltGold
     from sec_core.silver.load import LoadReport
     from sec_core.silver.universe import UniverseReport
     from sec_core.usecases.adapters import Adapters
     from sec_core.usecases.gold import SiteReport
-    from sec_core.usecases.reports import SyncReport
 
 
 async def _show_nothing(*_shown: object) -> None:

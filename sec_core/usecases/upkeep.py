@@ -1,22 +1,17 @@
 """Upkeep: cold storage, retention, old logs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from loguru import logger
 from pydantic import BaseModel
 
+from sec_core.bronze.seal import SealReport
 from sec_core.db.locks import Lock, turn
 from sec_core.hours import Month
+from sec_core.usecases.adapters import Adapters
 
-if TYPE_CHECKING:
-    from sec_core.bronze.seal import SealReport
-    from sec_core.usecases.adapters import Adapters
-
+# How long logs, and results that Prefect keeps for its cache, stay.
 KEPT = timedelta(days=90)
-"""How long logs, and results that Prefect keeps for its cache, stay."""
 
 
 class UpkeepReport(BaseModel):

@@ -1,7 +1,5 @@
 """What every place for blobs promises, held against a folder and against a real object store."""
 
-from __future__ import annotations
-
 import errno
 import subprocess
 import sys
@@ -9,21 +7,17 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from support.log_writers import LOG, lines_of
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.open import open_blobs, try_out
+from sec_core.blobs.place import Place
 from sec_core.bronze.journal import Journal
 from sec_core.errors import StorageError
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from sec_core.blobs.model import Blobs
-    from sec_core.blobs.place import Place
 
 TESTS = Path(__file__).parents[1]
 WRITERS, LINES = 3, 40

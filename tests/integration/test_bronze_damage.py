@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,27 +17,22 @@ from hypothesis import strategies as st
 from support.examples import examples
 from support.silver_world import export
 
+from sec_core.blobs.place import StoreUrl
 from sec_core.bronze import journal
 from sec_core.bronze.ledger import Finding, Ledger
-from sec_core.bronze.ledger_rules import DAMAGED, HourState, Origin, Outcome, Result
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import BodyDamaged
 from sec_core.bronze.store import BodyName, BronzeStore
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import IncompleteError
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import LoadReport, load_month
 from sec_core.source.shapes import classify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from sec_core.blobs.place import StoreUrl
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
     MakeSettings = Callable[..., Settings]
 
 MONTH = Month(2024, 8)

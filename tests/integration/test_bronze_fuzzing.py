@@ -1,28 +1,22 @@
 """Bodies gone wrong through store, ledger and Silver: every one is kept, and every row counted."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fixtures import MakeSettings
 from support.fuzz_bodies import AGGREGATED, DETAILED, body_from
 
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import HourState, Result
 from sec_core.bronze.store import BronzeStore
+from sec_core.db.database import Database
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
 from sec_core.silver.reports import month_figures, unresolved_names
 from sec_core.source.shapes import BodyKind, classify
-
-if TYPE_CHECKING:
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.database import Database
 
 MONTH = Month(2024, 8)
 LATER = datetime(2026, 9, 30, tzinfo=UTC)

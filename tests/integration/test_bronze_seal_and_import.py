@@ -1,11 +1,10 @@
 """Cold storage of months, and the team's older dataset."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from support.fuzz_bodies import DETAILED
@@ -16,14 +15,10 @@ from sec_core.bronze.legacy import _Tolerant, hour_of, import_legacy, scraped_at
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.sealed import pack
 from sec_core.bronze.store import BronzeStore, digest
+from sec_core.db.database import Database
 from sec_core.errors import IncompleteError, InputError, StorageError
 from sec_core.hours import CHILE, HOUR, Month, from_wall
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape, classify
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 MONTH = Month(2024, 8)
 LATER = datetime(2026, 9, 30, tzinfo=UTC)

@@ -1,7 +1,5 @@
 """Bodies on disk: whole or not at all, byte for byte, loose or sealed."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -3,31 +3,24 @@
 `SEC_TEST_KILLS` sets how often (default 20).
 """
 
-from __future__ import annotations
-
 import os
 import random
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from support.capture_process import start_capture
+from support.fixtures import MakeSettings
 from support.truth import truth_of
 
 from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_rules import HourState
 from sec_core.bronze.store import BronzeStore, digest
+from sec_core.db.database import Database
 from sec_core.hours import Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
-    from pathlib import Path
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.bronze.ledger_rules import HourState
-    from sec_core.db.database import Database
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTH = Month(2026, 8)

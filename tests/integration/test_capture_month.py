@@ -1,14 +1,14 @@
 """Months captured from the simulated SEC: every hour accounted for, whatever goes wrong."""
 
-from __future__ import annotations
-
 from collections import Counter
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
 from support.capturing import Capturing, HastyClock, capturing
+from support.fixtures import MakeSettings
 from support.truth import truth_of
 
 from sec_core.bronze.capture import capture_hours
@@ -23,12 +23,6 @@ from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import AnsweredBy, Shape
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import capture_all
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from contextlib import AbstractAsyncContextManager
-
-    from support.fixtures import MakeSettings
 
 MONTH = Month(2026, 8)
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)

@@ -1,18 +1,17 @@
 """The client against the simulated SEC and against a server that misbehaves."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import zlib
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import orjson
 import pytest
 import zstandard
 from support.capturing import Capturing, HastyClock, capturing, faults
+from support.fixtures import MakeSettings
 
 from sec_core.errors import SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import CHILE, from_wall
@@ -20,11 +19,6 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.client import retry_after_s
 from sec_core.source.shapes import MAX_BODY_BYTES, BodyKind
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from support.fixtures import MakeSettings
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 HOUR = datetime(2026, 9, 29, 3, tzinfo=UTC)  # midnight in Chile

@@ -1,25 +1,19 @@
 """Commands on months: what goes wrong ends with exit code 1 and one clear line, and runs mend themselves."""
 
-from __future__ import annotations
-
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import pytest
 from support.capturing import keep_answers
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Ledger
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.publish import PublishReport
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
-
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.simulator.server import Simulator
-
+from sec_core.simulator.server import Simulator
 
 MONTHS = [Month(2025, 1), MONTH := Month(2025, 2)]
 COOLDOWN_S = 3.0

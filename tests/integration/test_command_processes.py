@@ -1,7 +1,5 @@
 """A command is one process: it starts no other, listens nowhere, and nothing of it is left however it ends."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -9,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -17,10 +14,9 @@ from support.commands import start
 from support.stack import eventually
 
 from sec_core.simulator.faults import FaultOptions
+from sec_core.simulator.server import Simulator
 
-if TYPE_CHECKING:
-    from sec_core.simulator.server import Simulator
-
+# A command that takes its time to put things away.
 STUCK = """
 import asyncio, sys, time
 from deployments.cli import ending
@@ -39,7 +35,6 @@ status.load_settings = lambda: asyncio.run(ending.stoppable(cling()))
 sys.argv = ["sec", "status"]
 run()
 """
-"""A command that takes its time to put things away."""
 
 
 @pytest.fixture

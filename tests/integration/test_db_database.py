@@ -1,26 +1,20 @@
 """Connections: what moves through ADBC, and what a person reads when the database is not there."""
 
-from __future__ import annotations
-
 import socket
 import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 import psycopg
 import pytest
 import sqlalchemy
 
+from sec_core.config import Settings
 from sec_core.db.database import Database, open_database
 from sec_core.errors import DatabaseError, DatabaseUnavailable
 from sec_core.silver.observations import OBSERVATION_SCHEMA
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from sec_core.config import Settings
 
 HOUR = datetime(2024, 8, 3, 4, tzinfo=UTC)
 

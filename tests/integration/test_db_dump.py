@@ -1,18 +1,13 @@
 """The runbook's copy of a database of one's own, by PostgreSQL's programs: restored, it gives the same rows."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sec_core.db.database import Database
 from sec_core.db.programs import installations
-
-if TYPE_CHECKING:
-    from sec_core.db.database import Database
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 

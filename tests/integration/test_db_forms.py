@@ -1,30 +1,23 @@
 """An outside PostgreSQL written down in every way that people do: all drivers reach the same database."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from support.fixtures import MakeSettings
 
 from sec_core.db import embedded
+from sec_core.db.address import Address
 from sec_core.db.database import Database, open_database
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.address import Address
 
 ROLE, PASSWORD = "peña & hijos", "p@ss/w:rd?#% ñ"
 WHO = f"{ROLE.replace(' ', '%20').replace('&', '%26').replace('ñ', '%C3%B1')}"

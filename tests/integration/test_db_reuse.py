@@ -1,16 +1,11 @@
 """Connections that are used again: alive, clean, and never by two at once."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sec_core.db.database import IDLE_ADBC as MOST
-
-if TYPE_CHECKING:
-    from sec_core.db.database import Database
+from sec_core.db.database import Database
 
 ALIVE = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
 IN_TRANSACTION = f"{ALIVE} and state <> 'idle'"

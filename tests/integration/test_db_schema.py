@@ -1,7 +1,5 @@
 """The schema: made once whoever comes first, explained to the last column, its calendar and partitions right."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime

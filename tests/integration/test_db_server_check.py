@@ -1,25 +1,19 @@
 """Servers, databases and roles that won't do are refused with one line that says what to change."""
 
-from __future__ import annotations
-
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from psycopg import sql
+from support.fixtures import MakeSettings
 from support.pooler import pooled
 
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.database import Database, open_database
 from sec_core.errors import DatabaseError, DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.fixtures import MakeSettings
 
 
 @pytest.fixture

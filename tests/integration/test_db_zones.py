@@ -1,14 +1,12 @@
 """Three time zone databases: a difference is found and named, and what an old one wrote is set right."""
 
-from __future__ import annotations
-
 import zoneinfo
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from support.fixtures import MakeSettings
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import body_of
 
@@ -17,6 +15,7 @@ from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import Origin, Outcome, Result
 from sec_core.bronze.store import BodyName, BronzeStore, digest
 from sec_core.db import zones
+from sec_core.db.database import Database
 from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
@@ -24,16 +23,9 @@ from sec_core.silver.load import load_month
 from sec_core.silver.reports import month_figures
 from sec_core.source.shapes import NOT_KEPT
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.database import Database
-
 SEPTEMBER = Month(2022, 9)
+# The week by which Chile put its change off; data older than August 2022 has the change at its beginning.
 LATE = (utc(2022, 9, 4, 4), utc(2022, 9, 11, 4))
-"""The week by which Chile put its change off; data older than August 2022 has the change at its beginning."""
 
 
 def test_the_projects_own_data_goes_first() -> None:

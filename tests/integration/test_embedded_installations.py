@@ -1,24 +1,18 @@
 """Which PostgreSQL is used: the wheel's, else the system's; the pipeline's schema works on each that is here."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from sec_core.config import Settings
 from sec_core.db import embedded, programs
 from sec_core.db.database import open_database
 from sec_core.db.programs import Installation, installations
 from sec_core.errors import DatabaseUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sec_core.config import Settings
 
 
 @pytest.fixture

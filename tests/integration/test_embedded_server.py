@@ -1,7 +1,5 @@
 """The embedded PostgreSQL as its users meet it: racing processes, kills, restarts, other users' folders."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

@@ -1,11 +1,11 @@
 """`sec explain`: agrees with every row of a small history of both shapes, and finds each kind of damage."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,22 +17,16 @@ from support.truth import stormy
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
-from sec_core.config import load_settings
+from sec_core.config import Settings, load_settings
+from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold.build import build_gold
 from sec_core.gold.explain import explain
+from sec_core.gold.explanation import Explanation
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.load import load_month
 from sec_core.simulator.render import hour_body
 from sec_core.source.shapes import AnsweredBy, Shape, classify
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.gold.explanation import Explanation
 
 FIRST, DAYS, SWITCH = date(2025, 8, 26), 11, 6
 NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)

@@ -1,16 +1,14 @@
 """`sec` in a fresh terminal, whatever its environment: it works or ends in one line, without a trace or a password."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psutil
@@ -19,14 +17,10 @@ import pytest
 from psycopg import sql
 
 from sec_core.db.address import Address
+from sec_core.db.database import Database
 from sec_core.hours import CHILE
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.db.database import Database
 
 SEC = Path(sys.executable).with_name("sec")
 MONTH = "2025-02"

@@ -1,13 +1,11 @@
 """Gold from a small Silver in a real PostgreSQL: files, payloads, the table, and nothing written twice."""
 
-from __future__ import annotations
-
 import json
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -16,6 +14,8 @@ from support.fixtures import StandingClock
 from support.three_months import rows_of
 
 from sec_core.blobs.local import LocalBlobs
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.build import build_gold
@@ -26,12 +26,6 @@ from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.tables import SilverTables
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 NOW = datetime(2024, 9, 3, 12, 30, tzinfo=UTC)
 AUGUST = Month(2024, 8)

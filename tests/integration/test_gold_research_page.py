@@ -1,10 +1,9 @@
 """The ten questions of docs/research.md, run as they stand on a release of a simulated world: three tools agree."""
 
-from __future__ import annotations
-
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -13,13 +12,9 @@ import pytest
 from support.gold_world import FixedClock, load_world
 
 from sec_core.config import load_settings
+from sec_core.db.database import Database
 from sec_core.gold.comuna_customers import dwellings
 from sec_core.gold.release.write import make_release
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 BLOCK = re.compile(r"```python (\w+)\n(.*?)```", re.DOTALL)
 TOOLS = ("duckdb", "polars", "pandas")

@@ -1,15 +1,14 @@
 """`revisiones.parquet`: every answer of an hour, and by region where there are several."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.store import BronzeStore
+from sec_core.db.database import Database
 from sec_core.gold.frames import SQL, read_names, snapshot
 from sec_core.gold.revisions import revisions
 from sec_core.hours import HOUR, Month
@@ -17,11 +16,6 @@ from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import detailed_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import classify
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 
 def test_answers_are_counted_by_region(database: Database, tmp_path: Path) -> None:

@@ -1,26 +1,20 @@
 """Files that people hand in, into the database: exports of the SEIA, billing files of the CNE."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold import frames
 from sec_core.gold.billing import load_billing
 from sec_core.gold.payloads.projects import eda_projects_dist
 from sec_core.gold.seia.load import load_seia
 from sec_core.silver.version import silver_version
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 
 def test_the_older_table_of_the_site(database: Database, captures_dir: Path) -> None:

@@ -1,11 +1,11 @@
 """Storms planted in simulated worlds come back through Silver and Gold as they were planted."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -18,6 +18,8 @@ from support.silver_world import MemoryBronze
 from support.storm_reference import World as Reference
 from support.storm_reference import reference_storms
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules
@@ -32,19 +34,12 @@ from sec_core.simulator.world import World
 from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 NOW = datetime(2024, 12, 1, 12, tzinfo=UTC)
 SHAPE = (1000, 4000, 6000, 3000, 2900, 500, 200, 0)
 SANTIAGO = ("13101", "13120", "13123", "13132")
 CONCEPCION = ("08101", "08102", "08108", "08112")
+# Two of them are islands, joined to the large one by sea alone.
 CHILOE = ("10206", "10203", "10201", "10205", "10204")
-"""Two of them are islands, joined to the large one by sea alone."""
 
 
 @dataclass

@@ -1,28 +1,23 @@
 """Payloads of a simulated world against its truth, which is computed by plain loops and shares nothing with them."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
+from collections.abc import Callable
+from datetime import datetime
 from operator import add
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from support.gold_world import CUSTOMERS, FixedClock, GoldWorld, load_world
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, Month
 from sec_core.reference.tables import comunas, regiones
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-    from pathlib import Path
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 REGIONS = {region.codigo: region.nombre for region in regiones()} | {"": "UNKNOWN"}
 COMUNAS = {comuna.codigo: comuna.nombre for comuna in comunas()} | {"": "UNKNOWN"}

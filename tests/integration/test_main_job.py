@@ -1,9 +1,9 @@
 """The main job on the real captures and on the simulated world, through the `sec` command."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -11,18 +11,12 @@ from sqlalchemy import text
 from support.truth import assert_loaded, truth_of
 
 from deployments.cli.main import main
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 
 EXPORT = "select string_agg(t::text, '|' order by t::text) from {name} t"
 TABLES = (

@@ -1,28 +1,21 @@
 """One worker at a time for a month: who waits finds nothing left to do, and a killed holder loses it."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from loguru import logger
 from support.capturing import HastyClock
+from support.fixtures import MakeSettings
 
+from sec_core.db.database import Database
 from sec_core.db.locks import LockClass, lease
 from sec_core.hours import Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.adapters import open_adapters
 from sec_core.usecases.capture import capture_all
-
-if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.database import Database
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTH = Month(2026, 6)

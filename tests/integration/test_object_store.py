@@ -1,26 +1,20 @@
 """An object store in particular: logs in parts, what a kill leaves, and what is said when the store is in trouble."""
 
-from __future__ import annotations
-
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from support.log_writers import LOG
+from support.object_store import ObjectStore
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.objects import ObjectBlobs
 from sec_core.blobs.open import try_out
 from sec_core.blobs.place import StoreUrl
 from sec_core.errors import StorageError, StorageUnavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from support.object_store import ObjectStore
 
 SECRET = "a-secret-that-nobody-may-read"
 

@@ -1,23 +1,25 @@
 """The whole path over an object store, from the source to Gold, held against the same bytes in a folder."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from support.capturing import HastyClock, capturing
-from support.fixtures import StandingClock
+from support.capturing import Capturing, HastyClock, capturing
+from support.fixtures import MakeSettings, StandingClock
+from support.object_store import ObjectStore
 from support.silver_world import clear, export
 
 from deployments.cli.main import main
+from sec_core.blobs.model import Blobs
 from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import StoreUrl
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.seal import seal_month
+from sec_core.config import Settings
 from sec_core.errors import StorageError
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
@@ -25,17 +27,6 @@ from sec_core.silver.load import load_month
 from sec_core.silver.retention import apply_retention
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.capturing import Capturing
-    from support.fixtures import MakeSettings
-    from support.object_store import ObjectStore
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.blobs.place import StoreUrl
-    from sec_core.config import Settings
 
 MONTH, LATER = Month(2026, 2), Month(2026, 4)
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)

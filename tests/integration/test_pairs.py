@@ -1,30 +1,24 @@
 """Two of the same at once: one works, the other says that it waits, and both end well with nothing lost or doubled."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import SEC
+from support.postgrest import Project
 from support.publication import stored
 
 from deployments.cli.main import main
 from sec_core.blobs.local import LocalBlobs
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.locks import Lock, turn
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.adapters import open_adapters
-
-if TYPE_CHECKING:
-    from support.postgrest import Project
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 MONTHS = ("2025-02", "2025-04")
 

@@ -3,31 +3,25 @@
 `SEC_TEST_SECONDS` sets for how long four of them capture at once at least (default 5).
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import pytest
 from support.capture_process import start_capture
 
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
+from sec_core.db.database import Database
 from sec_core.hours import Month
 from sec_core.simulator.faults import Ban, FaultKind, FaultOptions, FaultRule
+from sec_core.simulator.log import Request
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from multiprocessing.process import BaseProcess
-    from pathlib import Path
-
-    from sec_core.db.database import Database
-    from sec_core.simulator.log import Request
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 MONTHS = ["2026-05", "2026-06", "2026-07", "2026-08"]

@@ -1,9 +1,8 @@
 """Where Prefect's tables go: beside ours, marked; never into what is somebody else's."""
 
-from __future__ import annotations
-
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,9 +11,6 @@ from deployments.stack.settings import load_stack_settings
 from sec_core.config import load_settings
 from sec_core.db.address import Address
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 PATH = "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH"
 FOREIGN = "create table flow (name text); insert into flow values ('payroll'), ('monitor')"

@@ -1,28 +1,22 @@
 """Publication when it can't go as it should: wrong keys, a missing table, a server that fails or dies in the middle."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
 from support.postgrest import Project, token
 from support.publication import send, stored, write_gold
 
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
 from sec_core.errors import PublicationError, PublicationUnavailable, SecError
 from sec_core.gold import supabase as adapter
 from sec_core.gold.publish import publish
 from sec_core.gold.supabase import SupabaseStore
 from sec_core.health.facts import find_facts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sec_core.config import Settings
 
 
 @pytest.mark.parametrize(

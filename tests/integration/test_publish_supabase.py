@@ -1,13 +1,12 @@
 """Publication against PostgREST itself, with JWT roles and row-level security, through supabase-py."""
 
-from __future__ import annotations
-
 import io
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,14 +16,10 @@ from support.fixtures import StandingClock
 from support.postgrest import SCHEMA, Project, token
 from support.publication import NOW, FixedClock, client, make_events, no_wait, send, stored, write_gold
 
+from sec_core.config import Settings
 from sec_core.errors import InputError, PublicationError, PublicationUnavailable
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.publish import publish
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sec_core.config import Settings
 
 
 def test_a_publication_is_one_upsert_that_anybody_can_read(supabase: Project, settings: Settings) -> None:

@@ -1,44 +1,35 @@
 """A release of a simulated world: what tools say to it, what is found in a damaged one, how it is made and refused."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from frictionless import validate
+from support.fixtures import MakeSettings
 from support.gold_world import FIRST, FixedClock, load_world
 
 from deployments.cli.main import main
-from sec_core.config import load_settings
+from sec_core.blobs.place import StoreUrl
+from sec_core.config import Settings, load_settings
+from sec_core.db.database import Database
 from sec_core.errors import InputError, PublicationError
 from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.database import DATABASE
-from sec_core.gold.release.write import check_release, make_release, versions
+from sec_core.gold.release.write import ReleaseReport, check_release, make_release, versions
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference import tables
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.blobs.place import StoreUrl
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.gold.release.write import ReleaseReport
 
 VERSION = "2025.9"
 ROOT = Path(__file__).resolve().parents[2]

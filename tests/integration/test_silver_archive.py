@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import body_of, clear, export
 from support.three_months import NUNOA, load_all, rows_of, world
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import ConfigError, StorageError
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
@@ -18,13 +22,6 @@ from sec_core.silver.tables import SilverTables
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import polars as pl
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
     MakeSettings = Callable[..., Settings]
 
 

@@ -1,23 +1,16 @@
 """What gaps hide of events: kept up to date by loads, and filled in by the migration for events of before."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
+from support.fixtures import MakeSettings
 from support.gold_world import load_world
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of
 
+from sec_core.db.database import Database
 from sec_core.db.migrations.resources import SQL_DIR
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_month
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.database import Database
 
 COLUMNS = "select hash_id, censurado, horas_sin_datos from fact_interrupciones order by 1"
 

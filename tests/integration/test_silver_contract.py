@@ -1,22 +1,23 @@
 """Silver's promises that no other test holds: clocks, late imports, sums, counts, denominators, live views, archive."""
 
-from __future__ import annotations
-
 import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
 import pytest
-from support.fixtures import StandingClock
+from support.fixtures import MakeSettings, StandingClock
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import rows_of
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
 from sec_core.reference import tables
@@ -29,22 +30,14 @@ from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 NUNOA = 13120
+# Days of 23 or 25 hours; in April the source knows 24 of the 25.
 CHANGES = [
     day
     for year in range(2017, 2027)
     for day in (date(year, 1, 1) + timedelta(days=step) for step in range(365))
     if day_start(day + timedelta(days=1)) - day_start(day) != timedelta(hours=24)
 ]
-"""Days of 23 or 25 hours; in April the source knows 24 of the 25."""
 
 
 def listed(customers: int, place: int = NUNOA) -> bytes:

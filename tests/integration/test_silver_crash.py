@@ -1,7 +1,5 @@
 """Loads that are killed, a PostgreSQL that is killed, and workers side by side: the tables end the same."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import queue
@@ -10,8 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
@@ -19,19 +18,15 @@ import sqlalchemy
 from support.load_process import MONTHS, STEP, made_up_bronze
 from support.silver_world import clear, export
 
+from sec_core.config import Settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
 from sec_core.db.seed import seed_dimensions
 from sec_core.errors import DatabaseUnavailable
 from sec_core.silver.load import load_month
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sec_core.config import Settings
-
+# Of the loading process, and as many of PostgreSQL; more by option.
 KILLS = int(os.environ.get("SEC_CRASH_KILLS", "10"))
-"""Of the loading process, and as many of PostgreSQL; more by option."""
 UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
 TESTS = Path(__file__).resolve().parent.parent
 

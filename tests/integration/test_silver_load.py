@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,6 +15,9 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
 
+from sec_core.bronze.ledger_rules import Capture
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import DatabaseUnavailable
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
@@ -25,13 +30,6 @@ from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape, classify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from sec_core.bronze.ledger_rules import Capture
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
     MakeSettings = Callable[..., Settings]
 
 

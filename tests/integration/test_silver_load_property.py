@@ -1,8 +1,6 @@
 """Loading in any order, any split, any number of times gives one result: that of the plain-Python rules."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,16 +10,12 @@ from support.reference_rules import Event, History, all_events
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.worlds import histories, rules, values_of_hour
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import Month
 from sec_core.silver.load import load_hours, load_month
+from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.silver.timeline import EventRules
 
 
 def bronze_of(history: History) -> MemoryBronze:

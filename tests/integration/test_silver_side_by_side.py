@@ -1,35 +1,28 @@
 """Loads of several months at once, beside what needs all months for itself: the same tables, no waiting forever."""
 
-from __future__ import annotations
-
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from support.fixtures import MakeSettings
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import MONTHS, NUNOA, load_all, rows_of, world
 
 from sec_core.db import migrate
+from sec_core.db.database import Database
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.database import Database
 
 
 def together(work: list[Callable[[], object]]) -> None:

@@ -1,24 +1,19 @@
 """The simulator's world, which shares nothing with the rules of Silver, comes back exactly from its bodies."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from support.silver_world import MemoryBronze
 from support.truth import Truth, assert_loaded, stormy
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.reports import month_figures
 from sec_core.simulator.render import hour_body
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 ShapeOf = Callable[[datetime], Shape]
 

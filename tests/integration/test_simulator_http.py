@@ -1,7 +1,5 @@
 """The simulated SEC over real HTTP: its answers, its faults, its log."""
 
-from __future__ import annotations
-
 import signal
 import socket
 import subprocess

@@ -1,11 +1,11 @@
 """The site in a real browser: it draws, answers mouse and keys, and loads nothing from elsewhere."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -17,18 +17,13 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.gold.site.pages import build_site
 from sec_core.gold.site.put import put
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from selenium.webdriver import Chrome
-
 AXE = ("axe-core@4.10.3", "0f2b4d7dcdf7d1219df8d1959ad68e565f51d14c3f0d88bb71cd59abeb956292", "axe.min.js")
+# A page of each kind, and how many marks it draws at least.
 KINDS = {
     "": 3, "mapa/": 300, "comunas/": 0, "comuna/nunoa/": 3, "comuna/antartica/": 1, "region/maule/": 3, "tormentas/": 0,
     f"tormenta/{STORM}/": 80, f"tormenta/{OTHER_STORM}/": 0, "empresas/": 2, "inversiones/": 0, "calidad/": 3,
     "metodo/": 0, "datos/": 0, "en/": 3, "en/method/": 0, "en/data/": 0,
 }  # fmt: skip
-"""A page of each kind, and how many marks it draws at least."""
 MARKS = "return document.querySelectorAll('svg path.mark, .panels path[data-codigo]').length"
 
 

@@ -1,15 +1,15 @@
 """The site's files: valid, linked, small, the same for the same data; and how they are put somewhere."""
 
-from __future__ import annotations
-
 import gzip
 import re
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from functools import cache
+from pathlib import Path
 from posixpath import dirname, join, normpath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import html5lib
@@ -21,18 +21,13 @@ from typing_extensions import override
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import StoreUrl
 from sec_core.errors import StorageError
 from sec_core.gold.site import press, words
+from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.site.pages import build_site
 from sec_core.gold.site.put import MANIFEST, Site, put, read_site, standing, whole
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from sec_core.blobs.place import StoreUrl
-    from sec_core.gold.site.figures import SiteFrames
 
 ADDRESS = "https://example.org/cortes"
 PRESS = ("pais-dias", "pais-anhos", "mapa", "cobertura", "tormentas")

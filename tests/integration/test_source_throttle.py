@@ -1,33 +1,26 @@
 """The throttle when something is wrong with the database, the clock or one hour, and the circuit closed by hand."""
 
-from __future__ import annotations
-
 import asyncio
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from loguru import logger
 from sqlalchemy import text
 from support.capturing import HastyClock, capturing, faults
+from support.fixtures import MakeSettings
 
 from deployments.cli.main import main
 from sec_core.clock import SystemClock
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import CircuitOpen, DatabaseError, SourceUnavailable
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.circuit import CircuitStatus, Failure
 from sec_core.source.throttle import Throttle
 from sec_core.usecases.adapters import open_adapters
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
 HOUR = datetime(2026, 9, 29, 3, tzinfo=UTC)  # midnight in Chile

@@ -1,23 +1,17 @@
 """The customers of regions again from Bronze: the table is what it was, of whatever months and askings."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sec_core.bronze.store import AnswerName, BronzeStore
+from sec_core.db.database import Database
 from sec_core.gold.frames import read_customer_origins, snapshot
 from sec_core.hours import Month
 from sec_core.reference.tables import regiones
 from sec_core.silver.universe import newest_askings, rebuild_universe, store_universe
 from sec_core.source.answers import RegionCustomers, read_country, read_regions
 from sec_core.source.shapes import AnsweredBy
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 
 def ask(store: BronzeStore, database: Database, at: datetime, factor: int, *, breaks_off: bool = False) -> None:

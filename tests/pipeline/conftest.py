@@ -1,9 +1,7 @@
 """Fixtures for flows: one Prefect server for all of them, and an environment that points at a test's own data."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from prefect.logging.handlers import APILogWorker
@@ -21,12 +19,8 @@ from deployments.stack.apply import apply_limits, mark
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
+from sec_core.simulator.server import Simulator
 from tasks import runtime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.simulator.server import Simulator
 
 __all__ = ["browser"]
 

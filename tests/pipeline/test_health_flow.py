@@ -1,25 +1,20 @@
 """Health: what the hourly run and `sec doctor` find out about a real database and a simulated source."""
 
-from __future__ import annotations
-
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from prefect import State
 from support.prefect_server import newest_artifact
 from support.stack import ask
 
 from deployments.cli.main import main
 from flows.upkeep import PipelineUnhealthy, health, maintenance
+from sec_core.db.database import Database
 from sec_core.health.verdict import Verdict
 from sec_core.simulator.faults import FaultOptions, FaultRule
-
-if TYPE_CHECKING:
-    from prefect import State
-
-    from sec_core.db.database import Database
-    from sec_core.simulator.server import Simulator
+from sec_core.simulator.server import Simulator
 
 
 @pytest.fixture(autouse=True)

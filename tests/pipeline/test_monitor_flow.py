@@ -1,14 +1,14 @@
 """The monitor: the open hour replaced by later looks, the 30-day views at once, and a source that is left alone."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
+import pytest
+from prefect import State
 from sqlalchemy import text
 from support.prefect_server import newest_artifact
 from support.stack import ask
@@ -20,20 +20,14 @@ from flows.months import monthly_sync
 from flows.upkeep import RUNS_KEPT, _forget_runs, monitor
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import HOUR
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.monitor import MonitorReport
 from tasks.runtime import open_run
-
-if TYPE_CHECKING:
-    import pytest
-    from prefect import State
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 
 OPEN = datetime(2026, 6, 10, 15, tzinfo=UTC)
 SANTIAGO = ("13101", "13120", "13123", "13132")

@@ -1,15 +1,15 @@
 """Attacks on the Prefect API from pages of other origins, in a real browser; which API a command uses, and how."""
 
-from __future__ import annotations
-
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from loguru import logger
+from selenium.webdriver import Chrome
 from support.commands import sec, start
 from support.stack import ask, eventually
 
@@ -17,15 +17,9 @@ from deployments.stack.api import MARK, api_client, running_api
 from deployments.stack.apply import POOL, apply_pool, mark
 from deployments.stack.server import free_port, serve_site
 from deployments.stack.settings import LOOPBACK
+from sec_core.config import Settings
 from sec_core.simulator.faults import FaultOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from selenium.webdriver import Chrome
-
-    from sec_core.config import Settings
-    from sec_core.simulator.server import Simulator
+from sec_core.simulator.server import Simulator
 
 SECRET = "smtps://user:open-sesame@mail.example.org"
 

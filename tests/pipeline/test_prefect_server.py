@@ -1,25 +1,19 @@
 """Prefect's server: started with its tables in a place of their own, guarded, and gone when its starter is."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from support.fixtures import MakeSettings
 from support.prefect_server import prefect_server
 from support.stack import ask, eventually
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.fixtures import MakeSettings
-
-    from sec_core.db.address import Address
-    from sec_core.db.database import Database
+from sec_core.db.address import Address
+from sec_core.db.database import Database
 
 
 @pytest.fixture

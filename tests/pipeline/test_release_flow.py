@@ -1,21 +1,16 @@
 """The flow `release` as the Prefect UI starts it."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 from support.gold_world import load_world
 from support.prefect_server import newest_artifact
 
 from flows.gold import release
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import PublicationError
 from sec_core.gold.release.write import ReleaseReport, check_release
-
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 
 async def test_a_release_from_the_ui_shows_what_it_holds(

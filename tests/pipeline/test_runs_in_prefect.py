@@ -1,17 +1,16 @@
 """Runs as Prefect sees them: names and logs, tasks that are cached until what they read changes, the limit's slots."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
+from selenium.webdriver import Chrome
 from support.capturing import keep_answers
 from support.prefect_server import newest_artifact
 from support.prefect_ui import PrefectUi
@@ -20,19 +19,15 @@ from support.stack import ask, eventually
 from deployments.stack.apply import apply_limits
 from flows.gold import explain, gold, regional_customers
 from flows.months import capture, monthly_sync, reprocess, rerun_month
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.errors import ConfigError, UnexpectedBody
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
+from sec_core.simulator.server import Simulator
 from sec_core.usecases.reports import MonthsIncomplete
 from tasks.limits import OVERVIEW, SOURCE_LIMIT
-
-if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
-
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.simulator.server import Simulator
 
 MONTH = "2025-02"
 FEBRUARY = Month(2025, 2).hours()

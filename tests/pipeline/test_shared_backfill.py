@@ -1,12 +1,11 @@
 """A backfill whose months workers on several machines share: one database, one object store, a Prefect server."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import orjson
 import pytest
@@ -18,22 +17,16 @@ from support.truth import truth_of
 from deployments.cli.main import main
 from flows.months import backfill
 from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import StoreUrl
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
+from sec_core.db.database import Database
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
 from sec_core.silver.universe import rebuild_universe
 from sec_core.simulator.options import WorldOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sec_core.blobs.place import StoreUrl
-    from sec_core.db.database import Database
-    from sec_core.simulator.server import Simulator
-
+from sec_core.simulator.server import Simulator
 
 FIRST, LAST = "2024-08", "2024-10"
 MONTHS = month_range(Month.parse(FIRST), Month.parse(LAST))

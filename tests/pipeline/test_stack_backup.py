@@ -1,30 +1,24 @@
 """The runbook's backups, by its own commands: the whole folder, and Bronze alone, both give the same figures again."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
 from deployments.stack.server import free_port
+from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.adapters import open_adapters
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.bronze.ledger_rules import Capture
 
 MONTH = "2025-02"
 SILVER = ("fact_observaciones", "fact_interrupciones", "calidad_imputacion", "clientes_regionales")

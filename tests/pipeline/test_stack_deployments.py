@@ -1,14 +1,14 @@
 """`prefect.yaml`: every deployment points at a flow, runs when it should, and refuses bad parameters."""
 
-from __future__ import annotations
-
 import inspect
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
+from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
@@ -21,12 +21,6 @@ from flows import months as month_flows
 from sec_core.hours import CHILE
 from sec_core.usecases import months
 from tasks.limits import OVERVIEW
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from prefect import Flow
-
 
 FILE = Path(__file__).resolve().parents[2] / "prefect.yaml"
 DEPLOYMENTS: dict[str, dict[str, Any]] = {

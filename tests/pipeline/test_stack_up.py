@@ -3,16 +3,17 @@
 The tests share one stack and follow each other in the order of this file.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from email.message import EmailMessage
+from typing import Any
 
 import httpx
 import psutil
 import pytest
+from selenium.webdriver import Chrome
 from support import receivers
 from support.prefect_ui import PrefectUi
 from support.stack import PASSWORD, USER, Stack, eventually
@@ -23,12 +24,6 @@ from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from email.message import EmailMessage
-
-    from selenium.webdriver import Chrome
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -1,16 +1,15 @@
 """An installation of the version before is taken on without loss (see tests/upgrade/README.md)."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import patch
 
 import polars as pl
@@ -27,9 +26,6 @@ from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.programs import installations
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 KEPT = Path(__file__).resolve().parent.parent / "upgrade"
 WAS: dict[str, Any] = json.loads((KEPT / "kept.json").read_text(encoding="utf-8"))

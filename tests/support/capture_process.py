@@ -1,13 +1,12 @@
 """Processes that capture, for tests that kill them or have several."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from datetime import datetime
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest.mock import patch
 
 from sec_core.bronze.capture import capture_hours
@@ -21,9 +20,6 @@ from sec_core.errors import CircuitOpen
 from sec_core.hours import Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
-
-if TYPE_CHECKING:
-    from multiprocessing.process import BaseProcess
 
 _TESTS = Path(__file__).resolve().parents[1]
 # A fork of a process that has imported everything starts at once, and shares nothing with the test.

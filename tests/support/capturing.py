@@ -1,31 +1,25 @@
 """What capture needs, opened for a test: throttle, client, store and ledger on a real database."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
+from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.render import hour_body
+from sec_core.simulator.server import Simulator
 from sec_core.source.client import SourceClient
 from sec_core.source.shapes import AnsweredBy, Shape, classify
 from sec_core.source.throttle import Throttle
 from support.truth import truth_of
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
-    from sec_core.config import Settings
-    from sec_core.simulator.server import Simulator
 
 
 class HastyClock(SystemClock):

@@ -1,14 +1,9 @@
 """Commands as a person starts them: each in a process of its own."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path
 
 SEC = (sys.executable, "-m", "deployments.cli.main")
 

@@ -1,7 +1,5 @@
 """How many random cases property tests try."""
 
-from __future__ import annotations
-
 import os
 
 

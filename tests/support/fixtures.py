@@ -1,17 +1,12 @@
 """What fixtures of several files share, and types for the annotations of tests."""
 
-from __future__ import annotations
+from datetime import datetime
+from typing import Protocol
 
-from typing import TYPE_CHECKING, Protocol
+from sec_core.config import Settings
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sec_core.config import Settings
-
-
+# Settings of a PostgreSQL whose data is thrown away: it need not survive a power cut.
 UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
-"""Settings of a PostgreSQL whose data is thrown away: it need not survive a power cut."""
 
 
 class MakeSettings(Protocol):

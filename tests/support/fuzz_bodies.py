@@ -3,8 +3,6 @@
 That makes them cheap by thousands, and hypothesis can shrink a script.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from sec_core.source.shapes import AGGREGATED_KEYS, DETAILED_KEYS

@@ -1,24 +1,19 @@
 """Small frames as Gold reads them from Silver, for tests of what is computed from them."""
 
-from __future__ import annotations
-
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
 
+from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.frames import UTC_TIME, Names, hour_calendar, source_hours, with_month
 from sec_core.gold.monthly import KINDS, Monthly, compute
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import Month
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import date
-
-    from sec_core.gold.estimated_hours import Pattern
-
+# Four places, one of which did not resolve.
 PLACES = pl.DataFrame(
     [
         (0, "", "UNKNOWN", "", "UNKNOWN"),
@@ -30,7 +25,6 @@ PLACES = pl.DataFrame(
     schema_overrides={"id_geografia": pl.Int16},
     orient="row",
 )
-"""Four places, one of which did not resolve."""
 NAMES = Names(PLACES, pl.DataFrame({"id_empresa": [1], "nombre_empresa": ["NO INFORMADA"]}))
 
 LEDGER = pl.Schema(

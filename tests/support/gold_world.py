@@ -1,15 +1,14 @@
 """A small simulated world in Silver, with its truth, for tests of Gold."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
@@ -19,15 +18,11 @@ from support.fixtures import StandingClock
 from support.silver_world import MemoryBronze
 from support.truth import Truth, stormy
 
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-
 FIRST = date(2025, 8, 24)
 DAYS = 12
 NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)
+# Customers of each region: so many that nothing is capped.
 CUSTOMERS = {region.codigo: 400_000 + 1000 * int(region.codigo) for region in regiones()}
-"""Customers of each region: so many that nothing is capped."""
 
 
 @dataclass(frozen=True)

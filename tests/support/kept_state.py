@@ -1,7 +1,5 @@
 """What an installation holds, table by table, in a form that versions can be compared by. Needs nothing of ours."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ import polars as pl
 import psycopg
 
 _OBSERVATIONS = "hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados, n_filas, imputaciones"
+# Tables and the columns that every version must keep.
 TABLES = {
     "fact_interrupciones": "hash_id, forma, id_geografia, id_empresa, id_tiempo, inicio, fin, clientes_afectados,"
     " clientes_afectados_crudo, hora_maximo, cliente_horas, n_observaciones, imputaciones, topado, primera_hora,"
@@ -25,7 +24,6 @@ TABLES = {
     " primera_consulta, ultima_consulta, vacio_desde, fallos_seguidos, codigo_error, sospechosa, total_nacional",
     "revisiones": "hora, capturado_en, resultado, forma, origen, clave, sha256, bytes, n_filas, clientes",
 }
-"""Tables and the columns that every version must keep."""
 
 
 def state_of(database_url: str, data_dir: Path) -> dict[str, dict[str, Any]]:

@@ -4,8 +4,6 @@ Run as `python -m support.load_process URL DATA_DIR MONTH…`; it says `ready` w
 line, and says `done` at the end.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 from datetime import date, timedelta
@@ -21,8 +19,8 @@ from support.reference_rules import Hour, Listed
 from support.silver_world import MemoryBronze, body_of
 
 MONTHS = [Month(2025, 3), Month(2025, 4), Month(2025, 5)]
+# Every so many hours of a month have a body.
 STEP = 12
-"""Every so many hours of a month have a body."""
 
 
 def made_up_bronze() -> MemoryBronze:

@@ -1,7 +1,5 @@
 """A process that adds lines to a log, for tests of many writers: `python -m support.log_writers PLACE NAME LINES`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

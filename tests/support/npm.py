@@ -1,7 +1,5 @@
 """Single files from npm packages, pinned by hash and kept in the user's cache."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

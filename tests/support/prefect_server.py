@@ -1,19 +1,13 @@
 """A Prefect server for tests, and what its artifacts hold."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from deployments.stack.api import prepare_environment
 from deployments.stack.server import served
+from sec_core.config import Settings
+from sec_core.db.address import Address
 from support.stack import ask
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.config import Settings
-    from sec_core.db.address import Address
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """The Prefect UI as a person uses it, in a real browser."""
 
-from __future__ import annotations
-
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from selenium.common.exceptions import (
@@ -13,24 +12,20 @@ from selenium.common.exceptions import (
     StaleElementReferenceException,
     TimeoutException,
 )
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from support.stack import PATIENCE_S
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from selenium.webdriver import Chrome
-    from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
 
 SUBMIT_AGAIN_S = 20
 _PASSING = (StaleElementReferenceException, ElementClickInterceptedException)
+# Names a folder that takes pictures of the pages; without it none are taken.
 PICTURES_VARIABLE = "SEC_TEST_PICTURES"
-"""Names a folder that takes pictures of the pages; without it none are taken."""
 
 
 class PrefectUi:

@@ -1,18 +1,18 @@
 """A Supabase project to publish to, and a small Gold to publish: what tests of publication share."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from supabase import Client, create_client
 
 from sec_core.blobs.local import LocalBlobs
+from sec_core.config import Settings
 from sec_core.gold import local, parquet
 from sec_core.gold.frames import UTC_TIME
+from sec_core.gold.model import PayloadRow
 from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
@@ -20,12 +20,6 @@ from sec_core.gold.publish import PublishReport, publish
 from sec_core.gold.standing import EVENTS_FILE
 from support.fixtures import StandingClock
 from support.postgrest import Project, executable, project
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from sec_core.config import Settings
-    from sec_core.gold.model import PayloadRow
 
 NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
 NOW = NEWEST + timedelta(hours=3)

@@ -1,19 +1,15 @@
 """Receivers of notices on loopback: a webhook and a mail server, which keep what they are told."""
 
-from __future__ import annotations
-
 import email
 import json
 import socketserver
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email import policy
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from email.message import EmailMessage
+from typing import Any
 
 
 @contextmanager

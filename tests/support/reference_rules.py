@@ -1,17 +1,13 @@
 """The contract's rules once more, in plain Python over lists, without tricks: what the fast code must equal."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sec_core.hours import CHILE, HOUR, day_start, is_source_hour
-
-if TYPE_CHECKING:
-    from sec_core.silver.timeline import EventRules
+from sec_core.silver.timeline import EventRules
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,23 @@
 """A small Bronze in memory and an ordered export of Silver, for tests of loading."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import orjson
 
 from sec_core.bronze.ledger_rules import Capture, Origin
+from sec_core.db.database import Database
 from sec_core.reference import tables
 from sec_core.simulator.calendar import parse_wall_hour
 from sec_core.source.shapes import Shape
 from support.fuzz_bodies import DETAILED
+from support.reference_rules import Hour, Listed
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from sec_core.db.database import Database
-    from support.reference_rules import Hour, Listed
-
+# Tables of Silver that a load writes, and the order of their export.
 EXPORT = {
     "cargas": "hora",
     "fact_observaciones": "hora, id_geografia, id_empresa, fecha_inicio",
@@ -30,7 +26,6 @@ EXPORT = {
     "calidad_imputacion": "mes, regla",
     "nombres_no_resueltos": "hora, tipo, nombre_region, nombre",
 }
-"""Tables of Silver that a load writes, and the order of their export."""
 
 
 @dataclass

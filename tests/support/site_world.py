@@ -1,7 +1,5 @@
 """Frames of a made-up history for tests of the site: all comunas, a gap, a storm, names that are markup."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,8 +13,8 @@ from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
 
+# A name as nobody should have it.
 EVIL = '<img src=x onerror="document.title=1"></script><script>document.title=1</script>'
-"""A name as nobody should have it."""
 STORM = "0c0ffee0-0000-4000-8000-000000000001"
 OTHER_STORM = "0c0ffee0-0000-4000-8000-000000000002"
 

@@ -1,24 +1,19 @@
 """A running `sec up` and what a test needs to talk to it."""
 
-from __future__ import annotations
-
+import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
 
 import httpx
 
 from deployments.stack.apply import CRASH_DETECTION
 from deployments.stack.processes import RunFolder, StackState
+from sec_core.simulator.server import Simulator
 from support.commands import sec
-
-if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-    from email.message import EmailMessage
-    from pathlib import Path
-
-    from sec_core.simulator.server import Simulator
 
 PATIENCE_S = 240
 ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})

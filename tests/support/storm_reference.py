@@ -1,20 +1,15 @@
 """Storms by the letter of their definition, in plain Python and slowly: what the fast rules are compared with."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
+from sec_core.gold.storms import StormRules
 from sec_core.hours import CHILE
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from sec_core.gold.storms import StormRules
 
 HOUR = timedelta(hours=1)
 Hit = tuple[datetime, str]

@@ -1,19 +1,15 @@
 """Three months of one comuna, small enough to be known by heart, and how tests load and look at them."""
 
-from __future__ import annotations
-
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_month
 from sec_core.source.shapes import Shape
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of
-
-if TYPE_CHECKING:
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
 
 NUNOA = 13120
 MONTHS = [Month(2025, 5), Month(2025, 6), Month(2025, 7)]

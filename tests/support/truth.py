@@ -4,31 +4,24 @@ Nothing here is shared with the pipeline's rules: what both say alike is right, 
 Places are official codes (`""` for UNKNOWN), companies canonical names.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import date, datetime
 
+from sec_core.db.database import Database
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import EventRules
 from sec_core.simulator.answers import WorldAnswers
 from sec_core.simulator.calendar import chile_date, hour_index
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
-from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, World
+from sec_core.simulator.server import Simulator
+from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, Row, World
 from sec_core.source.shapes import Shape
 from support import reference_rules as plain
 from support.reference_rules import Event, Hour
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import date, datetime
-
-    from sec_core.db.database import Database
-    from sec_core.simulator.server import Simulator
-    from sec_core.simulator.world import Row
 
 UNKNOWN = "UNKNOWN"
 NOT_REPORTED = "NO INFORMADA"

@@ -1,21 +1,14 @@
 """Random small histories for property tests: both shapes, holes, borders of months and changes of the clock."""
 
-from __future__ import annotations
-
-from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from hypothesis import strategies as st
 
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 from sec_core.silver.timeline import EventRules
-from support.reference_rules import Hour, Listed, chile_day, source_hours, utc
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from support.reference_rules import History
+from support.reference_rules import History, Hour, Listed, chile_day, source_hours, utc
 
 # Around borders of months and changes of the clock: a few dozen hours from each of these.
 BEGINNINGS = [
@@ -83,10 +76,10 @@ def _bits(geo: int) -> int:
     return 2 if geo == 0 else 0
 
 
+# Rules, the extreme one among them that bridges whole months without data.
 rules = st.builds(
     EventRules, threshold=st.just(10), close_hours=st.integers(1, 3), max_gap_hours=st.sampled_from([0, 1, 2, 6, 800])
 )
-"""Rules, the extreme one among them that bridges whole months without data."""
 
 
 def observation_frame(history: History, shape: str) -> pl.DataFrame:

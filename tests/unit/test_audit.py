@@ -1,7 +1,5 @@
 """What `make lint` makes of an audit's end: a flaw, none, nobody to ask, and an audit that is itself broken."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_of, calendar_text, hours_text, legend
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.hours import Month

@@ -1,7 +1,5 @@
 """How an hour's state follows from its outcomes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 

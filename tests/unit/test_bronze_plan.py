@@ -1,7 +1,5 @@
 """Which hours are asked for."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 

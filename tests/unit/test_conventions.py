@@ -1,7 +1,5 @@
 """The conventions of CONTRIBUTING.md, and the claims of README.md that can go stale."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import subprocess

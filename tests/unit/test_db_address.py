@@ -1,7 +1,5 @@
 """A database's address: all forms people write, one meaning for all drivers, no password shown."""
 
-from __future__ import annotations
-
 import traceback
 from pathlib import Path
 from typing import Any

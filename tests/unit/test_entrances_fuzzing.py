@@ -3,8 +3,6 @@
 `SEC_PROPERTY_FACTOR` multiplies the cases of this and of every other fuzz test.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import tempfile

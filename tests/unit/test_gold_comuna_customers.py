@@ -1,10 +1,8 @@
 """Customers by comuna: both methods by hand, one method a region and year, and what a billing file holds."""
 
-from __future__ import annotations
-
 import csv
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -21,9 +19,6 @@ from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.reference.names import default_names
 from sec_core.silver.universe import figures
 from sec_core.source.answers import RegionCustomers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARCH, JULY = date(2024, 3, 1), date(2024, 7, 1)
 THIS_MONTH = date(2026, 11, 1)

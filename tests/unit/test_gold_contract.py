@@ -1,7 +1,5 @@
 """The payloads' keys are the dashboard's, and the generated contract is current."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,12 +1,10 @@
 """Panel, patterns and estimates against values computed by hand."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from itertools import pairwise
 from math import isnan
 from random import Random
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -16,15 +14,10 @@ from support.examples import examples
 from support.gold_frames import PLACES, make_hours
 
 from sec_core.gold import estimates
-from sec_core.gold.estimated_hours import pattern
+from sec_core.gold.estimated_hours import Pattern, pattern
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.panel import comuna_hours, panel, region_hours
 from sec_core.hours import CHILE, Month, from_wall, hours_of_day
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sec_core.gold.estimated_hours import Pattern
 
 JUNE = Month(2024, 6)
 MAX_GAP = 12

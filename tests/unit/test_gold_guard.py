@@ -1,9 +1,8 @@
 """What stops a publication, and what changes in the table of recent events."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,9 +11,6 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError
 from sec_core.gold import recent
 from sec_core.gold.guard import losses, mending, without_seia
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
 

@@ -1,10 +1,9 @@
 """Indices of a small world against values computed by hand, from observations to the rows that are published."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,9 +14,6 @@ from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.index_tables import Indices, make_indices, official_comparison
 from sec_core.gold.payloads.reliability import ReliabilityRow, official
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 AUGUST = Month(2024, 8)
 NOW = datetime(2024, 9, 1, 12, tzinfo=UTC)

@@ -1,12 +1,10 @@
 """Rises, stale values and the indices of regions against values computed by hand."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from random import Random
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -16,17 +14,12 @@ from support.examples import examples
 from support.gold_frames import PLACES, make_customers, make_hours, make_loads, make_monthly, make_observations
 
 from sec_core.gold import indices
-from sec_core.gold.estimated_hours import pattern
+from sec_core.gold.estimated_hours import Pattern, pattern
 from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.rises import imputed, rises, standing
 from sec_core.hours import Month
 from sec_core.silver import aggregated
 from sec_core.silver.timeline import EventRules, usable_hours
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from sec_core.gold.estimated_hours import Pattern
 
 JUNE = Month(2024, 6)
 CUSTOMERS = make_customers(

@@ -1,15 +1,14 @@
 """Intervals hold what they promise: a small calibration, the real national series, and what must never change them."""
 
-from __future__ import annotations
-
 import json
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from scripts.calibrate import PATTERNS, World, estimate, make_world, summary, thinned, two_years
 from sec_core.gold import estimates, peaks
@@ -18,11 +17,6 @@ from sec_core.gold.frames import source_hours
 from sec_core.gold.intervals import REACH
 from sec_core.gold.universe import COUNTRY
 from sec_core.hours import HOUR, Month
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 WORLDS = 20
 

@@ -1,7 +1,5 @@
 """Thresholds of major event days against values computed by hand."""
 
-from __future__ import annotations
-
 import math
 from datetime import date, timedelta
 from statistics import mean, stdev

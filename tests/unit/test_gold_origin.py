@@ -1,7 +1,5 @@
 """Where loaded hours come from, in a word."""
 
-from __future__ import annotations
-
 import polars as pl
 import pytest
 

@@ -1,11 +1,9 @@
 """Published Parquet is typed, documented, written whole and the same for the same input."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from io import BytesIO
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -17,9 +15,6 @@ from sec_core.gold import observations, parquet
 from sec_core.gold.frames import UTC_TIME, Names
 from sec_core.gold.release.contents import PANEL_GROUP
 from sec_core.hours import Month
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AUGUST, SEPTEMBER = Month(2024, 8), Month(2024, 9)
 ABOUT = dict.fromkeys((AUGUST, SEPTEMBER), (datetime(2024, 8, 2, 3, tzinfo=UTC), "SEC"))

@@ -1,7 +1,5 @@
 """Each payload against values computed by hand on a small world."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any

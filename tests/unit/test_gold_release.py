@@ -1,7 +1,5 @@
 """Why a figure moved between two releases, which quarter counts, and what a version is."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import polars as pl

@@ -1,10 +1,9 @@
 """Storms that are kept between builds are those of a build from nothing, whatever changed in between."""
 
-from __future__ import annotations
-
 import random
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,9 +17,6 @@ from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
 from sec_core.hours import Month, closed_hours
 from sec_core.reference.geometry import neighbours
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MONTHS = [Month(2024, 5).shift(n) for n in range(4)]
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

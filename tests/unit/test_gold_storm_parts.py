@@ -1,7 +1,5 @@
 """Restoration by region and company: each part from its own peak, and nothing compared over what was not seen alike."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import polars as pl

@@ -1,11 +1,9 @@
 """Storms: planted ones come back as planted, and the fast rules agree with the definition read slowly."""
 
-from __future__ import annotations
-
 import random
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -18,16 +16,13 @@ from sec_core.hours import Month, closed_hours
 from sec_core.reference.geometry import neighbours, topology
 from sec_core.reference.tables import comunas
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 RULES = StormRules()
 HOUR = timedelta(hours=1)
 START = datetime(2024, 6, 1, 4, tzinfo=UTC)
+# Six comunas in a row, each the neighbour of the next.
 LINE = ["05101", "05102", "05103", "05105", "05107", "05109"]
-"""Six comunas in a row, each the neighbour of the next."""
+# Two of them are islands that the list of sea neighbours joins.
 CHILOE = ["10201", "10203", "10204", "10205", "10206", "10210"]
-"""Two of them are islands that the list of sea neighbours joins."""
 CUSTOMERS = dict.fromkeys(LINE, 40_000)
 
 
@@ -221,12 +216,12 @@ def test_over_midnight_month_ends_and_clock_changes(day: date) -> None:
     assert row["cliente_horas"] == 4 * sum(SHAPE[:6])
 
 
+# The ends of three months; after two of them the clocks change, back and forward.
 WINDOWS = [
     closed_hours(month, datetime(2025, 1, 1, tzinfo=UTC))[-150:]
     + closed_hours(month.shift(1), datetime(2025, 1, 1, tzinfo=UTC))[:150]
     for month in (Month(2024, 3), Month(2024, 5), Month(2024, 8))
 ]
-"""The ends of three months; after two of them the clocks change, back and forward."""
 PLACES = [(LINE, line_neighbours()), (CHILOE, {pair for pair in neighbours() if set(pair) <= set(CHILOE)})]
 
 

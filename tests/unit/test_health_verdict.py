@@ -1,7 +1,5 @@
 """The verdict on the pipeline's health, from facts alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Names and error texts that try to act: none does, in whatever output they come."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -9,8 +7,10 @@ import logging
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -35,10 +35,6 @@ from sec_core.text import LONGEST, for_chat, for_csv, for_line, for_mail, for_ma
 from sec_core.usecases.monitor import MonitorReport
 from sec_core.usecases.reports import SyncReport
 from tasks.runtime import prefect_sink
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 HOSTILE = (
     "[/bold]", "[link=http://evil.example]Talca[/link]", "[red]", "\x1b[2J\x1b[31mTalca", "\x1b]0;title\x07Talca",

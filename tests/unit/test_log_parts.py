@@ -1,7 +1,5 @@
 """Logs in parts and packs, and several operations at a time."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest

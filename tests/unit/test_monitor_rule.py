@@ -1,7 +1,5 @@
 """Which hours the monitor asks for."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from sec_core.bronze.ledger_rules import HourState, LedgerRow

@@ -1,7 +1,5 @@
 """The resolver of names against the reference files and against every spelling seen in captures."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

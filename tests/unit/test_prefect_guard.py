@@ -1,7 +1,5 @@
 """The guard before Prefect's API: what passes, and what a page in a browser can send and does not."""
 
-from __future__ import annotations
-
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse

@@ -1,10 +1,8 @@
 """The payloads on investment against values computed by hand."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -16,9 +14,6 @@ from sec_core.gold.payloads.projects import eda_projects_dist, investment_roi, n
 from sec_core.gold.seia.works import Work, works
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 NEWEST = date(2025, 6, 30)
 

@@ -1,7 +1,5 @@
 """What an export of the SEIA holds: columns, types, regions, amounts, dates, and what is left out."""
 
-from __future__ import annotations
-
 import os
 import zipfile
 from datetime import date

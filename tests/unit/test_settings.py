@@ -1,10 +1,7 @@
 """Settings: checked where they enter, the same everywhere that names them; and where data and state are by them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -14,16 +11,14 @@ from deployments.stack.settings import StackSettings
 from sec_core.blobs.objects import StoreAccess
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings, private_folder
+from sec_core.environment import Environment
 from sec_core.errors import ConfigError
 from sec_core.log import setup_logging
 
-if TYPE_CHECKING:
-    from sec_core.environment import Environment
-
 PROJECT = Path(__file__).resolve().parents[2]
 CLASSES: tuple[type[Environment], ...] = (Settings, StackSettings, StoreAccess)
+# What a container decides by itself: its state lies in a volume.
 OF_CONTAINERS = {"SEC_STATE_DIR"}
-"""What a container decides by itself: its state lies in a volume."""
 
 
 def read(**values: object) -> Settings:

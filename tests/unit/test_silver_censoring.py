@@ -1,7 +1,5 @@
 """What gaps hide of events: by hand around clock changes, and against plain loops."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
@@ -15,8 +13,8 @@ from sec_core.silver.censoring import with_censoring
 from sec_core.silver.columns import HORA
 from sec_core.silver.timeline import chile_date
 
+# Source hours over both clock changes.
 HOURS = [hour for month in month_range(Month(2025, 3), Month(2025, 9)) for hour in month.hours()]
-"""Source hours over both clock changes."""
 
 
 def make_events(*rows: tuple[str, datetime, datetime]) -> pl.DataFrame:

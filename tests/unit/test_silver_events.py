@@ -1,14 +1,11 @@
 """What an event is, sentence by sentence, on hand-made hours."""
 
-from __future__ import annotations
-
 import hashlib
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from support.reference_rules import Hour, Listed, source_hours, utc
+from support.reference_rules import History, Hour, Listed, source_hours, utc
 from support.worlds import observation_frame
 
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, is_source_hour
@@ -21,9 +18,6 @@ from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.stretches import first_of_maximum
 from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours, whole_days
 from sec_core.source.shapes import Shape
-
-if TYPE_CHECKING:
-    from support.reference_rules import History
 
 RULES = EventRules(threshold=100, close_hours=2, max_gap_hours=6)
 START = utc(2025, 6, 10, 4)  # midnight in Chile

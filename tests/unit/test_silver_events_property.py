@@ -1,9 +1,6 @@
 """The fast rules against plain Python: any history, cut into months and merged again, gives the same events."""
 
-from __future__ import annotations
-
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import polars as pl
 from hypothesis import given, settings
@@ -14,10 +11,7 @@ from support.worlds import histories, observation_frame, rules
 from sec_core.hours import HOUR, Month
 from sec_core.silver import aggregated, detailed
 from sec_core.silver.columns import HORA
-from sec_core.silver.timeline import usable_hours
-
-if TYPE_CHECKING:
-    from sec_core.silver.timeline import EventRules
+from sec_core.silver.timeline import EventRules, usable_hours
 
 DETAILED_COLUMNS = [
     "id_geografia", "id_empresa", "primera_hora", "ultima_hora", "hora_maximo", "maximo", "cliente_horas",

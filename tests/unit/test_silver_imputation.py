@@ -1,7 +1,5 @@
 """Each sentence of the contract's section on imputation, value by value and body by body."""
 
-from __future__ import annotations
-
 import json
 from datetime import date, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Which request meets which fault, and what becomes of a body."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 import orjson

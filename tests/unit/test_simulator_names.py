@@ -1,7 +1,5 @@
 """The simulator's own table of names and the pipeline's reference, written apart, agree."""
 
-from __future__ import annotations
-
 import orjson
 
 from sec_core.reference.names import default_names

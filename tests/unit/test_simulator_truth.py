@@ -1,7 +1,5 @@
 """The simulator's truth, checked against what is worked out by hand; `test_silver_events` does so for events."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 from support.truth import NOT_REPORTED, UNKNOWN, Listed, Truth

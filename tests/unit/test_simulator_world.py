@@ -1,7 +1,5 @@
 """The simulated world: the same for the same options, and as wild as the SEC's."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, date, datetime
 

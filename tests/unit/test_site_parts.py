@@ -1,7 +1,5 @@
 """The parts of the site: words, charts, small tables. What is not known stays unknown."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """What enters from the source: the four small endpoints, statuses, headers and pages, as odd as they come."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

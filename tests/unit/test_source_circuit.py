@@ -1,7 +1,5 @@
 """The circuit's transitions."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 

@@ -1,7 +1,5 @@
 """Thousands of bodies gone wrong: each is accepted with all its rows accounted for, or refused with a reason."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """Bodies against the two known shapes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import orjson

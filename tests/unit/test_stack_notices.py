@@ -1,13 +1,12 @@
 """Notices: a simulated month with its troubles, what is always so, and a server and a webhook that come and go."""
 
-from __future__ import annotations
-
 import threading
 from bisect import bisect
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,9 +19,6 @@ from deployments.stack.notices import Notifier
 from deployments.stack.settings import load_stack_settings
 from sec_core.config import load_settings
 from sec_core.db.address import Address
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

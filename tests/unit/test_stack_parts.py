@@ -1,13 +1,13 @@
 """What keeps the stack's processes alive, and what is written down of them."""
 
-from __future__ import annotations
-
 import os
 import socket
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,10 +22,6 @@ from deployments.stack.server import serve_site
 from deployments.stack.settings import keep_loopback_direct, load_stack_settings
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 def sleeper() -> psutil.Popen:

@@ -1,7 +1,5 @@
 """Runs the SQL files of a migration."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from alembic import op

@@ -3,8 +3,6 @@
 What is missing is shown as missing, never as zero.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import polars as pl
@@ -18,15 +16,15 @@ STATES: Final = {
     "quarantined": "en_cuarentena",
     "pending": "pendientes",
 }
+# A month below this share of captured hours is marked wherever it is shown.
 MINIMUM_COVERAGE: Final = 0.95
-"""A month below this share of captured hours is marked wherever it is shown."""
+# Rule in `calidad_imputacion` to the dashboard's category, in the dashboard's order.
 CATEGORIES: Final = {
     "clientes": "Affected = 0 (Imputed)",
     "geografia": "Geography = UNKNOWN (Imputed)",
     "empresa": "Company = UNKNOWN (Imputed)",
     "fecha": "Start date = server time (Imputed)",
 }
-"""Rule in `calidad_imputacion` to the dashboard's category, in the dashboard's order."""
 CAPPED: Final = "Affected capped at regional total"
 
 

@@ -10,40 +10,37 @@ list (Bonferroni), and where no change shows at a placebo date in the middle of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from sec_core.gold.estimated_hours import Method
 from sec_core.gold.model import PayloadRow
+from sec_core.gold.seia.works import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from sec_core.gold.seia.works import Work
-
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
+# Months on either side of the work that count at most, and at least before it and in a year after it.
 MOST_MONTHS, LEAST_BEFORE, LEAST_AFTER = 48, 24, 9
-"""Months on either side of the work that count at most, and at least before it and in a year after it."""
 
+# Level of all works together; 0.02, so that it stays under 5% where placebo works hang together.
 LEVEL, POWER = 0.02, 0.8
-"""Level of all works together; 0.02, so that it stays under 5% where placebo works hang together."""
+# Comunas of a placebo work at most.
 LARGEST_GROUP = 8
-"""Comunas of a placebo work at most."""
 
+# A work whose smallest detectable fall is larger can't be said to have no effect.
 UNDECIDED = 0.5
-"""A work whose smallest detectable fall is larger can't be said to have no effect."""
 
+# Hours per customer and month that are added before the logarithm: months almost without outages weigh alike.
 FLOOR = 0.01
-"""Hours per customer and month that are added before the logarithm: months almost without outages weigh alike."""
 
 INSUFFICIENT: Literal["Datos insuficientes"] = "Datos insuficientes"
 Verdict = Literal["Inmediato", "Lag (2 Años)", "Lag (3 Años)", "Lag (4 Años)", "Sin efecto", "Datos insuficientes"]

@@ -1,21 +1,16 @@
 """`meta`: when and from what the other payloads were made; a list of one object."""
 
-from __future__ import annotations
-
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow
 from sec_core.gold.origin import one_word
 from sec_core.gold.universe import COUNTRY, newest
 
-if TYPE_CHECKING:
-    from sec_core.gold.frames import GoldFrames
-
+# Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md).
 METHOD = "2"
-"""Version of the method: 1 summed what was seen, 2 estimates the hours in between (see docs/definitions.md)."""
 SOURCE = "Superintendencia de Electricidad y Combustibles (SEC), Chile: Interrupciones en línea"
 SOURCE_URL = "https://apps.sec.cl/INTONLINEv1/index.aspx"
 CITA = (

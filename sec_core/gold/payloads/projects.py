@@ -1,29 +1,25 @@
 """`eda_projects_dist`, `investment_roi`: electricity projects of the SEIA by region, and customers affected there."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Final
+from datetime import date
+from typing import Annotated, Final
 
 import polars as pl
 from pydantic import Field
 
 from sec_core.gold.model import Count, PayloadRow
 
-if TYPE_CHECKING:
-    from datetime import date
-
+# States of projects that will not be built: their investment does not count.
 DROPPED: Final = (
     r"(?i)rechaz|desisti|no admit|inadmis|no calific|caduc|revoc|renunci|abandon|termino anticipado|término anticipado"
 )
-"""States of projects that will not be built: their investment does not count."""
 APPROVED: Final = r"(?i)^(rca )?aprobad|calificado favorable"
+# How far a project is, as notes say it: works show an effect 2 to 3 years after their approval.
 STAGES: Final = {
     "mature": "aprobada hace 3 años o más (su efecto ya debería verse)",
     "arriving": "aprobada hace 2 a 3 años (su efecto empieza)",
     "early": "aprobada hace menos de 2 años (muy pronto para un efecto)",
     "pending": "aún sin aprobar",
 }
-"""How far a project is, as notes say it: works show an effect 2 to 3 years after their approval."""
 
 
 class ProjectDistributionRow(PayloadRow):

@@ -1,12 +1,12 @@
 """Which payloads exist, what their rows are, and what they are computed from. A new payload is one line here."""
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import polars as pl
 
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.index_tables import official_comparison
 from sec_core.gold.indices import quality, sensitivity
 from sec_core.gold.model import PayloadRow
@@ -19,11 +19,6 @@ from sec_core.gold.payloads.projects import InvestmentRoiRow, ProjectDistributio
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.seia.works import works
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from sec_core.gold.frames import GoldFrames
-
 Row = TypeVar("Row", bound=PayloadRow)
 
 
@@ -32,11 +27,11 @@ def rows_of(row: type[Row], table: pl.DataFrame) -> list[Row]:
     return [row.model_validate(values) for values in table.select(list(row.model_fields)).to_dicts()]
 
 
+# What the public dashboard reads: table `dashboard_stats` of Supabase; all others are in `estadisticas`.
 DASHBOARD = {
     "time_series", "company_ranking", "investment_roi", "eda_projects_dist", "market_map", "investment_validation",
     "eda_quality_stats", "meta",
 }  # fmt: skip
-"""What the public dashboard reads: table `dashboard_stats` of Supabase; all others are in `estadisticas`."""
 
 
 @dataclass(frozen=True, slots=True)

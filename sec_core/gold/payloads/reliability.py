@@ -8,8 +8,6 @@ index leaves out cuts of 3 minutes or less, states force majeure apart, and come
 distance is published whatever it is; nothing is fitted to it.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import polars as pl

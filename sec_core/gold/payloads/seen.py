@@ -3,8 +3,6 @@
 An event belongs to the month of its beginning; its customers are its high-water mark.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 import polars as pl

@@ -9,8 +9,8 @@ from sec_core.gold.model import Count, Instant, PayloadRow, Share
 if TYPE_CHECKING:
     import polars as pl
 
+# How many are published.
 LARGEST: Final = 50
-"""How many are published."""
 
 
 class StormRow(PayloadRow):

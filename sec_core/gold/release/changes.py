@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,22 +13,20 @@ from sec_core.reference.tables import UNKNOWN_NAME
 from sec_core.silver.timeline import chile_date
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     Tables = Mapping[str, pl.DataFrame]
 
+# A figure that moves by a smaller share of itself is not told of.
 MOVED: Final = 0.01
-"""A figure that moves by a smaller share of itself is not told of."""
 NOTHING: Final = "sin motivo"
+# Keys and figures of each table.
 _FIGURES: Final = {
     "indices_regionales": (("mes", "nombre_region"), ("cliente_horas", "cliente_horas_observadas", "saidi", "saifi")),
     "indices_comunales": (("mes", "codigo_comuna"), ("cliente_horas", "cliente_horas_observadas", "saidi")),
     "indices_anuales": (("anho", "nombre_region"), ("cliente_horas", "saidi")),
     "tormentas": (("id",), ("punta", "cliente_horas")),
 }
-"""Keys and figures of each table."""
+# Tables that are compared.
 READ: Final = ("horas", "comunas", *_FIGURES)
-"""Tables that are compared."""
 _MONTH: Final = chile_date(pl.col("hora")).dt.month_start()
 _PER_CUSTOMER: Final = ("saidi", "saifi")
 

@@ -1,27 +1,22 @@
 """Whether a release is what it says: sums, files, keys, ranges, and figures that other figures vouch for."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import duckdb
 import orjson
 import polars as pl
 
 from sec_core.db.queries import read_queries
-from sec_core.gold.frames import source_hours
+from sec_core.gold.frames import GoldFrames, source_hours
 from sec_core.gold.origin import in_words, others
 from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256
 from sec_core.gold.release.database import DATABASE, connect, quoted, read_parquet
 from sec_core.hours import Month
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from sec_core.gold.frames import GoldFrames
-
+# Pairs of columns, of which the first is never above the second.
 _BOUNDS: Final = (
     ("cliente_horas_inf", "cliente_horas"),
     ("cliente_horas", "cliente_horas_sup"),
@@ -29,7 +24,6 @@ _BOUNDS: Final = (
     ("saidi", "saidi_sup"),
     ("primera_hora", "ultima_hora"),
 )
-"""Pairs of columns, of which the first is never above the second."""
 _SQL: Final = read_queries("sec_core.gold.release", "checks.sql")
 
 

@@ -1,36 +1,31 @@
 """The tables of a release as Parquet, its data package, and sums of all files."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
 
 import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sec_core.blobs.model import Blobs
 from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.gold.frames import GoldFrames
 
 PACKAGE: Final = "datapackage.json"
 SUMS: Final = "SHA256SUMS"
+# Major version of the interface: within one, tables and columns are added, never renamed or removed.
 INTERFACE: Final = "1"
-"""Major version of the interface: within one, tables and columns are added, never renamed or removed."""
+# Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them.
 PANEL_GROUP: Final = 8192
-"""Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them."""
 _VERSION: Final = re.compile(r"(20\d\d)\.(1[0-2]|[1-9])(?:\.([1-9]\d{0,3}))?")
 _TYPES: Final = {
     pa.string(): "string", pa.float64(): "number", pa.bool_(): "boolean", pa.date32(): "date",
@@ -48,7 +43,7 @@ class Version:
     number: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Version:
+    def parse(cls, text: str) -> Self:
         """Read a version; raises InputError where it is none."""
         found = _VERSION.fullmatch(text)
         if found is None:

@@ -4,27 +4,23 @@ The large tables are views of the Parquet beside it: kept twice they would make 
 looked for in the folder of the file that DuckDB was opened with, or where the variable `entrega` says.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import duckdb
 
 from sec_core.gold.datasets import DATASETS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 DATABASE: Final = "sec-outages.duckdb"
+# The oldest DuckDB that reads the file.
 STORAGE: Final = "v1.2.0"
-"""The oldest DuckDB that reads the file."""
 _BLOCK: Final = 16_384
+# DuckDB tells the path of its file by that of its spill alone; a table function takes no subquery.
 _HERE: Final = "coalesce(getvariable('entrega'), nullif(parse_dirpath(current_setting('temp_directory')), ''), '.')"
-"""DuckDB tells the path of its file by that of its spill alone; a table function takes no subquery."""
 
 
 def read_parquet(places: Iterable[str]) -> str:

@@ -1,12 +1,11 @@
 """What a release says in words: README in both languages, dictionary, citation, changes."""
 
-from __future__ import annotations
-
 import csv
 import re
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,18 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sec_core.gold import parquet
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
-from sec_core.gold.release.changes import MOVED
+from sec_core.gold.release.changes import MOVED, Changes
 from sec_core.gold.release.contents import INTERFACE, SUMS, package_type
 from sec_core.gold.release.database import DATABASE, STORAGE
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.gold.release.changes import Changes
-
 CHANGES: Final = "CHANGES"
+# Figures that moved and are spelled out; of the others it is told how many.
 MOST_LISTED: Final = 60
-"""Figures that moved and are spelled out; of the others it is told how many."""
 _TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", ".zenodo.json", CHANGES)
 _COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
 

@@ -1,13 +1,12 @@
 """Making a release: in a folder of its own beside the others, checked, and given its name when all of it is there."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 import polars as pl
@@ -16,11 +15,17 @@ from pydantic import BaseModel
 
 from sec_core.blobs.local import LocalBlobs, sync_to_disk
 from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Place
+from sec_core.clock import Clock
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.locks import Lock, turn
 from sec_core.errors import InputError, PublicationError, StorageError
 from sec_core.gold.build import read_frames
+from sec_core.gold.frames import GoldFrames
 from sec_core.gold.payloads.meta import METHOD, meta
 from sec_core.gold.release import changes, checks, texts
+from sec_core.gold.release.changes import Changes
 from sec_core.gold.release.contents import (
     INTERFACE,
     PACKAGE,
@@ -34,16 +39,6 @@ from sec_core.gold.release.contents import (
 from sec_core.gold.release.database import write_database
 from sec_core.hours import CHILE
 from sec_core.text import for_markdown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sec_core.blobs.place import Place
-    from sec_core.clock import Clock
-    from sec_core.config import Settings
-    from sec_core.db.database import Database
-    from sec_core.gold.frames import GoldFrames
-    from sec_core.gold.release.changes import Changes
 
 _UNFINISHED: Final = ".partial-"
 

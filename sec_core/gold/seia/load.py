@@ -1,21 +1,15 @@
 """Takes an export of the SEIA into `proyectos_seia`; the newest file replaces what was there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import polars as pl
 from loguru import logger
 
+from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold.local import write_rows
 from sec_core.gold.seia.projects import Rejected, read_export, sort_rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sec_core.db.database import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,18 @@
 What is left out is listed with its reason.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sec_core.gold.sheets import Sheet, decimal_mark, number, read_sheet
 from sec_core.reference.names import default_names, fold
 from sec_core.reference.tables import regiones
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+# Our name of a column to its headings, the first one that is found counts.
 HEADINGS: dict[str, tuple[str, ...]] = {
     "nombre": ("Nombre del Proyecto", "Nombre"),
     "region": ("Región", "Regiones"),
@@ -31,14 +27,13 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     "sector": ("Sector Productivo",),
     "expediente": ("id", "ID Expediente"),
 }
-"""Our name of a column to its headings, the first one that is found counts."""
 
+# Letter of article 3 of the SEIA's regulation to what it is: b1 lines, b2 substations, c power plants.
 CATEGORIES = {"b1": "transmission", "b2": "transmission", "c": "generation"}
-"""Letter of article 3 of the SEIA's regulation to what it is: b1 lines, b2 substations, c power plants."""
 
 _LARGEST_MMU = 1_000_000
+# The SEIA began in the nineties.
 _YEARS = range(1990, 2101)
-"""The SEIA began in the nineties."""
 
 _SEPARATOR = re.compile(r"\s*(?:[,;/|()\n]+|\s+(?:y|e|-|\u2013)\s+)\s*", re.IGNORECASE)
 _LEAD = re.compile(r"^\s*(?:interregional|regiones)\b[\s:(\u2013-]*(?:del?\b)?\s*", re.IGNORECASE)

@@ -1,7 +1,5 @@
 """The reviewed list of works whose effect is validated, `obras.csv`. A new work is a line there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -16,27 +18,22 @@ import polars as pl
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
-from sec_core.gold.site.words import ENGLISH, SPANISH, slug
+from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
+from sec_core.gold.site.put import Site
+from sec_core.gold.site.words import ENGLISH, SPANISH, Language, slug
 from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import date
-
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
-    from sec_core.gold.site.put import Site
-    from sec_core.gold.site.words import Language
-
+# Pages in both languages.
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
-"""Pages in both languages."""
 COLOURS: Final = 5
+# What the map's script reads, and how the columns end.
 SAIDI: Final = {"valores": "", "inf": "_inf", "sup": "_sup"}
-"""What the map's script reads, and how the columns end."""
 
 
 def with_code(text: str) -> Markup:

@@ -1,29 +1,22 @@
 """The site from what a build of Gold has, put into `gold/site/`."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 from loguru import logger
 
+from sec_core.blobs.model import Blobs
+from sec_core.config import Settings
 from sec_core.gold import estimates
-from sec_core.gold.model import as_json
+from sec_core.gold.frames import GoldFrames
+from sec_core.gold.model import PayloadRow, as_json
 from sec_core.gold.site import press
 from sec_core.gold.site.figures import RECENT, SiteFrames
 from sec_core.gold.site.pages import build_site
 from sec_core.gold.site.put import PutReport, Site, put, standing
 from sec_core.gold.standing import SITE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from sec_core.blobs.model import Blobs
-    from sec_core.config import Settings
-    from sec_core.gold.frames import GoldFrames
-    from sec_core.gold.model import PayloadRow
 
 
 def draw(

@@ -6,33 +6,31 @@ Hours are drawn as steps, months and years as bars with their interval. What is 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sec_core.hours import CHILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import date, datetime
-
-    from numpy.typing import NDArray
-
     from sec_core.gold.site.figures import HourGrid
     from sec_core.gold.site.words import Language
 
+# Units from the bottom of a chart to its top; what a column is wide is said with each chart.
 HEIGHT = 200
-"""Units from the bottom of a chart to its top; what a column is wide is said with each chart."""
 BAR = 10
+# Columns that a chart of bars has room for at least.
 FEWEST = 9
-"""Columns that a chart of bars has room for at least."""
+# Labels that a time axis has room for.
 LABELS = 7
-"""Labels that a time axis has room for."""
+# Of short labels.
 MOST_YEARS = 12
-"""Of short labels."""
 
 
 @dataclass(slots=True)

@@ -1,32 +1,27 @@
 """What the pages say, as small tables from Gold's frames. Pure; what is not known is null, never zero."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import polars as pl
+from numpy.typing import NDArray
 
 from sec_core.gold.index_tables import year_indices
 from sec_core.gold.universe import COUNTRY
 from sec_core.silver.timeline import chile_date
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from numpy.typing import NDArray
-
 Rows = list[dict[str, Any]]
 
+# How far back hours are drawn.
 RECENT: Final = timedelta(days=60)
-"""How far back hours are drawn."""
+# Cuts that a comuna's page lists.
 LONGEST: Final = 10
-"""Cuts that a comuna's page lists."""
+# What is there of a day, and how the site says so, before it is translated.
 DAY_STATES: Final = {
     "complete": "all hours",
     "partial": "some hours",
@@ -34,9 +29,8 @@ DAY_STATES: Final = {
     "failed": "could not be had",
     "pending": "not asked yet",
 }
-"""What is there of a day, and how the site says so, before it is translated."""
+# A cut listed for so long may be a row that the source forgot.
 STANDING_HOURS: Final = 168
-"""A cut listed for so long may be a row that the source forgot."""
 
 
 @dataclass(frozen=True)

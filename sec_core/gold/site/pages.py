@@ -1,28 +1,22 @@
 """The site: frames in, files by path out. The same frames give the same bytes; nothing tells when it was made."""
 
-from __future__ import annotations
-
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from xml.sax.saxutils import escape
 
 from sec_core.gold.definitions import definitions
 from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
 from sec_core.gold.site.book import Book
-from sec_core.gold.site.put import Site
+from sec_core.gold.site.figures import SiteFrames
+from sec_core.gold.site.put import Held, Site
 from sec_core.gold.site.words import ENGLISH, SPANISH
 from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sec_core.gold.site.figures import SiteFrames
-    from sec_core.gold.site.put import Held
-
+# Storms and comunas that the first page lists.
 ON_START: Final = 6
-"""Storms and comunas that the first page lists."""
 
 
 def build_site(

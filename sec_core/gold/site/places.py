@@ -1,23 +1,18 @@
 """A page for each region, each comuna and each storm."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import polars as pl
 
 from sec_core.gold import storm_parts
 from sec_core.gold.site import figures
-from sec_core.gold.site.book import by, parts
+from sec_core.gold.site.book import Book, by, parts
+from sec_core.gold.site.figures import Rows
 from sec_core.gold.site.words import SPANISH
 
-if TYPE_CHECKING:
-    from sec_core.gold.site.book import Book
-    from sec_core.gold.site.figures import Rows
-
+# Years that a region's map offers.
 ON_MAP = 3
-"""Years that a region's map offers."""
 
 
 def regions(book: Book) -> None:

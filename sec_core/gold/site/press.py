@@ -3,14 +3,13 @@
 `press.json` says in Vega-Lite how they look; each lies beside the specification that it was drawn from.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import orjson
 import polars as pl
@@ -19,17 +18,13 @@ from sec_core.errors import PublicationError
 from sec_core.gold.origin import others
 from sec_core.gold.payloads.meta import SOURCE
 from sec_core.gold.site import figures
+from sec_core.gold.site.figures import SiteFrames
+from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
 from sec_core.gold.universe import COUNTRY
 from sec_core.reference.geometry import topology
 from sec_core.reference.tables import regiones
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sec_core.gold.site.figures import SiteFrames
-    from sec_core.gold.site.put import Site
 
 Spec = dict[str, Any]
 
@@ -43,8 +38,9 @@ json.dump(drawn, sys.stdout)
 """
 COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
+# Islands that would make the map small.
 FAR_OUT: Final = {"05201", "05104"}
-"""Islands that would make the map small."""
+# What the specification of each figure reads of its rows.
 FIELDS: Final = {
     "pais-dias": ["dia", "clientes"],
     "pais-anhos": ["region", "saidi", "saidi_inf", "saidi_sup"],
@@ -52,7 +48,6 @@ FIELDS: Final = {
     "cobertura": ["mes", "dia", "estado"],
     "tormentas": ["tormenta", "punta", "lugar"],
 }
-"""What the specification of each figure reads of its rows."""
 
 
 def pictures(specs: Mapping[str, Spec], site: Site) -> None:

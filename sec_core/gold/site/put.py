@@ -5,27 +5,21 @@ it before, so that a run that was killed is made good by the next one. Files tha
 and stay.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import mimetypes
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
 from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.place import StoreUrl
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sec_core.blobs.model import Blobs
-
-    Held = Mapping[str, tuple[str, str]]
+Held = Mapping[str, tuple[str, str]]
 
 MANIFEST: Final = "sitio.json"
 _PROBE: Final = "prueba.txt"

@@ -3,14 +3,14 @@
 Times are Chile's. What is not known is written as such: it never becomes a 0.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import unicodedata
+from collections.abc import Mapping
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
@@ -18,10 +18,6 @@ from babel.messages.pofile import read_po
 from babel.numbers import get_decimal_symbol, get_group_symbol
 
 from sec_core.hours import CHILE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import date, datetime
 
 LOCALES: Final = {"es": "es_CL", "en": "en_US"}
 

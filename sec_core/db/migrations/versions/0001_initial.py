@@ -1,7 +1,5 @@
 """The whole schema: dimensions, ledger, Silver, what Gold reads and writes, shared limits, views."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0001"

@@ -1,7 +1,5 @@
 """Partitions are prepared month by month: loads of different months no longer wait for each other to do so."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0002"

@@ -1,7 +1,5 @@
 """One hour that always fails no longer opens the circuit: the request that failed is noted."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0003"

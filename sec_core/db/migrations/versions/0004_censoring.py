@@ -1,7 +1,5 @@
 """Events say which of their ends gaps may hide, and how many hours without data lie inside."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0004"

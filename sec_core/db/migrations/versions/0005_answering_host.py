@@ -1,7 +1,5 @@
 """Each capture keeps who answered; of those that are there it is not known."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0005"

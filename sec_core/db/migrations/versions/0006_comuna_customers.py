@@ -1,7 +1,5 @@
 """Customers by comuna: counts of billing files, and the estimate made from them."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0006"

@@ -1,7 +1,5 @@
 """The catalogue of storms."""
 
-from __future__ import annotations
-
 from sec_core.db.migrations.resources import run_sql_files
 
 revision = "0007"
