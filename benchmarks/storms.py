@@ -11,7 +11,7 @@ from benchmarks.measuring import Bench, apart
 from benchmarks.results import Figure
 from scripts.storm_rules import panel
 from sec_core.blobs.local import LocalBlobs
-from sec_core.gold.comuna_customers import dwellings
+from sec_core.gold.customers import dwellings
 from sec_core.gold.frames import UTC_TIME, source_hours
 from sec_core.gold.observations import panel_key
 from sec_core.gold.storm_catalogue import bring_up_to_date

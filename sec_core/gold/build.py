@@ -15,14 +15,14 @@ from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold import frames, local, monthly, observations, storm_catalogue
-from sec_core.gold.comuna_customers import comuna_customers
+from sec_core.gold.customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
-from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.events_file import Events, read_events, write_events
 from sec_core.gold.frames import SQL
-from sec_core.gold.index_tables import make_indices
+from sec_core.gold.indices import make_indices
 from sec_core.gold.origin import hours_by_origin, one_word
-from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
+from sec_core.gold.panel import pattern
+from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import revisions

@@ -14,17 +14,17 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.db.arrow import ArrowConnection
 from sec_core.db.database import Database
 from sec_core.db.queries import read_queries
+from sec_core.gold.customers import CUSTOMERS_SCHEMA
 from sec_core.gold.origin import ORIGIN
-from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.timeline import EventRules, chile_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from sec_core.gold.estimated_hours import Pattern
-    from sec_core.gold.index_tables import Indices
+    from sec_core.gold.indices import Indices
     from sec_core.gold.monthly import Monthly
+    from sec_core.gold.panel import Pattern
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
@@ -42,7 +42,7 @@ class GoldFrames:
         revisions: Every answer held, see `revisions.revisions`.
         customers: `clientes_regionales` with names.
         origins: Loaded hours by where they and the customers come from, see `origin.hours_by_origin`.
-        comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
+        comuna_customers: What `clientes_comunales` is to hold, see `customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
         names: The dimensions.
@@ -212,7 +212,7 @@ def source_hours(first: datetime | None, last: datetime | None, now: datetime) -
 
 
 def read_customers(connection: ArrowConnection) -> pl.DataFrame:
-    """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
+    """`clientes_regionales` with the regions' names; the country's row is named by `customers.denominators`."""
     return connection.query(SQL["customers"], COUNTRY_CODE).cast(CUSTOMERS_SCHEMA)
 
 

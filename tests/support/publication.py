@@ -13,7 +13,7 @@ from sec_core.config import Settings
 from sec_core.gold import local, parquet
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
+from sec_core.gold.payloads.basis import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish

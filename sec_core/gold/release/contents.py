@@ -18,7 +18,7 @@ from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import CITA, LICENCIA, SOURCE, SOURCE_URL
 
 PACKAGE: Final = "datapackage.json"
 SUMS: Final = "SHA256SUMS"

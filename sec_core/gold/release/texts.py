@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sec_core.gold import parquet
 from sec_core.gold.datasets import DATASETS
-from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
 from sec_core.gold.release.changes import MOVED, Changes
 from sec_core.gold.release.contents import INTERFACE, SUMS, package_type
 from sec_core.gold.release.database import DATABASE, STORAGE

@@ -23,7 +23,7 @@ from sec_core.db.locks import Lock, turn
 from sec_core.errors import InputError, PublicationError, StorageError
 from sec_core.gold.build import read_frames
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import METHOD, meta
+from sec_core.gold.payloads.basis import METHOD, meta
 from sec_core.gold.release import changes, checks, texts
 from sec_core.gold.release.changes import Changes
 from sec_core.gold.release.contents import (

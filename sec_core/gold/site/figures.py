@@ -11,8 +11,8 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from sec_core.gold.index_tables import year_indices
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.customers import COUNTRY
+from sec_core.gold.indices import year_indices
 from sec_core.silver.timeline import chile_date
 
 Rows = list[dict[str, Any]]

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from typing import Final
 from xml.sax.saxutils import escape
 
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.definitions import definitions
-from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
 from sec_core.gold.site.book import Book
 from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.site.put import Held, Site
 from sec_core.gold.site.words import ENGLISH, SPANISH
-from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
 # Storms and comunas that the first page lists.
