@@ -14,13 +14,12 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.db.database import Database
-from sec_core.gold import frames, local, monthly, observations, storm_catalogue
+from sec_core.gold import frames, local, month_files, monthly, storm_catalogue
 from sec_core.gold.customers import comuna_customers
 from sec_core.gold.datasets import DATASETS, with_customers
-from sec_core.gold.events_file import Events, read_events, write_events
-from sec_core.gold.frames import SQL
+from sec_core.gold.frames import SQL, hours_by_origin, one_word
 from sec_core.gold.indices import make_indices
-from sec_core.gold.origin import hours_by_origin, one_word
+from sec_core.gold.month_files import Events, read_events, write_events
 from sec_core.gold.panel import pattern
 from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
@@ -110,7 +109,7 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
 
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
-) -> tuple[frames.GoldFrames, Events, observations.ExportReport]:
+) -> tuple[frames.GoldFrames, Events, month_files.ExportReport]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive, bronze = Archive(settings.archive), BronzeStore(settings.bronze)
     now = clock.now()
@@ -123,9 +122,9 @@ def read_frames(
         # Where all of them changed, events take as long to read as everything else together.
         reading = beside.submit(read_events, other, names, gold)
         loads = frames.read_loads(connection)
-        wanted = observations.digests(loads, names)
-        read = observations.silver_reader(connection, archive, loads, names)
-        exported = observations.export(gold, wanted, read, about_months(loads))
+        wanted = month_files.digests(loads, names)
+        read = month_files.silver_reader(connection, archive, loads, names)
+        exported = month_files.export(gold, wanted, read, about_months(loads))
         calendar = frames.hour_calendar(connection.query(SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
@@ -151,7 +150,7 @@ def read_frames(
             storms=storm_catalogue.described(storms.rows, storms.curves, loads),
             storm_hours=storms.curves,
             storm_companies=storms.companies,
-            panel=observations.panel_of(gold, sorted(wanted)),
+            panel=month_files.panel_of(gold, sorted(wanted)),
             rules=EventRules.of(settings),
             thresholds={
                 "umbral_evento": settings.event_threshold,

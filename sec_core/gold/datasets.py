@@ -10,9 +10,8 @@ import polars as pl
 
 from sec_core.blobs.model import Blobs
 from sec_core.gold import estimates, parquet
-from sec_core.gold.frames import GoldFrames
+from sec_core.gold.frames import GoldFrames, one_word
 from sec_core.gold.indices import year_indices
-from sec_core.gold.origin import one_word
 from sec_core.gold.parquet import Column
 from sec_core.gold.payloads.hours import official, official_comparison
 from sec_core.reference import tables

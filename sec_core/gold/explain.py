@@ -37,12 +37,11 @@ from sec_core.gold.explain_bronze import (
     read_evidence,
 )
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.frames import GoldFrames
+from sec_core.gold.frames import GoldFrames, one_word
 from sec_core.gold.indices import Indices, make_indices
 from sec_core.gold.local import FOLDER
 from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
-from sec_core.gold.origin import one_word
 from sec_core.gold.panel import panel, pattern
 from sec_core.gold.payloads.basis import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS

@@ -13,8 +13,8 @@ from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.errors import PublicationError
 from sec_core.gold import guard, recent
+from sec_core.gold.frames import in_words, others
 from sec_core.gold.local import read_payloads
-from sec_core.gold.origin import in_words, others
 from sec_core.gold.payloads.registry import DASHBOARD
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.supabase import SupabaseStore

@@ -166,10 +166,10 @@ def test_the_repeated_hour_of_april_counts_once_and_septembers_missing_hour_neve
     assert [(row["horas"], row["metodo"]) for row in counted] == [(720, "medido"), (719, "medido")]
     # From 18h to 06h are 12 source hours, whether the clock repeats one between or not; at 05h in September 11 - 1.
     evening, morning = from_wall(date(2024, 4, 6), 18), from_wall(date(2024, 4, 7), 6)
-    hours = [hour for hour in april.hours() if not evening < hour < morning]
+    hours = [hour for hour in april.hours() if not evening < hour < morning]  # type: ignore[operator]
     assert pattern(make_hours([april], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
     evening, morning = from_wall(date(2024, 9, 7), 18), from_wall(date(2024, 9, 8), 7)
-    hours = [hour for hour in september.hours() if not evening < hour < morning]
+    hours = [hour for hour in september.hours() if not evening < hour < morning]  # type: ignore[operator]
     assert pattern(make_hours([september], hours), MAX_GAP).months["interpoladas"].to_list() == [11]
 
 

@@ -9,9 +9,8 @@ from typing import Final
 import polars as pl
 
 from sec_core.gold.customers import COUNTRY, newest
-from sec_core.gold.frames import GoldFrames
+from sec_core.gold.frames import GoldFrames, one_word
 from sec_core.gold.model import Count, Instant, MonthStart, PayloadRow, Share
-from sec_core.gold.origin import one_word
 
 STATES: Final = {
     "captured": "capturadas",

@@ -49,7 +49,7 @@ class SiteFrames:
         events: The events, see `frames.GoldFrames`.
         storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
-        companies: `storm_parts.COMPANIES_SCHEMA`.
+        companies: `storm_catalogue.COMPANIES_SCHEMA`.
     """
 
     payloads: Mapping[str, Rows]

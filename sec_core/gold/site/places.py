@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from sec_core.gold import storm_parts
+from sec_core.gold import storm_curves
 from sec_core.gold.site import figures
 from sec_core.gold.site.book import Book, by, parts
 from sec_core.gold.site.figures import Rows
@@ -88,14 +88,14 @@ def storms(book: Book) -> None:
 
 
 def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
-    """See `storm_parts.compared`, with names of regions."""
+    """See `storm_curves.compared`, with names of regions."""
     found = book.frames
     regions = found.curves.group_by("id", "hora", parte=pl.col("codigo_comuna").str.head(2)).agg(
         pl.col("clientes_afectados").sum()
     )
     companies = found.companies.rename({"nombre_empresa": "parte"})
-    measured = [storm_parts.restored(each, found.storms, found.hours) for each in (regions, companies)]
-    rows = storm_parts.compared(found.storms, *measured)
+    measured = [storm_curves.restored(each, found.storms, found.hours) for each in (regions, companies)]
+    rows = storm_curves.compared(found.storms, *measured)
     names = {code: book.regions[name].name for code, name in book.region_names.items()}
     return {name: frame.with_columns(pl.col("grupo").replace(names)).to_dicts() for name, frame in rows.items()}
 

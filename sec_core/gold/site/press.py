@@ -16,7 +16,7 @@ import polars as pl
 
 from sec_core.errors import PublicationError
 from sec_core.gold.customers import COUNTRY
-from sec_core.gold.origin import others
+from sec_core.gold.frames import others
 from sec_core.gold.payloads.basis import SOURCE
 from sec_core.gold.site import figures
 from sec_core.gold.site.figures import SiteFrames
