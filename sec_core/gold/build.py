@@ -79,7 +79,8 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         drawn = time.monotonic() - drawing
         written.result()
     local.write_table(payloads, database, collected.now)
-    local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    by_comuna = collected.comuna_customers.rename(lambda name: name.removesuffix("_clientes"))
+    local.write_rows(by_comuna, database, "clientes_comunales", ("mes", "codigo_comuna"))
     new_storms = local.write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",

@@ -24,7 +24,7 @@ from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold import frames, kept, monthly, storm_catalogue
 from sec_core.gold.customers import COUNTRY, comuna_customers, denominators
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import definitions
 from sec_core.gold.explain_bronze import (
     Evidence,
     about_captures,

@@ -26,19 +26,7 @@ from scipy.sparse.csgraph import connected_components
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.frames import snapshot, source_hours, with_month
-from sec_core.gold.storm_curves import (
-    CURVES_SCHEMA,
-    HOUR_US,
-    LONGEST_HOURS,
-    STORMS_SCHEMA,
-    USUAL_HOURS,
-    Curve,
-    World,
-    curve_of,
-    curve_rows,
-    instant,
-    measures,
-)
+from sec_core.gold.storm_curves import CURVES_SCHEMA, HOUR_US, STORMS_SCHEMA, Curve, World, instant
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference import geometry
 
@@ -171,13 +159,13 @@ class StormSearch:
 
     def span(self, cells: NDArray[np.int64]) -> tuple[datetime, datetime]:
         """The first and last instant whose values can matter to a set."""
-        first, last = self._span(cells)
+        first, last = self._world.span(cells)
         return instant(first), instant(last)
 
     def identity(self, cells: NDArray[np.int64]) -> bytes:
         """A digest of a set and of which hours about it have data: all that its storms depend on besides values."""
         world = self._world
-        first, last = self._span(cells)
+        first, last = world.span(cells)
         digest = hashlib.sha256(np.array(world.codes, dtype=np.int64)[cells[:, 1]].tobytes())
         digest.update(world.hours[cells[:, 0]].tobytes())
         for hours in (world.hours, world.expected):
@@ -186,17 +174,12 @@ class StormSearch:
         digest.update(str(bool(world.hours[-1] >= last)).encode())
         return digest.digest()
 
-    def _span(self, cells: NDArray[np.int64]) -> tuple[np.int64, np.int64]:
-        hours = self._world.hours[cells[[0, -1], 0]]
-        return hours[0] - USUAL_HOURS * HOUR_US, hours[1] + LONGEST_HOURS * HOUR_US
-
     def measure(self, cells: NDArray[np.int64]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The storms of a set and their curves; none where nothing is above the usual level."""
         curves = list(_curves(self._world, cells, self._borders, self._rules))
-        rows = [measures(self._world, curve) for curve in curves]
         return (
-            pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
-            pl.concat([CURVES_SCHEMA.to_frame(), *(curve_rows(self._world, each) for each in curves)]),
+            pl.DataFrame(map(self._world.measures, curves), schema=STORMS_SCHEMA, orient="row"),
+            pl.concat([CURVES_SCHEMA.to_frame(), *map(self._world.rows, curves)]),
         )
 
 
@@ -205,7 +188,7 @@ def _curves(world: World, candidate: NDArray[np.int64], borders: pl.DataFrame, r
     waiting = [candidate]
     while waiting:
         cells = waiting.pop()
-        curve = curve_of(world, cells)
+        curve = world.curve(cells)
         if not curve.excess.any():
             # Nothing above the usual level: what a storm before it left.
             continue

@@ -14,7 +14,7 @@ from support.examples import examples
 from support.gold_frames import PLACES, make_customers, make_hours, make_loads, make_monthly, make_observations
 
 from sec_core.gold import indices
-from sec_core.gold.major_days import alike, thresholds
+from sec_core.gold.indices import alike, thresholds
 from sec_core.gold.monthly import imputed, rises, standing
 from sec_core.gold.panel import Pattern, pattern
 from sec_core.gold.payloads.hours import quality, sensitivity

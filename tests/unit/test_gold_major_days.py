@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import polars as pl
 import pytest
 
-from sec_core.gold.major_days import thresholds
+from sec_core.gold.indices import thresholds
 
 ALL_ALIKE = pl.DataFrame({"anho": range(2010, 2030)}).join(pl.DataFrame({"base": range(2010, 2030)}), how="cross")
 

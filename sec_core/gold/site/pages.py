@@ -6,7 +6,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from sec_core.gold.customers import COUNTRY
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import definitions
 from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, places
 from sec_core.gold.site.book import Book
