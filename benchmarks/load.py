@@ -134,7 +134,7 @@ def copy_kept(settings: Settings) -> float:
     """
     seconds = 0.0
     with opened(settings) as database, database.adbc() as connection:
-        kept = {table: connection.query(f"select * from {table}") for table in KEPT}  # noqa: S608
+        kept = {table: connection.query(f"select * from {table}") for table in KEPT}
         for table in KEPT[1:]:
             connection.execute(f"create table bare_{table} as select * from {table} with no data")
         connection.commit()
