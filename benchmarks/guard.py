@@ -32,8 +32,8 @@ from sec_core.config import Settings
 from sec_core.db.zones import check_zones
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
-from sec_core.silver.decode import decode
 from sec_core.silver.load import load_month
+from sec_core.silver.observations import decode
 from sec_core.source.client import SourceClient
 from sec_core.source.shapes import Shape
 from sec_core.source.throttle import Throttle

@@ -19,8 +19,7 @@ from sec_core.blobs.model import BlobMissing
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Book, Capture, LedgerRow, Origin, Outcome, Result, clean
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BodyName, BronzeStore, digest
+from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore, digest
 from sec_core.db.database import Database
 from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError, StorageError

@@ -23,9 +23,8 @@ from sec_core.reference.names import default_names
 from sec_core.silver import events
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.imputation import Imputacion, Regla
-from sec_core.silver.month_stretches import month_stretches
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
-from sec_core.silver.stretches import rows_only_in
+from sec_core.silver.stretches import month_stretches, rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, usable_hours, whole_days
 from sec_core.source.shapes import Shape

@@ -13,8 +13,7 @@ from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.ledger_table import to_capture
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BronzeStore
+from sec_core.bronze.store import BodyDamaged, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.gold import kept
 from sec_core.gold.frames import UTC_TIME, Names, with_month

@@ -14,15 +14,14 @@ import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import AnswerName, BronzeStore
+from sec_core.bronze.store import AnswerName, BodyDamaged, BronzeStore
 from sec_core.db.database import Database
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
 from sec_core.reference.tables import COUNTRY_CODE, regiones
-from sec_core.silver.cap import CAPPED, cap
 from sec_core.silver.columns import conform, typed
+from sec_core.silver.events import CAPPED, cap
 from sec_core.silver.stretches import rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import chile_date

@@ -14,7 +14,7 @@ from sec_core.errors import CircuitOpen
 from sec_core.usecases.adapters import Adapters
 
 if TYPE_CHECKING:
-    from sec_core.bronze.reconcile import Watched
+    from sec_core.bronze.capture import Watched
     from sec_core.silver.load import LoadReport
 
 
@@ -45,7 +45,7 @@ class MonitorReport(BaseModel):
 
 async def ask_newest(adapters: Adapters, closed: int) -> Watched:
     """Ask for the open hour, and for those of the `closed` hours before it that may have changed."""
-    from sec_core.bronze.reconcile import watch_hours
+    from sec_core.bronze.capture import watch_hours
 
     async with adapters.source() as client:
         return await watch_hours(closed, client=client, ledger=adapters.ledger, clock=adapters.clock)

@@ -23,8 +23,7 @@ from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result
 from sec_core.bronze.plan import hours_to_ask
 from sec_core.bronze.seal import seal_month
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BodyName, BronzeStore
+from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.errors import IncompleteError
