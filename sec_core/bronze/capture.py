@@ -12,7 +12,6 @@ from loguru import logger
 
 from sec_core.bronze.ledger import Finding, Ledger, Recorded
 from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
-from sec_core.bronze.plan import candidates, hours_to_watch
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
@@ -276,30 +275,3 @@ async def reconcile(*, client: SourceClient, store: BronzeStore, ledger: Ledger,
             "the national series has {difference:+d} customers against the hour's rows", difference=difference
         )
     return still
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """Hours that were requested, the open one first, what became of them, and how many closed ones differ."""
-
-    open_hour: datetime
-    hours: list[datetime]
-    report: CaptureReport
-    differing: int
-
-
-async def watch_hours(closed: int, *, client: SourceClient, ledger: Ledger, clock: Clock) -> Watched:
-    """Ask for the open hour, and for those of the `closed` hours before it that may have changed.
-
-    Raises:
-        CircuitOpen: The circuit is open.
-        SourceUnavailable: The source does not answer.
-        UnexpectedBody: The source's answers have changed.
-    """
-    now = await client.server_time()
-    hours = candidates(now, closed)
-    rows = await asyncio.to_thread(ledger.rows, hours)
-    due = hours_to_watch(hours, rows, now)
-    report = await capture_hours(due, client=client, ledger=ledger, clock=clock)
-    differing = await asyncio.to_thread(compare, await client.national_series(), ledger, now)
-    return Watched(open_hour(now), due, report, len(differing))

@@ -152,14 +152,13 @@ def fold(row: LedgerRow, outcome: Outcome, kept: Iterable[Capture] = ()) -> Ledg
         row = replace(
             row,
             asked=row.asked + 1,
-            first_asked=outcome.at if row.first_asked is None else min(row.first_asked, outcome.at),
-            last_asked=outcome.at if row.last_asked is None else max(row.last_asked, outcome.at),
+            first_asked=min(row.first_asked or outcome.at, outcome.at),
+            last_asked=max(row.last_asked or outcome.at, outcome.at),
         )
     if outcome.result is Result.FAILED:
-        state = HourState.FAILED if row.state is HourState.PENDING else row.state
         return replace(
             row,
-            state=state,
+            state=HourState.FAILED if row.state is HourState.PENDING else row.state,
             failures=row.failures + 1,
             code=DAMAGED if row.code == DAMAGED else outcome.code,
             error=outcome.error,

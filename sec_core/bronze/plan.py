@@ -38,13 +38,13 @@ class Reason(IntEnum):
     QUARANTINED = 7
 
 
-def reason_to_ask(row: LedgerRow | None, now: datetime, hour: datetime) -> Reason | None:  # noqa: PLR0911
-    """Why an existing, closed hour is to be asked for now; None if it is settled. No row: nothing is known of it."""
-    if row is not None and row.code == DAMAGED:
+def reason_to_ask(row: LedgerRow, now: datetime) -> Reason | None:  # noqa: PLR0911
+    """Why an existing, closed hour is to be asked for now; None if it is settled."""
+    if row.code == DAMAGED:
         return Reason.QUARANTINED
-    if row is None or row.asked == 0:
+    if row.asked == 0:
         # An hour known from an import alone is held; only its freshness is not known.
-        return Reason.PENDING if row is None or row.state is not HourState.CAPTURED else None
+        return None if row.state is HourState.CAPTURED else Reason.PENDING
     if row.state is HourState.FAILED:
         return Reason.FAILED
     if row.state is HourState.QUARANTINED:
@@ -55,11 +55,12 @@ def reason_to_ask(row: LedgerRow | None, now: datetime, hour: datetime) -> Reaso
         return None if settled else Reason.EMPTY
     if row.suspect and row.value is not None and last - row.value.captured_at < SETTLE:
         return Reason.SUSPECT
-    age = now - (hour + HOUR)
+    closed = row.hour + HOUR
+    age = now - closed
     if row.national_difference and age < NATIONAL_WINDOW:
         return Reason.DIFFERS
     # What was seen of an hour while it was open is not its value, however long ago that was.
-    if age < RECHECK or last < hour + HOUR:
+    if age < RECHECK or last < closed:
         return Reason.RECENT
     return None
 
@@ -84,30 +85,21 @@ def hours_to_ask(
         rows_before: The rows at the start of this run: an hour that failed in `MOST_ROUNDS` rounds since then is left
             for the next run, so that this one ends.
     """
-    under_way = open_hour(now)
+    under_way, earlier = open_hour(now), rows if rows_before is None else rows_before
     chosen: list[tuple[Reason, datetime]] = []
     for hour in hours:
         if hour >= under_way or not is_source_hour(hour):
             continue
-        row = rows.get(hour)
-        reason = reason_to_ask(row, now, hour)
+        row = rows.get(hour, LedgerRow(hour))
+        reason = reason_to_ask(row, now)
         if reason is None and force:
             reason = Reason.FORCED
-        if reason is None or (row is not None and _answered_since(row, asked_since)):
-            continue
-        if row is not None and rows_before is not None and _left(row, rows_before.get(hour)):
-            continue
-        chosen.append((reason, hour))
+        answered = asked_since and row.last_asked and not row.failures and row.last_asked >= asked_since
+        # An answer in between starts the count of failures anew.
+        left = row.failures - earlier.get(hour, LedgerRow(hour)).failures >= MOST_ROUNDS
+        if reason is not None and not answered and not left:
+            chosen.append((reason, hour))
     return [hour for _, hour in sorted(chosen)]
-
-
-def _left(row: LedgerRow, before: LedgerRow | None) -> bool:
-    """Whether an hour has failed often enough since `before`; an answer in between starts the count anew."""
-    return row.failures - (before.failures if before is not None else 0) >= MOST_ROUNDS
-
-
-def _answered_since(row: LedgerRow, begin: datetime | None) -> bool:
-    return begin is not None and row.last_asked is not None and not row.failures and row.last_asked >= begin
 
 
 # How long an hour that was answered after its close is left alone.
@@ -124,10 +116,10 @@ def candidates(now: datetime, closed: int) -> list[datetime]:
 def hours_to_watch(hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime) -> list[datetime]:
     """Which of the candidates are to be asked for now: the open one first, then from the newest back."""
     under_way = open_hour(now)
-    return [hour for hour in hours if hour == under_way or _due(hour, rows.get(hour), now)]
+    return [hour for hour in hours if hour == under_way or _due(rows.get(hour, LedgerRow(hour)), now)]
 
 
-def _due(hour: datetime, row: LedgerRow | None, now: datetime) -> bool:
-    if row is None or row.last_asked is None or row.failures:
+def _due(row: LedgerRow, now: datetime) -> bool:
+    if row.last_asked is None or row.failures:
         return True
-    return row.last_asked < hour + HOUR or now - row.last_asked >= LOOK_AGAIN
+    return row.last_asked < row.hour + HOUR or now - row.last_asked >= LOOK_AGAIN

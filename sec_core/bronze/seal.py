@@ -8,10 +8,12 @@ from typing import Final
 
 from loguru import logger
 
+from sec_core.blobs.at_once import at_once
+from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.store import BodyDamaged, BronzeStore, digest, seal_key
+from sec_core.bronze.store import BronzeStore, digest, seal_key
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
 from sec_core.source.shapes import AnsweredBy
@@ -68,9 +70,9 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
         store.blobs.flush()
     raw_bytes = _verify(store, key, kept)
     # Only now that every body was read back do the other copies go.
-    loose_bytes = sum(store.sizes(loose))
-    store.delete_all(loose)
-    ledger.compact(month)
+    loose_bytes = sum(at_once(store.blobs.place, store.blobs.size, loose))
+    list(at_once(store.blobs.place, store.blobs.delete, loose))
+    Journal(store.blobs).compact(month, most=1)
     if before not in {"", key} and store.sealed.names(before) <= keys:
         store.blobs.delete(before)
     report = SealReport(month, key, len(kept), raw_bytes, loose_bytes, store.blobs.size(key))
@@ -85,7 +87,7 @@ def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[
     """What `pack` takes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
     damaged: dict[Capture, str] = {}
     for capture, body in zip(kept, store.try_all(kept), strict=True):
-        if isinstance(body, BodyDamaged):
+        if isinstance(body, StorageError):
             damaged[capture] = body.message
         else:
             yield capture.key, capture.sha256, capture.answered_by, body

@@ -28,8 +28,6 @@ from sec_core.source.shapes import NOT_KEPT, AnsweredBy
 LEVEL: Final = 3
 
 MAX_CONTENT_BYTES: Final = 64 * 1024 * 1024
-# Holds this thread's compressor and decompressor: neither must be used by two threads at once.
-_here = local()
 
 _HOUR = "%Y-%m-%dT%H"
 _INSTANT = "%Y%m%dT%H%M%S%fZ"
@@ -219,11 +217,6 @@ class SealedMonths:
             logger.bind(stage="seal", code="damaged").error("{}", error.message)
             return set()
 
-    def answered_by(self, key: str) -> AnsweredBy:
-        """Who gave the answer that an open sealed file holds; unknown for other bodies."""
-        held = self.holding(key)
-        return held.answered_by(key) if held else NOT_KEPT
-
     def holding(self, key: str) -> SealedMonth | None:
         """The sealed file with this body, if it is open already."""
         with self._lock:
@@ -283,8 +276,7 @@ class BronzeStore:
 
     def answers(self, endpoint: str) -> list[AnswerName]:
         """What `put_answer` has kept of an endpoint, in the order of receipt."""
-        found = map(AnswerName.parse, self.blobs.list(f"respuestas/{endpoint}/"))
-        return sorted(each for each in found if each is not None)
+        return sorted(filter(None, map(AnswerName.parse, self.blobs.list(f"respuestas/{endpoint}/"))))
 
     def read(self, key: str) -> bytes:
         """The bytes of a body, loose or sealed; raises BodyDamaged, BlobMissing or StorageError."""
@@ -309,28 +301,20 @@ class BronzeStore:
             raise BodyDamaged(f"{capture.key} holds other bytes than were kept (its SHA-256 differs).")
         return body
 
-    def try_all(self, captures: Sequence[Capture]) -> Iterator[bytes | BodyDamaged]:
-        """The bytes of several bodies, in their order, or why they are not what was kept; raises as `read` does."""
-        return at_once(self.blobs.place, partial(attempt, self.read_kept), captures)
-
-    def delete_all(self, keys: Sequence[str]) -> None:
-        """Forget several blobs."""
-        for _ in at_once(self.blobs.place, self.blobs.delete, keys):
-            pass
+    def try_all(
+        self, captures: Sequence[Capture], but: tuple[type[StorageError], ...] = (BodyDamaged,)
+    ) -> Iterator[bytes | StorageError]:
+        """The bytes of several bodies, in their order, or the error in `but` instead; raises others as `read` does."""
+        return at_once(self.blobs.place, partial(attempt, self.read_kept, but), captures)
 
     def loose(self, month: Month) -> Iterator[BodyName]:
         """Names of a month's bodies that have a file of their own, in order."""
-        for key in self.blobs.list(month_prefix(month)):
-            name = BodyName.parse(key)
-            if name is not None:
-                yield name
+        return filter(None, map(BodyName.parse, self.blobs.list(month_prefix(month))))
 
     def bodies(self, month: Month) -> Iterator[BodyName]:
         """Names of a month's bodies, loose and sealed, in order."""
-        names = set(self.loose(month))
         sealed = (key for file in self.sealed.of(month) for key in self.sealed.names(file))
-        names.update(name for key in sealed if (name := BodyName.parse(key)))
-        yield from sorted(names)
+        yield from sorted({*self.loose(month), *filter(None, map(BodyName.parse, sealed))})
 
     def months(self) -> list[Month]:
         """Months that hold bodies, in order."""
@@ -342,34 +326,36 @@ class BronzeStore:
         loose = (key for key in self.blobs.list("por_fecha/") if BodyName.parse(key) is None)
         return [*loose, *(key for key in self.blobs.list(SEALED) if parse_seal_key(key) is None)]
 
-    def sizes(self, keys: Sequence[str]) -> Iterator[int]:
-        """Bytes that each of several blobs takes in the store."""
-        return at_once(self.blobs.place, self.blobs.size, keys)
 
-
-def attempt(read: Callable[[Capture], bytes], capture: Capture) -> bytes | BodyDamaged:
-    """The bytes of a body, or the error that says how it is damaged."""
+def attempt(
+    read: Callable[[Capture], bytes], but: tuple[type[StorageError], ...], capture: Capture
+) -> bytes | StorageError:
+    """The bytes of a body, or the error in `but` that says why there are none."""
     try:
         return read(capture)
-    except BodyDamaged as error:
+    except but as error:
         return error
+
+
+class _Zstd(local):
+    """Each thread's own: two must not use one at once, and making one takes as long as compressing a body."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_here = _Zstd()
 
 
 def compress(body: bytes) -> bytes:
     """One zstd frame with the content's size and a checksum; the same body always gives the same bytes."""
-    if not hasattr(_here, "compressor"):
-        # Making one takes as long as compressing a body.
-        _here.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
-    data: bytes = _here.compressor.compress(body)
-    return data
+    return _here.compressor.compress(body)
 
 
 def decompress(data: bytes, key: str) -> bytes:
     """Undo `compress`; raises BodyDamaged."""
-    if not hasattr(_here, "decompressor"):
-        _here.decompressor = zstandard.ZstdDecompressor()
     try:
-        body: bytes = _here.decompressor.decompress(data, max_output_size=MAX_CONTENT_BYTES)
+        return _here.decompressor.decompress(data, max_output_size=MAX_CONTENT_BYTES)
     except zstandard.ZstdError as error:
         raise BodyDamaged(f"{key} is damaged: {error}.") from error
-    return body

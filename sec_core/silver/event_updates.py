@@ -122,7 +122,7 @@ def _rederive_aggregated(tables: SilverTables, context: EventContext) -> EventCh
         changes = StretchChanges.between(tables.stretches(month.first_day), rows)
         with tables.replacing_stretches(month.first_day, changes):
             pass
-    rows = tables.all_aggregated()
+    rows = tables.query("select {columns} from tramos where forma = 'aggregated'", STRETCH_SCHEMA)
     old = tables.query("select {columns} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA)
     loaded = _coverage(tables, rows, context)
     derived = derive_events(rows, loaded, context.rules, context.newest, context.universe)

@@ -30,16 +30,6 @@ UNIVERSE_SCHEMA = typed("mes codigo_region clientes")
 CAPPED = ("clientes_afectados", "imputaciones", "topado", "meses_denominador")
 
 
-@cache
-def _codes() -> dict[int, str]:
-    return {comuna.id_geografia: comuna.codigo for comuna in (tables.UNKNOWN_COMUNA, *tables.comunas())}
-
-
-@cache
-def _companies() -> dict[int, str]:
-    return {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
-
-
 def derive_events(
     stretches: pl.DataFrame, loaded: pl.DataFrame, rules: EventRules, newest: datetime | None, universe: pl.DataFrame
 ) -> pl.DataFrame:
@@ -126,10 +116,12 @@ def identities(rows: pl.DataFrame) -> pl.DataFrame:
     known = rows.with_columns(hora=_own_hour()).join(
         beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"
     )
+    codes = {comuna.id_geografia: comuna.codigo for comuna in (tables.UNKNOWN_COMUNA, *tables.comunas())}
+    companies = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
     texts = known.select(
         pl.concat_str(
-            pl.col("id_geografia").replace_strict(_codes(), return_dtype=pl.String),
-            pl.col("id_empresa").replace_strict(_companies(), return_dtype=pl.String),
+            pl.col("id_geografia").replace_strict(codes, return_dtype=pl.String),
+            pl.col("id_empresa").replace_strict(companies, return_dtype=pl.String),
             "texto",
             separator="|",
         ).cast(pl.Binary)

@@ -22,6 +22,7 @@ from sec_core.bronze.store import BodyDamaged, attempt
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.db.zones import check_zones
+from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.reference.names import Names, default_names
 from sec_core.silver.archive import Archive
@@ -83,11 +84,6 @@ class Plan:
     load: dict[datetime, Capture]
     remove: list[datetime]
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.load and not self.remove
-
     def stale(self, values: Mapping[datetime, Capture]) -> bool:
         """Whether hours have got other values since it was made."""
         return any(values.get(hour) != value for hour, value in self.load.items()) or any(
@@ -131,7 +127,7 @@ def load_month(
         while True:
             held = tables.loaded(month.start, month.end)
             plan = _plan(held, _values_of(month, values), force=force, only=only)
-            if plan.empty and tables.history(month).rules == rules:
+            if not (plan.load or plan.remove) and tables.history(month).rules == rules:
                 return LoadReport(month, damaged=tuple(sorted(lost)))
             connection.rollback()  # no transaction stays open while bodies are read
             check_zones(database, month.start, month.end)
@@ -179,9 +175,9 @@ def _plan(
 def _snapshots(plan: Plan, bodies: BodyReader, settings: Settings, damaged: dict[Capture, str]) -> Iterator[Snapshot]:
     """What the bodies list; those that are not what was kept are noted in `damaged` instead."""
     captures = plan.load.values()
-    read = at_once(settings.bronze, partial(attempt, bodies), captures)
+    read = at_once(settings.bronze, partial(attempt, bodies, (BodyDamaged,)), captures)
     for capture, body in zip(captures, read, strict=True):
-        if isinstance(body, BodyDamaged):
+        if isinstance(body, StorageError):
             damaged[capture] = body.message
         else:
             yield Snapshot(capture.hour, Shape(str(capture.shape)), body)

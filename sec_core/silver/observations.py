@@ -17,7 +17,7 @@ from sec_core.hours import CHILE
 from sec_core.reference.names import Names
 from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
 from sec_core.silver.columns import HORA, conform, typed
-from sec_core.silver.imputation import Imputacion, Regla, bad_customers, bad_start, bits, start_date
+from sec_core.silver.imputation import Imputacion, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import AGGREGATED_KEYS, Shape, read_json, whole_number
 
 OBSERVATION_KEY = ["hora", "id_geografia", "id_empresa", "fecha_inicio"]
@@ -41,10 +41,6 @@ _TYPES: dict[str, pl.DataType] = {name: pl.Int64() for name in _NUMBERS} | {name
 SCHEMAS: dict[Shape, dict[str, pl.DataType]] = {
     Shape.DETAILED: _TYPES,
     Shape.AGGREGATED: {name: _TYPES[name] for name in AGGREGATED_KEYS},
-}
-_READ: dict[Shape, dict[str, pl.DataType]] = {
-    shape: {name: pl.String() if name in _NAMES else kind for name, kind in schema.items()}
-    for shape, schema in SCHEMAS.items()
 }
 _DATE_KEYS = ["ANHO_INT", "MES_INT", "DIA_INT", "FECHA_INT_STR"]
 
@@ -152,7 +148,8 @@ def _fast(bodies: Sequence[bytes], shape: Shape) -> pl.DataFrame | None:
     lines = b"\n".join(parts)
     try:
         # Names are made categorical afterwards: while they are read, that would keep the reader to one core.
-        frame = pl.read_ndjson(lines, schema=_READ[shape]).cast(SCHEMAS[shape])  # type: ignore[arg-type]
+        read = SCHEMAS[shape] | {name: pl.String() for name in SCHEMAS[shape] if name in _NAMES}
+        frame = pl.read_ndjson(lines, schema=read).cast(SCHEMAS[shape])  # type: ignore[arg-type]
     except pl.exceptions.PolarsError:
         return None
     if frame.height != sum(counts):
@@ -240,8 +237,8 @@ def _quality(rows: pl.DataFrame, observations: pl.DataFrame, hours: pl.DataFrame
         pl.col("n_filas", "filas_clientes").sum(),
         clientes=pl.col("clientes_afectados").sum(),
         **{
-            f"filas_{rule}": pl.col("n_filas").filter(_marked(Imputacion[rule.name])).sum()
-            for rule in (Regla.GEOGRAFIA, Regla.EMPRESA, Regla.FECHA)
+            f"filas_{rule.regla}": pl.col("n_filas").filter(_marked(rule)).sum()
+            for rule in (Imputacion.GEOGRAFIA, Imputacion.EMPRESA, Imputacion.FECHA)
         },
     )
     made = observations.group_by("hora").agg(n_observaciones=pl.len())

@@ -23,8 +23,8 @@ from typing import Self
 import polars as pl
 
 from sec_core.reference.tables import NO_COMPANY
-from sec_core.silver.columns import conform, typed
-from sec_core.silver.timeline import EventRules, index_of, source_index
+from sec_core.silver.columns import HORA, conform, typed
+from sec_core.silver.timeline import EventRules, source_index
 from sec_core.source.shapes import Shape
 
 # What stretches are made for. The start date is null, and the company NO INFORMADA, in the aggregated shape.
@@ -313,7 +313,7 @@ def is_open(last_hour: pl.Series, usable: pl.DataFrame, rules: EventRules, newes
     if usable.is_empty():
         return pl.repeat(value=False, n=last_hour.len(), dtype=pl.Boolean, eager=True)
     end = usable.row(-1, named=True)
-    now = index_of(newest)
+    now = source_index(pl.Series([newest], dtype=HORA))[0]
     frame = pl.DataFrame({"hora": last_hour, "i": source_index(last_hour)}).join(
         usable.select("hora", "orden", "racha"), on="hora", how="left", maintain_order="left"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from itertools import chain
 from typing import Final
@@ -44,18 +44,12 @@ class Statements:
 
     def __init__(self, connection: ArrowConnection) -> None:
         self.connection = connection
+        # Rows of a statement as PostgreSQL types them; and a statement run for its effect.
+        self.read, self.execute = connection.query, connection.execute
 
     def query(self, sql: str, schema: Mapping[str, pl.DataType], *parameters: Parameter) -> pl.DataFrame:
         """Rows of a statement, with exactly the columns and types of `schema`; its `{columns}` are these."""
         return conform(self.read(sql.replace("{columns}", columns(schema)), *parameters), schema)
-
-    def read(self, sql: str, *parameters: Parameter) -> pl.DataFrame:
-        """Rows of a statement as PostgreSQL types them."""
-        return self.connection.query(sql, *parameters)
-
-    def execute(self, sql: str, *parameters: Parameter) -> None:
-        """Run a statement for its effect."""
-        self.connection.execute(sql, *parameters)
 
     def append(self, table: str, frame: pl.DataFrame, *, temporary: bool = False) -> None:
         """Add rows to a table whose columns and types the frame has; `temporary` makes it, for this session."""
@@ -76,15 +70,12 @@ class Statements:
         With `alone`, wait until no other load writes to any month, for what touches several.
         """
         kind = "" if alone else "_shared"
-        self._take(f"pg_advisory_xact_lock{kind}({Lock.ALL_MONTHS:d})")
-        self._take(f"pg_advisory_xact_lock({LockClass.SILVER_MONTH:d}, {month.year * 100 + month.month})")
+        self.execute(f"select pg_advisory_xact_lock{kind}({Lock.ALL_MONTHS:d})")
+        self.execute(f"select pg_advisory_xact_lock({LockClass.SILVER_MONTH:d}, {month.year * 100 + month.month})")
 
     def lock_events(self) -> None:
         """Wait until nobody else derives events; held until the transaction ends."""
-        self._take(f"pg_advisory_xact_lock({Lock.EVENTS:d})")
-
-    def _take(self, lock: str) -> None:
-        self.execute(f"select {lock}")
+        self.execute(f"select pg_advisory_xact_lock({Lock.EVENTS:d})")
 
 
 class SilverTables(Statements):
@@ -186,8 +177,7 @@ class SilverTables(Statements):
         """
         rows = self.observations(month)
         described = self._open_archive().write(month, rows)
-        sums = (described.rows, described.customers, described.source_rows)
-        self.execute(SQL["note_archived"], month.first_day, described.key, *sums, described.sha256)
+        self.execute(SQL["note_archived"], month.first_day, *astuple(described))
         # Readers come first: the drop waits for them no longer than this, and can be asked for again.
         self.execute("set local lock_timeout = '10s'")
         self.execute(f"drop table {_partition(month)}")
@@ -261,10 +251,6 @@ class SilverTables(Statements):
         """
         listed = pl.Series(comunas, dtype=pl.Int16)
         return self.query(SQL["aggregated_near"], STRETCH_SCHEMA, month, listed, since, until)
-
-    def all_aggregated(self) -> pl.DataFrame:
-        """All aggregated stretches of the history."""
-        return self.query(SQL["all_aggregated"], STRETCH_SCHEMA)
 
     # --- events: `fact_interrupciones`, `dim_tiempo` ---
 

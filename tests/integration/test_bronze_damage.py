@@ -299,7 +299,7 @@ def test_a_rebuild_follows_the_wall_clock_of_names(database: Database, make_sett
             shifted += 1
     path.write_bytes(b"".join(b"\n" + orjson.dumps(line) for line in lines))
     report = ledger.rebuild()
-    assert (report.moved, report.passed_over) == (shifted, ())
+    assert (report.moved, report.passed_over) == (shifted, [])
     assert shifted == 168
     assert ledger.rows(hours) == right
     # Without a rebuild, the next use of the month sets it right as well.

@@ -17,9 +17,9 @@ from sec_core.errors import ConfigError, StorageError
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.load import load_month
-from sec_core.silver.retention import apply_retention
 from sec_core.silver.tables import SilverTables
 from sec_core.source.shapes import Shape
+from sec_core.usecases.upkeep import apply_retention
 
 if TYPE_CHECKING:
     MakeSettings = Callable[..., Settings]

@@ -22,13 +22,13 @@ from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
 from sec_core.reference import tables
 from sec_core.silver.load import load_hours, load_month
-from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
+from sec_core.usecases.upkeep import apply_retention
 
 NUNOA = 13120
 # Days of 23 or 25 hours; in April the source knows 24 of the 25.

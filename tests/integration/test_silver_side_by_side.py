@@ -19,10 +19,10 @@ from sec_core.db import migrate
 from sec_core.db.database import Database
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import load_hours, load_month
-from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
+from sec_core.usecases.upkeep import apply_retention
 
 
 def together(work: list[Callable[[], object]]) -> None:
