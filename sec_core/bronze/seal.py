@@ -11,8 +11,7 @@ from loguru import logger
 from sec_core.blobs.at_once import at_once
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.ledger_rules import Capture
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import Capture, hours_to_ask
 from sec_core.bronze.store import BronzeStore, digest, seal_key
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from sec_core.bronze.plan import candidates, hours_to_watch
+from sec_core.bronze.ledger_rules import candidates, hours_to_watch
 from sec_core.errors import CircuitOpen
 from sec_core.hours import open_hour
 from sec_core.usecases.adapters import Adapters

@@ -20,8 +20,7 @@ from support.silver_world import export
 from sec_core.blobs.place import StoreUrl
 from sec_core.bronze import journal
 from sec_core.bronze.ledger import Finding, Ledger
-from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result, hours_to_ask
 from sec_core.bronze.seal import seal_month
 from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore
 from sec_core.config import Settings

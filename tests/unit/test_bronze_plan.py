@@ -3,8 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin, hours_to_ask
 from sec_core.hours import Month
 from sec_core.source.shapes import Shape
 

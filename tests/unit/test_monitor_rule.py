@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from sec_core.bronze.ledger_rules import HourState, LedgerRow
-from sec_core.bronze.plan import candidates, hours_to_watch
+from sec_core.bronze.ledger_rules import HourState, LedgerRow, candidates, hours_to_watch
 from sec_core.hours import CHILE, HOUR, is_source_hour
 
 NOW = datetime(2026, 11, 21, 15, 25, tzinfo=UTC)
