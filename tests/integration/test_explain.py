@@ -11,7 +11,7 @@ import orjson
 import pytest
 from support.fixtures import StandingClock
 from support.gold_world import CUSTOMERS
-from support.three_months import rows_of
+from support.silver_world import rows_of
 from support.truth import stormy
 
 from deployments.cli.main import main
