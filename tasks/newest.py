@@ -5,9 +5,9 @@ from datetime import datetime
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from sec_core.bronze.reconcile import Watched
 from sec_core.silver.load import LoadReport
 from sec_core.usecases import monitor
+from sec_core.usecases.monitor import Watched
 from tasks.runtime import PLAIN, adapters
 
 

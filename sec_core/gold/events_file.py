@@ -17,7 +17,7 @@ from sec_core.gold.frames import SQL, Names, name_events
 from sec_core.gold.kept import digest
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.statements import Statements
+from sec_core.silver.tables import Statements
 
 MADE_FROM = "kept/golden_interrupciones.json"
 TITLE = "Power-outage events in Chile"

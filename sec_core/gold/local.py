@@ -16,7 +16,7 @@ from sec_core.db.database import Database
 from sec_core.errors import PublicationError
 from sec_core.gold.model import PayloadRow, as_json, dump
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.silver.statements import Statements, columns
+from sec_core.silver.tables import Statements, columns
 
 if TYPE_CHECKING:
     Payloads = Mapping[str, Sequence[PayloadRow]]

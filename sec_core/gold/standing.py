@@ -22,7 +22,7 @@ from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
-from sec_core.silver.version import silver_version
+from sec_core.silver.reports import silver_version
 
 if TYPE_CHECKING:
     from sec_core.gold.build import GoldReport

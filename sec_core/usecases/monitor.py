@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from sec_core.bronze.ledger_rules import candidates, hours_to_watch
 from sec_core.errors import CircuitOpen
+from sec_core.hours import open_hour
 from sec_core.usecases.adapters import Adapters
 
 if TYPE_CHECKING:
-    from sec_core.bronze.reconcile import Watched
+    from sec_core.bronze.capture import CaptureReport
     from sec_core.silver.load import LoadReport
 
 
@@ -43,12 +45,34 @@ class MonitorReport(BaseModel):
     note: str = ""
 
 
-async def ask_newest(adapters: Adapters, closed: int) -> Watched:
-    """Ask for the open hour, and for those of the `closed` hours before it that may have changed."""
-    from sec_core.bronze.reconcile import watch_hours
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Hours that were requested, the open one first, what became of them, and how many closed ones differ."""
 
+    open_hour: datetime
+    hours: list[datetime]
+    report: CaptureReport
+    differing: int
+
+
+async def ask_newest(adapters: Adapters, closed: int) -> Watched:
+    """Ask for the open hour, and for those of the `closed` hours before it that may have changed.
+
+    Raises:
+        CircuitOpen: The circuit is open.
+        SourceUnavailable: The source does not answer.
+        UnexpectedBody: The source's answers have changed.
+    """
+    from sec_core.bronze.capture import capture_hours, compare
+
+    ledger = adapters.ledger
     async with adapters.source() as client:
-        return await watch_hours(closed, client=client, ledger=adapters.ledger, clock=adapters.clock)
+        now = await client.server_time()
+        hours = candidates(now, closed)
+        due = hours_to_watch(hours, await asyncio.to_thread(ledger.rows, hours), now)
+        report = await capture_hours(due, client=client, ledger=ledger, clock=adapters.clock)
+        differing = await asyncio.to_thread(compare, await client.national_series(), ledger, now)
+    return Watched(open_hour(now), due, report, len(differing))
 
 
 async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadReport]:

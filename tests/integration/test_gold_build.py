@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from support import gold_world
 from support.fixtures import StandingClock
-from support.three_months import rows_of
+from support.silver_world import rows_of
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import Settings
