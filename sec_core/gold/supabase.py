@@ -3,24 +3,29 @@
 Nothing here puts the key, or an answer's headers, into a message, a log line or an exception chain.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from loguru import logger
 
 from sec_core.config import Settings
 from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
-from sec_core.gold import recent
 
 if TYPE_CHECKING:
     from supabase import Client
 
-    Payloads = Mapping[str, Sequence[Any]]
+Payloads = Mapping[str, Sequence[Any]]
+
+# The table of recent events, and its columns.
+EVENTS: Final = "interrupciones_recientes"
+EVENT_COLUMNS: Final = (
+    "hash_id", "forma", "codigo_region", "nombre_region", "codigo_comuna", "nombre_comuna", "nombre_empresa", "inicio",
+    "fin", "clientes_afectados", "cliente_horas", "hora_maximo", "primera_hora", "ultima_hora", "n_observaciones",
+    "imputaciones", "topado",
+)  # fmt: skip
 
 # Rows asked for at once: Supabase answers at most this many by default.
 PAGE = 1000
@@ -99,14 +104,14 @@ class SupabaseStore:
         arguments = {"panel": dashboard, "otras": others, "publicado": at}
         self._run("write dashboard_stats and estadisticas", self._client.rpc("publicar", arguments).execute)
 
-    def events(self, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """All rows of `interrupciones_recientes`, a page at a time, by hash_id."""
         found: list[dict[str, Any]] = []
         while True:
-            query = self._table(recent.TABLE).select(",".join(columns)).order("hash_id").limit(PAGE)
+            query = self._table(EVENTS).select(",".join(EVENT_COLUMNS)).order("hash_id").limit(PAGE)
             if found:
                 query = query.gt("hash_id", found[-1]["hash_id"])
-            page = self._run(f"read {recent.TABLE}", query.execute)
+            page = self._run(f"read {EVENTS}", query.execute)
             found.extend(page)
             if not page:
                 return found
@@ -114,14 +119,14 @@ class SupabaseStore:
     def upsert_events(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write events by hash_id, in batches."""
         for first in range(0, len(rows), BATCH):
-            query = self._table(recent.TABLE).upsert(rows[first : first + BATCH], returning="minimal")
-            self._run(f"write {recent.TABLE}", query.execute)
+            query = self._table(EVENTS).upsert(rows[first : first + BATCH], returning="minimal")
+            self._run(f"write {EVENTS}", query.execute)
 
     def delete_events(self, hash_ids: Sequence[str]) -> None:
         """Delete events by hash_id, in batches that fit into an address."""
         for first in range(0, len(hash_ids), 100):
-            query = self._table(recent.TABLE).delete(returning="minimal").in_("hash_id", hash_ids[first : first + 100])
-            self._run(f"delete from {recent.TABLE}", query.execute)
+            query = self._table(EVENTS).delete(returning="minimal").in_("hash_id", hash_ids[first : first + 100])
+            self._run(f"delete from {EVENTS}", query.execute)
 
     def _table(self, name: str) -> Any:  # noqa: ANN401 - the client's builders are hardly typed
         return self._client.table(name)

@@ -25,8 +25,7 @@ from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
 from sec_core.db.database import Database
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256, write_sums
-from sec_core.gold.release.database import DATABASE
+from sec_core.gold.release.contents import DATABASE, PACKAGE, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.write import ReleaseReport, check_release, make_release, versions
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference import tables
