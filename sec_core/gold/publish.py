@@ -217,7 +217,7 @@ def losses(published: Payloads, new: Payloads) -> dict[str, str]:
         if len(after) < len(before) * (1 - LARGEST_LOSS):
             text.append(f"{name} would fall from {len(before)} rows to {len(after)}.")
         newest_before, newest_after = newest_month(before), newest_month(after)
-        if newest_before and newest_before > newest_after:
+        if newest_before > newest_after:
             text.append(f"{name} would lose its newest month {newest_before[:7]}.")
         if text:
             found[name] = " ".join(text)

@@ -35,8 +35,6 @@ _NOT_READ = {
     "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
     "site_target", "release_min_coverage",
 }  # fmt: skip
-_NEWEST = text("select max(hora) from capturas")
-_PUBLISHED = text("select id from dashboard_stats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def gold_digest(database: Database, settings: Settings, now: datetime) -> str:
         DatabaseUnavailable: The database can't be reached.
     """
     with database.engine.connect() as connection:
-        newest = connection.execute(_NEWEST).scalar()
+        newest = connection.execute(text("select max(hora) from capturas")).scalar()
     ended = min(Month.of(newest).end, open_hour(now)) if newest else None
     parts = (code_digest(), silver_version(database), str(ended), settings.model_dump_json(exclude=_NOT_READ))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -118,7 +116,7 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     except (BlobMissing, ValidationError):
         return None
     with database.engine.connect() as connection:
-        published = set(connection.execute(_PUBLISHED).scalars())
+        published = set(connection.execute(text("select id from dashboard_stats")).scalars())
     return built if published >= built.payloads.keys() else None
 
 

@@ -60,19 +60,12 @@ class SupabaseStore:
 
         if settings.supabase_url is None or settings.supabase_key is None:
             raise PublicationError("There is no Supabase project to publish to.", next_step=_WRONG_KEY)
-        self._sleep = sleep
-        self._retries = settings.retries
-        self._status = 0
+        self._sleep, self._retries, self._status = sleep, settings.retries, 0
+        longest = settings.timeout_s
+        # HTTP/2, which httpx uses if it is asked to, would bring a library that logs headers, the key among them.
         self._http = httpx.Client(
-            timeout=httpx.Timeout(
-                settings.timeout_s,
-                connect=min(settings.timeout_s, _CONNECT_S),
-                read=min(settings.timeout_s, _ANSWER_S),
-            ),
+            timeout=httpx.Timeout(longest, connect=min(longest, _CONNECT_S), read=min(longest, _ANSWER_S)),
             event_hooks={"response": [self._note]},
-            # HTTP/2 would bring a library that logs headers, the key among them, at debug level.
-            http2=False,
-            follow_redirects=False,
         )
         options = SyncClientOptions(
             httpx_client=self._http, auto_refresh_token=False, persist_session=False, postgrest_client_retry=False
@@ -136,32 +129,29 @@ class SupabaseStore:
         self._status = response.status_code
 
     def _run(self, what: str, call: Callable[[], Any]) -> list[Any]:
-        """Do one call, again after a transient failure."""
-        began, attempt = time.monotonic(), 0
-        while True:
-            try:
-                return self._call(what, call)
-            except PublicationUnavailable as error:
-                dead = self._status == 0 and time.monotonic() - began > _PATIENCE_S
-                if attempt == self._retries or dead:
-                    raise
-                wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
-                logger.bind(stage="publish", code=error.code).warning("{} Next try in {:.0f} s.", error.message, wait)
-                self._sleep(wait)
-                attempt += 1
-
-    def _call(self, what: str, call: Callable[[], Any]) -> list[Any]:
-        """Do one call; the client's errors become the project's, cut off from causes that hold the key."""
+        """Do one call, again after a transient failure; errors are raised without their causes, which hold the key."""
         from postgrest.exceptions import APIError  # noqa: PLC0415
 
-        self._status = 0
-        try:
-            rows: list[Any] = call().data
-        except httpx.HTTPError as error:
-            raise PublicationUnavailable(f"Supabase did not answer ({what}): {type(error).__name__}.") from None
-        except APIError as error:
-            raise _explain(what, self._status, str(error.code or ""), error.message or "") from None
-        return rows
+        began, attempt = time.monotonic(), 0
+        while True:
+            self._status = 0
+            try:
+                rows: list[Any] = call().data
+            except httpx.HTTPError as error:
+                failure: PublicationError = PublicationUnavailable(
+                    f"Supabase did not answer ({what}): {type(error).__name__}."
+                )
+            except APIError as error:
+                failure = _explain(what, self._status, str(error.code or ""), error.message or "")
+            else:
+                return rows
+            dead = self._status == 0 and time.monotonic() - began > _PATIENCE_S
+            if attempt == self._retries or dead or not isinstance(failure, PublicationUnavailable):
+                raise failure
+            wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
+            logger.bind(stage="publish", code=failure.code).warning("{} Next try in {:.0f} s.", failure.message, wait)
+            self._sleep(wait)
+            attempt += 1
 
 
 def _explain(what: str, status: int, code: str, message: str) -> PublicationError:

@@ -147,12 +147,6 @@ def check_release(settings: Settings, version: str) -> list[str]:
         return checks.examine(folder)
 
 
-def describe_release(settings: Settings, version: Version) -> dict[str, Any]:
-    """The data package of a release."""
-    found: dict[str, Any] = orjson.loads(open_blobs(settings.releases).read(f"{version}/{PACKAGE}"))
-    return found
-
-
 def _refuse(reasons: list[str]) -> None:
     if reasons:
         raise PublicationError(f"No release was made. {' '.join(reasons)}")
@@ -171,10 +165,7 @@ def _about(collected: GoldFrames, version: Version, settings: Settings, *, draft
         "interfaz": INTERFACE,
         "programa": row["version"],
         "reglas": {"metodo": METHOD, **row["umbrales"], **storms},
-        "origen": row["origen"],
-        "origenes": row["origenes"],
-        "primera_hora": row["primera_hora"],
-        "ultima_hora": row["ultima_hora"],
+        **{name: row[name] for name in ("origen", "origenes", "primera_hora", "ultima_hora")},
         "trimestre": {"meses": quarter, "horas": expected, "horas_cargadas": seen},
     }
 
@@ -228,12 +219,9 @@ def _fetched(settings: Settings, version: Version) -> Iterator[Path]:
         return
     blobs = open_blobs(place)
     with tempfile.TemporaryDirectory(prefix="sec-release-") as made:
-        folder = Path(made) / str(version)
         for key in blobs.list(f"{version}/"):
-            target = Path(made) / key
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(blobs.read(key))
-        yield folder
+            LocalBlobs(Path(made)).replace(key, blobs.read(key), durable=False)
+        yield Path(made) / str(version)
 
 
 def _seal(folder: Path, place: Place, name: str) -> None:

@@ -6,7 +6,6 @@ The same frames give the same bytes; nothing tells when it was made.
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -37,7 +36,7 @@ ON_MAP: Final = 3
 
 
 def draw(gold: Blobs, payloads: Mapping[str, Rows], collected: GoldFrames, settings: Settings) -> PutReport:
-    """Make all pages and pictures and write those that changed; nothing where SEC_DRAW_SITE is 0.
+    """Make all pages and pictures and write those that changed.
 
     Args:
         gold: Gold's place.
@@ -48,11 +47,24 @@ def draw(gold: Blobs, payloads: Mapping[str, Rows], collected: GoldFrames, setti
     Raises:
         StorageError: A file can't be written.
     """
-    if not settings.draw_site:
-        return PutReport((), 0, ())
     with ThreadPoolExecutor(max_workers=1) as beside:
         looking = beside.submit(standing, gold, SITE)
-        frames = site_frames(payloads, collected)
+        monthly = collected.monthly
+        years = [estimates.years(each, collected.seen) for each in (monthly.region_parts, monthly.comuna_parts)]
+        frames = SiteFrames(
+            payloads=payloads,
+            comunas=with_customers(collected),
+            comunal=collected.indices.comunal,
+            regional=collected.indices.regional,
+            years=pl.concat(years),
+            hours=collected.calendar,
+            region_hours=monthly.region_hours,
+            panel=collected.panel,
+            events=collected.events,
+            storms=collected.storms,
+            curves=collected.storm_hours,
+            companies=collected.storm_companies,
+        )
         held = looking.result()
         pictures = Site(held)
         specs = press.specifications(frames)
@@ -65,27 +77,6 @@ def draw(gold: Blobs, payloads: Mapping[str, Rows], collected: GoldFrames, setti
     count = len(done.written) + done.kept
     logger.bind(stage="gold").info("The site has {:,} files; {:,} were written.", count, len(done.written))
     return done
-
-
-def site_frames(payloads: Mapping[str, Rows], collected: GoldFrames) -> SiteFrames:
-    """What the site is made from; see `draw`."""
-    newest = collected.loads["hora"].max()
-    window = pl.col("hora") > newest - figures.RECENT if isinstance(newest, datetime) else pl.lit(value=False)
-    parts = (collected.monthly.region_parts, collected.monthly.comuna_parts)
-    return SiteFrames(
-        payloads=payloads,
-        comunas=with_customers(collected),
-        comunal=collected.indices.comunal,
-        regional=collected.indices.regional,
-        years=pl.concat([estimates.years(each, collected.seen) for each in parts]),
-        hours=collected.calendar,
-        region_hours=collected.monthly.region_hours,
-        recent=collected.panel.filter(window).collect(),
-        events=collected.events,
-        storms=collected.storms,
-        curves=collected.storm_hours,
-        companies=collected.storm_companies,
-    )
 
 
 def build_site(
