@@ -15,7 +15,7 @@ from sqlalchemy import text
 from benchmarks import history
 from benchmarks.measuring import Bench, Measured, apart, opened, size_of
 from benchmarks.results import Figure
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import Settings

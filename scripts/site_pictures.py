@@ -25,8 +25,8 @@ from sec_core.config import Settings
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
+from sec_core.simulator.country import REGIONS
 from sec_core.simulator.options import Storm, WorldOptions
-from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy
 

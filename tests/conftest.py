@@ -21,7 +21,7 @@ from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
+from sec_core.db.schema import seed_dimensions
 from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.

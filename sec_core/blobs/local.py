@@ -12,7 +12,7 @@ from filelock import FileLock
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.model import BlobMissing, Blobs, checked
+from sec_core.blobs.place import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
 
 _PARTIAL = ".partial-"

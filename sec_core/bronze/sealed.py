@@ -9,7 +9,7 @@ from typing import Final
 
 from loguru import logger
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy

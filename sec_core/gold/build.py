@@ -8,8 +8,7 @@ from datetime import datetime
 import polars as pl
 from loguru import logger
 
-from sec_core.blobs.model import Blobs
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Blobs, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.config import Settings

@@ -10,7 +10,7 @@ from datetime import datetime
 import orjson
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.db.arrow import ArrowConnection
 from sec_core.gold import parquet
 from sec_core.gold.frames import SQL, Names, name_events

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import text
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.db.database import Database
 from sec_core.errors import PublicationError
 from sec_core.gold.model import PayloadRow, as_json, dump

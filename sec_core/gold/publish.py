@@ -8,7 +8,7 @@ from datetime import datetime
 
 from loguru import logger
 
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.errors import PublicationError

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.errors import PublicationError
 
 TABLE = "interrupciones_recientes"

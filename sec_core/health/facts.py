@@ -10,13 +10,12 @@ from pathlib import Path
 from sqlalchemy import text
 
 from sec_core.blobs.local import LocalBlobs
-from sec_core.blobs.open import open_blobs, try_out
-from sec_core.blobs.place import Place, StoreUrl
+from sec_core.blobs.place import Place, StoreUrl, open_blobs, try_out
 from sec_core.bronze.ledger import Ledger
 from sec_core.clock import Clock
 from sec_core.config import Settings
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database, open_database
-from sec_core.db.zones import check_zones
 from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, PublicationError, SourceError, StorageError
 from sec_core.health.verdict import Check, DataFacts, Facts, PlaceFacts, SourceFacts, due_month
 from sec_core.hours import FIRST_MONTH, Month
@@ -117,7 +116,7 @@ def _try_place(place: Place) -> PlaceFacts:
 
 def _zone_problem(database: Database, now: datetime) -> ConfigError | None:
     try:
-        check_zones(database, FIRST_MONTH.start, Month.of(now).shift(1).end)
+        check_zones(database.engine, FIRST_MONTH.start, Month.of(now).shift(1).end)
     except ConfigError as error:
         return error
     return None

@@ -12,8 +12,7 @@ from typing import Self
 import polars as pl
 
 from sec_core.hours import CHILE
-from sec_core.reference.names import Names
-from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
+from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY, Names
 from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.decode import decode
 from sec_core.silver.imputation import Imputacion, Regla, bad_customers, bad_start, bits, start_date

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sec_core.db.queries import read_queries
 from sec_core.hours import Month
 from sec_core.reference import tables
-from sec_core.reference.names import default_names, fold
+from sec_core.reference.tables import default_names, fold
 
 if TYPE_CHECKING:
     from sec_core.db.database import Database

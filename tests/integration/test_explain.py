@@ -25,7 +25,7 @@ from sec_core.gold.explain import explain
 from sec_core.gold.explanation import Explanation
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.load import load_month
-from sec_core.simulator.render import hour_body
+from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import AnsweredBy, Shape, classify
 
 FIRST, DAYS, SWITCH = date(2025, 8, 26), 11, 6

@@ -27,9 +27,9 @@ from sec_core.gold.storms_now import under_way
 from sec_core.hours import HOUR, Month
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.universe import store_universe
-from sec_core.simulator.calendar import parse_wall_hour as at
+from sec_core.simulator.answers import hour_body
+from sec_core.simulator.country import parse_wall_hour as at
 from sec_core.simulator.options import Outage, WorldOptions
-from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape

@@ -24,8 +24,8 @@ from sec_core.reference import tables
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
+from sec_core.simulator.answers import hour_body
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape

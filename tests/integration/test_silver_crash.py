@@ -21,7 +21,7 @@ from support.silver_world import clear, export
 from sec_core.config import Settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
+from sec_core.db.schema import seed_dimensions
 from sec_core.errors import DatabaseUnavailable
 from sec_core.silver.load import load_month
 

@@ -12,7 +12,7 @@ from sec_core.db.database import Database
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.reports import month_figures
-from sec_core.simulator.render import hour_body
+from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import Shape
 
 ShapeOf = Callable[[datetime], Shape]

@@ -12,7 +12,7 @@ import orjson
 from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.db.database import Database
 from sec_core.reference import tables
-from sec_core.simulator.calendar import parse_wall_hour
+from sec_core.simulator.country import parse_wall_hour
 from sec_core.source.shapes import Shape
 from support.fuzz_bodies import DETAILED
 from support.reference_rules import Hour, Listed

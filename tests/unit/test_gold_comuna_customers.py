@@ -16,7 +16,7 @@ from sec_core.gold.billing import read_billing
 from sec_core.gold.comuna_customers import CENSUS, comuna_customers, dwellings
 from sec_core.gold.sheets import decimal_mark, hand_in, in_inbox, number
 from sec_core.gold.universe import CUSTOMERS_SCHEMA
-from sec_core.reference.names import default_names
+from sec_core.reference.tables import default_names
 from sec_core.silver.universe import figures
 from sec_core.source.answers import RegionCustomers
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 from loguru import logger
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.config import Settings
 from sec_core.gold import estimates
 from sec_core.gold.frames import GoldFrames
