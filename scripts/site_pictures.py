@@ -15,6 +15,7 @@ import typer
 from selenium import webdriver
 from sqlalchemy import text
 from support.browser import chromium
+from support.fixtures import on_disk
 
 from benchmarks import history
 from benchmarks.measuring import bench, opened
@@ -66,7 +67,7 @@ def main(
     with bench() as here:
         settings = here.settings("data", "site")
         make(settings)
-        photograph(settings.gold_dir / "site", into)
+        photograph(on_disk(settings.gold) / "site", into)
 
 
 def make(settings: Settings) -> None:

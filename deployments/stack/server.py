@@ -48,7 +48,7 @@ class Server(Part):
         """
         prepare_environment(settings)
         database = open_database(settings)
-        database.dispose()
+        database.close()
         logger.bind(stage="stack").info("PostgreSQL is ready: {database}", database=str(database.address))
         self._settings, self._options, self._port, self.api = settings, options, 0, ""
         self._history = history = prefect_history(settings, options, database.address)

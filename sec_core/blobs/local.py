@@ -26,14 +26,10 @@ class LocalBlobs(Blobs):
 
     Args:
         root: The folder; it and what lies below is made when first written to.
-
-    Attributes:
-        has_links: Whether the file system is known to have hard links; without, names are taken under a lock.
     """
 
     def __init__(self, root: Path) -> None:
         self.place: Path = Path(root)
-        self.has_links = True
         self._made: set[str] = set()
         self._unsynced: set[str] = set()
 

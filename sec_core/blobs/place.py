@@ -96,9 +96,11 @@ class Blobs(Protocol):
 
     Attributes:
         place: The folder or address below which the names are.
+        has_links: Whether the place is known to take new names by itself; a folder without hard links needs a lock.
     """
 
     place: Place
+    has_links: bool = True
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Keep a blob, whole or not at all; False (and nothing changed) if the name is taken."""

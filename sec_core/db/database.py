@@ -104,7 +104,7 @@ class Database:
         """
         check_server(self.engine, self.address)
 
-    def dispose(self) -> None:
+    def close(self) -> None:
         """Close all pooled connections; the object stays usable."""
         self._idle.dispose()
         self._idle = self._idle.recreate()

@@ -56,7 +56,7 @@ def test_several_processes_may_migrate_an_empty_database_at_once(empty_database:
         seed_dimensions(own.engine)
         with own.engine.connect() as connection:
             version = schema.current_version(connection)
-        own.dispose()
+        own.close()
         return version
 
     with ThreadPoolExecutor(4) as pool:

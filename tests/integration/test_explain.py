@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.gold_world import CUSTOMERS
 from support.three_months import rows_of
 from support.truth import stormy
@@ -46,7 +46,7 @@ class History:
 
     def rows(self, payload: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = orjson.loads(
-            (self.settings.gold_dir / f"dashboard_stats/{payload}.json").read_bytes()
+            (on_disk(self.settings.gold) / f"dashboard_stats/{payload}.json").read_bytes()
         )
         return found
 
@@ -55,7 +55,7 @@ class History:
 
     def path(self, hour: datetime) -> Path:
         (revision,) = Ledger(self.database).revisions(hour)
-        return self.settings.bronze_dir / revision.capture.key
+        return on_disk(self.settings.bronze) / revision.capture.key
 
     def change(self, sql: str) -> None:
         with self.database.engine.begin() as connection:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from support.fixtures import on_disk
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import body_of, clear, export
 from support.three_months import NUNOA, load_all, rows_of, world
@@ -68,14 +69,14 @@ def test_a_damaged_archive_drops_nothing_and_is_refused(database: Database, make
     settings, bronze = make_settings(), world()
     load_all(database, bronze, settings)
     before = export(database)
-    (settings.root / "archive").parent.mkdir(parents=True, exist_ok=True)
-    (settings.root / "archive").write_text("a file where the folder should be")
+    (on_disk(settings.data) / "archive").parent.mkdir(parents=True, exist_ok=True)
+    (on_disk(settings.data) / "archive").write_text("a file where the folder should be")
     with pytest.raises(StorageError):
         apply_retention(database, settings, keep_days=30)
     assert export(database) == before
-    (settings.root / "archive").unlink()
+    (on_disk(settings.data) / "archive").unlink()
     apply_retention(database, settings, keep_days=30)
-    path = next((settings.root / "archive").rglob("*.parquet"))
+    path = next((on_disk(settings.data) / "archive").rglob("*.parquet"))
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(StorageError):
         archived(database, settings)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
-from support.fixtures import MakeSettings, StandingClock
+from support.fixtures import MakeSettings, StandingClock, on_disk
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MemoryBronze, body_of, clear, export
 from support.three_months import rows_of
@@ -306,25 +306,25 @@ def test_gold_of_archived_months_is_the_same_to_the_byte(database: Database, mak
                     bronze.put(hour, shape, hour_body(world, hour, shape))
     load_all(database, bronze, settings)
     build_gold(database, settings, FixedClock())
-    before = contents(settings.gold_dir)
+    before = contents(on_disk(settings.gold))
     assert apply_retention(database, settings, keep_days=30).months == (Month(2025, 4), Month(2025, 5))
     # What is current is not written again; what is written again from the archive is the same.
     assert build_gold(database, settings, FixedClock()).months_written == ()
-    assert contents(settings.gold_dir) == before
-    shutil.rmtree(settings.gold_dir)
+    assert contents(on_disk(settings.gold)) == before
+    shutil.rmtree(on_disk(settings.gold))
     build_gold(database, settings, FixedClock())
-    assert contents(settings.gold_dir) == before
+    assert contents(on_disk(settings.gold)) == before
     # A month that is loaded again comes back from the archive, and nothing but its own file is written again.
-    april = settings.gold_dir / "observaciones" / "anho=2025" / "mes=04" / "observaciones.parquet"
+    april = on_disk(settings.gold) / "observaciones" / "anho=2025" / "mes=04" / "observaciones.parquet"
     rows = pl.read_parquet(april)
     load_month(database, bronze.read, Month(2025, 4), settings, values=bronze, force=True)
     assert rows_of(database, "select mes from archivo") == [(date(2025, 5, 1),)]
     assert build_gold(database, settings, FixedClock()).months_written == (Month(2025, 4),)
     assert pl.read_parquet(april).equals(rows)
-    after = contents(settings.gold_dir)
+    after = contents(on_disk(settings.gold))
     # What is kept notes that the hours were written again, but computes the same.
     changed = {name for name in after if after[name] != before[name] and not name.startswith("kept/")}
-    assert changed <= {str(april.relative_to(settings.gold_dir)), "panel/anho=2025/mes=04/panel.parquet"}
+    assert changed <= {str(april.relative_to(on_disk(settings.gold))), "panel/anho=2025/mes=04/panel.parquet"}
 
 
 def test_hours_before_the_first_of_a_month_stay_in_their_own(database: Database, make_settings: MakeSettings) -> None:

@@ -80,7 +80,7 @@ async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIter
         ):
             yield Capturing(settings, database, throttle, client, store, Ledger(database, store), clock)
     finally:
-        database.dispose()
+        database.close()
 
 
 def faults(sim: Simulator, *rules: str) -> int:
