@@ -16,9 +16,7 @@ from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
-from sec_core.usecases import release as releases
-from sec_core.usecases.explain import explain_figure
-from sec_core.usecases.gold import SiteReport, import_customers, import_seia
+from sec_core.usecases.gold import SiteReport
 from tasks.runtime import adapters
 
 
@@ -61,7 +59,7 @@ async def explain(
         payload: A payload's id, or event.
         wanted: key=value texts that name one row of it; of an event, its hash_id.
     """
-    found = await explain_figure(adapters(), payload, wanted)
+    found = await usecases.explain_figure(adapters(), payload, wanted)
     await acreate_markdown_artifact(key=f"explain-{payload.replace('_', '-')}", markdown=found.markdown(files=True))
     return found
 
@@ -79,7 +77,7 @@ async def release(
         draft: Pass over the bound on coverage, and mark it so.
         other_source: Make it although the data is not the SEC's.
     """
-    made = await releases.release(adapters(), version, draft, other_source)
+    made = await usecases.release(adapters(), version, draft, other_source)
     await acreate_markdown_artifact(key=f"release-{version.replace('.', '-')}", markdown=made.markdown())
     return made
 
@@ -107,7 +105,7 @@ async def seia(file: InboxFile) -> SeiaReport:
     Args:
         file: The Excel export of the SEIA site, or its older CSV: its name in the folder `inbox` of the data folder.
     """
-    return await import_seia(adapters(), file)
+    return await usecases.import_seia(adapters(), file)
 
 
 @flow(name="customers", flow_run_name="customers {file}", steps=STEPS)
@@ -117,6 +115,6 @@ async def customers(file: InboxFile) -> Billing:
     Args:
         file: The file, CSV or workbook: its name in the folder `inbox` of the data folder.
     """
-    found = await import_customers(adapters(), file)
+    found = await usecases.import_customers(adapters(), file)
     await show_billing(file, found)
     return found

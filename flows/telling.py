@@ -19,7 +19,7 @@ from sec_core.clock import CHILE
 from sec_core.errors import CircuitOpen, ConfigError, IncompleteError, InputError, SecError, UnexpectedBody
 from sec_core.log import log_name
 from sec_core.text import for_line
-from sec_core.usecases.steps import Steps
+from sec_core.usecases.adapters import Steps
 from tasks.runtime import open_run
 
 P = ParamSpec("P")

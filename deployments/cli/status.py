@@ -135,7 +135,7 @@ def _print_verdict(verdict: Verdict) -> None:
 def circuit(context: typer.Context) -> None:
     """Show the circuit: its state, failures in a row, when it reopens."""
     if context.invoked_subcommand is None:
-        from sec_core.usecases.circuit import describe_circuit
+        from sec_core.usecases.upkeep import describe_circuit
 
         with opened() as adapters:
             say(asyncio.run(describe_circuit(adapters)))
@@ -147,7 +147,7 @@ def close(
     who: Annotated[str | None, typer.Option(help="Who closes it; else the system's user.")] = None,
 ) -> None:
     """Close the circuit before its time, for instance because the SEC says that it is back."""
-    from sec_core.usecases.circuit import close_circuit
+    from sec_core.usecases.upkeep import close_circuit
 
     with opened() as adapters:
         say(asyncio.run(close_circuit(adapters, who or getpass.getuser(), why)))

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from deployments.stack.api import MARK, WORK_POOL, PrefectServerError, api_client, find, own_id, why_not_ours
+from sec_core.bronze.plan import days_at_once
 from sec_core.config import Settings
 from sec_core.errors import ConfigError
 from tasks.limits import OVERVIEW, SITE_VARIABLE, SOURCE_LIMIT
@@ -87,8 +88,6 @@ def apply_limits(api: str, settings: Settings) -> None:
     Raises:
         PrefectServerError: The server refused.
     """
-    from sec_core.usecases.capture import days_at_once  # noqa: PLC0415 - imports what captures
-
     slots = QUEUES["months"]["concurrency_limit"] * days_at_once(settings.max_concurrency)
     with _asked(api) as client:
         _put(client, "/v2/concurrency_limits/", {"name": SOURCE_LIMIT, "limit": slots, "active": True})

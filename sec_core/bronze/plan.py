@@ -3,6 +3,7 @@
 A held and settled hour is never asked for again, an hour that does not exist or has not closed never at all.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -131,3 +132,8 @@ def _due(hour: datetime, row: LedgerRow | None, now: datetime) -> bool:
     if row is None or row.last_asked is None or row.failures:
         return True
     return row.last_asked < hour + HOUR or now - row.last_asked >= LOOK_AGAIN
+
+
+def days_at_once(max_concurrency: int) -> int:
+    """How many days a run works on at once: enough that the last hours of one day leave no request slot idle."""
+    return 1 + math.ceil(max_concurrency / 12)

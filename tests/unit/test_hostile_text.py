@@ -32,8 +32,8 @@ from sec_core.health.verdict import Check, Level, Verdict
 from sec_core.hours import Month
 from sec_core.log import setup_logging
 from sec_core.text import LONGEST, for_chat, for_csv, for_line, for_mail, for_markdown
-from sec_core.usecases.monitor import MonitorReport
 from sec_core.usecases.reports import SyncReport
+from sec_core.usecases.upkeep import MonitorReport
 from tasks.runtime import prefect_sink
 
 HOSTILE = (
