@@ -14,8 +14,7 @@ from prefect.settings import (
 from support.browser import browser
 from support.prefect_server import prefect_server
 
-from deployments.stack.api import api_client
-from deployments.stack.apply import apply_limits, mark
+from deployments.stack.api import api_client, apply_limits, mark
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
