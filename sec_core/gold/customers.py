@@ -29,10 +29,9 @@ from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold.sheets import BadRow, decimal_mark, number, read_sheet
 from sec_core.hours import Month
-from sec_core.reference.names import default_names, fold
-from sec_core.reference.tables import COUNTRY_CODE, UNKNOWN_GEOGRAPHY, comunas, read_rows
-from sec_core.silver.cap import nearest_month
+from sec_core.reference.tables import COUNTRY_CODE, UNKNOWN_GEOGRAPHY, comunas, default_names, fold, read_rows
 from sec_core.silver.columns import typed
+from sec_core.silver.events import nearest_month
 
 COUNTRY = "CHILE"
 CUSTOMERS_SCHEMA = pl.Schema(typed("mes codigo_region nombre_region clientes clientes_estimados periodo_star"))

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.gold import estimates, parquet
 from sec_core.gold.frames import GoldFrames, one_word
 from sec_core.gold.indices import year_indices

@@ -15,10 +15,9 @@ from loguru import logger
 
 from sec_core.db.database import Database
 from sec_core.errors import InputError
-from sec_core.gold.local import write_rows
+from sec_core.gold.kept import write_rows
 from sec_core.gold.sheets import BadRow, Sheet, decimal_mark, number, read_sheet
-from sec_core.reference.names import default_names, fold
-from sec_core.reference.tables import regiones
+from sec_core.reference.tables import default_names, fold, regiones
 
 # Our name of a column to its headings, the first one that is found counts.
 HEADINGS: dict[str, tuple[str, ...]] = {
