@@ -13,7 +13,7 @@ from scripts.storm_rules import panel
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold.customers import dwellings
 from sec_core.gold.frames import UTC_TIME, source_hours
-from sec_core.gold.observations import month_key
+from sec_core.gold.month_files import month_key
 from sec_core.gold.storm_catalogue import bring_up_to_date
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month

@@ -16,7 +16,7 @@ from functools import lru_cache
 import polars as pl
 
 from sec_core.blobs.place import Blobs
-from sec_core.gold import kept, observations
+from sec_core.gold import kept, month_files
 from sec_core.gold.customers import COUNTRY
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
 from sec_core.gold.frames import UTC_TIME, Names, with_month
@@ -82,7 +82,7 @@ def bring_up_to_date(
 
     Args:
         gold: Gold's place, with current `observaciones/`.
-        exported: Digest of each month's observations, see `observations.digests`.
+        exported: Digest of each month's observations, see `month_files.digests`.
         names: The dimensions.
         loads: hora, forma of the loaded hours.
         seen: What was seen when.
@@ -257,7 +257,7 @@ def _observations(gold: Blobs, month: Month, names: Names) -> pl.DataFrame:
     """`KEPT_COLUMNS`, id_geografia and id_empresa of an exported month."""
     columns = [*KEPT_COLUMNS, "codigo_comuna", "nombre_empresa"]
     return (
-        pl.read_parquet(gold.source(observations.month_key(month)), columns=columns, hive_partitioning=False)
+        pl.read_parquet(gold.source(month_files.month_key(month)), columns=columns, hive_partitioning=False)
         .join(names.places.select("codigo_comuna", "id_geografia"), on="codigo_comuna", how="left")
         .join(names.companies, on="nombre_empresa", how="left")
         .drop("codigo_comuna", "nombre_empresa")

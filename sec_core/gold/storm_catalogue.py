@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from sec_core.blobs.place import Blobs
-from sec_core.gold import observations
+from sec_core.gold import month_files
 from sec_core.gold.frames import with_month
 from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
 from sec_core.gold.kept import digest
@@ -59,7 +59,7 @@ def bring_up_to_date(
 
     Args:
         gold: Gold's place, with current `observaciones/` and `panel/`.
-        exported: Digest of each month's observations, see `observations.digests`.
+        exported: Digest of each month's observations, see `month_files.digests`.
         calendar: hora, cargada, sospechosa of all expected hours.
         customers: `clientes_comunales`; each month takes the nearest figures.
         rules: What a storm is.
@@ -80,7 +80,7 @@ def bring_up_to_date(
         new = [at for at, name in enumerate(names) if name in changed]
         needed = sorted({month for at in new for month in about[at]} & exported.keys())
         if needed:
-            search.fill(observations.panel_of(gold, needed).drop("forma").collect())
+            search.fill(month_files.panel_of(gold, needed).drop("forma").collect())
         found = [(pl.lit(names[at]).alias("conjunto"), *search.measure(search.sets[at])) for at in new]
         curves = [rows.with_columns(name) for name, _, rows in found]
         measured = pl.concat([pl.DataFrame(schema=KEPT["storm_hours"]), *curves])
@@ -108,7 +108,7 @@ def _by_company(gold: Blobs, curves: pl.DataFrame) -> pl.DataFrame:
     found = [pl.DataFrame(schema=COMPANIES_SCHEMA)]
     days = with_month(curves.select("hora")).get_column("mes").unique().sort()
     for month in (Month(day.year, day.month) for day in days):
-        rows = observations.observations_of(gold, month).filter(pl.col("forma") == Shape.DETAILED.value)
+        rows = month_files.observations_of(gold, month).filter(pl.col("forma") == Shape.DETAILED.value)
         named = rows.with_columns(pl.col("codigo_comuna", "nombre_empresa").cast(pl.String))
         joined = named.join(cells, on=["hora", "codigo_comuna"])
         found.append(joined.group_by("id", "hora", "nombre_empresa").agg(pl.col("clientes_afectados").sum()).collect())
@@ -128,7 +128,7 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     def make(changed: list[str]) -> dict[str, list[pl.DataFrame]]:
         months = map(Month.parse, changed)
         return {
-            "storm_hits": [find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in months]
+            "storm_hits": [find_hits(month_files.panel_of(gold, [month]).collect(), each, rules) for month in months]
         }
 
     month = chile_date(pl.col("hora")).dt.strftime("%Y-%m")

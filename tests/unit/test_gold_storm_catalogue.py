@@ -11,7 +11,7 @@ from support.gold_frames import make_hours
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.gold.customers import COMUNA_CUSTOMERS_SCHEMA
-from sec_core.gold.observations import month_key
+from sec_core.gold.month_files import month_key
 from sec_core.gold.storm_catalogue import HITS_SCHEMA, Storms, bring_up_to_date, described
 from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
