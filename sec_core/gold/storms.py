@@ -224,40 +224,10 @@ def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: 
     return [storm.select("h", "c").to_numpy() for storm in storms]
 
 
-@dataclass(frozen=True, slots=True)
-class StormNow:
-    """A storm under way.
+def under_way(database: Database, settings: Settings) -> list[str]:
+    """A line for each storm that is not over in the newest loaded hour, with its identity so far in brackets.
 
-    Attributes:
-        id: Its identity so far.
-        since: Its first hour, UTC.
-        hour: The newest loaded hour, UTC.
-        peak: Most customers out so far.
-        now: Customers out in `hour`.
-        before: Customers out in the loaded hour before.
-        comunas: Comunas hit so far.
-    """
-
-    id: str
-    since: datetime
-    hour: datetime
-    peak: int
-    now: int
-    before: int
-    comunas: int
-
-    @property
-    def text(self) -> str:
-        """It in one line, for a person."""
-        course = "rising" if self.now > self.before else "falling" if self.now < self.before else "steady"
-        return (
-            f"A storm is under way since {self.since.astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
-            f" {self.peak:,} customers, {self.comunas} comunas, {self.now:,} out now and {course}."
-        )
-
-
-def under_way(database: Database, settings: Settings) -> list[StormNow]:
-    """The storms that are not over in the newest loaded hour; none before Gold has made customers by comuna.
+    There is none before Gold has made customers by comuna.
 
     Raises:
         DatabaseUnavailable: The database can't be reached.
@@ -286,5 +256,9 @@ def under_way(database: Database, settings: Settings) -> list[StormNow]:
     found = []
     for row in storms.filter("abierta").iter_rows(named=True):
         before, now = (out.get((row["id"], hour), 0) for hour in (recent[0], recent[-1]))
-        found.append(StormNow(row["id"], row["inicio"], recent[-1], row["punta"], now, before, row["comunas"]))
+        course = "rising" if now > before else "falling" if now < before else "steady"
+        found.append(
+            f"A storm is under way since {row['inicio'].astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
+            f" {row['punta']:,} customers, {row['comunas']} comunas, {now:,} out now and {course}. [{row['id']}]"
+        )
     return found
