@@ -102,7 +102,7 @@ DATASETS: tuple[Dataset, ...] = (
             "SAIDI por región y año, con su propio intervalo", _annual, in_gold=False),
     Dataset("comparacion_oficial", ("anho", "nombre_region"),
             "The official SAIDI beside the estimate", "El SAIDI oficial junto al estimado",
-            lambda f: official_comparison(official(), f.monthly, f.seen, f.customers), in_gold=False),
+            lambda f: official_comparison(official(), f.monthly.region_parts, f.seen, f.customers), in_gold=False),
     Dataset("clientes_comunales", ("mes", "codigo_comuna"),
             "Customers by comuna and month, an estimate", "Clientes por comuna y mes, una estimación",
             lambda f: f.comuna_customers, in_gold=False),

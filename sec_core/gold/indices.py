@@ -288,18 +288,15 @@ def make_indices(
         .join(figures.drop("metodo", "cobertura", "interpolada"), on=["mes", "nombre_region"], how="left")
         .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
     )
-    return Indices(figures, regional, _comunal(monthly, seen, by_comuna, names))
-
-
-def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Names) -> pl.DataFrame:
     months = _customer_hours(monthly.comuna_parts, seen, "codigo_comuna")
     places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")
-    return (
+    comunal = (
         nearest(months, by_comuna, "codigo_comuna")
         .join(places, on="codigo_comuna", how="left")
         .with_columns(*saidi(positive("clientes")))
         .sort("mes", "codigo_comuna")
     )
+    return Indices(figures, regional, comunal)
 
 
 def _customer_hours(parts: pl.DataFrame, seen: Pattern, name: str) -> pl.DataFrame:

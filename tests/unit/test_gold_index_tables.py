@@ -99,7 +99,7 @@ def test_the_official_figure_stands_beside_the_estimate_of_its_own_months() -> N
     table = official().filter(pl.col("anho").is_in([2019, 2024]))
     assert table.height == 18
     world = SmallWorld(EVERY, [(n, 7101, 100) for n in EVERY])
-    found = official_comparison(table, world.monthly, world.seen, CUSTOMERS)
+    found = official_comparison(table, world.monthly.region_parts, world.seen, CUSTOMERS)
     assert found["nombre_region"].to_list() == table["nombre_region"].to_list()
     assert found.filter(anho=2024).select("saidi_oficial", "saidi", "razon", "cobertura").rows() == [
         (27.59, None, None, 1.0)
@@ -115,7 +115,7 @@ def test_the_official_figure_of_whole_years_and_of_their_first_months() -> None:
     customers = make_customers(
         (date(2019, 1, 1), "07", "MAULE", 1000, None, None), (date(2019, 1, 1), "11", "AYSEN", 500, None, None)
     )
-    found = official_comparison(official().filter(anho=2019), world.monthly, world.seen, customers)
+    found = official_comparison(official().filter(anho=2019), world.monthly.region_parts, world.seen, customers)
     chile = found.row(0, named=True)
     # Twelve months of 1500 customer-hours by 1500 customers, all of them loaded.
     assert (chile["saidi"], chile["saidi_inf"], chile["saidi_sup"], chile["razon"]) == (12.0, 12.0, 12.0, 0.8621)

@@ -8,9 +8,7 @@ index leaves out cuts of 3 minutes or less, states force majeure apart, and come
 distance is published whatever it is; nothing is fitted to it.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import Field
@@ -22,9 +20,6 @@ from sec_core.gold.model import Count, MonthStart, PayloadRow, Share
 from sec_core.gold.panel import Pattern
 from sec_core.reference.tables import read_rows, regiones
 from sec_core.silver.timeline import EventRules, chile_date, usable_hours
-
-if TYPE_CHECKING:
-    from sec_core.gold.monthly import Monthly
 
 # Customers from which a comuna's hour belongs to an event, in `sensitivity`.
 THRESHOLDS = (50, 100, 500, 1000)
@@ -253,14 +248,14 @@ def official() -> pl.DataFrame:
 
 
 def official_comparison(
-    official: pl.DataFrame, monthly: Monthly, seen: Pattern, customers: pl.DataFrame
+    official: pl.DataFrame, parts: pl.DataFrame, seen: Pattern, customers: pl.DataFrame
 ) -> pl.DataFrame:
     """The SEC's official SAIDI beside the estimate of the same months. Nothing is fitted to it.
 
     Args:
         official: anho, nombre_region, saidi_oficial (hours), parcial (empty, or the months it holds), verificado,
             fuente.
-        monthly: What estimates are made of.
+        parts: What estimates of regions are made of, see `estimates.parts`.
         seen: What was seen when.
         customers: see `customers.CUSTOMERS_SCHEMA`.
 
@@ -272,7 +267,7 @@ def official_comparison(
     for text, last in PERIODS.items():
         within, named = pl.col("mes").dt.month() <= last, pl.lit(text).alias("parcial")
         period = Pattern(*(frame.filter(within) for frame in (seen.hours, seen.weights, seen.days, seen.months)))
-        own = estimates.years(monthly.region_parts.filter(within), period)
+        own = estimates.years(parts.filter(within), period)
         grid = own.select("anho", nombre_region="serie").join(pl.DataFrame({"m": range(1, last + 1)}), how="cross")
         served = nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), figures, "nombre_region")
         hours = period.hours.group_by(named, anho=pl.col("mes").dt.year()).agg(

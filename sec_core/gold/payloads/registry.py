@@ -63,7 +63,7 @@ PAYLOADS = (
     PayloadSpec(
         "official_comparison",
         hours.OfficialRow,
-        lambda f: hours.official_comparison(hours.official(), f.monthly, f.seen, f.customers),
+        lambda f: hours.official_comparison(hours.official(), f.monthly.region_parts, f.seen, f.customers),
     ),
     PayloadSpec("storms", StormRow, lambda f: largest(f.storms)),
     PayloadSpec("coverage", basis.CoverageRow, lambda f: basis.coverage(f.calendar)),
