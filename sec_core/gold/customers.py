@@ -22,7 +22,6 @@ from typing import Final
 
 import polars as pl
 from loguru import logger
-from rapidfuzz import process
 from sqlalchemy import text
 
 from sec_core.db.database import Database
@@ -268,6 +267,8 @@ def _row(row: dict[str, str], mark: str, this_month: date) -> tuple[tuple[date, 
 
 
 def _suggestion(name: str) -> str:
+    from rapidfuzz import process  # noqa: PLC0415 - only a misspelt comuna needs it
+
     spellings = {fold(comuna.nombre): comuna.nombre_oficial for comuna in comunas()}
     near = process.extractOne(fold(name), spellings.keys(), score_cutoff=75)
     return f" Is {spellings[near[0]]} meant?" if near else ""
