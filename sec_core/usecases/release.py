@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
+from sec_core.blobs.open import open_blobs
 from sec_core.config import Settings
 from sec_core.errors import StorageError
 from sec_core.usecases.adapters import Adapters
@@ -39,11 +42,12 @@ def check(settings: Settings, version: str) -> None:
 
 def listed(settings: Settings) -> list[tuple[str, str, str, str, int, float]]:
     """Version, day, newest hour, kind, files and MB of each release, the oldest first."""
-    from sec_core.gold.release.write import describe_release, versions
+    from sec_core.gold.release.contents import PACKAGE
+    from sec_core.gold.release.write import versions
 
-    found = []
+    found, releases = [], open_blobs(settings.releases)
     for version in versions(settings):
-        package = describe_release(settings, version)
+        package = orjson.loads(releases.read(f"{version}/{PACKAGE}"))
         sizes = [each["tamano_bytes"] for each in package["resources"]]
         kind = "draft" if package["borrador"] else "release"
         about = (str(version), package["fecha"], str(package["ultima_hora"]), kind)

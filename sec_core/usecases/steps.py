@@ -94,8 +94,7 @@ async def publish_gold(adapters: Adapters, force: bool, other_source: bool, payl
         InputError: Payloads are named that there are not, or without `force`.
     """
     from sec_core.db.locks import Lock, turn
-    from sec_core.gold.guard import ALL
-    from sec_core.gold.publish import publish
+    from sec_core.gold.publish import ALL, publish
 
     if payloads and not force:
         raise InputError(
