@@ -36,7 +36,7 @@ from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.statements import Statements
+from sec_core.silver.tables import Statements
 from sec_core.silver.timeline import EventRules
 
 Payloads = Mapping[str, Sequence[Mapping[str, object]]]
