@@ -30,7 +30,7 @@ from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
-from sec_core.db.zones import check_zones
+from sec_core.db.checks import check_zones
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
@@ -112,7 +112,7 @@ def capture_calls(settings: Settings) -> float:
             await capture_hours(CAPTURED.hours()[:HOURS], client=client, ledger=ledger, clock=clock)
 
     with opened(settings) as database:
-        check_zones(database, CAPTURED.start, CAPTURED.end)  # imports Polars, once in a process
+        check_zones(database.engine, CAPTURED.start, CAPTURED.end)  # imports Polars, once in a process
         return _calls(lambda: asyncio.run(ask())) / HOURS
 
 

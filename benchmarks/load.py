@@ -15,7 +15,7 @@ from benchmarks.measuring import Bench, Measured, apart, opened
 from benchmarks.results import Figure
 from sec_core.config import Settings
 from sec_core.hours import Month
-from sec_core.reference.names import default_names
+from sec_core.reference.tables import default_names
 from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
 from sec_core.silver.observations import Snapshot, decode, observe
 from sec_core.silver.reports import month_figures

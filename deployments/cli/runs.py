@@ -237,7 +237,7 @@ def site(
 def _site_folder() -> Path:
     """Where a browser finds the site: an object store's is copied beside the state."""
     from sec_core.blobs.local import LocalBlobs
-    from sec_core.blobs.open import open_blobs
+    from sec_core.blobs.place import open_blobs
     from sec_core.gold.site.put import put, read_site
     from sec_core.gold.standing import SITE
 

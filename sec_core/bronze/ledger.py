@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from loguru import logger
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.place import BlobMissing
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Book, Capture, LedgerRow, Origin, Outcome, Result, clean
 from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore, digest
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database
-from sec_core.db.zones import check_zones
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, BodyKind, Classified, classify
@@ -177,7 +177,7 @@ class Ledger(table.LedgerTables):
         """
         if month in self._repaired:
             return 0
-        check_zones(self._database, month.start, month.end)
+        check_zones(self._database.engine, month.start, month.end)
         with table.transaction(self._database, month) as cursor:
             self._journal.compact(month)
             book, moved, _ = self._read_files(month)

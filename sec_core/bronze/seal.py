@@ -8,7 +8,7 @@ from typing import Final
 
 from loguru import logger
 
-from sec_core.blobs.at_once import at_once
+from sec_core.blobs.place import at_once
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import Capture, hours_to_ask

@@ -15,10 +15,7 @@ from typing import Final, Self
 import zstandard
 from loguru import logger
 
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place, StoreUrl
+from sec_core.blobs.place import BlobMissing, Blobs, Place, StoreUrl, at_once, open_blobs
 from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall

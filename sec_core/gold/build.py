@@ -10,8 +10,7 @@ import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, Blobs, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.config import Settings

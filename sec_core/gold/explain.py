@@ -15,8 +15,7 @@ from uuid import UUID
 import orjson
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import Settings
 from sec_core.db.arrow import ArrowConnection

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.place import BlobMissing
 from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.store import BronzeStore
@@ -19,7 +19,7 @@ from sec_core.gold.frames import SQL, UTC_TIME, uuid_text
 from sec_core.gold.origin import ORIGIN, hours_by_origin
 from sec_core.gold.revisions import UNREADABLE
 from sec_core.hours import CHILE, HOUR, Month, month_range
-from sec_core.reference.names import default_names
+from sec_core.reference.tables import default_names
 from sec_core.silver import events
 from sec_core.silver.events import EVENT_SCHEMA
 from sec_core.silver.imputation import Imputacion

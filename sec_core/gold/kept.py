@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.db.database import Database
 from sec_core.silver.tables import Statements, columns
 

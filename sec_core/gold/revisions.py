@@ -9,14 +9,14 @@ from typing import Final
 import polars as pl
 from loguru import logger
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.store import BodyDamaged, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.gold import kept
 from sec_core.gold.frames import UTC_TIME, Names, with_month
 from sec_core.gold.universe import COUNTRY
-from sec_core.reference.names import default_names
+from sec_core.reference.tables import default_names
 from sec_core.silver.observations import Snapshot, observe
 
 # A body that is gone or damaged, of which `sec doctor` tells too.

@@ -11,10 +11,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
 import sec_core
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place
+from sec_core.blobs.place import BlobMissing, Blobs, Place, at_once, open_blobs
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow

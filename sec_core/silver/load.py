@@ -16,15 +16,15 @@ from typing import Protocol
 
 import polars as pl
 
-from sec_core.blobs.at_once import at_once
+from sec_core.blobs.place import at_once
 from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.store import BodyDamaged, attempt
 from sec_core.config import Settings
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database
-from sec_core.db.zones import check_zones
 from sec_core.errors import StorageError
 from sec_core.hours import Month
-from sec_core.reference.names import Names, default_names
+from sec_core.reference.tables import Names, default_names
 from sec_core.silver.archive import Archive
 from sec_core.silver.columns import conform, typed
 from sec_core.silver.event_updates import WrittenMonth, update_events
@@ -130,7 +130,7 @@ def load_month(
             if not (plan.load or plan.remove) and tables.history(month).rules == rules:
                 return LoadReport(month, damaged=tuple(sorted(lost)))
             connection.rollback()  # no transaction stays open while bodies are read
-            check_zones(database, month.start, month.end)
+            check_zones(database.engine, month.start, month.end)
             damaged: dict[Capture, str] = {}
             snapshots = _snapshots(plan, bodies, settings, damaged)
             observed = observe(snapshots, names)

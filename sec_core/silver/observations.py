@@ -14,8 +14,7 @@ import polars as pl
 
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE
-from sec_core.reference.names import Names
-from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY
+from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, UNKNOWN_GEOGRAPHY, Names
 from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.imputation import Imputacion, bad_customers, bad_start, bits, start_date
 from sec_core.source.shapes import AGGREGATED_KEYS, Shape, read_json, whole_number

@@ -11,7 +11,7 @@ from sec_core.db.database import Database
 from sec_core.db.queries import read_queries
 from sec_core.hours import Month
 from sec_core.reference import tables
-from sec_core.reference.names import default_names, fold
+from sec_core.reference.tables import default_names, fold
 
 _SQL: Final = {name: text(sql) for name, sql in read_queries("sec_core.silver", "reports.sql").items()}
 

@@ -18,8 +18,7 @@ from sec_core.bronze.store import AnswerName, BodyDamaged, BronzeStore
 from sec_core.db.database import Database
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
-from sec_core.reference.names import default_names
-from sec_core.reference.tables import COUNTRY_CODE, regiones
+from sec_core.reference.tables import COUNTRY_CODE, default_names, regiones
 from sec_core.silver.columns import conform, typed
 from sec_core.silver.events import CAPPED, cap
 from sec_core.silver.stretches import rows_only_in

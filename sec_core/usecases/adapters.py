@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from sec_core.bronze.ledger import Ledger
@@ -72,8 +72,5 @@ def open_adapters(settings: Settings, clock: Clock | None = None, name: str = ""
     Raises:
         DatabaseError: The database can't be reached, started or used.
     """
-    database = open_database(settings)
-    try:
+    with closing(open_database(settings)) as database:
         yield Adapters(settings, database, clock or SystemClock(), name)
-    finally:
-        database.dispose()

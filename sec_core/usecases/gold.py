@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from loguru import logger
 from pydantic import BaseModel
 
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.errors import ConfigError
 from sec_core.gold import standing
 from sec_core.gold.standing import BuiltGold

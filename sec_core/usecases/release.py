@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.config import Settings
 from sec_core.errors import StorageError
 from sec_core.usecases.adapters import Adapters

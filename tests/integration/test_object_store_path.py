@@ -14,9 +14,7 @@ from support.object_store import ObjectStore
 from support.silver_world import clear, export
 
 from deployments.cli.main import main
-from sec_core.blobs.model import Blobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import Blobs, StoreUrl, open_blobs
 from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.bronze.seal import seal_month
 from sec_core.config import Settings

@@ -18,8 +18,7 @@ from sec_core.bronze.ledger_rules import HourState
 from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.db.database import Database
 from sec_core.hours import Month
-from sec_core.simulator.faults import Ban, FaultKind, FaultOptions, FaultRule
-from sec_core.simulator.log import Request
+from sec_core.simulator.faults import Ban, FaultKind, FaultOptions, FaultRule, Request
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 

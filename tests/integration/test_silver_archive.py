@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+from support.fixtures import on_disk
 from support.reference_rules import utc
 from support.silver_world import Silver, aggregated, world
 
@@ -53,7 +54,7 @@ def test_other_rules_reach_archived_months(silver: Silver) -> None:
 
 
 def test_a_damaged_archive_drops_nothing_and_is_refused(silver: Silver) -> None:
-    silver.bronze, folder = world(), silver.settings.root / "archive"
+    silver.bronze, folder = world(), on_disk(silver.settings.data) / "archive"
     silver.load()
     before = silver.export()
     folder.parent.mkdir(parents=True, exist_ok=True)

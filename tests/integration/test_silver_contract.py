@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import NUNOA, MemoryBronze, Silver, aggregated, body_of
 
@@ -19,8 +19,8 @@ from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
 from sec_core.reference import tables
 from sec_core.silver.universe import store_universe
+from sec_core.simulator.answers import hour_body
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
@@ -280,25 +280,25 @@ def test_gold_of_archived_months_is_the_same_to_the_byte(silver: Silver) -> None
                     bronze.put(hour, shape, hour_body(world, hour, shape))
     silver.load()
     build_gold(silver.database, settings, FixedClock())
-    before = contents(settings.gold_dir)
+    before = contents(on_disk(settings.gold))
     assert apply_retention(silver.database, settings, keep_days=30).months == (Month(2025, 4), Month(2025, 5))
     # What is current is not written again; what is written again from the archive is the same.
     assert build_gold(silver.database, settings, FixedClock()).months_written == ()
-    assert contents(settings.gold_dir) == before
-    shutil.rmtree(settings.gold_dir)
+    assert contents(on_disk(settings.gold)) == before
+    shutil.rmtree(on_disk(settings.gold))
     build_gold(silver.database, settings, FixedClock())
-    assert contents(settings.gold_dir) == before
+    assert contents(on_disk(settings.gold)) == before
     # A month that is loaded again comes back from the archive, and nothing but its own file is written again.
-    april = settings.gold_dir / "observaciones" / "anho=2025" / "mes=04" / "observaciones.parquet"
+    april = on_disk(settings.gold) / "observaciones" / "anho=2025" / "mes=04" / "observaciones.parquet"
     rows = pl.read_parquet(april)
     silver.load(Month(2025, 4), force=True)
     assert silver.rows("select mes from archivo") == [(date(2025, 5, 1),)]
     assert build_gold(silver.database, settings, FixedClock()).months_written == (Month(2025, 4),)
     assert pl.read_parquet(april).equals(rows)
-    after = contents(settings.gold_dir)
+    after = contents(on_disk(settings.gold))
     # What is kept notes that the hours were written again, but computes the same.
     changed = {name for name in after if after[name] != before[name] and not name.startswith("kept/")}
-    assert changed <= {str(april.relative_to(settings.gold_dir)), "panel/anho=2025/mes=04/panel.parquet"}
+    assert changed <= {str(april.relative_to(on_disk(settings.gold))), "panel/anho=2025/mes=04/panel.parquet"}
 
 
 def test_hours_before_the_first_of_a_month_stay_in_their_own(silver: Silver) -> None:

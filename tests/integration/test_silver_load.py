@@ -15,8 +15,7 @@ from sec_core.bronze.ledger_rules import Capture
 from sec_core.errors import DatabaseUnavailable
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
-from sec_core.reference.names import Names, default_names
-from sec_core.reference.tables import Alias
+from sec_core.reference.tables import Names, default_names
 from sec_core.silver.load import LoadReport
 from sec_core.silver.reports import month_figures, unresolved_names
 from sec_core.silver.universe import store_universe
@@ -192,9 +191,7 @@ def test_an_alias_and_a_reprocess_mend_history(silver: Silver) -> None:
     (found,) = unresolved_names(silver.database)
     assert (found.kind, found.name, found.rows, found.hours) == ("comuna", "Nunioa", 3, 3)
     assert (found.suggestion, found.example) == ("NUNOA", hour)
-    names = Names(
-        tables.comunas(), tables.regiones(), tables.empresas(), [Alias("Nunioa", str(NUNOA), "a misspelling")]
-    )
+    names = Names(tables.comunas(), tables.regiones(), tables.empresas(), {"Nunioa": str(NUNOA)})
     assert silver.rows("select id_geografia from fact_interrupciones") == [(0,)]
     silver.load(names=names, force=True)
     assert silver.rows("select id_geografia from fact_interrupciones") == [(NUNOA,)]

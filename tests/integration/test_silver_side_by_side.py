@@ -14,7 +14,7 @@ from support.fixtures import MakeSettings
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MONTHS, NUNOA, MemoryBronze, Silver, body_of, world
 
-from sec_core.db import migrate
+from sec_core.db import schema
 from sec_core.db.database import Database
 from sec_core.hours import HOUR, Month
 from sec_core.silver.universe import store_universe
@@ -94,7 +94,7 @@ def test_a_history_that_loses_its_last_hour_is_empty(silver: Silver) -> None:
 
 def test_a_database_of_the_first_version_goes_on(empty_database: Database, make_settings: MakeSettings) -> None:
     config = Config()
-    config.set_main_option("script_location", str(migrate.MIGRATIONS_DIR))
+    config.set_main_option("script_location", str(schema.MIGRATIONS_DIR))
     config.set_main_option("path_separator", "newline")
     with empty_database.engine.begin() as connection:
         config.attributes["connection"] = connection

@@ -9,7 +9,7 @@ from support.truth import Truth, assert_loaded, stormy
 
 from sec_core.hours import CHILE, Month, hours_of_day
 from sec_core.silver.reports import month_figures
-from sec_core.simulator.render import hour_body
+from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import Shape
 
 ShapeOf = Callable[[datetime], Shape]

@@ -14,9 +14,9 @@ from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
-from sec_core.reference.names import Names
+from sec_core.reference.tables import Names
 from sec_core.silver.load import BodyReader, LoadReport, load_hours, load_month
-from sec_core.simulator.calendar import parse_wall_hour
+from sec_core.simulator.country import parse_wall_hour
 from sec_core.source.shapes import Shape
 from support.fixtures import MakeSettings
 from support.fuzz_bodies import DETAILED
