@@ -19,7 +19,7 @@ from support.browser import chromium
 from support.prefect_ui import PICTURES_VARIABLE, PrefectUi
 from support.stack import ENDED, Stack, eventually, pause_schedules
 
-from deployments.stack.server import free_port
+from deployments.stack.services import free_port
 from sec_core.hours import CHILE
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions

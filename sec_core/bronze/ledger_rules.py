@@ -5,6 +5,7 @@ database keeps the running result, the journal keeps the lines, and both give th
 never asked for again, an hour that does not exist or has not closed never at all.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -383,3 +384,8 @@ def _due(row: LedgerRow, now: datetime) -> bool:
     if row.last_asked is None or row.failures:
         return True
     return row.last_asked < row.hour + HOUR or now - row.last_asked >= LOOK_AGAIN
+
+
+def days_at_once(max_concurrency: int) -> int:
+    """How many days a run works on at once: enough that the last hours of one day leave no request slot idle."""
+    return 1 + math.ceil(max_concurrency / 12)

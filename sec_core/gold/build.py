@@ -33,9 +33,8 @@ from sec_core.gold.site.pages import draw
 from sec_core.gold.standing import EVENTS_FILE, PAYLOADS_FOLDER, GoldReport
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.tables import Statements
+from sec_core.silver.tables import Archive, Statements
 from sec_core.silver.timeline import EventRules
 
 Payloads = Mapping[str, Sequence[Mapping[str, object]]]

@@ -40,9 +40,8 @@ from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
-from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA, nearest_month
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import Archive, SilverTables
 from sec_core.silver.timeline import EventRules, whole_days
 from sec_core.source.shapes import Shape
 

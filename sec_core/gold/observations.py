@@ -21,8 +21,7 @@ from sec_core.gold.frames import UTC_TIME, Names
 from sec_core.gold.kept import digest
 from sec_core.gold.panel import panel
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import Archive, SilverTables
 
 if TYPE_CHECKING:
     ObservationReader = Callable[[Month], pl.DataFrame]

@@ -185,7 +185,7 @@ def test_each_command_that_publishes_can_be_told_of_another_source(
         told.append(other_source)
         return PublishReport(published=False)
 
-    monkeypatch.setattr("sec_core.usecases.steps.publish_gold", publish)
+    monkeypatch.setattr("sec_core.usecases.gold.publish_gold", publish)
     span = ["--from", "2025-02", "--to", "2025-02"]
     for command in (
         ["sync", "--month", "2025-02"],

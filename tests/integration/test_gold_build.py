@@ -23,8 +23,7 @@ from sec_core.gold.frames import read_names, snapshot
 from sec_core.gold.observations import month_key
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import Archive, SilverTables
 
 NOW = datetime(2024, 9, 3, 12, 30, tzinfo=UTC)
 AUGUST = Month(2024, 8)

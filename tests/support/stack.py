@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from deployments.stack.apply import CRASH_DETECTION
+from deployments.stack.api import CRASH_DETECTION
 from deployments.stack.processes import RunFolder, StackState
 from sec_core.simulator.server import Simulator
 from support.commands import sec
