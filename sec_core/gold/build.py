@@ -99,13 +99,9 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     publish_payloads(payloads, database, collected.now)
     write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
     new_storms = write_rows(collected.storms, database, "tormentas", ("id",))
-    logger.bind(stage="gold").info(
-        "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
-        collected.events.height,
-        len(exported.written),
-        len(exported.written) + exported.kept,
-        len(payloads),
-    )
+    rewritten, months = len(exported.written), len(exported.written) + exported.kept
+    said = "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads."
+    logger.bind(stage="gold").info(said, collected.events.height, rewritten, months, len(payloads))
     return GoldReport(
         events=collected.events.height,
         months_written=exported.written,

@@ -34,7 +34,7 @@ from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
 from sec_core.gold.origin import one_word
 from sec_core.gold.panel import panel
-from sec_core.gold.payloads.meta import METHOD
+from sec_core.gold.payloads.meta import METHOD, ages
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import PAYLOADS_FOLDER, code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
@@ -341,19 +341,12 @@ class _Explaining:
         at = self._month.first_day if self._month else figures["mes"][-1]
         found = nearest_month(
             pl.DataFrame({"mes": [at], "nombre_region": row["nombre_region"]}), figures, "nombre_region"
-        )
-        ((month, customers, stated),) = found.select("mes_figura", "universo", "periodo_star").rows()
-        period = date(int(stated[2:]), int(stated[:2]), 1) if stated and len(stated) == 6 else month
-        newest = at if self._month else cast("date", self.loads["mes"].max())
-        origins = frames.read_customer_origins(self._connection, self._store).filter(mes=month)
-        return {
-            "universo": customers,
-            "mes": str(month)[:7],
-            "periodo_star": stated,
-            "antiguedad_meses": (newest.year - period.year) * 12 + newest.month - period.month,
-            "fuente": "SEC, GetClientesRegional (clientes_regionales)",
-            "origen": one_word(origins),
-        }
+        ).rename({"mes_figura": "mes_denominador"})
+        newest = at if self._month else self.loads["mes"].max()
+        (figure,) = ages(found, pl.lit(newest, pl.Date)).drop("nombre_region").to_dicts()
+        origins = frames.read_customer_origins(self._connection, self._store).filter(mes=figure["mes"])
+        source = "SEC, GetClientesRegional (clientes_regionales)"
+        return figure | {"mes": str(figure["mes"])[:7], "fuente": source, "origen": one_word(origins)}
 
 
 def _as_row(events: pl.DataFrame) -> dict[str, Any]:

@@ -26,7 +26,6 @@ MANIFEST = "manifest.json"
 EVENTS_FILE = "golden_interrupciones.parquet"
 PAYLOADS_FOLDER = "dashboard_stats/"
 SITE = "site/"
-START_PAGE = f"{SITE}index.html"
 # What the manifest does not list: the site has its own.
 _OTHERS = (MANIFEST, SITE)
 # Settings that Gold's figures don't depend on; a new setting counts as read until it is named here.
@@ -109,9 +108,8 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     gold = open_blobs(settings.gold)
     try:
         built = BuiltGold.model_validate_json(gold.read(MANIFEST))
-        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files:
-            return None
-        if settings.draw_site and not whole(gold, SITE):
+        there = built.digest == digest and _sizes(settings.gold, gold, built.files) == built.files
+        if not there or (settings.draw_site and not whole(gold, SITE)):
             return None
     except (BlobMissing, ValidationError):
         return None
@@ -129,7 +127,7 @@ def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
         payloads=made.payloads,
         files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
         outputs={"events": EVENTS_FILE, "payloads": PAYLOADS_FOLDER.rstrip("/")}
-        | ({"site": START_PAGE} if settings.draw_site else {}),
+        | ({"site": f"{SITE}index.html"} if settings.draw_site else {}),
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
     # Not in the manifest: they are new once.

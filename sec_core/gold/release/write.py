@@ -107,8 +107,7 @@ def make_release(
             )
         gold = open_blobs(settings.gold)
         collected, _, _ = read_frames(database, gold, settings, clock)
-        bound = settings.release_min_coverage
-        _refuse(checks.refusals(collected, bound, draft=draft, other_source=other_source))
+        _refuse(checks.refusals(collected, settings.release_min_coverage, draft=draft, other_source=other_source))
         rows = contents.write_tables(collected, gold, LocalBlobs(folder))
         about = _about(collected, wanted, settings, draft=draft)
         before = max((each for each in known if each < wanted), default=None)

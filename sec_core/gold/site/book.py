@@ -152,17 +152,10 @@ class Book:
         inputs = digest(self._shared_inputs, as_json(also), *beside.values())
         if self.site.stands(inputs, f"{path}index.html", *beside):
             return
-        made = (
-            _templates(ENGLISH if path.startswith("en/") else SPANISH)
-            .get_template(template)
-            .render(
-                book=self,
-                path=path,
-                root="../" * path.count("/"),
-                pair=next((pair for pair in ALTERNATES if path in pair), None),
-                **data | dict(context or {}),
-            )
-        )
+        lang = ENGLISH if path.startswith("en/") else SPANISH
+        pair = next((pair for pair in ALTERNATES if path in pair), None)
+        about = {"book": self, "path": path, "root": "../" * path.count("/"), "pair": pair}
+        made = _templates(lang).get_template(template).render(about | data | dict(context or {}))
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
 
     def file(self, path: str, body: bytes) -> str:

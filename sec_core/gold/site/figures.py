@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sec_core.gold.index_tables import year_indices
+from sec_core.gold.rises import STANDING_HOURS
 from sec_core.gold.universe import COUNTRY
 from sec_core.silver.timeline import chile_date
 
@@ -29,8 +30,6 @@ DAY_STATES: Final = {
     "failed": "could not be had",
     "pending": "not asked yet",
 }
-# A cut listed for so long may be a row that the source forgot.
-STANDING_HOURS: Final = 168
 
 
 @dataclass(frozen=True)
@@ -165,10 +164,7 @@ def daily_peaks(frames: SiteFrames) -> pl.DataFrame:
     return (
         hours.join(country, on="hora", how="left")
         .group_by("dia")
-        .agg(
-            clientes=pl.col("clientes").fill_null(0).filter("known").max(),
-            cobertura=pl.col("known").mean(),
-        )
+        .agg(clientes=pl.col("clientes").fill_null(0).filter("known").max(), cobertura=pl.col("known").mean())
         .sort("dia")
     )
 
@@ -227,6 +223,7 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
             "clientes_afectados",
             "cliente_horas",
             abierta=pl.col("fin").is_null(),
+            # It may be a row that the source forgot.
             estancada=pl.col("horas") >= STANDING_HOURS,
         )
         .collect()
