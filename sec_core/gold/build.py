@@ -21,7 +21,6 @@ from sec_core.gold import frames, monthly, observations, parquet, storm_catalogu
 from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.frames import SQL
 from sec_core.gold.index_tables import make_indices
 from sec_core.gold.kept import digest, write_rows
 from sec_core.gold.model import as_json, dump
@@ -112,8 +111,13 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
 
 
 def write_tables(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
-    """Write the files of the whole history; months have theirs already."""
-    write_events(events, gold, collected.made, {"origin": one_word(collected.origins)})
+    """Write the files of the whole history; months have theirs already, and the events' stays if it is the same."""
+    about = (_TITLE, collected.made, {"origin": one_word(collected.origins)})
+    wanted = parquet.as_text(parquet.schema(parquet.EVENTS, *about).metadata)
+    if not events.current or parquet.metadata(gold, EVENTS_FILE) != wanted:
+        body = parquet.write(events.rows, gold, EVENTS_FILE, parquet.EVENTS, *about)
+        note = {"file": digest(body), "months": events.versions}
+        gold.replace(_MADE_FROM, orjson.dumps(note, option=orjson.OPT_SORT_KEYS), durable=False)
     for dataset in DATASETS:
         if dataset.in_gold and dataset.file != EVENTS_FILE:
             dataset.write(collected, gold)
@@ -150,7 +154,7 @@ def read_frames(
         wanted = observations.digests(loads, names)
         read = observations.silver_reader(connection, archive, loads, names)
         exported = observations.export(gold, wanted, read, about_months(loads))
-        calendar = frames.hour_calendar(connection.query(SQL["ledger"]), loads, now)
+        calendar = frames.hour_calendar(connection.query(frames.SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
@@ -162,12 +166,12 @@ def read_frames(
             events=events.rows,
             loads=loads,
             calendar=calendar,
-            revisions=revisions(gold, connection.query(SQL["answers"]), bronze, names),
+            revisions=revisions(gold, connection.query(frames.SQL["answers"]), bronze, names),
             customers=customers,
             origins=hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
             comuna_customers=by_comuna,
-            imputation=connection.query(SQL["imputation"]),
-            projects=connection.query(SQL["projects"]),
+            imputation=connection.query(frames.SQL["imputation"]),
+            projects=connection.query(frames.SQL["projects"]),
             names=names,
             seen=seen,
             monthly=kept,
@@ -207,7 +211,7 @@ def read_events(connection: ArrowConnection, names: frames.Names, gold: Blobs) -
     """
     # Of equally many rows, transaction numbers add up differently.
     base = digest(_FORMAT, ",".join(_EVENT_COLUMNS), names.places, names.companies)
-    months = connection.query(SQL["event_versions"]).sort("mes").iter_rows()
+    months = connection.query(frames.SQL["event_versions"]).sort("mes").iter_rows()
     versions = {str(month): f"{base} {count} {written}" for month, count, written in months}
     held, known = _held_events(gold, versions)
     changed = tuple(month for month, version in versions.items() if known.get(month) != version)
@@ -218,26 +222,6 @@ def read_events(connection: ArrowConnection, names: frames.Names, gold: Blobs) -
     ordered = pl.concat(rows, rechunk=True).sort(_MONTH, maintain_order=True)
     month = pl.date(pl.col("id_tiempo") // 1_000_000, _MONTH % 100, 1)
     return Events(ordered.with_columns(mes=month), versions, changed, bool(known) and known == versions)
-
-
-def write_events(events: Events, gold: Blobs, made: datetime | None, extra: Mapping[str, str]) -> None:
-    """Write the file, unless it is the one that all events were read from.
-
-    Args:
-        events: The events.
-        gold: Where it is written.
-        made: When the newest capture was received.
-        extra: Further metadata of the file.
-
-    Raises:
-        StorageError: The place refused a file.
-    """
-    wanted = parquet.schema(parquet.EVENTS, _TITLE, made, extra).metadata
-    if events.current and parquet.metadata(gold, EVENTS_FILE) == parquet.as_text(wanted):
-        return
-    body = parquet.write(events.rows, gold, EVENTS_FILE, parquet.EVENTS, _TITLE, made, extra)
-    note = {"file": digest(body), "months": events.versions}
-    gold.replace(_MADE_FROM, orjson.dumps(note, option=orjson.OPT_SORT_KEYS), durable=False)
 
 
 def _held_events(gold: Blobs, versions: Mapping[str, str]) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -257,5 +241,5 @@ def _read_events(connection: ArrowConnection, names: frames.Names, months: Seque
     """The events of some months from Silver, so many at a time that memory stays bounded."""
     statements, numbers = Statements(connection), pl.Series(map(int, months), dtype=pl.Int32)
     parts = [numbers[at : at + _AT_ONCE] for at in range(0, max(len(months), 1), _AT_ONCE)]
-    read = (statements.query(SQL["events"], EVENT_SCHEMA, part) for part in parts)
+    read = (statements.query(frames.SQL["events"], EVENT_SCHEMA, part) for part in parts)
     return pl.concat(frames.name_events(events, names).select(_EVENT_COLUMNS) for events in read)

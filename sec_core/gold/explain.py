@@ -28,7 +28,6 @@ from sec_core.gold.comuna_customers import comuna_customers
 from sec_core.gold.definitions import definitions
 from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.frames import GoldFrames
 from sec_core.gold.index_tables import Indices, make_indices
 from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
@@ -89,13 +88,13 @@ class _Explaining:
         self._tables = SilverTables(connection, Archive(settings.archive))
         self._gold = open_blobs(settings.gold)
         self._payload, self._wanted = payload, row
-        self._by_comuna = comuna_customers(frames.read_customers(connection), frames.read_billed(connection))
         self._notes: list[str] = []
         self._differences: list[str] = []
         self._evidence = bodies.Evidence()
         self.rules = EventRules.of(settings)
         self.names = frames.read_names(connection)
         self.customers = frames.read_customers(connection)
+        self._by_comuna = comuna_customers(self.customers, frames.read_billed(connection))
         self.loads = frames.read_loads(connection)
         self.projects = self._tables.read(frames.SQL["projects"])
         self._newest = cast("datetime", self.loads["hora"].max())
@@ -186,7 +185,7 @@ class _Explaining:
         if self._payload in _NOT_FROM_BODIES:
             return None
         spec = next(spec for spec in PAYLOADS if spec.id == self._payload)
-        rows = [each for each in as_json(spec.build(cast("GoldFrames", self))) if matches(each, self._wanted)]
+        rows = [each for each in as_json(spec.build(cast("frames.GoldFrames", self))) if matches(each, self._wanted)]
         if len(rows) != 1:
             self._differences.append("the bodies give no such row.")
             return {}

@@ -68,7 +68,7 @@ class PublishReport:
 
 @dataclass(frozen=True, slots=True)
 class RecentPlan:
-    """What has to change in the table.
+    """What has to change in the table of recent events.
 
     Attributes:
         write: Rows that are new or differ.
@@ -130,7 +130,7 @@ def publish(
         _publish_payloads(store, payloads, clock)
         changes = RecentPlan([], [], 0, 0)
         if newest is not None:
-            changes = plan(gold, EVENTS_FILE, datetime.fromisoformat(newest), events_before)
+            changes = plan_events(gold, datetime.fromisoformat(newest), events_before)
             _publish_events(store, changes)
     report = PublishReport(
         published=True,
@@ -268,13 +268,11 @@ def newest_month(rows: Sequence[Any]) -> str:
     return max([*months, *nested], default="")
 
 
-def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[str, Any]]) -> RecentPlan:
-    """Compare the window with what is published.
+def plan_events(gold: Blobs, newest: datetime, published: Sequence[dict[str, Any]]) -> RecentPlan:
+    """Compare the window of recent events with what is published.
 
     Args:
-        gold: Gold's place.
-        archive: `golden_interrupciones.parquet`, as it was written: an event is archived if it is in there, with the
-            same last hour or a later one.
+        gold: Gold's place; an event is archived if its file of events has it, with the same last hour or a later one.
         newest: Newest loaded hour; the window ends with it.
         published: All rows of the table, with `EVENT_COLUMNS`.
 
@@ -283,12 +281,14 @@ def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[s
         StorageUnavailable: The place did not answer.
     """
     try:
-        events = pl.read_parquet(gold.source(archive), columns=list(EVENT_COLUMNS))
+        events = pl.read_parquet(gold.source(EVENTS_FILE), columns=list(EVENT_COLUMNS))
     except (BlobMissing, OSError, pl.exceptions.PolarsError):
-        raise PublicationError(f"{archive} can't be read.", next_step="Run `sec gold`, then `sec publish`.") from None
+        raise PublicationError(
+            f"{EVENTS_FILE} can't be read.", next_step="Run `sec gold`, then `sec publish`."
+        ) from None
     start = newest - WINDOW + timedelta(hours=1)
     window = events.filter(pl.col("fin").is_null() | (pl.col("fin") > start))
-    held = _held(published, events.schema)
+    held = _held_events(published, events.schema)
     gone = held.join(window, on="hash_id", how="anti").join(
         events.select("hash_id", archivada="ultima_hora"), on="hash_id", how="left"
     )
@@ -313,7 +313,7 @@ def lost_events(published: Sequence[dict[str, Any]], newest: str | None) -> dict
     return {EVENTS: f"{EVENTS} reaches {reaches}, but the newest loaded hour is {newest or 'none'}."}
 
 
-def _held(published: Sequence[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+def _held_events(published: Sequence[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
     """Rows as the REST API gives them, with the archive's types."""
     instants = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
     rows = pl.DataFrame(published, schema | dict.fromkeys(instants, pl.String))

@@ -1,7 +1,7 @@
 """When Gold is up to date: a digest of all that it is made from, and a manifest of what was made from it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,7 +14,6 @@ import sec_core
 from sec_core.blobs.at_once import at_once
 from sec_core.blobs.model import BlobMissing, Blobs
 from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow
@@ -108,7 +107,7 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     gold = open_blobs(settings.gold)
     try:
         built = BuiltGold.model_validate_json(gold.read(MANIFEST))
-        there = built.digest == digest and _sizes(settings.gold, gold, built.files) == built.files
+        there = built.digest == digest and _sizes(gold, built.files) == built.files
         if not there or (settings.draw_site and not whole(gold, SITE)):
             return None
     except (BlobMissing, ValidationError):
@@ -125,7 +124,7 @@ def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
         digest=digest,
         events=made.events,
         payloads=made.payloads,
-        files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
+        files=_sizes(gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
         outputs={"events": EVENTS_FILE, "payloads": PAYLOADS_FOLDER.rstrip("/")}
         | ({"site": f"{SITE}index.html"} if settings.draw_site else {}),
     )
@@ -134,6 +133,5 @@ def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
     return built.model_copy(update={"new_storms": made.new_storms})
 
 
-def _sizes(place: Place, gold: Blobs, names: Iterable[str]) -> dict[str, int]:
-    names = list(names)
-    return dict(zip(names, at_once(place, gold.size, names), strict=True))
+def _sizes(gold: Blobs, names: Collection[str]) -> dict[str, int]:
+    return dict(zip(names, at_once(gold.place, gold.size, names), strict=True))
