@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from statistics import median
 from typing import TypeVar
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from sqlalchemy import text
 from benchmarks import history
 from benchmarks.measuring import Bench, Measured, apart, opened, size_of
 from benchmarks.results import Figure
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
@@ -202,7 +203,8 @@ def each_payload(settings: Settings) -> dict[str, float]:
 def _bytes(settings: Settings, size: history.Size) -> list[Figure]:
     with opened(settings) as database, database.engine.connect() as connection:
         row = connection.exec_driver_sql(_SIZES).one()
-    bronze = size_of(settings.bronze_dir)
+    data = Path(str(settings.data))
+    bronze = size_of(data / "bronze")
     share = bronze / size.raw_bytes
     named = zip(("observations", "events", "stretches", "ledger"), row, strict=True)
     return [
@@ -210,9 +212,9 @@ def _bytes(settings: Settings, size: history.Size) -> list[Figure]:
         Figure("bronze_mb", "Bytes: Bronze", bronze / 1e6, "MB"),
         Figure("bronze_share", "Bronze over the answers", share, target="≤ 0.08", met=share <= 0.08),
         *(Figure(f"{name}_mb", f"Bytes: {name} in PostgreSQL", float(count) / 1e6, "MB") for name, count in named),
-        Figure("gold_mb", "Bytes: Gold", size_of(settings.gold_dir) / 1e6, "MB"),
+        Figure("gold_mb", "Bytes: Gold", size_of(data / "gold") / 1e6, "MB"),
         *(
-            Figure(f"gold_{name}_mb", f"  of it: {name}/", size_of(settings.gold_dir / name) / 1e6, "MB")
+            Figure(f"gold_{name}_mb", f"  of it: {name}/", size_of(data / "gold" / name) / 1e6, "MB")
             for name in ("observaciones", "panel", "kept", "site")
         ),
     ]

@@ -7,7 +7,7 @@ import polars as pl
 
 from benchmarks.measuring import Bench, apart, opened
 from benchmarks.results import Figure
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
 from sec_core.gold.build import read_frames

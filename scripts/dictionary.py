@@ -134,7 +134,7 @@ def main() -> int:
             database.migrate()
             PAGE.write_text(render(database), encoding="utf-8")
         finally:
-            database.dispose()
+            database.close()
             embedded.stop(postgres_dir)
     return 0
 

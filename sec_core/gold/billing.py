@@ -19,8 +19,7 @@ from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold.sheets import decimal_mark, number, read_sheet
 from sec_core.hours import Month
-from sec_core.reference.names import default_names, fold
-from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas
+from sec_core.reference.tables import UNKNOWN_GEOGRAPHY, comunas, default_names, fold
 
 HEADINGS: Final = {
     "anio": ("anio", "año", "anho"),

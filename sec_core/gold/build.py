@@ -10,8 +10,7 @@ import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, Blobs, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.config import Settings
@@ -35,7 +34,7 @@ from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.statements import Statements
+from sec_core.silver.tables import Statements
 from sec_core.silver.timeline import EventRules
 
 Payloads = Mapping[str, Sequence[Mapping[str, object]]]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.gold import estimates, parquet
 from sec_core.gold.frames import GoldFrames
 from sec_core.gold.index_tables import official_comparison, year_indices

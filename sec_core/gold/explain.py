@@ -15,8 +15,7 @@ from uuid import UUID
 import orjson
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import Settings
 from sec_core.db.arrow import ArrowConnection
@@ -41,8 +40,7 @@ from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.archive import Archive
-from sec_core.silver.cap import nearest_month
-from sec_core.silver.events import EVENT_SCHEMA
+from sec_core.silver.events import EVENT_SCHEMA, nearest_month
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, whole_days
 from sec_core.source.shapes import Shape

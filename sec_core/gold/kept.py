@@ -11,9 +11,9 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.db.database import Database
-from sec_core.silver.statements import Statements, columns
+from sec_core.silver.tables import Statements, columns
 
 FOLDER = "kept/"
 # The part of rows that are kept by month.

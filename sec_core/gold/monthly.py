@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.gold import kept, observations
 from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.estimates import PARTS_SCHEMA, parts

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs, at_once
 from sec_core.db.arrow import ArrowConnection
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet

@@ -12,8 +12,7 @@ import polars as pl
 from loguru import logger
 from pydantic import TypeAdapter, ValidationError
 
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, Blobs, open_blobs
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.errors import InputError, PublicationError

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sec_core.errors import InputError, StorageError
-from sec_core.reference.names import fold
+from sec_core.reference.tables import fold
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000

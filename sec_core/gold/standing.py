@@ -11,15 +11,13 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
 import sec_core
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, Blobs, at_once, open_blobs
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
-from sec_core.silver.version import silver_version
+from sec_core.silver.reports import silver_version
 
 MANIFEST = "manifest.json"
 EVENTS_FILE = "golden_interrupciones.parquet"

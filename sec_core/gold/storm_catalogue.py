@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.gold import observations, storm_parts
 from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
 from sec_core.gold.kept import digest
@@ -22,7 +22,7 @@ from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import CHILE, Month, month_range
 from sec_core.reference.geometry import neighbours
 from sec_core.reference.tables import read_rows
-from sec_core.silver.cap import nearest_month
+from sec_core.silver.events import nearest_month
 from sec_core.silver.timeline import chile_date
 
 # Raise it when hits or storms are computed differently.

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.gold import observations
 from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.hours import Month

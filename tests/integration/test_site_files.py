@@ -20,8 +20,7 @@ from support.site_world import EVIL, OTHER_STORM, STORM, make_frames
 from typing_extensions import override
 
 from sec_core.blobs.local import LocalBlobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import StoreUrl, open_blobs
 from sec_core.errors import StorageError
 from sec_core.gold.site import press, words
 from sec_core.gold.site.figures import SiteFrames

@@ -19,7 +19,7 @@ from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
 from sec_core.gold.standing import EVENTS_FILE
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.postgrest import Project, executable, project
 
 NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
@@ -111,7 +111,7 @@ def write_gold(
     payloads: dict[str, list[PayloadRow]] = {spec.id: [] for spec in PAYLOADS}
     payloads["time_series"] = [*series]
     payloads["meta"] = [meta]
-    gold = LocalBlobs(settings.gold_dir)
+    gold = LocalBlobs(on_disk(settings.gold))
     write_payloads({name: as_json(rows) for name, rows in payloads.items()}, gold)
     parquet.write(make_events(event_hours), gold, EVENTS_FILE, parquet.EVENTS, "Events")
 

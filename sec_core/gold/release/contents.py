@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.errors import InputError, StorageError
 from sec_core.gold import observations, parquet
 from sec_core.gold.datasets import DATASETS

@@ -14,8 +14,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from sec_core.blobs.local import LocalBlobs, sync_to_disk
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place
+from sec_core.blobs.place import Place, open_blobs
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.db.database import Database

@@ -11,8 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from sec_core.gold.sheets import Sheet, decimal_mark, number, read_sheet
-from sec_core.reference.names import default_names, fold
-from sec_core.reference.tables import regiones
+from sec_core.reference.tables import default_names, fold, regiones
 
 # Our name of a column to its headings, the first one that is found counts.
 HEADINGS: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 from loguru import logger
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.config import Settings
 from sec_core.gold import estimates, storm_parts
 from sec_core.gold.datasets import with_customers
