@@ -39,12 +39,6 @@ from sec_core.silver.timeline import EventRules
 
 Payloads = Mapping[str, Sequence[Mapping[str, object]]]
 
-# `updated_at` moves only where the data did.
-_UPSERT = text(
-    "INSERT INTO dashboard_stats (id, data, updated_at) VALUES (:id, CAST(:data AS jsonb), :now)"
-    " ON CONFLICT (id) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at"
-    " WHERE dashboard_stats.data IS DISTINCT FROM excluded.data"
-)
 # What the file of events was made from stands beside it, so that its own bytes follow from the events alone.
 _MADE_FROM = "kept/golden_interrupciones.json"
 _TITLE = "Power-outage events in Chile"
@@ -132,7 +126,7 @@ def publish_payloads(payloads: Payloads, database: Database, now: datetime) -> N
     """Write all payloads into `dashboard_stats` in one transaction, so that no reader sees half of them."""
     rows = [{"id": name, "data": orjson.dumps(payloads[name]).decode(), "now": now} for name in sorted(payloads)]
     with database.engine.begin() as connection:
-        connection.execute(_UPSERT, rows)
+        connection.execute(text(frames.SQL["publish"]), rows)
 
 
 def read_frames(
