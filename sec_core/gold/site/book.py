@@ -14,9 +14,9 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from sec_core.gold.frames import others
 from sec_core.gold.kept import digest
-from sec_core.gold.origin import others
-from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
 from sec_core.gold.site.put import Site
