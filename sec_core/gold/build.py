@@ -17,11 +17,9 @@ from sec_core.db.database import Database
 from sec_core.gold import frames, month_files, monthly, storm_catalogue
 from sec_core.gold.customers import comuna_customers
 from sec_core.gold.datasets import DATASETS
-from sec_core.gold.frames import hours_by_origin, one_word
 from sec_core.gold.indices import make_indices
 from sec_core.gold.kept import write_rows
 from sec_core.gold.model import as_json, dump
-from sec_core.gold.month_files import Events, read_events, write_events
 from sec_core.gold.panel import pattern
 from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
@@ -72,9 +70,9 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     )
 
 
-def write_tables(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
+def write_tables(collected: frames.GoldFrames, events: month_files.Events, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
-    write_events(events, gold, collected.made, {"origin": one_word(collected.origins)})
+    month_files.write_events(events, gold, collected.made, {"origin": frames.one_word(collected.origins)})
     for dataset in DATASETS:
         if dataset.in_gold and dataset.file != EVENTS_FILE:
             dataset.write(collected, gold)
@@ -95,7 +93,7 @@ def publish_payloads(payloads: Payloads, database: Database, now: datetime) -> N
 
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
-) -> tuple[frames.GoldFrames, Events, month_files.ExportReport]:
+) -> tuple[frames.GoldFrames, month_files.Events, month_files.ExportReport]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive, bronze = Archive(settings.archive), BronzeStore(settings.bronze)
     now = clock.now()
@@ -106,7 +104,7 @@ def read_frames(
     ):
         names = frames.read_names(connection)
         # Where all of them changed, events take as long to read as everything else together.
-        reading = beside.submit(read_events, other, names, gold)
+        reading = beside.submit(month_files.read_events, other, names, gold)
         loads = frames.read_loads(connection)
         wanted = month_files.digests(loads, names)
         read = month_files.silver_reader(connection, archive, loads, names)
@@ -125,7 +123,7 @@ def read_frames(
             calendar=calendar,
             revisions=revisions(gold, connection.query(frames.SQL["answers"]), bronze, names),
             customers=customers,
-            origins=hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
+            origins=frames.hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
             comuna_customers=by_comuna,
             imputation=connection.query(frames.SQL["imputation"]),
             projects=connection.query(frames.SQL["projects"]),
@@ -154,6 +152,6 @@ def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:
     """Of each month, when the newest capture loaded of it was received, and where its captures come from."""
     months = loads.partition_by("mes", as_dict=True).items()
     return {
-        Month(day.year, day.month): (hours["capturado_en"].max(), one_word(hours_by_origin(hours)))  # type: ignore[misc]
+        Month(day.year, day.month): (hours["capturado_en"].max(), frames.one_word(frames.hours_by_origin(hours)))  # type: ignore[misc]
         for (day,), hours in months
     }

@@ -26,7 +26,6 @@ from sec_core.gold import frames, kept, monthly, storm_catalogue
 from sec_core.gold.customers import COUNTRY, comuna_customers, denominators
 from sec_core.gold.definitions import definitions
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.frames import one_word
 from sec_core.gold.indices import Indices, make_indices
 from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
@@ -341,7 +340,7 @@ class _Explaining:
         (figure,) = ages(found, pl.lit(newest, pl.Date)).drop("nombre_region").to_dicts()
         origins = frames.read_customer_origins(self._connection, self._store).filter(mes=figure["mes"])
         source = "SEC, GetClientesRegional (clientes_regionales)"
-        return figure | {"mes": str(figure["mes"])[:7], "fuente": source, "origen": one_word(origins)}
+        return figure | {"mes": str(figure["mes"])[:7], "fuente": source, "origen": frames.one_word(origins)}
 
 
 def _as_row(events: pl.DataFrame) -> dict[str, Any]:

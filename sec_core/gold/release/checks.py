@@ -16,12 +16,9 @@ from sec_core.hours import Month
 
 # Pairs of columns, of which the first is never above the second.
 _BOUNDS: Final = (
-    ("cliente_horas_inf", "cliente_horas"),
-    ("cliente_horas", "cliente_horas_sup"),
-    ("saidi_inf", "saidi"),
-    ("saidi", "saidi_sup"),
-    ("primera_hora", "ultima_hora"),
-)
+    ("cliente_horas_inf", "cliente_horas"), ("cliente_horas", "cliente_horas_sup"), ("saidi_inf", "saidi"),
+    ("saidi", "saidi_sup"), ("primera_hora", "ultima_hora"),
+)  # fmt: skip
 _SQL: Final = read_queries("sec_core.gold.release", "checks.sql")
 
 
