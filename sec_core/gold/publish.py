@@ -120,12 +120,9 @@ def publish(
         newest = payloads["meta"][0]["ultima_hora"]
         payloads = without_seia(before, payloads)
         lost = losses(before, payloads) | lost_events(events_before, newest)
-        forbidden = not_allowed(lost, force, [*payloads, EVENTS])
-        if forbidden:
-            raise PublicationError(
-                f"Nothing was published: {' '.join(forbidden.values())}",
-                next_step=mending(forbidden, before, payloads),
-            )
+        if forbidden := not_allowed(lost, force, [*payloads, EVENTS]):
+            next_step = mending(forbidden, before, payloads)
+            raise PublicationError(f"Nothing was published: {' '.join(forbidden.values())}", next_step=next_step)
         _publish_payloads(store, payloads, clock)
         changes = RecentPlan([], [], 0, 0)
         if newest is not None:
@@ -174,8 +171,7 @@ def _publish_payloads(store: SupabaseStore, payloads: Payloads, clock: Clock) ->
         clock.now().isoformat(),
     )
     after = store.payloads()
-    different = [name for name, rows in payloads.items() if after.get(name) != rows]
-    if different:
+    if different := [name for name, rows in payloads.items() if after.get(name) != rows]:
         raise PublicationError(
             f"What Supabase holds is not what was sent: {', '.join(sorted(different))}.",
             next_step="Another publication may have come between; run `sec publish` again.",
@@ -234,8 +230,7 @@ def not_allowed(lost: Mapping[str, str], force: Collection[str], known: Collecti
     Raises:
         InputError: A name in `force` is none of them.
     """
-    unknown = sorted({*force} - {*known, ALL})
-    if unknown:
+    if unknown := sorted({*force} - {*known, ALL}):
         raise InputError(
             f"There is no payload {', '.join(unknown)} to force.", next_step=f"There are: {', '.join(sorted(known))}."
         )

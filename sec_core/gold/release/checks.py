@@ -43,8 +43,7 @@ def refusals(collected: GoldFrames, bound: float, *, draft: bool, other_source: 
     if collected.loads.is_empty():
         return ["Nothing is loaded."]
     found = []
-    foreign = others(collected.origins.to_dicts())
-    if foreign and not other_source:
+    if (foreign := others(collected.origins.to_dicts())) and not other_source:
         found.append(
             f"The data is not the SEC's ({in_words(foreign)}); --other-source makes a release of it all the same."
         )
