@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support import gold_world
-from support.fixtures import StandingClock, on_disk
+from support.fixtures import StandingClock, change, contents, on_disk
 from support.silver_world import rows_of
 
 from sec_core.blobs.local import LocalBlobs
@@ -39,16 +39,6 @@ def silver(database: Database) -> Database:
     script = Path(gold_world.__file__).with_name("small_silver.sql").read_text(encoding="utf-8")
     change(database, *script.rstrip(";\n").split(";\n"))
     return database
-
-
-def change(database: Database, *statements: str) -> None:
-    with database.engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., Settings]) -> None:
