@@ -48,22 +48,23 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     """
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
-        collected, events, exported = read_frames(database, gold, settings, clock)
-        written = beside.submit(write_tables, collected, events, gold)
+        collected, events, written = read_frames(database, gold, settings, clock)
+        writing = beside.submit(write_tables, collected, events, gold)
         payloads = {spec.id: as_json(spec.build(collected)) for spec in PAYLOADS}
         write_payloads(payloads, gold)
         if settings.draw_site:
             draw(gold, payloads, collected, settings)
-        written.result()
+        writing.result()
     publish_payloads(payloads, database, collected.now)
-    write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    by_comuna = collected.comuna_customers.rename(lambda name: name.removesuffix("_clientes"))
+    write_rows(by_comuna, database, "clientes_comunales", ("mes", "codigo_comuna"))
     new_storms = write_rows(collected.storms, database, "tormentas", ("id",))
-    rewritten, months = len(exported.written), len(exported.written) + exported.kept
     said = "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads."
-    logger.bind(stage="gold").info(said, collected.events.height, rewritten, months, len(payloads))
+    months = collected.loads["mes"].n_unique()
+    logger.bind(stage="gold").info(said, collected.events.height, len(written), months, len(payloads))
     return GoldReport(
         events=collected.events.height,
-        months_written=exported.written,
+        months_written=written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
         new_storms=rows_of(StormRow, largest(new_storms)),
@@ -93,7 +94,7 @@ def publish_payloads(payloads: Payloads, database: Database, now: datetime) -> N
 
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
-) -> tuple[frames.GoldFrames, month_files.Events, month_files.ExportReport]:
+) -> tuple[frames.GoldFrames, month_files.Events, tuple[Month, ...]]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive, bronze = Archive(settings.archive), BronzeStore(settings.bronze)
     now = clock.now()
@@ -108,7 +109,7 @@ def read_frames(
         loads = frames.read_loads(connection)
         wanted = month_files.digests(loads, names)
         read = month_files.silver_reader(connection, archive, loads, names)
-        exported = month_files.export(gold, wanted, read, about_months(loads))
+        written = month_files.export(gold, wanted, read, about_months(loads))
         calendar = frames.hour_calendar(connection.query(frames.SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
@@ -145,7 +146,7 @@ def read_frames(
             },
             now=now,
         )
-    return collected, events, exported
+    return collected, events, written
 
 
 def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:

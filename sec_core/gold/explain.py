@@ -24,7 +24,7 @@ from sec_core.errors import InputError
 from sec_core.gold import explain_bronze as bodies
 from sec_core.gold import frames, kept, monthly, storm_catalogue
 from sec_core.gold.customers import COUNTRY, comuna_customers, denominators
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import definitions
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
 from sec_core.gold.indices import Indices, make_indices
 from sec_core.gold.model import as_json

@@ -43,15 +43,6 @@ AT_ONCE = 24
 _MONTH = pl.col("id_tiempo") // 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """Months whose file was written, how many were current, and folders removed since Silver lacks them."""
-
-    written: tuple[Month, ...]
-    kept: int
-    removed: int
-
-
 def month_key(month: Month, folder: str = "observaciones") -> str:
     """The file of a month's observations, or of its `panel`, below Gold's place."""
     return f"{folder}/anho={month.year:04d}/mes={month.month:02d}/{folder}.parquet"
@@ -71,8 +62,8 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
 
 def export(
     gold: Blobs, wanted: dict[Month, str], read: ObservationReader, about: Mapping[Month, tuple[datetime, str]]
-) -> ExportReport:
-    """Bring both folders up to date.
+) -> tuple[Month, ...]:
+    """Bring both folders up to date; returns the months that were written, the others were current.
 
     Args:
         gold: Gold's place.
@@ -101,8 +92,7 @@ def export(
     current, present = ({key.rpartition("/")[0] for key in keys} for keys in (files, held))
     for folder in sorted(present - current):
         gold.delete_below(f"{folder}/")
-    removed = len({folder.partition("/")[2] for folder in present - current})
-    return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=removed)
+    return tuple(written)
 
 
 def silver_reader(

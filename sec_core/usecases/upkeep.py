@@ -117,14 +117,13 @@ async def watch(
     except CircuitOpen as error:
         return MonitorReport(note=str(error))
     loads = await load(watched.hours)
-    storms = await asyncio.to_thread(under_way, adapters.database, adapters.settings)
     return MonitorReport(
         **{name: value for name, value in asdict(watched.report).items() if name in MonitorReport.model_fields},
         open_hour=watched.open_hour,
         loaded=sum(load.hours_loaded for load in loads),
         events_changed=sum(load.events_new + load.events_changed + load.events_removed for load in loads),
         differing=watched.differing,
-        storms=[f"{storm.text} [{storm.id}]" for storm in storms],
+        storms=await asyncio.to_thread(under_way, adapters.database, adapters.settings),
     )
 
 

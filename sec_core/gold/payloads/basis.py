@@ -282,9 +282,9 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
 def ages(figures: pl.DataFrame, latest: pl.Expr) -> pl.DataFrame:
     """Denominators, the country's last, with their months up to a later one: to the newest with a loaded hour."""
     stated = pl.col("periodo_star").str.strptime(pl.Date, "%m%Y", strict=False)
-    months = _number(latest) - _number(pl.coalesce(stated, "mes_denominador"))
+    months = _number(latest) - _number(pl.coalesce(stated, "mes"))
     return figures.sort(pl.col("nombre_region") == COUNTRY, "nombre_region").select(
-        "nombre_region", "universo", "periodo_star", mes="mes_denominador", antiguedad_meses=months
+        "nombre_region", "universo", "periodo_star", "mes", antiguedad_meses=months
     )
 
 

@@ -17,8 +17,7 @@ from sec_core.blobs.place import Blobs
 from sec_core.config import Settings
 from sec_core.gold import estimates, storm_curves
 from sec_core.gold.customers import COUNTRY
-from sec_core.gold.datasets import with_customers
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import definitions, with_customers
 from sec_core.gold.frames import GoldFrames
 from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, press
