@@ -70,7 +70,7 @@ def without_prefect(settings: Settings, months: Sequence[Month]) -> list[float]:
 def with_prefect(settings: Settings, months: Sequence[Month]) -> tuple[list[float], int]:
     """Do months by the flow `rerun-month`; seconds of each, and bytes that Prefect's tables grew after the first."""
     from deployments.stack.api import prepare_environment  # noqa: PLC0415
-    from deployments.stack.server import prefect_api  # noqa: PLC0415
+    from deployments.stack.services import prefect_api  # noqa: PLC0415
 
     assert settings.database_url is not None  # noqa: S101  (a place always gives one)
     address = settings.database_url.get_secret_value()

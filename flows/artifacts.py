@@ -19,14 +19,17 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.client.schemas.objects import ArtifactCollection, State
 from prefect.context import FlowRunContext
 from prefect.states import Running
 from prefect.variables import Variable
 
-from flows.overview import show_overview
 from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
 from sec_core.bronze.ledger_rules import HourState
+from sec_core.bronze.ledger_table import MonthSummary
+from sec_core.clock import in_chile
 from sec_core.gold.billing import MOST_LISTED, Billing, billing_months
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.standing import BuiltGold
@@ -34,11 +37,16 @@ from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
 from sec_core.usecases.progress import Step, Tally, listening
 from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
-from tasks.limits import SITE_VARIABLE
-from tasks.runtime import adapters
+from tasks.limits import OVERVIEW, SITE_VARIABLE
+from tasks.runtime import adapters, open_run
 from tasks.steps import TASKS
 
 _SHOW_EVERY_S = 5
+_PAGE = 200
+_HOW = (
+    "To mend a month: open its last run and press Retry, or run the deployment rerun-month (Custom run). "
+    "A run that failed stays red; this table says how its month stands."
+)
 # Units of a month's figures; the others are hours.
 _UNITS = {
     "requests": "requests", "revisions": "kept answers", "rows": "rows", "observations": "observations",
@@ -118,15 +126,6 @@ async def show_gold(built: BuiltGold) -> None:
             await acreate_link_artifact(key=key, link=str(link), link_text="The site", description="Its first page")
 
 
-async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
-    await show_month(report, states)
-    await show_overview()
-
-
-# The steps of a run as tasks, and what they show.
-STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
-
-
 def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]:
     """Storms as a person reads them. Pure."""
     return [
@@ -160,9 +159,62 @@ def _cell(value: str | float) -> str | float:
     return for_markdown(value) if isinstance(value, str) else value
 
 
+async def show_overview() -> None:
+    """Bring the overview up to date."""
+    run = adapters()
+    now = run.clock.now()
+    summaries = await asyncio.to_thread(lambda: run.ledger.month_summary(run.ledger.months()[::-1], now))
+    async with get_client() as client:
+        found: dict[str, ArtifactCollection] = {}
+        for key in (OVERVIEW, "month-%"):
+            wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_=key))
+            for page in range(1 + len(summaries) // _PAGE):
+                latest = await client.read_latest_artifacts(artifact_filter=wanted, limit=_PAGE, offset=page * _PAGE)
+                found |= {each.key: each for each in latest}
+        text = overview_text(summaries, found, now)
+        if (shown := found.get(OVERVIEW)) is not None:
+            # One artifact for ever: its address stays.
+            await client.update_artifact(shown.latest_id, ArtifactUpdate(data=text))
+        else:
+            await acreate_markdown_artifact(key=OVERVIEW, markdown=text, description="All months")
+
+
+def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, ArtifactCollection], now: datetime) -> str:
+    """A line for each month: what is missing, when a run was last at work on it, and links. Pure."""
+    lines = [
+        f"As of {in_chile(now)}. Counts of hours that have ended.",
+        "",
+        _HOW,
+        "",
+        "| month | state | hours | captured | empty at the source | missing | last run |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in summaries:
+        missing = each.expected - each.captured - each.empty
+        state = "✗ incomplete" if missing else "✓ complete"
+        if each.month == Month.of(now):
+            state = "… under way"
+        shown = artifacts.get(f"month-{each.month}")
+        month, last = str(each.month), ""
+        if shown is not None and shown.updated is not None:
+            month = f"[{month}](/artifacts/artifact/{shown.latest_id})"
+            last = f"[{in_chile(shown.updated)}](/runs/flow-run/{shown.flow_run_id})"
+        lines.append(f"| {month} | {state} | {each.expected} | {each.captured} | {each.empty} | {missing} | {last} |")
+    return "\n".join(lines)
+
+
+async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
+    await show_month(report, states)
+    await show_overview()
+
+
+# The steps of a run as tasks, and what they show.
+STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
+
+
 @asynccontextmanager
-async def capture_bars() -> AsyncIterator[None]:
-    """A bar in the UI for each month that is requested inside the block; it grows as answers come in."""
+async def at_work() -> AsyncIterator[None]:
+    """A run that takes its steps as tasks, with a bar in the UI for each month that is requested in it."""
     bars, ended = _Bars(), asyncio.Event()
 
     async def keep_showing() -> None:
@@ -172,7 +224,7 @@ async def capture_bars() -> AsyncIterator[None]:
                 await asyncio.wait_for(ended.wait(), _SHOW_EVERY_S)
         await bars.show()
 
-    with listening(bars.take):
+    with open_run(steps=STEPS), listening(bars.take):
         showing = asyncio.create_task(keep_showing())
         try:
             yield

@@ -5,9 +5,8 @@ from typing import Annotated
 from prefect.artifacts import acreate_markdown_artifact
 from pydantic import Field
 
-from flows.artifacts import STEPS, show_billing
-from flows.parameters import InboxFile, OtherSource
-from flows.telling import flow
+from flows.artifacts import STEPS, at_work, show_billing
+from flows.telling import OtherSource, flow
 from sec_core.gold.billing import Billing
 from sec_core.gold.explanation import Explanation
 from sec_core.gold.publish import PublishReport
@@ -16,19 +15,21 @@ from sec_core.gold.seia.load import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
-from sec_core.usecases import release as releases
-from sec_core.usecases.explain import explain_figure
-from sec_core.usecases.gold import SiteReport, import_customers, import_seia
+from sec_core.usecases.gold import SiteReport
 from tasks.runtime import adapters
 
+InboxFile = Annotated[
+    str, Field(pattern=r"^[^/\\]+$", max_length=255, examples=["seia.xlsx"], title="File in the inbox")
+]
 
-@flow(name="gold", steps=STEPS)
+
+@flow(name="gold", around=at_work)
 async def gold() -> BuiltGold:
     """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the site."""
     return await STEPS.bring_gold_up_to_date()
 
 
-@flow(name="publish", steps=STEPS)
+@flow(name="publish", around=at_work)
 async def publish(
     force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
     other_source: OtherSource = False,
@@ -47,7 +48,7 @@ async def publish(
     return await STEPS.publish(force, other_source, payloads)
 
 
-@flow(name="explain", flow_run_name="explain {payload}", steps=STEPS)
+@flow(name="explain", flow_run_name="explain {payload}", around=at_work)
 async def explain(
     payload: Annotated[str, Field(max_length=60, title="Payload", examples=["reliability"])],
     wanted: Annotated[
@@ -61,12 +62,12 @@ async def explain(
         payload: A payload's id, or event.
         wanted: key=value texts that name one row of it; of an event, its hash_id.
     """
-    found = await explain_figure(adapters(), payload, wanted)
+    found = await usecases.explain_figure(adapters(), payload, wanted)
     await acreate_markdown_artifact(key=f"explain-{payload.replace('_', '-')}", markdown=found.markdown(files=True))
     return found
 
 
-@flow(name="release", flow_run_name="release {version}", steps=STEPS)
+@flow(name="release", flow_run_name="release {version}", around=at_work)
 async def release(
     version: Annotated[str, Field(max_length=16, title="Version", examples=["2026.11"])],
     draft: Annotated[bool, Field(title="Draft: pass over the bound on coverage")] = False,
@@ -79,12 +80,12 @@ async def release(
         draft: Pass over the bound on coverage, and mark it so.
         other_source: Make it although the data is not the SEC's.
     """
-    made = await releases.release(adapters(), version, draft, other_source)
+    made = await usecases.release(adapters(), version, draft, other_source)
     await acreate_markdown_artifact(key=f"release-{version.replace('.', '-')}", markdown=made.markdown())
     return made
 
 
-@flow(name="site", steps=STEPS)
+@flow(name="site", around=at_work)
 async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> SiteReport:
     """Bring the site up to date, and put it where SEC_SITE_TARGET says.
 
@@ -94,29 +95,29 @@ async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> Sit
     return await usecases.site(adapters(), publish)
 
 
-@flow(name="regional-customers", steps=STEPS)
+@flow(name="regional-customers", around=at_work)
 async def regional_customers() -> UniverseReport:
     """Ask for the customers of each region and of the country, the denominators of every index, once a month."""
     return await STEPS.refresh_customers()
 
 
-@flow(name="seia", flow_run_name="seia {file}", steps=STEPS)
+@flow(name="seia", flow_run_name="seia {file}", around=at_work)
 async def seia(file: InboxFile) -> SeiaReport:
     """Take in an export of the SEIA project list, and make Gold again with it.
 
     Args:
         file: The Excel export of the SEIA site, or its older CSV: its name in the folder `inbox` of the data folder.
     """
-    return await import_seia(adapters(), file)
+    return await usecases.import_seia(adapters(), file)
 
 
-@flow(name="customers", flow_run_name="customers {file}", steps=STEPS)
+@flow(name="customers", flow_run_name="customers {file}", around=at_work)
 async def customers(file: InboxFile) -> Billing:
     """Take in a monthly billing file of the CNE, the customers of comunas, and make Gold again with it.
 
     Args:
         file: The file, CSV or workbook: its name in the folder `inbox` of the data folder.
     """
-    found = await import_customers(adapters(), file)
+    found = await usecases.import_customers(adapters(), file)
     await show_billing(file, found)
     return found

@@ -1,7 +1,7 @@
 """Flows over months: the main job, its parts, and work on many months."""
 
 from collections.abc import Awaitable, Sequence
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from loguru import logger
 from prefect.client.orchestration import get_client
@@ -9,30 +9,50 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
 from prefect.flow_runs import wait_for_flow_run
+from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
-from flows.artifacts import STEPS, capture_bars
-from flows.parameters import (
-    MOST_MONTHS,
-    AllFailed,
-    MonthText,
-    OtherSource,
-    WaitForSource,
-    month_run_name,
-    months_run_name,
-)
-from flows.telling import flow
+from flows.artifacts import at_work
+from flows.telling import OtherSource, flow
+from sec_core.clock import SystemClock
 from sec_core.hours import Month
 from sec_core.usecases import months as usecases
-from sec_core.usecases.months import ALL_PARTS, Order, Part
+from sec_core.usecases.months import ALL_FAILED, ALL_PARTS, Order, Part, month_or_last
 from sec_core.usecases.reports import SyncReport
 from tasks.runtime import adapters
 
 RERUN_MONTH = "rerun-month/rerun-month"
 
+MOST_MONTHS = 240
+MonthText = Annotated[
+    str, Field(pattern=r"^20[0-9]{2}-(0?[1-9]|1[0-2])$", examples=["2024-08"], title="Month (YYYY-MM)")
+]
+WaitForSource = Annotated[bool, Field(title="Wait for the source")]
 
-@flow(name="monthly-sync", flow_run_name=month_run_name, steps=STEPS)
+# The form leaves a constant blank, and then refuses it as missing: a list of one choice can be chosen.
+AllFailed = Annotated[
+    Literal["all failed"],
+    WithJsonSchema({"type": "string", "enum": ["all failed"], "title": "All closed months that miss hours"}),
+]
+
+
+def months_run_name() -> str:
+    """Name of a run: its flow and the months that it is about, as months are written."""
+    chosen = this_run.parameters
+    wanted = chosen.get("months") or [chosen["first"], chosen["last"]]
+    texts = [wanted] if isinstance(wanted, str) else wanted
+    written = [text if text == ALL_FAILED else str(Month.parse(text)) for text in texts]
+    return f"{this_run.flow_name} {(', ' if 'months' in chosen else ' to ').join(written)}"
+
+
+def month_run_name() -> str:
+    """Name of a run: its flow and the month that it is about."""
+    chosen = month_or_last(this_run.parameters.get("month"), SystemClock())
+    return f"{this_run.flow_name} {chosen}"
+
+
+@flow(name="monthly-sync", flow_run_name=month_run_name, around=at_work)
 async def monthly_sync(
     month: MonthText | None = None, wait_for_circuit: WaitForSource = True, other_source: OtherSource = False
 ) -> SyncReport:
@@ -45,13 +65,10 @@ async def monthly_sync(
         wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
-    async with capture_bars():
-        return await usecases.sync_month(
-            adapters(), month, wait_for_circuit=wait_for_circuit, other_source=other_source
-        )
+    return await usecases.sync_month(adapters(), month, wait_for_circuit=wait_for_circuit, other_source=other_source)
 
 
-@flow(name="capture", flow_run_name=month_run_name, steps=STEPS)
+@flow(name="capture", flow_run_name=month_run_name, around=at_work)
 async def capture(
     month: MonthText | None = None,
     wait_for_circuit: WaitForSource = True,
@@ -64,11 +81,10 @@ async def capture(
         wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         force: Ask for every hour of the month again; what differs is kept as a new revision.
     """
-    async with capture_bars():
-        return await usecases.capture_month(adapters(), month, wait_for_circuit=wait_for_circuit, force=force)
+    return await usecases.capture_month(adapters(), month, wait_for_circuit=wait_for_circuit, force=force)
 
 
-@flow(name="load", flow_run_name=month_run_name, steps=STEPS)
+@flow(name="load", flow_run_name=month_run_name, around=at_work)
 async def load(month: MonthText | None = None) -> SyncReport:
     """Bring PostgreSQL up to what Bronze holds of a month, without a request to the source.
 
@@ -88,7 +104,7 @@ async def _cancel_months(flow: object, flow_run: FlowRun, state: object) -> None
                 await client.set_flow_run_state(each.id, Cancelling(message=f"{flow_run.name} was cancelled."))
 
 
-@flow(name="backfill", flow_run_name=months_run_name, steps=STEPS, on_cancellation=[_cancel_months])
+@flow(name="backfill", flow_run_name=months_run_name, around=at_work, on_cancellation=[_cancel_months])
 async def backfill(
     first: MonthText,
     last: MonthText,
@@ -112,14 +128,13 @@ async def backfill(
     """
     chosen = {"wait_for_circuit": wait_for_circuit, "other_source": other_source}
     if not share:
-        async with capture_bars():
-            return await usecases.backfill(adapters(), first, last, order=order, **chosen)
+        return await usecases.backfill(adapters(), first, last, order=order, **chosen)
     months = usecases.in_order(first, last, order, adapters().clock)
     await _share_out(months, wait_for_circuit=wait_for_circuit)
     return await usecases.conclude(adapters(), months, other_source=other_source)
 
 
-@flow(name="rerun-month", flow_run_name=months_run_name, steps=STEPS)
+@flow(name="rerun-month", flow_run_name=months_run_name, around=at_work)
 async def rerun_month(
     months: MonthText
     | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
@@ -136,13 +151,12 @@ async def rerun_month(
         wait_for_circuit: Wait out the pause after repeated errors of the source (the circuit); without, the run ends.
         other_source: Publish to Supabase also data of the simulator or of another host than the SEC's.
     """
-    async with capture_bars():
-        return await usecases.rerun(
-            adapters(), months, redo=redo, wait_for_circuit=wait_for_circuit, other_source=other_source
-        )
+    return await usecases.rerun(
+        adapters(), months, redo=redo, wait_for_circuit=wait_for_circuit, other_source=other_source
+    )
 
 
-@flow(name="reprocess", flow_run_name=months_run_name, steps=STEPS)
+@flow(name="reprocess", flow_run_name=months_run_name, around=at_work)
 async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource = False) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 

@@ -1,26 +1,25 @@
-"""What all flows have in common: runs are named with date and hour, take their steps, and say plainly how they failed.
+"""What flows have in common: their runs are named with date and hour, and say plainly how they failed.
 
 An error ends a run with a state of ours instead of Prefect's: no trace in the log that people read.
 """
 
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Annotated, Any, ParamSpec, TypeVar, cast
 
 import prefect
 from loguru import logger
 from prefect.runtime import flow_run
 from prefect.states import Failed
+from pydantic import Field
 
 from sec_core.clock import CHILE
 from sec_core.errors import CircuitOpen, ConfigError, IncompleteError, InputError, SecError, UnexpectedBody
 from sec_core.log import log_name
 from sec_core.text import for_line
-from sec_core.usecases.steps import Steps
-from tasks.runtime import open_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,12 +32,14 @@ _STEPS: tuple[tuple[type[SecError], str], ...] = (
     (InputError, "start another run with other values: Run, Custom run."),
 )
 
+OtherSource = Annotated[bool, Field(title="Publish data that is not the SEC's")]
+
 
 def flow(
     *,
     name: str,
     flow_run_name: str | Callable[[], str] | None = None,
-    steps: Steps | None = None,
+    around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     on_cancellation: list[Any] | None = None,
 ) -> Callable[[Callable[P, R]], prefect.Flow[P, R]]:
     """Prefect's `flow`, for a coroutine function whose runs are named and end as this module says.
@@ -46,7 +47,7 @@ def flow(
     Args:
         name: Its name.
         flow_run_name: What its runs are named, with parameters in braces; as the flow unless given.
-        steps: Open the adapters of each run, which takes its steps by these; without, the function does so.
+        around: In which each run does its work.
         on_cancellation: As Prefect has it.
     """
 
@@ -58,7 +59,7 @@ def flow(
         @wraps(work)
         async def told(*arguments: P.args, **chosen: P.kwargs) -> Any:  # noqa: ANN401 - as the flow returns
             try:
-                with open_run(steps=steps) if steps else nullcontext():
+                async with around():
                     return await cast("Awaitable[Any]", work(*arguments, **chosen))
             except Exception as error:  # noqa: BLE001 - the run ends here, whatever it was
                 return Failed(message=failure_text(error), data=error)

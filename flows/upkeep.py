@@ -21,9 +21,7 @@ from sec_core.health.facts import find_facts
 from sec_core.health.verdict import MONITOR_LATE, Check, Level, Verdict, judge
 from sec_core.hours import CHILE
 from sec_core.text import for_markdown
-from sec_core.usecases.circuit import close_circuit
-from sec_core.usecases.monitor import MonitorReport, watch
-from sec_core.usecases.upkeep import UpkeepReport, keep_up
+from sec_core.usecases.upkeep import MonitorReport, UpkeepReport, close_circuit, keep_up, watch
 from tasks.limits import AT_REST, STORM_UNDER_WAY
 from tasks.newest import ask_newest, load_newest
 from tasks.runtime import ensure_logging, open_run

@@ -18,8 +18,7 @@ from sec_core.clock import Clock
 from sec_core.config import Settings, load_settings
 from sec_core.errors import CircuitOpen, SecError
 from sec_core.log import setup_logging
-from sec_core.usecases.adapters import Adapters, open_adapters
-from sec_core.usecases.steps import Steps
+from sec_core.usecases.adapters import Adapters, Steps, open_adapters
 from tasks.limits import AT_REST
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from sec_core.gold.publish import PublishReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
-from sec_core.usecases import capture, customers, gold, steps
+from sec_core.usecases import capture, gold, months
+from sec_core.usecases.adapters import Steps
 from sec_core.usecases.gold import SiteReport
-from sec_core.usecases.steps import Steps
 from tasks.limits import AT_REST, SOURCE_LIMIT
 from tasks.runtime import PLAIN, RETRIED, adapters
 
@@ -76,13 +76,13 @@ async def reconcile_week(month: str) -> dict[datetime, int] | None:
 @task(name="load-month", task_run_name="load {month}", retries=3, retry_delay_seconds=[5, 30, 120], **PLAIN)
 async def load_month(month: str, force: bool = False) -> LoadReport:
     """Bring Silver up to what Bronze holds of a month; it is one transaction."""
-    return await steps.load_month(adapters(), month, force)
+    return await months.load_into_silver(adapters(), month, force)
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **PLAIN)
 async def publish(force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
     """Send what `gold/` holds to Supabase in one step; without a project, say so and send nothing."""
-    return await steps.publish_gold(adapters(), force, other_source, payloads)
+    return await gold.publish_gold(adapters(), force, other_source, payloads)
 
 
 @task(name="publish-site", task_run_name="put up the site", retries=2, retry_delay_seconds=[30, 300], **PLAIN)
@@ -100,7 +100,7 @@ async def build_gold_from(digest: str) -> BuiltGold:  # noqa: ARG001 - the cache
 @task(name="regional-customers", task_run_name="customers by region", retries=1, retry_delay_seconds=60, **_CACHED)
 async def refresh_customers_of(digest: str) -> UniverseReport:  # noqa: ARG001 - the cache's key
     """Ask for the customers of each region and of the country, keep the answers, and cap events by them."""
-    return await customers.refresh_customers(adapters())
+    return await capture.refresh_customers(adapters())
 
 
 async def build_gold() -> BuiltGold:
@@ -111,7 +111,7 @@ async def build_gold() -> BuiltGold:
 
 async def refresh_customers() -> UniverseReport:
     """The customers of the present month, from Prefect's cache where the database has them."""
-    digest, known = await asyncio.to_thread(customers.known_customers, adapters())
+    digest, known = await asyncio.to_thread(capture.known_customers, adapters())
     return await refresh_customers_of.with_options(refresh_cache=known is None)(digest)
 
 

@@ -120,7 +120,7 @@ def _stack(settings: Settings) -> str | None:
 
 def _run_flow(settings: Settings, api: str | None, console: Terminal, flow: str, parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - as the flow returns
     from deployments.cli.show import live_progress
-    from deployments.stack.server import prefect_api
+    from deployments.stack.services import prefect_api
 
     # Prefect would print the traces of errors, which this command tells in one line; its logs and the UI have them.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -26,7 +26,7 @@ def run() -> None:
 
 def commands() -> typer.Typer:
     """The application with all commands."""
-    from deployments.cli import keeping, runs, simulate, stack, status  # noqa: F401 - they add themselves
+    from deployments.cli import runs, simulate, stack, upkeep  # noqa: F401 - they add themselves
     from deployments.cli.app import app
 
     return app

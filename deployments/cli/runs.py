@@ -78,7 +78,7 @@ def publish(
     prefect: PrefectOption = None,
 ) -> None:
     """Send Gold to Supabase, whole or not at all."""
-    from sec_core.usecases.steps import publish_gold
+    from sec_core.usecases.gold import publish_gold
 
     chosen = {"force": force, "other_source": other_source, "payloads": payloads or []}
     report = run(publish_gold, "flows.gold:publish", prefect, **chosen)
@@ -96,7 +96,7 @@ def explain(
     prefect: PrefectOption = None,
 ) -> None:
     """What a published figure rests on, and the same computed again from the kept answers: exit code 1 if not equal."""
-    from sec_core.usecases.explain import explain_figure
+    from sec_core.usecases.gold import explain_figure
 
     found = run(explain_figure, "flows.gold:explain", prefect, payload=payload, wanted=wanted or [])
     if json:
@@ -204,19 +204,19 @@ def release(
     """Make all data into a release that can be cited: checked, with sums, never changed; or verify one."""
     if [version is not None, check is not None, show].count(True) != 1:
         raise InputError("A version, --check VERSION or --list is needed, and one of them alone.")
-    from sec_core.usecases import release as usecases
+    from sec_core.usecases import gold as usecases
 
     settings = load_settings()
     if version is not None:
         chosen = {"version": version, "draft": draft, "other_source": other_source}
         say(run(usecases.release, "flows.gold:release", prefect, **chosen).line())
     elif check is not None:
-        usecases.check(settings, check)
+        usecases.check_release(settings, check)
         say(f"Release {check} is whole: sums, keys, ranges and figures are as they were.")
     else:
         from deployments.cli.show import print_table
 
-        rows = [([*each], False) for each in usecases.listed(settings)]
+        rows = [([*each], False) for each in usecases.list_releases(settings)]
         print_table(("version", "made", "data until", "kind", "files", "MB"), rows)
 
 

@@ -47,8 +47,7 @@ def down() -> None:
 @app.command()
 def deploy() -> None:
     """Bring the Prefect server of PREFECT_API_URL, or of `sec up`, to what the project says."""
-    from deployments.stack.api import prepare_environment
-    from deployments.stack.apply import apply
+    from deployments.stack.api import apply, prepare_environment
 
     settings = load_settings()
     prepare_environment(settings)
@@ -82,7 +81,7 @@ def adopt_prefect() -> None:
 @app.command()
 def worker() -> None:
     """A worker alone, for the Prefect server of PREFECT_API_URL; started again when it dies."""
-    from deployments.stack.worker import run_worker
+    from deployments.stack.services import run_worker
 
     settings = logged_settings()
     run_worker(settings, _api_asked_for(settings))
@@ -91,7 +90,7 @@ def worker() -> None:
 @app.command(hidden=True)
 def alive() -> None:
     """Health check of a container: exit code 1 if its worker does not poll."""
-    from deployments.stack.worker import worker_is_alive
+    from deployments.stack.services import worker_is_alive
 
     if not worker_is_alive(load_settings()):
         say("The worker does not poll for runs.")
@@ -104,6 +103,6 @@ def server(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="TCP port.")] = 4200,
 ) -> None:
     """A Prefect server alone, with its history in PostgreSQL; `sec up` brings one by itself."""
-    from deployments.stack.server import run_server
+    from deployments.stack.services import run_server
 
     run_server(logged_settings(), host=host, port=port)

@@ -1,10 +1,17 @@
-"""The Prefect API that this installation uses: which one, how its clients find it, how it is asked, and how it is.
+"""The Prefect API that this installation uses: which one, how it is asked, how it is, and what it holds of the project.
 
-Prefect reads its environment when it is imported, so nothing here imports it.
+Everything goes through its REST interface: Prefect reads its environment when it is imported, so nothing here imports
+it, and the supervisor needs none. `prefect.yaml` is read by Prefect's own command.
 """
 
 import os
-from contextlib import suppress
+import subprocess
+import sys
+import tomllib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +19,15 @@ import httpx
 from loguru import logger
 
 from deployments.stack.history import installation_id
+from deployments.stack.matters import CUT_OFF, WORKER_STOPPED
 from deployments.stack.processes import RunFolder, rounds
 from deployments.stack.settings import LOOPBACK_NAMES, keep_loopback_direct, load_stack_settings
+from sec_core.bronze.ledger_rules import days_at_once
 from sec_core.config import Settings
 from sec_core.db.database import address_of
-from sec_core.errors import DatabaseError, SecError
+from sec_core.errors import ConfigError, DatabaseError, SecError
 from sec_core.health.verdict import Check, Level
+from tasks.limits import OVERVIEW, SITE_VARIABLE, SOURCE_LIMIT
 
 WORK_POOL = "residential"
 # The Prefect variable that says which installation a server belongs to.
@@ -37,6 +47,17 @@ _DEFAULTS = {
     # A run that falls silent is marked Crashed: see deployments/stack/applied.toml.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
+
+FILE_NAME = "prefect.yaml"
+
+_APPLIED: dict[str, Any] = tomllib.loads(files("deployments.stack").joinpath("applied.toml").read_text("utf-8"))
+POOL: dict[str, Any] = {"name": WORK_POOL} | _APPLIED["pool"]
+QUEUES: dict[str, dict[str, Any]] = {each["name"]: {"concurrency_limit": None} | each for each in _APPLIED["queues"]}
+CRASH_DETECTION: dict[str, Any] = _APPLIED["crash_detection"]
+
+# Of the version before: these blocks gave the webhook's address and the mail password to every caller of the API.
+_OLD_AUTOMATIONS = ("Tell of failed runs", "Tell when nobody looks at health")
+_OLD_BLOCKS = (("webhook", "sec-notify"), ("sec-mail", "sec-mail"))
 
 
 class PrefectServerError(SecError):
@@ -89,8 +110,11 @@ def find(client: httpx.Client, what: str, **wanted: object) -> list[dict[str, An
     Raises:
         httpx.HTTPError: The Prefect API does not answer as it should.
     """
-    objects: list[dict[str, Any]] = client.post(f"/{what}/filter", json=wanted).raise_for_status().json()
-    return objects
+    answer = client.post(f"/{what}/filter", json=wanted)
+    found: list[dict[str, Any]] = []
+    if answer.status_code != httpx.codes.NOT_FOUND:
+        found = answer.raise_for_status().json()
+    return found
 
 
 def running_api(settings: Settings) -> str | None:
@@ -144,10 +168,8 @@ def online_workers(client: httpx.Client) -> list[str]:
     Raises:
         httpx.HTTPError: The Prefect API does not answer as it should.
     """
-    answer = client.post(f"/work_pools/{WORK_POOL}/workers/filter", json={})
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return []
-    return sorted(worker["name"] for worker in answer.raise_for_status().json() if worker["status"] == "ONLINE")
+    workers = find(client, f"work_pools/{WORK_POOL}/workers")
+    return sorted(worker["name"] for worker in workers if worker["status"] == "ONLINE")
 
 
 def is_scheduled(client: httpx.Client, name: str) -> bool:
@@ -156,11 +178,26 @@ def is_scheduled(client: httpx.Client, name: str) -> bool:
     Raises:
         httpx.HTTPError: The Prefect API does not answer as it should.
     """
-    answer = client.get(f"/deployments/name/{name}/{name}")
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return False
-    deployment = answer.raise_for_status().json()
-    return not deployment["paused"] and any(schedule["active"] for schedule in deployment["schedules"])
+    found = find(client, "deployments", deployments={"name": {"any_": [name]}})
+    return any(not each["paused"] and any(plan["active"] for plan in each["schedules"]) for each in found)
+
+
+def mark_cut_off(api: str, processes: Collection[int]) -> None:
+    """Mark runs whose processes a worker's end has ended as crashed: they can be retried as they are."""
+    message = f"{WORKER_STOPPED} Nothing that was captured is lost; press Retry."
+    cut_off = {"state": {"type": "CRASHED", "name": "Crashed", "message": message}, "force": True}
+    # Some runs still say themselves that they were cut off, in Prefect's words.
+    states = {"any_": ["PENDING", "RUNNING", "CANCELLING", "CRASHED"]}
+    try:
+        with api_client(api) as client:
+            for run in find(client, "flow_runs", flow_runs={"state": {"type": states}}, sort="START_TIME_DESC"):
+                said = str(run["state"].get("message") or "")
+                known = run["state_type"] == "CRASHED" and not said.startswith(CUT_OFF)
+                if not known and run["infrastructure_pid"] in map(str, processes):
+                    client.post(f"/flow_runs/{run['id']}/set_state", json=cut_off).raise_for_status()
+    except httpx.HTTPError as error:
+        # Where the server is gone too, the silence of these runs says the same a little later.
+        logger.bind(stage="stack").warning("Runs cut off could not be marked: {error}", error=repr(error))
 
 
 def look_at_services(settings: Settings) -> tuple[Check, bool]:
@@ -194,3 +231,142 @@ def _pass_over(url: str, reason: str) -> None:
     logger.bind(stage="run", code=PrefectServerError.code).warning(
         "Not using the Prefect API at {url}: {reason}", url=shown, reason=reason
     )
+
+
+def apply(api: str, settings: Settings, site: str | None = None) -> str:
+    """Bring a Prefect server, which belongs to this installation from now on, to what the project says.
+
+    With `site`, the address at which the stack serves the site, runs link to it. Gives the overview's path in the UI.
+
+    Raises:
+        ConfigError: The server is another installation's, or `prefect.yaml` can't be found.
+        PrefectServerError: Something was refused; the message says what and why.
+    """
+    file = _prefect_file()
+    if (reason := why_not_ours(settings, api, unmarked=True)) is not None:
+        raise ConfigError(f"The Prefect server at {api} can't be used: {reason}.", next_step="Check PREFECT_API_URL.")
+    with _asked(api) as client:
+        mark(client, settings)
+        apply_pool(client)
+        _ensure_automation(client)
+        overview = _ensure_overview(client)
+        if site is not None:
+            _set_variable(client, SITE_VARIABLE, site)
+        apply_limits(api, settings)
+        _deploy(file, api)
+        for each in find(client, "deployments"):
+            # Prefect names the limit of a deployment after a number.
+            limit = each["global_concurrency_limit"]
+            if limit and limit["name"] != (wanted := f"runs of {each['name']}"):
+                client.patch(f"/v2/concurrency_limits/{limit['id']}", json={"name": wanted}).raise_for_status()
+    return f"/artifacts/artifact/{overview}"
+
+
+def mark(client: httpx.Client, settings: Settings) -> None:
+    """Let a server say to which installation it belongs."""
+    _set_variable(client, MARK, own_id(settings))
+
+
+def apply_pool(client: httpx.Client) -> None:
+    """Make the work pool and its queues, and remove what the version before kept beside them."""
+    _put(client, "/work_pools/", POOL)
+    for queue in QUEUES.values():
+        _put(client, f"/work_pools/{WORK_POOL}/queues", queue)
+    for name in _OLD_AUTOMATIONS:
+        for automation in _automations(client, name):
+            client.delete(f"/automations/{automation['id']}").raise_for_status()
+    for kind, name in _OLD_BLOCKS:
+        found = client.get(f"/block_types/slug/{kind}/block_documents/name/{name}")
+        if found.is_success:
+            client.delete(f"/block_documents/{found.json()['id']}").raise_for_status()
+
+
+def apply_limits(api: str, settings: Settings) -> None:
+    """Make the global concurrency limit on days that are requested: as many as all runs of months work on at once.
+
+    Raises:
+        PrefectServerError: The server refused.
+    """
+    slots = QUEUES["months"]["concurrency_limit"] * days_at_once(settings.max_concurrency)
+    with _asked(api) as client:
+        _put(client, "/v2/concurrency_limits/", {"name": SOURCE_LIMIT, "limit": slots, "active": True})
+
+
+@contextmanager
+def _asked(api: str) -> Iterator[httpx.Client]:
+    """A client whose failed requests are errors of ours."""
+    try:
+        with api_client(api, timeout_s=30) as client:
+            yield client
+    except httpx.HTTPError as error:
+        raise PrefectServerError(f"The Prefect server at {api} refused a request: {error}") from error
+
+
+def _ensure_overview(client: httpx.Client) -> str:
+    """The id of the overview, made if a run has not written it yet."""
+    if found := find(client, "artifacts/latest", artifacts={"key": {"any_": [OVERVIEW]}}, limit=1):
+        return str(found[0]["latest_id"])
+    text = "No month was asked for yet. Run the deployment monthly-sync, or rerun-month for any month."
+    made = {"key": OVERVIEW, "type": "markdown", "data": text, "description": "All months"}
+    return str(client.post("/artifacts/", json=made).raise_for_status().json()["id"])
+
+
+def _set_variable(client: httpx.Client, name: str, value: str) -> None:
+    _put(client, "/variables/", {"name": name, "value": value}, "/variables/name")
+
+
+def _put(client: httpx.Client, kind: str, wanted: dict[str, Any], by_name: str | None = None) -> None:
+    """Change an object, or make it where there is none."""
+    one = f"{by_name or kind.rstrip('/')}/{wanted['name']}"
+    answer = client.patch(one, json={name: value for name, value in wanted.items() if name not in {"name", "type"}})
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        answer = client.post(kind, json=wanted)
+        if answer.status_code == httpx.codes.CONFLICT:
+            return  # another process was quicker
+    answer.raise_for_status()
+
+
+def _ensure_automation(client: httpx.Client) -> None:
+    found = _automations(client, CRASH_DETECTION["name"])
+    for extra in found[1:]:
+        client.delete(f"/automations/{extra['id']}").raise_for_status()
+    if not found:
+        client.post("/automations/", json=CRASH_DETECTION).raise_for_status()
+    # A changed automation begins to count anew: leave an unchanged one alone.
+    elif not _holds(found[0], CRASH_DETECTION):
+        client.put(f"/automations/{found[0]['id']}", json=CRASH_DETECTION).raise_for_status()
+
+
+def _automations(client: httpx.Client, name: str) -> list[dict[str, Any]]:
+    return find(client, "automations", automations={"name": {"any_": [name]}})
+
+
+def _holds(found: object, wanted: object) -> bool:
+    """Whether `found` says all that `wanted` says, whatever the server adds and however it sorts."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(name in found and _holds(found[name], value) for name, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(wanted) == len(found) and all(any(_holds(each, value) for each in found) for value in wanted)
+    return found == wanted
+
+
+def _prefect_file() -> Path:
+    """`prefect.yaml`: beside the source, else in the present folder."""
+    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigError(f"{FILE_NAME} is not here.", next_step="Run the command in the project's folder.")
+
+
+def _deploy(file: Path, api: str) -> None:
+    """All deployments, by Prefect's own reading of the file."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
+    done = subprocess.run(  # noqa: S603 - our own interpreter and constants
+        command, env=dict(os.environ) | {"PREFECT_API_URL": api}, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise PrefectServerError(
+            f"The deployments of {FILE_NAME} were refused: {' '.join(lines[-3:])}", next_step="Correct the file."
+        )

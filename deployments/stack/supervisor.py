@@ -15,12 +15,10 @@ import psutil
 from filelock import FileLock, Timeout
 from loguru import logger
 
-from deployments.stack.api import api_client, online_workers
-from deployments.stack.apply import apply
+from deployments.stack.api import api_client, apply, online_workers
 from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, rounds, start_process, told_to_end
-from deployments.stack.server import Server, free_port, serve_site
+from deployments.stack.services import WORKER, Server, Worker, free_port, ready_database, serve_site
 from deployments.stack.settings import LOOPBACK, load_stack_settings
-from deployments.stack.worker import WORKER, Worker
 from sec_core.config import Settings, private_folder
 from sec_core.db import embedded
 from sec_core.errors import DatabaseUnavailable, SecError
@@ -69,7 +67,7 @@ class Stack:
     def _start(self) -> None:
         self._folder.clear()
         options = load_stack_settings()
-        server = Server(self._settings, options)
+        server = Server(self._settings, options, ready_database(self._settings))
         port = free_port(options.ui_port)
         if port != options.ui_port:
             self._log.warning("Port {wanted} is in use; taking {port}", wanted=options.ui_port, port=port)

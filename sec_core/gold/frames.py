@@ -36,7 +36,7 @@ class GoldFrames:
     """Everything that payloads are computed from.
 
     Attributes:
-        events: All events, see `events_file.Events.rows`.
+        events: All events, see `build.Events`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         revisions: Every answer held, see `revisions.revisions`.
@@ -96,20 +96,17 @@ class GoldFrames:
 
 
 @contextmanager
-def snapshot(database: Database) -> Iterator[ArrowConnection]:
-    """A read-only connection that sees the database as of one instant, however many queries it answers."""
+def snapshot(database: Database, like: ArrowConnection | None = None) -> Iterator[ArrowConnection]:
+    """A read-only connection that sees the database as of one instant, however many queries it answers.
+
+    With `like` it sees what that one sees, so that two queries can run at once.
+    """
     with database.adbc() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        if like is not None:
+            exported: str = like.query("SELECT pg_export_snapshot() AS id").item()
+            connection.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
         yield connection
-
-
-@contextmanager
-def same_snapshot(database: Database, connection: ArrowConnection) -> Iterator[ArrowConnection]:
-    """A second connection that sees what one from `snapshot` sees, so that two queries can run at once."""
-    exported: str = connection.query("SELECT pg_export_snapshot() AS id").item()
-    with snapshot(database) as other:
-        other.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
-        yield other
 
 
 def with_month(frame: pl.DataFrame) -> pl.DataFrame:
@@ -156,8 +153,7 @@ def read_names(connection: ArrowConnection) -> Names:
 def uuid_text(column: str) -> pl.Expr:
     """A UUID of 16 bytes, as it comes from PostgreSQL, in its usual spelling."""
     digits = pl.col(column).bin.encode("hex")
-    parts = [digits.str.slice(at, length) for at, length in ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))]
-    return pl.concat_str(parts, separator="-")
+    return digits.str.replace("^(.{8})(.{4})(.{4})(.{4})", "$1-$2-$3-$4-")
 
 
 def read_loads(connection: ArrowConnection) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from sec_core.gold import estimates, indices
 from sec_core.gold.estimated_hours import Pattern
 from sec_core.gold.frames import Names
 from sec_core.gold.universe import COUNTRY, nearest
-from sec_core.silver.cap import nearest_month
+from sec_core.silver.events import nearest_month
 
 if TYPE_CHECKING:
     from sec_core.gold.monthly import Monthly

@@ -155,7 +155,7 @@ def _indices(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def sensitivity(panel: pl.DataFrame, loads: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
-    """Aggregated events under other thresholds, by the rules of `silver.aggregated`, before the cap.
+    """Aggregated events under other thresholds, by the rules of `silver.stretches`, before the cap.
 
     Args:
         panel: `panel.PANEL_COLUMNS`, all hours in the aggregated form; others are passed over.

@@ -22,7 +22,7 @@ from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import CHILE, Month, month_range
 from sec_core.reference.geometry import neighbours
 from sec_core.reference.tables import read_rows
-from sec_core.silver.cap import nearest_month
+from sec_core.silver.events import nearest_month
 from sec_core.silver.timeline import chile_date
 
 # Raise it when hits or storms are computed differently.

@@ -7,8 +7,8 @@ figure of the SEC itself (`clientes`). The cap of events is another matter and u
 import polars as pl
 
 from sec_core.reference.tables import COUNTRY_CODE
-from sec_core.silver.cap import nearest_month
 from sec_core.silver.columns import typed
+from sec_core.silver.events import nearest_month
 
 COUNTRY = "CHILE"
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlalchemy import text
 
 from sec_core.blobs.place import Place, StoreUrl, open_blobs, try_out
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.db.checks import check_zones
@@ -126,7 +126,7 @@ async def _ask_source(settings: Settings, throttle: Throttle, clock: Clock) -> S
 
 
 def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
-    ledger = Ledger(database)
+    ledger = LedgerTables(database)
     due = ledger.month_summary([due_month(now)], now)[0]
     with database.engine.connect() as connection:
         stands = connection.execute(_STANDS, {"now": now}).mappings().one()

@@ -1,21 +1,24 @@
-"""Asking the source for a month: which hours, a day at a time, waiting where the circuit is open."""
+"""Asking the source: for the hours of a month, waiting where the circuit is open, and for what belongs to them."""
 
 import asyncio
-import math
+import hashlib
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from loguru import logger
 
-from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.ledger_rules import HourState
-from sec_core.bronze.plan import NATIONAL_WINDOW, hours_to_ask
-from sec_core.bronze.reconcile import reconcile
+from sec_core.bronze.capture import CaptureReport, capture_hours, reconcile
+from sec_core.bronze.ledger_rules import NATIONAL_WINDOW, HourState, days_at_once, hours_to_ask
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SourceError
 from sec_core.hours import CHILE, Month
+from sec_core.reference.tables import regiones
+from sec_core.silver.universe import UniverseReport, known_universe, store_universe
+from sec_core.source.answers import RegionCustomers
+from sec_core.source.client import Answer
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import Step, report, side_by_side
 
@@ -90,11 +93,6 @@ def _wait(month: Month, why: str) -> None:
     report(Step(stage="capture", month=str(month), note=why))
 
 
-def days_at_once(max_concurrency: int) -> int:
-    """How many days a run works on at once: enough that the last hours of one day leave no request slot idle."""
-    return 1 + math.ceil(max_concurrency / 12)
-
-
 async def _capture_days(adapters: Adapters, hours: list[datetime]) -> CaptureReport:
     days: dict[date, list[datetime]] = defaultdict(list)
     for hour in hours:
@@ -129,3 +127,38 @@ async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] 
         return None
     async with adapters.source() as client:
         return await reconcile(client=client, store=adapters.store, ledger=adapters.ledger, clock=adapters.clock)
+
+
+def known_customers(adapters: Adapters) -> tuple[str, UniverseReport | None]:
+    """A digest of what the customers of the present month in Chile depend on, and they, if all regions' are known."""
+    month = Month.of(adapters.clock.now())
+    asked = (str(month), str(adapters.settings.base_url), str(regiones()), str(adapters.database))
+    digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()
+    return digest, known_universe(adapters.database, month)
+
+
+async def refresh_customers(adapters: Adapters) -> UniverseReport:
+    """Ask for the customers of each region and of the country unless this month's are known; cap events by them.
+
+    Raises:
+        SourceError: The source did not answer all; nothing of this month is stored.
+    """
+    _, known = await asyncio.to_thread(known_customers, adapters)
+    if known is not None:
+        return known
+    report(Step(stage="universe", total=len(regiones()) + 1))
+    regions: list[RegionCustomers] = []
+    async with adapters.source() as client:
+        for region in regiones():
+            answer = await client.regional_customers(region.nombre_sec)
+            await _keep(adapters, "GetClientesRegional", answer, region.codigo)
+            regions += answer.value
+        country = await client.national_customers()
+        await _keep(adapters, "GetClientesNacional", country)
+    return await asyncio.to_thread(store_universe, adapters.database, regions, country.value, country.received_at)
+
+
+async def _keep(adapters: Adapters, endpoint: str, answer: Answer[Any], subject: str = "") -> None:
+    put, by = adapters.store.put_answer, answer.answered_by
+    await asyncio.to_thread(put, endpoint, answer.received_at, answer.body, subject=subject, answered_by=by)
+    report(Step(stage="universe", done=1))

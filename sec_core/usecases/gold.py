@@ -1,24 +1,29 @@
-"""Gold, built only if something that it is made from has changed or a file of it is gone; its site; files handed in."""
+"""Gold, built only if something that it is made from has changed or a file is gone; what is made of it and for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import orjson
 from loguru import logger
 from pydantic import BaseModel
 
 from sec_core.blobs.place import open_blobs
-from sec_core.errors import ConfigError
+from sec_core.config import Settings
+from sec_core.errors import ConfigError, InputError, StorageError
 from sec_core.gold import standing
+from sec_core.gold.explanation import EVENT, Explanation
 from sec_core.gold.standing import BuiltGold
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import in_thread
 
 if TYPE_CHECKING:
     from sec_core.gold.billing import Billing
+    from sec_core.gold.publish import PublishReport
+    from sec_core.gold.release.write import ReleaseReport
     from sec_core.gold.seia.load import SeiaReport
 
 T = TypeVar("T")
@@ -160,4 +165,92 @@ async def _take_in(adapters: Adapters, file: str, load: Callable[[Path], T]) -> 
 
     found = await asyncio.to_thread(load, in_inbox(file, adapters.settings.inbox_dir))
     await adapters.steps.bring_gold_up_to_date()
+    return found
+
+
+async def publish_gold(adapters: Adapters, force: bool, other_source: bool, payloads: list[str]) -> PublishReport:
+    """Send Gold to Supabase in one step; nothing without a project.
+
+    Args:
+        adapters: The adapters.
+        force: Publish although much would be lost: of these payloads, or of all where none is named.
+        other_source: See `publish.publish`.
+        payloads: Names of payloads that may lose something.
+
+    Raises:
+        InputError: Payloads are named that there are not, or without `force`.
+    """
+    from sec_core.db.locks import Lock, turn
+    from sec_core.gold.publish import ALL, publish
+
+    if payloads and not force:
+        raise InputError(
+            "All payloads are published together; named are those that may lose something, with --force.",
+            next_step="See `sec publish --help`.",
+        )
+    allowed = payloads or [ALL] if force else []
+
+    def send() -> PublishReport:
+        with turn(adapters.database, Lock.PUBLICATION):
+            return publish(adapters.settings, adapters.clock, force=allowed, other_source=other_source)
+
+    return await in_thread("publish", "", send)
+
+
+async def explain_figure(adapters: Adapters, payload: str, wanted: Sequence[str]) -> Explanation:
+    """Explain one row of a payload; raises as `explain.explain` does.
+
+    Args:
+        adapters: The adapters.
+        payload: A payload's id, or `event`.
+        wanted: `key=value` texts that name the row; of an event its hash_id alone.
+    """
+    from sec_core.gold.explain import explain
+
+    keys = {}
+    for text in wanted:
+        key, found, value = text.partition("=")
+        if payload == EVENT and not found:
+            key, value = "hash_id", text
+        elif not found:
+            raise InputError(f"{text!r} is no key=value.", next_step="As in nombre_region=MAULE mes=2024-08.")
+        keys[key] = value
+    return await in_thread("explain", "", explain, adapters.database, adapters.settings, adapters.store, payload, keys)
+
+
+async def release(adapters: Adapters, version: str, draft: bool = False, other_source: bool = False) -> ReleaseReport:
+    """Make a release; see `write.make_release`."""
+    from sec_core.gold.release.write import make_release
+
+    run = adapters.database, adapters.settings, adapters.clock
+    return await in_thread("release", "", make_release, *run, version, draft=draft, other_source=other_source)
+
+
+def check_release(settings: Settings, version: str) -> None:
+    """Verify a release.
+
+    Raises:
+        InputError: There is none of this version.
+        StorageError: It is not what it was; the message says what is wrong.
+    """
+    from sec_core.gold.release import write
+
+    if wrong := write.check_release(settings, version):
+        raise StorageError(
+            f"Release {version} is not what it was: {' '.join(wrong)}", next_step="Restore it from a copy."
+        )
+
+
+def list_releases(settings: Settings) -> list[tuple[str, str, str, str, int, float]]:
+    """Version, day, newest hour, kind, files and MB of each release, the oldest first."""
+    from sec_core.gold.release.contents import PACKAGE
+    from sec_core.gold.release.write import versions
+
+    found, releases = [], open_blobs(settings.releases)
+    for version in versions(settings):
+        package = orjson.loads(releases.read(f"{version}/{PACKAGE}"))
+        sizes = [each["tamano_bytes"] for each in package["resources"]]
+        kind = "draft" if package["borrador"] else "release"
+        about = (str(version), package["fecha"], str(package["ultima_hora"]), kind)
+        found.append((*about, len(sizes) + 2, round(sum(sizes) / 1e6, 1)))
     return found

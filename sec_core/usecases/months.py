@@ -13,9 +13,12 @@ from loguru import logger
 from sec_core.clock import Clock
 from sec_core.errors import SecError, SourceError
 from sec_core.hours import Month, month_range, past_or_present
+from sec_core.silver import load
+from sec_core.silver.universe import rebuild_universe
 from sec_core.usecases.adapters import Adapters
-from sec_core.usecases.progress import Step, report, side_by_side
-from sec_core.usecases.reports import Done, MonthsIncomplete, SyncReport, describe_month
+from sec_core.usecases.capture import ask_besides, capture_all
+from sec_core.usecases.progress import Step, in_thread, report, side_by_side
+from sec_core.usecases.reports import MonthsIncomplete, SyncReport, describe_month
 
 
 class Part(StrEnum):
@@ -130,32 +133,25 @@ async def reprocess(adapters: Adapters, first: str, last: str, *, other_source: 
     Bodies in quarantine whose shape the code knows by now are taken in. The customers of regions, which cap events, are
     made again for all months that Bronze has them of.
     """
-    from sec_core.silver.load import MONTHS_AT_ONCE
-    from sec_core.silver.universe import rebuild_universe
-
     # The newest first: where the history ends is known then, and no event is opened only to be closed.
     months = in_order(first, last, Order.NEWEST_FIRST, adapters.clock)
     await asyncio.to_thread(rebuild_universe, adapters.database, adapters.store)
 
     async def one(month: Month) -> SyncReport:
         learned = await asyncio.to_thread(adapters.ledger.relearn, month.start, month.end)
-        done = Done(loaded=await adapters.steps.load_month(str(month), True))
-        if learned:
-            done.notes.append(f"{learned} bodies left quarantine.")
-        return await asyncio.to_thread(describe_month, adapters, month, done)
+        loaded = await adapters.steps.load_month(str(month), True)
+        notes = [f"{learned} bodies left quarantine."] if learned else []
+        done = SyncReport(month=str(month), loaded_hours=loaded.hours_loaded, notes=notes)
+        return await asyncio.to_thread(describe_month, adapters, done)
 
-    reports = (await side_by_side(one, months, MONTHS_AT_ONCE))[::-1]
-    work = _Work(adapters, [Part.GOLD, Part.PUBLISH], other_source=other_source)
-    await work.finish(Done())
-    return await work.complete(reports)
+    reports = (await side_by_side(one, months, load.MONTHS_AT_ONCE))[::-1]
+    return await _Work(adapters, [Part.GOLD, Part.PUBLISH], other_source=other_source).end(reports)
 
 
 async def conclude(adapters: Adapters, months: Sequence[Month], *, other_source: bool = False) -> list[SyncReport]:
     """Build and publish Gold once after others have captured and loaded these months; raises as `rerun` does."""
-    reports = [await asyncio.to_thread(describe_month, adapters, month, Done()) for month in months]
-    work = _Work(adapters, ALL_PARTS, other_source=other_source)
-    await work.finish(Done())
-    return await work.complete(reports)
+    reports = [await asyncio.to_thread(describe_month, adapters, SyncReport(month=str(month))) for month in months]
+    return await _Work(adapters, ALL_PARTS, other_source=other_source).end(reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,19 +175,21 @@ class _Work:
         began = time.monotonic()
         trouble: SecError | None = None
         for number, month in enumerate(months, start=1):
-            done = Done()
+            done = SyncReport(month=str(month))
             try:
-                await self._on(month, done)
-                if len(months) == 1 and (done.trouble is None or (done.loaded and done.loaded.hours_loaded)):
+                trouble = await self._capture(month, done)
+                if Part.LOAD in self.parts:
+                    done.loaded_hours = (await self.adapters.steps.load_month(str(month), False)).hours_loaded
+                if len(months) == 1 and (trouble is None or done.loaded_hours):
                     await self.finish(done)
             except SecError as error:
                 # What there is of the month is shown all the same.
                 with suppress(SecError):
                     await self._show(month, done)
-                raise done.trouble or error from error.__cause__
+                raise trouble or error from error.__cause__
             reports.append(await self._show(month, done))
             report(Step(stage="months", done=1))
-            if (trouble := done.trouble) is not None:
+            if trouble is not None:
                 # It is the source's: the months that are left would meet it too.
                 break
             if (left := len(months) - number) > 0:
@@ -199,43 +197,49 @@ class _Work:
                 logger.bind(stage="run", month=str(month)).info(
                     "Month {} of {} is done; about {:.0f} minutes left", number, len(months), minutes
                 )
-        if len(months) != 1 and (trouble is None or any(each.loaded_hours for each in reports)):
-            await self.finish(Done())
-        return await self.complete(reports, trouble)
+        finish = len(months) != 1 and (trouble is None or any(each.loaded_hours for each in reports))
+        return await self.end(reports, trouble, finish=finish)
 
-    async def _on(self, month: Month, done: Done) -> None:
-        """Capture and load a month; what ends a capture early is noted, and what it has brought is loaded."""
-        if Part.CAPTURE in self.parts:
-            from sec_core.usecases.capture import ask_besides, capture_all
+    async def _capture(self, month: Month, done: SyncReport) -> SecError | None:
+        """Capture a month, if asked for; what ended that early is returned, and the run raises it when all is done."""
+        if Part.CAPTURE not in self.parts:
+            return None
+        async with self.adapters.source():
+            try:
+                captured = await capture_all(
+                    self.adapters, month, wait_for_circuit=self.wait_for_circuit, force=self.force
+                )
+                done.requests, done.revisions = captured.requests, captured.captured
+                done.notes += await ask_besides(self.adapters, month)
+            except SourceError as error:
+                done.notes.append(error.message)
+                return error
+        return None
 
-            async with self.adapters.source():
-                try:
-                    done.captured = await capture_all(
-                        self.adapters, month, wait_for_circuit=self.wait_for_circuit, force=self.force
-                    )
-                    done.notes += await ask_besides(self.adapters, month)
-                except SourceError as error:
-                    done.trouble = error
-                    done.notes.append(error.message)
-        if Part.LOAD in self.parts:
-            done.loaded = await self.adapters.steps.load_month(str(month), False)
-
-    async def finish(self, done: Done) -> None:
-        """Build Gold and publish it, as far as asked for: the last steps, whatever the number of months."""
+    async def finish(self, done: SyncReport | None = None) -> None:
+        """Build Gold and publish it, as far as asked for: the last steps, noted in the report of an only month."""
+        steps, gold, done = self.adapters.steps, self.adapters.settings.gold, done or SyncReport(month="")
         if Part.GOLD in self.parts:
-            done.gold = await self.adapters.steps.bring_gold_up_to_date()
+            built = await steps.bring_gold_up_to_date()
+            done.outputs |= {what: str(gold / name) for what, name in built.outputs.items()}
         if Part.PUBLISH in self.parts:
-            done.published = await self.adapters.steps.publish(False, self.other_source, [])
-            done.site = await self.adapters.steps.publish_site()
+            done.notes.append((await steps.publish(False, self.other_source, [])).line())
+            site = await steps.publish_site()
+            if site.target:
+                done.notes.append(site.line())
 
-    async def _show(self, month: Month, done: Done) -> SyncReport:
-        described = await asyncio.to_thread(describe_month, self.adapters, month, done)
+    async def _show(self, month: Month, done: SyncReport) -> SyncReport:
+        described = await asyncio.to_thread(describe_month, self.adapters, done)
         states = await asyncio.to_thread(self.adapters.ledger.states, month)
         await self.adapters.steps.show_month(described, states)
         return described
 
-    async def complete(self, reports: list[SyncReport], trouble: SecError | None = None) -> list[SyncReport]:
-        """Show all months, and raise what there is to raise."""
+    async def end(
+        self, reports: list[SyncReport], trouble: SecError | None = None, *, finish: bool = True
+    ) -> list[SyncReport]:
+        """Finish what concerns all months, show them, and raise what there is to raise."""
+        if finish:
+            await self.finish()
         await self.adapters.steps.show_months(reports)
         if trouble is not None:
             raise trouble
@@ -260,3 +264,11 @@ def _incomplete(adapters: Adapters) -> list[Month]:
     logger.bind(stage="run").info("{}", text)
     report(Step(stage="months", note=text))
     return months
+
+
+async def load_into_silver(adapters: Adapters, month: str, force: bool = False) -> load.LoadReport:
+    """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
+    held = adapters.store.read_kept, Month.parse(month), adapters.settings
+    return await in_thread(
+        "load", month, load.load_month, adapters.database, *held, values=adapters.ledger, force=force
+    )

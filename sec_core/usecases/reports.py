@@ -1,25 +1,15 @@
 """What a run of months reports: figures for a person, for `--json` and for artifacts."""
 
-from __future__ import annotations
-
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 from pydantic import BaseModel, Field
 
 from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.errors import IncompleteError, SecError
+from sec_core.errors import IncompleteError
 from sec_core.hours import Month
 from sec_core.silver.reports import month_figures
-
-if TYPE_CHECKING:
-    from sec_core.bronze.capture import CaptureReport
-    from sec_core.gold.publish import PublishReport
-    from sec_core.gold.standing import BuiltGold
-    from sec_core.silver.load import LoadReport
-    from sec_core.usecases.adapters import Adapters
-    from sec_core.usecases.gold import SiteReport
+from sec_core.usecases.adapters import Adapters
 
 # What a person reads for each rule of imputation; the cap counts events, the others rows.
 IMPUTATION_TEXT = {
@@ -30,8 +20,9 @@ IMPUTATION_TEXT = {
     "tope": "events capped at the region's customers",
 }
 
-
 _TROUBLED = {HourState.FAILED, HourState.QUARANTINED}
+# Fields of a report that say what a run did.
+_OF_THE_RUN = {"month", "requests", "revisions", "loaded_hours", "outputs", "notes"}
 
 
 class SyncReport(BaseModel):
@@ -96,46 +87,18 @@ class MonthsIncomplete(IncompleteError):
         self.reports = reports
 
 
-@dataclass(slots=True)
-class Done:
-    """What a run has done so far; parts that it did not do are empty.
-
-    Attributes:
-        trouble: What ended the capture early; the run raises it when all else is done.
-    """
-
-    captured: CaptureReport | None = None
-    loaded: LoadReport | None = None
-    gold: BuiltGold | None = None
-    published: PublishReport | None = None
-    site: SiteReport | None = None
-    trouble: SecError | None = None
-    notes: list[str] = field(default_factory=list)
-
-
-def describe_month(adapters: Adapters, month: Month, done: Done) -> SyncReport:
-    """Figures of the whole month as it stands, and what a run did."""
+def describe_month(adapters: Adapters, report: SyncReport) -> SyncReport:
+    """What a run did with a month, completed by the figures of the whole month as it stands."""
+    month = Month.parse(report.month)
     (summary,) = adapters.ledger.month_summary([month], adapters.clock.now())
     figures = month_figures(adapters.database, month)
-    standing = asdict(summary) | asdict(figures)
-    report = SyncReport.model_validate(
-        {name: standing[name] for name in SyncReport.model_fields if name in standing}
-        | {
-            "month": str(month),
-            "unresolved": figures.unresolved_rows,
-            "requests": done.captured.requests if done.captured else 0,
-            "revisions": done.captured.captured if done.captured else 0,
-            "loaded_hours": done.loaded.hours_loaded if done.loaded else 0,
-            "outputs": {"bronze": str(adapters.settings.bronze), "silver": str(adapters.database.address)},
-            "notes": [*done.notes],
-        }
-    )
+    standing = asdict(summary) | asdict(figures) | report.model_dump(include=_OF_THE_RUN)
+    report = SyncReport.model_validate(standing | {"unresolved": figures.unresolved_rows})
     if summary.failed or summary.quarantined:
         states = adapters.ledger.states(month)
         report.missing_hours = hours_text(hour for hour, state in states.items() if state in _TROUBLED)
-    if done.gold:
-        gold = adapters.settings.gold
-        report.outputs |= {what: str(gold / name) for what, name in done.gold.outputs.items()}
+    places = {"bronze": str(adapters.settings.bronze), "silver": str(adapters.database.address)}
+    report.outputs = places | report.outputs
     found = {
         "hours look cut short at the source; runs request them again for a week.": summary.suspect,
         f"hours have lost their kept body to damage: run `sec sync --month {month}`, which asks for them again, or "
@@ -144,8 +107,4 @@ def describe_month(adapters: Adapters, month: Month, done: Done) -> SyncReport:
         "rows carry unknown names and count as UNKNOWN: see `sec names`.": report.unresolved,
     }
     report.notes += [f"{count} {what}" for what, count in found.items() if count]
-    if done.published:
-        report.notes.append(done.published.line())
-    if done.site and done.site.target:
-        report.notes.append(done.site.line())
     return report

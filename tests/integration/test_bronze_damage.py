@@ -21,11 +21,9 @@ from support.silver_world import export
 from sec_core.blobs.place import StoreUrl
 from sec_core.bronze import journal
 from sec_core.bronze.ledger import Finding, Ledger
-from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result, hours_to_ask
 from sec_core.bronze.seal import seal_month
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BodyName, BronzeStore
+from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.errors import IncompleteError
@@ -301,7 +299,7 @@ def test_a_rebuild_follows_the_wall_clock_of_names(database: Database, make_sett
             shifted += 1
     path.write_bytes(b"".join(b"\n" + orjson.dumps(line) for line in lines))
     report = ledger.rebuild()
-    assert (report.moved, report.passed_over) == (shifted, ())
+    assert (report.moved, report.passed_over) == (shifted, [])
     assert shifted == 168
     assert ledger.rows(hours) == right
     # Without a rebuild, the next use of the month sets it right as well.

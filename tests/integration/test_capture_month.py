@@ -11,10 +11,9 @@ from support.capturing import Capturing, HastyClock, capturing
 from support.fixtures import MakeSettings, on_disk
 from support.truth import truth_of
 
-from sec_core.bronze.capture import capture_hours
+from sec_core.bronze.capture import capture_hours, reconcile
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.bronze.reconcile import reconcile
 from sec_core.errors import CircuitOpen, DatabaseUnavailable, StorageError, UnexpectedBody
 from sec_core.hours import HOUR, Month
 from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule

@@ -21,7 +21,7 @@ STUCK = """
 import asyncio, sys, time
 from deployments.cli import ending
 from deployments.cli.main import run
-import deployments.cli.status as status
+import deployments.cli.upkeep as status
 
 async def cling():
     try:

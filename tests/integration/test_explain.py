@@ -11,11 +11,12 @@ import orjson
 import pytest
 from support.fixtures import StandingClock, on_disk
 from support.gold_world import CUSTOMERS
-from support.three_months import rows_of
+from support.silver_world import rows_of
 from support.truth import stormy
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Finding, Ledger
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import Settings, load_settings
 from sec_core.db.database import Database
@@ -54,7 +55,7 @@ class History:
         return explain(self.database, self.settings, BronzeStore(self.store.blobs), payload, wanted)
 
     def path(self, hour: datetime) -> Path:
-        (revision,) = Ledger(self.database).revisions(hour)
+        (revision,) = LedgerTables(self.database).revisions(hour)
         return on_disk(self.settings.bronze) / revision.capture.key
 
     def change(self, sql: str) -> None:

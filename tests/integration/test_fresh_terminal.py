@@ -122,7 +122,7 @@ def test_a_folder_that_can_not_be_written_a_full_disk_and_a_closed_pipe(address:
 def test_an_error_that_nobody_foresaw_names_its_trace(tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     script.write_text(
-        "import deployments.cli.status as status\n"
+        "import deployments.cli.upkeep as status\n"
         "from deployments.cli.main import run\n"
         "def broken():\n"
         "    raise RuntimeError('no way to postgresql://ana:clave-larga@host/sec')\n"

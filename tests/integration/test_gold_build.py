@@ -11,15 +11,14 @@ import polars as pl
 import pytest
 from support import gold_world
 from support.fixtures import StandingClock, on_disk
-from support.three_months import rows_of
+from support.silver_world import rows_of
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.build import build_gold
-from sec_core.gold.events_file import read_events
+from sec_core.gold.build import build_gold, read_events
 from sec_core.gold.frames import read_names, snapshot
 from sec_core.gold.observations import month_key
 from sec_core.gold.standing import EVENTS_FILE

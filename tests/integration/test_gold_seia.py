@@ -14,7 +14,7 @@ from sec_core.gold import frames
 from sec_core.gold.billing import load_billing
 from sec_core.gold.payloads.projects import eda_projects_dist
 from sec_core.gold.seia.load import load_seia
-from sec_core.silver.version import silver_version
+from sec_core.silver.reports import silver_version
 
 
 def test_the_older_table_of_the_site(database: Database, captures_dir: Path) -> None:

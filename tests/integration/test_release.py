@@ -25,8 +25,7 @@ from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
 from sec_core.db.database import Database
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256, write_sums
-from sec_core.gold.release.database import DATABASE
+from sec_core.gold.release.contents import DATABASE, PACKAGE, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.write import ReleaseReport, check_release, make_release, versions
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference import tables
@@ -252,7 +251,7 @@ elif where == "after":
     Path.rename = lambda self, target: (real(self, target), die())
 else:
     module, _, name = where.rpartition(".")
-    setattr(getattr(write, module) if module else write, name, die)
+    setattr(getattr(write, module), name, die)
 settings = load_settings(_env_file=None, data_dir=data, database_url=url)
 write.make_release(Database(url), settings, FixedClock(), "2025.9.1", draft=True)
 """
@@ -262,7 +261,8 @@ def test_killed_anywhere_it_leaves_a_whole_release_or_none(copy: tuple[Settings,
     data = on_disk(copy[0].data)
     url = settings.database_url
     assert url is not None
-    for where in ("write_database", "texts.write_texts", "write_sums", "checks.examine", "sync", "rename", "after"):
+    steps = (f"contents.write_{what}" for what in ("database", "texts", "sums"))
+    for where in (*steps, "checks.examine", "sync", "rename", "after"):
         done = subprocess.run(
             [sys.executable, "-c", KILLED, where, str(data), url.get_secret_value()],
             env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},

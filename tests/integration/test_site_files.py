@@ -154,14 +154,14 @@ def nulls(frame: pl.DataFrame, names: str) -> pl.DataFrame:
 
 def at_one_hour(frames: SiteFrames) -> SiteFrames:
     newest = pl.col("hora") == frames.hours.filter("cargada")["hora"].max()
-    hours = {name: getattr(frames, name).filter(newest) for name in ("hours", "region_hours", "recent")}
+    hours = {name: getattr(frames, name).filter(newest) for name in ("hours", "region_hours", "panel")}
     empty = ("comunal", "regional", "years", "events", "storms", "curves")
     return replace(frames, **hours, **{name: getattr(frames, name).clear() for name in empty})
 
 
 ODD: dict[str, Callable[[SiteFrames], SiteFrames]] = {
     "one hour": at_one_hour,
-    "nothing loaded": lambda f: replace(f, hours=f.hours.with_columns(cargada=False), recent=f.recent.clear()),
+    "nothing loaded": lambda f: replace(f, hours=f.hours.with_columns(cargada=False), panel=f.panel.clear()),
     "no curves": lambda f: replace(f, curves=f.curves.clear()),
     "no customers": lambda f: replace(f, comunas=nulls(f.comunas, "clientes metodo_clientes fuente_clientes")),
     "storms of which little is known": lambda f: replace(

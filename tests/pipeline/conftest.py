@@ -15,8 +15,7 @@ from support.browser import browser
 from support.fixtures import other_database
 from support.prefect_server import prefect_server
 
-from deployments.stack.api import api_client
-from deployments.stack.apply import apply_limits, mark
+from deployments.stack.api import api_client, apply_limits, mark
 from sec_core.config import Settings, load_settings
 from sec_core.db.address import Address
 from sec_core.simulator.server import Simulator

@@ -27,7 +27,7 @@ from sec_core.hours import HOUR
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import Outage, WorldOptions
 from sec_core.simulator.server import Simulator
-from sec_core.usecases.monitor import MonitorReport
+from sec_core.usecases.upkeep import MonitorReport
 from tasks.runtime import open_run
 
 OPEN = datetime(2026, 6, 10, 15, tzinfo=UTC)

@@ -14,9 +14,8 @@ from support.commands import sec, start
 from support.fixtures import on_disk
 from support.stack import ask, eventually
 
-from deployments.stack.api import MARK, api_client, running_api
-from deployments.stack.apply import POOL, apply_pool, mark
-from deployments.stack.server import free_port, serve_site
+from deployments.stack.api import MARK, POOL, api_client, apply_pool, mark, running_api
+from deployments.stack.services import free_port, serve_site
 from deployments.stack.settings import LOOPBACK
 from sec_core.config import Settings
 from sec_core.simulator.faults import FaultOptions

@@ -65,7 +65,7 @@ def test_a_role_that_may_not_make_databases_keeps_prefects_tables_in_a_schema(
 
 _HOLDER = """
 import os, time
-from deployments.stack.server import prefect_api
+from deployments.stack.services import prefect_api
 from sec_core.config import load_settings
 with prefect_api(load_settings()):
     print(os.environ["PREFECT_API_URL"], flush=True)

@@ -17,7 +17,7 @@ from support.prefect_server import newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import ask, eventually
 
-from deployments.stack.apply import apply_limits
+from deployments.stack.api import apply_limits
 from flows.gold import explain, gold, regional_customers
 from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.config import Settings

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from deployments.cli.main import main
-from deployments.stack.server import free_port
+from deployments.stack.services import free_port
 from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings

@@ -14,8 +14,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools import validate
 
-from deployments.stack.api import WORK_POOL
-from deployments.stack.apply import QUEUES
+from deployments.stack.api import QUEUES, WORK_POOL
 from deployments.stack.processes import VIEWS
 from flows import months as month_flows
 from sec_core.hours import CHILE

@@ -18,7 +18,7 @@ from support import receivers
 from support.prefect_ui import PrefectUi
 from support.stack import PASSWORD, USER, Stack, eventually
 
-from deployments.stack.server import free_port
+from deployments.stack.services import free_port
 from sec_core.db import embedded
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.ledger import Finding, Ledger
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.config import Settings

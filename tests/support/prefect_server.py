@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deployments.stack.api import prepare_environment
-from deployments.stack.server import served
+from deployments.stack.services import served
 from sec_core.config import Settings
 from sec_core.db.address import Address
 from support.stack import ask

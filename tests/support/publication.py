@@ -10,9 +10,10 @@ from supabase import Client, create_client
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import Settings
-from sec_core.gold import local, parquet
+from sec_core.gold import parquet
+from sec_core.gold.build import write_payloads
 from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.model import PayloadRow
+from sec_core.gold.model import PayloadRow, as_json
 from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
@@ -111,7 +112,7 @@ def write_gold(
     payloads["time_series"] = [*series]
     payloads["meta"] = [meta]
     gold = LocalBlobs(on_disk(settings.gold))
-    local.write_files(payloads, gold)
+    write_payloads({name: as_json(rows) for name, rows in payloads.items()}, gold)
     parquet.write(make_events(event_hours), gold, EVENTS_FILE, parquet.EVENTS, "Events")
 
 

@@ -65,7 +65,7 @@ def make_frames(first: Month = FIRST, last: Month = LAST, seed: int = 1, **meta:
         years=pl.concat([_years(comunal, "codigo_comuna", hours), _years(regional, "nombre_region", hours)]),
         hours=hours,
         region_hours=region_hours,
-        recent=recent,
+        panel=recent.lazy(),
         events=_events(months, rng),
         storms=storms,
         curves=curves,

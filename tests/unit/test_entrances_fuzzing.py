@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from sec_core.bronze.legacy import ImportReport, _finding, _points, _Tolerant, _TooLarge
-from sec_core.bronze.sealed import parse_seal_key, seal_key
-from sec_core.bronze.store import AnswerName, BodyName
+from sec_core.bronze.store import AnswerName, BodyName, parse_seal_key, seal_key
 from sec_core.errors import InputError
 from sec_core.gold import billing
 from sec_core.gold.seia import projects

@@ -18,7 +18,7 @@ from sec_core.gold.estimated_hours import Pattern, pattern
 from sec_core.gold.major_days import alike, thresholds
 from sec_core.gold.rises import imputed, rises, standing
 from sec_core.hours import Month
-from sec_core.silver import aggregated
+from sec_core.silver import stretches
 from sec_core.silver.timeline import EventRules, usable_hours
 
 JUNE = Month(2024, 6)
@@ -242,7 +242,9 @@ def test_sensitivity_agrees_with_the_events_of_silver() -> None:
     for row in found.to_dicts():
         rules = EventRules(threshold=row["umbral"])
         usable = usable_hours(what, rules)
-        events = aggregated.events(aggregated.stretches(frame, usable, rules, JUNE.first_day), usable, rules)
+        events = stretches.aggregated_events(
+            stretches.aggregated_stretches(frame, usable, rules, JUNE.first_day), usable, rules
+        )
         assert row["anho"] == 2024
         assert (row["eventos"], row["clientes"], row["cliente_horas"]) == (
             events.height,

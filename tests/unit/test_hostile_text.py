@@ -18,7 +18,7 @@ from loguru import logger
 from markdown_it import MarkdownIt
 from pydantic import SecretStr
 
-from deployments.cli import show, status
+from deployments.cli import show, upkeep
 from deployments.cli.app import say
 from deployments.cli.main import main
 from deployments.stack import notices
@@ -32,8 +32,8 @@ from sec_core.health.verdict import Check, Level, Verdict
 from sec_core.hours import Month
 from sec_core.log import setup_logging
 from sec_core.text import LONGEST, for_chat, for_csv, for_line, for_mail, for_markdown
-from sec_core.usecases.monitor import MonitorReport
 from sec_core.usecases.reports import SyncReport
+from sec_core.usecases.upkeep import MonitorReport
 from tasks.runtime import prefect_sink
 
 HOSTILE = (
@@ -111,7 +111,7 @@ def test_tables_and_lines_of_the_terminal(
     monkeypatch.setattr(show, "Terminal", lambda: terminal)
     show.print_table(("kind", "name"), [((1, text), False)])
     show.print_reports([SyncReport.model_validate({"month": "2025-01", "notes": [text], "outputs": {"gold": text}})])
-    status._print_verdict(verdict(text))
+    upkeep._print_verdict(verdict(text))
     # Styles, which are ours, are off; any escape that is left came from the text.
     hold_plain(re.sub(r"\x1b\[[0-9;]*m", "", written.getvalue()) if "[2J" not in text else written.getvalue())
     assert "\x1b]8" not in written.getvalue()

@@ -18,7 +18,7 @@ from support.stack import eventually
 
 from deployments.stack import processes
 from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, restart_pause
-from deployments.stack.server import serve_site
+from deployments.stack.services import serve_site
 from deployments.stack.settings import keep_loopback_direct, load_stack_settings
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError

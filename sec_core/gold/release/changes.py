@@ -61,8 +61,7 @@ class Changes:
     @property
     def by_reason(self) -> list[tuple[str, str, int]]:
         """Table, reason and number of figures."""
-        counted = self.moved.group_by("tabla", "motivo").len().sort("tabla", "motivo")
-        return [(table, reason, count) for table, reason, count in counted.iter_rows()]
+        return self.moved.group_by("tabla", "motivo").len().sort("tabla", "motivo").rows()
 
     def line(self) -> str:
         """The sums in a sentence of Spanish."""

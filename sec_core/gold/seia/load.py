@@ -8,7 +8,7 @@ from loguru import logger
 
 from sec_core.db.database import Database
 from sec_core.errors import InputError
-from sec_core.gold.local import write_rows
+from sec_core.gold.kept import write_rows
 from sec_core.gold.seia.projects import Rejected, read_export, sort_rows
 
 
