@@ -39,7 +39,7 @@ from sec_core.gold.standing import PAYLOADS_FOLDER, code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import HOUR, Month, day_start
-from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import neighbours
 from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA, nearest_month
 from sec_core.silver.tables import SilverTables

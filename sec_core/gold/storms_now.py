@@ -11,7 +11,7 @@ from sec_core.db.database import Database
 from sec_core.gold.frames import UTC_TIME, snapshot, source_hours, with_month
 from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import CHILE, HOUR
-from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import neighbours
 
 # How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
 WINDOW: Final = timedelta(days=21)

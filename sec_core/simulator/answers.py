@@ -21,6 +21,7 @@ import orjson
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, hours_of_day, open_hour
 from sec_core.simulator.country import REGIONS, hour_index, parse_wall_hour
+from sec_core.simulator.faults import Endpoint, Request
 from sec_core.simulator.options import SimulatorOptions
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, BLANK, UNKNOWN_PLACE, Row, World
 from sec_core.source.shapes import Shape
@@ -132,6 +133,27 @@ class CapturedAnswers:
         return known[-1].read_bytes() if known else b"[]"
 
 
+Answers = WorldAnswers | CapturedAnswers
+
+
+def sound_body(answers: Answers, request: Request, payload: dict[str, Any], now: datetime, served: Served) -> bytes:
+    """The body that a good day answers; notes on the request which revision and shape of its hour that is."""
+    match Endpoint(request.endpoint):
+        case Endpoint.POR_FECHA:
+            if request.hour is None:
+                return b"[]"
+            body, request.revision, request.shape = answers.por_fecha(request.hour, now, served(request.hour))
+            return body
+        case Endpoint.GET:
+            return answers.get(now, served)
+        case Endpoint.REGIONAL:
+            return regional_customers(str(payload.get("region") or ""), answers.regions)
+        case Endpoint.NACIONAL:
+            return orjson.dumps([{"CLIENTES": str(_CLIENTES_NACIONAL)}])
+        case Endpoint.HORA:
+            return orjson.dumps([{"FECHA": f"{now.astimezone(CHILE):%d/%m/%Y %H:%M}"}])
+
+
 def _hour_and_capture(path: Path) -> tuple[datetime, datetime]:
     """The hour of a file, and when it was captured: a UTC instant, or a Chile time on the day of its hour."""
     found = _NAME.fullmatch(path.name)
@@ -215,16 +237,6 @@ def national_series(totals: Iterable[tuple[datetime, int]]) -> bytes:
 def regional_customers(part: str, regions: Iterable[dict[str, Any]] = _REGIONS) -> bytes:
     """An answer of `GetClientesRegional`: regions whose full name contains `part`."""
     return orjson.dumps([each for each in regions if part.casefold() in str(each["NOMBRE_REGION"]).casefold()])
-
-
-def national_customers() -> bytes:
-    """An answer of `GetClientesNacional`."""
-    return orjson.dumps([{"CLIENTES": str(_CLIENTES_NACIONAL)}])
-
-
-def server_hour(now: datetime) -> bytes:
-    """An answer of `GetHoraServer`, Chile wall clock to the minute."""
-    return orjson.dumps([{"FECHA": f"{now.astimezone(CHILE):%d/%m/%Y %H:%M}"}])
 
 
 def _age(company: str, usual: int) -> str:

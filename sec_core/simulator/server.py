@@ -24,13 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sec_core.errors import InputError
 from sec_core.hours import from_wall
-from sec_core.simulator.answers import (
-    CapturedAnswers,
-    WorldAnswers,
-    national_customers,
-    regional_customers,
-    server_hour,
-)
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers, sound_body
 from sec_core.simulator.faults import (
     BanWatch,
     Endpoint,
@@ -174,7 +168,7 @@ class Simulator:
             return
         self.log.begin(request)
         try:
-            await exchange.run(endpoint, payload)
+            await exchange.run(payload)
         finally:
             self.log.end(request, time.monotonic())
 
@@ -187,25 +181,6 @@ class Simulator:
         request.fault = rule.kind if rule else None
         return rule, wait
 
-    def sound_body(self, endpoint: Endpoint, payload: dict[str, Any], request: Request) -> bytes:
-        """The body that a good day answers."""
-        now = self.now()
-        match endpoint:
-            case Endpoint.POR_FECHA:
-                if request.hour is None:
-                    return b"[]"
-                answer = self.answers.por_fecha(request.hour, now, self.log.served(request.hour))
-                request.revision, request.shape = answer.revision, answer.shape
-                return answer.body
-            case Endpoint.GET:
-                return self.answers.get(now, self.log.served)
-            case Endpoint.REGIONAL:
-                return regional_customers(str(payload.get("region") or ""), self.answers.regions)
-            case Endpoint.NACIONAL:
-                return national_customers()
-            case Endpoint.HORA:
-                return server_hour(now)
-
 
 @dataclass(slots=True)
 class _Exchange:
@@ -217,7 +192,7 @@ class _Exchange:
     transport: asyncio.Transport  # the client's connection
     lost: asyncio.Event  # set once it is closed
 
-    async def run(self, endpoint: Endpoint, payload: dict[str, Any] | None) -> None:
+    async def run(self, payload: dict[str, Any] | None) -> None:
         rule, wait = self.app.decide(self.request)
         if wait:
             await asyncio.sleep(wait)
@@ -228,7 +203,8 @@ class _Exchange:
         elif payload is None:
             await self.refuse(500)
         else:
-            await self._send_body(self.app.sound_body(endpoint, payload, self.request), rule)
+            body = sound_body(self.app.answers, self.request, payload, self.app.now(), self.app.log.served)
+            await self._send_body(body, rule)
 
     async def refuse(self, status: int, retry_after_s: float | None = None) -> None:
         await self._answer(status, _ERROR_PAGE.format(status=status).encode(), HTML, retry_after_s)

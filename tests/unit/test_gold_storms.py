@@ -13,8 +13,7 @@ from scripts import storm_rules
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month, closed_hours
-from sec_core.reference.geometry import neighbours, topology
-from sec_core.reference.tables import comunas
+from sec_core.reference.tables import comunas, neighbours, topology
 
 RULES = StormRules()
 HOUR = timedelta(hours=1)
