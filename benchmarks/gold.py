@@ -21,7 +21,7 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
 from sec_core.gold import build as building
-from sec_core.gold import monthly, observations, storm_catalogue
+from sec_core.gold import month_files, monthly, storm_catalogue
 from sec_core.gold.build import build_gold, read_frames
 from sec_core.gold.explain import explain
 from sec_core.gold.payloads.registry import PAYLOADS
@@ -56,7 +56,7 @@ class Built:
 
 # Parts of a build: what they are, and the function that each one is.
 _PARTS = {
-    "panel": ("observations and panel, files by month", observations, "export"),
+    "panel": ("observations and panel, files by month", month_files, "export"),
     "estimates": ("what estimates are made of, by month", monthly, "bring_up_to_date"),
     "storms": ("storms", storm_catalogue, "bring_up_to_date"),
     "indices": ("indices and their intervals", building, "make_indices"),

@@ -13,7 +13,7 @@ import orjson
 
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.definitions import definitions
-from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.release.contents import INTERFACE, views
 

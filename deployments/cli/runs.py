@@ -176,7 +176,7 @@ def customers(
     prefect: PrefectOption = None,
 ) -> None:
     """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
-    from sec_core.gold.billing import MOST_LISTED, billing_months
+    from sec_core.gold.customers import MOST_LISTED, billing_months
     from sec_core.gold.sheets import hand_in
     from sec_core.usecases.gold import import_customers
 

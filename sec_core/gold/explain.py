@@ -23,21 +23,18 @@ from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold import explain_bronze as bodies
 from sec_core.gold import frames, kept, monthly, storm_catalogue
-from sec_core.gold.comuna_customers import comuna_customers
+from sec_core.gold.customers import COUNTRY, comuna_customers, denominators
 from sec_core.gold.definitions import definitions
-from sec_core.gold.estimated_hours import pattern
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.frames import GoldFrames
-from sec_core.gold.index_tables import Indices, make_indices
+from sec_core.gold.frames import GoldFrames, one_word
+from sec_core.gold.indices import Indices, make_indices
 from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
-from sec_core.gold.origin import one_word
-from sec_core.gold.panel import panel
-from sec_core.gold.payloads.meta import METHOD
+from sec_core.gold.panel import panel, pattern
+from sec_core.gold.payloads.basis import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import PAYLOADS_FOLDER, code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
-from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import HOUR, Month, day_start
 from sec_core.reference.tables import neighbours
 from sec_core.silver.archive import Archive

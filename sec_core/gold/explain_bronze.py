@@ -15,8 +15,7 @@ from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.store import BronzeStore
 from sec_core.errors import StorageError
-from sec_core.gold.frames import SQL, UTC_TIME, uuid_text
-from sec_core.gold.origin import ORIGIN, hours_by_origin
+from sec_core.gold.frames import ORIGIN, SQL, UTC_TIME, hours_by_origin, uuid_text
 from sec_core.gold.revisions import UNREADABLE
 from sec_core.hours import CHILE, HOUR, Month, month_range
 from sec_core.reference.tables import default_names

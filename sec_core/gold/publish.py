@@ -16,7 +16,7 @@ from sec_core.blobs.place import BlobMissing, Blobs, open_blobs
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold.origin import in_words, others
+from sec_core.gold.frames import in_words, others
 from sec_core.gold.payloads.registry import DASHBOARD, PAYLOADS
 from sec_core.gold.standing import EVENTS_FILE, PAYLOADS_FOLDER
 from sec_core.gold.supabase import EVENT_COLUMNS, EVENTS, Payloads, SupabaseStore

@@ -14,8 +14,8 @@ from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.store import BodyDamaged, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.gold import kept
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.frames import UTC_TIME, Names, with_month
-from sec_core.gold.universe import COUNTRY
 from sec_core.reference.tables import default_names
 from sec_core.silver.observations import Snapshot, observe
 

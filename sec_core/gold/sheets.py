@@ -36,6 +36,15 @@ _GROUPED = {
 
 
 @dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a table that is left out: its number in the file, counted from 1, why, and what it calls itself."""
+
+    row: int
+    reason: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sheet:
     """A table as text.
 

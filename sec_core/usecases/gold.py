@@ -21,10 +21,10 @@ from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.progress import in_thread
 
 if TYPE_CHECKING:
-    from sec_core.gold.billing import Billing
+    from sec_core.gold.customers import Billing
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.release.write import ReleaseReport
-    from sec_core.gold.seia.load import SeiaReport
+    from sec_core.gold.seia import SeiaReport
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ async def import_seia(adapters: Adapters, file: str) -> SeiaReport:
     Raises:
         InputError: The file is no export, or holds no electricity project; what was held stays.
     """
-    from sec_core.gold.seia.load import load_seia
+    from sec_core.gold.seia import load_seia
 
     found = await _take_in(adapters, file, lambda path: load_seia(adapters.database, path))
     for row in found.rejected:
@@ -154,7 +154,7 @@ async def import_customers(adapters: Adapters, file: str) -> Billing:
     Raises:
         InputError: The file is no billing file, or no row of it can be used; what was held stays.
     """
-    from sec_core.gold.billing import load_billing
+    from sec_core.gold.customers import load_billing
 
     now = adapters.clock.now()
     return await _take_in(adapters, file, lambda path: load_billing(adapters.database, path, now))

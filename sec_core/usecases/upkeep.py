@@ -110,7 +110,7 @@ async def watch(
         ask: `ask_newest` over these adapters.
         load: `load_newest` over the same.
     """
-    from sec_core.gold.storms_now import under_way
+    from sec_core.gold.storms import under_way
 
     try:
         watched = await ask(closed_hours)

@@ -18,9 +18,9 @@ from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
-from sec_core.gold.build import build_gold, read_events
+from sec_core.gold.build import build_gold
 from sec_core.gold.frames import read_names, snapshot
-from sec_core.gold.observations import month_key
+from sec_core.gold.month_files import month_key, read_events
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive

@@ -14,7 +14,7 @@ from support.gold_world import FixedClock, load_world
 
 from sec_core.config import load_settings
 from sec_core.db.database import Database
-from sec_core.gold.comuna_customers import dwellings
+from sec_core.gold.customers import dwellings
 from sec_core.gold.release.write import make_release
 
 BLOCK = re.compile(r"```python (\w+)\n(.*?)```", re.DOTALL)

@@ -22,8 +22,7 @@ from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
-from sec_core.gold.storms import StormRules
-from sec_core.gold.storms_now import under_way
+from sec_core.gold.storms import StormRules, under_way
 from sec_core.hours import HOUR, Month
 from sec_core.reference.tables import neighbours
 from sec_core.silver.universe import store_universe

@@ -170,7 +170,7 @@ ODD: dict[str, Callable[[SiteFrames], SiteFrames]] = {
     "null figures": lambda f: replace(
         f,
         comunal=nulls(f.comunal, "saidi saidi_inf saidi_sup cliente_horas cobertura interpolada"),
-        years=nulls(f.years, "cliente_horas inferior superior"),
+        years=nulls(f.years, "cliente_horas cliente_horas_inf cliente_horas_sup"),
     ),
 }
 

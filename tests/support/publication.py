@@ -14,7 +14,7 @@ from sec_core.gold import parquet
 from sec_core.gold.build import write_payloads
 from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.model import PayloadRow, as_json
-from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
+from sec_core.gold.payloads.basis import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish

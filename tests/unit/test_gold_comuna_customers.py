@@ -12,10 +12,8 @@ from orjson import loads
 from support.gold_frames import make_customers
 
 from sec_core.errors import InputError
-from sec_core.gold.billing import read_billing
-from sec_core.gold.comuna_customers import CENSUS, comuna_customers, dwellings
+from sec_core.gold.customers import CENSUS, CUSTOMERS_SCHEMA, comuna_customers, dwellings, read_billing
 from sec_core.gold.sheets import decimal_mark, hand_in, in_inbox, number
-from sec_core.gold.universe import CUSTOMERS_SCHEMA
 from sec_core.silver.universe import figures
 from sec_core.source.answers import RegionCustomers
 

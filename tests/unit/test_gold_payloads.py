@@ -10,14 +10,12 @@ import pytest
 from pydantic import ValidationError
 from support.gold_frames import make_customers, make_ledger
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
+from sec_core.gold.customers import denominators, nearest, newest
+from sec_core.gold.frames import UTC_TIME, hour_calendar, hours_by_origin, source_hours
 from sec_core.gold.model import as_json, dump
-from sec_core.gold.origin import hours_by_origin
-from sec_core.gold.payloads.coverage import CoverageRow, QualityRow, coverage, eda_quality_stats
-from sec_core.gold.payloads.meta import meta
+from sec_core.gold.payloads.basis import CoverageRow, QualityRow, coverage, eda_quality_stats, meta
 from sec_core.gold.payloads.registry import rows_of
 from sec_core.gold.payloads.seen import TimeSeriesRow, company_ranking, market_map, time_series
-from sec_core.gold.universe import denominators, nearest, newest
 from sec_core.hours import Month, closed_hours, hours_of_day, month_range
 
 AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)

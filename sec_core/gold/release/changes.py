@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.customers import COUNTRY
 from sec_core.reference.tables import UNKNOWN_NAME
 from sec_core.silver.timeline import chile_date
 

@@ -23,10 +23,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sec_core.blobs.place import Blobs
 from sec_core.errors import InputError, StorageError
-from sec_core.gold import observations, parquet
+from sec_core.gold import month_files, parquet
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
 from sec_core.gold.release.changes import MOVED, Changes
 
 PACKAGE: Final = "datapackage.json"
@@ -97,8 +97,8 @@ def write_tables(collected: GoldFrames, gold: Blobs, out: Blobs) -> dict[str, in
 
 def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> int:
     count = 0
-    for month, digest in sorted(observations.digests(collected.loads, collected.names).items()):
-        body = gold.read(observations.panel_key(month))
+    for month, digest in sorted(month_files.digests(collected.loads, collected.names).items()):
+        body = gold.read(month_files.month_key(month, "panel"))
         about = parquet.as_text(pq.read_schema(BytesIO(body)).metadata)
         if about.get("digest") != digest:
             raise StorageError(
@@ -107,7 +107,7 @@ def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> 
         rows = pl.read_parquet(body, hive_partitioning=False).sort("codigo_comuna", "hora")
         made = datetime.fromisoformat(about["made"])
         extra = {"origin": about["origin"]}
-        key = observations.panel_key(month)
+        key = month_files.month_key(month, "panel")
         parquet.write(rows, out, key, parquet.PANEL, f"{title}, {month}", made, extra, PANEL_GROUP)
         count += rows.height
     return count

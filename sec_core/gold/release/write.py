@@ -22,9 +22,15 @@ from sec_core.db.locks import Lock, turn
 from sec_core.errors import InputError, PublicationError, StorageError
 from sec_core.gold.build import read_frames
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import METHOD, meta
+from sec_core.gold.payloads.basis import METHOD, meta
 from sec_core.gold.release import changes, checks, contents
-from sec_core.gold.release.contents import INTERFACE, PACKAGE, SUMS, Version, files_of
+from sec_core.gold.release.contents import (
+    INTERFACE,
+    PACKAGE,
+    SUMS,
+    Version,
+    files_of,
+)
 from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 

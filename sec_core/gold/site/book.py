@@ -14,9 +14,9 @@ import numpy as np
 import orjson
 import polars as pl
 
+from sec_core.gold.frames import others
 from sec_core.gold.kept import digest
-from sec_core.gold.origin import others
-from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
 from sec_core.gold.site.put import Site

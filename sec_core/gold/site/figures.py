@@ -11,8 +11,8 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from sec_core.gold.index_tables import year_indices
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.customers import COUNTRY
+from sec_core.gold.indices import year_indices
 from sec_core.silver.timeline import chile_date
 
 Rows = list[dict[str, Any]]
@@ -49,7 +49,7 @@ class SiteFrames:
         events: The events, see `frames.GoldFrames`.
         storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
-        companies: `storm_parts.COMPANIES_SCHEMA`.
+        companies: `storm_catalogue.COMPANIES_SCHEMA`.
     """
 
     payloads: Mapping[str, Rows]

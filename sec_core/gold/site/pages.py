@@ -15,18 +15,18 @@ from loguru import logger
 
 from sec_core.blobs.place import Blobs
 from sec_core.config import Settings
-from sec_core.gold import estimates, storm_parts
+from sec_core.gold import estimates, storm_curves
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.datasets import with_customers
 from sec_core.gold.definitions import definitions
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, press
 from sec_core.gold.site.book import Book, by, parts
 from sec_core.gold.site.figures import Rows, SiteFrames
 from sec_core.gold.site.put import Held, PutReport, Site, put, standing
 from sec_core.gold.site.words import ENGLISH, SPANISH
 from sec_core.gold.standing import SITE
-from sec_core.gold.universe import COUNTRY
 from sec_core.text import for_csv
 
 # Storms and comunas that the first page lists.
@@ -265,14 +265,14 @@ def storms(book: Book) -> None:
 
 
 def _compared(book: Book) -> dict[str, list[dict[str, Any]]]:
-    """See `storm_parts.compared`, with names of regions."""
+    """See `storm_curves.compared`, with names of regions."""
     found = book.frames
     regions = found.curves.group_by("id", "hora", parte=pl.col("codigo_comuna").str.head(2)).agg(
         pl.col("clientes_afectados").sum()
     )
     companies = found.companies.rename({"nombre_empresa": "parte"})
-    measured = [storm_parts.restored(each, found.storms, found.hours) for each in (regions, companies)]
-    rows = storm_parts.compared(found.storms, *measured)
+    measured = [storm_curves.restored(each, found.storms, found.hours) for each in (regions, companies)]
+    rows = storm_curves.compared(found.storms, *measured)
     names = {code: book.regions[name].name for code, name in book.region_names.items()}
     return {name: frame.with_columns(pl.col("grupo").replace(names)).to_dicts() for name, frame in rows.items()}
 

@@ -14,15 +14,15 @@ import orjson
 import polars as pl
 
 from sec_core.errors import PublicationError
+from sec_core.gold.customers import COUNTRY
+from sec_core.gold.frames import others
 from sec_core.gold.kept import digest
-from sec_core.gold.origin import others
-from sec_core.gold.payloads.meta import SOURCE
+from sec_core.gold.payloads.basis import SOURCE
 from sec_core.gold.site import figures
 from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
-from sec_core.gold.universe import COUNTRY
 from sec_core.reference.tables import regiones, topology
 
 Spec = dict[str, Any]
