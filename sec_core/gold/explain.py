@@ -35,7 +35,7 @@ from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import PAYLOADS_FOLDER, code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import HOUR, Month, day_start
-from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import neighbours
 from sec_core.silver.events import EVENT_SCHEMA, nearest_month
 from sec_core.silver.tables import Archive, SilverTables
 from sec_core.silver.timeline import EventRules, whole_days

@@ -23,8 +23,7 @@ from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
-from sec_core.reference.geometry import topology
-from sec_core.reference.tables import regiones
+from sec_core.reference.tables import regiones, topology
 
 Spec = dict[str, Any]
 
