@@ -1,6 +1,7 @@
 """Flows that keep everything in order by themselves: the monitor, daily upkeep, and health once an hour."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -23,8 +24,7 @@ from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 from sec_core.usecases.upkeep import MonitorReport, UpkeepReport, close_circuit, keep_up, watch
 from tasks.limits import AT_REST, STORM_UNDER_WAY
-from tasks.newest import ask_newest, load_newest
-from tasks.runtime import ensure_logging, open_run
+from tasks.runtime import adapters, ensure_logging
 
 MONITOR = "monitor/monitor"
 # Ended runs of the flows that run all day: two days of the monitor's, a week of health's.
@@ -67,8 +67,7 @@ async def monitor(
         closed_hours: How many closed hours to look at, each at most once an hour. After a pause of the machine they are
             caught up.
     """
-    with open_run() as run:
-        report = await watch(run, closed_hours, ask_newest, load_newest)
+    report = await watch(adapters(), closed_hours)
     await _leave("monitor", monitor_text(report))
     if report.note:
         return Completed(name=AT_REST, message=report.note, data=report)
@@ -82,8 +81,7 @@ async def monitor(
 async def maintenance() -> UpkeepReport:
     """Seal closed and settled months, archive what retention says, remove old logs and runs of what runs all day."""
     await _forget_runs()
-    with open_run() as run:
-        return await asyncio.to_thread(keep_up, run)
+    return await asyncio.to_thread(keep_up, adapters())
 
 
 @flow(name="circuit-close")
@@ -97,11 +95,10 @@ async def circuit_close(
         who: Name for the log.
         why: Reason for the log.
     """
-    with open_run() as run:
-        return await close_circuit(run, who, why)
+    return await close_circuit(adapters(), who, why)
 
 
-@flow(name="health")
+@flow(name="health", around=nullcontext)
 async def health() -> Verdict | State[Verdict]:
     """Look at the source, the circuit, the database, the disk, the newest capture, names, quarantine and publication.
 

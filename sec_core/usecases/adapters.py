@@ -21,6 +21,7 @@ from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
+    from sec_core.bronze.reconcile import Watched
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.silver.load import LoadReport
@@ -45,6 +46,8 @@ class Steps:
     build_gold: Callable[[], Awaitable[BuiltGold]]
     publish: Callable[[bool, bool, list[str]], Awaitable[PublishReport]]
     publish_site: Callable[[], Awaitable[SiteReport]]
+    ask_newest: Callable[[int], Awaitable[Watched]]
+    load_newest: Callable[[list[datetime]], Awaitable[list[LoadReport]]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
     show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
@@ -127,4 +130,6 @@ def _direct(adapters: Adapters) -> Steps:
         build_gold=step("gold:build_gold"),
         publish=step("gold:publish_gold"),
         publish_site=step("gold:publish_site"),
+        ask_newest=step("upkeep:ask_newest"),
+        load_newest=step("upkeep:load_newest"),
     )
