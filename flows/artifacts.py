@@ -34,8 +34,7 @@ from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.standing import BuiltGold
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
-from sec_core.usecases.progress import Step, Tally, listening
-from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
+from sec_core.usecases.reports import IMPUTATION_TEXT, Step, SyncReport, Tally, listening
 from tasks.limits import OVERVIEW, SITE_VARIABLE
 from tasks.runtime import adapters, open_run
 from tasks.steps import TASKS

@@ -7,10 +7,9 @@ from typing import Annotated
 
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, DeploymentFilter, FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES, State
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 from pydantic import Field
 
@@ -26,7 +25,7 @@ from sec_core.usecases.upkeep import MonitorReport, UpkeepReport, close_circuit,
 from tasks.limits import AT_REST, STORM_UNDER_WAY
 from tasks.runtime import adapters, ensure_logging
 
-MONITOR = "monitor/monitor"
+MONITOR = "monitor"
 # Ended runs of the flows that run all day: two days of the monitor's, a week of health's.
 RUNS_KEPT = {"monitor": 288, "health": 168}
 # Signs that servers without fonts for pictures have too.
@@ -169,11 +168,9 @@ async def _leave(key: str, markdown: str) -> None:
 
 async def _monitor_is_expected() -> bool:
     """Whether the newest hour must be young: the monitor's schedule is on, and it has had a turn lately."""
+    named = DeploymentFilter.model_validate({"name": {"any_": [MONITOR]}})
+    lately = FlowRunFilter.model_validate({"end_time": {"after_": datetime.now(UTC) - MONITOR_LATE}})
     async with get_client() as client:
-        try:
-            deployment = await client.read_deployment_by_name(MONITOR)
-        except ObjectNotFound:
-            return False
-        lately = {"end_time": {"after_": datetime.now(UTC) - MONITOR_LATE}, "deployment_id": {"any_": [deployment.id]}}
-        turns = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(lately), limit=1)
-    return bool(turns) and not deployment.paused and any(schedule.active for schedule in deployment.schedules)
+        found = await client.read_deployments(deployment_filter=named)
+        turns = await client.read_flow_runs(deployment_filter=named, flow_run_filter=lately, limit=1)
+    return bool(turns) and any(not each.paused and any(plan.active for plan in each.schedules) for each in found)

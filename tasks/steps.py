@@ -21,7 +21,7 @@ from sec_core.errors import CircuitOpen, ConfigError
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
-from sec_core.usecases import capture, gold, months, upkeep
+from sec_core.usecases import capture, gold, upkeep
 from sec_core.usecases.adapters import Steps
 from sec_core.usecases.gold import SiteReport
 from tasks.limits import AT_REST, SOURCE_LIMIT
@@ -82,7 +82,7 @@ async def reconcile_week(month: str) -> dict[datetime, int] | None:
 @task(name="load-month", task_run_name="load {month}", retries=3, retry_delay_seconds=[5, 30, 120], **PLAIN)
 async def load_month(month: str, force: bool = False) -> LoadReport:
     """Bring Silver up to what Bronze holds of a month; it is one transaction."""
-    return await months.load_into_silver(adapters(), month, force)
+    return await capture.load_month(adapters(), month, force)
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **PLAIN)

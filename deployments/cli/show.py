@@ -19,8 +19,7 @@ from sec_core.bronze.ledger_table import MonthSummary
 from sec_core.health.verdict import Verdict
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_line
-from sec_core.usecases.progress import Step, Tally, listening
-from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
+from sec_core.usecases.reports import IMPUTATION_TEXT, Step, SyncReport, Tally, listening
 
 # Up to so many columns wide a cell without blanks is never folded.
 _ONE_PIECE = 20

@@ -126,7 +126,7 @@ def _direct(adapters: Adapters) -> Steps:
         capture_day=step("capture:capture_day"),
         reconcile=step("capture:reconcile_week"),
         refresh_customers=step("capture:refresh_customers"),
-        load_month=step("months:load_into_silver"),
+        load_month=step("capture:load_month"),
         build_gold=step("gold:build_gold"),
         publish=step("gold:publish_gold"),
         publish_site=step("gold:publish_site"),
