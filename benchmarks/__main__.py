@@ -1,6 +1,7 @@
 """`python -m benchmarks`: everything that is measured, as tables and as one JSON file in `bench-results/`."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -55,7 +56,7 @@ def _history() -> list[Figure]:
             *loaded,
             *built,
             *site.measure(here, settings),
-            *storms.measure(here, settings.gold_dir),
+            *storms.measure(here, Path(str(settings.gold))),
             *release.measure(here, settings),
         ]
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from statistics import median
 from typing import TypeVar
 from unittest.mock import patch
@@ -15,13 +16,13 @@ from sqlalchemy import text
 from benchmarks import history
 from benchmarks.measuring import Bench, Measured, apart, opened, size_of
 from benchmarks.results import Figure
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
 from sec_core.gold import build as building
-from sec_core.gold import monthly, observations, storm_catalogue
-from sec_core.gold.build import GoldReport, build_gold, read_frames
+from sec_core.gold import month_files, monthly, storm_catalogue
+from sec_core.gold.build import build_gold, read_frames
 from sec_core.gold.explain import explain
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.hours import Month
@@ -55,7 +56,7 @@ class Built:
 
 # Parts of a build: what they are, and the function that each one is.
 _PARTS = {
-    "panel": ("observations and panel, files by month", observations, "export"),
+    "panel": ("observations and panel, files by month", month_files, "export"),
     "estimates": ("what estimates are made of, by month", monthly, "bring_up_to_date"),
     "storms": ("storms", storm_catalogue, "bring_up_to_date"),
     "indices": ("indices and their intervals", building, "make_indices"),
@@ -137,19 +138,20 @@ def _growth(what: str, early: Sequence[Built], late: Sequence[Built]) -> Figure:
 def build(settings: Settings, times: int, touched: Month | None = None) -> Built:
     """Build Gold some times, each time after the hours of a month were written again; seconds of each."""
     sql = text("update cargas set clientes = clientes where hora >= :first and hora < :last")
-    reports: list[GoldReport] = []
+    seconds: list[float] = []
+    events = 0
     parts: dict[str, float] = {}
     with opened(settings) as database, ExitStack() as stack:
-        for name, (_, module, function) in _PARTS.items():
+        for name, (_, module, function) in (_PARTS | {"site": ("the site", building, "draw")}).items():
             stack.enter_context(patch.object(module, function, _timed(getattr(module, function), name, parts)))
         for _ in range(times):
             if touched is not None:
                 with database.engine.begin() as connection:
                     connection.execute(sql, {"first": touched.start, "last": touched.end})
-            reports.append(build_gold(database, settings, SystemClock()))
-    seconds = tuple(report.seconds - report.site_seconds for report in reports)
-    parts["site"] = reports[-1].site_seconds
-    return Built(seconds, reports[-1].events, parts)
+            begun = time.perf_counter()
+            events = build_gold(database, settings, SystemClock()).events
+            seconds.append(time.perf_counter() - begun - parts["site"])
+    return Built(tuple(seconds), events, parts)
 
 
 def _timed(work: Callable[..., T], name: str, seconds: dict[str, float]) -> Callable[..., T]:
@@ -201,7 +203,8 @@ def each_payload(settings: Settings) -> dict[str, float]:
 def _bytes(settings: Settings, size: history.Size) -> list[Figure]:
     with opened(settings) as database, database.engine.connect() as connection:
         row = connection.exec_driver_sql(_SIZES).one()
-    bronze = size_of(settings.bronze_dir)
+    data = Path(str(settings.data))
+    bronze = size_of(data / "bronze")
     share = bronze / size.raw_bytes
     named = zip(("observations", "events", "stretches", "ledger"), row, strict=True)
     return [
@@ -209,9 +212,9 @@ def _bytes(settings: Settings, size: history.Size) -> list[Figure]:
         Figure("bronze_mb", "Bytes: Bronze", bronze / 1e6, "MB"),
         Figure("bronze_share", "Bronze over the answers", share, target="≤ 0.08", met=share <= 0.08),
         *(Figure(f"{name}_mb", f"Bytes: {name} in PostgreSQL", float(count) / 1e6, "MB") for name, count in named),
-        Figure("gold_mb", "Bytes: Gold", size_of(settings.gold_dir) / 1e6, "MB"),
+        Figure("gold_mb", "Bytes: Gold", size_of(data / "gold") / 1e6, "MB"),
         *(
-            Figure(f"gold_{name}_mb", f"  of it: {name}/", size_of(settings.gold_dir / name) / 1e6, "MB")
+            Figure(f"gold_{name}_mb", f"  of it: {name}/", size_of(data / "gold" / name) / 1e6, "MB")
             for name in ("observaciones", "panel", "kept", "site")
         ),
     ]

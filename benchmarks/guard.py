@@ -26,14 +26,15 @@ from benchmarks.measuring import Bench, apart, bench, opened
 from benchmarks.simulated_source import simulated_source
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
-from sec_core.db.zones import check_zones
+from sec_core.db.checks import check_zones
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
-from sec_core.silver.decode import decode
 from sec_core.silver.load import load_month
+from sec_core.silver.observations import decode
 from sec_core.source.client import SourceClient
 from sec_core.source.shapes import Shape
 from sec_core.source.throttle import Throttle
@@ -111,7 +112,7 @@ def capture_calls(settings: Settings) -> float:
             await capture_hours(CAPTURED.hours()[:HOURS], client=client, ledger=ledger, clock=clock)
 
     with opened(settings) as database:
-        check_zones(database, CAPTURED.start, CAPTURED.end)  # imports Polars, once in a process
+        check_zones(database.engine, CAPTURED.start, CAPTURED.end)  # imports Polars, once in a process
         return _calls(lambda: asyncio.run(ask())) / HOURS
 
 
@@ -136,7 +137,7 @@ def load_ratio(settings: Settings) -> float:
     with opened(settings) as database:
         store = BronzeStore(settings.bronze)
         for month in MONTHS[1:]:
-            values = Ledger(database).values(month.start, month.end)
+            values = LedgerTables(database).values(month.start, month.end)
             decode([store.read_kept(value) for value in values], Shape.DETAILED)
     return (loaded - begun) / (time.process_time() - loaded)
 

@@ -10,8 +10,8 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.hours import CHILE, HOUR, Month, month_range
+from sec_core.simulator.answers import detailed_body
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import detailed_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import classify
 

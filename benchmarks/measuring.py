@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import psutil
 from loguru import logger
 from psycopg import sql
+from psycopg.errors import DuplicateDatabase
 
 from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
@@ -69,8 +70,11 @@ class Bench:
 
     def settings(self, data: str, database: str, **overrides: object) -> Settings:
         """Settings for a data folder and a database on this bench, which is made if needed."""
-        address = embedded.ensure_database(embedded.ensure_running(self.server), database).url
-        return load_settings(_env_file=None, data_dir=self.folder / data, database_url=address, **overrides)
+        address = embedded.ensure_running(self.server)
+        with address.connect(autocommit=True) as connection, suppress(DuplicateDatabase):
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+        url = address.at(database).url
+        return load_settings(_env_file=None, data_dir=self.folder / data, database_url=url, **overrides)
 
     def copy(self, database: str, name: str) -> None:
         """Make a database as a copy of another one, to which nobody may be connected."""
@@ -103,14 +107,9 @@ def bench() -> Iterator[Bench]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def opened(settings: Settings) -> Iterator[Database]:
+def opened(settings: Settings) -> closing[Database]:
     """The database of some settings, closed after the block."""
-    database = open_database(settings)
-    try:
-        yield database
-    finally:
-        database.dispose()
+    return closing(open_database(settings))
 
 
 def apart(here: Bench, work: Callable[..., T], *arguments: object) -> Measured[T]:
@@ -173,10 +172,10 @@ def wait_for_quiet_disk(folder: Path) -> None:
 
 def database_cpu_s(server: Path) -> float:
     """Seconds of CPU of a server's processes, those that have ended included."""
-    pid = embedded.status(server).pid
-    if pid is None:
+    running = embedded.running_server(server)
+    if running is None:
         raise DatabaseUnavailable("The benchmark's PostgreSQL does not run.")
-    postmaster = psutil.Process(pid)
+    postmaster = psutil.Process(running.pid)
     total = sum(postmaster.cpu_times()[:4])
     for child in postmaster.children():
         try:

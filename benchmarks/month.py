@@ -27,12 +27,11 @@ from benchmarks.simulated_source import simulated_source
 from sec_core.clock import SystemClock
 from sec_core.config import Settings, load_settings
 from sec_core.hours import Month
-from sec_core.silver.retention import apply_retention
 from sec_core.source.shapes import Shape
 from sec_core.usecases.adapters import Adapters, open_adapters
 from sec_core.usecases.gold import build_gold
 from sec_core.usecases.months import capture_month, load_month
-from sec_core.usecases.upkeep import ask_newest, load_newest, seal_ready
+from sec_core.usecases.upkeep import apply_retention, ask_newest, load_newest, seal_ready
 
 MONTH: Final = Month(2026, 3)
 NOW: Final = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)

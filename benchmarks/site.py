@@ -7,13 +7,13 @@ import polars as pl
 
 from benchmarks.measuring import Bench, apart, opened
 from benchmarks.results import Figure
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.clock import SystemClock
 from sec_core.config import Settings
 from sec_core.gold.build import read_frames
-from sec_core.gold.datasets import with_customers
+from sec_core.gold.model import as_json
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.site.build import draw
+from sec_core.gold.site.pages import draw
 from sec_core.gold.standing import SITE
 from sec_core.hours import Month
 
@@ -58,7 +58,7 @@ def draw_all(settings: Settings) -> Drawn:
     gold = open_blobs(settings.gold)
     with opened(settings) as database:
         collected, _, _ = read_frames(database, gold, settings, SystemClock())
-    payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
+    payloads = {spec.id: as_json(spec.build(collected)) for spec in PAYLOADS}
     of_month = pl.col("mes") == CHANGED.first_day
     saidi = pl.when(of_month).then(pl.col("saidi") * 1.5).otherwise("saidi")
     comunal = collected.indices.comunal.with_columns(saidi=saidi)
@@ -67,7 +67,7 @@ def draw_all(settings: Settings) -> Drawn:
     wall, cpu, written = {}, {}, {}
     for name, frames in (("first", collected), ("kept", collected), ("changed", changed)):
         begun, worked = time.perf_counter(), time.process_time()
-        done = draw(gold, payloads, frames, with_customers(frames), settings)
+        done = draw(gold, payloads, frames, settings)
         wall[name], cpu[name] = time.perf_counter() - begun, time.process_time() - worked
         written[name] = len(done.written)
     sizes = {key.removeprefix(SITE): gold.size(key) for key in gold.list(SITE)}

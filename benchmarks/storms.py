@@ -11,9 +11,9 @@ from benchmarks.measuring import Bench, apart
 from benchmarks.results import Figure
 from scripts.storm_rules import panel
 from sec_core.blobs.local import LocalBlobs
-from sec_core.gold.comuna_customers import dwellings
+from sec_core.gold.customers import dwellings
 from sec_core.gold.frames import UTC_TIME, source_hours
-from sec_core.gold.observations import panel_key
+from sec_core.gold.month_files import month_key
 from sec_core.gold.storm_catalogue import bring_up_to_date
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
@@ -33,7 +33,7 @@ def measure(here: Bench, gold: Path) -> list[Figure]:
     """
     folder = here.folder / "storms"
     for month in history.MONTHS:
-        _plant(month, gold / panel_key(month), folder / panel_key(month))
+        _plant(month, gold / month_key(month, "panel"), folder / month_key(month, "panel"))
     (folder / "observaciones").symlink_to(gold / "observaciones")
     count, first, *changed = apart(here, catalogue, folder).result
     middle = sorted(changed)[len(changed) // 2]

@@ -29,7 +29,7 @@ from sec_core.bronze.calendar import PLAIN_MARKS, calendar_text
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.bronze.ledger_table import MonthSummary
 from sec_core.clock import in_chile
-from sec_core.gold.billing import MOST_LISTED, Billing, billing_months
+from sec_core.gold.customers import MOST_LISTED, Billing, billing_months
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.standing import BuiltGold
 from sec_core.hours import CHILE, Month

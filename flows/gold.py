@@ -7,11 +7,11 @@ from pydantic import Field
 
 from flows.artifacts import STEPS, show_billing
 from flows.telling import OtherSource, flow
-from sec_core.gold.billing import Billing
+from sec_core.gold.customers import Billing
 from sec_core.gold.explanation import Explanation
 from sec_core.gold.publish import PublishReport
 from sec_core.gold.release.write import ReleaseReport
-from sec_core.gold.seia.load import SeiaReport
+from sec_core.gold.seia import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases

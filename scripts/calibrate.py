@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from scripts.work_worlds import table, works_report
 from sec_core.gold import estimates
-from sec_core.gold.estimated_hours import Method, pattern
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.frames import source_hours
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.panel import Method, pattern
 from sec_core.hours import CHILE, Month
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def estimate(world: World, kept: NDArray[np.bool_]) -> pl.DataFrame:
     """Estimates of all months from the hours kept, beside the truth.
 
     Returns:
-        mes, serie, metodo, verdad, cliente_horas, inferior, superior.
+        mes, serie, metodo, verdad, cliente_horas, cliente_horas_inf, cliente_horas_sup.
     """
     calendar = pl.DataFrame({"hora": world.hours, "cargada": kept, "sospechosa": False})
     what = pattern(calendar, MAX_GAP)
@@ -191,14 +191,15 @@ def summary(rows: pl.DataFrame, by: str | None = None) -> pl.DataFrame:
     """
     known = rows.filter(pl.col("metodo") == Method.ESTIMATED.value)
     truth, value = pl.col("verdad"), pl.col("cliente_horas")
-    below, above = truth < pl.col("inferior"), truth > pl.col("superior")
+    low, high = pl.col("cliente_horas_inf"), pl.col("cliente_horas_sup")
+    below, above, width = truth < low, truth > high, high - low
     figures = [
         pl.len().alias("meses"),
         (~below & ~above).mean().alias("dentro"),
         below.mean().alias("debajo"),
         above.mean().alias("encima"),
         (value.sum() / truth.sum() - 1).alias("sesgo"),
-        ((pl.col("superior") - pl.col("inferior")).median() / 2 / (value - truth).abs().median()).alias("ancho"),
+        (width.median() / 2 / (value - truth).abs().median()).alias("ancho"),
     ]
     return known.group_by(by, maintain_order=True).agg(figures) if by else known.select(figures)
 
@@ -236,7 +237,7 @@ def two_years(worlds: Iterable[World]) -> pl.DataFrame:
         what = pattern(pl.DataFrame({"hora": world.hours, "cargada": kept, "sospechosa": False}), MAX_GAP)
         pieces = estimates.parts(world.seen(kept), what, [*world.names, COUNTRY], what.months["mes"].to_list())
         found = estimates.years(pieces, what).filter(pl.col("serie") == COUNTRY).sort("anho")
-        (value, later), low, high = found["cliente_horas"], found["inferior"][0], found["superior"][0]
+        (value, later), low, high = found["cliente_horas"], found["cliente_horas_inf"][0], found["cliente_horas_sup"][0]
         truth, later_truth = world.values[first].sum(), world.values[~first].sum()
         rows.append(
             {

@@ -13,10 +13,9 @@ import orjson
 
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.definitions import definitions
-from sec_core.gold.payloads.meta import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.release.contents import INTERFACE
-from sec_core.gold.release.texts import views
+from sec_core.gold.release.contents import INTERFACE, views
 
 _NOTICE = "Generated from the models in sec_core/gold/payloads by `python -m scripts.contract`; do not edit."
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from sec_core.db import embedded
 from sec_core.db.database import Database
-from sec_core.gold.release.texts import dictionary as files
+from sec_core.gold.release.contents import dictionary as files
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
 _HEAD = """# Data dictionary
@@ -134,7 +134,7 @@ def main() -> int:
             database.migrate()
             PAGE.write_text(render(database), encoding="utf-8")
         finally:
-            database.dispose()
+            database.close()
             embedded.stop(postgres_dir)
     return 0
 

@@ -17,7 +17,7 @@ from typing import Any
 from support import receivers
 from support.browser import chromium
 from support.prefect_ui import PICTURES_VARIABLE, PrefectUi
-from support.stack import Stack, eventually, pause_schedules
+from support.stack import ENDED, Stack, eventually, pause_schedules
 
 from deployments.stack.services import free_port
 from sec_core.hours import CHILE
@@ -29,7 +29,6 @@ PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 LARGEST = 150_000
 _AWAY = FaultOptions(rules=(FaultRule(kind="status", endpoint=None),))
 _BAD_HOUR = FaultOptions(rules=(FaultRule(kind="status", status=500, hours=("2025-03-14T09", "2025-03-14T11")),))
-_ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 @contextmanager
@@ -57,7 +56,7 @@ class Photographer:
     def run(self, name: str, **parameters: object) -> str:
         """Run a deployment to its end."""
         run_id = self._stack.trigger(name, parameters=parameters)
-        self._stack.wait_for(run_id, *_ENDED)
+        self._stack.wait_for(run_id, *ENDED)
         return run_id
 
     def look(self, run_id: str, picture: str, tab: str = "Details") -> None:

@@ -15,6 +15,7 @@ import typer
 from selenium import webdriver
 from sqlalchemy import text
 from support.browser import chromium
+from support.fixtures import on_disk
 
 from benchmarks import history
 from benchmarks.measuring import bench, opened
@@ -25,8 +26,8 @@ from sec_core.config import Settings
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month, month_range
 from sec_core.silver.load import load_month
+from sec_core.simulator.country import REGIONS
 from sec_core.simulator.options import Storm, WorldOptions
-from sec_core.simulator.places import REGIONS
 from sec_core.simulator.world import World
 from sec_core.source.shapes import AnsweredBy
 
@@ -66,7 +67,7 @@ def main(
     with bench() as here:
         settings = here.settings("data", "site")
         make(settings)
-        photograph(settings.gold_dir / "site", into)
+        photograph(on_disk(settings.gold) / "site", into)
 
 
 def make(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 import polars as pl
 
-from sec_core.gold.comuna_customers import dwellings
+from sec_core.gold.customers import dwellings
 from sec_core.gold.frames import UTC_TIME, source_hours, with_month
 from sec_core.gold.storm_catalogue import described
 from sec_core.gold.storms import StormRules, find_hits, find_storms

@@ -3,9 +3,9 @@
 import os
 import re
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from sec_core.blobs.place import Place, StoreUrl, parse_place
@@ -15,6 +15,20 @@ from sec_core.errors import ConfigError
 DEFAULT_DIR = Path("data")
 
 
+def _folder(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        raise ValueError("this must be a folder of this machine")
+    return value
+
+
+def _project_address(value: object) -> object:
+    # Supabase shows the address of its API, too; the client adds the path by itself.
+    return re.sub(r"/+(?:rest/v1/*)?$", "", value) if isinstance(value, str) else value
+
+
+_PLACE = BeforeValidator(parse_place)
+
+
 class Settings(Environment):
     """All settings of the pipeline: `SEC_` and the field's name in capitals, unless the field says otherwise."""
 
@@ -22,9 +36,9 @@ class Settings(Environment):
 
     base_url: HttpUrl = HttpUrl("https://apps.sec.cl/INTONLINEv1/ClientesAfectados/")
     """Base address of the API, any server that speaks it."""
-    data_dir: Path | StoreUrl = DEFAULT_DIR
+    data_dir: Annotated[Path | StoreUrl, _PLACE] = DEFAULT_DIR
     """Where Bronze, Gold and the archive live: a folder, or `s3://bucket/prefix` in an object store."""
-    state_dir: Path | None = None
+    state_dir: Annotated[Path | None, BeforeValidator(_folder)] = None
     """Folder of what must be on this machine (embedded PostgreSQL, logs, Prefect's home, what runs now); None means
     `data_dir` where that is a folder, else `data`."""
     database_url: SecretStr | None = None
@@ -63,34 +77,18 @@ class Settings(Environment):
     """Days of observations kept in the database; older months move to the archive. None keeps all."""
     draw_site: bool = True
     """Whether a build of Gold draws the site; 0 leaves one that was drawn before as it was."""
-    site_target: Path | StoreUrl | None = None
+    site_target: Annotated[Path | StoreUrl | None, _PLACE] = None
     """Where `sec site --publish` puts the site: a folder, or `s3://bucket/prefix`; None publishes it nowhere."""
     site_url: HttpUrl | None = None
     """Address at which readers find the site, for canonical addresses and the sitemap; None leaves them out."""
     release_min_coverage: float = Field(default=0.95, ge=0, le=1)
     """Share of the hours of the last full quarter that a release must have."""
-    supabase_url: HttpUrl | None = Field(default=None, validation_alias="SUPABASE_URL")
+    supabase_url: Annotated[HttpUrl | None, BeforeValidator(_project_address)] = Field(
+        default=None, validation_alias="SUPABASE_URL"
+    )
     """Address of the Supabase project; None publishes locally only."""
     supabase_key: HeaderSecret | None = Field(default=None, validation_alias="SUPABASE_KEY")
     """The project's service key."""
-
-    @field_validator("data_dir", "site_target", mode="before")
-    @classmethod
-    def _folder_or_address(cls, value: object) -> object:
-        return parse_place(value)
-
-    @field_validator("supabase_url", mode="before")
-    @classmethod
-    def _project_address(cls, value: object) -> object:
-        # Supabase shows the address of its API, too; the client adds the path by itself.
-        return re.sub(r"/+(?:rest/v1/*)?$", "", value) if isinstance(value, str) else value
-
-    @field_validator("state_dir", mode="before")
-    @classmethod
-    def _state_is_local(cls, value: object) -> object:
-        if isinstance(value, str) and "://" in value:
-            raise ValueError("this must be a folder of this machine")
-        return value
 
     @model_validator(mode="after")
     def _supabase_is_whole(self) -> Self:
@@ -134,21 +132,6 @@ class Settings(Environment):
     def archive(self) -> Place:
         """Observations moved out of the database."""
         return self.data / "archive"
-
-    @property
-    def root(self) -> Path:
-        """`data` where it is a folder of this machine; raises ConfigError where it is not."""
-        return _folder(self.data)
-
-    @property
-    def bronze_dir(self) -> Path:
-        """`bronze` where it is a folder of this machine; raises ConfigError where it is not."""
-        return _folder(self.bronze)
-
-    @property
-    def gold_dir(self) -> Path:
-        """`gold` where it is a folder of this machine; raises ConfigError where it is not."""
-        return _folder(self.gold)
 
     @property
     def state(self) -> Path:
@@ -216,9 +199,3 @@ def private_folder(path: Path) -> Path:
             f"{path} can't be used: {error.strerror}.", next_step="Run as its owner, or choose another SEC_STATE_DIR."
         ) from None
     return path
-
-
-def _folder(place: Place) -> Path:
-    if isinstance(place, StoreUrl):
-        raise ConfigError(f"This needs a folder of this machine, and {place} is an object store.")
-    return place

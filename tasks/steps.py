@@ -15,7 +15,6 @@ from prefect.states import Cancelled, Failed
 
 from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.capture import CaptureReport
-from sec_core.bronze.reconcile import Watched
 from sec_core.clock import in_chile
 from sec_core.errors import CircuitOpen, ConfigError
 from sec_core.gold.standing import BuiltGold
@@ -24,6 +23,7 @@ from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import capture, gold, upkeep
 from sec_core.usecases.adapters import Steps
 from sec_core.usecases.gold import SiteReport
+from sec_core.usecases.upkeep import Watched
 from tasks.limits import AT_REST, SOURCE_LIMIT
 from tasks.runtime import PLAIN, RETRIED, adapters
 

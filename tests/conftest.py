@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings as hypothesis_settings
 from psycopg import sql
-from support.fixtures import UNSYNCED, MakeSettings
+from support.fixtures import UNSYNCED, MakeSettings, other_database
 from support.object_store import ObjectStore
 
 from sec_core.blobs.place import StoreUrl
@@ -21,7 +21,7 @@ from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
+from sec_core.db.schema import seed_dimensions
 from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.
@@ -64,10 +64,10 @@ def server_url() -> str:
         # The name shows that it is finished: it is made under another one.
         if connection.execute("select from pg_database where datname = %s", (_TEMPLATE,)).fetchone() is None:
             connection.execute("drop database if exists sec_template_new")
-            template = Database(embedded.ensure_database(address, "sec_template_new"))
+            template = Database(other_database(address, "sec_template_new"))
             template.migrate()
             seed_dimensions(template.engine)
-            template.dispose()
+            template.close()
             connection.execute("alter database sec_template_new rename to sec_template")
     return address.url
 
@@ -99,7 +99,7 @@ def fresh_database(server_url: str) -> Iterator[Database]:
         )
     fresh = Database(Address.parse(server_url).at(name))
     yield fresh
-    fresh.dispose()
+    fresh.close()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
@@ -108,9 +108,9 @@ def fresh_database(server_url: str) -> Iterator[Database]:
 def empty_database(server_url: str) -> Iterator[Database]:
     """A database without any table, dropped after the test."""
     name = f"test_empty_{secrets.token_hex(6)}"
-    empty = Database(embedded.ensure_database(Address.parse(server_url), name))
+    empty = Database(other_database(Address.parse(server_url), name))
     yield empty
-    empty.dispose()
+    empty.close()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 

@@ -171,7 +171,7 @@ def customers(
     prefect: PrefectOption = None,
 ) -> None:
     """Take in customers by comuna, and bring Gold up to date; rows left out are listed with the reason."""
-    from sec_core.gold.billing import MOST_LISTED, billing_months
+    from sec_core.gold.customers import MOST_LISTED, billing_months
     from sec_core.gold.sheets import hand_in
     from sec_core.usecases.gold import import_customers
 
@@ -232,7 +232,7 @@ def site(
 def _site_folder() -> Path:
     """Where a browser finds the site: an object store's is copied beside the state."""
     from sec_core.blobs.local import LocalBlobs
-    from sec_core.blobs.open import open_blobs
+    from sec_core.blobs.place import open_blobs
     from sec_core.gold.site.put import put, read_site
     from sec_core.gold.standing import SITE
 

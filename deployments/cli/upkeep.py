@@ -168,7 +168,7 @@ def retention(
     days: Annotated[int | None, typer.Option(help="Days to keep in PostgreSQL; else SEC_RETENTION_DAYS.")] = None,
 ) -> None:
     """Move old observations from PostgreSQL to the archive, verified before they are dropped; events stay."""
-    from sec_core.silver.retention import apply_retention
+    from sec_core.usecases.upkeep import apply_retention
 
     with opened() as adapters:
         report = apply_retention(adapters.database, adapters.settings, keep_days=days)

@@ -22,7 +22,7 @@ from deployments.stack.history import installation_id
 from deployments.stack.matters import CUT_OFF, WORKER_STOPPED
 from deployments.stack.processes import RunFolder, rounds
 from deployments.stack.settings import LOOPBACK_NAMES, keep_loopback_direct, load_stack_settings
-from sec_core.bronze.plan import days_at_once
+from sec_core.bronze.ledger_rules import days_at_once
 from sec_core.config import Settings
 from sec_core.db.database import address_of
 from sec_core.errors import ConfigError, DatabaseError, SecError

@@ -34,8 +34,7 @@ from deployments.stack.history import ADDRESS_VARIABLE, prefect_history
 from deployments.stack.notices import Notifier
 from deployments.stack.processes import Part, rounds, start_process, told_to_end
 from deployments.stack.settings import LOOPBACK, LOOPBACK_NAMES, StackSettings, load_stack_settings
-from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, open_blobs
 from sec_core.config import Settings, private_folder
 from sec_core.db.address import Address
 from sec_core.db.database import address_of, open_database
@@ -142,7 +141,7 @@ def ready_database(settings: Settings) -> Address:
         DatabaseUnavailable: It can't be reached.
     """
     database = open_database(settings)
-    database.dispose()
+    database.close()
     logger.bind(stage="stack").info("PostgreSQL is ready: {database}", database=str(database.address))
     return database.address
 

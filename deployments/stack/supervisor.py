@@ -106,7 +106,7 @@ class Stack:
             self._keep_postgres()
 
     def _keep_postgres(self) -> None:
-        if embedded.status(self._settings.postgres_dir).running:
+        if embedded.running_server(self._settings.postgres_dir):
             return
         try:
             embedded.ensure_running(self._settings.postgres_dir)

@@ -12,7 +12,7 @@ from filelock import FileLock
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.model import BlobMissing, Blobs, checked
+from sec_core.blobs.place import BlobMissing, Blobs, checked
 from sec_core.errors import StorageError
 
 _PARTIAL = ".partial-"
@@ -26,14 +26,10 @@ class LocalBlobs(Blobs):
 
     Args:
         root: The folder; it and what lies below is made when first written to.
-
-    Attributes:
-        has_links: Whether the file system is known to have hard links; without, names are taken under a lock.
     """
 
     def __init__(self, root: Path) -> None:
         self.place: Path = Path(root)
-        self.has_links = True
         self._made: set[str] = set()
         self._unsynced: set[str] = set()
 

@@ -21,9 +21,7 @@ from pydantic_settings import SettingsConfigDict
 from typing_extensions import override
 
 from sec_core.blobs import parts
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs, checked
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import BlobMissing, Blobs, StoreUrl, at_once, checked
 from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
 

@@ -12,9 +12,10 @@ from loguru import logger
 
 from sec_core.bronze.ledger import Finding, Ledger, Recorded
 from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
+from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
-from sec_core.hours import HOUR, Month
+from sec_core.hours import HOUR, Month, open_hour
 from sec_core.source.client import Answer, OddBody, SourceClient
 from sec_core.source.shapes import BodyKind, Classified
 
@@ -117,14 +118,14 @@ def _cut_short(ledger: Ledger, entries: Sequence[Recorded]) -> tuple[dict[dateti
 class _Round:
     """One pass over some hours: workers that ask, and a writer that records what they bring in batches.
 
-    With `around`, row counts of other hours, it is a second look.
+    With `around`, row counts of other hours, it is a second look: one that fails leaves the doubt.
     """
 
     client: SourceClient
     ledger: Ledger
     clock: Clock
     on_hour: Callable[[datetime, HourState], None] | None = None
-    around: dict[datetime, int] | None = None
+    around: dict[datetime, int] = field(default_factory=dict)
     findings: asyncio.Queue[Finding | None] = field(default_factory=asyncio.Queue)
     unwritten: int = 0
     room: asyncio.Event = field(default_factory=asyncio.Event)
@@ -164,7 +165,7 @@ class _Round:
         for hour in waiting:
             await self.room.wait()
             try:
-                found = await self.client.hour(hour, on_failure=partial(self._note, hour))
+                found = await self.client.hour(hour, on_failure=partial(self.attempted.__setitem__, hour))
             except CircuitOpen:
                 raise
             except SourceError as error:
@@ -174,7 +175,8 @@ class _Round:
                     raise
             else:
                 self.attempted.pop(hour, None)
-                self._put(_found(hour, found, suspect=self._stays_cut_short(hour, found.value.rows)))
+                suspect = looks_corrupt(hour, self.around | {hour: found.value.rows})
+                self._put(_found(hour, found, suspect=suspect))
 
     def _put(self, finding: Finding) -> None:
         self.findings.put_nowait(finding)
@@ -182,21 +184,14 @@ class _Round:
         if self.unwritten >= _MOST_UNWRITTEN * self.client.max_concurrency:
             self.room.clear()
 
-    def _note(self, hour: datetime, error: SourceError) -> None:
-        self.attempted[hour] = error
-
     def _failed(self, hour: datetime, error: SourceError) -> Finding:
-        # A second look that fails leaves the doubt.
-        return Finding(hour, self.clock.now(), code=error.code, error=error.message, suspect=self.around is not None)
+        return Finding(hour, self.clock.now(), code=error.code, error=error.message, suspect=bool(self.around))
 
     def _interrupted(self, hour: datetime, error: SourceError) -> Finding:
         """What is known of an hour whose attempts were cut off by the end of the work."""
         if isinstance(error, OddBody) and _is_odd(error):
             return _found(hour, error.answer)
         return self._failed(hour, error)
-
-    def _stays_cut_short(self, hour: datetime, rows: int) -> bool:
-        return self.around is not None and looks_corrupt(hour, {**self.around, hour: rows})
 
     async def _write(self) -> list[Recorded]:
         recorded: list[Recorded] = []
@@ -243,3 +238,40 @@ def _found(hour: datetime, answer: Answer[Classified], *, suspect: bool = False)
 def _is_odd(error: SourceError) -> bool:
     """Whether the source gave JSON of another shape (a page in HTML is an outage, not a change)."""
     return isinstance(error, OddBody) and error.answer.value.kind is BodyKind.UNKNOWN_SHAPE
+
+
+# --- the national series, which must equal the sum of the captured rows ---
+
+
+def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) -> dict[datetime, int]:
+    """Write the series' totals of closed hours into the ledger; gives hours whose rows sum to something else."""
+    totals = {hour: total for hour, total in series.value.items() if hour < open_hour(now)}
+    return ledger.record_national(totals, series.received_at)
+
+
+async def reconcile(*, client: SourceClient, store: BronzeStore, ledger: Ledger, clock: Clock) -> dict[datetime, int]:
+    """Compare the captured hours of the last week with the national series, and ask again for those that differ.
+
+    Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`). The open hour is left out: it moves.
+    Raises as `capture_hours` does.
+
+    Returns:
+        Hours that still differ then: customers of the series less those of the rows.
+    """
+    series = await client.national_series()
+    at = series.received_at
+    await asyncio.to_thread(store.put_answer, "Get", at, series.body)
+    differing = await asyncio.to_thread(compare, series, ledger, clock.now())
+    if not differing:
+        return {}
+    logger.bind(stage="capture", code="national_difference").warning(
+        "Requesting {count} hours again that differ from the national series", count=len(differing)
+    )
+    await capture_hours(differing, client=client, ledger=ledger, clock=clock)
+    rows = await asyncio.to_thread(ledger.rows, sorted(differing))
+    still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}
+    for hour, difference in still.items():
+        logger.bind(stage="capture", code="national_difference", hour=hour.isoformat()).warning(
+            "the national series has {difference:+d} customers against the hour's rows", difference=difference
+        )
+    return still

@@ -18,7 +18,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from sec_core.blobs import parts
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.bronze.ledger_rules import Capture, Origin, Outcome, Result, clean
 from sec_core.bronze.ledger_table import OF_CAPTURE, to_capture
 from sec_core.bronze.store import BodyName

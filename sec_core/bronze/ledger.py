@@ -8,22 +8,21 @@ journal line that the tables lack is folded in then.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 from loguru import logger
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.place import BlobMissing
 from sec_core.bronze import ledger_table as table
 from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger_rules import DAMAGED, Book, Capture, LedgerRow, Origin, Outcome, Result, clean
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BodyName, BronzeStore, digest
+from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore, digest
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database
-from sec_core.db.zones import check_zones
-from sec_core.errors import ConfigError, StorageError
+from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, BodyKind, Classified, classify
 
@@ -86,35 +85,28 @@ class Recorded:
         return self.outcome.capture is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RebuildReport:
     """What a rebuild found: hours of each month, and journal lines whose instants were mended (`moved`).
 
     `passed_over` names what can't be read and stays where it is: journal lines, damaged bodies, stray files.
     """
 
-    hours: dict[Month, int]
-    moved: int
-    passed_over: tuple[str, ...]
-
-
-class _Files(NamedTuple):
-    """What the files of a month say."""
-
-    book: Book
-    moved: int
-    passed_over: list[str]
+    hours: dict[Month, int] = field(default_factory=dict)
+    moved: int = 0
+    passed_over: list[str] = field(default_factory=list)
 
 
 class Ledger(table.LedgerTables):
     """States, values and revisions of hours, safe to use from several threads and processes.
 
-    Reading needs the database alone; writing needs the store too.
+    `LedgerTables`, for which the database is enough, reads; this writes too.
     """
 
-    def __init__(self, database: Database, store: BronzeStore | None = None) -> None:
+    def __init__(self, database: Database, store: BronzeStore) -> None:
         super().__init__(database)
-        self._store = store
+        self._files = store
+        self._journal = Journal(store.blobs)
         self._repaired: set[Month] = set()
 
     def record(self, findings: Sequence[Finding]) -> list[Recorded]:
@@ -181,10 +173,6 @@ class Ledger(table.LedgerTables):
                 count += 1
         return count
 
-    def compact(self, month: Month) -> None:
-        """Bring a month's journal into one blob, where the store keeps it in several."""
-        self._journal.compact(month, most=1)
-
     # --- making the tables equal to the files again: after a kill, or from nothing ---
 
     def repair(self, month: Month) -> int:
@@ -194,17 +182,17 @@ class Ledger(table.LedgerTables):
         """
         if month in self._repaired:
             return 0
-        check_zones(self._database, month.start, month.end)
+        check_zones(self._database.engine, month.start, month.end)
         with table.transaction(self._database, month) as cursor:
             self._journal.compact(month)
-            files = self._read_files(month)
-            held = table.read_book(cursor, files.book.rows).rows
-            stale = [row.hour for row in files.book.changed_rows if held.get(row.hour) != row]
+            book, moved, _ = self._read_files(month)
+            held = table.read_book(cursor, book.rows).rows
+            stale = [row.hour for row in book.changed_rows if held.get(row.hour) != row]
             if stale:
-                if files.moved:
+                if moved:
                     # Rows at the instants of another time zone database must go.
                     table.delete_month(cursor, month)
-                table.write_book(cursor, files.book)
+                table.write_book(cursor, book)
         if stale:
             logger.bind(stage="capture", month=str(month)).info("ledger brought up to its files: {} hours", len(stale))
         self._repaired.add(month)
@@ -219,27 +207,26 @@ class Ledger(table.LedgerTables):
         months = sorted({*self._journal.months(), *self._files.months()})
         if not months:
             raise StorageError("Bronze holds no files to rebuild the ledger from.", next_step="Check SEC_DATA_DIR.")
-        counts: dict[Month, int] = {}
-        moved = 0
-        passed_over = [f"{key}: a stray file" for key in (*self._journal.strays(), *self._files.strays())]
+        report = RebuildReport()
+        report.passed_over += [f"{key}: a stray file" for key in (*self._journal.strays(), *self._files.strays())]
         for month in months:
             with table.transaction(self._database, month) as cursor:
-                files = self._read_files(month)
+                book, moved, passed_over = self._read_files(month)
                 table.delete_month(cursor, month)
-                table.write_book(cursor, files.book)
-            counts[month] = len(files.book.changed_rows)
-            moved += files.moved
-            passed_over += files.passed_over
+                table.write_book(cursor, book)
+            report.hours[month] = len(book.changed_rows)
+            report.moved += moved
+            report.passed_over += passed_over
         for month in set(self.months()).difference(months):
             with table.transaction(self._database, month) as cursor:
                 table.delete_month(cursor, month)
-        return RebuildReport(counts, moved, tuple(passed_over))
+        return report
 
-    def _read_files(self, month: Month) -> _Files:
-        """The month's journal, after adopting bodies that it does not name."""
+    def _read_files(self, month: Month) -> tuple[Book, int, list[str]]:
+        """The month's journal after adopting bodies that it lacks, lines that moved, and what is passed over."""
         store, bound = self._files, logger.bind(stage="capture", month=str(month))
         read = self._journal.read(month)
-        passed_over = []
+        passed_over: list[str] = []
         if read.problems:
             passed_over.append(read.problems)
             bound.warning("{}", read.problems)
@@ -262,12 +249,13 @@ class Ledger(table.LedgerTables):
                 # A damaged name in a sealed file: the body is another hour's.
                 passed_over.append(f"{name.key}: the body of another name that is missing")
                 continue
-            found = Finding.of(name, body, store.sealed.answered_by(name.key))
+            holding = store.sealed.holding(name.key)
+            found = Finding.of(name, body, holding.answered_by(name.key) if holding else NOT_KEPT)
             adopted.append(found.outcome(found.capture(name, digest(body))))
         if adopted:
             self._journal.append(month, adopted)
             bound.warning("{} bodies adopted that no line named", len(adopted))
-        return _Files(Book.of([*read.outcomes, *adopted]), read.moved, passed_over)
+        return Book.of([*read.outcomes, *adopted]), read.moved, passed_over
 
     @contextmanager
     def _writing(self, month: Month, hours: Iterable[datetime]) -> Iterator[Book]:
@@ -277,16 +265,6 @@ class Ledger(table.LedgerTables):
             yield book
             self._journal.append(month, book.lines)
             table.write_book(cursor, book)
-
-    @property
-    def _files(self) -> BronzeStore:
-        if self._store is None:
-            raise ConfigError("This ledger was opened for reading only.", next_step="Open it with a Bronze store.")
-        return self._store
-
-    @property
-    def _journal(self) -> Journal:
-        return Journal(self._files.blobs)
 
 
 def _by_month(items: Iterable[T], hour_of: Callable[[T], datetime]) -> list[tuple[Month, list[T]]]:

@@ -1,17 +1,19 @@
-"""How an hour's state follows from what was asked and answered: a pure fold over the lines of the journal.
+"""How an hour's state follows from what was asked and answered, and which hours are to be asked for now. Pure.
 
 The ledger row of an hour is `fold` applied to its outcomes in the order in which they were written down. The
-database keeps the running result, the journal keeps the lines, and both give the same row.
+database keeps the running result, the journal keeps the lines, and both give the same row. A held and settled hour is
+never asked for again, an hour that does not exist or has not closed never at all.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final, Self
 
-from sec_core.hours import HOUR
+from sec_core.hours import HOUR, is_source_hour, open_hour
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, Shape
 
 
@@ -152,14 +154,13 @@ def fold(row: LedgerRow, outcome: Outcome, kept: Iterable[Capture] = ()) -> Ledg
         row = replace(
             row,
             asked=row.asked + 1,
-            first_asked=outcome.at if row.first_asked is None else min(row.first_asked, outcome.at),
-            last_asked=outcome.at if row.last_asked is None else max(row.last_asked, outcome.at),
+            first_asked=min(row.first_asked or outcome.at, outcome.at),
+            last_asked=max(row.last_asked or outcome.at, outcome.at),
         )
     if outcome.result is Result.FAILED:
-        state = HourState.FAILED if row.state is HourState.PENDING else row.state
         return replace(
             row,
-            state=state,
+            state=HourState.FAILED if row.state is HourState.PENDING else row.state,
             failures=row.failures + 1,
             code=DAMAGED if row.code == DAMAGED else outcome.code,
             error=outcome.error,
@@ -267,3 +268,124 @@ def looks_corrupt(hour: datetime, rows_of: dict[datetime, int]) -> bool:
 def clean(text: str | None) -> str | None:
     """A text that PostgreSQL takes and a person can read in a table."""
     return None if text is None else text.replace("\x00", "\\x00")[:1000]
+
+
+# --- which hours are to be asked for now ---
+
+# How long after its close a captured hour is asked for again.
+RECHECK: Final = timedelta(hours=72)
+
+# How long an empty answer must have lasted, or a suspect one must have stayed, to be believed.
+SETTLE: Final = timedelta(days=7)
+
+# In so many rounds of one run an hour may fail; a round ends where the circuit opens.
+MOST_ROUNDS: Final = 2
+
+# How far back the national series reaches, with a day to spare.
+NATIONAL_WINDOW: Final = timedelta(days=8)
+
+
+class Reason(IntEnum):
+    """Why an hour is asked for; the order is the order of asking."""
+
+    PENDING = 0
+    FAILED = 1
+    EMPTY = 2
+    SUSPECT = 3
+    DIFFERS = 4
+    RECENT = 5
+    FORCED = 6
+    # Of an unknown shape, or damaged. Last, so that a body that stays odd can't keep a run from everything else.
+    QUARANTINED = 7
+
+
+def reason_to_ask(row: LedgerRow, now: datetime) -> Reason | None:  # noqa: PLR0911
+    """Why an existing, closed hour is to be asked for now; None if it is settled."""
+    if row.code == DAMAGED:
+        return Reason.QUARANTINED
+    if row.asked == 0:
+        # An hour known from an import alone is held; only its freshness is not known.
+        return None if row.state is HourState.CAPTURED else Reason.PENDING
+    if row.state is HourState.FAILED:
+        return Reason.FAILED
+    if row.state is HourState.QUARANTINED:
+        return Reason.QUARANTINED
+    last = row.last_asked or now
+    if row.state is HourState.EMPTY:
+        settled = row.empty_since is not None and last - row.empty_since >= SETTLE and row.failures == 0
+        return None if settled else Reason.EMPTY
+    if row.suspect and row.value is not None and last - row.value.captured_at < SETTLE:
+        return Reason.SUSPECT
+    closed = row.hour + HOUR
+    age = now - closed
+    if row.national_difference and age < NATIONAL_WINDOW:
+        return Reason.DIFFERS
+    # What was seen of an hour while it was open is not its value, however long ago that was.
+    if age < RECHECK or last < closed:
+        return Reason.RECENT
+    return None
+
+
+def hours_to_ask(
+    hours: Iterable[datetime],
+    rows: Mapping[datetime, LedgerRow],
+    now: datetime,
+    *,
+    force: bool = False,
+    asked_since: datetime | None = None,
+    rows_before: Mapping[datetime, LedgerRow] | None = None,
+) -> list[datetime]:
+    """Which of some hours are to be asked for now: those never asked for first, those in quarantine last.
+
+    Args:
+        hours: Candidates, for example all hours of a month.
+        rows: The ledger's rows of them; an hour without a row is pending.
+        now: The present instant.
+        force: Ask for settled hours too.
+        asked_since: Start of this run: what was answered since then is not asked for again (failures are).
+        rows_before: The rows at the start of this run: an hour that failed in `MOST_ROUNDS` rounds since then is left
+            for the next run, so that this one ends.
+    """
+    under_way, earlier = open_hour(now), rows if rows_before is None else rows_before
+    chosen: list[tuple[Reason, datetime]] = []
+    for hour in hours:
+        if hour >= under_way or not is_source_hour(hour):
+            continue
+        row = rows.get(hour, LedgerRow(hour))
+        reason = reason_to_ask(row, now)
+        if reason is None and force:
+            reason = Reason.FORCED
+        answered = asked_since and row.last_asked and not row.failures and row.last_asked >= asked_since
+        # An answer in between starts the count of failures anew.
+        left = row.failures - earlier.get(hour, LedgerRow(hour)).failures >= MOST_ROUNDS
+        if reason is not None and not answered and not left:
+            chosen.append((reason, hour))
+    return [hour for _, hour in sorted(chosen)]
+
+
+# How long an hour that was answered after its close is left alone.
+LOOK_AGAIN: Final = timedelta(hours=1)
+
+
+def candidates(now: datetime, closed: int) -> list[datetime]:
+    """The open hour and `closed` hours before it, newest first; `now` is the time at the source."""
+    under_way = open_hour(now)
+    hours = (under_way - HOUR * back for back in range(closed + 2))
+    return [hour for hour in hours if is_source_hour(hour)][: closed + 1]
+
+
+def hours_to_watch(hours: list[datetime], rows: Mapping[datetime, LedgerRow], now: datetime) -> list[datetime]:
+    """Which of the candidates are to be asked for now: the open one first, then from the newest back."""
+    under_way = open_hour(now)
+    return [hour for hour in hours if hour == under_way or _due(rows.get(hour, LedgerRow(hour)), now)]
+
+
+def _due(row: LedgerRow, now: datetime) -> bool:
+    if row.last_asked is None or row.failures:
+        return True
+    return row.last_asked < row.hour + HOUR or now - row.last_asked >= LOOK_AGAIN
+
+
+def days_at_once(max_concurrency: int) -> int:
+    """How many days a run works on at once: enough that the last hours of one day leave no request slot idle."""
+    return 1 + math.ceil(max_concurrency / 12)

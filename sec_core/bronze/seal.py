@@ -1,19 +1,24 @@
 """Cold storage: packing a closed, complete month into one file, and letting loose files go once it is proven good."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
+from typing import Final
 
 from loguru import logger
 
+from sec_core.blobs.place import at_once
+from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.ledger_rules import Capture
-from sec_core.bronze.plan import hours_to_ask
-from sec_core.bronze.sealed import BodyDamaged, pack, seal_key
-from sec_core.bronze.store import BronzeStore, digest
+from sec_core.bronze.ledger_rules import Capture, hours_to_ask
+from sec_core.bronze.store import BronzeStore, digest, seal_key
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
 from sec_core.source.shapes import AnsweredBy
+
+_GROUP_BYTES: Final = 8 * 1024 * 1024
+_LEVEL: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,9 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
         store.blobs.flush()
     raw_bytes = _verify(store, key, kept)
     # Only now that every body was read back do the other copies go.
-    loose_bytes = sum(store.sizes(loose))
-    store.delete_all(loose)
-    ledger.compact(month)
+    loose_bytes = sum(at_once(store.blobs.place, store.blobs.size, loose))
+    list(at_once(store.blobs.place, store.blobs.delete, loose))
+    Journal(store.blobs).compact(month, most=1)
     if before not in {"", key} and store.sealed.names(before) <= keys:
         store.blobs.delete(before)
     report = SealReport(month, key, len(kept), raw_bytes, loose_bytes, store.blobs.size(key))
@@ -81,7 +86,7 @@ def _sound(store: BronzeStore, ledger: Ledger, kept: list[Capture]) -> Iterator[
     """What `pack` takes of the month's bodies, if all are what was kept; else the damaged ones are set aside."""
     damaged: dict[Capture, str] = {}
     for capture, body in zip(kept, store.try_all(kept), strict=True):
-        if isinstance(body, BodyDamaged):
+        if isinstance(body, StorageError):
             damaged[capture] = body.message
         else:
             yield capture.key, capture.sha256, capture.answered_by, body
@@ -107,3 +112,37 @@ def _verify(store: BronzeStore, key: str, kept: list[Capture]) -> int:
             raise StorageError(f"{key} gives {capture.key} back otherwise; the loose files stay.")
         total += len(body)
     return total
+
+
+def pack(bodies: Iterable[tuple[str, str, AnsweredBy, bytes]]) -> bytes:
+    """Make a sealed file, in Parquet, of key, hex SHA-256, who answered, and bytes of each body.
+
+    Bodies of neighbouring hours are compressed together, which the loose files can't be.
+    """
+    import pyarrow as pa  # noqa: PLC0415  (heavy, and only old months need it)
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    texts = [(name, pa.string()) for name in ("clave", "sha256", "anfitrion", "fuente")]
+    schema = pa.schema([*texts, ("cuerpo", pa.large_binary())])
+    out = BytesIO()
+    with pq.ParquetWriter(
+        out,
+        schema,
+        compression="zstd",
+        compression_level=_LEVEL,
+        use_dictionary=False,
+        write_statistics=["clave"],
+        data_page_size=2 * _GROUP_BYTES,
+        write_batch_size=64,
+    ) as writer:
+        group: list[dict[str, str | bytes | None]] = []
+        size = 0
+        for key, sha256, by, body in bodies:
+            group.append({"clave": key, "sha256": sha256, "anfitrion": by.host, "fuente": by.source, "cuerpo": body})
+            size += len(body)
+            if size >= _GROUP_BYTES:
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                group, size = [], 0
+        if group:
+            writer.write_table(pa.Table.from_pylist(group, schema))
+    return out.getvalue()

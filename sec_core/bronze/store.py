@@ -2,24 +2,21 @@
 
 import hashlib
 import re
-import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock, local
 from typing import Final, Self
 
 import zstandard
+from loguru import logger
 
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place, StoreUrl
+from sec_core.blobs.place import BlobMissing, Blobs, Place, StoreUrl, at_once, open_blobs
 from sec_core.bronze.ledger_rules import Capture, Origin
-from sec_core.bronze.sealed import FOLDER as SEALED
-from sec_core.bronze.sealed import BodyDamaged, SealedMonths, parse_seal_key
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy
@@ -28,8 +25,6 @@ from sec_core.source.shapes import NOT_KEPT, AnsweredBy
 LEVEL: Final = 3
 
 MAX_CONTENT_BYTES: Final = 64 * 1024 * 1024
-# Holds this thread's compressor and decompressor: neither must be used by two threads at once.
-_here = threading.local()
 
 _HOUR = "%Y-%m-%dT%H"
 _INSTANT = "%Y%m%dT%H%M%S%fZ"
@@ -42,6 +37,20 @@ _ANSWER = re.compile(
     r"(?:~(?P<host>[\w.-]+))?(?:~(?P<source>[\w.-]+))?\.json\.zst"
 )
 _NOT_IN_NAMES = re.compile(r"[^\w.-]")
+# Folder of sealed months.
+SEALED: Final = "sellado/"
+_SEALED_NAME: Final = re.compile(rf"{SEALED}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))\.(?P<number>[0-9]+)\.parquet")
+_ANSWERED_BY: Final = ("anfitrion", "fuente")
+_OPEN_MONTHS: Final = 4
+
+
+class BodyDamaged(StorageError):
+    """A kept body, or the sealed file with it, is not what was kept."""
+
+    default_next_step = (
+        "Run `sec sync` for its month, which asks the source again, or restore the file from a backup and run "
+        "`sec reprocess`."
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -106,9 +115,119 @@ def month_prefix(month: Month) -> str:
     return f"por_fecha/{month.year:04d}/{month.month:02d}/"
 
 
+def seal_key(month: Month, number: int) -> str:
+    """Name of a sealed file; a higher number replaces those below."""
+    return f"{SEALED}{month}.{number}.parquet"
+
+
+def parse_seal_key(key: str) -> tuple[Month, int] | None:
+    """Month and number of a sealed file's name; None for any other name."""
+    found = _SEALED_NAME.fullmatch(key)
+    return None if found is None else (Month.parse(found["month"]), int(found["number"]))
+
+
 def digest(body: bytes) -> str:
     """Hex SHA-256 of a body as received."""
     return hashlib.sha256(body).hexdigest()
+
+
+class SealedMonth:
+    """Reads the bodies of a sealed file; only one group of bodies is unpacked at a time.
+
+    Raises:
+        BodyDamaged: It is damaged.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        self._name = name
+        self._errors = (pa.ArrowException, OSError, UnicodeDecodeError)
+        self._lock = Lock()
+        self._group: tuple[int, list[bytes]] = (-1, [])
+        self._rows: dict[str, tuple[int, int, AnsweredBy]] = {}
+        try:
+            self._file = pq.ParquetFile(pa.BufferReader(data))
+            for group in range(self._file.num_row_groups):
+                rows = self._file.read_row_group(group, columns=["clave", *_ANSWERED_BY]).to_pylist()
+                for row, each in enumerate(rows):
+                    # Files from before it was kept lack who answered.
+                    self._rows[each["clave"]] = (group, row, AnsweredBy(*map(each.get, _ANSWERED_BY)))
+        except self._errors as error:
+            raise self._damaged(error) from error
+
+    def names(self) -> list[str]:
+        """Names of all bodies, in order."""
+        return list(self._rows)
+
+    def answered_by(self, key: str) -> AnsweredBy:
+        """Who gave an answer."""
+        return self._rows[key][2]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    def read(self, key: str) -> bytes:
+        """The bytes of a body; raises BodyDamaged where the file does not give it back."""
+        if key not in self._rows:
+            raise BodyDamaged(f"{self._name} does not hold {key}.")
+        group, row, _ = self._rows[key]
+        with self._lock:
+            if self._group[0] != group:
+                try:
+                    column = self._file.read_row_group(group, columns=["cuerpo"]).column("cuerpo")
+                except self._errors as error:
+                    raise self._damaged(error) from error
+                self._group = (group, column.to_pylist())
+            return self._group[1][row]
+
+    def _damaged(self, error: Exception) -> BodyDamaged:
+        return BodyDamaged(f"{self._name} is damaged: {' '.join(str(error).split())}.")
+
+
+class SealedMonths:
+    """The sealed files of a store, the last few of them open."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._open: OrderedDict[str, SealedMonth] = OrderedDict()
+        self._lock = Lock()
+
+    def files(self) -> Iterator[tuple[Month, int, str]]:
+        """Month, number and name of every sealed file, in order."""
+        for key in self._blobs.list(SEALED):
+            parsed = parse_seal_key(key)
+            if parsed is not None:
+                yield (*parsed, key)
+
+    def of(self, month: Month) -> list[str]:
+        """Names of a month's sealed files, the newest first; older ones stay only where bodies in them are damaged."""
+        found = [(number, key) for at, number, key in self.files() if at == month]
+        return [key for _, key in sorted(found, reverse=True)]
+
+    def names(self, key: str) -> set[str]:
+        """Names of the bodies in a sealed file; none if it is damaged."""
+        try:
+            return set(self.open(key).names())
+        except BodyDamaged as error:
+            logger.bind(stage="seal", code="damaged").error("{}", error.message)
+            return set()
+
+    def holding(self, key: str) -> SealedMonth | None:
+        """The sealed file with this body, if it is open already."""
+        with self._lock:
+            return next((sealed for sealed in self._open.values() if key in sealed), None)
+
+    def open(self, key: str) -> SealedMonth:
+        """A sealed file by its name, kept open for a while."""
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = SealedMonth(self._blobs.read(key), key)
+                while len(self._open) > _OPEN_MONTHS:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(key)
+            return self._open[key]
 
 
 class BronzeStore:
@@ -154,8 +273,7 @@ class BronzeStore:
 
     def answers(self, endpoint: str) -> list[AnswerName]:
         """What `put_answer` has kept of an endpoint, in the order of receipt."""
-        found = map(AnswerName.parse, self.blobs.list(f"respuestas/{endpoint}/"))
-        return sorted(each for each in found if each is not None)
+        return sorted(filter(None, map(AnswerName.parse, self.blobs.list(f"respuestas/{endpoint}/"))))
 
     def read(self, key: str) -> bytes:
         """The bytes of a body, loose or sealed; raises BodyDamaged, BlobMissing or StorageError."""
@@ -180,28 +298,20 @@ class BronzeStore:
             raise BodyDamaged(f"{capture.key} holds other bytes than were kept (its SHA-256 differs).")
         return body
 
-    def try_all(self, captures: Sequence[Capture]) -> Iterator[bytes | BodyDamaged]:
-        """The bytes of several bodies, in their order, or why they are not what was kept; raises as `read` does."""
-        return at_once(self.blobs.place, partial(attempt, self.read_kept), captures)
-
-    def delete_all(self, keys: Sequence[str]) -> None:
-        """Forget several blobs."""
-        for _ in at_once(self.blobs.place, self.blobs.delete, keys):
-            pass
+    def try_all(
+        self, captures: Sequence[Capture], but: tuple[type[StorageError], ...] = (BodyDamaged,)
+    ) -> Iterator[bytes | StorageError]:
+        """The bytes of several bodies, in their order, or the error in `but` instead; raises others as `read` does."""
+        return at_once(self.blobs.place, partial(attempt, self.read_kept, but), captures)
 
     def loose(self, month: Month) -> Iterator[BodyName]:
         """Names of a month's bodies that have a file of their own, in order."""
-        for key in self.blobs.list(month_prefix(month)):
-            name = BodyName.parse(key)
-            if name is not None:
-                yield name
+        return filter(None, map(BodyName.parse, self.blobs.list(month_prefix(month))))
 
     def bodies(self, month: Month) -> Iterator[BodyName]:
         """Names of a month's bodies, loose and sealed, in order."""
-        names = set(self.loose(month))
         sealed = (key for file in self.sealed.of(month) for key in self.sealed.names(file))
-        names.update(name for key in sealed if (name := BodyName.parse(key)))
-        yield from sorted(names)
+        yield from sorted({*self.loose(month), *filter(None, map(BodyName.parse, sealed))})
 
     def months(self) -> list[Month]:
         """Months that hold bodies, in order."""
@@ -213,34 +323,36 @@ class BronzeStore:
         loose = (key for key in self.blobs.list("por_fecha/") if BodyName.parse(key) is None)
         return [*loose, *(key for key in self.blobs.list(SEALED) if parse_seal_key(key) is None)]
 
-    def sizes(self, keys: Sequence[str]) -> Iterator[int]:
-        """Bytes that each of several blobs takes in the store."""
-        return at_once(self.blobs.place, self.blobs.size, keys)
 
-
-def attempt(read: Callable[[Capture], bytes], capture: Capture) -> bytes | BodyDamaged:
-    """The bytes of a body, or the error that says how it is damaged."""
+def attempt(
+    read: Callable[[Capture], bytes], but: tuple[type[StorageError], ...], capture: Capture
+) -> bytes | StorageError:
+    """The bytes of a body, or the error in `but` that says why there are none."""
     try:
         return read(capture)
-    except BodyDamaged as error:
+    except but as error:
         return error
+
+
+class _Zstd(local):
+    """Each thread's own: two must not use one at once, and making one takes as long as compressing a body."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_here = _Zstd()
 
 
 def compress(body: bytes) -> bytes:
     """One zstd frame with the content's size and a checksum; the same body always gives the same bytes."""
-    if not hasattr(_here, "compressor"):
-        # Making one takes as long as compressing a body.
-        _here.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
-    data: bytes = _here.compressor.compress(body)
-    return data
+    return _here.compressor.compress(body)
 
 
 def decompress(data: bytes, key: str) -> bytes:
     """Undo `compress`; raises BodyDamaged."""
-    if not hasattr(_here, "decompressor"):
-        _here.decompressor = zstandard.ZstdDecompressor()
     try:
-        body: bytes = _here.decompressor.decompress(data, max_output_size=MAX_CONTENT_BYTES)
+        return _here.decompressor.decompress(data, max_output_size=MAX_CONTENT_BYTES)
     except zstandard.ZstdError as error:
         raise BodyDamaged(f"{key} is damaged: {error}.") from error
-    return body

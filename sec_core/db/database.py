@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import psycopg
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, ExceptionContext
@@ -16,11 +15,11 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
 from sec_core.config import Settings
-from sec_core.db import embedded, migrate
+from sec_core.db import embedded, schema
 from sec_core.db.address import Address
+from sec_core.db.checks import check_server
 from sec_core.db.problems import problem
-from sec_core.db.seed import seed_dimensions
-from sec_core.db.server_check import check_server
+from sec_core.db.schema import seed_dimensions
 from sec_core.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to the newest version; raises DatabaseError where it is newer than this program."""
-        migrate.migrate(self.engine)
+        schema.migrate(self.engine)
 
     def check(self) -> None:
         """See whether this server, database and role will do.
@@ -103,12 +102,9 @@ class Database:
             DatabaseUnavailable: The server can't be reached.
             DatabaseError: They won't do; the message says why and what to change.
         """
-        with self.engine.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)  # noqa: S101  (the engine is made with psycopg)
-            check_server(driver, self.address)
+        check_server(self.engine, self.address)
 
-    def dispose(self) -> None:
+    def close(self) -> None:
         """Close all pooled connections; the object stays usable."""
         self._idle.dispose()
         self._idle = self._idle.recreate()

@@ -18,16 +18,12 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 from filelock import FileLock, Timeout
-from psycopg import sql
 
 from sec_core.db import server
 from sec_core.db.address import Address
-from sec_core.db.problems import refusal
 from sec_core.db.programs import Installation, Runner, choose_runner, installations
 from sec_core.db.server import write_private
 from sec_core.errors import DatabaseUnavailable
@@ -35,17 +31,6 @@ from sec_core.errors import DatabaseUnavailable
 SUPERUSER = "sec"
 DATABASE = "sec"
 _LOCK_TIMEOUT_S = 180
-
-
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
-    """Whether a cluster was made, whether its server accepts connections, and its process, TCP port and version."""
-
-    exists: bool
-    running: bool
-    pid: int | None = None
-    port: int | None = None
-    major: int | None = None
 
 
 def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | None = None) -> Address:
@@ -62,7 +47,7 @@ def ensure_running(postgres_dir: Path, *, extra_settings: Mapping[str, str] | No
     """
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]
-    running = server.find(postgres_dir / "data")
+    running = running_server(postgres_dir)
     if running is None:
         with _start_lock(postgres_dir):
             running = server.settled(postgres_dir / "data") or _start(postgres_dir, extra_settings or {})
@@ -81,30 +66,9 @@ def stop(postgres_dir: Path) -> bool:
     return running is not None
 
 
-def status(postgres_dir: Path) -> ServerStatus:
-    """Whether the cluster exists and its server runs, without starting anything."""
-    data_dir = postgres_dir / "data"
-    running = server.find(data_dir)
-    pid, port = (running.pid, running.port) if running else (None, None)
-    return ServerStatus(data_dir.is_dir(), running is not None, pid, port, _cluster_major(data_dir))
-
-
-def ensure_database(address: Address, name: str) -> Address:
-    """Make a further database beside that of `address` unless it exists.
-
-    Raises:
-        DatabaseUnavailable: The server can't be reached.
-        DatabaseError: The role may not make databases.
-    """
-    with address.connect(autocommit=True) as connection:
-        try:
-            if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
-                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-            pass  # another process was quicker
-        except psycopg.Error as error:
-            raise refusal(error) from error
-    return address.at(name)
+def running_server(postgres_dir: Path) -> server.Running | None:
+    """The cluster's server if it accepts connections, without starting anything."""
+    return server.find(postgres_dir / "data")
 
 
 @contextmanager

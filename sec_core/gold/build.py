@@ -1,60 +1,47 @@
 """Build Gold from one snapshot of Silver: Parquet for research, payloads, local publication, the site."""
 
-import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 
+import orjson
 import polars as pl
 from loguru import logger
+from sqlalchemy import text
 
-from sec_core.blobs.model import Blobs
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import Blobs, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.db.database import Database
-from sec_core.gold import frames, local, monthly, observations, storm_catalogue
-from sec_core.gold.comuna_customers import comuna_customers
-from sec_core.gold.datasets import DATASETS, with_customers
-from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.events_file import Events, read_events, write_events
-from sec_core.gold.frames import SQL
-from sec_core.gold.index_tables import make_indices
-from sec_core.gold.origin import hours_by_origin, one_word
-from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
+from sec_core.gold import frames, month_files, monthly, storm_catalogue
+from sec_core.gold.customers import comuna_customers
+from sec_core.gold.datasets import DATASETS
+from sec_core.gold.frames import SQL, hours_by_origin, one_word
+from sec_core.gold.indices import make_indices
+from sec_core.gold.kept import write_rows
+from sec_core.gold.model import as_json, dump
+from sec_core.gold.month_files import Events, read_events, write_events
+from sec_core.gold.panel import pattern
+from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
 from sec_core.gold.payloads.storms import StormRow, largest
 from sec_core.gold.revisions import revisions
-from sec_core.gold.site import build as site
-from sec_core.gold.standing import EVENTS_FILE
+from sec_core.gold.site.pages import draw
+from sec_core.gold.standing import EVENTS_FILE, PAYLOADS_FOLDER, GoldReport
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
 from sec_core.silver.timeline import EventRules
 
+Payloads = Mapping[str, Sequence[Mapping[str, object]]]
 
-@dataclass(frozen=True, slots=True)
-class GoldReport:
-    """What a build made.
-
-    Attributes:
-        events: Events in it.
-        months_written: Months of `observaciones/` and `panel/` that were written again.
-        months_computed: Months whose part of the estimates was computed: these, and their neighbours.
-        payloads: Rows of each payload, by id.
-        new_storms: Storms that the build before did not have, at most 50, the largest first.
-        seconds: Wall time of the build.
-        site_seconds: Of that, the site's.
-    """
-
-    events: int
-    months_written: tuple[Month, ...]
-    months_computed: tuple[Month, ...]
-    payloads: dict[str, int]
-    new_storms: list[StormRow]
-    seconds: float
-    site_seconds: float
+# `updated_at` moves only where the data did.
+_UPSERT = text(
+    "INSERT INTO dashboard_stats (id, data, updated_at) VALUES (:id, CAST(:data AS jsonb), :now)"
+    " ON CONFLICT (id) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at"
+    " WHERE dashboard_stats.data IS DISTINCT FROM excluded.data"
+)
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
@@ -68,20 +55,18 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         DatabaseError: Silver can't be read or `dashboard_stats` not written.
         StorageError: A file can't be written.
     """
-    began = time.monotonic()
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
         collected, events, exported = read_frames(database, gold, settings, clock)
-        written = beside.submit(write_files, collected, events, gold)
-        payloads = {spec.id: spec.build(collected) for spec in PAYLOADS}
-        local.write_files(payloads, gold)
-        drawing = time.monotonic()
-        site.draw(gold, payloads, collected, with_customers(collected), settings)
-        drawn = time.monotonic() - drawing
+        written = beside.submit(write_tables, collected, events, gold)
+        payloads = {spec.id: as_json(spec.build(collected)) for spec in PAYLOADS}
+        write_payloads(payloads, gold)
+        if settings.draw_site:
+            draw(gold, payloads, collected, settings)
         written.result()
-    local.write_table(payloads, database, collected.now)
-    local.write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
-    new_storms = local.write_rows(collected.storms, database, "tormentas", ("id",))
+    publish_payloads(payloads, database, collected.now)
+    write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    new_storms = write_rows(collected.storms, database, "tormentas", ("id",))
     logger.bind(stage="gold").info(
         "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
         collected.events.height,
@@ -95,12 +80,10 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
         new_storms=rows_of(StormRow, largest(new_storms)),
-        seconds=time.monotonic() - began,
-        site_seconds=drawn,
     )
 
 
-def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
+def write_tables(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
     write_events(events, gold, collected.made, {"origin": one_word(collected.origins)})
     for dataset in DATASETS:
@@ -108,24 +91,37 @@ def write_files(collected: frames.GoldFrames, events: Events, gold: Blobs) -> No
             dataset.write(collected, gold)
 
 
+def write_payloads(payloads: Payloads, gold: Blobs) -> None:
+    """Write `dashboard_stats/<id>.json`, each whole or not at all; raises StorageError."""
+    for name, rows in payloads.items():
+        gold.replace(f"{PAYLOADS_FOLDER}{name}.json", dump(rows), durable=False)
+
+
+def publish_payloads(payloads: Payloads, database: Database, now: datetime) -> None:
+    """Write all payloads into `dashboard_stats` in one transaction, so that no reader sees half of them."""
+    rows = [{"id": name, "data": orjson.dumps(payloads[name]).decode(), "now": now} for name in sorted(payloads)]
+    with database.engine.begin() as connection:
+        connection.execute(_UPSERT, rows)
+
+
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
-) -> tuple[frames.GoldFrames, Events, observations.ExportReport]:
+) -> tuple[frames.GoldFrames, Events, month_files.ExportReport]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive, bronze = Archive(settings.archive), BronzeStore(settings.bronze)
     now = clock.now()
     with (
         frames.snapshot(database) as connection,
-        frames.same_snapshot(database, connection) as other,
+        frames.snapshot(database, connection) as other,
         ThreadPoolExecutor(max_workers=1) as beside,
     ):
         names = frames.read_names(connection)
         # Where all of them changed, events take as long to read as everything else together.
         reading = beside.submit(read_events, other, names, gold)
         loads = frames.read_loads(connection)
-        wanted = observations.digests(loads, names)
-        read = observations.silver_reader(connection, archive, loads, names)
-        exported = observations.export(gold, wanted, read, about_months(loads))
+        wanted = month_files.digests(loads, names)
+        read = month_files.silver_reader(connection, archive, loads, names)
+        exported = month_files.export(gold, wanted, read, about_months(loads))
         calendar = frames.hour_calendar(connection.query(SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
@@ -151,7 +147,7 @@ def read_frames(
             storms=storm_catalogue.described(storms.rows, storms.curves, loads),
             storm_hours=storms.curves,
             storm_companies=storms.companies,
-            panel=observations.panel_of(gold, sorted(wanted)),
+            panel=month_files.panel_of(gold, sorted(wanted)),
             rules=EventRules.of(settings),
             thresholds={
                 "umbral_evento": settings.event_threshold,

@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.gold import estimates, parquet
-from sec_core.gold.frames import GoldFrames
-from sec_core.gold.index_tables import official_comparison, year_indices
-from sec_core.gold.origin import one_word
+from sec_core.gold.frames import GoldFrames, one_word
+from sec_core.gold.indices import year_indices
 from sec_core.gold.parquet import Column
-from sec_core.gold.payloads.reliability import official
+from sec_core.gold.payloads.hours import official, official_comparison
 from sec_core.reference import tables
 
 
@@ -70,14 +69,8 @@ def with_customers(collected: GoldFrames) -> pl.DataFrame:
 
 
 def _annual(collected: GoldFrames) -> pl.DataFrame:
-    years = estimates.years(collected.monthly.region_parts, collected.seen).with_columns(clientes_punta="punta")
-    return (
-        year_indices(years, collected.indices.regional, "nombre_region")
-        .rename(
-            {"inferior": "cliente_horas_inf", "superior": "cliente_horas_sup", "observado": "cliente_horas_observadas"}
-        )
-        .sort("anho", "nombre_region")
-    )
+    years = estimates.years(collected.monthly.region_parts, collected.seen)
+    return year_indices(years, collected.indices.regional, "nombre_region").sort("anho", "nombre_region")
 
 
 def _companies(_collected: GoldFrames) -> pl.DataFrame:

@@ -11,8 +11,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from sec_core.gold.estimated_hours import MINIMUM_COVERED, Method, Pattern
 from sec_core.gold.intervals import DAYS, PEAKS, REACH, bounds, month_errors, residuals
+from sec_core.gold.panel import MINIMUM_COVERED, Method, Pattern
 
 # Customer-hours of observed hours; of observed and interpolated ones; most customers out in an observed hour;
 # customer-hours of each day (NaN where less than half of it is known); the rest is explained in `intervals.residuals`.
@@ -97,8 +97,9 @@ def months(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
         pattern: What was seen when.
 
     Returns:
-        mes, serie, metodo, horas, observadas, interpoladas, observado, cliente_horas, inferior, superior (95%; these
-        three null where metodo is `insuficiente`), punta; ordered by month and series.
+        mes, serie, metodo, horas, observadas, interpoladas, cliente_horas, cliente_horas_inf, cliente_horas_sup (95%;
+        these three null where metodo is `insuficiente`), cliente_horas_observadas, clientes_punta, cobertura and
+        interpolada (shares of the hours); ordered by month and series.
     """
     return _figures(_with_errors(parts, pattern), "mes")
 
@@ -130,24 +131,29 @@ def _with_errors(parts: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
 
 
 def _figures(rows: pl.DataFrame, when: str) -> pl.DataFrame:
-    insufficient = pl.col("metodo") == Method.INSUFFICIENT.value
-    grouped = (
+    value, floor = pl.col("cliente_horas"), pl.col("cliente_horas_observadas").cast(pl.Float64)
+    measured = pl.col("metodo") == Method.MEASURED.value
+    known = pl.when(pl.col("metodo") != Method.INSUFFICIENT.value)
+    lower = known.then(pl.min_horizontal(pl.max_horizontal("cliente_horas_inf", floor), value))
+    upper = known.then(pl.max_horizontal("cliente_horas_sup", value + 1))
+    return (
         rows.group_by(when, "serie")
         .agg(
             # The least sure of the months'.
             pl.col("metodo").cast(pl.Enum(Method)).max().cast(pl.String),
-            pl.col("horas", "observadas", "interpoladas", "observado", "cliente_horas").sum(),
+            pl.col("horas", "observadas", "interpoladas", "cliente_horas").sum(),
             *bounds(),
-            pl.col("punta").max(),
+            cliente_horas_observadas=pl.col("observado").sum(),
+            clientes_punta=pl.col("punta").max(),
+        )
+        .with_columns(
+            cliente_horas=known.then(value),
+            cliente_horas_inf=pl.when(measured).then(value).otherwise(lower),
+            cliente_horas_sup=pl.when(measured).then(value).otherwise(upper),
+            cobertura=pl.col("observadas") / pl.col("horas"),
+            interpolada=pl.col("interpoladas") / pl.col("horas"),
         )
         .sort(when, "serie")
-    )
-    value, measured = pl.col("cliente_horas"), pl.col("metodo") == Method.MEASURED.value
-    lower = pl.min_horizontal(pl.max_horizontal("inferior", pl.col("observado").cast(pl.Float64)), value)
-    return grouped.with_columns(
-        cliente_horas=pl.when(~insufficient).then(value),
-        inferior=pl.when(measured).then(value).when(~insufficient).then(lower),
-        superior=pl.when(measured).then(value).when(~insufficient).then(pl.max_horizontal("superior", value + 1)),
     )
 
 

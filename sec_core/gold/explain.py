@@ -15,46 +15,30 @@ from uuid import UUID
 import orjson
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import BlobMissing, open_blobs
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import Settings
 from sec_core.db.arrow import ArrowConnection
 from sec_core.db.database import Database
 from sec_core.errors import InputError
+from sec_core.gold import explain_bronze as bodies
 from sec_core.gold import frames, kept, monthly, storm_catalogue
-from sec_core.gold.comuna_customers import comuna_customers
+from sec_core.gold.customers import COUNTRY, comuna_customers, denominators
 from sec_core.gold.definitions import definitions
-from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.explain_bronze import (
-    Evidence,
-    about_captures,
-    derive_events,
-    differing_events,
-    event_span,
-    imputation,
-    imputed_rows,
-    of_places,
-    read_evidence,
-)
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.frames import GoldFrames
-from sec_core.gold.index_tables import Indices, make_indices
-from sec_core.gold.local import FOLDER
+from sec_core.gold.frames import GoldFrames, one_word
+from sec_core.gold.indices import Indices, make_indices
 from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
-from sec_core.gold.origin import one_word
-from sec_core.gold.panel import panel
-from sec_core.gold.payloads.meta import METHOD
+from sec_core.gold.panel import panel, pattern
+from sec_core.gold.payloads.basis import METHOD
 from sec_core.gold.payloads.registry import PAYLOADS
-from sec_core.gold.standing import code_digest
+from sec_core.gold.standing import PAYLOADS_FOLDER, code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
-from sec_core.gold.universe import COUNTRY, denominators
 from sec_core.hours import HOUR, Month, day_start
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.archive import Archive
-from sec_core.silver.cap import nearest_month
-from sec_core.silver.events import EVENT_SCHEMA
+from sec_core.silver.events import EVENT_SCHEMA, nearest_month
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, whole_days
 from sec_core.source.shapes import Shape
@@ -103,7 +87,7 @@ class _Explaining:
         self._by_comuna = comuna_customers(frames.read_customers(connection), frames.read_billed(connection))
         self._notes: list[str] = []
         self._differences: list[str] = []
-        self._evidence = Evidence()
+        self._evidence = bodies.Evidence()
         self.rules = EventRules.of(settings)
         self.names = frames.read_names(connection)
         self.customers = frames.read_customers(connection)
@@ -121,9 +105,9 @@ class _Explaining:
         self._read_scope(row)
         again = self._again()
         self._differences = differing_keys(row, again or {}) + self._differences
-        captures, files = about_captures(self._evidence.captures)
+        captures, files = bodies.about_captures(self._evidence.captures)
         keys, inputs = ABOUT.get(self._payload, ("", "What the build of Gold computes; see docs/definitions.md."))
-        own = of_places(self._within(self._evidence.observations), self._places)
+        own = bodies.of_places(self._within(self._evidence.observations), self._places)
         known = {each.key: each for each in definitions("en")}
         return Explanation(
             payload=self._payload,
@@ -131,7 +115,7 @@ class _Explaining:
             definitions=[asdict(known[key]) for key in keys.split()],
             hours=self._hours(),
             rows=int(own["n_filas"].sum()),
-            imputed=imputed_rows(own) if files else {},
+            imputed=bodies.imputed_rows(own) if files else {},
             denominator=self._denominator(row),
             captures=captures,
             files=files,
@@ -145,7 +129,7 @@ class _Explaining:
 
     def _published(self, payload: str) -> list[dict[str, Any]]:
         try:
-            found: list[dict[str, Any]] = orjson.loads(self._gold.read(f"{FOLDER}{payload}.json"))
+            found: list[dict[str, Any]] = orjson.loads(self._gold.read(f"{PAYLOADS_FOLDER}{payload}.json"))
         except BlobMissing:
             raise InputError(f"There is no {payload}.json.", next_step="Run `sec gold` first.") from None
         return found
@@ -206,25 +190,25 @@ class _Explaining:
     newest_day = frames.GoldFrames.newest_day
 
     @cached_property
-    def _bodies(self) -> Evidence:
+    def _bodies(self) -> bodies.Evidence:
         """The bodies that can list the row's events."""
         first, last = cast("datetime", self.loads["hora"].min()), self._newest
         if self._span and self._first:
             ends = cast("datetime | None", self._held()["ultima_hora"].max())
             first, last = self._first, max(self._span[1], ends or self._first)
-        return self._read([event_span(first, last, self.rules)], self._places)
+        return self._read([bodies.event_span(first, last, self.rules)], self._places)
 
     @cached_property
     def events(self) -> pl.DataFrame:
         """The row's events, held against PostgreSQL's."""
         derived = self._derive(self._bodies)
-        self._differences += differing_events(self._held(), derived)
+        self._differences += bodies.differing_events(self._held(), derived)
         return frames.name_events(derived, self.names)
 
     @cached_property
     def imputation(self) -> pl.DataFrame:
         """What rules touched in the bodies."""
-        return imputation(self._bodies)
+        return bodies.imputation(self._bodies)
 
     def aggregated_panel(self) -> pl.DataFrame:
         """The panel of all aggregated hours, whose events are held against PostgreSQL's too: both follow from it."""
@@ -299,18 +283,18 @@ class _Explaining:
         rows, curves = (pl.concat([each[at] for each in measured]) for at in (0, 1))
         return storm_catalogue.described(rows, curves, self.loads)
 
-    def _panel(self, evidence: Evidence) -> pl.DataFrame:
+    def _panel(self, evidence: bodies.Evidence) -> pl.DataFrame:
         return panel(evidence.observations, self.names.places, evidence.loads)
 
     def _events_within(self) -> pl.DataFrame:
         """The row's events, derived again where they end well before the bodies do, else as PostgreSQL holds them."""
-        own = replace(self._evidence, observations=of_places(self._evidence.observations, self._places))
+        own = replace(self._evidence, observations=bodies.of_places(self._evidence.observations, self._places))
         last = cast("datetime", own.loads["hora"].max()) - timedelta(hours=self.rules.reach, days=2)
         ended = pl.col("ultima_hora") < pl.lit(last, frames.UTC_TIME)
         held = self._held()
         beyond = held.filter(~ended)
         derived = self._derive(own).filter(ended).join(beyond, on="hash_id", how="anti")
-        self._differences += differing_events(held.filter(ended), derived)
+        self._differences += bodies.differing_events(held.filter(ended), derived)
         if beyond.height:
             self._notes.append(
                 f"{beyond.height} of the month's events go on after the bodies that were read: in saifi_eventos they"
@@ -318,12 +302,12 @@ class _Explaining:
             )
         return pl.concat([derived, beyond])
 
-    def _derive(self, evidence: Evidence) -> pl.DataFrame:
-        found = derive_events(evidence, self.rules, self._newest, self._tables.universe())
+    def _derive(self, evidence: bodies.Evidence) -> pl.DataFrame:
+        found = bodies.derive_events(evidence, self.rules, self._newest, self._tables.universe())
         return found.filter(pl.sql_expr(self._where))
 
-    def _read(self, spans: Sequence[tuple[datetime, datetime]], places: tuple[int, ...] | None) -> Evidence:
-        self._evidence = read_evidence(self._tables, self._store, spans, places)
+    def _read(self, spans: Sequence[tuple[datetime, datetime]], places: tuple[int, ...] | None) -> bodies.Evidence:
+        self._evidence = bodies.read_evidence(self._tables, self._store, spans, places)
         self._differences += self._evidence.differences
         return self._evidence
 

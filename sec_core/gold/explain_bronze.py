@@ -10,27 +10,25 @@ from typing import Any
 
 import polars as pl
 
-from sec_core.blobs.model import BlobMissing
+from sec_core.blobs.place import BlobMissing
 from sec_core.bronze.ledger_rules import Capture
 from sec_core.bronze.ledger_table import to_capture
 from sec_core.bronze.store import BronzeStore
 from sec_core.errors import StorageError
-from sec_core.gold.frames import SQL, UTC_TIME, uuid_text
-from sec_core.gold.origin import ORIGIN, hours_by_origin
-from sec_core.gold.revisions import read_bodies
+from sec_core.gold.frames import ORIGIN, SQL, UTC_TIME, hours_by_origin, uuid_text
+from sec_core.gold.revisions import UNREADABLE
 from sec_core.hours import CHILE, HOUR, Month, month_range
-from sec_core.reference.names import default_names
+from sec_core.reference.tables import default_names
 from sec_core.silver import events
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.imputation import Imputacion, Regla
-from sec_core.silver.month_stretches import month_stretches
+from sec_core.silver.imputation import Imputacion
 from sec_core.silver.observations import OBSERVATION_SCHEMA, Observed, Snapshot, observe
-from sec_core.silver.stretches import rows_only_in
+from sec_core.silver.stretches import month_stretches, rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import EventRules, usable_hours, whole_days
 from sec_core.source.shapes import Shape
 
-_OF_ROWS = [rule for rule in Regla if rule is not Regla.TOPE]
+_OF_ROWS = [rule for rule in Imputacion if rule is not Imputacion.TOPE]
 
 
 @dataclass
@@ -100,7 +98,7 @@ def _snapshots(rows: pl.DataFrame, store: BronzeStore, evidence: Evidence) -> It
         evidence.differences.append(f"{_wall(row['hora'])}: {row['motivo']} (SHA-256 {row['sha256'][:12]}).")
     known = rows.filter(pl.col("motivo").is_null()).to_dicts()
     captures = [to_capture(row) for row in known]
-    for row, capture, body in zip(known, captures, read_bodies(store, captures), strict=True):
+    for row, capture, body in zip(known, captures, store.try_all(captures, UNREADABLE), strict=True):
         if isinstance(body, StorageError):
             why = f"{capture.key} is gone." if isinstance(body, BlobMissing) else body.message
             evidence.differences.append(f"{_wall(capture.hour)}: {why}")
@@ -153,7 +151,7 @@ def event_span(first: datetime, last: datetime, rules: EventRules) -> tuple[date
 
 def imputation(evidence: Evidence) -> pl.DataFrame:
     """What the bodies give of `calidad_imputacion`, all months together: regla, filas, total."""
-    counted = [(rule.value, evidence.quality[f"filas_{rule.value}"].sum()) for rule in _OF_ROWS]
+    counted = [(rule.regla, evidence.quality[f"filas_{rule.regla}"].sum()) for rule in _OF_ROWS]
     total = pl.lit(evidence.quality["n_filas"].sum())
     return pl.DataFrame(counted, schema=["regla", "filas"], orient="row").with_columns(total=total)
 
@@ -161,8 +159,7 @@ def imputation(evidence: Evidence) -> pl.DataFrame:
 def imputed_rows(rows: pl.DataFrame) -> dict[str, int]:
     """Source rows in observations that each rule touched."""
     return {
-        rule.value: int(rows.filter(pl.col("imputaciones") & Imputacion[rule.name].value != 0)["n_filas"].sum())
-        for rule in _OF_ROWS
+        rule.regla: int(rows.filter(pl.col("imputaciones") & rule.value != 0)["n_filas"].sum()) for rule in _OF_ROWS
     }
 
 

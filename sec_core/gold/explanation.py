@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from sec_core.errors import InputError
 from sec_core.text import for_markdown
@@ -59,19 +59,19 @@ class Explanation(BaseModel):
 
     payload: str
     row: dict[str, Any]
-    definitions: list[dict[str, str]] = Field(default_factory=list)
-    hours: dict[str, int] = Field(default_factory=dict)
-    rows: int = 0
-    imputed: dict[str, int] = Field(default_factory=dict)
-    denominator: dict[str, Any] | None = None
-    captures: dict[str, Any] = Field(default_factory=dict)
-    files: list[dict[str, str | None]] = Field(default_factory=list)
-    inputs: str = ""
-    version: dict[str, str] = Field(default_factory=dict)
-    recomputed: dict[str, Any] | None = None
-    equal: bool | None = None
-    differences: list[str] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
+    definitions: list[dict[str, str]]
+    hours: dict[str, int]
+    rows: int
+    imputed: dict[str, int]
+    denominator: dict[str, Any] | None
+    captures: dict[str, Any]
+    files: list[dict[str, str | None]]
+    inputs: str
+    version: dict[str, str]
+    recomputed: dict[str, Any] | None
+    equal: bool | None
+    differences: list[str]
+    notes: list[str]
 
     def verdict(self) -> str:
         """Whether it holds, in a sentence."""

@@ -1,4 +1,7 @@
-"""What Gold reads from Silver: one consistent snapshot, as Polars frames with names already joined."""
+"""What Gold reads from Silver: one consistent snapshot, as Polars frames with names already joined.
+
+Beside them stands where the loaded hours come from: the SEC's host, an import, the simulator, a replay, another host.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,35 @@ from sec_core.bronze.store import BronzeStore
 from sec_core.db.arrow import ArrowConnection
 from sec_core.db.database import Database
 from sec_core.db.queries import read_queries
-from sec_core.gold.origin import ORIGIN
-from sec_core.gold.universe import CUSTOMERS_SCHEMA
+from sec_core.gold.customers import CUSTOMERS_SCHEMA
 from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.timeline import EventRules, chile_date
 from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
-    from sec_core.gold.estimated_hours import Pattern
-    from sec_core.gold.index_tables import Indices
+    from sec_core.gold.indices import Indices
     from sec_core.gold.monthly import Monthly
+    from sec_core.gold.panel import Pattern
 
 UTC_TIME = pl.Datetime("us", "UTC")
 
 SQL: Final = read_queries("sec_core.gold", "frames.sql")
+SEC_HOST: Final = "apps.sec.cl"
+OWN: Final = "SEC"
+# From before the host was kept; never refused.
+UNKNOWN: Final = "desconocido"
+MIXED: Final = "mixto"
+_CALLED: Final = {"simulator": "SIMULACIÓN", "replay": "REPETICIÓN"}
+
+# Word for a capture, from its anfitrion, fuente and origen_cuerpo (`revisiones.origen`): a host stands for itself.
+ORIGIN: Final = (
+    pl.when(pl.col("fuente").is_in(list(_CALLED)))
+    .then(pl.col("fuente").replace(_CALLED))
+    .when((pl.col("anfitrion") == SEC_HOST) | (pl.col("origen_cuerpo") == "legacy"))
+    .then(pl.lit(OWN))
+    .otherwise(pl.coalesce("anfitrion", pl.lit(UNKNOWN)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +53,13 @@ class GoldFrames:
     """Everything that payloads are computed from.
 
     Attributes:
-        events: All events, see `events_file.Events.rows`.
+        events: All events, see `build.Events`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         revisions: Every answer held, see `revisions.revisions`.
         customers: `clientes_regionales` with names.
-        origins: Loaded hours by where they and the customers come from, see `origin.hours_by_origin`.
-        comuna_customers: What `clientes_comunales` is to hold, see `comuna_customers.COMUNA_CUSTOMERS_SCHEMA`.
+        origins: Loaded hours by where they and the customers come from, see `hours_by_origin`.
+        comuna_customers: What `clientes_comunales` is to hold, see `customers.COMUNA_CUSTOMERS_SCHEMA`.
         imputation: `calidad_imputacion`.
         projects: `proyectos_seia`.
         names: The dimensions.
@@ -51,7 +68,7 @@ class GoldFrames:
         indices: Indices by month.
         storms: `tormentas`, by beginning.
         storm_hours: Their curves, see `storm_curves.CURVES_SCHEMA`.
-        storm_companies: Their companies, see `storm_parts.COMPANIES_SCHEMA`.
+        storm_companies: Their companies, see `storm_catalogue.COMPANIES_SCHEMA`.
         panel: Lazily, the panel of all months.
         rules: When an aggregated event begins and ends.
         thresholds: Settings that `meta` repeats.
@@ -96,20 +113,17 @@ class GoldFrames:
 
 
 @contextmanager
-def snapshot(database: Database) -> Iterator[ArrowConnection]:
-    """A read-only connection that sees the database as of one instant, however many queries it answers."""
+def snapshot(database: Database, like: ArrowConnection | None = None) -> Iterator[ArrowConnection]:
+    """A read-only connection that sees the database as of one instant, however many queries it answers.
+
+    With `like` it sees what that one sees, so that two queries can run at once.
+    """
     with database.adbc() as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        if like is not None:
+            exported: str = like.query("SELECT pg_export_snapshot() AS id").item()
+            connection.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
         yield connection
-
-
-@contextmanager
-def same_snapshot(database: Database, connection: ArrowConnection) -> Iterator[ArrowConnection]:
-    """A second connection that sees what one from `snapshot` sees, so that two queries can run at once."""
-    exported: str = connection.query("SELECT pg_export_snapshot() AS id").item()
-    with snapshot(database) as other:
-        other.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
-        yield other
 
 
 def with_month(frame: pl.DataFrame) -> pl.DataFrame:
@@ -156,8 +170,7 @@ def read_names(connection: ArrowConnection) -> Names:
 def uuid_text(column: str) -> pl.Expr:
     """A UUID of 16 bytes, as it comes from PostgreSQL, in its usual spelling."""
     digits = pl.col(column).bin.encode("hex")
-    parts = [digits.str.slice(at, length) for at, length in ((0, 8), (8, 4), (12, 4), (16, 4), (20, 12))]
-    return pl.concat_str(parts, separator="-")
+    return digits.str.replace("^(.{8})(.{4})(.{4})(.{4})", "$1-$2-$3-$4-")
 
 
 def read_loads(connection: ArrowConnection) -> pl.DataFrame:
@@ -212,7 +225,7 @@ def source_hours(first: datetime | None, last: datetime | None, now: datetime) -
 
 
 def read_customers(connection: ArrowConnection) -> pl.DataFrame:
-    """`clientes_regionales` with the regions' names; the country's row is named by `universe.denominators`."""
+    """`clientes_regionales` with the regions' names; the country's row is named by `customers.denominators`."""
     return connection.query(SQL["customers"], COUNTRY_CODE).cast(CUSTOMERS_SCHEMA)
 
 
@@ -230,3 +243,44 @@ def read_billed(connection: ArrowConnection) -> pl.DataFrame:
     """`facturacion_comunal` as customers by comuna take it: mes, codigo_comuna, clientes, fuente."""
     schema = pl.Schema({"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64, "fuente": pl.String})
     return connection.query(SQL["billed"]).cast(schema)
+
+
+def hours_by_origin(loads: pl.DataFrame, denominators: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Count from where some loaded hours come.
+
+    Args:
+        loads: origen of each hour.
+        denominators: origen of customers that figures are divided by.
+
+    Returns:
+        origen, horas; with 0 hours what only customers come from, unless that is unknown.
+    """
+    found = loads.group_by("origen").agg(horas=pl.len().cast(pl.Int64))
+    if denominators is not None:
+        others = denominators.filter(pl.col("origen") != UNKNOWN).select("origen").unique()
+        found = pl.concat([found, others.join(found, on="origen", how="anti").with_columns(horas=pl.lit(0, pl.Int64))])
+    return found.sort("origen")
+
+
+def one_word(found: pl.DataFrame) -> str:
+    """One word for hours by origin: theirs if it is the same for all.
+
+    Of the SEC's and unknown hours together it is `desconocido`, of any others together `mixto`.
+    """
+    words = set(found["origen"])
+    if len(words) == 1:
+        return str(words.pop())
+    return UNKNOWN if words <= {OWN, UNKNOWN} else MIXED
+
+
+def others(found: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Those of some hours by origin that are not the SEC's."""
+    return [each for each in found if each["origen"] not in {OWN, UNKNOWN}]
+
+
+def in_words(foreign: list[dict[str, object]]) -> str:
+    """What `others` found, for a person."""
+    return ", ".join(
+        f"{each['horas']} hours {each['origen']}" if each["horas"] else f"customers of regions {each['origen']}"
+        for each in foreign
+    )

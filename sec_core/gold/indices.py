@@ -1,19 +1,21 @@
-"""Reliability of regions and of the country by month, how far thresholds matter, and the parts of quality. Pure."""
+"""Reliability of regions and of the country by month, and indices by comuna and by year, from estimates. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from sec_core.gold import estimates
-from sec_core.gold.estimated_hours import Method, Pattern
+from sec_core.gold.customers import COUNTRY, denominators, nearest, with_country
 from sec_core.gold.major_days import alike, thresholds
-from sec_core.gold.payloads.coverage import MINIMUM_COVERAGE
-from sec_core.gold.universe import COUNTRY, denominators, nearest, with_country
-from sec_core.silver.timeline import EventRules, chile_date, usable_hours
+from sec_core.gold.panel import Method, Pattern
+from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
+from sec_core.silver.events import nearest_month
 
 if TYPE_CHECKING:
+    from sec_core.gold.frames import Names
     from sec_core.gold.monthly import Monthly
 
 LABEL = "calculado con instantáneas horarias"
@@ -26,12 +28,6 @@ NOT_ALIKE = (
 OTHER_BASE = "Sin días de evento mayor: los años anteriores se vieron de otra manera (forma u horas por día)."
 SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
 NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."
-
-# Customers from which a comuna's hour belongs to an event, in `sensitivity`.
-THRESHOLDS = (50, 100, 500, 1000)
-
-# Months of age from which a denominator's age counts as 1 in `quality`.
-OLDEST_DENOMINATOR = 120
 
 _KEY = ["mes", "serie"]
 
@@ -46,7 +42,7 @@ def reliability(
         seen: What was seen when.
         loads: hora, mes, forma of loaded hours.
         events: mes (of the beginning), nombre_region, clientes_afectados.
-        customers: see `universe.CUSTOMERS_SCHEMA`.
+        customers: see `customers.CUSTOMERS_SCHEMA`.
 
     Returns:
         The keys of `reliability`, by month and region, the country last.
@@ -71,9 +67,8 @@ def reliability(
 
 def _high_water(events: pl.DataFrame) -> pl.DataFrame:
     """High-water marks of a month's events, by region and for the country."""
-    regions = events.group_by("mes", "nombre_region").agg(eventos=pl.col("clientes_afectados").sum())
-    named = regions.select("mes", "eventos", serie=pl.col("nombre_region").cast(pl.String))
-    return with_country(named).group_by(_KEY).agg(pl.col("eventos").sum())
+    regions = events.select("mes", serie=pl.col("nombre_region").cast(pl.String), eventos="clientes_afectados")
+    return with_country(regions).group_by(_KEY).agg(pl.col("eventos").sum())
 
 
 def _major(monthly: Monthly, served: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:
@@ -99,32 +94,32 @@ def _major(monthly: Monthly, served: pl.DataFrame, years: pl.DataFrame) -> pl.Da
     )
 
 
-def saidi(customers: pl.Expr, inferior: str = "inferior", superior: str = "superior") -> list[pl.Expr]:
+def positive(name: str) -> pl.Expr:
+    """A column as a divisor: null where it is 0."""
+    return pl.when(pl.col(name) > 0).then(name)
+
+
+def saidi(customers: pl.Expr) -> list[pl.Expr]:
     """saidi, saidi_inf and saidi_sup from cliente_horas and its bounds."""
-    sums = {"saidi": "cliente_horas", "saidi_inf": inferior, "saidi_sup": superior}
-    return [(pl.col(hours) / customers).round(8).alias(name) for name, hours in sums.items()]
+    hours = {f"saidi{bound}": pl.col(f"cliente_horas{bound}") for bound in ("", "_inf", "_sup")}
+    return [(value / customers).round(8).alias(name) for name, value in hours.items()]
 
 
 def _indices(table: pl.DataFrame) -> pl.DataFrame:
-    served, ended = pl.col("universo"), pl.col("horas")
+    served = pl.col("universo")
     seen = pl.col("observadas") > 0
-    covered = pl.col("observadas") / ended >= MINIMUM_COVERAGE
+    covered = pl.col("cobertura") >= MINIMUM_COVERAGE
     quiet = (pl.col("cliente_horas") == 0).fill_null(value=False)
-    judged = (pl.col("metodo") != Method.INSUFFICIENT.value) & (quiet | pl.col("umbral_med").is_not_null())
+    estimated = pl.col("metodo") != Method.INSUFFICIENT.value
+    judged = estimated & (quiet | pl.col("umbral_med").is_not_null())
     calm_hours = pl.max_horizontal(pl.col("cliente_horas") - pl.col("horas_med"), 0.0)
     calm_rises = pl.col("subidas") - pl.col("subidas_med")
-    risen = pl.when(seen).then(pl.col("subidas"))
+    unlike = pl.when(~pl.col("igual")).then(pl.lit(NOT_ALIKE)).when("distinta").then(pl.lit(OTHER_BASE))
     notes = [
         pl.when(~seen).then(pl.lit(NOT_OBSERVED)),
-        pl.when(pl.col("metodo") == Method.INSUFFICIENT.value).then(pl.lit(INSUFFICIENT)),
+        pl.when(~estimated).then(pl.lit(INSUFFICIENT)),
         pl.when(~covered).then(pl.lit(LOWER_BOUND)),
-        pl.when(~judged & (pl.col("metodo") != Method.INSUFFICIENT.value)).then(
-            pl.when(~pl.col("igual"))
-            .then(pl.lit(NOT_ALIKE))
-            .when("distinta")
-            .then(pl.lit(OTHER_BASE))
-            .otherwise(pl.lit(SMALL_BASE))
-        ),
+        pl.when(estimated & ~judged).then(unlike.otherwise(pl.lit(SMALL_BASE))),
     ]
     note = pl.concat_str(notes, separator=" ", ignore_nulls=True)
     return table.select(
@@ -134,105 +129,123 @@ def _indices(table: pl.DataFrame) -> pl.DataFrame:
         "meses_denominador",
         "metodo",
         *saidi(served),
-        saidi_observado=pl.when(seen).then(pl.col("observado") / served).round(8),
-        saifi=(risen / served).round(8),
+        saidi_observado=pl.when(seen).then(pl.col("cliente_horas_observadas") / served).round(8),
+        saifi=pl.when(seen).then(pl.col("subidas") / served).round(8),
         saifi_eventos=(pl.col("eventos") / served).round(8),
-        caidi=pl.when(covered & (pl.col("subidas") > 0)).then(pl.col("cliente_horas") / pl.col("subidas")).round(8),
+        caidi=pl.when(covered).then(pl.col("cliente_horas") / positive("subidas")).round(8),
         saidi_sin_med=pl.when(judged).then(calm_hours / served).round(8),
         saifi_sin_med=pl.when(judged & covered).then(calm_rises / served).round(8),
         caidi_sin_med=pl.when(judged & covered & (calm_rises > 0)).then(calm_hours / calm_rises).round(8),
         dias_med=pl.when(judged).then(pl.col("dias_med")),
         umbral_med=pl.col("umbral_med").round(8),
         dias_base=pl.col("dias_base"),
-        punta=pl.when(seen).then(pl.col("punta") / served).round(8),
-        cobertura=(pl.col("observadas") / ended).round(6),
-        interpolada=(pl.col("interpoladas") / ended).round(6),
+        punta=pl.when(seen).then(pl.col("clientes_punta") / served).round(8),
+        cobertura=pl.col("cobertura").round(6),
+        interpolada=pl.col("interpolada").round(6),
         cubierto=covered,
-        estancado=pl.when(pl.col("observado") > 0).then(pl.col("quietas") / pl.col("observado")).round(6),
+        estancado=(pl.col("quietas") / positive("cliente_horas_observadas")).round(6),
         nota=pl.when(note != "").then(note),
         etiqueta=pl.lit(LABEL),
     )
 
 
-def sensitivity(panel: pl.DataFrame, loads: pl.DataFrame, rules: EventRules) -> pl.DataFrame:
-    """Aggregated events under other thresholds, by the rules of `silver.aggregated`, before the cap.
+@dataclass(frozen=True, slots=True)
+class Indices:
+    """All indices.
+
+    Attributes:
+        reliability: see `reliability`.
+        regional: `indices_regionales.parquet`: UNKNOWN too, whose customers are not known, so that customer-hours of
+            the regions sum to the country's where every hour is loaded.
+        comunal: `indices_comunales.parquet`.
+    """
+
+    reliability: pl.DataFrame
+    regional: pl.DataFrame
+    comunal: pl.DataFrame
+
+
+def make_indices(
+    monthly: Monthly,
+    seen: Pattern,
+    loads: pl.DataFrame,
+    events: pl.DataFrame,
+    customers: pl.DataFrame,
+    by_comuna: pl.DataFrame,
+    names: Names,
+) -> Indices:
+    """All indices by month.
 
     Args:
-        panel: `panel.PANEL_COLUMNS`, all hours in the aggregated form; others are passed over.
-        loads: hora, forma of all loaded hours.
-        rules: For the hours that close an event and the gap that it outlives.
-
-    Returns:
-        umbral, anho (of the first hour, Chile), eventos, clientes (high-water marks), cliente_horas; by both.
+        monthly: What estimates are made of.
+        seen: What was seen when.
+        loads: hora, mes, forma of loaded hours.
+        events: mes, nombre_region, clientes_afectados.
+        customers: see `customers.CUSTOMERS_SCHEMA`.
+        by_comuna: see `customers.COMUNA_CUSTOMERS_SCHEMA`.
+        names: The dimensions.
     """
-    usable = usable_hours(loads.select("hora", "forma"), rules)
-    listed = (
-        panel.select(
-            "hora", lugar=pl.col("codigo_comuna").cast(pl.Categorical).to_physical(), valor="clientes_afectados"
-        )
-        .join(usable.select("hora", "orden", "racha"), on="hora")
-        .sort("lugar", "orden")
-        .with_columns(suma=pl.col("valor").cum_sum())
-    )
-    return pl.concat([_events(listed, threshold, rules) for threshold in THRESHOLDS]).sort("umbral", "anho")
+    figures = reliability(monthly, seen, loads, events, customers)
+    return Indices(figures, _regional(monthly, seen, figures, names), _comunal(monthly, seen, by_comuna, names))
 
 
-def _events(listed: pl.DataFrame, threshold: int, rules: EventRules) -> pl.DataFrame:
-    """Events of one threshold; what lies below it between two hits of an event is in the running sum."""
-    same = (
-        (pl.col("lugar") == pl.col("lugar").shift(1))
-        & (pl.col("orden").diff() - 1 < rules.close_hours)
-        & (pl.col("racha") == pl.col("racha").shift(1))
-    )
+def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Names) -> pl.DataFrame:
+    regions = names.places.select("nombre_region", "codigo_region").unique()
     return (
-        listed.filter(pl.col("valor") >= threshold)
-        .with_columns(evento=(~same.fill_null(value=False)).cum_sum())
-        .group_by("evento")
-        .agg(
-            anho=chile_date(pl.col("hora").min()).dt.year(),
-            clientes=pl.col("valor").max(),
-            cliente_horas=pl.col("suma").max() - (pl.col("suma") - pl.col("valor")).min(),
-        )
-        .group_by("anho")
-        .agg(pl.len().alias("eventos").cast(pl.Int64), pl.col("clientes", "cliente_horas").sum())
-        .select(pl.lit(threshold, pl.Int64).alias("umbral"), "anho", "eventos", "clientes", "cliente_horas")
+        _customer_hours(monthly.region_parts, seen, "nombre_region")
+        .join(regions, on="nombre_region", how="left")
+        .join(figures.drop("metodo", "cobertura", "interpolada"), on=["mes", "nombre_region"], how="left")
+        .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
     )
 
 
-def quality(
-    figures: pl.DataFrame, calendar: pl.DataFrame, imputed: pl.DataFrame, national: pl.DataFrame
-) -> pl.DataFrame:
-    """The parts of quality by month and region, each 0 to 1; null where it can't be known.
+def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Names) -> pl.DataFrame:
+    known = by_comuna.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
+    months = _customer_hours(monthly.comuna_parts, seen, "codigo_comuna")
+    served = nearest_month(months, known, "codigo_comuna").drop("mes_figura")
+    places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")
+    return (
+        months.join(places, on="codigo_comuna", how="left")
+        .join(served, on=["mes", "codigo_comuna"], how="left")
+        .with_columns(
+            pl.col("meses_denominador").abs(),
+            *saidi(positive("clientes")),
+        )
+        .sort("mes", "codigo_comuna")
+    )
+
+
+def _customer_hours(parts: pl.DataFrame, seen: Pattern, name: str) -> pl.DataFrame:
+    return estimates.months(parts, seen).select(
+        "mes",
+        pl.col("serie").alias(name),
+        "metodo",
+        pl.col("cliente_horas", "cliente_horas_inf", "cliente_horas_sup").round(3),
+        "cliente_horas_observadas",
+        "clientes_punta",
+        pl.col("cobertura", "interpolada").round(6),
+    )
+
+
+def year_indices(years: pl.DataFrame, months: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Indices by year, over the mean of the months' customers.
 
     Args:
-        figures: `reliability`.
-        calendar: mes, sospechosa of all ended hours.
-        imputed: `rises.imputed` of all months.
-        national: hora, mes, total_nacional, diferencia_nacional (`capturas`), for hours that the national series has.
+        years: `estimates.years`, whose `serie` becomes `key`; series that `months` lacks are left out.
+        months: mes, `key`, clientes.
+        key: nombre_region or codigo_comuna.
 
     Returns:
-        mes, nombre_region, cobertura, interpolada, imputadas (source rows of observations that a rule touched),
-        sospechosas (hours), diferencia (absolute differences from the national series over its sum; at most 1),
-        antiguedad (of the denominator, over ten years; at most 1), estancado.
+        The columns of `years`, clientes, saidi, saidi_inf, saidi_sup, punta (share of customers out in one hour).
     """
-    hours = calendar.group_by("mes").agg(sospechosas=pl.col("sospechosa").mean())
-    far = national.group_by("mes").agg(
-        diferencia=pl.when(pl.col("total_nacional").sum() > 0).then(
-            pl.min_horizontal(pl.col("diferencia_nacional").abs().sum() / pl.col("total_nacional").sum(), 1.0)
-        )
-    )
-    rows = imputed.select(*_KEY, imputadas=pl.col("imputadas") / pl.col("filas"))
+    anho = pl.col("mes").dt.year().alias("anho")
+    mean, served = months.group_by(key, anho).agg(pl.col("clientes").mean()), positive("clientes")
     return (
-        figures.join(rows, left_on=["mes", "nombre_region"], right_on=_KEY, how="left", maintain_order="left")
-        .join(hours, on="mes", how="left", maintain_order="left")
-        .join(far, on="mes", how="left", maintain_order="left")
-        .select(
-            "mes",
-            "nombre_region",
-            "cobertura",
-            "interpolada",
-            pl.col("imputadas", "sospechosas", "diferencia").round(6),
-            antiguedad=pl.min_horizontal(pl.col("meses_denominador") / OLDEST_DENOMINATOR, 1.0).round(6),
-            estancado="estancado",
+        years.rename({"serie": key})
+        .join(mean, on=[key, "anho"])
+        .with_columns(
+            *saidi(served),
+            punta=pl.when(pl.col("observadas") > 0).then(pl.col("clientes_punta") / served),
+            clientes=served.round().cast(pl.Int64),
         )
     )

@@ -4,12 +4,13 @@ The error of an estimate has four parts, each bounded from the data itself:
 
 - *local*: on the way between two observed values a and b over L missing hours the sum may be anything between all a
   and all b. Taken as uniform, its variance is (L (b - a))^2 / 12; variances of gaps add up.
-- *missed peaks*: outages that began and ended inside a gap (`peaks.py`). Their size is judged by peaks that exactly one
+- *missed peaks*: outages that began and ended inside a gap. Their size is judged by peaks that exactly one
   observed hour shows (`saltos`): above a high threshold they follow a Pareto law, fitted by Hill's estimator over all
   months and series that were seen equally often, each scaled by its level of residuals. How many are missed
   for each one that is seen follows from how long peaks last, which the share of peaks shown by two hours in a row
-  (`dobles`) tells. Of heavy tails the largest one decides: the bound is the customer-hours of which the expected number
-  of larger ones is 0.0253, so that there is none with 97.5%.
+  (`dobles`) tells: durations are taken as exponential and beginnings as even, which makes little difference where
+  peaks are much shorter than the gaps, or much longer. Of heavy tails the largest one decides: the bound is the
+  customer-hours of which the expected number of larger ones is 0.0253, so that there is none with 97.5%.
 - *hours of the day*: what a pattern that prefers some hours of the day makes of a daily cycle, by the pattern's Fourier
   coefficient at 24 hours and a cycle of `CYCLE` of the mean, whatever its phase.
 - *uncovered stretches* over a day long: how much the same number of days in a row held in other months, relative to
@@ -18,23 +19,19 @@ The error of an estimate has four parts, each bounded from the data itself:
 Constants were calibrated once on simulated worlds, see docs/estimates.md; nothing is fitted to published figures.
 """
 
-from __future__ import annotations
-
 from functools import cache, partial
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sec_core.gold import peaks
-from sec_core.gold.estimated_hours import Pattern
+from sec_core.gold.panel import Pattern
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import source_index
 
-if TYPE_CHECKING:
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 # Source hours between two observed hours up to which they say something of the hours between.
 REACH = 24
@@ -51,6 +48,21 @@ CYCLE = 0.35
 
 # Share of ratios of uncovered stretches left out at either side.
 STRETCH_QUANTILE = 0.035
+
+# Number of missed peaks above the bound: none occur with 97.5%.
+EXPECTED_LARGER = 0.0253
+
+# Part of the pooled hours, and least number, whose peaks the Pareto law is fitted to.
+TAIL_SHARE, TAIL_LEAST = 0.001, 40
+
+# Pareto index of customers out, and what it weighs against peaks observed, where these are few.
+USUAL_INDEX, USUAL_WEIGHT = 1.2, 10
+
+# Hours of which a month's own level of residuals counts as much as that of its series over all months.
+OWN_HOURS = 60
+
+# Share of single peaks that look double by chance.
+CHANCE = 0.05
 
 # What a stretch of days held over the rest of its month, twenty of them: counts where few were observed.
 USUAL_RATIOS = np.exp([NormalDist(0, 0.6).inv_cdf((step + 0.5) / 20) for step in range(20)])
@@ -116,16 +128,16 @@ def month_errors(rows: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
     shape = _shapes(pattern)
     table = rows.join(shape, on="mes", how="left", maintain_order="left")
     mean = (rows["cliente_horas"] / rows["horas"]).to_numpy()
-    tail, index = np.zeros(len(rows)), np.full(len(rows), peaks.USUAL_INDEX)
+    tail, index = np.zeros(len(rows)), np.full(len(rows), USUAL_INDEX)
     single, double = (rows[name].to_numpy() for name in ("saltos", "dobles"))
     serie = rows["serie"].rank("dense").to_numpy().astype(np.int64) - 1
     count, often, month = (table[name].to_numpy() for name in ("n", "clase", "mes"))
     gaps = dict(zip(shape["mes"].to_numpy(), shape["huecos"].to_list(), strict=True))
     for one in np.unique(often):
         own = np.flatnonzero(often == one)
-        level = peaks.levels(serie[own], count[own], rows["raices"].to_numpy()[own])
+        level = levels(serie[own], count[own], rows["raices"].to_numpy()[own])
         step = float(np.average(table["paso"].to_numpy()[own], weights=np.maximum(count[own], 1)))
-        law = peaks.fit(single[own] / level[:, None], double[own] / level[:, None], count[own].sum(), step)
+        law = fit_tail(single[own] / level[:, None], double[own] / level[:, None], count[own].sum(), step)
         index[own] = law.power
         for when in np.unique(month[own]):
             at = month[own] == when
@@ -141,14 +153,80 @@ def month_errors(rows: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
 
 
 def bounds() -> list[pl.Expr]:
-    """Expressions for a group of months of one series: inferior, superior."""
+    """Expressions for a group of months of one series: cliente_horas_inf, cliente_horas_sup."""
     centre = (pl.col("cliente_horas") + pl.col("desvio")).sum()
     power = pl.col("indice").mean()
     peaks = (pl.col("cola") ** power).sum() ** (1 / power)
     cycle = pl.col("ciclo").sum() ** 2
     low = (LOWER**2 * pl.col("local").sum() + cycle + pl.col("baja").sum()).sqrt()
     high = (UPPER**2 * pl.col("local").sum() + peaks**2 + cycle + pl.col("alta").sum()).sqrt()
-    return [(centre - low).alias("inferior"), (centre + high).alias("superior")]
+    return [(centre - low).alias("cliente_horas_inf"), (centre + high).alias("cliente_horas_sup")]
+
+
+class Tail(NamedTuple):
+    """Peaks of all months that were seen equally often.
+
+    Attributes:
+        threshold: Peak, in units of the series' level, above which the law holds.
+        rate: Share of observed hours with a single peak above it.
+        power: Pareto index.
+        lasting: Mean duration of peaks, hours.
+        step: Hours between observed hours.
+    """
+
+    threshold: float
+    rate: float
+    power: float
+    lasting: float
+    step: float
+
+    def missed(self, length: Floats) -> Floats:
+        """For gaps of so many hours: missed peaks for each that one observed hour shows, x (their hours) ^ power."""
+        gap, last = length + 1, self.lasting
+        stays, leaves = np.exp(-gap / last), np.exp(-self.step / last)
+        unseen = 1 - last / gap * (1 - stays)
+        mass = last - (2 * last**2 - last * stays * (gap + 2 * last)) / gap
+        number = gap * unseen / (last * (1 - leaves) ** 2)
+        result: Floats = number * (mass / unseen) ** self.power
+        return result
+
+    def bound(self, lengths: Floats) -> float:
+        """Customer-hours of missed peaks in gaps of so many hours, exceeded with 2.5%, in units of the level."""
+        larger = float(self.missed(lengths).sum()) * self.rate / EXPECTED_LARGER
+        return float(self.threshold * larger ** (1 / self.power))
+
+
+def fit_tail(single: Floats, double: Floats, count: float, step: float) -> Tail:
+    """Fit a tail.
+
+    Args:
+        single: Peaks that exactly one observed hour shows, in units of their series' levels; 0 is none.
+        double: Peaks that exactly two in a row show, likewise.
+        count: Hours in which they were looked for, over all series.
+        step: Mean hours between observed hours.
+    """
+    peaks = np.sort(single[single > 0].ravel())[::-1]
+    chosen = min(max(int(count * TAIL_SHARE), TAIL_LEAST), len(peaks) // 3)
+    if chosen < 3:
+        return Tail(float(peaks[0]) if len(peaks) else 1.0, 1 / max(count, 1.0), USUAL_INDEX, step, step)
+    threshold = float(peaks[chosen])
+    hill = 1 / float(np.mean(np.log(peaks[:chosen] / threshold)) or 1e-9)
+    index = (hill * chosen + USUAL_INDEX * USUAL_WEIGHT) / (chosen + USUAL_WEIGHT)
+    wide = float(peaks[min(max(int(count * 0.005), TAIL_LEAST), len(peaks) // 2)])
+    again = (double > wide).sum() / max((single > wide).sum(), 1) - CHANCE
+    lasting = -step / np.log(np.clip(again, 0.005, 0.95))
+    return Tail(threshold, chosen / count, float(np.clip(index, 0.8, 3)), float(lasting), step)
+
+
+def levels(serie: NDArray[np.int64], count: Floats, roots: Floats) -> Floats:
+    """Each row's level of residuals: its own, drawn to that of its series over all months, and never almost 0."""
+    total, hours = np.bincount(serie, count * roots), np.bincount(serie, count)
+    usual = (total / np.maximum(hours, 1))[serie]
+    share = count / (count + OWN_HOURS)
+    level = (roots**share * usual ** (1 - share)) ** 2
+    least = float(np.median(level[level > 0])) / 1000 if (level > 0).any() else 1.0
+    chosen: Floats = np.maximum(level, least)
+    return chosen
 
 
 def _shapes(pattern: Pattern) -> pl.DataFrame:

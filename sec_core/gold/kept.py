@@ -1,17 +1,19 @@
-"""What is kept between builds, in `gold/kept/`: rows in parts, each beside a digest of all that it follows from.
+"""What is kept between builds: in `gold/kept/` rows in parts, each beside a digest of all that it follows from; tables.
 
-Only parts whose digest changed are made again.
+Only parts whose digest changed are made again, only rows that changed are written.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 
 import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
+from sec_core.db.database import Database
+from sec_core.silver.tables import Statements, columns
 
 FOLDER = "kept/"
 # The part of rows that are kept by month.
@@ -82,3 +84,27 @@ def digest(*parts: str | bytes | memoryview | pl.DataFrame) -> str:
         found.update(text.encode() if isinstance(text, str) else text)
         found.update(b"\0")
     return found.hexdigest()
+
+
+def write_rows(rows: pl.DataFrame, database: Database, table: str, key: Sequence[str]) -> pl.DataFrame:
+    """Turn a table into these rows in one transaction; rows that stay as they are are not written.
+
+    Returns those whose key is new.
+
+    Args:
+        rows: All of it, with the table's columns and types.
+        database: Where the table is.
+        table: Its name.
+        key: Its primary key.
+    """
+    spelled = pl.concat_str(pl.col(*key).cast(pl.String), separator="|")
+    with database.adbc() as connection:
+        statements = Statements(connection)
+        statements.execute(f"lock table {table} in share row exclusive mode")
+        held = statements.query(f"select {columns(rows.columns)} from {table}", rows.schema)
+        gone = held.join(rows, on=rows.columns, how="anti", nulls_equal=True)
+        if gone.height:
+            keys = gone.select(spelled).to_series()
+            statements.execute(f"delete from {table} where concat_ws('|', {columns(key)}) = any($1::text[])", keys)
+        statements.append(table, rows.join(held, on=rows.columns, how="anti", nulls_equal=True))
+    return rows.join(held, on=key, how="anti")

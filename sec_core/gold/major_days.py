@@ -10,7 +10,7 @@ Only days that were seen alike make a base: a threshold from days seen every six
 
 import polars as pl
 
-from sec_core.gold.estimated_hours import MINIMUM_COVERED
+from sec_core.gold.panel import MINIMUM_COVERED
 from sec_core.source.shapes import Shape
 
 # Days with interruptions from which the years before suffice by themselves.
@@ -38,7 +38,7 @@ def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
     """Which years can be a base for which, by form and by how much of a day was seen.
 
     Args:
-        days: dia, horas, observadas, interpoladas, see `estimated_hours.Pattern`.
+        days: dia, horas, observadas, interpoladas, see `panel.Pattern`.
         loads: hora, mes, forma of loaded hours.
 
     Returns:

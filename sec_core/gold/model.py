@@ -1,6 +1,6 @@
 """What a payload is: typed rows that are validated before anybody sees them, and one way to write them as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated
 
@@ -41,10 +41,10 @@ def as_json(rows: Sequence[PayloadRow]) -> list[dict[str, object]]:
     return [row.model_dump(mode="json", by_alias=True) for row in rows]
 
 
-def dump(rows: Sequence[PayloadRow]) -> bytes:
-    """Rows as the bytes of a payload file: a UTF-8 JSON list, one object a line, with a final newline.
+def dump(rows: Sequence[Mapping[str, object]]) -> bytes:
+    """JSON-ready rows as the bytes of a payload file: a UTF-8 JSON list, one object a line, with a final newline.
 
     The same rows give the same bytes.
     """
-    lines = [orjson.dumps(row) for row in as_json(rows)]
+    lines = [orjson.dumps(row) for row in rows]
     return b"[" + b",".join(b"\n" + line for line in lines) + b"\n]\n" if lines else b"[]\n"

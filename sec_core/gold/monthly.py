@@ -2,6 +2,10 @@
 
 A month's rows follow from the observations of that month, of its loaded neighbours (lines, rises and standing values
 cross a month's border) and from which hours count as seen. A digest of all that is kept beside the rows.
+
+Customers newly out, and values that stand still, are counted hour by hour as snapshots show them. A series of
+observations is a comuna, company and start date; aggregated it is the comuna alone (the others are constant there).
+What a loaded hour does not list is 0. Suspect hours are passed over.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,18 +15,23 @@ from functools import lru_cache
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
-from sec_core.gold import kept, observations
-from sec_core.gold.estimated_hours import Pattern
+from sec_core.blobs.place import Blobs
+from sec_core.gold import kept, month_files
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.estimates import PARTS_SCHEMA, parts
 from sec_core.gold.frames import UTC_TIME, Names, with_month
-from sec_core.gold.panel import comuna_hours, panel, region_hours
-from sec_core.gold.rises import STANDING_HOURS, imputed, rises, standing
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.panel import Pattern, by_region, comuna_hours, panel, region_hours
 from sec_core.hours import Month
+from sec_core.silver.timeline import source_index
 
 # Raise it when anything that is kept is computed differently.
 FORMAT = "1"
+
+# Hours over which a value that never changes counts as stale.
+STANDING_HOURS = 168
+
+# Source hours up to which two observed hours show that a value stood still between them.
+NEIGHBOURS_APART = 24
 
 # How far beyond a month's borders its rows depend on observations, with some room for clock changes.
 REACH = timedelta(hours=STANDING_HOURS + 24)
@@ -39,6 +48,7 @@ KINDS: Mapping[str, pl.Schema] = {
 # Months that are computed together.
 AT_ONCE = 6
 
+_KEY = ["id_geografia", "id_empresa", "fecha_inicio"]
 KEPT_COLUMNS = ["hora", "fecha_inicio", "clientes_afectados", "n_filas", "imputaciones"]
 
 
@@ -50,9 +60,9 @@ class Monthly:
         region_hours: hora, serie (region, UNKNOWN, `CHILE`), clientes, see `panel.region_hours`.
         region_parts: Of regions, UNKNOWN and the country, see `estimates.parts`.
         comuna_parts: Of comunas by code.
-        rises: See `rises.rises`.
-        imputed: See `rises.imputed`.
-        standing: See `rises.standing`.
+        rises: See `rises`.
+        imputed: See `imputed`.
+        standing: See `standing`.
         computed: Months that were computed in this build.
     """
 
@@ -72,7 +82,7 @@ def bring_up_to_date(
 
     Args:
         gold: Gold's place, with current `observaciones/`.
-        exported: Digest of each month's observations, see `observations.digests`.
+        exported: Digest of each month's observations, see `month_files.digests`.
         names: The dimensions.
         loads: hora, forma of the loaded hours.
         seen: What was seen when.
@@ -134,15 +144,101 @@ def compute(
             needed.add(Month.of(previous))
         rows = pl.concat(read(month).filter(near) for month in months if month in needed)
         listed = panel(rows, names.places, loads)
-        by_region = with_month(region_hours(listed, names.places))
-        made["region_hours"].append(by_region.filter(pl.col("mes").is_in(days)))
-        made["region_parts"].append(parts(by_region.drop("mes"), seen, regions, days))
-        made["comuna_parts"].append(parts(comuna_hours(listed), seen, comunas, days))
-        risen = rises(rows, names.places, loads, seen, days)
-        made["rises"].append(risen.with_columns(mes=pl.col("dia").dt.month_start()))
-        made["imputed"].append(imputed(rows, names.places, days))
-        made["standing"].append(standing(rows, names.places, seen, days))
+        regional = with_month(region_hours(listed, names.places))
+        found = {
+            "region_hours": regional,
+            "region_parts": parts(regional.drop("mes"), seen, regions, days),
+            "comuna_parts": parts(comuna_hours(listed), seen, comunas, days),
+            "rises": rises(rows, names.places, loads, seen).with_columns(mes=pl.col("dia").dt.month_start()),
+            "imputed": imputed(rows, names.places),
+            "standing": standing(rows, names.places, seen),
+        }
+        for kind, frame in found.items():
+            made[kind].append(frame.filter(pl.col("mes").is_in(days)))
     return made
+
+
+def rises(observations: pl.DataFrame, places: pl.DataFrame, loads: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
+    """Customers newly out: each series' first value and every rise between neighbouring observed hours.
+
+    Where the form changes between two hours, comunas are compared, since nothing else is the same in both.
+
+    Args:
+        observations: hora, id_geografia, id_empresa, fecha_inicio, clientes_afectados. A day counts right if those of
+            the observed hour before its first one are there too, however far back.
+        places: id_geografia, nombre_region.
+        loads: hora, forma of loaded hours.
+        pattern: What was seen when.
+
+    Returns:
+        dia, serie (regions, UNKNOWN, `CHILE`), subidas (customers); days and regions with none have no row.
+    """
+    hours = (
+        pattern.hours.filter(pl.col("visto") == "observada")
+        .select("hora", "dia")
+        .join(loads.select("hora", "forma"), on="hora", how="left", maintain_order="left")
+        .with_columns(previa=pl.col("hora").shift(1), cambio=pl.col("forma").ne_missing(pl.col("forma").shift(1)))
+    )
+    values = observations.select("hora", *_KEY, "clientes_afectados")
+    by_comuna = values.group_by("hora", "id_geografia").agg(pl.col("clientes_afectados").sum())
+    risen = pl.concat(
+        [
+            _risen(values, hours.filter(~pl.col("cambio")), _KEY),
+            _risen(by_comuna, hours.filter("cambio"), ["id_geografia"]),
+        ]
+    )
+    return by_region(risen.filter(pl.col("subidas") > 0), places, "id_geografia")
+
+
+def _risen(values: pl.DataFrame, hours: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    before = values.select(*key, previa="hora", antes="clientes_afectados")
+    return (
+        values.join(hours, on="hora")
+        .join(before, on=["previa", *key], how="left", nulls_equal=True)
+        .select("dia", "id_geografia", subidas=pl.col("clientes_afectados") - pl.col("antes").fill_null(0))
+    )
+
+
+def standing(observations: pl.DataFrame, places: pl.DataFrame, pattern: Pattern) -> pl.DataFrame:
+    """Customer-hours of a month that come from values which stood still for `STANDING_HOURS` or more.
+
+    Args:
+        observations: As `rises` takes them. A month counts right with those of `STANDING_HOURS` before and after it.
+        places: id_geografia, nombre_region.
+        pattern: What was seen when.
+
+    Returns:
+        mes, serie (regions, UNKNOWN, `CHILE`), quietas (customer-hours of observed hours); those with none have no row.
+    """
+    observed = pattern.hours.filter(pl.col("visto") == "observada")["hora"]
+    hours = pl.DataFrame({"hora": observed, "orden": range(observed.len()), "indice": source_index(observed)})
+    same = [pl.col(name).eq_missing(pl.col(name).shift(1)) for name in [*_KEY, "clientes_afectados"]]
+    follows = (pl.col("orden").diff() == 1) & (pl.col("indice").diff() <= NEIGHBOURS_APART)
+    rows = observations.select("hora", *_KEY, "clientes_afectados").join(hours, on="hora")
+    long = rows.group_by(_KEY).agg(pl.col("indice").max() - pl.col("indice").min())
+    runs = (
+        rows.join(long.filter(pl.col("indice") >= STANDING_HOURS - 1), on=_KEY, how="semi", nulls_equal=True)
+        .sort(*_KEY, "hora")
+        .with_columns(tramo=(~pl.all_horizontal(*same, follows).fill_null(value=False)).cum_sum())
+    )
+    length = (pl.col("indice").max() - pl.col("indice").min() + 1).over("tramo")
+    still = with_month(runs.filter(length >= STANDING_HOURS))
+    return by_region(still.select("mes", "id_geografia", quietas="clientes_afectados"), places, "id_geografia")
+
+
+def imputed(observations: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """Source rows of a month, and those in observations that an imputation rule touched (an upper bound).
+
+    Args:
+        observations: hora, id_geografia, n_filas, imputaciones.
+        places: id_geografia, nombre_region.
+
+    Returns:
+        mes, serie (regions, UNKNOWN, `CHILE`), filas, imputadas.
+    """
+    touched = pl.when(pl.col("imputaciones") != 0).then("n_filas").otherwise(0)
+    own = with_month(observations)
+    return by_region(own.select("mes", "id_geografia", filas="n_filas", imputadas=touched), places, "id_geografia")
 
 
 def _groups(months: Sequence[Month]) -> Iterator[list[Month]]:
@@ -161,7 +257,7 @@ def _observations(gold: Blobs, month: Month, names: Names) -> pl.DataFrame:
     """`KEPT_COLUMNS`, id_geografia and id_empresa of an exported month."""
     columns = [*KEPT_COLUMNS, "codigo_comuna", "nombre_empresa"]
     return (
-        pl.read_parquet(gold.source(observations.month_key(month)), columns=columns, hive_partitioning=False)
+        pl.read_parquet(gold.source(month_files.month_key(month)), columns=columns, hive_partitioning=False)
         .join(names.places.select("codigo_comuna", "id_geografia"), on="codigo_comuna", how="left")
         .join(names.companies, on="nombre_empresa", how="left")
         .drop("codigo_comuna", "nombre_empresa")

@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sec_core.blobs.model import BlobMissing, Blobs
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.payloads.meta import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
-from sec_core.gold.payloads.reliability import OfficialRow, ReliabilityRow
+from sec_core.gold.payloads.basis import CITATION, LICENCE, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.hours import OfficialRow, ReliabilityRow
 from sec_core.gold.payloads.storms import StormRow
 
 # Enough for the footers written here; a longer one is read again.

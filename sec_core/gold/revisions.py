@@ -3,25 +3,24 @@
 The country's rows are the ledger's own sums, those of regions are counted from the bodies again, as a load counts them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import polars as pl
 from loguru import logger
 
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.bronze.ledger_rules import Capture
+from sec_core.blobs.place import BlobMissing, Blobs
 from sec_core.bronze.ledger_table import to_capture
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BronzeStore
+from sec_core.bronze.store import BodyDamaged, BronzeStore
 from sec_core.errors import StorageError
 from sec_core.gold import kept
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.frames import UTC_TIME, Names, with_month
-from sec_core.gold.universe import COUNTRY
-from sec_core.reference.names import default_names
+from sec_core.reference.tables import default_names
 from sec_core.silver.observations import Snapshot, observe
 
+# A body that is gone or damaged, of which `sec doctor` tells too.
+UNREADABLE: Final = (BlobMissing, BodyDamaged)
 # Raise it when a body would be counted differently.
 _FORMAT: Final = "1"
 _SCHEMA: Final = pl.Schema(
@@ -70,7 +69,7 @@ def _by_region(rows: pl.DataFrame, store: BronzeStore, names: Names) -> Iterator
     for (number,), part in rows.partition_by("revision", as_dict=True).items():
         captures = [to_capture(row) for row in part.iter_rows(named=True)]
         snapshots = []
-        for capture, body in zip(captures, read_bodies(store, captures), strict=True):
+        for capture, body in zip(captures, store.try_all(captures, UNREADABLE), strict=True):
             if isinstance(body, StorageError):
                 text = "An answer is not counted by region: {error}"
                 logger.bind(stage="gold", code=body.code).warning(text, error=body)
@@ -84,15 +83,3 @@ def _by_region(rows: pl.DataFrame, store: BronzeStore, names: Names) -> Iterator
             .agg(pl.col("clientes_afectados", "n_filas").sum())
             .join(about, on="hora")
         )
-
-
-def read_bodies(store: BronzeStore, captures: Sequence[Capture]) -> Iterator[bytes | StorageError]:
-    """The bytes of bodies in their order; of one that is gone or damaged the error, of which `sec doctor` tells too."""
-
-    def read(capture: Capture) -> bytes | StorageError:
-        try:
-            return store.read_kept(capture)
-        except (BlobMissing, BodyDamaged) as error:
-            return error
-
-    return at_once(store.blobs.place, read, captures)

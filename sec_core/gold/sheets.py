@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from sec_core.errors import InputError, StorageError
-from sec_core.reference.names import fold
+from sec_core.reference.tables import fold
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000
@@ -33,6 +33,15 @@ _GROUPED = {
     ",": re.compile(r"-?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+)(?:,[0-9]+)?"),
     ".": re.compile(r"-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a table that is left out: its number in the file, counted from 1, why, and what it calls itself."""
+
+    row: int
+    reason: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

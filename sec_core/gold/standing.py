@@ -1,34 +1,27 @@
 """When Gold is up to date: a digest of all that it is made from, and a manifest of what was made from it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
 import sec_core
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place
+from sec_core.blobs.place import BlobMissing, Blobs, Place, at_once, open_blobs
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.site.put import whole
 from sec_core.hours import Month, open_hour
-from sec_core.silver.version import silver_version
-
-if TYPE_CHECKING:
-    from sec_core.gold.build import GoldReport
+from sec_core.silver.reports import silver_version
 
 MANIFEST = "manifest.json"
 EVENTS_FILE = "golden_interrupciones.parquet"
+PAYLOADS_FOLDER = "dashboard_stats/"
 SITE = "site/"
 START_PAGE = f"{SITE}index.html"
 # What the manifest does not list: the site has its own.
@@ -39,8 +32,25 @@ _NOT_READ = {
     "circuit_failures", "circuit_cooldown_s", "contact", "retention_days", "supabase_url", "supabase_key",
     "site_target", "release_min_coverage",
 }  # fmt: skip
-_NEWEST = text("select max(hora) from capturas")
-_PUBLISHED = text("select id from dashboard_stats")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldReport:
+    """What a build made.
+
+    Attributes:
+        events: Events in it.
+        months_written: Months of `observaciones/` and `panel/` that were written again.
+        months_computed: Months whose part of the estimates was computed: these, and their neighbours.
+        payloads: Rows of each payload, by id.
+        new_storms: Storms that the build before did not have, at most 50, the largest first.
+    """
+
+    events: int
+    months_written: tuple[Month, ...]
+    months_computed: tuple[Month, ...]
+    payloads: dict[str, int]
+    new_storms: list[StormRow]
 
 
 class BuiltGold(BaseModel):
@@ -70,7 +80,7 @@ def gold_digest(database: Database, settings: Settings, now: datetime) -> str:
         DatabaseUnavailable: The database can't be reached.
     """
     with database.engine.connect() as connection:
-        newest = connection.execute(_NEWEST).scalar()
+        newest = connection.execute(text("select max(hora) from capturas")).scalar()
     ended = min(Month.of(newest).end, open_hour(now)) if newest else None
     parts = (code_digest(), silver_version(database), str(ended), settings.model_dump_json(exclude=_NOT_READ))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -103,7 +113,7 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     except (BlobMissing, ValidationError):
         return None
     with database.engine.connect() as connection:
-        published = set(connection.execute(_PUBLISHED).scalars())
+        published = set(connection.execute(text("select id from dashboard_stats")).scalars())
     return built if published >= built.payloads.keys() else None
 
 
@@ -115,7 +125,7 @@ def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
         events=made.events,
         payloads=made.payloads,
         files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
-        outputs={"events": EVENTS_FILE, "payloads": "dashboard_stats"}
+        outputs={"events": EVENTS_FILE, "payloads": PAYLOADS_FOLDER.rstrip("/")}
         | ({"site": START_PAGE} if settings.draw_site else {}),
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)

@@ -12,18 +12,20 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from sec_core.blobs.model import Blobs
-from sec_core.gold import observations, storm_parts
+from sec_core.blobs.place import Blobs
+from sec_core.gold import month_files
+from sec_core.gold.frames import with_month
 from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
 from sec_core.gold.kept import digest
-from sec_core.gold.storm_curves import CURVES_SCHEMA, LONGEST_HOURS, STORMS_SCHEMA
-from sec_core.gold.storm_parts import FULL_COVERAGE
+from sec_core.gold.storm_curves import CURVES_SCHEMA, FULL_COVERAGE, LONGEST_HOURS, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import CHILE, Month, month_range
 from sec_core.reference.geometry import neighbours
 from sec_core.reference.tables import read_rows
-from sec_core.silver.cap import nearest_month
+from sec_core.silver.columns import HORA
+from sec_core.silver.events import nearest_month
 from sec_core.silver.timeline import chile_date
+from sec_core.source.shapes import Shape
 
 # Raise it when hits or storms are computed differently.
 FORMAT: Final = "1"
@@ -32,10 +34,13 @@ FORMAT: Final = "1"
 LOCAL_SHARE: Final = 0.8
 
 HITS_SCHEMA: Final = pl.Schema({name: CURVES_SCHEMA[name] for name in ("hora", "codigo_comuna", "clientes_afectados")})
+COMPANIES_SCHEMA: Final = pl.Schema(
+    {"id": pl.String(), "hora": HORA, "nombre_empresa": pl.String(), "clientes_afectados": pl.Int64()}
+)
 KEPT: Final = {
     "storms": pl.Schema({**STORMS_SCHEMA, "conjunto": pl.String()}),
     "storm_hours": pl.Schema({**CURVES_SCHEMA, "conjunto": pl.String()}),
-    "storm_companies": pl.Schema({**storm_parts.COMPANIES_SCHEMA, "conjunto": pl.String()}),
+    "storm_companies": pl.Schema({**COMPANIES_SCHEMA, "conjunto": pl.String()}),
 }
 
 
@@ -54,7 +59,7 @@ def bring_up_to_date(
 
     Args:
         gold: Gold's place, with current `observaciones/` and `panel/`.
-        exported: Digest of each month's observations, see `observations.digests`.
+        exported: Digest of each month's observations, see `month_files.digests`.
         calendar: hora, cargada, sospechosa of all expected hours.
         customers: `clientes_comunales`; each month takes the nearest figures.
         rules: What a storm is.
@@ -75,7 +80,7 @@ def bring_up_to_date(
         new = [at for at, name in enumerate(names) if name in changed]
         needed = sorted({month for at in new for month in about[at]} & exported.keys())
         if needed:
-            search.fill(observations.panel_of(gold, needed).drop("forma").collect())
+            search.fill(month_files.panel_of(gold, needed).drop("forma").collect())
         found = [(pl.lit(names[at]).alias("conjunto"), *search.measure(search.sets[at])) for at in new]
         curves = [rows.with_columns(name) for name, _, rows in found]
         measured = pl.concat([pl.DataFrame(schema=KEPT["storm_hours"]), *curves])
@@ -83,13 +88,31 @@ def bring_up_to_date(
         return {
             "storms": [rows.with_columns(name) for name, rows, _ in found],
             "storm_hours": curves,
-            "storm_companies": [storm_parts.by_company(gold, measured).join(sets, on="id")],
+            "storm_companies": [_by_company(gold, measured).join(sets, on="id")],
         }
 
     wanted = dict.fromkeys(sorted(names), "")
     whole, _ = bring_kept_up_to_date(gold, KEPT, pl.col("conjunto"), wanted, make)
     rows, curves, companies = (whole[kind].drop("conjunto") for kind in KEPT)
     return Storms(rows.sort("inicio", "id"), curves, companies)
+
+
+def _by_company(gold: Blobs, curves: pl.DataFrame) -> pl.DataFrame:
+    """What each company has out in the hours and comunas of some storms' curves, by `COMPANIES_SCHEMA`.
+
+    Args:
+        gold: Gold's place, with current `observaciones/`; hours of the aggregated form name no company.
+        curves: id, hora, codigo_comuna.
+    """
+    cells = curves.select("id", "hora", "codigo_comuna").lazy()
+    found = [pl.DataFrame(schema=COMPANIES_SCHEMA)]
+    days = with_month(curves.select("hora")).get_column("mes").unique().sort()
+    for month in (Month(day.year, day.month) for day in days):
+        rows = month_files.observations_of(gold, month).filter(pl.col("forma") == Shape.DETAILED.value)
+        named = rows.with_columns(pl.col("codigo_comuna", "nombre_empresa").cast(pl.String))
+        joined = named.join(cells, on=["hora", "codigo_comuna"])
+        found.append(joined.group_by("id", "hora", "nombre_empresa").agg(pl.col("clientes_afectados").sum()).collect())
+    return pl.concat(found).sort("id", "hora", "nombre_empresa")
 
 
 def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, rules: StormRules) -> pl.DataFrame:
@@ -105,7 +128,7 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
     def make(changed: list[str]) -> dict[str, list[pl.DataFrame]]:
         months = map(Month.parse, changed)
         return {
-            "storm_hits": [find_hits(observations.panel_of(gold, [month]).collect(), each, rules) for month in months]
+            "storm_hits": [find_hits(month_files.panel_of(gold, [month]).collect(), each, rules) for month in months]
         }
 
     month = chile_date(pl.col("hora")).dt.strftime("%Y-%m")

@@ -1,6 +1,8 @@
-"""A storm's curve and what is measured on it: arrays in, rows out.
+"""A storm's curve, what is measured on it, and how fast supply came back, compared over years, places and companies.
 
-What a gap hides is null: a value is given only if the hours that decide it are loaded.
+What a gap hides is null: a value is given only if the hours that decide it are loaded. A region's or company's part of
+a storm is measured from its own peak. Nothing is compared over what was seen differently: groups are of storms whose
+hours were all seen, or of those with gaps, which six-hourly years have always.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from sec_core.hours import CHILE
 from sec_core.silver.columns import HORA
+from sec_core.silver.timeline import chile_date
 
 # The usual level of a comuna is its median over so many hours before the first hit.
 USUAL_HOURS: Final = 168
@@ -23,6 +26,9 @@ END_SHARE: Final = 0.05
 END_HOURS: Final = 2
 LONGEST_HOURS: Final = 720
 HOUR_US: Final = 3_600_000_000
+FULL_COVERAGE: Final = 0.95
+LEFT: Final = 0.1
+SIZES: Final = (30_000, 100_000, 300_000)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STORMS_SCHEMA: Final = pl.Schema(
     {"id": pl.String()}
@@ -173,3 +179,70 @@ def curve_rows(world: World, curve: Curve) -> pl.DataFrame:
             "clientes_afectados": curve.excess[hour, comuna],
         }
     ).cast(CURVES_SCHEMA)
+
+
+def restored(parts: pl.DataFrame, storms: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:
+    """Measure parts of storms.
+
+    Args:
+        parts: id, parte, hora, clientes_afectados: without zeros.
+        storms: By `STORMS_SCHEMA`.
+        calendar: hora, cargada, sospechosa of all expected hours.
+
+    Returns:
+        id, parte, punta, horas_90 (from the part's own peak until a tenth of it is left; null where a gap hides it, or
+        it is not reached before the storm ends).
+    """
+    usable = pl.col("cargada") & ~pl.col("sospechosa")
+    hours = calendar.sort("hora").select("hora", usable=usable, antes=usable.shift(1)).filter("usable")
+    out = pl.col("clientes_afectados")
+    top = parts.group_by("id", "parte").agg(punta=out.max(), hora_punta=pl.col("hora").filter(out == out.max()).min())
+    after = (
+        storms.select("id", "inicio", hasta=pl.coalesce("fin", pl.lit(hours["hora"].max(), HORA)))
+        .join_where(hours, pl.col("hora") >= pl.col("inicio"), pl.col("hora") <= pl.col("hasta"))
+        .join(top, on="id")
+        .filter(pl.col("hora") > pl.col("hora_punta"))
+        .join(parts, on=["id", "parte", "hora"], how="left")
+        .filter(out.fill_null(0) <= LEFT * pl.col("punta"))
+    )
+    first = after.sort("hora").group_by("id", "parte").agg(pl.col("hora", "antes").first())
+    return (
+        top.join(first, on=["id", "parte"], how="left")
+        .with_columns(horas_90=pl.when("antes").then((pl.col("hora") - pl.col("hora_punta")).dt.total_hours()))
+        .select("id", "parte", "punta", "horas_90")
+        .sort("id", "parte")
+    )
+
+
+def compared(storms: pl.DataFrame, regions: pl.DataFrame, companies: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Restoration by year and size, by region, and by company.
+
+    Args:
+        storms: By `STORMS_SCHEMA`.
+        regions: `restored` of their regions.
+        companies: `restored` of companies.
+
+    Returns:
+        Frames of grupo (year, code or name), tamano (lower bound of the peak), completa (all hours seen), tormentas,
+        medidas (those with a time), and medians of punta, horas_90 and cobertura; ordered by their groups.
+    """
+    seen = storms.select("id", "cobertura")
+    year = chile_date(pl.col("inicio")).dt.year().cast(pl.String)
+    whole = storms.select("punta", "horas_90", "cobertura", grupo=year)
+    frames = {"anho": whole, "region": regions.join(seen, on="id"), "empresa": companies.join(seen, on="id")}
+    sizes = pl.sum_horizontal(pl.col("punta") >= size for size in SIZES)
+    return {
+        name: frame.rename({"parte": "grupo"}, strict=False)
+        .with_columns(
+            completa=pl.col("cobertura") >= FULL_COVERAGE,
+            tamano=sizes.replace_strict(range(len(SIZES) + 1), (0, *SIZES), return_dtype=pl.Int64),
+        )
+        .group_by("grupo", "tamano", "completa")
+        .agg(
+            pl.len().alias("tormentas"),
+            medidas=pl.col("horas_90").count(),
+            **{column: pl.col(column).median() for column in ("punta", "horas_90", "cobertura")},
+        )
+        .sort("grupo", "tamano", "completa")
+        for name, frame in frames.items()
+    }

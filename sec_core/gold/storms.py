@@ -7,13 +7,15 @@ storm when its hits of some hour reach `peak` customers in at least `min_comunas
 Its curve is what its comunas have out above their usual level, from the first hit until the curve stays at or under 5%
 of its peak for two loaded hours, 30 days at most. Hits after that begin a new set, so sets are cut in time order and
 each piece is looked at again: what only a later hit had joined falls apart.
+
+`under_way` looks for those of the last weeks that are not over in the newest loaded hour, straight from Silver.
 """
 
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
@@ -22,7 +24,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from sec_core.config import Settings
-from sec_core.gold.frames import with_month
+from sec_core.db.database import Database
+from sec_core.gold.frames import snapshot, source_hours, with_month
 from sec_core.gold.storm_curves import (
     CURVES_SCHEMA,
     HOUR_US,
@@ -36,6 +39,20 @@ from sec_core.gold.storm_curves import (
     instant,
     measures,
 )
+from sec_core.hours import CHILE, HOUR
+from sec_core.reference import geometry
+
+# How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
+WINDOW: Final = timedelta(days=21)
+_NEWEST = "SELECT max(hora) AS hora FROM cargas"
+_LOADED = "SELECT hora FROM cargas LEFT JOIN capturas USING (hora) WHERE NOT coalesce(sospechosa, false) AND hora >= $1"
+_PANEL = """
+    SELECT hora, codigo_comuna, sum(clientes_afectados)::bigint AS clientes_afectados
+    FROM fact_observaciones JOIN dim_geografia USING (id_geografia) WHERE hora >= $1 GROUP BY 1, 2
+"""
+_CUSTOMERS = """
+    SELECT DISTINCT ON (codigo_comuna) codigo_comuna, clientes FROM clientes_comunales ORDER BY codigo_comuna, mes DESC
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +239,69 @@ def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: 
     )
     storms = hits.join(high, on="conjunto", how="semi").sort("conjunto", "n").partition_by("conjunto")
     return [storm.select("h", "c").to_numpy() for storm in storms]
+
+
+@dataclass(frozen=True, slots=True)
+class StormNow:
+    """A storm under way.
+
+    Attributes:
+        id: Its identity so far.
+        since: Its first hour, UTC.
+        hour: The newest loaded hour, UTC.
+        peak: Most customers out so far.
+        now: Customers out in `hour`.
+        before: Customers out in the loaded hour before.
+        comunas: Comunas hit so far.
+    """
+
+    id: str
+    since: datetime
+    hour: datetime
+    peak: int
+    now: int
+    before: int
+    comunas: int
+
+    @property
+    def text(self) -> str:
+        """It in one line, for a person."""
+        course = "rising" if self.now > self.before else "falling" if self.now < self.before else "steady"
+        return (
+            f"A storm is under way since {self.since.astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
+            f" {self.peak:,} customers, {self.comunas} comunas, {self.now:,} out now and {course}."
+        )
+
+
+def under_way(database: Database, settings: Settings) -> list[StormNow]:
+    """The storms that are not over in the newest loaded hour; none before Gold has made customers by comuna.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    with snapshot(database) as connection:
+        newest: datetime | None = connection.query(_NEWEST).item()
+        if newest is None:
+            return []
+        first = newest - WINDOW
+        loaded = connection.query(_LOADED, first)["hora"]
+        panel = connection.query(_PANEL, first)
+        customers = connection.query(_CUSTOMERS)
+    expected = source_hours(first, newest + HOUR, newest + HOUR)
+    months = with_month(expected).select("mes").unique()
+    storms, curves = find_storms(
+        panel,
+        loaded,
+        expected["hora"],
+        customers.join(months, how="cross"),
+        geometry.neighbours(),
+        StormRules.of(settings),
+    )
+    sums = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())
+    out = {(storm, hour): customers for storm, hour, customers in sums.iter_rows()}
+    recent = loaded.sort().tail(2).to_list()
+    found = []
+    for row in storms.filter("abierta").iter_rows(named=True):
+        before, now = (out.get((row["id"], hour), 0) for hour in (recent[0], recent[-1]))
+        found.append(StormNow(row["id"], row["inicio"], recent[-1], row["punta"], now, before, row["comunas"]))
+    return found

@@ -3,24 +3,29 @@
 Nothing here puts the key, or an answer's headers, into a message, a log line or an exception chain.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from loguru import logger
 
 from sec_core.config import Settings
 from sec_core.errors import PublicationError, PublicationUnavailable, is_transient_status
-from sec_core.gold import recent
 
 if TYPE_CHECKING:
     from supabase import Client
 
-    Payloads = Mapping[str, Sequence[Any]]
+Payloads = Mapping[str, Sequence[Any]]
+
+# The table of recent events, and its columns.
+EVENTS: Final = "interrupciones_recientes"
+EVENT_COLUMNS: Final = (
+    "hash_id", "forma", "codigo_region", "nombre_region", "codigo_comuna", "nombre_comuna", "nombre_empresa", "inicio",
+    "fin", "clientes_afectados", "cliente_horas", "hora_maximo", "primera_hora", "ultima_hora", "n_observaciones",
+    "imputaciones", "topado",
+)  # fmt: skip
 
 # Rows asked for at once: Supabase answers at most this many by default.
 PAGE = 1000
@@ -55,19 +60,12 @@ class SupabaseStore:
 
         if settings.supabase_url is None or settings.supabase_key is None:
             raise PublicationError("There is no Supabase project to publish to.", next_step=_WRONG_KEY)
-        self._sleep = sleep
-        self._retries = settings.retries
-        self._status = 0
+        self._sleep, self._retries, self._status = sleep, settings.retries, 0
+        longest = settings.timeout_s
+        # HTTP/2, which httpx uses if it is asked to, would bring a library that logs headers, the key among them.
         self._http = httpx.Client(
-            timeout=httpx.Timeout(
-                settings.timeout_s,
-                connect=min(settings.timeout_s, _CONNECT_S),
-                read=min(settings.timeout_s, _ANSWER_S),
-            ),
+            timeout=httpx.Timeout(longest, connect=min(longest, _CONNECT_S), read=min(longest, _ANSWER_S)),
             event_hooks={"response": [self._note]},
-            # HTTP/2 would bring a library that logs headers, the key among them, at debug level.
-            http2=False,
-            follow_redirects=False,
         )
         options = SyncClientOptions(
             httpx_client=self._http, auto_refresh_token=False, persist_session=False, postgrest_client_retry=False
@@ -99,14 +97,14 @@ class SupabaseStore:
         arguments = {"panel": dashboard, "otras": others, "publicado": at}
         self._run("write dashboard_stats and estadisticas", self._client.rpc("publicar", arguments).execute)
 
-    def events(self, columns: Sequence[str]) -> list[dict[str, Any]]:
+    def events(self) -> list[dict[str, Any]]:
         """All rows of `interrupciones_recientes`, a page at a time, by hash_id."""
         found: list[dict[str, Any]] = []
         while True:
-            query = self._table(recent.TABLE).select(",".join(columns)).order("hash_id").limit(PAGE)
+            query = self._table(EVENTS).select(",".join(EVENT_COLUMNS)).order("hash_id").limit(PAGE)
             if found:
                 query = query.gt("hash_id", found[-1]["hash_id"])
-            page = self._run(f"read {recent.TABLE}", query.execute)
+            page = self._run(f"read {EVENTS}", query.execute)
             found.extend(page)
             if not page:
                 return found
@@ -114,14 +112,14 @@ class SupabaseStore:
     def upsert_events(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write events by hash_id, in batches."""
         for first in range(0, len(rows), BATCH):
-            query = self._table(recent.TABLE).upsert(rows[first : first + BATCH], returning="minimal")
-            self._run(f"write {recent.TABLE}", query.execute)
+            query = self._table(EVENTS).upsert(rows[first : first + BATCH], returning="minimal")
+            self._run(f"write {EVENTS}", query.execute)
 
     def delete_events(self, hash_ids: Sequence[str]) -> None:
         """Delete events by hash_id, in batches that fit into an address."""
         for first in range(0, len(hash_ids), 100):
-            query = self._table(recent.TABLE).delete(returning="minimal").in_("hash_id", hash_ids[first : first + 100])
-            self._run(f"delete from {recent.TABLE}", query.execute)
+            query = self._table(EVENTS).delete(returning="minimal").in_("hash_id", hash_ids[first : first + 100])
+            self._run(f"delete from {EVENTS}", query.execute)
 
     def _table(self, name: str) -> Any:  # noqa: ANN401 - the client's builders are hardly typed
         return self._client.table(name)
@@ -131,32 +129,29 @@ class SupabaseStore:
         self._status = response.status_code
 
     def _run(self, what: str, call: Callable[[], Any]) -> list[Any]:
-        """Do one call, again after a transient failure."""
-        began, attempt = time.monotonic(), 0
-        while True:
-            try:
-                return self._call(what, call)
-            except PublicationUnavailable as error:
-                dead = self._status == 0 and time.monotonic() - began > _PATIENCE_S
-                if attempt == self._retries or dead:
-                    raise
-                wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
-                logger.bind(stage="publish", code=error.code).warning("{} Next try in {:.0f} s.", error.message, wait)
-                self._sleep(wait)
-                attempt += 1
-
-    def _call(self, what: str, call: Callable[[], Any]) -> list[Any]:
-        """Do one call; the client's errors become the project's, cut off from causes that hold the key."""
+        """Do one call, again after a transient failure; errors are raised without their causes, which hold the key."""
         from postgrest.exceptions import APIError  # noqa: PLC0415
 
-        self._status = 0
-        try:
-            rows: list[Any] = call().data
-        except httpx.HTTPError as error:
-            raise PublicationUnavailable(f"Supabase did not answer ({what}): {type(error).__name__}.") from None
-        except APIError as error:
-            raise _explain(what, self._status, str(error.code or ""), error.message or "") from None
-        return rows
+        began, attempt = time.monotonic(), 0
+        while True:
+            self._status = 0
+            try:
+                rows: list[Any] = call().data
+            except httpx.HTTPError as error:
+                failure: PublicationError = PublicationUnavailable(
+                    f"Supabase did not answer ({what}): {type(error).__name__}."
+                )
+            except APIError as error:
+                failure = _explain(what, self._status, str(error.code or ""), error.message or "")
+            else:
+                return rows
+            dead = self._status == 0 and time.monotonic() - began > _PATIENCE_S
+            if attempt == self._retries or dead or not isinstance(failure, PublicationUnavailable):
+                raise failure
+            wait = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
+            logger.bind(stage="publish", code=failure.code).warning("{} Next try in {:.0f} s.", failure.message, wait)
+            self._sleep(wait)
+            attempt += 1
 
 
 def _explain(what: str, status: int, code: str, message: str) -> PublicationError:

@@ -3,26 +3,29 @@
 import asyncio
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import text
 
-from sec_core.blobs.local import LocalBlobs
-from sec_core.blobs.open import open_blobs, try_out
-from sec_core.blobs.place import Place, StoreUrl
-from sec_core.bronze.ledger import Ledger
+from sec_core.blobs.place import Place, StoreUrl, open_blobs, try_out
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.clock import Clock
 from sec_core.config import Settings
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database, open_database
-from sec_core.db.zones import check_zones
-from sec_core.errors import CircuitOpen, ConfigError, DatabaseError, PublicationError, SourceError, StorageError
+from sec_core.errors import ConfigError, DatabaseError, PublicationError, SecError, SourceError, StorageError
 from sec_core.health.verdict import Check, DataFacts, Facts, PlaceFacts, SourceFacts, due_month
 from sec_core.hours import FIRST_MONTH, Month
 from sec_core.source.circuit import Circuit
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
+
+Found = TypeVar("Found")
+Failure = TypeVar("Failure", bound=SecError)
 
 _STANDS = text("""
     select
@@ -57,29 +60,21 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
     """
     # What fills up on this machine.
     disk = min(_free(place) for place in (settings.state, settings.data) if not isinstance(place, StoreUrl))
-    source: SourceFacts | None = None
-    data: DataFacts | None = None
-    problem = ""
+    source: SourceFacts | SourceError | None = None
+    data: DataFacts | DatabaseError
     try:
-        database = open_database(settings)
-    except DatabaseError as error:
-        problem = str(error)
-    else:
-        try:
+        with closing(open_database(settings)) as database:
             async with Throttle.open(database, settings, clock) as throttle:
                 source = await _ask_source(settings, throttle, clock)
                 data = _read(database, await throttle.circuit(), clock.now())
-        except DatabaseError as error:
-            problem = str(error)
-        finally:
-            database.dispose()
+    except DatabaseError as error:
+        data = error
     return Facts(
         now=clock.now(),
         disk_free=disk[0],
         disk_total=disk[1],
         source=source,
         data=data,
-        database_error=problem,
         monitored=monitored,
         services=services,
         place=_try_place(settings.data),
@@ -88,16 +83,21 @@ async def find_facts(settings: Settings, clock: Clock, *, monitored: bool, servi
     )
 
 
+def _or_error(look: Callable[[], Found], kind: type[Failure]) -> Found | Failure:
+    """What a look finds, or the error of this kind that it ends with."""
+    try:
+        return look()
+    except kind as error:
+        return error
+
+
 def _ask_supabase(settings: Settings) -> datetime | PublicationError | None:
     if settings.supabase_url is None:
         return None
     from sec_core.gold.supabase import SupabaseStore  # noqa: PLC0415 - costs a second, and few have a project
 
-    try:
-        with closing(SupabaseStore(settings.model_copy(update={"retries": 0}))) as store:
-            return store.published_at()
-    except PublicationError as error:
-        return error
+    with closing(SupabaseStore(settings.model_copy(update={"retries": 0}))) as store:
+        return _or_error(store.published_at, PublicationError)
 
 
 def _free(place: Path) -> tuple[int, int]:
@@ -107,40 +107,26 @@ def _free(place: Path) -> tuple[int, int]:
 
 
 def _try_place(place: Place) -> PlaceFacts:
-    blobs, remote = open_blobs(place), isinstance(place, StoreUrl)
-    try:
-        try_out(blobs)
-    except StorageError as error:
-        return PlaceFacts(str(place), remote=remote, error=error)
-    return PlaceFacts(str(place), remote=remote, has_links=not isinstance(blobs, LocalBlobs) or blobs.has_links)
+    blobs = open_blobs(place)
+    error = _or_error(lambda: try_out(blobs), StorageError)
+    return PlaceFacts(str(place), isinstance(place, StoreUrl), error, blobs.has_links)
 
 
-def _zone_problem(database: Database, now: datetime) -> ConfigError | None:
-    try:
-        check_zones(database, FIRST_MONTH.start, Month.of(now).shift(1).end)
-    except ConfigError as error:
-        return error
-    return None
-
-
-async def _ask_source(settings: Settings, throttle: Throttle, clock: Clock) -> SourceFacts:
+async def _ask_source(settings: Settings, throttle: Throttle, clock: Clock) -> SourceFacts | SourceError:
     began = time.monotonic()
     # One attempt says enough, and a look at the health should not take minutes.
     once = settings.model_copy(update={"retries": 0})
     try:
         async with SourceClient(once, throttle, clock) as client:
             told = await client.server_time()
-    except CircuitOpen as error:
-        return SourceFacts(answered=False, at_rest=True, error=str(error))
     except SourceError as error:
-        return SourceFacts(answered=False, error=error.message)
+        return error
     # The source cuts its seconds off: half a minute is the best guess.
-    offset = told + timedelta(seconds=30) - clock.now()
-    return SourceFacts(answered=True, seconds=time.monotonic() - began, clock_offset=offset)
+    return SourceFacts(time.monotonic() - began, told + timedelta(seconds=30) - clock.now())
 
 
 def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
-    ledger = Ledger(database)
+    ledger = LedgerTables(database)
     due = ledger.month_summary([due_month(now)], now)[0]
     with database.engine.connect() as connection:
         stands = connection.execute(_STANDS, {"now": now}).mappings().one()
@@ -152,6 +138,8 @@ def _read(database: Database, circuit: Circuit, now: datetime) -> DataFacts:
         due_missing=due.expected - due.captured - due.empty,
         damaged=tuple(ledger.damaged()),
         unresolved=tuple((name, rows) for name, rows in unresolved),
-        zones=_zone_problem(database, now),
+        zones=_or_error(
+            lambda: check_zones(database.engine, FIRST_MONTH.start, Month.of(now).shift(1).end), ConfigError
+        ),
         **stands,
     )

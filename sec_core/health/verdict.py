@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sec_core.errors import SecError
+from sec_core.errors import CircuitOpen, DatabaseError, SecError, SourceError, StorageError
 from sec_core.hours import CHILE, HOUR, Month
 from sec_core.source.circuit import Circuit
 
@@ -88,17 +88,11 @@ class SourceFacts:
     """How the source answered when it was asked for its time.
 
     Attributes:
-        answered: Whether it answered.
-        at_rest: Whether it was left alone because the circuit is open.
-        error: Why it did not answer, in one sentence.
         seconds: How long the answer took.
         clock_offset: The source's clock less ours.
     """
 
-    answered: bool
-    at_rest: bool = False
-    error: str = ""
-    seconds: float = 0.0
+    seconds: float
     clock_offset: timedelta = timedelta(0)
 
 
@@ -115,7 +109,7 @@ class PlaceFacts:
 
     name: str
     remote: bool = False
-    error: SecError | None = None
+    error: StorageError | None = None
     has_links: bool = True
 
 
@@ -162,9 +156,8 @@ class Facts:
         now: The present instant, UTC.
         disk_free: Free bytes on the disk of the state folder, or of the data folder where that has less.
         disk_total: All bytes of it.
-        source: What the source said; None if it could not be asked.
-        data: What the database told; None if it can't be reached.
-        database_error: Why it can't.
+        source: What the source said, or why it did not answer; None if it could not be asked.
+        data: What the database told, or why it can't be reached.
         monitored: Whether the monitor is meant to run, so that the newest hour must be young.
         services: Checks of the services on this machine, made elsewhere.
         place: What trying out the place of Bronze and Gold showed; None if it was not tried.
@@ -175,9 +168,8 @@ class Facts:
     now: datetime
     disk_free: int
     disk_total: int
-    source: SourceFacts | None
-    data: DataFacts | None
-    database_error: str = ""
+    source: SourceFacts | SourceError | None
+    data: DataFacts | DatabaseError
     monitored: bool = False
     services: tuple[Check, ...] = ()
     place: PlaceFacts | None = None
@@ -202,7 +194,7 @@ def judge(facts: Facts) -> Verdict:
     if (place := facts.place) is not None:
         looks["object store" if place.remote else "data folder"] = _place(place)
     looks["source"] = _source(facts.source)
-    if (data := facts.data) is not None:
+    if isinstance(data := facts.data, DataFacts):
         looks |= {name: look(data, facts) for name, look in _DATA_CHECKS.items()}
     return Verdict(facts.now, (*(Check(name, *found) for name, found in looks.items()), *facts.services))
 
@@ -224,8 +216,8 @@ def _failed(error: SecError) -> Finding:
 
 
 def _database(facts: Facts) -> Finding:
-    if facts.data is None:
-        return _bad(facts.database_error, "Check SEC_DATABASE_URL, or run `sec up`.")
+    if isinstance(facts.data, DatabaseError):
+        return _bad(str(facts.data), "Check SEC_DATABASE_URL, or run `sec up`.")
     return _good("PostgreSQL answers and its schema is the newest.")
 
 
@@ -246,14 +238,14 @@ def _place(place: PlaceFacts) -> Finding:
     return _good(text)
 
 
-def _source(source: SourceFacts | None) -> Finding:
+def _source(source: SourceFacts | SourceError | None) -> Finding:
     if source is None:
         return _warn("The source was not asked: its shared limits are in the database.")
-    if source.at_rest:
-        return _warn(f"The source was not asked. {source.error}")
-    if not source.answered:
+    if isinstance(source, CircuitOpen):
+        return _warn(f"The source was not asked. {source}")
+    if isinstance(source, SourceError):
         step = "Check this machine's network: the SEC drops addresses that are not residential Chilean ones."
-        return _bad(source.error, step)
+        return _bad(source.message, step)
     text = f"The source answered in {source.seconds:.1f} s."
     if abs(source.clock_offset) <= CLOCK_OFF:
         return _good(text)

@@ -10,8 +10,7 @@ from io import BytesIO
 
 import polars as pl
 
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place
+from sec_core.blobs.place import Place, open_blobs
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.silver.observations import OBSERVATION_KEY, OBSERVATION_SCHEMA

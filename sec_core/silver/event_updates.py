@@ -7,16 +7,16 @@ reach of the border. So the cost follows the month and its neighbours, never the
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
 
 import polars as pl
 
 from sec_core.hours import CHILE, HOUR, Month, day_start
 from sec_core.silver.columns import HORA
 from sec_core.silver.events import ENDS, ENDS_SCHEMA, EVENT_SCHEMA, derive_events, identities, with_ends
-from sec_core.silver.stretches import KEY, StretchChanges, no_stretches, rows_only_in
-from sec_core.silver.tables import SilverTables
-from sec_core.silver.timeline import EventRules, chile_date, whole_days
+from sec_core.silver.stretches import KEY, STRETCH_SCHEMA, StretchChanges, month_stretches, rows_only_in
+from sec_core.silver.tables import History, SilverTables
+from sec_core.silver.timeline import EventRules, chile_date, usable_hours, whole_days
+from sec_core.source.shapes import Shape
 
 # Above the reach, which is counted in source hours: April's repeated hours and whole days of coverage fit into it.
 _SLACK = timedelta(days=2)
@@ -35,7 +35,22 @@ class EventChanges:
     months: frozenset[date]
 
 
-NOTHING: Final = EventChanges(0, 0, 0, frozenset())
+@dataclass(frozen=True, slots=True)
+class WrittenMonth:
+    """What is the month's own, written and not yet committed.
+
+    `newest` and `newest_before` are the newest of its hours now and before. `covered`: the hours that make aggregated
+    events changed. `changed`: first and last hour that was loaded, taken out or got another form, if any. `detached`:
+    its observations are in a partition that is still to be attached.
+    """
+
+    month: Month
+    newest: datetime | None
+    newest_before: datetime | None
+    changes: StretchChanges
+    covered: bool
+    changed: tuple[datetime, datetime] | None
+    detached: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,53 +72,61 @@ class EventContext:
         return self.rules.reach * HOUR + _SLACK
 
 
-def update_events(
-    tables: SilverTables,
-    month: Month,
-    changes: StretchChanges,
-    context: EventContext,
-    *,
-    covered: bool,
-    changed: tuple[datetime, datetime] | None,
-) -> EventChanges:
-    """Write what became of a month's stretches, and bring the events that these can touch up to date.
+def update_events(tables: SilverTables, written: WrittenMonth, history: History, rules: EventRules) -> EventChanges:
+    """Bring events up to date with a month that was just written, inside the same transaction.
 
-    Args:
-        tables: The tables, with the month's new loads written, and the lock on events held.
-        month: The month.
-        changes: What became of its stretches.
-        context: Rules, newest hour, customers.
-        covered: Whether the hours that make aggregated events changed.
-        changed: First and last hour that was loaded, taken out or got another shape, if any.
+    `history` was asked for under the lock on events, which is held; other rules than before derive all aggregated
+    events again, under all months' lock.
     """
+    if written.detached:
+        tables.attach(written.month)
+    newest, newest_before = (
+        max(filter(None, (history.newest_elsewhere, own)), default=None)
+        for own in (written.newest, written.newest_before)
+    )
+    context = EventContext(rules, newest, newest_before, tables.universe())
+    changes = _follow(tables, written, context)
+    months = changes.months
+    if history.rules != rules:
+        tables.write_rules(rules)
+        if history.rules is not None:
+            months |= _rederive_aggregated(tables, context).months
+    tables.refresh_caps(months)
+    return changes
+
+
+def _follow(tables: SilverTables, written: WrittenMonth, context: EventContext) -> EventChanges:
+    """Write what became of the month's stretches, and derive the events again that these can touch."""
+    month, changes = written.month, written.changes
     outages = changes.keys.drop_nulls("fecha_inicio")
     elsewhere = tables.detailed_elsewhere(outages, month.first_day)
     states = [pl.concat([state.join(outages, on=KEY, how="semi"), elsewhere]) for state in changes.states]
-    if covered or outages.height < changes.keys.height:
+    if written.covered or outages.height < changes.keys.height:
         around = _around(tables, month, context.reach)
         runs = (state.filter(pl.col("fecha_inicio").is_null()) for state in changes.states)
         states = [pl.concat([rows, run, around]) for rows, run in zip(states, runs, strict=True)]
     before, after = states
     # Every event begins with a stretch: what none began before is new.
-    old = tables.events(_first_hits(before))
+    old = tables.events(identities(before.drop_nulls("primera_hora"))["hash_id"].unique())
     loaded = _coverage(tables, after, context)
     with tables.replacing_stretches(month.first_day, changes):
         derived = derive_events(after, loaded, context.rules, context.newest, context.universe)
-    return _replace(tables, old, derived, context, changed)
+    return _replace(tables, old, derived, context, written.changed)
 
 
-def rederive_aggregated(tables: SilverTables, context: EventContext) -> EventChanges:
-    """Derive every aggregated event of the history again, from all its stretches."""
-    rows = tables.all_aggregated()
+def _rederive_aggregated(tables: SilverTables, context: EventContext) -> EventChanges:
+    """Derive every aggregated event of the history again, by other rules than before."""
+    for month in tables.months_loaded(Shape.AGGREGATED):
+        usable = usable_hours(tables.loaded(month.start, month.end), context.rules)
+        rows = month_stretches(tables.observations(month), usable, context.rules, month.first_day)
+        changes = StretchChanges.between(tables.stretches(month.first_day), rows)
+        with tables.replacing_stretches(month.first_day, changes):
+            pass
+    rows = tables.query("select {columns} from tramos where forma = 'aggregated'", STRETCH_SCHEMA)
     old = tables.query("select {columns} from fact_interrupciones where forma = 'aggregated'", EVENT_SCHEMA)
     loaded = _coverage(tables, rows, context)
     derived = derive_events(rows, loaded, context.rules, context.newest, context.universe)
     return _replace(tables, old, derived, context, None)
-
-
-def _first_hits(rows: pl.DataFrame) -> pl.Series:
-    """Identities that events would have if each of these stretches were the first of one."""
-    return identities(rows.drop_nulls("primera_hora"))["hash_id"].unique()
 
 
 def _coverage(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -> pl.DataFrame:
@@ -121,11 +144,12 @@ def _coverage(tables: SilverTables, rows: pl.DataFrame, context: EventContext) -
 
 def _around(tables: SilverTables, month: Month, reach: timedelta) -> pl.DataFrame:
     """Aggregated stretches outside the month that can belong to events that touch it, with their whole events."""
-    parts = [no_stretches()]
+    parts = [pl.DataFrame(schema=STRETCH_SCHEMA)]
     for step in (-1, 1):
-        frontier = _Frontier(month.start if step < 0 else month.end, {})
+        # From which hour the reach counts: of a comuna whose stretch may go on, and of all others (None).
+        frontier: dict[int | None, datetime] = {None: month.start if step < 0 else month.end}
         other = month.shift(step)
-        while frontier.reaches:
+        while frontier:
             rows = _within(tables, other, frontier, reach, step)
             parts.append(rows)
             frontier = _beyond(rows, frontier, other, reach, step)
@@ -133,45 +157,34 @@ def _around(tables: SilverTables, month: Month, reach: timedelta) -> pl.DataFram
     return pl.concat(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Frontier:
-    """From which hour the reach counts: `own` for comunas whose stretch may go on, `border` (if any) for all others."""
-
-    border: datetime | None
-    own: dict[int, datetime]
-
-    @property
-    def reaches(self) -> bool:
-        return self.border is not None or bool(self.own)
-
-
-def _within(tables: SilverTables, other: Month, frontier: _Frontier, reach: timedelta, step: int) -> pl.DataFrame:
+def _within(
+    tables: SilverTables, other: Month, frontier: dict[int | None, datetime], reach: timedelta, step: int
+) -> pl.DataFrame:
     """All stretches in a month of the comunas that have one within reach of the frontier: it may reach the others."""
-    hours = list(frontier.own.values()) + ([] if frontier.border is None else [frontier.border])
     rows = tables.aggregated_near(
         other.first_day,
-        [] if frontier.border is not None else sorted(frontier.own),
-        since=min(hours) - reach if step < 0 else other.start,
-        until=max(hours) + reach if step > 0 else other.end,
+        [] if None in frontier else sorted(comuna for comuna in frontier if comuna is not None),
+        since=min(frontier.values()) - reach if step < 0 else other.start,
+        until=max(frontier.values()) + reach if step > 0 else other.end,
     )
-    own = pl.DataFrame(list(frontier.own.items()), schema={"id_geografia": pl.Int16, "desde": HORA}, orient="row")
-    start = pl.col("desde").fill_null(pl.lit(frontier.border, HORA))
+    own = pl.DataFrame(list(frontier.items()), schema={"id_geografia": pl.Int16, "desde": HORA}, orient="row")
+    start = pl.col("desde").fill_null(pl.lit(frontier.get(None), HORA))
     near = pl.col("ultima_hora") >= start - reach if step < 0 else pl.col("primera_hora") <= start + reach
     kept = pl.col("primera_hora").is_null() | near.any().over("id_geografia")
     return rows.join(own, on="id_geografia", how="left").filter(kept).drop("desde")
 
 
-def _beyond(rows: pl.DataFrame, frontier: _Frontier, other: Month, reach: timedelta, step: int) -> _Frontier:
+def _beyond(
+    rows: pl.DataFrame, frontier: dict[int | None, datetime], other: Month, reach: timedelta, step: int
+) -> dict[int | None, datetime]:
     """The frontier after a month: what still reaches over its far border."""
     outermost = pl.col("primera_hora").min() if step < 0 else pl.col("ultima_hora").max()
     reached = rows.drop_nulls("primera_hora").group_by("id_geografia").agg(hora=outermost)
-    own = frontier.own | dict(reached.iter_rows())
-
-    def crosses(hour: datetime) -> bool:
-        return hour - reach < other.start if step < 0 else hour + reach > other.end
-
-    border = frontier.border if frontier.border is not None and crosses(frontier.border) else None
-    return _Frontier(border, {comuna: hour for comuna, hour in own.items() if crosses(hour)})
+    return {
+        comuna: hour
+        for comuna, hour in (frontier | dict(reached.iter_rows())).items()
+        if (hour - reach < other.start if step < 0 else hour + reach > other.end)
+    }
 
 
 def _replace(

@@ -12,7 +12,7 @@ customers (rule 1) says `sec_core.source.shapes.customer_count`.
 import re
 from collections.abc import Mapping
 from datetime import date
-from enum import IntFlag, StrEnum
+from enum import IntFlag
 
 import polars as pl
 
@@ -28,15 +28,10 @@ class Imputacion(IntFlag):
     FECHA = 8
     TOPE = 16
 
-
-class Regla(StrEnum):
-    """Names of the rules in `calidad_imputacion.regla`; column `filas_<regla>` of `cargas` counts those of rows."""
-
-    CLIENTES = "clientes"
-    GEOGRAFIA = "geografia"
-    EMPRESA = "empresa"
-    FECHA = "fecha"
-    TOPE = "tope"
+    @property
+    def regla(self) -> str:
+        """The rule's name in `calidad_imputacion.regla`; column `filas_<regla>` of `cargas` counts that of rows."""
+        return str(self.name).lower()
 
 
 _DAY_MONTH_YEAR = re.compile(r"\s*([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})\s*", re.ASCII)
@@ -56,11 +51,9 @@ def start_date(year: int | None, month: int | None, day: int | None, text: str |
 
 
 def _calendar(year: int, month: int, day: int) -> date | None:
-    if not (1 <= year <= 9999 and 1 <= month <= 12 and 1 <= day <= 31):
-        return None
     try:
         return date(year, month, day)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -1,39 +1,49 @@
 """Loading: the value of each hour from Bronze into Silver, a month at a time.
 
-Bodies are read, decoded and summed outside any transaction. Then, in one transaction: under the month's lock its hours'
-rows are replaced and its stretches made anew; under the lock on events those that these can touch are derived again. A
-reader sees the month as it was or as it is, never a part of it; a killed load leaves it as it was.
+Bodies are read, decoded and summed outside any transaction. Then, in one transaction, first what is the month's own is
+written under the month's lock, as loads of other months do at the same time: its hours' rows are replaced and its
+stretches made anew. Events reach over months, so those that these can touch are derived again under one lock, when all
+that they can reach is committed. A reader sees the month as it was or as it is, never a part of it; a killed load
+leaves it as it was.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import polars as pl
 
-from sec_core.blobs.at_once import at_once
+from sec_core.blobs.place import at_once
 from sec_core.bronze.ledger_rules import Capture
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import attempt
+from sec_core.bronze.store import BodyDamaged, attempt
 from sec_core.config import Settings
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database
-from sec_core.db.zones import check_zones
+from sec_core.errors import StorageError
 from sec_core.hours import Month
-from sec_core.reference.names import Names, default_names
+from sec_core.reference.tables import Names, default_names
 from sec_core.silver.archive import Archive
-from sec_core.silver.observations import Snapshot, observe
+from sec_core.silver.columns import conform, typed
+from sec_core.silver.event_updates import WrittenMonth, update_events
+from sec_core.silver.observations import LOADED_SCHEMA, Observed, Snapshot, observe
+from sec_core.silver.stretches import (
+    KEY,
+    StretchChanges,
+    as_stretches,
+    keys_differing,
+    keys_touched,
+    month_stretches,
+    rows_differing,
+)
 from sec_core.silver.tables import History, SilverTables
-from sec_core.silver.timeline import EventRules
-from sec_core.silver.write import Plan, write_events, write_month
+from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 
-if TYPE_CHECKING:
-    BodyReader = Callable[[Capture], bytes]
-    """Gives the bytes of a kept body; raises BodyDamaged where they are not what was kept."""
+# Gives the bytes of a kept body; raises BodyDamaged where they are not what was kept.
+BodyReader = Callable[[Capture], bytes]
 
 # How many months are worth loading side by side: one is decoded, one written, one waits for its turn with events.
 MONTHS_AT_ONCE = 3
@@ -65,6 +75,20 @@ class LoadReport:
     events_changed: int = 0
     events_removed: int = 0
     damaged: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do to a month: hours to load, each with its value, and hours to take out."""
+
+    load: dict[datetime, Capture]
+    remove: list[datetime]
+
+    def stale(self, values: Mapping[datetime, Capture]) -> bool:
+        """Whether hours have got other values since it was made."""
+        return any(values.get(hour) != value for hour, value in self.load.items()) or any(
+            hour in values for hour in self.remove
+        )
 
 
 def load_month(
@@ -103,10 +127,10 @@ def load_month(
         while True:
             held = tables.loaded(month.start, month.end)
             plan = _plan(held, _values_of(month, values), force=force, only=only)
-            if plan.empty and tables.history(month).rules == rules:
+            if not (plan.load or plan.remove) and tables.history(month).rules == rules:
                 return LoadReport(month, damaged=tuple(sorted(lost)))
             connection.rollback()  # no transaction stays open while bodies are read
-            check_zones(database, month.start, month.end)
+            check_zones(database.engine, month.start, month.end)
             damaged: dict[Capture, str] = {}
             snapshots = _snapshots(plan, bodies, settings, damaged)
             observed = observe(snapshots, names)
@@ -123,7 +147,7 @@ def load_month(
                 tables.lock_events()
                 history = tables.history(month)
                 if alone or not _needs_all_months(history, rules):
-                    made = write_events(tables, written, history, rules)
+                    made = update_events(tables, written, history, rules)
                     counts = len(plan.load), len(plan.remove), made.new, made.changed, made.removed
                     return LoadReport(month, *counts, tuple(sorted(lost)))
             alone = _needs_all_months(history, rules)
@@ -151,9 +175,9 @@ def _plan(
 def _snapshots(plan: Plan, bodies: BodyReader, settings: Settings, damaged: dict[Capture, str]) -> Iterator[Snapshot]:
     """What the bodies list; those that are not what was kept are noted in `damaged` instead."""
     captures = plan.load.values()
-    read = at_once(settings.bronze, partial(attempt, bodies), captures)
+    read = at_once(settings.bronze, partial(attempt, bodies, (BodyDamaged,)), captures)
     for capture, body in zip(captures, read, strict=True):
-        if isinstance(body, BodyDamaged):
+        if isinstance(body, StorageError):
             damaged[capture] = body.message
         else:
             yield Snapshot(capture.hour, Shape(str(capture.shape)), body)
@@ -170,3 +194,71 @@ def load_hours(
     """Bring single hours up to date, for the monitor: a report for each month; raises as `load_month` does."""
     months = sorted({Month.of(hour) for hour in hours})
     return [load_month(database, bodies, month, settings, values=values, only=set(hours)) for month in months]
+
+
+def write_month(
+    tables: SilverTables, month: Month, plan: Plan, observed: Observed, history: History, rules: EventRules
+) -> WrittenMonth:
+    """Write what is the month's own, inside the transaction, under its lock (all months' where it is archived)."""
+    # What the end of the machine takes back is loaded again: `cargas` tells.
+    tables.execute("set local synchronous_commit = off")
+    if history.archived:
+        tables.restore_month(month)
+    held = tables.loaded(month.start, month.end)
+    before = tables.stretches(month.first_day)
+    now = _hours_now(held, plan, observed)
+    usable_before, usable = usable_hours(held, rules), usable_hours(now, rules)
+    complete = now["hora"].is_in(list(plan.load)).all()
+    touched = None
+    if not complete and history.rules == rules:
+        differing = _differing(tables, plan, observed, held, usable.join(usable_before, on="hora", how="anti"))
+        touched = keys_touched(before, differing, usable_before, usable)
+    tables.remove_hours([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
+    tables.append("cargas", now.filter(pl.col("hora").is_in(list(plan.load))))
+    tables.append("nombres_no_resueltos", observed.unresolved)
+    rows = observed.observations
+    with tables.appending_observations(month, rows) if plan.load else nullcontext(enter_result=False) as detached:
+        if complete:
+            after = month_stretches(rows, usable, rules, month.first_day)
+    if touched is not None:
+        some = month_stretches(tables.observations_of(month, touched), usable, rules, month.first_day)
+        after = as_stretches(pl.concat([before.join(touched, on=KEY, how="anti", nulls_equal=True), some]))
+    elif not complete:
+        after = month_stretches(tables.observations(month), usable, rules, month.first_day)
+    tables.refresh_quality(month)
+    others = rows_differing(held.select("hora", "forma"), now.select("hora", "forma"))["hora"].sort()
+    return WrittenMonth(
+        month,
+        newest=now["hora"].max(),  # type: ignore[arg-type]
+        newest_before=held["hora"].max(),  # type: ignore[arg-type]
+        changes=StretchChanges.between(before, after),
+        covered=not usable.equals(usable_before),
+        changed=(others[0], others[-1]) if others.len() else None,
+        detached=detached,
+    )
+
+
+def _differing(
+    tables: SilverTables, plan: Plan, observed: Observed, held: pl.DataFrame, usable_since: pl.DataFrame
+) -> pl.DataFrame:
+    """Keys of which the load changes what is listed, or whether it counts, while the tables are as they were."""
+    replaced = tables.observations_at([hour for hour in held["hora"] if hour in plan.load or hour in plan.remove])
+    # Where a day loses its last detailed hour, its aggregated ones begin to count: those that were loaded long ago, and
+    # those that are loaded again and list the same as before.
+    awakened = tables.observations_at([hour for hour in usable_since["hora"] if hour not in plan.load])
+    again = observed.observations.join(usable_since, on="hora", how="semi")
+    listed = (frame.drop("n_filas") for frame in (replaced, observed.observations))
+    parts = (keys_differing(*listed), awakened.select(KEY), again.select(KEY))
+    return pl.concat(parts)
+
+
+def _hours_now(held: pl.DataFrame, plan: Plan, observed: Observed) -> pl.DataFrame:
+    """Rows of `cargas` of the month as they will be."""
+    captures = pl.DataFrame(
+        [(hour, value.captured_at, value.sha256) for hour, value in plan.load.items()],
+        schema=typed("hora capturado_en sha256"),
+        orient="row",
+    )
+    stay = held.filter(~pl.col("hora").is_in([*plan.load, *plan.remove]))
+    new = conform(observed.quality.join(captures, on="hora"), LOADED_SCHEMA)
+    return pl.concat([stay, new]).sort("hora")

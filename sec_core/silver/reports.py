@@ -1,21 +1,17 @@
-"""Unresolved spellings with the nearest known name as a suggestion, which is never applied by itself."""
-
-from __future__ import annotations
+"""What Silver holds, in figures: of a month, of names that do not resolve, and its version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import text
 
+from sec_core.db.database import Database
 from sec_core.db.queries import read_queries
 from sec_core.hours import Month
 from sec_core.reference import tables
-from sec_core.reference.names import default_names, fold
-
-if TYPE_CHECKING:
-    from sec_core.db.database import Database
+from sec_core.reference.tables import default_names, fold
 
 _SQL: Final = {name: text(sql) for name, sql in read_queries("sec_core.silver", "reports.sql").items()}
 
@@ -71,7 +67,7 @@ class UnresolvedName:
 
 
 def unresolved_names(database: Database) -> list[UnresolvedName]:
-    """Unresolved spellings of the whole history, the most frequent first."""
+    """Unresolved spellings of the whole history, the most frequent first; a suggestion is never applied by itself."""
     known = default_names()
     places = {key: found[0].nombre for key, found in known.known_comunas().items()}
     companies = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
@@ -95,3 +91,34 @@ def suggest(name: str, known: Mapping[str, str]) -> tuple[str | None, float]:
         return None, 0.0
     best = process.extractOne(folded, known.keys(), scorer=fuzz.ratio, score_cutoff=LEAST_SIMILARITY)
     return (known[best[0]], round(float(best[1]), 1)) if best is not None else (None, 0.0)
+
+
+# Tables whose rows are written only where something changed. Each load of an hour writes its row of `cargas`.
+_WRITTEN = (
+    "cargas", "fact_interrupciones", "calidad_imputacion", "clientes_regionales", "facturacion_comunal",
+    "proyectos_seia", "reglas", "archivo", "dim_geografia", "dim_empresa",
+)  # fmt: skip
+
+# Transaction numbers only grow: of equally many rows the sum is the same only if no row was written.
+_COUNTS = " union all ".join(
+    f"select count(*), sum(xmin::text::bigint)::text as written from {name}" for name in _WRITTEN
+)
+# Asking an hour again writes its row though its state stays, so here the content counts.
+_VERSION = text(f"""
+    with witness as (
+        {_COUNTS} union all
+        select count(*), sum(hashtextextended(concat_ws(' ', hora, estado, forma, n_filas, n_revisiones, sospechosa,
+            total_nacional, diferencia_nacional, anfitrion, fuente), 0))::text from capturas
+    )
+    select string_agg(concat_ws(' ', count, written), ';') from witness
+""")
+
+
+def silver_version(database: Database) -> str:
+    """A text that differs whenever the database holds other events, hours, customers, projects or rules than before.
+
+    Raises:
+        DatabaseUnavailable: The database can't be reached.
+    """
+    with database.engine.connect() as connection:
+        return str(connection.execute(_VERSION).scalar_one())

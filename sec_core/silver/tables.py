@@ -1,25 +1,25 @@
 """All tables of Silver on one connection. No rules: the statements are in `tables.sql`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, datetime
 from itertools import chain
 from typing import Final
 
 import polars as pl
 
-from sec_core.db.arrow import ArrowConnection
+from sec_core.db.arrow import ArrowConnection, Parameter
+from sec_core.db.locks import Lock, LockClass
 from sec_core.db.queries import read_queries
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive, ArchivedMonth
-from sec_core.silver.cap import UNIVERSE_SCHEMA
-from sec_core.silver.columns import HORA, typed
-from sec_core.silver.events import ENDS_SCHEMA, EVENT_SCHEMA
+from sec_core.silver.columns import HORA, conform, typed
+from sec_core.silver.events import ENDS_SCHEMA, EVENT_SCHEMA, UNIVERSE_SCHEMA
 from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_SCHEMA
-from sec_core.silver.statements import Statements, uuids
-from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges, no_stretches
+from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges
 from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
 
@@ -37,6 +37,45 @@ class History:
     newest_elsewhere: datetime | None
     archived: bool
     rules: EventRules | None
+
+
+class Statements:
+    """Statements on one connection; the connection's owner commits."""
+
+    def __init__(self, connection: ArrowConnection) -> None:
+        self.connection = connection
+        # Rows of a statement as PostgreSQL types them; and a statement run for its effect.
+        self.read, self.execute = connection.query, connection.execute
+
+    def query(self, sql: str, schema: Mapping[str, pl.DataType], *parameters: Parameter) -> pl.DataFrame:
+        """Rows of a statement, with exactly the columns and types of `schema`; its `{columns}` are these."""
+        return conform(self.read(sql.replace("{columns}", columns(schema)), *parameters), schema)
+
+    def append(self, table: str, frame: pl.DataFrame, *, temporary: bool = False) -> None:
+        """Add rows to a table whose columns and types the frame has; `temporary` makes it, for this session."""
+        if frame.height or temporary:
+            self.connection.append(table, frame, create=temporary, temporary=temporary)
+
+    @contextmanager
+    def appending(self, table: str, frame: pl.DataFrame) -> Iterator[None]:
+        """Append while the block computes: PostgreSQL has a core of its own. It may not use the connection."""
+        with ThreadPoolExecutor(1) as beside:
+            done = beside.submit(self.append, table, frame)
+            yield
+            done.result()
+
+    def lock_month(self, month: Month, *, alone: bool = False) -> None:
+        """Wait until no other load writes to a month; held until the transaction ends, taken before `lock_events`.
+
+        With `alone`, wait until no other load writes to any month, for what touches several.
+        """
+        kind = "" if alone else "_shared"
+        self.execute(f"select pg_advisory_xact_lock{kind}({Lock.ALL_MONTHS:d})")
+        self.execute(f"select pg_advisory_xact_lock({LockClass.SILVER_MONTH:d}, {month.year * 100 + month.month})")
+
+    def lock_events(self) -> None:
+        """Wait until nobody else derives events; held until the transaction ends."""
+        self.execute(f"select pg_advisory_xact_lock({Lock.EVENTS:d})")
 
 
 class SilverTables(Statements):
@@ -138,8 +177,7 @@ class SilverTables(Statements):
         """
         rows = self.observations(month)
         described = self._open_archive().write(month, rows)
-        sums = (described.rows, described.customers, described.source_rows)
-        self.execute(SQL["note_archived"], month.first_day, described.key, *sums, described.sha256)
+        self.execute(SQL["note_archived"], month.first_day, *astuple(described))
         # Readers come first: the drop waits for them no longer than this, and can be asked for again.
         self.execute("set local lock_timeout = '10s'")
         self.execute(f"drop table {_partition(month)}")
@@ -197,7 +235,7 @@ class SilverTables(Statements):
         # found by their start dates. Older ones are few, and looked for one by one.
         own = keys.filter(pl.col("fecha_inicio") >= month)
         older = keys.filter(pl.col("fecha_inicio") < month)
-        parts = [no_stretches()]
+        parts = [pl.DataFrame(schema=STRETCH_SCHEMA)]
         if own.height:
             days = own["fecha_inicio"].sort()
             near = self.query(SQL["stretches_begun"], STRETCH_SCHEMA, days[0], days[-1], month)
@@ -213,10 +251,6 @@ class SilverTables(Statements):
         """
         listed = pl.Series(comunas, dtype=pl.Int16)
         return self.query(SQL["aggregated_near"], STRETCH_SCHEMA, month, listed, since, until)
-
-    def all_aggregated(self) -> pl.DataFrame:
-        """All aggregated stretches of the history."""
-        return self.query(SQL["all_aggregated"], STRETCH_SCHEMA)
 
     # --- events: `fact_interrupciones`, `dim_tiempo` ---
 
@@ -269,3 +303,13 @@ class SilverTables(Statements):
 
 def _partition(month: Month) -> str:
     return f"fact_observaciones_{month.year:04d}{month.month:02d}"
+
+
+def columns(names: Iterable[str]) -> str:
+    """Column names as a list in SQL."""
+    return ", ".join(names)
+
+
+def uuids(hashes: pl.Series) -> pl.Series:
+    """Identities given as 16 bytes each, to be bound as `text[]`."""
+    return hashes.bin.encode("hex")

@@ -95,9 +95,6 @@ where mes = $1 and forma = 'aggregated' and (cardinality($2::smallint[]) = 0 or 
         where mes = $1 and forma = 'aggregated' and ultima_hora >= $3 and primera_hora <= $4
     ))
 
--- name: all_aggregated
-select {columns} from tramos where forma = 'aggregated'
-
 -- name: events
 select {columns} from fact_interrupciones where hash_id = any($1::text[]::uuid[])
 

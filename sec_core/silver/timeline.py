@@ -15,7 +15,7 @@ import polars as pl
 
 from sec_core.config import Settings
 from sec_core.hours import CHILE, HOUR, day_start
-from sec_core.silver.columns import HORA, typed
+from sec_core.silver.columns import typed
 from sec_core.source.shapes import Shape
 
 # Columns of `usable_hours`.
@@ -76,11 +76,6 @@ def source_index(hours: pl.Series) -> pl.Series:
     """Number of each hour (UTC) on the line of source hours: neighbours differ by 1. Null where the hour is null."""
     whole = hours.dt.epoch("s") // 3600
     return whole - repeated_hours().search_sorted(whole.fill_null(0), side="left").cast(pl.Int64)
-
-
-def index_of(hour: datetime) -> int:
-    """`source_index` of one hour."""
-    return int(source_index(pl.Series([hour.astimezone(UTC)], dtype=HORA))[0])
 
 
 def chile_date(hour: pl.Expr) -> pl.Expr:

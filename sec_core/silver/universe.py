@@ -14,15 +14,13 @@ import polars as pl
 from loguru import logger
 from sqlalchemy import text
 
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import AnswerName, BronzeStore
+from sec_core.bronze.store import AnswerName, BodyDamaged, BronzeStore
 from sec_core.db.database import Database
 from sec_core.errors import UnexpectedBody
 from sec_core.hours import Month
-from sec_core.reference.names import Names, default_names
-from sec_core.reference.tables import COUNTRY_CODE, regiones
-from sec_core.silver.cap import CAPPED, cap
+from sec_core.reference.tables import COUNTRY_CODE, default_names, regiones
 from sec_core.silver.columns import conform, typed
+from sec_core.silver.events import CAPPED, cap
 from sec_core.silver.stretches import rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import chile_date
@@ -46,9 +44,7 @@ class UniverseReport:
     events_changed: int
 
 
-def figures(
-    regions: Sequence[RegionCustomers], national: int | None, captured_at: datetime, names: Names
-) -> pl.DataFrame:
+def figures(regions: Sequence[RegionCustomers], national: int | None, captured_at: datetime) -> pl.DataFrame:
     """Rows of `clientes_regionales` by `FIGURE_SCHEMA`, from the answers of one month (of receipt, in Chile).
 
     A region given twice counts once; `REGION_ID` is used where the name does not resolve.
@@ -56,7 +52,7 @@ def figures(
     Raises:
         UnexpectedBody: A region that resolves neither by name nor by number.
     """
-    month = Month.of(captured_at).first_day
+    month, names = Month.of(captured_at).first_day, default_names()
     by_code: dict[str, RegionCustomers] = {}
     for region in regions:
         code = names.codigo_region(region.name) or names.codigo_region(region.region_id)
@@ -90,7 +86,7 @@ def store_universe(
     Raises:
         UnexpectedBody: A region is unknown; nothing is kept.
     """
-    rows = figures(regions, national, captured_at, default_names())
+    rows = figures(regions, national, captured_at)
     changed = write_universe(database, rows)
     only = rows.filter(pl.col("codigo_region") != COUNTRY_CODE)
     return UniverseReport(Month.of(captured_at), only.height, int(only["clientes"].sum()), national, changed)
@@ -112,40 +108,27 @@ def write_universe(database: Database, rows: pl.DataFrame) -> int:
         tables = SilverTables(connection)
         tables.lock_events()
         tables.write_universe(rows)
-        return _recap(tables)
-
-
-def _recap(tables: SilverTables) -> int:
-    schema = typed("id_geografia hora_maximo inicio hash_id clientes_afectados_crudo", *CAPPED)
-    events = tables.query("select {columns} from fact_interrupciones where id_geografia <> 0", schema)
-    capped = conform(cap(events, tables.universe()), schema)
-    changed = rows_only_in(capped, events)
-    tables.update_events(changed.select("hash_id", *CAPPED))
-    tables.refresh_caps(changed.select(chile_date(pl.col("inicio")).dt.month_start()).to_series())
-    return changed.height
+        schema = typed("id_geografia hora_maximo inicio hash_id clientes_afectados_crudo", *CAPPED)
+        events = tables.query("select {columns} from fact_interrupciones where id_geografia <> 0", schema)
+        changed = rows_only_in(conform(cap(events, tables.universe()), schema), events)
+        tables.update_events(changed.select("hash_id", *CAPPED))
+        tables.refresh_caps(changed.select(chile_date(pl.col("inicio")).dt.month_start()).to_series())
+        return changed.height
 
 
 # Answers that came within it belong together: a whole asking takes minutes, with repetitions after failures.
 ASKING_LASTS: Final = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """The answers of one asking: of each region, and of the country, which is asked for last and dates the asking."""
-
-    regions: tuple[AnswerName, ...]
-    country: AnswerName
-
-
 def newest_askings(
-    regional: Sequence[AnswerName], national: Sequence[AnswerName], codes: Collection[str]
-) -> dict[Month, Asking]:
-    """The newest whole asking of each month, by the month in Chile in which it ended. Pure.
+    regional: Collection[AnswerName], national: Collection[AnswerName], codes: Collection[str]
+) -> dict[Month, list[AnswerName]]:
+    """The newest whole asking of each month: of each region by code, then of the country, which dates it. Pure.
 
-    The subjects of `regional` are codes of regions, of which all `codes` are asked for. One asking that broke off
-    before its end is left out, as it was then.
+    The month is that in Chile in which it ended: the country is asked for last. The subjects of `regional` are codes of
+    regions, of which all `codes` are asked for. One asking that broke off before its end is left out, as it was then.
     """
-    found: dict[Month, Asking] = {}
+    found: dict[Month, list[AnswerName]] = {}
     for country in sorted(national):
         ended = country.received_at
         newest = {
@@ -154,7 +137,7 @@ def newest_askings(
             if ended - ASKING_LASTS < answer.received_at <= ended and answer.subject in codes
         }
         if len(newest) == len(codes):
-            found[Month.of(ended)] = Asking(tuple(newest[code] for code in sorted(codes)), country)
+            found[Month.of(ended)] = [*(newest[code] for code in sorted(codes)), country]
     return found
 
 
@@ -169,17 +152,12 @@ def rebuild_universe(database: Database, store: BronzeStore) -> int:
     codes = {region.codigo for region in regiones()}
     regional = _readable(store, "GetClientesRegional", read_regions)
     national = _readable(store, "GetClientesNacional", read_country)
-    askings = newest_askings(list(regional), list(national), codes)
+    askings = newest_askings(regional, national, codes)
     if not askings:
         return 0
     rows = [
-        figures(
-            [region for answer in asking.regions for region in regional[answer]],
-            national[asking.country],
-            asking.country.received_at,
-            default_names(),
-        )
-        for asking in askings.values()
+        figures([region for each in answers for region in regional[each]], national[country], country.received_at)
+        for *answers, country in askings.values()
     ]
     changed = write_universe(database, pl.concat(rows))
     logger.bind(stage="universe").info("{} months of customers from Bronze; {} events changed", len(askings), changed)

@@ -1,27 +1,63 @@
-"""The simulator as a server on loopback: in a thread for tests and the demo, blocking for `sec simulate`."""
+"""The simulated SEC as a server on loopback, which answers, delays, damages or drops.
+
+In a thread for tests and the demo, blocking for `sec simulate`.
+"""
 
 import asyncio
 import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
+import orjson
 import uvicorn
+from starlette.requests import Request as HTTPRequest
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sec_core.errors import InputError
-from sec_core.simulator.app import BASE_PATH, Connection, SimulatorApp
+from sec_core.hours import from_wall
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers, national_customers, server_hour
+from sec_core.simulator.faults import (
+    BanWatch,
+    Endpoint,
+    FaultKind,
+    FaultOptions,
+    FaultRule,
+    Request,
+    RequestLog,
+    damaged,
+)
 from sec_core.simulator.options import SimulatorOptions
 
+BASE_PATH = "/INTONLINEv1/ClientesAfectados/"
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+_ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
+_PIECE = 65_536
+_ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 _STOP_TIMEOUT_S = 10
 
 
-class Simulator(SimulatorApp):
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """A client's connection; `lost` is set once it is closed."""
+
+    transport: asyncio.Transport
+    lost: asyncio.Event
+
+
+class Simulator:
     """A simulated SEC on a free loopback port, for the length of a `with` block.
+
+    Each answer's header says whether it is made up or replayed.
 
     Args:
         options: Everything about it; `changes` replace single fields (`world=WorldOptions.tiny()`, `faults=...`).
@@ -33,6 +69,9 @@ class Simulator(SimulatorApp):
         url: Base address of the API, with a slash at its end; known once it runs.
     """
 
+    _server: "_Server"
+    _thread: threading.Thread
+
     def __init__(
         self,
         options: SimulatorOptions | None = None,
@@ -41,11 +80,16 @@ class Simulator(SimulatorApp):
         port: int = 0,
         **changes: object,
     ) -> None:
-        super().__init__(SimulatorOptions.model_validate({**dict(options or SimulatorOptions()), **changes}), clock)
+        self.options = SimulatorOptions.model_validate({**dict(options or SimulatorOptions()), **changes})
+        captures = self.options.captures
+        self.answers = WorldAnswers(self.options) if captures is None else CapturedAnswers(captures)
+        self.source = "simulator" if captures is None else "replay"
+        self.log = RequestLog(self.options.log_path)
+        self.stopping = False
         self.url = ""
+        self._clock = clock or (lambda: self.options.now or datetime.now(UTC))
         self._port = port
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self.set_faults(self.options.faults)
 
     def __enter__(self) -> Self:
         """Start the server in a thread; requests wait until it answers."""
@@ -55,11 +99,8 @@ class Simulator(SimulatorApp):
 
     def __exit__(self, *error: object) -> None:
         """Stop the server; what is still in flight is cut."""
-        self.stopping = True
-        if self._server is not None:
-            self._server.should_exit = True
-        if self._thread is not None:
-            self._thread.join(_STOP_TIMEOUT_S)
+        self.stopping = self._server.should_exit = True
+        self._thread.join(_STOP_TIMEOUT_S)
         self.log.close()
 
     def serve(self, on_ready: Callable[[str], None]) -> None:
@@ -95,13 +136,197 @@ class Simulator(SimulatorApp):
         self._server = _Server(config)
         return partial(self._server.run, sockets=[listening])
 
+    def now(self) -> datetime:
+        """The source's clock, UTC."""
+        return self._clock().astimezone(UTC)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in the order of arrival."""
+        return list(self.log.requests)
+
+    def hours_asked(self) -> list[datetime]:
+        """Hours asked for with `GetPorFecha`, in order, repeated as often as they were asked for."""
+        return [each.hour for each in self.requests if each.endpoint == Endpoint.POR_FECHA and each.hour is not None]
+
+    def set_faults(self, faults: FaultOptions) -> None:
+        """Let other things go wrong from the next request on; `FaultOptions()` heals everything."""
+        self._faults = faults
+        self._ban = BanWatch(faults.ban) if faults.ban else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        arrived = time.monotonic()
+        endpoint = _ENDPOINTS.get(scope["path"].rstrip("/").rsplit("/", 1)[-1].casefold())
+        asked = HTTPRequest(scope, receive)
+        raw = await asked.body()
+        is_json = asked.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
+        payload = _payload_of(raw) if is_json else {}
+        request = Request(
+            endpoint=endpoint or "",
+            hour=_hour_of(payload) if endpoint is Endpoint.POR_FECHA and payload is not None else None,
+            body=raw.decode("utf-8", "replace"),
+            client_port=scope["client"][1],
+            user_agent=asked.headers.get("user-agent", ""),
+            arrived=arrived,
+        )
+        exchange = _Exchange(self, scope["state"]["connection"], send, request)
+        if endpoint is None or scope["method"] != "POST":
+            await exchange.refuse(404 if endpoint is None else 405)
+            return
+        self.log.begin(request)
+        try:
+            await exchange.run(endpoint, payload)
+        finally:
+            self.log.end(request, time.monotonic())
+
+    def decide(self, request: Request) -> tuple[FaultRule | None, float]:
+        """What happens to a request, a ban included."""
+        if self._ban is not None and self._ban.banned(request.arrived):
+            request.fault = "ban"
+            return self._ban.rule, 0.0
+        rule, wait = self._faults.decide(request)
+        request.fault = rule.kind if rule else None
+        return rule, wait
+
+    def sound_body(self, endpoint: Endpoint, payload: dict[str, Any], request: Request) -> bytes:
+        """The body that a good day answers."""
+        now = self.now()
+        match endpoint:
+            case Endpoint.POR_FECHA:
+                if request.hour is None:
+                    return b"[]"
+                answer = self.answers.por_fecha(request.hour, now, self.log.served(request.hour))
+                request.revision, request.shape = answer.revision, answer.shape
+                return answer.body
+            case Endpoint.GET:
+                return self.answers.get(now, self.log.served)
+            case Endpoint.REGIONAL:
+                return self.answers.clientes_regional(str(payload.get("region") or ""))
+            case Endpoint.NACIONAL:
+                return national_customers()
+            case Endpoint.HORA:
+                return server_hour(now)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request and its answer, sound or not."""
+
+    app: Simulator
+    connection: _Connection
+    send: Send
+    request: Request
+
+    async def run(self, endpoint: Endpoint, payload: dict[str, Any] | None) -> None:
+        rule, wait = self.app.decide(self.request)
+        if wait:
+            await asyncio.sleep(wait)
+        if rule is not None and rule.kind is FaultKind.DROP:
+            await self._cut(abort=True)
+        elif rule is not None and rule.kind is FaultKind.STATUS:
+            await self.refuse(rule.status, rule.retry_after_s)
+        elif payload is None:
+            await self.refuse(500)
+        else:
+            await self._send_body(self.app.sound_body(endpoint, payload, self.request), rule)
+
+    async def refuse(self, status: int, retry_after_s: float | None = None) -> None:
+        await self._answer(status, _ERROR_PAGE.format(status=status).encode(), HTML, retry_after_s)
+
+    async def _send_body(self, body: bytes, rule: FaultRule | None) -> None:
+        match rule:
+            case None:
+                await self._answer(200, body, JSON)
+            case FaultRule(kind=FaultKind.DROP_MID_BODY):
+                await self._start(200, JSON, len(body))
+                await self._piece(body[: len(body) // 2])
+                await self._cut(abort=False)
+            case FaultRule(kind=FaultKind.ENDLESS):
+                await self._start(200, JSON, None)
+                await self._piece(body[:-1])
+                await self._blanks(sys.maxsize, rule.wait_s)
+                await self._cut(abort=True)
+            case FaultRule(kind=FaultKind.OVERSIZE):
+                size = max(rule.amount, len(body))
+                await self._start(200, JSON, size)
+                await self._piece(body[:-1])
+                await self._blanks(size - len(body), 0)
+                await self._piece(body[-1:], more=False)
+            case _:
+                await self._answer(200, damaged(body, rule), HTML if rule.kind is FaultKind.HTML else JSON)
+
+    async def _answer(self, status: int, body: bytes, kind: str, retry_after_s: float | None = None) -> None:
+        if not self._connected():
+            self.request.fault = "client_gone"
+            return
+        self.request.status, self.request.sent = status, len(body)
+        if self.request.number:
+            # Before the bytes go out: a client that has its answer finds the request ended and its place free.
+            self.app.log.end(self.request, time.monotonic())
+        await self._start(status, kind, len(body), retry_after_s)
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _start(self, status: int, kind: str, length: int | None, retry_after_s: float | None = None) -> None:
+        self.request.status = status
+        # Nobody may take these answers for the SEC's: each says where it comes from.
+        headers = {
+            "content-type": kind, "cache-control": "private", "server": "Microsoft-IIS/10.0",
+            "x-sec-source": self.app.source, "content-length": length,
+            "retry-after": None if retry_after_s is None else f"{retry_after_s:g}",
+        }  # fmt: skip
+        raw = [(name.encode(), str(value).encode()) for name, value in headers.items() if value is not None]
+        await self.send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def _piece(self, body: bytes, *, more: bool = True) -> None:
+        self.request.sent += len(body)
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _blanks(self, count: int, wait_s: float) -> None:
+        """Blanks in pieces, as long as the client listens."""
+        while count and self._connected() and not self.app.stopping:
+            await self._piece(b" " * min(count, _PIECE))
+            count -= min(count, _PIECE)
+            await asyncio.sleep(wait_s)
+
+    async def _cut(self, *, abort: bool) -> None:
+        """End the connection: at once, or after what was written has gone out."""
+        transport = self.connection.transport
+        (transport.abort if abort else transport.close)()
+        # Until the server has learnt of it, it would answer by itself.
+        await self.connection.lost.wait()
+
+    def _connected(self) -> bool:
+        return not self.connection.transport.is_closing()
+
+
+def _payload_of(raw: bytes) -> dict[str, Any] | None:
+    """The object of a JSON body; nothing given counts as an empty one, and None is what is no object at all."""
+    if not raw.strip():
+        return {}
+    try:
+        payload = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _hour_of(payload: dict[str, Any]) -> datetime | None:
+    """Hour asked for; without `hora` it is hour 0. None for what no calendar or no Chilean clock has."""
+    try:
+        day = date(*(int(payload.get(key) or 0) for key in ("anho", "mes", "dia")))
+        number = int(payload.get("hora") or 0)
+    except (TypeError, ValueError):
+        return None
+    return from_wall(day, number) if 0 <= number <= 23 and 2000 <= day.year <= 2999 else None
+
 
 class _Protocol(H11Protocol):
     """Tells the application over which connection a request came."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state = {"connection": Connection(transport, asyncio.Event())}
+        self.app_state = {"connection": _Connection(transport, asyncio.Event())}
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pkgutil import resolve_name
@@ -21,7 +21,6 @@ from sec_core.source.throttle import Throttle
 
 if TYPE_CHECKING:
     from sec_core.bronze.capture import CaptureReport
-    from sec_core.bronze.reconcile import Watched
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.standing import BuiltGold
     from sec_core.silver.load import LoadReport
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from sec_core.source.client import SourceClient
     from sec_core.usecases.gold import SiteReport
     from sec_core.usecases.reports import SyncReport
+    from sec_core.usecases.upkeep import Watched
 
 
 async def _show_nothing(*_shown: object) -> None:
@@ -109,11 +109,8 @@ def open_adapters(settings: Settings, clock: Clock | None = None, name: str = ""
     Raises:
         DatabaseError: The database can't be reached, started or used.
     """
-    database = open_database(settings)
-    try:
+    with closing(open_database(settings)) as database:
         yield Adapters(settings, database, clock or SystemClock(), name)
-    finally:
-        database.dispose()
 
 
 def _direct(adapters: Adapters) -> Steps:

@@ -9,10 +9,8 @@ from typing import Any
 
 from loguru import logger
 
-from sec_core.bronze.capture import CaptureReport, capture_hours
-from sec_core.bronze.ledger_rules import HourState
-from sec_core.bronze.plan import NATIONAL_WINDOW, days_at_once, hours_to_ask
-from sec_core.bronze.reconcile import reconcile
+from sec_core.bronze.capture import CaptureReport, capture_hours, reconcile
+from sec_core.bronze.ledger_rules import NATIONAL_WINDOW, HourState, days_at_once, hours_to_ask
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SourceError

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import orjson
 from loguru import logger
 from pydantic import BaseModel
 
-from sec_core.blobs.open import open_blobs
+from sec_core.blobs.place import open_blobs
 from sec_core.config import Settings
 from sec_core.errors import ConfigError, InputError, StorageError
 from sec_core.gold import standing
@@ -20,10 +21,10 @@ from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.reports import in_thread
 
 if TYPE_CHECKING:
-    from sec_core.gold.billing import Billing
+    from sec_core.gold.customers import Billing
     from sec_core.gold.publish import PublishReport
     from sec_core.gold.release.write import ReleaseReport
-    from sec_core.gold.seia.load import SeiaReport
+    from sec_core.gold.seia import SeiaReport
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ async def import_seia(adapters: Adapters, file: str) -> SeiaReport:
     Raises:
         InputError: The file is no export, or holds no electricity project; what was held stays.
     """
-    from sec_core.gold.seia.load import load_seia
+    from sec_core.gold.seia import load_seia
 
     found = await _take_in(adapters, file, lambda path: load_seia(adapters.database, path))
     for row in found.rejected:
@@ -153,7 +154,7 @@ async def import_customers(adapters: Adapters, file: str) -> Billing:
     Raises:
         InputError: The file is no billing file, or no row of it can be used; what was held stays.
     """
-    from sec_core.gold.billing import load_billing
+    from sec_core.gold.customers import load_billing
 
     now = adapters.clock.now()
     return await _take_in(adapters, file, lambda path: load_billing(adapters.database, path, now))
@@ -180,8 +181,7 @@ async def publish_gold(adapters: Adapters, force: bool, other_source: bool, payl
         InputError: Payloads are named that there are not, or without `force`.
     """
     from sec_core.db.locks import Lock, turn
-    from sec_core.gold.guard import ALL
-    from sec_core.gold.publish import publish
+    from sec_core.gold.publish import ALL, publish
 
     if payloads and not force:
         raise InputError(
@@ -239,11 +239,12 @@ def check_release(settings: Settings, version: str) -> None:
 
 def list_releases(settings: Settings) -> list[tuple[str, str, str, str, int, float]]:
     """Version, day, newest hour, kind, files and MB of each release, the oldest first."""
-    from sec_core.gold.release.write import describe_release, versions
+    from sec_core.gold.release.contents import PACKAGE
+    from sec_core.gold.release.write import versions
 
-    found = []
+    found, releases = [], open_blobs(settings.releases)
     for version in versions(settings):
-        package = describe_release(settings, version)
+        package = orjson.loads(releases.read(f"{version}/{PACKAGE}"))
         sizes = [each["tamano_bytes"] for each in package["resources"]]
         kind = "draft" if package["borrador"] else "release"
         about = (str(version), package["fecha"], str(package["ultima_hora"]), kind)

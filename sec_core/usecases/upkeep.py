@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from loguru import logger
 from pydantic import BaseModel
 
+from sec_core.bronze.ledger_rules import candidates, hours_to_watch
 from sec_core.clock import in_chile
+from sec_core.config import Settings
+from sec_core.db.database import Database
 from sec_core.db.locks import Lock, turn
-from sec_core.errors import CircuitOpen, InputError
-from sec_core.hours import Month
+from sec_core.errors import CircuitOpen, ConfigError, InputError
+from sec_core.hours import Month, open_hour
 from sec_core.source.circuit import Circuit
 from sec_core.usecases.adapters import Adapters
 
 if TYPE_CHECKING:
-    from sec_core.bronze.reconcile import Watched
+    from sec_core.bronze.capture import CaptureReport
     from sec_core.bronze.seal import SealReport
     from sec_core.silver.load import LoadReport
 
 # How long logs, and results that Prefect keeps for its cache, stay.
 KEPT = timedelta(days=90)
+# The live views look back this far, so no shorter retention makes sense.
+SHORTEST_DAYS = 30
 
 
 class MonitorReport(BaseModel):
@@ -51,12 +56,34 @@ class MonitorReport(BaseModel):
     note: str = ""
 
 
-async def ask_newest(adapters: Adapters, closed: int) -> Watched:
-    """Ask for the open hour, and for those of the `closed` hours before it that may have changed."""
-    from sec_core.bronze.reconcile import watch_hours
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Hours that were requested, the open one first, what became of them, and how many closed ones differ."""
 
+    open_hour: datetime
+    hours: list[datetime]
+    report: CaptureReport
+    differing: int
+
+
+async def ask_newest(adapters: Adapters, closed: int) -> Watched:
+    """Ask for the open hour, and for those of the `closed` hours before it that may have changed.
+
+    Raises:
+        CircuitOpen: The circuit is open.
+        SourceUnavailable: The source does not answer.
+        UnexpectedBody: The source's answers have changed.
+    """
+    from sec_core.bronze.capture import capture_hours, compare
+
+    ledger = adapters.ledger
     async with adapters.source() as client:
-        return await watch_hours(closed, client=client, ledger=adapters.ledger, clock=adapters.clock)
+        now = await client.server_time()
+        hours = candidates(now, closed)
+        due = hours_to_watch(hours, await asyncio.to_thread(ledger.rows, hours), now)
+        report = await capture_hours(due, client=client, ledger=ledger, clock=adapters.clock)
+        differing = await asyncio.to_thread(compare, await client.national_series(), ledger, now)
+    return Watched(open_hour(now), due, report, len(differing))
 
 
 async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadReport]:
@@ -70,7 +97,7 @@ async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadRep
 
 async def watch(adapters: Adapters, closed_hours: int) -> MonitorReport:
     """Ask for the newest hours, as many closed ones as said, and load what is new; an open circuit is no failure."""
-    from sec_core.gold.storms_now import under_way
+    from sec_core.gold.storms import under_way
 
     try:
         watched = await adapters.steps.ask_newest(closed_hours)
@@ -96,6 +123,15 @@ class UpkeepReport(BaseModel):
     logs_removed: int
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionReport:
+    """Months whose observations this run left in the archive only; `kept_days` is None when all are kept."""
+
+    months: tuple[Month, ...]
+    rows: int
+    kept_days: int | None
+
+
 def seal_ready(adapters: Adapters, month: str | None = None) -> dict[Month, SealReport | None]:
     """Pack a month (`YYYY-MM`), or all that are closed, complete and settled, into one verified file each.
 
@@ -115,14 +151,47 @@ def seal_ready(adapters: Adapters, month: str | None = None) -> dict[Month, Seal
         return {each: seal_month(each, store=adapters.store, ledger=ledger, now=now) for each in months}
 
 
+def apply_retention(database: Database, settings: Settings, *, keep_days: int | None = None) -> RetentionReport:
+    """Move months that ended more than `keep_days` (else the setting) before the newest loaded hour to the archive.
+
+    Each month in a transaction of its own: written, read back, compared, and only then dropped. A failed check drops
+    nothing, and months moved before it stay moved.
+
+    Raises:
+        ConfigError: Fewer than 30 days.
+        StorageError: A file could not be written or verified.
+    """
+    from sec_core.silver.archive import Archive
+    from sec_core.silver.tables import SilverTables
+
+    days = settings.retention_days if keep_days is None else keep_days
+    if days is None:
+        return RetentionReport((), 0, None)
+    if days < SHORTEST_DAYS:
+        raise ConfigError(f"Retention of {days} days is too short.", next_step="Keep 30 days or more.")
+    moved: list[Month] = []
+    rows = 0
+    with turn(database, Lock.RETENTION), database.adbc() as connection:
+        tables = SilverTables(connection, Archive(settings.archive))
+        newest = tables.newest()
+        months = tables.partitions() if newest is not None else []
+        connection.rollback()
+        for month in months:
+            if newest is not None and month.end <= newest - timedelta(days=days):
+                # A partition that leaves needs the whole table for itself.
+                tables.lock_month(month, alone=True)
+                rows += tables.archive_month(month)
+                connection.commit()
+                moved.append(month)
+    return RetentionReport(tuple(moved), rows, days)
+
+
 def keep_up(adapters: Adapters) -> UpkeepReport:
     """Seal what is ready, archive what the retention setting says, remove what is older than ninety days.
 
     Raises:
         StorageError: A packed or archived file was not what it should be; nothing was removed then.
     """
-    from sec_core.silver.retention import apply_retention
-
     sealed = [str(month) for month, packed in seal_ready(adapters).items() if packed is not None]
     archived = [str(month) for month in apply_retention(adapters.database, adapters.settings).months]
     removed = _remove_old_files(adapters)

@@ -12,9 +12,7 @@ import polars as pl
 import pytest
 from support.log_writers import LOG, lines_of
 
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.open import open_blobs, try_out
-from sec_core.blobs.place import Place
+from sec_core.blobs.place import BlobMissing, Blobs, Place, open_blobs, try_out
 from sec_core.bronze.journal import Journal
 from sec_core.errors import StorageError
 from sec_core.hours import Month

@@ -15,16 +15,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
+from support.fixtures import on_disk
 from support.silver_world import export
 
 from sec_core.blobs.place import StoreUrl
 from sec_core.bronze import journal
 from sec_core.bronze.ledger import Finding, Ledger
-from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import DAMAGED, Capture, HourState, Origin, Outcome, Result, hours_to_ask
 from sec_core.bronze.seal import seal_month
-from sec_core.bronze.sealed import BodyDamaged
-from sec_core.bronze.store import BodyName, BronzeStore
+from sec_core.bronze.store import BodyDamaged, BodyName, BronzeStore
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.errors import IncompleteError
@@ -63,7 +62,7 @@ class World:
         self.ledger.record([Finding(hour, at, body, classify(body)) for hour, body in bodies.items()])
 
     def path(self, hour: datetime) -> Path:
-        return self.settings.bronze_dir / self.value(hour).key
+        return on_disk(self.settings.bronze) / self.value(hour).key
 
     def value(self, hour: datetime) -> Capture:
         (value,) = self.ledger.values(hour, hour + HOUR)
@@ -164,7 +163,7 @@ def test_no_bit_of_a_sealed_month_changes_a_body_unseen(database: Database, make
     report = seal_month(MONTH, store=world.store, ledger=world.ledger, now=NOW + timedelta(days=9))
     assert report is not None
     kept = world.ledger.kept(MONTH)
-    path = world.settings.bronze_dir / report.key
+    path = on_disk(world.settings.bronze) / report.key
     good, bodies = path.read_bytes(), [body_of(number) for number in range(744)]
     draw = random.Random(7)
     found = 0
@@ -227,7 +226,7 @@ BAD: tuple[dict[str, object], ...] = (
 
 def test_bad_lines_and_stray_files_never_stop_a_rebuild(database: Database, make_settings: MakeSettings) -> None:
     world = World(database, make_settings())
-    folder = world.settings.bronze_dir
+    folder = on_disk(world.settings.bronze)
     rows = world.ledger.rows(world.hours)
     path = folder / "journal" / f"{MONTH}.jsonl"
     lines = path.read_bytes().split(b"\n")
@@ -288,7 +287,7 @@ def test_a_rebuild_follows_the_wall_clock_of_names(database: Database, make_sett
     ledger.record([Finding(failed, NOW + HOUR, code="source_unavailable", error="503")])
     right = ledger.rows(hours)
     # The same files as the older version wrote them: without the wall hour, and a week of instants an hour early.
-    path = make_settings().bronze_dir / "journal" / "2022-09.jsonl"
+    path = on_disk(make_settings().bronze) / "journal" / "2022-09.jsonl"
     lines = [orjson.loads(line) for line in path.read_bytes().split(b"\n") if line]
     first, last = datetime(2022, 9, 4, 5, tzinfo=UTC), datetime(2022, 9, 11, 4, tzinfo=UTC)
     shifted = 0
@@ -300,7 +299,7 @@ def test_a_rebuild_follows_the_wall_clock_of_names(database: Database, make_sett
             shifted += 1
     path.write_bytes(b"".join(b"\n" + orjson.dumps(line) for line in lines))
     report = ledger.rebuild()
-    assert (report.moved, report.passed_over) == (shifted, ())
+    assert (report.moved, report.passed_over) == (shifted, [])
     assert shifted == 168
     assert ledger.rows(hours) == right
     # Without a rebuild, the next use of the month sets it right as well.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
-from support.fixtures import MakeSettings
+from support.fixtures import MakeSettings, on_disk
 from support.fuzz_bodies import AGGREGATED, DETAILED, body_from
 
 from sec_core.bronze.ledger import Finding, Ledger
@@ -34,7 +34,7 @@ RESULTS = {BodyKind.EMPTY: Result.EMPTY, BodyKind.DETAILED: Result.CAPTURED, Bod
 @given(data=st.data())
 def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, rounds: list[int]) -> None:
     settings_ = make_settings()
-    store = BronzeStore(settings_.bronze_dir)
+    store = BronzeStore(on_disk(settings_.bronze))
     ledger = Ledger(database, store)
     rounds.append(len(rounds))
     at = LATER + timedelta(hours=rounds[-1])
@@ -66,7 +66,7 @@ def batch(data: st.DataObject, database: Database, make_settings: MakeSettings, 
 
 def test_bodies_gone_wrong_are_kept_and_counted(database: Database, make_settings: MakeSettings) -> None:
     batch(database=database, make_settings=make_settings, rounds=[])
-    ledger = Ledger(database, BronzeStore(make_settings().bronze_dir))
+    ledger = Ledger(database, BronzeStore(on_disk(make_settings().bronze)))
     hours = MONTH.hours()
     before = ledger.rows(hours)
     assert sum(row.revisions for row in before.values()) > 200
@@ -79,7 +79,7 @@ def test_bodies_gone_wrong_are_kept_and_counted(database: Database, make_setting
 
 def test_names_however_odd_or_long_are_unresolved_names(database: Database, make_settings: MakeSettings) -> None:
     settings_ = make_settings()
-    store = BronzeStore(settings_.bronze_dir)
+    store = BronzeStore(on_disk(settings_.bronze))
     ledger = Ledger(database, store)
     mixed = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(20_000))
     names = [

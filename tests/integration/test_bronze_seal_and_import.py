@@ -12,8 +12,7 @@ from support.fuzz_bodies import DETAILED
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import HourState, Origin
 from sec_core.bronze.legacy import _Tolerant, hour_of, import_legacy, scraped_at
-from sec_core.bronze.seal import seal_month
-from sec_core.bronze.sealed import pack
+from sec_core.bronze.seal import pack, seal_month
 from sec_core.bronze.store import BronzeStore, digest
 from sec_core.db.database import Database
 from sec_core.errors import IncompleteError, InputError, StorageError

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from support.capture_process import start_capture
-from support.fixtures import MakeSettings
+from support.fixtures import MakeSettings, on_disk
 from support.truth import truth_of
 
 from sec_core.bronze.ledger import Ledger
@@ -42,21 +42,21 @@ def test_killed_at_random_instants(database: Database, make_settings: MakeSettin
         total = len(MONTH.hours())
         # Each run is killed some requests after its start: in the middle of asking, keeping or writing down.
         for _ in range(KILLS):
-            process = start(sim, database, settings.root)
+            process = start(sim, database, on_disk(settings.data))
             goal = len(sim.requests) + seed.randint(1, max(2, 2 * total // KILLS))
             while len(sim.requests) < goal and process.is_alive():
                 time.sleep(0.001)
             time.sleep(seed.random() * 0.02)
             process.kill()
             process.join()
-        last = start(sim, database, settings.root)
+        last = start(sim, database, on_disk(settings.data))
         last.join(300)
         assert last.exitcode == 0
         asked_again = len(sim.requests) - total
         truth = {hour: truth_of(sim).row_count(hour) for hour in MONTH.hours()}
         customers = {hour: truth_of(sim).national(hour) for hour in MONTH.hours()}
 
-    store = BronzeStore(settings.bronze_dir)
+    store = BronzeStore(on_disk(settings.bronze))
     ledger = Ledger(database, store)
     rows = ledger.rows(MONTH.hours())
     states: dict[datetime, HourState] = ledger.states(MONTH)

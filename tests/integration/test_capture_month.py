@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 import pytest
 from support.capturing import Capturing, HastyClock, capturing
-from support.fixtures import MakeSettings
+from support.fixtures import MakeSettings, on_disk
 from support.truth import truth_of
 
-from sec_core.bronze.capture import capture_hours
+from sec_core.bronze.capture import capture_hours, reconcile
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.bronze.reconcile import reconcile
 from sec_core.errors import CircuitOpen, DatabaseUnavailable, StorageError, UnexpectedBody
 from sec_core.hours import HOUR, Month
 from sec_core.simulator.faults import FaultKind, FaultOptions, FaultRule
@@ -308,7 +307,7 @@ async def test_a_lost_database_loses_no_body(scene: Scene) -> None:
             await capture_hours(DAY[4:8], client=capture.client, ledger=capture.ledger, clock=capture.clock)
         with capture.database.engine.begin() as connection:
             connection.exec_driver_sql("alter table capturas_gone rename to capturas")
-        (capture.settings.bronze_dir / "journal" / f"{MONTH}.jsonl").unlink()
+        (on_disk(capture.settings.bronze) / "journal" / f"{MONTH}.jsonl").unlink()
         found = {name.hour for name in capture.store.bodies(MONTH)}
         fresh = Ledger(capture.database, capture.store)
         fresh.repair(MONTH)

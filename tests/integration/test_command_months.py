@@ -7,7 +7,7 @@ import pytest
 from support.capturing import keep_answers
 
 from deployments.cli.main import main
-from sec_core.bronze.ledger import Ledger
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.publish import PublishReport
@@ -55,13 +55,13 @@ def test_an_unreachable_source_keeps_what_was_captured(
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,hours=2025-02-08T00..2025-02-28T23"),)))
     assert main(["sync", "--month", str(MONTH)]) == 1
     assert "answered 503" in last_line(capsys)
-    before = Ledger(database).month_summary([MONTH], source.now())[0]
+    before = LedgerTables(database).month_summary([MONTH], source.now())[0]
     assert 100 < before.captured <= 7 * 24
 
     monkeypatch.setenv("SEC_BASE_URL", "http://127.0.0.1:1/")
     assert main(["sync", "--month", str(MONTH)]) == 1
     assert "probe" in last_line(capsys)
-    assert Ledger(database).month_summary([MONTH], source.now())[0].captured == before.captured
+    assert LedgerTables(database).month_summary([MONTH], source.now())[0].captured == before.captured
 
 
 def test_hours_that_fail_alone_leave_the_rest_loaded_and_are_mended_by_the_next_run(
@@ -83,7 +83,7 @@ def test_hours_that_fail_alone_leave_the_rest_loaded_and_are_mended_by_the_next_
     asked = len(source.hours_asked())
     assert main(["sync", "--month", str(MONTH)]) == 0
     assert len(source.hours_asked()) - asked == 6
-    assert Ledger(database).month_summary([MONTH], source.now())[0].complete
+    assert LedgerTables(database).month_summary([MONTH], source.now())[0].complete
 
 
 def test_an_answer_of_another_shape_stops_the_run_and_is_kept_while_what_is_good_is_loaded(
@@ -94,7 +94,7 @@ def test_an_answer_of_another_shape_stops_the_run_and_is_kept_while_what_is_good
     line = last_line(capsys)
     assert "CLIENTES_AFECTADOS" in line
     assert "sec reprocess" in line
-    summary = Ledger(database).month_summary([MONTH], source.now())[0]
+    summary = LedgerTables(database).month_summary([MONTH], source.now())[0]
     assert summary.quarantined >= 1
     assert summary.captured <= 24
     assert summary.pending > 500
@@ -110,7 +110,7 @@ def test_a_month_stopped_by_the_circuit_finishes_by_itself(
     monkeypatch.setenv("SEC_MAX_CONCURRENCY", "2")
     source.set_faults(FaultOptions(rules=(FaultRule.parse("status,status=503,requests=60..66"),)))
     assert main(["sync", "--month", "2025-02", "--wait"]) == 0
-    assert Ledger(database).month_summary([MONTH], source.now())[0].complete
+    assert LedgerTables(database).month_summary([MONTH], source.now())[0].complete
 
     hours = [request for request in source.requests if request.endpoint == "GetPorFecha"]
     pauses = [later.arrived - earlier.arrived for earlier, later in pairwise(hours)]
@@ -146,7 +146,7 @@ def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
     assert told in capsys.readouterr().err
     holes = 5  # 2025-01-03, 03h to 07h, empty at the source and not settled yet
     assert len(source.hours_asked()) - asked == 4 + holes
-    assert all(summary.complete for summary in Ledger(database).month_summary(MONTHS, source.now()))
+    assert all(summary.complete for summary in LedgerTables(database).month_summary(MONTHS, source.now()))
     assert main(["status", "--json"]) == 0
     assert all(month["complete"] for month in json.loads(capsys.readouterr().out)["months"])
 

@@ -83,7 +83,7 @@ def test_a_named_database_replaces_the_embedded_one(make_settings: Callable[...,
     opened = open_database(settings)
     with opened.engine.connect() as connection:
         assert connection.exec_driver_sql("select count(*) from dim_geografia").scalar() == 347
-    opened.dispose()
+    opened.close()
     assert not (tmp_path / "data" / "postgres").exists()
 
 

@@ -127,7 +127,7 @@ async def test_every_driver_gets_the_same_database(
     await engine.dispose()
     assert Database(database.address.url).address == database.address
     assert PASSWORD not in repr(database)
-    database.dispose()
+    database.close()
 
 
 def test_a_whole_month_runs_by_each_form_and_no_password_shows(

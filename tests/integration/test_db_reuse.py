@@ -67,6 +67,6 @@ def test_uses_at_once_have_sessions_of_their_own_and_few_are_kept(database: Data
 
 def test_disposal_ends_them_and_the_database_stays_usable(database: Database) -> None:
     session(database)
-    database.dispose()
+    database.close()
     assert number(database, ALIVE) == 0
     assert session(database) > 0

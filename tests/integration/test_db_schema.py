@@ -10,9 +10,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from scripts import dictionary
-from sec_core.db import migrate
+from sec_core.db import schema
 from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
+from sec_core.db.schema import seed_dimensions
 from sec_core.errors import DatabaseError
 from sec_core.hours import Month, id_tiempo
 from sec_core.reference import tables
@@ -55,20 +55,20 @@ def test_several_processes_may_migrate_an_empty_database_at_once(empty_database:
         own.migrate()
         seed_dimensions(own.engine)
         with own.engine.connect() as connection:
-            version = migrate.current_version(connection)
-        own.dispose()
+            version = schema.current_version(connection)
+        own.close()
         return version
 
     with ThreadPoolExecutor(4) as pool:
         versions = [future.result() for future in [pool.submit(open_one) for _ in range(4)]]
-    assert versions == [migrate.HEAD] * 4
+    assert versions == [schema.HEAD] * 4
 
 
 def test_the_known_head_is_the_newest_migration() -> None:
     config = Config()
-    config.set_main_option("script_location", str(migrate.MIGRATIONS_DIR))
+    config.set_main_option("script_location", str(schema.MIGRATIONS_DIR))
     config.set_main_option("path_separator", "newline")
-    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
 
 
 def test_a_schema_of_a_newer_program_is_refused(database: Database) -> None:

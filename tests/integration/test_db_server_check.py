@@ -37,7 +37,7 @@ def as_role(role: Address, database: Database) -> Database:
 def refusal(database: Database) -> str:
     with pytest.raises(DatabaseError) as caught:
         database.check()
-    database.dispose()
+    database.close()
     assert caught.value.next_step
     assert "\n" not in str(caught.value)
     assert "p@ss" not in str(caught.value)
@@ -59,7 +59,7 @@ def test_a_pooler_in_transaction_mode_is_refused_and_one_in_session_mode_works(
         through.check()
         with through.engine.connect() as connection:
             assert connection.exec_driver_sql("show timezone").scalar() == "UTC"
-        through.dispose()
+        through.close()
 
 
 @pytest.mark.parametrize("how", ["database", "role"])
@@ -93,7 +93,7 @@ def test_a_role_without_rights_is_named(database: Database, empty_database: Data
     member = as_role(role, database)
     member.check()
     member.migrate()
-    member.dispose()
+    member.close()
     with database.address.connect(autocommit=True) as connection:
         connection.execute(
             sql.SQL("revoke {} from {}").format(sql.Identifier(owner), sql.Identifier(role.parameters["user"]))
@@ -110,7 +110,7 @@ def test_a_refused_statement_says_whose_turn_it_is(database: Database, role: Add
     assert "owner" in caught.value.next_step
     with pytest.raises(DatabaseError, match="refuses this role"), stranger.adbc() as adbc:
         adbc.execute("delete from capturas")
-    stranger.dispose()
+    stranger.close()
 
 
 @pytest.mark.parametrize("wrong", [{"password": "zq;no"}, {"dbname": "no_such"}, {"user": "nobody_known"}])
@@ -121,7 +121,7 @@ def test_who_may_not_come_in_reads_one_line_without_the_password(role: Address, 
             way()
         assert "\n" not in str(caught.value)
         assert not {"p@ss", "zq;no"} & set(str(caught.value).split())
-    database.dispose()
+    database.close()
 
 
 @pytest.mark.usefixtures("server_url")

@@ -14,9 +14,9 @@ from sec_core.bronze.journal import Journal
 from sec_core.bronze.ledger import Finding, Ledger
 from sec_core.bronze.ledger_rules import Origin, Outcome, Result
 from sec_core.bronze.store import BodyName, BronzeStore, digest
-from sec_core.db import zones
+from sec_core.db import checks
+from sec_core.db.checks import check_zones
 from sec_core.db.database import Database
-from sec_core.db.zones import check_zones
 from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
@@ -33,7 +33,7 @@ def test_the_projects_own_data_goes_first() -> None:
 
 
 def test_the_three_agree_on_the_whole_history(database: Database) -> None:
-    check_zones(database, Month(2017, 1).start, Month(2027, 1).start)
+    check_zones(database.engine, Month(2017, 1).start, Month(2027, 1).start)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_three_agree_on_the_whole_history(database: Database) -> None:
 def test_the_old_one_is_named_and_nothing_is_captured(
     who: str, renewal: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = getattr(zones, f"_{who}")
+    real = getattr(checks, f"_{who}")
 
     def old(*arguments: list[datetime]) -> tuple[int, ...]:
         hours = arguments[-1]
@@ -50,7 +50,7 @@ def test_the_old_one_is_named_and_nothing_is_captured(
             offset + 3600 * (LATE[0] <= hour < LATE[1]) for offset, hour in zip(real(*arguments), hours, strict=True)
         )
 
-    monkeypatch.setattr(zones, f"_{who}", old)
+    monkeypatch.setattr(checks, f"_{who}", old)
     with pytest.raises(ConfigError) as caught:
         Ledger(database, BronzeStore(tmp_path)).repair(SEPTEMBER)
     told = str(caught.value).lower()
@@ -58,14 +58,14 @@ def test_the_old_one_is_named_and_nothing_is_captured(
     assert renewal.lower() in told
     assert "2022-09-04 04h utc-3" in told
     assert "\n" not in told
-    check_zones(database, Month(2022, 8).start, Month(2022, 8).end)  # nothing differs there
+    check_zones(database.engine, Month(2022, 8).start, Month(2022, 8).end)  # nothing differs there
 
 
 def test_when_all_differ_all_are_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zones, "_polars", lambda hours: (0,) * len(hours))
-    monkeypatch.setattr(zones, "_python", lambda hours: (1,) * len(hours))
+    monkeypatch.setattr(checks, "_polars", lambda hours: (0,) * len(hours))
+    monkeypatch.setattr(checks, "_python", lambda hours: (1,) * len(hours))
     with pytest.raises(ConfigError, match="Python and Polars and PostgreSQL"):
-        check_zones(database, SEPTEMBER.start, SEPTEMBER.end)
+        check_zones(database.engine, SEPTEMBER.start, SEPTEMBER.end)
 
 
 def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, make_settings: MakeSettings) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from support.fixtures import other_database
 
 from sec_core.db import embedded, server
 from sec_core.db.address import Address
@@ -119,24 +120,29 @@ def test_of_racing_processes_one_starts_and_all_attach(postgres_dir: Path) -> No
         assert connection.execute("select current_database()").fetchone() == ("sec",)
 
 
+def running(postgres_dir: Path) -> server.Running:
+    found = embedded.running_server(postgres_dir)
+    assert found is not None
+    return found
+
+
 def test_stopping_keeps_data_and_port(cluster: Path) -> None:
     url = embedded.ensure_running(cluster).url
     assert embedded.stop(cluster)
-    stopped = embedded.status(cluster)
-    assert (stopped.exists, stopped.running) == (True, False)
+    assert (cluster / "data").is_dir()
+    assert embedded.running_server(cluster) is None
     assert not embedded.stop(cluster)
     assert embedded.ensure_running(cluster).url == url
-    assert embedded.status(cluster).running
     assert rows(url) == [1]
 
 
 def test_another_port_is_taken_when_the_last_one_is_in_use(cluster: Path) -> None:
     url = embedded.ensure_running(cluster).url
-    port = embedded.status(cluster).port
+    port = running(cluster).port
     embedded.stop(cluster)
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", port or 0))
+        squatter.bind(("127.0.0.1", port))
         squatter.listen()
         other = embedded.ensure_running(cluster).url
     assert other != url
@@ -148,15 +154,12 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(cluster: P
     url = embedded.ensure_running(cluster).url
     open_transaction = psycopg.connect(url)
     open_transaction.execute("create table never_committed (n integer)")
-    killed = server.find(cluster / "data")
-    assert killed is not None
+    killed = running(cluster)
     os.kill(killed.pid, signal.SIGKILL)
     server.wait_for_end(killed, cluster / "data")
     assert embedded.ensure_running(cluster).url == url
     open_transaction.close()
-    second = embedded.status(cluster)
-    assert second.running
-    assert second.pid != killed.pid
+    assert running(cluster).pid != killed.pid
     assert rows(url) == [1]
     with psycopg.connect(url) as connection:
         assert connection.execute("select to_regclass('never_committed')").fetchone() == (None,)
@@ -170,7 +173,7 @@ def test_a_process_number_used_again_by_another_program_does_not_hinder_the_star
     embedded.stop(cluster)
     _, rest = left_behind.split("\n", 1)
     pid_file.write_text(f"{os.getpid()}\n{rest}")
-    assert not embedded.status(cluster).running
+    assert embedded.running_server(cluster) is None
     assert rows(embedded.ensure_running(cluster).url) == [1]
 
 
@@ -219,8 +222,8 @@ def test_only_the_password_opens_it_and_there_is_no_other_door(cluster: Path) ->
 
 def test_prefects_database_is_made_once_with_its_extension(cluster: Path) -> None:
     url = embedded.ensure_running(cluster).url
-    second = embedded.ensure_database(Address.parse(url), "prefect")
-    assert embedded.ensure_database(Address.parse(url), "prefect") == second
+    second = other_database(Address.parse(url), "prefect")
+    assert other_database(Address.parse(url), "prefect") == second
     with second.connect() as connection:
         connection.execute("create extension pg_trgm")
         assert connection.execute("select current_database(), similarity('a', 'a')").fetchone() == ("prefect", 1.0)
@@ -243,7 +246,7 @@ def test_as_root_it_runs_as_another_user_with_no_more_rights_than_it_needs(
     parent_dir.chmod(mode)
     url = embedded.ensure_running(postgres_dir).url
     keep(url, 1)
-    process = psutil.Process(embedded.status(postgres_dir).pid)
+    process = psutil.Process(running(postgres_dir).pid)
     assert 0 not in process.uids()
     assert (postgres_dir / "data").stat().st_uid == process.uids().effective
     assert (postgres_dir.stat().st_uid, parent_dir.stat().st_uid) == (0, 0)
@@ -276,7 +279,7 @@ def test_as_root_of_a_container_with_few_capabilities_it_runs_or_says_why_not(
         assert not (postgres_dir / "data").exists()
         return
     keep(printed_url(client), 1)
-    assert 0 not in psutil.Process(embedded.status(postgres_dir).pid).uids()
+    assert 0 not in psutil.Process(running(postgres_dir).pid).uids()
     assert embedded.stop(postgres_dir)
     assert rows(embedded.ensure_running(postgres_dir).url) == [1]
 
@@ -304,13 +307,13 @@ def test_an_ordinary_user_runs_it_as_themselves(parent_dir: Path) -> None:
     prefix += ["--inh-caps", "-all,+dac_read_search", "--ambient-caps", "+dac_read_search"]
     url = printed_url(start_client(home / "postgres", prefix=prefix))
     keep(url, 1)
-    process = psutil.Process(embedded.status(home / "postgres").pid)
+    process = psutil.Process(running(home / "postgres").pid)
     assert set(process.uids()) == {user.pw_uid}
     assert (home / "postgres" / "data").stat().st_uid == user.pw_uid
     # Root can take over what a user made, and the server stays that user's.
     assert embedded.stop(home / "postgres")
     assert rows(embedded.ensure_running(home / "postgres").url) == [1]
-    assert set(psutil.Process(embedded.status(home / "postgres").pid).uids()) == {user.pw_uid}
+    assert set(psutil.Process(running(home / "postgres").pid).uids()) == {user.pw_uid}
 
 
 @needs_root

@@ -9,13 +9,14 @@ from typing import Any
 
 import orjson
 import pytest
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.gold_world import CUSTOMERS
-from support.three_months import rows_of
+from support.silver_world import rows_of
 from support.truth import stormy
 
 from deployments.cli.main import main
 from sec_core.bronze.ledger import Finding, Ledger
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import Settings, load_settings
 from sec_core.db.database import Database
@@ -25,7 +26,7 @@ from sec_core.gold.explain import explain
 from sec_core.gold.explanation import Explanation
 from sec_core.hours import Month, hours_of_day
 from sec_core.silver.load import load_month
-from sec_core.simulator.render import hour_body
+from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import AnsweredBy, Shape, classify
 
 FIRST, DAYS, SWITCH = date(2025, 8, 26), 11, 6
@@ -46,7 +47,7 @@ class History:
 
     def rows(self, payload: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = orjson.loads(
-            (self.settings.gold_dir / f"dashboard_stats/{payload}.json").read_bytes()
+            (on_disk(self.settings.gold) / f"dashboard_stats/{payload}.json").read_bytes()
         )
         return found
 
@@ -54,8 +55,8 @@ class History:
         return explain(self.database, self.settings, BronzeStore(self.store.blobs), payload, wanted)
 
     def path(self, hour: datetime) -> Path:
-        (revision,) = Ledger(self.database).revisions(hour)
-        return self.settings.bronze_dir / revision.capture.key
+        (revision,) = LedgerTables(self.database).revisions(hour)
+        return on_disk(self.settings.bronze) / revision.capture.key
 
     def change(self, sql: str) -> None:
         with self.database.engine.begin() as connection:

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support import gold_world
-from support.fixtures import StandingClock
-from support.three_months import rows_of
+from support.fixtures import StandingClock, on_disk
+from support.silver_world import rows_of
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import Settings
@@ -19,9 +19,8 @@ from sec_core.db.database import Database
 from sec_core.errors import DatabaseUnavailable
 from sec_core.gold import parquet
 from sec_core.gold.build import build_gold
-from sec_core.gold.events_file import read_events
 from sec_core.gold.frames import read_names, snapshot
-from sec_core.gold.observations import month_key
+from sec_core.gold.month_files import month_key, read_events
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
 from sec_core.silver.archive import Archive
@@ -59,7 +58,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     assert report.events == 3
     assert report.months_written == (AUGUST,)
 
-    events = pl.read_parquet(settings.gold_dir / EVENTS_FILE)
+    events = pl.read_parquet(on_disk(settings.gold) / EVENTS_FILE)
     assert events["hash_id"].to_list() == [f"00000000-0000-0000-0000-0000000000{end}" for end in ("bb", "aa", "cc")]
     assert events.select("nombre_region", "nombre_comuna", "nombre_empresa", "codigo_comuna").rows() == [
         ("UNKNOWN", "UNKNOWN", "UNKNOWN", ""),
@@ -68,7 +67,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     ]
     assert events["inicio"].dtype == pl.Datetime("us", "UTC")
 
-    found = pl.read_parquet(settings.gold_dir / "observaciones", hive_partitioning=True)
+    found = pl.read_parquet(on_disk(settings.gold) / "observaciones", hive_partitioning=True)
     assert found.select("anho", "mes", "forma", "nombre_comuna", "clientes_afectados", "n_filas").rows() == [
         (2024, 8, "detailed", "UNKNOWN", 7, 1),
         (2024, 8, "detailed", "TALCA", 600, 2),
@@ -76,7 +75,9 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
         (2024, 8, "aggregated", "COIHAIQUE", 500, 2),
     ]
 
-    payloads = {path.stem: json.loads(path.read_bytes()) for path in (settings.gold_dir / "dashboard_stats").iterdir()}
+    payloads = {
+        path.stem: json.loads(path.read_bytes()) for path in (on_disk(settings.gold) / "dashboard_stats").iterdir()
+    }
     assert {(row["nombre_comuna"], row["instability_index"]) for row in payloads["market_map"]} == {
         ("TALCA", 20.0),
         ("COIHAIQUE", 100.0),
@@ -92,7 +93,7 @@ def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., S
     assert (chile["clientes"], chile["saifi_eventos"]) == (3500, round(1107 / 3500, 8))
     assert (chile["punta"], chile["metodo"], chile["saidi"]) == (round(900 / 3500, 8), "insuficiente", None)
     assert chile["saidi_observado"] == round(1507 / 3500, 8)
-    hours = pl.read_parquet(settings.gold_dir / "horas.parquet")
+    hours = pl.read_parquet(on_disk(settings.gold) / "horas.parquet")
     assert (hours.height, hours["cargada"].sum()) == (744, 2)
 
     assert dict(rows_of(silver, "SELECT id, data FROM dashboard_stats")) == payloads
@@ -114,9 +115,9 @@ def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
     maule = {row[1:4] for row in kept if row[0].startswith("07")}
     assert maule == {(100, "facturacion", "CNE, facturación de clientes regulados, 2024-12 (cne.csv)")}
     assert sum(row[1] for row in kept if row[0].startswith("11")) == 500
-    comunal = pl.read_parquet(settings.gold_dir / "indices_comunales.parquet")
+    comunal = pl.read_parquet(on_disk(settings.gold) / "indices_comunales.parquet")
     assert comunal.filter(codigo_comuna="07101")["clientes"].to_list() == [100]
-    comunas = pl.read_parquet(settings.gold_dir / "comunas.parquet")
+    comunas = pl.read_parquet(on_disk(settings.gold) / "comunas.parquet")
     assert comunas.filter(codigo_comuna="05602")["clientes"].to_list() == [None]
     build_gold(silver, settings, FixedClock())
     assert rows_of(silver, query) == kept, "rows that stay are not written"
@@ -129,9 +130,9 @@ def test_customers_of_comunas_are_kept_and_indices_divide_by_them(
 def test_the_same_silver_gives_the_same_bytes(silver: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
-    before = contents(settings.gold_dir)
+    before = contents(on_disk(settings.gold))
     again = build_gold(silver, settings, StandingClock(NOW + timedelta(minutes=20)))
-    after = contents(settings.gold_dir)
+    after = contents(on_disk(settings.gold))
     assert again.months_written == ()
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"dashboard_stats/meta.json"}
@@ -143,15 +144,15 @@ def test_a_month_loaded_again_is_written_again(silver: Database, make_settings: 
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
     key = month_key(AUGUST)
-    digest = parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"]
+    digest = parquet.metadata(LocalBlobs(on_disk(settings.gold)), key)["digest"]
     change(
         silver,
         "UPDATE fact_observaciones SET clientes_afectados = 8 WHERE id_geografia = 0",
         "UPDATE cargas SET clientes = clientes",
     )
     assert build_gold(silver, settings, FixedClock()).months_written == (AUGUST,)
-    assert parquet.metadata(LocalBlobs(settings.gold_dir), key)["digest"] != digest
-    assert 8 in pl.read_parquet(settings.gold_dir / key)["clientes_afectados"]
+    assert parquet.metadata(LocalBlobs(on_disk(settings.gold)), key)["digest"] != digest
+    assert 8 in pl.read_parquet(on_disk(settings.gold) / key)["clientes_afectados"]
 
 
 def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
@@ -172,11 +173,11 @@ def test_what_is_kept_gives_the_bytes_of_a_build_from_nothing(
     again = build_gold(silver, settings, FixedClock())
     assert again.months_written == (later[0],)
     assert again.months_computed == (later[2], later[0], later[1])
-    kept = contents(settings.gold_dir)
-    shutil.rmtree(settings.gold_dir)
+    kept = contents(on_disk(settings.gold))
+    shutil.rmtree(on_disk(settings.gold))
     from_nothing = build_gold(silver, settings, FixedClock())
     assert from_nothing.months_computed == (later[2], later[0], later[1], AUGUST)
-    assert contents(settings.gold_dir) == kept
+    assert contents(on_disk(settings.gold)) == kept
 
 
 def test_only_events_of_changed_months_are_read_again(silver: Database, make_settings: Callable[..., Settings]) -> None:
@@ -189,7 +190,7 @@ def test_only_events_of_changed_months_are_read_again(silver: Database, make_set
         " primera_hora, ultima_hora) SELECT gen_random_uuid(), 'aggregated', 11101, 1, id_tiempo, inicio, 9, 9, inicio,"
         f" 9, 1, false, inicio, inicio FROM dim_tiempo WHERE inicio = '{Month(2024, 7).hours()[5]}'",
     )
-    gold = LocalBlobs(settings.gold_dir)
+    gold = LocalBlobs(on_disk(settings.gold))
 
     def changed_months() -> tuple[str, ...]:
         with snapshot(silver) as connection:
@@ -201,15 +202,15 @@ def test_only_events_of_changed_months_are_read_again(silver: Database, make_set
     change(silver, "UPDATE fact_interrupciones SET clientes_afectados = 8 WHERE id_tiempo < 2024080000")
     assert changed_months() == ("202407",)
     build_gold(silver, settings, FixedClock())
-    kept = contents(settings.gold_dir)
-    assert pl.read_parquet(settings.gold_dir / EVENTS_FILE)["clientes_afectados"].to_list() == [8, 7, 600, 500]
-    shutil.rmtree(settings.gold_dir)
+    kept = contents(on_disk(settings.gold))
+    assert pl.read_parquet(on_disk(settings.gold) / EVENTS_FILE)["clientes_afectados"].to_list() == [8, 7, 600, 500]
+    shutil.rmtree(on_disk(settings.gold))
     build_gold(silver, settings, FixedClock())
-    assert contents(settings.gold_dir) == kept
+    assert contents(on_disk(settings.gold)) == kept
     change(silver, "DELETE FROM fact_interrupciones WHERE id_tiempo < 2024080000")
     build_gold(silver, settings, FixedClock())
-    assert pl.read_parquet(settings.gold_dir / EVENTS_FILE)["clientes_afectados"].to_list() == [7, 600, 500]
-    (settings.gold_dir / EVENTS_FILE).write_bytes(b"damaged")
+    assert pl.read_parquet(on_disk(settings.gold) / EVENTS_FILE)["clientes_afectados"].to_list() == [7, 600, 500]
+    (on_disk(settings.gold) / EVENTS_FILE).write_bytes(b"damaged")
     assert changed_months() == ("202408",)
 
 
@@ -231,12 +232,12 @@ def load_hours(database: Database, month: Month, numbers: list[int]) -> None:
 def test_an_archived_month_gives_the_same_gold(silver: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     build_gold(silver, settings, FixedClock())
-    before = contents(settings.gold_dir)
+    before = contents(on_disk(settings.gold))
     with silver.adbc() as connection:
         SilverTables(connection, Archive(settings.archive)).archive_month(AUGUST)
-    shutil.rmtree(settings.gold_dir)
+    shutil.rmtree(on_disk(settings.gold))
     build_gold(silver, settings, FixedClock())
-    assert contents(settings.gold_dir) == before
+    assert contents(on_disk(settings.gold)) == before
 
 
 def test_a_month_that_is_moved_meanwhile_is_not_written_short(
@@ -246,17 +247,17 @@ def test_a_month_that_is_moved_meanwhile_is_not_written_short(
     settings = make_settings()
     with pytest.raises(DatabaseUnavailable, match="2024-08 were moved"):
         build_gold(silver, settings, FixedClock())
-    assert contents(settings.root) == {}
+    assert contents(on_disk(settings.data)) == {}
 
 
 def test_an_empty_silver_gives_an_empty_gold(database: Database, make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     report = build_gold(database, settings, FixedClock())
     assert (report.events, report.months_written) == (0, ())
-    assert pl.read_parquet(settings.gold_dir / EVENTS_FILE).columns == [column.name for column in parquet.EVENTS]
+    assert pl.read_parquet(on_disk(settings.gold) / EVENTS_FILE).columns == [column.name for column in parquet.EVENTS]
     rows = dict(report.payloads)
     assert rows.pop("meta") == 1
-    validation = json.loads((settings.gold_dir / "dashboard_stats" / "investment_validation.json").read_bytes())
+    validation = json.loads((on_disk(settings.gold) / "dashboard_stats" / "investment_validation.json").read_bytes())
     assert {row["type"] for row in validation} == {"Datos insuficientes"}
     assert rows.pop("investment_validation") == len(validation)
     assert rows.pop("official_comparison") == 27

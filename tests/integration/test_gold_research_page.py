@@ -9,11 +9,12 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pytest
+from support.fixtures import on_disk
 from support.gold_world import FixedClock, load_world
 
 from sec_core.config import load_settings
 from sec_core.db.database import Database
-from sec_core.gold.comuna_customers import dwellings
+from sec_core.gold.customers import dwellings
 from sec_core.gold.release.write import make_release
 
 BLOCK = re.compile(r"```python (\w+)\n(.*?)```", re.DOTALL)
@@ -30,7 +31,7 @@ def release(shared_database: Database, tmp_path_factory: pytest.TempPathFactory)
     load_world(shared_database, settings)
     for version in ("2025.8", "2025.9"):
         make_release(shared_database, settings, FixedClock(), version, draft=True)
-    folder = settings.root / "releases" / "2025.9"
+    folder = on_disk(settings.data) / "releases" / "2025.9"
     dwellings().select("codigo_comuna", "viviendas").write_csv(folder / "censo.csv")
     return folder
 

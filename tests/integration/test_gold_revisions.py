@@ -12,8 +12,8 @@ from sec_core.db.database import Database
 from sec_core.gold.frames import SQL, read_names, snapshot
 from sec_core.gold.revisions import revisions
 from sec_core.hours import HOUR, Month
+from sec_core.simulator.answers import detailed_body
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import detailed_body
 from sec_core.simulator.world import World
 from sec_core.source.shapes import classify
 

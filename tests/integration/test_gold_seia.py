@@ -11,10 +11,10 @@ from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.errors import InputError
 from sec_core.gold import frames
-from sec_core.gold.billing import load_billing
-from sec_core.gold.payloads.projects import eda_projects_dist
-from sec_core.gold.seia.load import load_seia
-from sec_core.silver.version import silver_version
+from sec_core.gold.customers import load_billing
+from sec_core.gold.payloads.seen import eda_projects_dist
+from sec_core.gold.seia import load_seia
+from sec_core.silver.reports import silver_version
 
 
 def test_the_older_table_of_the_site(database: Database, captures_dir: Path) -> None:

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import pytest
 from sqlalchemy import text
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.gold_world import bring_in, give_customers
 from support.reference_rules import source_hours
 from support.silver_world import MemoryBronze
@@ -22,14 +22,13 @@ from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
-from sec_core.gold.storms import StormRules
-from sec_core.gold.storms_now import under_way
+from sec_core.gold.storms import StormRules, under_way
 from sec_core.hours import HOUR, Month
 from sec_core.reference.geometry import neighbours
 from sec_core.silver.universe import store_universe
-from sec_core.simulator.calendar import parse_wall_hour as at
+from sec_core.simulator.answers import hour_body
+from sec_core.simulator.country import parse_wall_hour as at
 from sec_core.simulator.options import Outage, WorldOptions
-from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import read_regions
 from sec_core.source.shapes import Shape
@@ -91,8 +90,8 @@ def by_definition(world: World, hours: set[datetime], settings: Settings) -> lis
         for step, customers in enumerate(outage.course):
             row = values.get(outage.start + step * HOUR, {})
             row[outage.comuna] = row.get(outage.comuna, 0) + (customers or 0)
-    comunas = pl.read_parquet(settings.gold_dir / "comunas.parquet").select("codigo_comuna", "clientes")
-    expected = pl.read_parquet(settings.gold_dir / "horas.parquet")["hora"].to_list()
+    comunas = pl.read_parquet(on_disk(settings.gold) / "comunas.parquet").select("codigo_comuna", "clientes")
+    expected = pl.read_parquet(on_disk(settings.gold) / "horas.parquet")["hora"].to_list()
     borders = {*neighbours(), *((second, first) for first, second in neighbours())}
     reference = Reference(values, dict(comunas.iter_rows()), borders, expected)
     return [storm.figures for storm in reference_storms(reference, StormRules())]
@@ -120,7 +119,7 @@ def test_the_wind_of_august_2024(
     store_universe(database, read_regions(regions), 8_156_814, datetime(2024, 8, 6, 12, tzinfo=UTC))
     bring_in(database, settings, bronze)
     build_gold(database, settings, FixedClock())
-    (storm,) = pl.read_parquet(settings.gold_dir / "tormentas.parquet").to_dicts()
+    (storm,) = pl.read_parquet(on_disk(settings.gold) / "tormentas.parquet").to_dicts()
     assert (storm["comunas"], storm["punta"]) == (226, 1_161_175)
     assert "13" in storm["regiones"].split(",")
     assert storm["nombre"] == "Temporal de viento del 1 al 3 de agosto de 2024"
@@ -135,14 +134,14 @@ def test_planted_storms_come_back(shape: Shape, database: Database, make_setting
     hours = set[datetime]().union(*map(hours_about, ALL))
     load(database, settings, world, hours, shape)
     build_gold(database, settings, FixedClock())
-    storms = pl.read_parquet(settings.gold_dir / "tormentas.parquet")
+    storms = pl.read_parquet(on_disk(settings.gold) / "tormentas.parquet")
     wanted = by_definition(world, hours, settings)
     assert storms.drop("nombre", "nota").to_dicts() == wanted
     assert {planted.id for planted in ALL if planted is not SECOND} < {storm["id"] for storm in wanted}
     assert storms.height == len(ALL)
     assert "Se vio el 50 % de sus horas" in storms.filter(id=HOLE.id)["nota"].item()
 
-    companies = pl.read_parquet(settings.gold_dir / "kept" / "storm_companies.parquet")
+    companies = pl.read_parquet(on_disk(settings.gold) / "kept" / "storm_companies.parquet")
     named = companies.filter(id=SINGLE.id).group_by("nombre_empresa").agg(pl.col("clientes_afectados").max())
     assert named.rows() == ([("CGE", 24_000)] if shape is Shape.DETAILED else [])
 
@@ -153,7 +152,7 @@ def test_planted_storms_come_back(shape: Shape, database: Database, make_setting
     assert sorted(row["id"] for row in payload) == sorted(storms["id"])
     assert set(payload[0]) == set(storms.columns)
     assert [row["punta"] for row in payload] == sorted((row["punta"] for row in payload), reverse=True)
-    curve = pl.read_parquet(settings.gold_dir / "tormentas_horas.parquet").filter(id=SINGLE.id)
+    curve = pl.read_parquet(on_disk(settings.gold) / "tormentas_horas.parquet").filter(id=SINGLE.id)
     assert curve.group_by("hora").agg(pl.col("clientes_afectados").sum())["clientes_afectados"].max() == 24_000
 
 
@@ -180,7 +179,7 @@ def test_suspect_hours_count_as_without_data(database: Database, make_settings: 
         top = SINGLE.start + 2 * HOUR
         connection.execute(text("UPDATE capturas SET sospechosa = true WHERE hora = :hour"), {"hour": top})
     build_gold(database, settings, FixedClock())
-    (storm,) = orjson.loads((settings.gold_dir / "dashboard_stats" / "storms.json").read_bytes())
+    (storm,) = orjson.loads((on_disk(settings.gold) / "dashboard_stats" / "storms.json").read_bytes())
     assert (storm["punta"], storm["cliente_horas"]) == (16_000, None)
 
 

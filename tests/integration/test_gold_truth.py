@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from support.fixtures import on_disk
 from support.gold_world import CUSTOMERS, FixedClock, GoldWorld, load_world
 
 from sec_core.config import Settings
@@ -35,7 +36,7 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
     events = world.truth.events(world.captured)
     assert report.events == len(events) > 20
     found: dict[str, list[dict[str, Any]]] = {
-        name: json.loads((settings.gold_dir / "dashboard_stats" / f"{name}.json").read_bytes())
+        name: json.loads((on_disk(settings.gold) / "dashboard_stats" / f"{name}.json").read_bytes())
         for name in report.payloads
     }
 
@@ -99,7 +100,7 @@ def test_payloads_equal_the_truth(shape: Shape, database: Database, make_setting
         peak = max(world.truth.national(hour) for hour in inside)
         assert chile["punta"] == pytest.approx(peak / sum(CUSTOMERS.values()), abs=1e-8)
         assert chile["cobertura"] == pytest.approx(len(inside) / expected_hours(loaded), abs=1e-6)
-    check_files(settings.gold_dir, listed)
+    check_files(on_disk(settings.gold), listed)
     check_quality(found["eda_quality_stats"], world)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from sqlalchemy import text
+from support.fixtures import on_disk
 from support.truth import assert_loaded, truth_of
 
 from deployments.cli.main import main
@@ -68,7 +69,7 @@ def test_real_captures_give_their_known_figures_and_nothing_changes_when_run_aga
             )
         ).scalar()
     assert metropolitana == 716_423
-    quality = json.loads((commands.gold_dir / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
+    quality = json.loads((on_disk(commands.gold) / "dashboard_stats" / "eda_quality_stats.json").read_bytes())
     assert [row["category"] for row in quality][1] == "Geography = UNKNOWN (Imputed)"
     assert quality[1]["count"] == 1
 
@@ -99,5 +100,5 @@ def test_events_are_the_simulated_truth(
         rows = sum(truth.row_count(hour) for hour in hours)
     assert report["rows"] == rows
     assert report["events"] == len(events) > 50
-    assert pl.read_parquet(commands.gold_dir / "golden_interrupciones.parquet").height == len(events)
+    assert pl.read_parquet(on_disk(commands.gold) / "golden_interrupciones.parquet").height == len(events)
     assert_loaded(database, events)

@@ -12,8 +12,7 @@ from support.object_store import ObjectStore
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.blobs.objects import ObjectBlobs
-from sec_core.blobs.open import try_out
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import StoreUrl, try_out
 from sec_core.errors import StorageError, StorageUnavailable
 
 SECRET = "a-secret-that-nobody-may-read"

@@ -14,19 +14,17 @@ from support.object_store import ObjectStore
 from support.silver_world import clear, export
 
 from deployments.cli.main import main
-from sec_core.blobs.model import Blobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import StoreUrl
-from sec_core.bronze.ledger import Ledger
+from sec_core.blobs.place import Blobs, StoreUrl, open_blobs
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.bronze.seal import seal_month
 from sec_core.config import Settings
 from sec_core.errors import StorageError
 from sec_core.gold.build import build_gold
 from sec_core.hours import Month
 from sec_core.silver.load import load_month
-from sec_core.silver.retention import apply_retention
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.usecases.upkeep import apply_retention
 
 MONTH, LATER = Month(2026, 2), Month(2026, 4)
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
@@ -77,7 +75,7 @@ async def test_the_whole_path_over_an_object_store(
 
             # The ledger again from the objects, and the month again from its sealed object.
             assert capture.ledger.rebuild().hours == {MONTH: len(MONTH.hours()), LATER: 48}
-            assert Ledger(capture.database).rows(MONTH.hours()) == ledger
+            assert LedgerTables(capture.database).rows(MONTH.hours()) == ledger
             load(capture, MONTH, force=True)
             assert export(capture.database) == silver
 

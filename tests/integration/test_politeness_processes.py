@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from support.capture_process import start_capture
 
-from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
+from sec_core.bronze.ledger_table import LedgerTables
 from sec_core.db.database import Database
 from sec_core.hours import Month
-from sec_core.simulator.faults import Ban, FaultKind, FaultOptions, FaultRule
-from sec_core.simulator.log import Request
+from sec_core.simulator.faults import Ban, FaultKind, FaultOptions, FaultRule, Request
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 
@@ -100,7 +99,7 @@ def test_four_processes_keep_to_both_limits_and_a_killed_one_costs_nothing(
     after = [request.in_flight for request in requests if request.arrived > killed_at + 1]
     assert max(before) == 3
     assert max(after) == 3, "the killed one's place is free again"
-    captured = [hour for month in MONTHS for hour in Ledger(database).states(Month.parse(month)).items()]
+    captured = [hour for month in MONTHS for hour in LedgerTables(database).states(Month.parse(month)).items()]
     assert sum(state is HourState.CAPTURED for _, state in captured) > 100
 
 
@@ -125,7 +124,7 @@ def test_circuit_over_three_processes(sim: Simulator, processes: Processes, data
     closing = probes[-1]
     assert closing[1].arrived >= (closing[0].ended or 0), "nothing left before the probe was answered"
     for month in MONTHS[:3]:
-        states = list(Ledger(database).states(Month.parse(month)).values())[:48]
+        states = list(LedgerTables(database).states(Month.parse(month)).values())[:48]
         assert states == [HourState.CAPTURED] * 48
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from loguru import logger
 from postgrest.exceptions import APIError
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.postgrest import SCHEMA, Project, token
 from support.publication import NOW, FixedClock, client, make_events, no_wait, send, stored, write_gold
 
@@ -156,7 +156,7 @@ def test_gold_that_is_invalid_or_missing_is_not_published(
     with pytest.raises(PublicationError, match=r"sec gold"):
         send(settings)
     write_gold(settings)
-    path = settings.gold_dir / "dashboard_stats" / "time_series.json"
+    path = on_disk(settings.gold) / "dashboard_stats" / "time_series.json"
     path.write_bytes(b'[{"mes": "2024-01-01", "nombre_region": "MAULE", "afectados": -1}]')
     with pytest.raises(PublicationError, match=r"time_series\.json is not valid"):
         send(settings)

@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from frictionless import validate
-from support.fixtures import MakeSettings
+from support.fixtures import MakeSettings, on_disk
 from support.gold_world import FIRST, FixedClock, load_world
 
 from deployments.cli.main import main
@@ -25,8 +25,7 @@ from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
 from sec_core.db.database import Database
 from sec_core.errors import InputError, PublicationError
-from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256, write_sums
-from sec_core.gold.release.database import DATABASE
+from sec_core.gold.release.contents import DATABASE, PACKAGE, SUMS, files_of, sha256, write_sums
 from sec_core.gold.release.write import ReleaseReport, check_release, make_release, versions
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference import tables
@@ -63,13 +62,13 @@ def settings(shared_database: Database, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def folder(settings: Settings) -> Path:
     """The folder of the draft."""
-    return settings.root / "releases" / VERSION
+    return on_disk(settings.releases) / VERSION
 
 
 @pytest.fixture
 def copy(settings: Settings, tmp_path: Path) -> tuple[Settings, Path]:
     """The release in a data folder of its own, to be damaged."""
-    shutil.copytree(settings.root / "releases", tmp_path / "releases")
+    shutil.copytree(on_disk(settings.releases), tmp_path / "releases")
     return load_settings(_env_file=None, data_dir=tmp_path), tmp_path / "releases" / VERSION
 
 
@@ -101,7 +100,7 @@ def test_duckdb_reads_it_from_anywhere(
     settings: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    gold = pl.read_parquet(settings.gold_dir / "panel" / "*" / "*" / "*.parquet", hive_partitioning=False)
+    gold = pl.read_parquet(on_disk(settings.gold) / "panel" / "*" / "*" / "*.parquet", hive_partitioning=False)
     hours = pl.read_parquet(folder / "horas.parquet")
     with duckdb.connect(str(folder / DATABASE), read_only=True) as db:
         assert db.sql("select sum(clientes_afectados) from panel").fetchall() == [(gold["clientes_afectados"].sum(),)]
@@ -207,7 +206,7 @@ def test_a_renamed_folder_is_another_release(copy: tuple[Settings, Path]) -> Non
 
 
 def test_what_is_refused(settings: Settings, shared_database: Database) -> None:
-    before = files_of(settings.root / "releases")
+    before = files_of(on_disk(settings.releases))
     for wrong in ("2025", "2025.13", "25.9", "2025.09", "2025.9.0", "../2025.9"):
         with pytest.raises(InputError, match="no version"):
             draft(shared_database, settings, wrong)
@@ -225,7 +224,7 @@ def test_what_is_refused(settings: Settings, shared_database: Database) -> None:
             draft(shared_database, settings, "2025.9.1")
     finally:
         change(shared_database, "DELETE FROM revisiones")
-    assert files_of(settings.root / "releases") == before
+    assert files_of(on_disk(settings.releases)) == before
 
 
 KILLED = """
@@ -252,17 +251,18 @@ elif where == "after":
     Path.rename = lambda self, target: (real(self, target), die())
 else:
     module, _, name = where.rpartition(".")
-    setattr(getattr(write, module) if module else write, name, die)
+    setattr(getattr(write, module), name, die)
 settings = load_settings(_env_file=None, data_dir=data, database_url=url)
 write.make_release(Database(url), settings, FixedClock(), "2025.9.1", draft=True)
 """
 
 
 def test_killed_anywhere_it_leaves_a_whole_release_or_none(copy: tuple[Settings, Path], settings: Settings) -> None:
-    data = copy[0].root
+    data = on_disk(copy[0].data)
     url = settings.database_url
     assert url is not None
-    for where in ("write_database", "texts.write_texts", "write_sums", "checks.examine", "sync", "rename", "after"):
+    steps = (f"contents.write_{what}" for what in ("database", "texts", "sums"))
+    for where in (*steps, "checks.examine", "sync", "rename", "after"):
         done = subprocess.run(
             [sys.executable, "-c", KILLED, where, str(data), url.get_secret_value()],
             env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"},
@@ -292,7 +292,7 @@ def test_the_next_release_tells_what_changed(
     second = draft(database, settings)
     assert second.before == "2025.8"
     found = second.changes
-    september = pl.read_parquet(settings.root / "releases" / "2025.9" / "horas.parquet").filter(
+    september = pl.read_parquet(on_disk(settings.releases) / "2025.9" / "horas.parquet").filter(
         pl.col("hora") >= august.end, pl.col("cargada")
     )
     assert "| 2025-08 | 0 | 0 | 1 | 0 |" in found
@@ -343,7 +343,7 @@ def test_the_command(
     copy: tuple[Settings, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings, folder = copy
-    monkeypatch.setenv("SEC_DATA_DIR", str(settings.root))
+    monkeypatch.setenv("SEC_DATA_DIR", str(settings.data))
     assert main(["release", "--list"]) == 0
     assert VERSION in capsys.readouterr().out
     assert main(["release", "--check", VERSION]) == 0

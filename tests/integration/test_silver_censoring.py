@@ -1,32 +1,24 @@
 """What gaps hide of events: kept up to date by loads, and filled in by the migration for events of before."""
 
 import pytest
-from support.fixtures import MakeSettings
 from support.gold_world import load_world
-from support.reference_rules import Hour, Listed, utc
-from support.silver_world import MemoryBronze, body_of
+from support.reference_rules import utc
+from support.silver_world import Silver, aggregated
 
-from sec_core.db.database import Database
 from sec_core.db.migrations.resources import SQL_DIR
-from sec_core.hours import HOUR, Month
-from sec_core.silver.load import load_month
+from sec_core.hours import HOUR
 from sec_core.source.shapes import Shape
 
 COLUMNS = "select hash_id, censurado, horas_sin_datos from fact_interrupciones order by 1"
 
 
-def test_hours_loaded_beside_and_inside_an_event_change_what_gaps_hide(
-    database: Database, make_settings: MakeSettings
-) -> None:
-    settings, bronze, month = make_settings(), MemoryBronze(), Month(2025, 7)
+def test_hours_loaded_beside_and_inside_an_event_change_what_gaps_hide(silver: Silver) -> None:
     first = utc(2025, 7, 5, 12)
 
     def load(step: int, customers: int) -> list[tuple[str | None, int]]:
-        rows = [Listed(13120, 1, None, customers)] if customers else []
-        bronze.put(first + step * HOUR, Shape.AGGREGATED, body_of(Hour("aggregated", rows)))
-        load_month(database, bronze.read, month, settings, values=bronze)
-        with database.engine.connect() as connection:
-            return [(row.censurado, row.horas_sin_datos) for row in connection.exec_driver_sql(COLUMNS)]
+        silver.bronze.put(first + step * HOUR, Shape.AGGREGATED, aggregated(customers) if customers else b"[]")
+        silver.load()
+        return [(hidden, unseen) for _, hidden, unseen in silver.rows(COLUMNS)]
 
     assert load(0, 500) == [("inicio,fin", 0)]
     assert load(4, 300) == [("inicio,fin", 3)]
@@ -38,11 +30,9 @@ def test_hours_loaded_beside_and_inside_an_event_change_what_gaps_hide(
 
 
 @pytest.mark.parametrize("shape", list(Shape))
-def test_the_migration_fills_in_what_loads_would_have_written(
-    database: Database, make_settings: MakeSettings, shape: Shape
-) -> None:
-    load_world(database, make_settings(), shape)
-    with database.engine.begin() as connection:
+def test_the_migration_fills_in_what_loads_would_have_written(silver: Silver, shape: Shape) -> None:
+    load_world(silver.database, silver.settings, shape)
+    with silver.database.engine.begin() as connection:
         expected = connection.exec_driver_sql(COLUMNS).all()
         assert len({row.censurado for row in expected}) > 2
         assert any(row.horas_sin_datos for row in expected) == (shape is Shape.DETAILED)

@@ -11,26 +11,21 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
-from support.fixtures import MakeSettings, StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.reference_rules import Hour, Listed, utc
-from support.silver_world import MemoryBronze, body_of, clear, export
-from support.three_months import rows_of
+from support.silver_world import NUNOA, MemoryBronze, Silver, aggregated, body_of
 
-from sec_core.config import Settings
-from sec_core.db.database import Database
 from sec_core.gold.build import build_gold
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, id_tiempo
 from sec_core.reference import tables
-from sec_core.silver.load import load_hours, load_month
-from sec_core.silver.retention import apply_retention
 from sec_core.silver.universe import store_universe
+from sec_core.simulator.answers import hour_body
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.render import hour_body
 from sec_core.simulator.world import World
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape
+from sec_core.usecases.upkeep import apply_retention
 
-NUNOA = 13120
 # Days of 23 or 25 hours; in April the source knows 24 of the 25.
 CHANGES = [
     day
@@ -38,15 +33,6 @@ CHANGES = [
     for day in (date(year, 1, 1) + timedelta(days=step) for step in range(365))
     if day_start(day + timedelta(days=1)) - day_start(day) != timedelta(hours=24)
 ]
-
-
-def listed(customers: int, place: int = NUNOA) -> bytes:
-    return body_of(Hour("aggregated", [Listed(place, 1, None, customers)]))
-
-
-def load_all(database: Database, bronze: MemoryBronze, settings: Settings, *, force: bool = False) -> None:
-    for month in sorted({Month.of(hour) for hour in bronze.held}):
-        load_month(database, bronze.read, month, settings, values=bronze, force=force)
 
 
 # --- real hours ---
@@ -58,11 +44,9 @@ def test_every_year_changes_its_clock_twice() -> None:
 
 
 @pytest.mark.parametrize("shape", list(Shape))
-def test_every_change_of_the_clock_and_turn_of_a_year_is_loaded_hour_by_hour(
-    shape: Shape, database: Database, make_settings: MakeSettings
-) -> None:
+def test_every_change_of_the_clock_and_turn_of_a_year_is_loaded_hour_by_hour(shape: Shape, silver: Silver) -> None:
     """An outage over each change, each turn of a year and each February 29: hours, sums and keys are the source's."""
-    settings, bronze = make_settings(), MemoryBronze()
+    bronze = silver.bronze
     turns = [date(year, 12, 31) for year in range(2017, 2027, 3)]
     leap = [date(2020, 2, 28), date(2024, 2, 29)]
     expected: list[tuple[Any, ...]] = []
@@ -79,10 +63,9 @@ def test_every_change_of_the_clock_and_turn_of_a_year_is_loaded_hour_by_hour(
         inicio = day_start(start) if shape is Shape.DETAILED else hours[0]
         total = sum(range(100, 100 + len(hours)))
         expected.append((inicio, id_tiempo(inicio), hours[0], hours[-1], hours[-1], 99 + len(hours), total, len(hours)))
-    load_all(database, bronze, settings)
-    assert rows_of(database, "select hora from cargas order by hora") == [(hour,) for hour in sorted(bronze.held)]
-    found = rows_of(
-        database,
+    silver.load()
+    assert silver.rows("select hora from cargas order by hora") == [(hour,) for hour in sorted(bronze.held)]
+    found = silver.rows(
         """
         select e.inicio, e.id_tiempo, primera_hora, ultima_hora, hora_maximo, clientes_afectados, cliente_horas,
             n_observaciones
@@ -95,22 +78,20 @@ def test_every_change_of_the_clock_and_turn_of_a_year_is_loaded_hour_by_hour(
     assert {per_day[day] for day in CHANGES if day.month in {8, 9}} == {23}
     assert {per_day[day] for day in CHANGES if day.month in {4, 5}} == {24}
     by_wall = "select (hora at time zone 'America/Santiago')::date, count(*)::int from cargas group by 1"
-    assert {row[0]: row[1] for row in rows_of(database, by_wall)} == per_day
+    assert {row[0]: row[1] for row in silver.rows(by_wall)} == per_day
 
 
-def test_the_hours_that_do_not_exist_are_the_only_gaps_of_the_line(
-    database: Database, make_settings: MakeSettings
-) -> None:
+def test_the_hours_that_do_not_exist_are_the_only_gaps_of_the_line(silver: Silver) -> None:
     """With no gap allowed at all, an outage over both changes of a year stays one event each."""
-    settings, bronze = make_settings(event_close_hours=1, event_max_gap_hours=0), MemoryBronze()
+    bronze = silver.bronze
     for first in (date(2024, 4, 6), date(2024, 9, 7)):
         for day in (first, first + timedelta(days=1)):
             for hour in hours_of_day(day):
-                bronze.put(hour, Shape.AGGREGATED, listed(500))
+                bronze.put(hour, Shape.AGGREGATED, aggregated(500))
     steps = {later - earlier for earlier, later in pairwise(sorted(bronze.held)) if later - earlier < timedelta(days=1)}
     assert steps == {HOUR, 2 * HOUR}
-    load_all(database, bronze, settings)
-    assert rows_of(database, "select n_observaciones from fact_interrupciones order by inicio") == [(48,), (47,)]
+    silver.load(by=silver.make_settings(event_close_hours=1, event_max_gap_hours=0))
+    assert silver.rows("select n_observaciones from fact_interrupciones order by inicio") == [(48,), (47,)]
 
 
 # --- both shapes, one history ---
@@ -127,27 +108,25 @@ def legacy_hour(hour: datetime) -> bool:
     return wall.day % 2 == 0 and wall.hour % 6 == 0
 
 
-def test_a_detailed_import_into_loaded_months_equals_having_had_it_first(
-    database: Database, make_settings: MakeSettings
-) -> None:
-    settings = make_settings()
+def test_a_detailed_import_into_loaded_months_equals_having_had_it_first(silver: Silver) -> None:
     world, hours = made_world(3)
-    late, first = MemoryBronze(), MemoryBronze()
+    late, first = silver.bronze, MemoryBronze()
     for hour in hours:
         body = hour_body(world, hour, Shape.AGGREGATED)
         late.put(hour, Shape.AGGREGATED, body)
         first.put(hour, Shape.AGGREGATED, body)
-    load_all(database, late, settings)
-    only_aggregated = export(database)
+    silver.load()
+    only_aggregated = silver.export()
     for hour in filter(legacy_hour, hours):
         late.put(hour, Shape.DETAILED, hour_body(world, hour, Shape.DETAILED))
         first.held[hour] = late.held[hour]
         first.bodies.update(late.bodies)
-    load_all(database, late, settings)
-    imported = export(database)
-    clear(database)
-    load_all(database, first, settings)
-    assert {name: strip(rows) for name, rows in export(database).items()} == {
+    silver.load()
+    imported = silver.export()
+    silver.clear()
+    silver.bronze = first
+    silver.load()
+    assert {name: strip(rows) for name, rows in silver.export().items()} == {
         name: strip(rows) for name, rows in imported.items()
     }
     assert imported != only_aggregated
@@ -158,19 +137,19 @@ def test_a_detailed_import_into_loaded_months_equals_having_had_it_first(
             having count(*) filter (where fecha_inicio is null) not in (0, count(*))
         ) as mixed
     """
-    assert rows_of(database, shapes) == [(0,)]
+    assert silver.rows(shapes) == [(0,)]
     detailed = """
         select (select sum(cliente_horas) from fact_interrupciones where forma = 'detailed')
             = (select sum(clientes_afectados) from fact_observaciones where fecha_inicio is not null)
     """
-    assert rows_of(database, detailed) == [(True,)]
+    assert silver.rows(detailed) == [(True,)]
     beside = """
         select count(*) from fact_interrupciones e join cargas c on c.hora between e.primera_hora and e.ultima_hora
         where e.forma = 'aggregated' and c.forma = 'aggregated' and e.primera_hora = c.hora
             and exists (select from cargas d where d.forma = 'detailed'
                 and (d.hora at time zone 'America/Santiago')::date = (c.hora at time zone 'America/Santiago')::date)
     """
-    assert rows_of(database, beside) == [(0,)]
+    assert silver.rows(beside) == [(0,)]
 
 
 def strip(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -182,32 +161,30 @@ def strip(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("shape", list(Shape))
-def test_rows_and_customers_in_are_rows_and_customers_out_of_every_hour(
-    shape: Shape, database: Database, make_settings: MakeSettings
-) -> None:
+def test_rows_and_customers_in_are_rows_and_customers_out_of_every_hour(shape: Shape, silver: Silver) -> None:
     world, hours = made_world(5)
-    bronze = MemoryBronze()
+    bronze = silver.bronze
     for hour in hours[::3]:
         bronze.put(hour, shape, hour_body(world, hour, shape))
-    load_all(database, bronze, make_settings())
+    silver.load()
     expected = []
     for hour in hours[::3]:
         rows = orjson.loads(bronze.bodies[bronze.held[hour].key])
         expected.append((hour, len(rows), sum(row["CLIENTES_AFECTADOS"] for row in rows)))
     sums = "select hora, sum(n_filas)::int, sum(clientes_afectados)::bigint from fact_observaciones"
-    assert rows_of(database, f"{sums} group by hora order by hora") == expected
-    assert rows_of(database, "select hora, n_filas, clientes from cargas order by hora") == expected
+    assert silver.rows(f"{sums} group by hora order by hora") == expected
+    assert silver.rows("select hora, n_filas, clientes from cargas order by hora") == expected
 
 
-def test_counts_of_imputations_are_computed_and_never_added_up(database: Database, make_settings: MakeSettings) -> None:
-    settings, bronze = make_settings(), MemoryBronze()
+def test_counts_of_imputations_are_computed_and_never_added_up(silver: Silver) -> None:
+    bronze = silver.bronze
     counts = "select mes, regla, filas, total from calidad_imputacion order by mes, regla"
     bad = {"NOMBRE_REGION": "", "NOMBRE_COMUNA": "Atlantis", "CLIENTES_AFECTADOS": -5}
     hours = [utc(2025, 6, 10, 12), utc(2025, 6, 11, 12), utc(2025, 7, 1, 12)]
     for hour in hours:
         bronze.put(hour, Shape.AGGREGATED, orjson.dumps([bad, {**bad, "CLIENTES_AFECTADOS": 700}]))
-    load_all(database, bronze, settings)
-    once = rows_of(database, counts)
+    silver.load()
+    once = silver.rows(counts)
     assert [row[1:] for row in once if row[0] == date(2025, 6, 1)] == [
         ("clientes", 2, 4),
         ("empresa", 0, 4),
@@ -216,13 +193,13 @@ def test_counts_of_imputations_are_computed_and_never_added_up(database: Databas
         ("tope", 0, 2),
     ]
     for _ in range(2):
-        load_all(database, bronze, settings, force=True)
-        load_hours(database, bronze.read, hours, settings, values=bronze)
-        assert rows_of(database, counts) == once
+        silver.load(force=True)
+        silver.load_hours(hours)
+        assert silver.rows(counts) == once
     # A revision without these faults takes its share out of the counts again.
-    bronze.put(hours[0], Shape.AGGREGATED, listed(50))
-    load_all(database, bronze, settings)
-    june = [row[1:] for row in rows_of(database, counts) if row[0] == date(2025, 6, 1)]
+    bronze.put(hours[0], Shape.AGGREGATED, aggregated(50))
+    silver.load()
+    june = [row[1:] for row in silver.rows(counts) if row[0] == date(2025, 6, 1)]
     assert june[0] == ("clientes", 1, 3)
     assert june[3:] == [("geografia", 2, 3), ("tope", 0, 1)]
 
@@ -234,43 +211,40 @@ def regions(customers: int) -> list[RegionCustomers]:
     return [RegionCustomers(region.codigo, region.nombre_sec, "052019", customers) for region in tables.regiones()]
 
 
-def test_the_denominator_is_the_nearest_month_the_earlier_on_a_tie(
-    database: Database, make_settings: MakeSettings
-) -> None:
-    bronze = MemoryBronze()
-    bronze.put(utc(2025, 6, 15, 12), Shape.AGGREGATED, listed(1_000))
-    load_all(database, bronze, make_settings())
+def test_the_denominator_is_the_nearest_month_the_earlier_on_a_tie(silver: Silver) -> None:
+    bronze = silver.bronze
+    bronze.put(utc(2025, 6, 15, 12), Shape.AGGREGATED, aggregated(1_000))
+    silver.load()
     event = "select clientes_afectados, topado, meses_denominador, clientes_afectados_crudo from fact_interrupciones"
-    assert rows_of(database, event) == [(1_000, False, None, 1_000)]
+    assert silver.rows(event) == [(1_000, False, None, 1_000)]
     for captured, customers, expected in (
         (utc(2025, 9, 10), 900, (900, True, -3, 1_000)),
         (utc(2025, 3, 10), 800, (800, True, 3, 1_000)),
         (utc(2025, 5, 10), 2_000, (1_000, False, 1, 1_000)),
         (utc(2025, 6, 10), 700, (700, True, 0, 1_000)),
     ):
-        store_universe(database, regions(customers), 16 * customers * 2, captured)
-        assert rows_of(database, event) == [expected]
+        store_universe(silver.database, regions(customers), 16 * customers * 2, captured)
+        assert silver.rows(event) == [expected]
     # The estimate sums to the national total and is never what caps.
     estimates = "select sum(clientes_estimados)::int from clientes_regionales where mes = '2025-06-01'"
-    assert rows_of(database, f"{estimates} and codigo_region <> '00'") == [(16 * 700 * 2,)]
+    assert silver.rows(f"{estimates} and codigo_region <> '00'") == [(16 * 700 * 2,)]
 
 
 # --- the live views ---
 
 
-def test_the_live_views_end_with_the_newest_loaded_hour(database: Database, make_settings: MakeSettings) -> None:
-    bronze = MemoryBronze()
+def test_the_live_views_end_with_the_newest_loaded_hour(silver: Silver) -> None:
+    bronze = silver.bronze
     newest = utc(2025, 7, 15, 12)
     ages = {"out": timedelta(days=31), "edge": timedelta(days=30), "in": timedelta(days=29)}
     for age in ages.values():
-        bronze.put(newest - age, Shape.AGGREGATED, listed(300))
+        bronze.put(newest - age, Shape.AGGREGATED, aggregated(300))
         bronze.put(newest - age + 8 * HOUR, Shape.AGGREGATED, b"[]")
-    bronze.put(newest - timedelta(days=5), Shape.AGGREGATED, listed(400, place=5101))
-    bronze.put(newest, Shape.AGGREGATED, listed(20))
-    load_all(database, bronze, make_settings())
+    bronze.put(newest - timedelta(days=5), Shape.AGGREGATED, aggregated(400, place=5101))
+    bronze.put(newest, Shape.AGGREGATED, aggregated(20))
+    silver.load()
     window = sorted(hour for hour in bronze.held if hour > newest - timedelta(days=30))
-    hourly = rows_of(
-        database,
+    hourly = silver.rows(
         "select hora, nombre_region, clientes_afectados from v_afectacion_horaria_30d order by hora, nombre_region",
     )
     assert len(hourly) == 17 * len(window)
@@ -280,7 +254,7 @@ def test_the_live_views_end_with_the_newest_loaded_hour(database: Database, make
         (newest - timedelta(days=5), "VALPARAISO"): 400,
         (newest, "METROPOLITANA"): 20,
     }
-    events = rows_of(database, "select primera_hora, nombre_comuna from v_interrupciones_30d order by inicio")
+    events = silver.rows("select primera_hora, nombre_comuna from v_interrupciones_30d order by inicio")
     # The one that ended as the window began is not in it.
     assert events == [(newest - ages["in"], "NUNOA"), (newest - timedelta(days=5), "VALPARAISO")]
 
@@ -295,8 +269,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_gold_of_archived_months_is_the_same_to_the_byte(database: Database, make_settings: MakeSettings) -> None:
-    settings, bronze = make_settings(), MemoryBronze()
+def test_gold_of_archived_months_is_the_same_to_the_byte(silver: Silver) -> None:
+    settings, bronze = silver.settings, silver.bronze
     world = World(WorldOptions.tiny(seed=9))
     for month in (4, 5, 6, 7):
         shape = Shape.DETAILED if month == 5 else Shape.AGGREGATED
@@ -304,41 +278,41 @@ def test_gold_of_archived_months_is_the_same_to_the_byte(database: Database, mak
             for hour in hours_of_day(date(2025, month, day))[::2]:
                 if hour < utc(2025, 7, 3):
                     bronze.put(hour, shape, hour_body(world, hour, shape))
-    load_all(database, bronze, settings)
-    build_gold(database, settings, FixedClock())
-    before = contents(settings.gold_dir)
-    assert apply_retention(database, settings, keep_days=30).months == (Month(2025, 4), Month(2025, 5))
+    silver.load()
+    build_gold(silver.database, settings, FixedClock())
+    before = contents(on_disk(settings.gold))
+    assert apply_retention(silver.database, settings, keep_days=30).months == (Month(2025, 4), Month(2025, 5))
     # What is current is not written again; what is written again from the archive is the same.
-    assert build_gold(database, settings, FixedClock()).months_written == ()
-    assert contents(settings.gold_dir) == before
-    shutil.rmtree(settings.gold_dir)
-    build_gold(database, settings, FixedClock())
-    assert contents(settings.gold_dir) == before
+    assert build_gold(silver.database, settings, FixedClock()).months_written == ()
+    assert contents(on_disk(settings.gold)) == before
+    shutil.rmtree(on_disk(settings.gold))
+    build_gold(silver.database, settings, FixedClock())
+    assert contents(on_disk(settings.gold)) == before
     # A month that is loaded again comes back from the archive, and nothing but its own file is written again.
-    april = settings.gold_dir / "observaciones" / "anho=2025" / "mes=04" / "observaciones.parquet"
+    april = on_disk(settings.gold) / "observaciones" / "anho=2025" / "mes=04" / "observaciones.parquet"
     rows = pl.read_parquet(april)
-    load_month(database, bronze.read, Month(2025, 4), settings, values=bronze, force=True)
-    assert rows_of(database, "select mes from archivo") == [(date(2025, 5, 1),)]
-    assert build_gold(database, settings, FixedClock()).months_written == (Month(2025, 4),)
+    silver.load(Month(2025, 4), force=True)
+    assert silver.rows("select mes from archivo") == [(date(2025, 5, 1),)]
+    assert build_gold(silver.database, settings, FixedClock()).months_written == (Month(2025, 4),)
     assert pl.read_parquet(april).equals(rows)
-    after = contents(settings.gold_dir)
+    after = contents(on_disk(settings.gold))
     # What is kept notes that the hours were written again, but computes the same.
     changed = {name for name in after if after[name] != before[name] and not name.startswith("kept/")}
-    assert changed <= {str(april.relative_to(settings.gold_dir)), "panel/anho=2025/mes=04/panel.parquet"}
+    assert changed <= {str(april.relative_to(on_disk(settings.gold))), "panel/anho=2025/mes=04/panel.parquet"}
 
 
-def test_hours_before_the_first_of_a_month_stay_in_their_own(database: Database, make_settings: MakeSettings) -> None:
+def test_hours_before_the_first_of_a_month_stay_in_their_own(silver: Silver) -> None:
     """The last hour of a year in Chile lies in the next year by UTC."""
-    bronze = MemoryBronze()
+    bronze = silver.bronze
     last = from_wall(date(2024, 12, 31), 23)
     assert last == utc(2025, 1, 1, 2)
-    bronze.put(last, Shape.AGGREGATED, listed(150))
-    bronze.put(last + HOUR, Shape.AGGREGATED, listed(160))
-    load_all(database, bronze, make_settings())
-    assert rows_of(database, "select id_tiempo, n_observaciones, cliente_horas from fact_interrupciones") == [
+    bronze.put(last, Shape.AGGREGATED, aggregated(150))
+    bronze.put(last + HOUR, Shape.AGGREGATED, aggregated(160))
+    silver.load()
+    assert silver.rows("select id_tiempo, n_observaciones, cliente_horas from fact_interrupciones") == [
         (2024123123, 2, 310)
     ]
-    assert rows_of(database, "select tableoid::regclass::text from fact_observaciones order by hora") == [
+    assert silver.rows("select tableoid::regclass::text from fact_observaciones order by hora") == [
         ("fact_observaciones_202412",),
         ("fact_observaciones_202501",),
     ]

@@ -15,13 +15,14 @@ from typing import Any
 import psutil
 import pytest
 import sqlalchemy
+from support.fixtures import other_database
 from support.load_process import MONTHS, STEP, made_up_bronze
 from support.silver_world import clear, export
 
 from sec_core.config import Settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
-from sec_core.db.seed import seed_dimensions
+from sec_core.db.schema import seed_dimensions
 from sec_core.errors import DatabaseUnavailable
 from sec_core.silver.load import load_month
 
@@ -134,7 +135,7 @@ def test_a_killed_load_leaves_a_month_whole_or_untouched(
 def test_a_killed_server_leaves_months_whole(tmp_path: Path, make_settings: Callable[..., Settings]) -> None:
     folder = tmp_path / "postgres"
     # What a killed process has written is the system's: syncing would only slow the test down.
-    database = Database(embedded.ensure_database(embedded.ensure_running(folder, extra_settings=UNSYNCED), "crash"))
+    database = Database(other_database(embedded.ensure_running(folder, extra_settings=UNSYNCED), "crash"))
     try:
         database.migrate()
         seed_dimensions(database.engine)
@@ -152,7 +153,7 @@ def test_a_killed_server_leaves_months_whole(tmp_path: Path, make_settings: Call
                 interrupted.put(number)
         assert load_all(database, settings) == expected
     finally:
-        database.dispose()
+        database.close()
         embedded.stop(folder)
 
 

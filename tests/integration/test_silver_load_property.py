@@ -1,19 +1,16 @@
 """Loading in any order, any split, any number of times gives one result: that of the plain-Python rules."""
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.examples import examples
 from support.reference_rules import Event, History, all_events
-from support.silver_world import MemoryBronze, body_of, clear, export
+from support.silver_world import MemoryBronze, Silver, body_of
 from support.worlds import histories, rules, values_of_hour
 
-from sec_core.config import Settings
-from sec_core.db.database import Database
 from sec_core.hours import Month
-from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
 
@@ -25,31 +22,29 @@ def bronze_of(history: History) -> MemoryBronze:
     return bronze
 
 
-def events_in(database: Database) -> list[Event]:
-    with database.engine.connect() as connection:
-        rows = connection.exec_driver_sql(
-            """
-            select forma, id_geografia, id_empresa, inicio, fin, primera_hora, ultima_hora, hora_maximo,
-                clientes_afectados_crudo, cliente_horas, n_observaciones, imputaciones
-            from fact_interrupciones
-            """
-        )
-        return sorted((Event(*row) for row in rows), key=_key)
+def events_in(silver: Silver) -> list[Event]:
+    rows = silver.rows(
+        """
+        select forma, id_geografia, id_empresa, inicio, fin, primera_hora, ultima_hora, hora_maximo,
+            clientes_afectados_crudo, cliente_horas, n_observaciones, imputaciones
+        from fact_interrupciones
+        """
+    )
+    return sorted((Event(*row) for row in rows), key=_key)
 
 
 def _key(event: Event) -> tuple[object, ...]:
     return (event.shape, event.geo, event.company, event.start)
 
 
-@st.composite
-def changes(draw: st.DrawFn, history: History) -> list[tuple[str, list[object]]]:
+def changes(history: History) -> st.SearchStrategy[list[tuple[str, list[Any]]]]:
     """Loads of single hours and of months, in random order, that come before the history as it is."""
-    months = sorted({Month.of(hour) for hour in history})
-    steps: list[tuple[str, list[object]]] = []
-    for _ in range(draw(st.integers(0, 3))):
-        steps.append(("hours", draw(st.lists(st.sampled_from(sorted(history)), max_size=5))))
-        steps.append(("months", draw(st.lists(st.sampled_from(months), max_size=2))))
-    return steps
+    hours, months = sorted(history), sorted({Month.of(hour) for hour in history})
+    return st.lists(
+        st.tuples(st.just("hours"), st.lists(st.sampled_from(hours), max_size=5))
+        | st.tuples(st.just("months"), st.lists(st.sampled_from(months), max_size=2)),
+        max_size=6,
+    )
 
 
 @pytest.mark.timeout(1800)  # each of the cases is a dozen loads
@@ -62,12 +57,11 @@ def changes(draw: st.DrawFn, history: History) -> list[tuple[str, list[object]]]
 )
 @given(data=st.data(), history=histories(), rules=rules)
 def test_any_way_of_loading_gives_the_rules_of_the_contract(
-    data: st.DataObject, history: History, rules: EventRules, database: Database, make_settings: Callable[..., Settings]
+    data: st.DataObject, history: History, rules: EventRules, silver: Silver
 ) -> None:
     if not history:
         return
-    usual = make_settings()
-    asked = usual.model_copy(
+    asked = silver.settings.model_copy(
         update={
             "event_threshold": rules.threshold,
             "event_close_hours": rules.close_hours,
@@ -76,30 +70,25 @@ def test_any_way_of_loading_gives_the_rules_of_the_contract(
     )
     bronze = bronze_of(history)
     # One ordered load.
-    clear(database)
-    for month in sorted({Month.of(hour) for hour in history}):
-        load_month(database, bronze.read, month, asked, values=bronze)
-    ordered = export(database)
-    assert events_in(database) == sorted(_bits_read(history, rules), key=_key)
+    silver.clear()
+    silver.bronze = bronze
+    silver.load(by=asked)
+    ordered = silver.export()
+    assert events_in(silver) == sorted(_bits_read(history, rules), key=_key)
     # Any other way: other values first (revisions come later), other rules first, single hours, random order.
-    clear(database)
+    silver.clear()
     early = bronze_of(_earlier(data, history))
-    before = usual.model_copy(update={"event_threshold": data.draw(st.sampled_from([1, rules.threshold]))})
+    before = silver.settings.model_copy(update={"event_threshold": data.draw(st.sampled_from([1, rules.threshold]))})
     for kind, items in data.draw(changes(history)):
-        source = early if data.draw(st.booleans()) else bronze
+        silver.bronze = early if data.draw(st.booleans()) else bronze
         chosen = before if data.draw(st.booleans()) else asked
-        _load(database, source, chosen, kind, items)
-    for month in data.draw(st.permutations(sorted({Month.of(hour) for hour in history}))):
-        load_month(database, bronze.read, month, asked, values=bronze)
-    assert export(database) == ordered
-
-
-def _load(database: Database, bronze: MemoryBronze, chosen: Settings, kind: str, items: list[object]) -> None:
-    if kind == "hours":
-        load_hours(database, bronze.read, items, chosen, values=bronze)  # type: ignore[arg-type]
-        return
-    for month in items:
-        load_month(database, bronze.read, month, chosen, values=bronze)  # type: ignore[arg-type]
+        if kind == "hours":
+            silver.load_hours(items, by=chosen)
+        elif items:
+            silver.load(*items, by=chosen)
+    silver.bronze = bronze
+    silver.load(*data.draw(st.permutations(sorted({Month.of(hour) for hour in history}))), by=asked)
+    assert silver.export() == ordered
 
 
 def _earlier(data: st.DataObject, history: History) -> History:

@@ -4,15 +4,12 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import pytest
-from support.silver_world import MemoryBronze
+from support.silver_world import MemoryBronze, Silver
 from support.truth import Truth, assert_loaded, stormy
 
-from sec_core.config import Settings
-from sec_core.db.database import Database
 from sec_core.hours import CHILE, Month, hours_of_day
-from sec_core.silver.load import load_hours, load_month
 from sec_core.silver.reports import month_figures
-from sec_core.simulator.render import hour_body
+from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import Shape
 
 ShapeOf = Callable[[datetime], Shape]
@@ -56,18 +53,14 @@ def made(hours: list[datetime], shape_of: ShapeOf, first: date) -> tuple[MemoryB
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("first", [date(2025, 3, 28), date(2025, 8, 30)], ids=["April", "September"])
-def test_the_truth_comes_back(
-    scheme: str, first: date, database: Database, make_settings: Callable[..., Settings]
-) -> None:
-    settings = make_settings()
-    bronze, truth, captured = made(days_from(first, 11), SCHEMES[scheme], first)
+def test_the_truth_comes_back(scheme: str, first: date, silver: Silver) -> None:
+    silver.bronze, truth, captured = made(days_from(first, 11), SCHEMES[scheme], first)
     months = sorted({Month.of(hour) for hour in captured}, reverse=True)
     # As life has it: some hours first, then the later month, then the earlier one.
-    load_hours(database, bronze.read, captured[40:300:11], settings, values=bronze)
-    for month in months:
-        load_month(database, bronze.read, month, settings, values=bronze)
-    reports = [month_figures(database, month) for month in months]
-    assert_loaded(database, truth.events(captured))
+    silver.load_hours(captured[40:300:11])
+    silver.load(*months)
+    reports = [month_figures(silver.database, month) for month in months]
+    assert_loaded(silver.database, truth.events(captured))
     assert sum(report.hours for report in reports) == len(captured)
     assert sum(report.rows for report in reports) == sum(truth.row_count(hour) for hour in captured)
     assert sum(report.customers for report in reports) == sum(truth.national(hour) for hour in captured)

@@ -20,8 +20,7 @@ from support.site_world import EVIL, OTHER_STORM, STORM, make_frames
 from typing_extensions import override
 
 from sec_core.blobs.local import LocalBlobs
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import StoreUrl, open_blobs
 from sec_core.errors import StorageError
 from sec_core.gold.site import press, words
 from sec_core.gold.site.figures import SiteFrames
@@ -155,14 +154,14 @@ def nulls(frame: pl.DataFrame, names: str) -> pl.DataFrame:
 
 def at_one_hour(frames: SiteFrames) -> SiteFrames:
     newest = pl.col("hora") == frames.hours.filter("cargada")["hora"].max()
-    hours = {name: getattr(frames, name).filter(newest) for name in ("hours", "region_hours", "recent")}
+    hours = {name: getattr(frames, name).filter(newest) for name in ("hours", "region_hours", "panel")}
     empty = ("comunal", "regional", "years", "events", "storms", "curves")
     return replace(frames, **hours, **{name: getattr(frames, name).clear() for name in empty})
 
 
 ODD: dict[str, Callable[[SiteFrames], SiteFrames]] = {
     "one hour": at_one_hour,
-    "nothing loaded": lambda f: replace(f, hours=f.hours.with_columns(cargada=False), recent=f.recent.clear()),
+    "nothing loaded": lambda f: replace(f, hours=f.hours.with_columns(cargada=False), panel=f.panel.clear()),
     "no curves": lambda f: replace(f, curves=f.curves.clear()),
     "no customers": lambda f: replace(f, comunas=nulls(f.comunas, "clientes metodo_clientes fuente_clientes")),
     "storms of which little is known": lambda f: replace(
@@ -171,7 +170,7 @@ ODD: dict[str, Callable[[SiteFrames], SiteFrames]] = {
     "null figures": lambda f: replace(
         f,
         comunal=nulls(f.comunal, "saidi saidi_inf saidi_sup cliente_horas cobertura interpolada"),
-        years=nulls(f.years, "cliente_horas inferior superior"),
+        years=nulls(f.years, "cliente_horas cliente_horas_inf cliente_horas_sup"),
     ),
 }
 

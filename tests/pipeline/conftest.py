@@ -12,11 +12,11 @@ from prefect.settings import (
     temporary_settings,
 )
 from support.browser import browser
+from support.fixtures import other_database
 from support.prefect_server import prefect_server
 
 from deployments.stack.api import api_client, apply_limits, mark
 from sec_core.config import Settings, load_settings
-from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.simulator.server import Simulator
 from tasks import runtime
@@ -31,7 +31,7 @@ def prefect_url(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> It
     settings = load_settings(_env_file=None, data_dir=folder, state_dir=None)
     # Test processes share PostgreSQL, and each has a Prefect server with tables of its own.
     name = f"sec_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
-    own = embedded.ensure_database(Address.parse(server_url), name)
+    own = other_database(Address.parse(server_url), name)
     with prefect_server(settings, own) as url:
         apply_limits(url, settings)
         # Test modules may have imported Prefect, and with it its settings, before the server was there.

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from prefect import State
 from sqlalchemy import text
+from support.fixtures import on_disk
 from support.prefect_server import newest_artifact
 from support.stack import ask
 from support.truth import truth_of
@@ -87,7 +88,7 @@ async def test_the_open_hour_is_seen_at_once_and_each_later_look_replaces_it(
         assert third.differing == 0
         requests = [request for request in source.requests if request.endpoint == "GetHoraServer"]
         assert len(requests) == 3
-    revisions = Ledger(database, BronzeStore(pipeline.bronze_dir)).revisions(OPEN)
+    revisions = Ledger(database, BronzeStore(on_disk(pipeline.bronze))).revisions(OPEN)
     assert len({revision.capture.sha256 for revision in revisions}) == len(revisions) >= 2
 
 

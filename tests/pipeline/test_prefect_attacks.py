@@ -11,6 +11,7 @@ import pytest
 from loguru import logger
 from selenium.webdriver import Chrome
 from support.commands import sec, start
+from support.fixtures import on_disk
 from support.stack import ask, eventually
 
 from deployments.stack.api import MARK, POOL, api_client, apply_pool, mark, running_api
@@ -28,8 +29,8 @@ _ATTACK = (Path(__file__).parents[1] / "support" / "attack.js").read_text(encodi
 @pytest.fixture
 def foreign_page(pipeline: Settings) -> Iterator[str]:
     """A page on another port of this machine, which is another origin: the site, if somebody else wrote it."""
-    (pipeline.gold_dir / "site").mkdir(parents=True)
-    (pipeline.gold_dir / "site" / "index.html").write_text("<!doctype html><title>evil</title><body>evil</body>")
+    (on_disk(pipeline.gold) / "site").mkdir(parents=True)
+    (on_disk(pipeline.gold) / "site" / "index.html").write_text("<!doctype html><title>evil</title><body>evil</body>")
     with serve_site(pipeline, LOOPBACK, 0) as server:
         yield f"http://{LOOPBACK}:{server.server_port}/"
         server.shutdown()

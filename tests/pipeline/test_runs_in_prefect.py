@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogWorker
 from selenium.webdriver import Chrome
 from support.capturing import keep_answers
+from support.fixtures import on_disk
 from support.prefect_server import newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import ask, eventually
@@ -84,12 +85,12 @@ def test_a_run_is_seen_and_gold_is_cached_until_what_it_reads_changes_or_a_file_
     assert (again["build Gold"], again["customers by region"]) == ("Cached", "Cached")
     assert len(source.requests) == asked
 
-    page = pipeline.gold_dir / "site" / "index.html"
+    page = on_disk(pipeline.gold) / "site" / "index.html"
     page.unlink()
     asyncio.run(gold())
     assert task_states(prefect_url, "gold", "build Gold") == {"build Gold": "Completed"}
     assert page.exists()
-    for result in (pipeline.gold_dir.parent / "prefect").rglob("build-gold*"):
+    for result in (on_disk(pipeline.gold).parent / "prefect").rglob("build-gold*"):
         result.unlink()
 
     # Something that Gold reads; the same bytes in another version count as a change, never the other way round.

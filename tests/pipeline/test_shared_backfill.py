@@ -16,8 +16,7 @@ from support.truth import truth_of
 
 from deployments.cli.main import main
 from flows.months import backfill
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import StoreUrl, open_blobs
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.store import BronzeStore
 from sec_core.config import load_settings

@@ -237,14 +237,16 @@ def test_a_run_whose_process_died_is_marked_crashed_told_and_rerun_as_it_is(stac
 def test_a_server_and_a_postgresql_that_die_are_started_again(stack: Stack) -> None:
     before = stack.state.parts["The Prefect server"]
     server = before.process()
-    postgres = embedded.status(stack.folder / "data" / "postgres")
+    postgres = embedded.running_server(stack.folder / "data" / "postgres")
     assert server is not None
-    assert postgres.pid is not None
+    assert postgres is not None
     server.kill()
     psutil.Process(postgres.pid).kill()
     eventually(lambda: stack.state.parts["The Prefect server"] != before)
     eventually(lambda: stack.api("POST", "/flow_runs/count", {}).is_success)
-    assert embedded.status(stack.folder / "data" / "postgres").port == postgres.port
+    again = embedded.running_server(stack.folder / "data" / "postgres")
+    assert again is not None
+    assert again.port == postgres.port
 
 
 def completed(stack: Stack) -> int:
@@ -268,7 +270,7 @@ def test_down_ends_everything_and_a_run_that_it_cut_off_says_so(stack: Stack) ->
     state = stack.state
     assert stack.sec("down").returncode == 0
     assert [known for known in (state.supervisor, *state.parts.values()) if known.process() is not None] == []
-    assert not embedded.status(stack.folder / "data" / "postgres").running
+    assert embedded.running_server(stack.folder / "data" / "postgres") is None
     assert stack.sec("down").stdout.strip() == "Nothing was running."
     # Prefect's own tables, as the next `up` will find them.
     history = embedded.ensure_running(stack.folder / "data" / "postgres").at("sec_prefect")

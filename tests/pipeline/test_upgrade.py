@@ -15,7 +15,7 @@ from unittest.mock import patch
 import polars as pl
 import psycopg
 import pytest
-from support.fixtures import UNSYNCED
+from support.fixtures import UNSYNCED, other_database
 from support.kept_state import state_of
 from support.prefect_server import prefect_server
 from support.stack import ask
@@ -63,7 +63,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     try:
         psql = str(installations()[0].program("psql"))
         for name in ("sec", "prefect"):
-            place, script = embedded.ensure_database(address, name).url, folder / f"{name}.sql"
+            place, script = other_database(address, name).url, folder / f"{name}.sql"
             command = [psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={place}", f"--file={script}"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         assert state_of(url, data) == WAS["tables"], "the installation was not restored"
@@ -109,7 +109,7 @@ def test_no_command_loses_anything(before: Installation, capsys: pytest.CaptureF
 
 def test_the_files_alone_give_the_same_again(before: Installation, tmp_path: Path) -> None:
     shutil.copytree(before.data / "bronze", tmp_path / "bronze")
-    database = embedded.ensure_database(Address.parse(before.url), "again").url
+    database = other_database(Address.parse(before.url), "again").url
     for words in ("ledger rebuild", "reprocess --from 2017-01 --to 2017-01", "reprocess --from 2024-10 --to 2024-12"):
         before.sec(*words.split(), data=tmp_path, database=database)
     again = state_of(database, tmp_path)

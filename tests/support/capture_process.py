@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import SystemClock
 from sec_core.config import load_settings
@@ -20,6 +20,7 @@ from sec_core.errors import CircuitOpen
 from sec_core.hours import Month
 from sec_core.source.client import SourceClient
 from sec_core.source.throttle import Throttle
+from support.fixtures import on_disk
 
 _TESTS = Path(__file__).resolve().parents[1]
 # A fork of a process that has imported everything starts at once, and shares nothing with the test.
@@ -54,7 +55,7 @@ async def _run(options: dict[str, Any]) -> None:
     )
     database = Database(options["database_url"])
     clock = SystemClock()
-    ledger = Ledger(database, BronzeStore(settings.bronze_dir))
+    ledger = Ledger(database, BronzeStore(on_disk(settings.bronze)))
     async with Throttle.open(database, settings, clock) as throttle, SourceClient(settings, throttle, clock) as client:
         for text in options["months"]:
             hours = Month.parse(text).hours()[: options.get("hours")]
@@ -68,4 +69,4 @@ async def _run(options: dict[str, Any]) -> None:
                     await asyncio.sleep(max((error.reopens_at - clock.now()).total_seconds(), 0.05))
                 else:
                     break
-    database.dispose()
+    database.close()

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from sec_core.bronze.capture import CaptureReport, capture_hours
 from sec_core.bronze.ledger import Finding, Ledger
-from sec_core.bronze.plan import hours_to_ask
+from sec_core.bronze.ledger_rules import hours_to_ask
 from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock, SystemClock
 from sec_core.config import Settings
 from sec_core.db.database import Database
+from sec_core.simulator.answers import hour_body
 from sec_core.simulator.faults import FaultOptions
-from sec_core.simulator.render import hour_body
 from sec_core.simulator.server import Simulator
 from sec_core.source.client import SourceClient
 from sec_core.source.shapes import AnsweredBy, Shape, classify
@@ -80,7 +80,7 @@ async def capturing(settings: Settings, clock: Clock | None = None) -> AsyncIter
         ):
             yield Capturing(settings, database, throttle, client, store, Ledger(database, store), clock)
     finally:
-        database.dispose()
+        database.close()
 
 
 def faults(sim: Simulator, *rules: str) -> int:

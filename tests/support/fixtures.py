@@ -1,12 +1,32 @@
 """What fixtures of several files share, and types for the annotations of tests."""
 
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
+from psycopg import sql
+from psycopg.errors import DuplicateDatabase
+
+from sec_core.blobs.place import Place
 from sec_core.config import Settings
+from sec_core.db.address import Address
 
 # Settings of a PostgreSQL whose data is thrown away: it need not survive a power cut.
 UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+
+def other_database(address: Address, name: str) -> Address:
+    """A further database of a server, made unless it is there."""
+    with address.connect(autocommit=True) as connection, suppress(DuplicateDatabase):
+        connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+    return address.at(name)
+
+
+def on_disk(place: Place) -> Path:
+    """A place of the settings of a test that keeps its data in a folder of this machine."""
+    assert isinstance(place, Path)
+    return place
 
 
 class MakeSettings(Protocol):

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from sec_core.gold.estimated_hours import Pattern
+from sec_core.gold.customers import CUSTOMERS_SCHEMA
 from sec_core.gold.frames import UTC_TIME, Names, hour_calendar, source_hours, with_month
 from sec_core.gold.monthly import KINDS, Monthly, compute
-from sec_core.gold.universe import CUSTOMERS_SCHEMA
+from sec_core.gold.panel import Pattern
 from sec_core.hours import Month
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 

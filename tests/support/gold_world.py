@@ -12,7 +12,7 @@ from sec_core.db.database import Database
 from sec_core.hours import Month, hours_of_day
 from sec_core.reference.tables import regiones
 from sec_core.silver.load import load_month
-from sec_core.simulator.render import hour_body
+from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import Shape
 from support.fixtures import StandingClock
 from support.silver_world import MemoryBronze

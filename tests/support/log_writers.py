@@ -3,8 +3,7 @@
 import sys
 from pathlib import Path
 
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place, StoreUrl
+from sec_core.blobs.place import Place, StoreUrl, open_blobs
 
 LOG = "journal/2024-08.jsonl"
 

@@ -10,15 +10,16 @@ from supabase import Client, create_client
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.config import Settings
-from sec_core.gold import local, parquet
+from sec_core.gold import parquet
+from sec_core.gold.build import write_payloads
 from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.model import PayloadRow
-from sec_core.gold.payloads.meta import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
+from sec_core.gold.model import PayloadRow, as_json
+from sec_core.gold.payloads.basis import METHOD, MetaRow, Outside, ShapeMix, Thresholds, Totals
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.payloads.seen import TimeSeriesRow
 from sec_core.gold.publish import PublishReport, publish
 from sec_core.gold.standing import EVENTS_FILE
-from support.fixtures import StandingClock
+from support.fixtures import StandingClock, on_disk
 from support.postgrest import Project, executable, project
 
 NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
@@ -110,8 +111,8 @@ def write_gold(
     payloads: dict[str, list[PayloadRow]] = {spec.id: [] for spec in PAYLOADS}
     payloads["time_series"] = [*series]
     payloads["meta"] = [meta]
-    gold = LocalBlobs(settings.gold_dir)
-    local.write_files(payloads, gold)
+    gold = LocalBlobs(on_disk(settings.gold))
+    write_payloads({name: as_json(rows) for name, rows in payloads.items()}, gold)
     parquet.write(make_events(event_hours), gold, EVENTS_FILE, parquet.EVENTS, "Events")
 
 

@@ -1,21 +1,26 @@
-"""A small Bronze in memory and an ordered export of Silver, for tests of loading."""
+"""A small Bronze in memory, what loads make of it, and an ordered export of Silver, for tests of loading."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from sec_core.bronze.ledger_rules import Capture, Origin
+from sec_core.config import Settings
 from sec_core.db.database import Database
+from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
-from sec_core.simulator.calendar import parse_wall_hour
+from sec_core.reference.tables import Names
+from sec_core.silver.load import BodyReader, LoadReport, load_hours, load_month
+from sec_core.simulator.country import parse_wall_hour
 from sec_core.source.shapes import Shape
+from support.fixtures import MakeSettings
 from support.fuzz_bodies import DETAILED
-from support.reference_rules import Hour, Listed
+from support.reference_rules import Hour, Listed, utc
 
 # Tables of Silver that a load writes, and the order of their export.
 EXPORT = {
@@ -103,3 +108,68 @@ def clear(database: Database) -> None:
         connection.exec_driver_sql(f"lock table {', '.join(tables)} in access exclusive mode")
         for table in tables:
             connection.exec_driver_sql(f"delete from {table}")
+
+
+def rows_of(database: Database, sql: str) -> list[tuple[Any, ...]]:
+    with database.engine.connect() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+class Silver:
+    """A database, the Bronze in memory that is loaded into it, and the settings by which that is done."""
+
+    def __init__(self, database: Database, make_settings: MakeSettings) -> None:
+        self.database, self.make_settings, self.settings = database, make_settings, make_settings()
+        self.bronze = MemoryBronze()
+
+    def load(
+        self,
+        *months: Month,
+        by: Settings | None = None,
+        read: BodyReader | None = None,
+        names: Names | None = None,
+        force: bool = False,
+    ) -> list[LoadReport]:
+        """Load months, else all that Bronze has hours of; by other settings, reader or names if they are given."""
+        wanted = months or sorted({Month.of(hour) for hour in self.bronze.held})
+        read, by, values = read or self.bronze.read, by or self.settings, self.bronze
+        return [load_month(self.database, read, month, by, values=values, names=names, force=force) for month in wanted]
+
+    def load_hours(self, hours: Iterable[datetime], *, by: Settings | None = None) -> list[LoadReport]:
+        """Load single hours, as the monitor does."""
+        return load_hours(self.database, self.bronze.read, list(hours), by or self.settings, values=self.bronze)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of a question to the database."""
+        return rows_of(self.database, sql)
+
+    def export(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of Silver."""
+        return export(self.database)
+
+    def clear(self) -> None:
+        """Empty Silver."""
+        clear(self.database)
+
+
+# --- three months of one comuna, small enough to be known by heart ---
+
+NUNOA = 13120
+MONTHS = [Month(2025, 5), Month(2025, 6), Month(2025, 7)]
+
+
+def aggregated(customers: int, place: int = NUNOA) -> bytes:
+    """A body that lists one place."""
+    return body_of(Hour("aggregated", [Listed(place, 1, None, customers)]))
+
+
+def world() -> MemoryBronze:
+    """Three months of one comuna, with an event over each border and a detailed day."""
+    bronze = MemoryBronze()
+    hour = utc(2025, 5, 30, 4)
+    while hour < utc(2025, 7, 3, 4):
+        bronze.put(hour, Shape.AGGREGATED, aggregated(400 if hour.day in {30, 31, 1, 15} else 20))
+        hour += HOUR
+    day = Hour("detailed", [Listed(NUNOA, 15, date(2025, 6, 14), 300), Listed(NUNOA, 0, date(2025, 6, 1), 50)])
+    bronze.put(utc(2025, 6, 15, 16), Shape.DETAILED, body_of(day))
+    return bronze

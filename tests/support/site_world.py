@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.frames import UTC_TIME, with_month
 from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
-from sec_core.gold.universe import COUNTRY
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
 
@@ -65,7 +65,7 @@ def make_frames(first: Month = FIRST, last: Month = LAST, seed: int = 1, **meta:
         years=pl.concat([_years(comunal, "codigo_comuna", hours), _years(regional, "nombre_region", hours)]),
         hours=hours,
         region_hours=region_hours,
-        recent=recent,
+        panel=recent.lazy(),
         events=_events(months, rng),
         storms=storms,
         curves=curves,
@@ -117,15 +117,17 @@ def _years(months: pl.DataFrame, key: str, hours: pl.DataFrame) -> pl.DataFrame:
     hours_out = pl.col("cliente_horas").sum()
     own = months.group_by(serie=key, anho=pl.col("mes").dt.year()).agg(
         metodo=pl.lit("estimado"),
-        punta=pl.col("clientes_punta").max(),
+        clientes_punta=pl.col("clientes_punta").max(),
         cliente_horas=hours_out,
-        inferior=hours_out * 0.93,
-        superior=hours_out * 1.1,
+        cliente_horas_inf=hours_out * 0.93,
+        cliente_horas_sup=hours_out * 1.1,
     )
     columns = ["serie", "anho", "metodo", "horas", "observadas", "interpoladas"]
-    values = ["punta", "cliente_horas", "inferior", "superior"]
+    values = ["clientes_punta", "cliente_horas", "cliente_horas_inf", "cliente_horas_sup"]
     counted = own.join(ended, on="anho").with_columns(interpoladas=pl.col("horas") - pl.col("observadas"))
-    return counted.sort("anho", "serie").select(*columns, *values)
+    named = {"cobertura": pl.col("observadas"), "interpolada": pl.col("interpoladas")}
+    shares = [(hours / pl.col("horas")).alias(name) for name, hours in named.items()]
+    return counted.sort("anho", "serie").select(*columns, *values, *shares)
 
 
 def _recent(known: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:

@@ -99,12 +99,12 @@ class Stack:
         }
         eventually(lambda: not self.ask("flow_runs/filter", **under_way))
 
-    def wait_for(self, run_id: str, state: str) -> dict[str, Any]:
-        """A run in a state, at once an error if it ended in another one."""
+    def wait_for(self, run_id: str, *states: str) -> dict[str, Any]:
+        """A run in one of the states, at once an error if it ended in another one."""
         found: dict[str, Any] = eventually(
-            lambda: found if (found := self.run(run_id))["state_type"] in ENDED | {state} else None
+            lambda: found if (found := self.run(run_id))["state_type"] in ENDED | {*states} else None
         )
-        assert found["state_type"] == state, found["state"]
+        assert found["state_type"] in states, found["state"]
         return found
 
 

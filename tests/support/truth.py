@@ -15,7 +15,7 @@ from sec_core.db.database import Database
 from sec_core.hours import CHILE
 from sec_core.silver.timeline import EventRules
 from sec_core.simulator.answers import WorldAnswers
-from sec_core.simulator.calendar import chile_date, hour_index
+from sec_core.simulator.country import chile_date, hour_index
 from sec_core.simulator.options import Dirt, Storm, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, Row, World

@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from sec_core.bronze.legacy import ImportReport, _finding, _points, _Tolerant, _TooLarge
-from sec_core.bronze.sealed import parse_seal_key, seal_key
-from sec_core.bronze.store import AnswerName, BodyName
+from sec_core.bronze.store import AnswerName, BodyName, parse_seal_key, seal_key
 from sec_core.errors import InputError
-from sec_core.gold import billing
-from sec_core.gold.seia import projects
+from sec_core.gold import customers, seia
 from sec_core.gold.sheets import read_sheet
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -89,19 +87,22 @@ def in_one_line(error: InputError) -> None:
 
 
 @settings(max_examples=examples(300), deadline=None, suppress_health_check=SLOW)
-@given(st.sampled_from([billing, projects]), st.lists(st.lists(cells, max_size=9), max_size=5), st.binary(max_size=5))
-def test_a_csv_of_a_person(module: object, rows: list[list[str]], junk: bytes) -> None:
-    headings = [spellings[0] for spellings in (billing if module is billing else projects).HEADINGS.values()]
-    text = "\n".join(";".join(row) for row in [headings, *rows])
+@given(
+    st.sampled_from([customers.BILLING_HEADINGS, seia.HEADINGS]),
+    st.lists(st.lists(cells, max_size=9), max_size=5),
+    st.binary(max_size=5),
+)
+def test_a_csv_of_a_person(headings: dict[str, tuple[str, ...]], rows: list[list[str]], junk: bytes) -> None:
+    text = "\n".join(";".join(row) for row in [[spellings[0] for spellings in headings.values()], *rows])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.csv"
         path.write_bytes(text.encode() + junk)
         try:
-            if module is billing:
-                counts = billing.read_billing(path, date(2026, 11, 1)).customers["clientes"]
+            if headings is customers.BILLING_HEADINGS:
+                counts = customers.read_billing(path, date(2026, 11, 1)).customers["clientes"]
                 assert counts.min() >= 0  # type: ignore[operator]
             else:
-                for project in projects.sort_rows(projects.read_export(path)).projects:
+                for project in seia.sort_rows(seia.read_export(path))[0]:
                     assert all("\0" not in str(value) for value in dataclasses.astuple(project))
         except InputError as error:
             in_one_line(error)
@@ -118,6 +119,6 @@ def test_a_workbook_of_a_person(ending: str, magic: bytes, junk: bytes) -> None:
         path = Path(folder) / f"file{ending}"
         path.write_bytes(magic + junk)
         try:
-            read_sheet(path, projects.HEADINGS, ("nombre",), "export")
+            read_sheet(path, seia.HEADINGS, ("nombre",), "export")
         except InputError as error:
             in_one_line(error)

@@ -12,11 +12,8 @@ from orjson import loads
 from support.gold_frames import make_customers
 
 from sec_core.errors import InputError
-from sec_core.gold.billing import read_billing
-from sec_core.gold.comuna_customers import CENSUS, comuna_customers, dwellings
+from sec_core.gold.customers import CENSUS, CUSTOMERS_SCHEMA, comuna_customers, dwellings, read_billing
 from sec_core.gold.sheets import decimal_mark, hand_in, in_inbox, number
-from sec_core.gold.universe import CUSTOMERS_SCHEMA
-from sec_core.reference.names import default_names
 from sec_core.silver.universe import figures
 from sec_core.source.answers import RegionCustomers
 
@@ -87,7 +84,7 @@ def test_dwellings_against_real_counts(captures_dir: Path) -> None:
         real = {row["codigo_comuna"]: int(row["clientes"]) for row in csv.DictReader(lines)}
     body = (captures_dir / "clientes_regional" / "todas.captured-2024-08-06.json").read_bytes()
     answers = [RegionCustomers(row["REGION_ID"], row["NOMBRE_REGION"], "", int(row["CLIENTES"])) for row in loads(body)]
-    regions = figures(answers, 8_156_814, datetime(2024, 8, 6, tzinfo=UTC), default_names())
+    regions = figures(answers, 8_156_814, datetime(2024, 8, 6, tzinfo=UTC))
     names = dwellings().select("codigo_region", "nombre_region").unique()
     found = comuna_customers(regions.join(names, on="codigo_region").select(*CUSTOMERS_SCHEMA), billed())
     estimated = dict(found.select("codigo_comuna", "clientes").iter_rows())

@@ -7,7 +7,7 @@ import pytest
 from scripts.contract import generated_files, interface, json_schema, typescript
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.definitions import definitions
-from sec_core.gold.release.texts import dictionary, spanish, views
+from sec_core.gold.release.contents import dictionary, spanish, views
 
 DASHBOARD = {
     "market_map": "nombre_region nombre_comuna nombre_empresa total_afectados frecuencia instability_index",

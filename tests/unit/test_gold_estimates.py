@@ -5,6 +5,7 @@ from datetime import date, datetime
 from itertools import pairwise
 from math import isnan
 from random import Random
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,13 +15,14 @@ from support.examples import examples
 from support.gold_frames import PLACES, make_hours
 
 from sec_core.gold import estimates
-from sec_core.gold.estimated_hours import Pattern, pattern
 from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.panel import comuna_hours, panel, region_hours
+from sec_core.gold.panel import Pattern, comuna_hours, panel, pattern, region_hours
 from sec_core.hours import CHILE, Month, from_wall, hours_of_day
 
 JUNE = Month(2024, 6)
 MAX_GAP = 12
+BOUNDS = ("cliente_horas", "cliente_horas_inf", "cliente_horas_sup")
+KNOWN = ("metodo", "cliente_horas_observadas", "cliente_horas", "interpoladas")
 
 
 def june(loaded: Iterable[datetime], suspect: Iterable[datetime] = (), now: datetime | None = None) -> Pattern:
@@ -35,7 +37,7 @@ def hours_frame(values: Mapping[tuple[datetime, str], int]) -> pl.DataFrame:
 
 def figures(
     values: Mapping[tuple[datetime, str], int], seen: Pattern, names: Iterable[str] = ("MAULE",)
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     parts = estimates.parts(hours_frame(values), seen, names, seen.months["mes"].to_list())
     return estimates.months(parts, seen).to_dicts()
 
@@ -83,10 +85,11 @@ def test_the_estimate_is_the_line_scaled_to_the_ended_hours() -> None:
     seen = june([hours[0], hours[3], hours[4], *hours[20:]])
     values = {(hours[0], "MAULE"): 40, (hours[3], "MAULE"): 10, (hours[4], "MAULE"): 100}
     (row,) = figures(values, seen)
-    assert row["observado"] == 150
+    assert row["cliente_horas_observadas"] == 150
     assert row["cliente_horas"] == pytest.approx((40 + 30 + 20 + 10 + 100) * 720 / 705)
-    assert (row["metodo"], row["horas"], row["interpoladas"], row["punta"]) == ("estimado", 720, 2, 100)
-    assert 150 <= row["inferior"] < row["cliente_horas"] < row["superior"]  # type: ignore[operator]
+    assert (row["metodo"], row["horas"], row["interpoladas"], row["clientes_punta"]) == ("estimado", 720, 2, 100)
+    assert (row["cobertura"], row["interpolada"]) == (703 / 720, 2 / 720)
+    assert 150 <= row["cliente_horas_inf"] < row["cliente_horas"] < row["cliente_horas_sup"]
     # Of the first day only 9 of 24 hours are known: it is no day with a figure.
     parts = estimates.parts(hours_frame(values), seen, ["MAULE"], [JUNE.first_day])
     assert estimates.days(parts)["dia"].to_list() == JUNE.days()[1:]
@@ -113,10 +116,10 @@ def test_a_block_of_uncovered_hours(missing: int, method: str) -> None:
     (row,) = figures({(hours[0], "MAULE"): 7}, june([*hours[:100], *hours[100 + missing :]]))
     assert row["metodo"] == method
     if method == "insuficiente":
-        assert (row["cliente_horas"], row["inferior"], row["superior"]) == (None, None, None)
-        assert row["observado"] == 7
+        assert [row[name] for name in BOUNDS] == [None] * 3
+        assert row["cliente_horas_observadas"] == 7
     else:
-        assert (row["inferior"] == row["superior"]) == (method == "medido")
+        assert (row["cliente_horas_inf"] == row["cliente_horas_sup"]) == (method == "medido")
 
 
 @pytest.mark.parametrize(("kept", "method"), [(12, "estimado"), (11, "insuficiente")])
@@ -128,21 +131,21 @@ def test_half_of_the_hours_are_enough(kept: int, method: str) -> None:
 def test_measured_months_have_no_interval_and_all_others_have_one() -> None:
     hours = JUNE.hours()
     (whole,) = figures({(hours[5], "MAULE"): 9}, june(hours))
-    assert (whole["metodo"], whole["cliente_horas"], whole["inferior"], whole["superior"]) == ("medido", 9, 9, 9)
+    assert [whole[name] for name in ("metodo", *BOUNDS)] == ["medido", 9, 9, 9]
     # A region of which nothing is listed at all is 0, and not surely so while an hour is missing.
     (empty,) = figures({}, june(hours[1:]))
-    assert (empty["cliente_horas"], empty["inferior"]) == (0, 0)
-    assert empty["superior"] > 0  # type: ignore[operator]
+    assert (empty["cliente_horas"], empty["cliente_horas_inf"]) == (0, 0)
+    assert empty["cliente_horas_sup"] > 0
 
 
 def test_a_suspect_hour_counts_as_one_without_data() -> None:
     hours = JUNE.hours()
     values = {(hours[9], "MAULE"): 60, (hours[10], "MAULE"): 1, (hours[11], "MAULE"): 80}
     (row,) = figures(values, june(hours, suspect=[hours[10]]))
-    assert (row["metodo"], row["observado"], row["cliente_horas"], row["interpoladas"]) == ("estimado", 140, 210, 1)
+    assert [row[name] for name in KNOWN] == ["estimado", 140, 210, 1]
     # A month in which nothing else was loaded has a row all the same, and no figure.
     (row,) = figures({(hours[10], "MAULE"): 1}, june([hours[10]], suspect=[hours[10]]))
-    assert (row["metodo"], row["observado"], row["observadas"], row["cliente_horas"]) == ("insuficiente", 0, 0, None)
+    assert [row[name] for name in (*KNOWN, "observadas")] == ["insuficiente", 0, None, 0, 0]
 
 
 def test_the_current_month_counts_ended_hours_only_and_months_without_data_have_no_row() -> None:
@@ -180,8 +183,8 @@ def test_a_year_needs_all_its_months_and_has_bounds_of_its_own() -> None:
     (year,) = estimates.years(parts, seen).to_dicts()
     assert (year["anho"], year["metodo"], year["horas"]) == (2024, "estimado", 8783)
     assert year["cliente_horas"] == pytest.approx(by_month["cliente_horas"].sum())
-    assert by_month["inferior"].sum() < year["inferior"] < year["cliente_horas"] < year["superior"]
-    assert year["superior"] < by_month["superior"].sum()
+    value, low, high = (year[name] for name in BOUNDS)
+    assert by_month["cliente_horas_inf"].sum() < low < value < high < by_month["cliente_horas_sup"].sum()
     without_may = pattern(make_hours(months, [hour for hour in loaded if Month.of(hour) != months[4]]), MAX_GAP)
     parts = estimates.parts(hours_frame(values), without_may, ["MAULE"], without_may.months["mes"].to_list())
     (year,) = estimates.years(parts, without_may).to_dicts()

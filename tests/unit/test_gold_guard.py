@@ -9,8 +9,8 @@ import pytest
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError
-from sec_core.gold import recent
-from sec_core.gold.guard import losses, mending, without_seia
+from sec_core.gold.publish import losses, lost_events, mending, plan, without_seia
+from sec_core.gold.supabase import EVENT_COLUMNS, EVENTS
 
 NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
 
@@ -60,7 +60,7 @@ def test_the_message_names_what_mends() -> None:
 
 
 def event(key: str, last: datetime, customers: int = 10, *, is_open: bool = False) -> dict[str, Any]:
-    texts = dict.fromkeys(recent.COLUMNS, "x")
+    texts = dict.fromkeys(EVENT_COLUMNS, "x")
     numbers = dict.fromkeys(("clientes_afectados", "cliente_horas", "n_observaciones", "imputaciones"), customers)
     times = dict.fromkeys(("inicio", "hora_maximo", "primera_hora", "ultima_hora"), last)
     own = {"hash_id": key, "fin": None if is_open else last + timedelta(hours=1), "topado": False}
@@ -89,14 +89,14 @@ def test_the_window_holds_what_was_alive_in_its_720_hours(tmp_path: Path) -> Non
     inside = [event("a", NEWEST, is_open=True), event("b", first)]
     inside.append(event("old", first - timedelta(days=9), is_open=True))
     outside = event("c", first - timedelta(hours=1))
-    found = recent.plan(*archive(tmp_path, *inside, outside), NEWEST, [])
+    found = plan(*archive(tmp_path, *inside, outside), NEWEST, [])
     assert {row["hash_id"] for row in found.write} == {"a", "b", "old"}
     assert (found.rows, found.delete) == (3, [])
 
 
 def test_only_what_differs_is_written(tmp_path: Path) -> None:
     same, grown = event("a", NEWEST), event("b", NEWEST, 20)
-    found = recent.plan(*archive(tmp_path, same, grown), NEWEST, published(same, event("b", NEWEST, 10)))
+    found = plan(*archive(tmp_path, same, grown), NEWEST, published(same, event("b", NEWEST, 10)))
     assert [(row["hash_id"], row["clientes_afectados"]) for row in found.write] == [("b", 20)]
     assert found.delete == []
 
@@ -106,24 +106,24 @@ def test_what_slid_out_goes_only_if_the_archive_has_it(tmp_path: Path) -> None:
     archived, missing = event("a", long_ago), event("m", long_ago)
     longer = event("l", long_ago + timedelta(hours=5))
     held = archive(tmp_path, archived, event("l", long_ago))
-    found = recent.plan(*held, NEWEST, published(archived, missing, longer))
+    found = plan(*held, NEWEST, published(archived, missing, longer))
     assert found.delete == ["a"]
     assert found.unarchived == 2
 
 
 def test_an_event_that_a_revision_replaced_is_deleted(tmp_path: Path) -> None:
-    found = recent.plan(*archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
+    found = plan(*archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
     assert (found.delete, found.unarchived) == (["gone"], 0)
 
 
 def test_events_after_the_newest_loaded_hour_would_be_lost() -> None:
     held = published(event("a", NEWEST))
-    assert recent.losses([], None) == recent.losses(held, "2024-08-31T23:00:00Z") == {}
+    assert lost_events([], None) == lost_events(held, "2024-08-31T23:00:00Z") == {}
     for newest, said in (("2024-08-31T22:00:00Z", "2024-08-31T22:00:00Z"), (None, "none")):
-        text = f"{recent.TABLE} reaches 2024-08-31T23:00:00Z, but the newest loaded hour is {said}."
-        assert recent.losses(held, newest) == {recent.TABLE: text}
+        text = f"{EVENTS} reaches 2024-08-31T23:00:00Z, but the newest loaded hour is {said}."
+        assert lost_events(held, newest) == {EVENTS: text}
 
 
 def test_without_an_archive_nothing_is_planned(tmp_path: Path) -> None:
     with pytest.raises(PublicationError, match="can't be read"):
-        recent.plan(LocalBlobs(tmp_path), "golden.parquet", NEWEST, [])
+        plan(LocalBlobs(tmp_path), "golden.parquet", NEWEST, [])

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from support.gold_frames import NAMES, make_calendar, make_customers, make_loads, make_monthly, make_observations
 
-from sec_core.gold.comuna_customers import comuna_customers
-from sec_core.gold.estimated_hours import pattern
-from sec_core.gold.index_tables import Indices, make_indices, official_comparison
-from sec_core.gold.payloads.reliability import ReliabilityRow, official
+from sec_core.gold.customers import comuna_customers
+from sec_core.gold.indices import Indices, make_indices
+from sec_core.gold.panel import pattern
+from sec_core.gold.payloads.hours import ReliabilityRow, official, official_comparison
 from sec_core.hours import Month
 
 AUGUST = Month(2024, 8)

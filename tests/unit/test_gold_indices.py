@@ -14,11 +14,12 @@ from support.examples import examples
 from support.gold_frames import PLACES, make_customers, make_hours, make_loads, make_monthly, make_observations
 
 from sec_core.gold import indices
-from sec_core.gold.estimated_hours import Pattern, pattern
 from sec_core.gold.major_days import alike, thresholds
-from sec_core.gold.rises import imputed, rises, standing
+from sec_core.gold.monthly import imputed, rises, standing
+from sec_core.gold.panel import Pattern, pattern
+from sec_core.gold.payloads.hours import quality, sensitivity
 from sec_core.hours import Month
-from sec_core.silver import aggregated
+from sec_core.silver import stretches
 from sec_core.silver.timeline import EventRules, usable_hours
 
 JUNE = Month(2024, 6)
@@ -50,7 +51,7 @@ def test_rises_are_first_values_and_every_rise_between_neighbouring_hours() -> N
     hours = [*HOURS[:4], HOURS[30]]
     rows.insert(-1, (HOURS[3], 0, 0, FIRST, 5))
     rows.insert(-1, (HOURS[2], 0, 0, FIRST, 5))
-    found = rises(make_observations(rows), PLACES, make_loads(hours), seen(hours), [JUNE.first_day])
+    found = rises(make_observations(rows), PLACES, make_loads(hours), seen(hours))
     assert found.rows() == [
         (FIRST, "CHILE", 24),
         (FIRST, "MAULE", 19),
@@ -71,12 +72,12 @@ def test_aggregated_rises_over_the_months_border_and_over_a_change_of_form() -> 
     ]
     hours = [may[-5], *HOURS[:3]]
     forms = pl.concat([make_loads([may[-5], HOURS[0], HOURS[2]], "aggregated"), make_loads([HOURS[1]])]).sort("hora")
-    found = rises(make_observations(rows), PLACES, forms, seen(hours, Month(2024, 5)), [JUNE.first_day])
-    assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 20 + 5)]
+    found = rises(make_observations(rows), PLACES, forms, seen(hours, Month(2024, 5)))
+    assert found.filter(dia=FIRST, serie="MAULE").rows() == [(FIRST, "MAULE", 30 + 20 + 5)]
     # A suspect hour is passed over: 100 is followed by 125.
     doubtful = seen(hours, Month(2024, 5), suspect=[HOURS[1]])
-    found = rises(make_observations(rows), PLACES, forms, doubtful, [JUNE.first_day])
-    assert found.filter(pl.col("serie") == "MAULE").rows() == [(FIRST, "MAULE", 30 + 25)]
+    found = rises(make_observations(rows), PLACES, forms, doubtful)
+    assert found.filter(dia=FIRST, serie="MAULE").rows() == [(FIRST, "MAULE", 30 + 25)]
 
 
 @given(seed=st.integers(0, 10**6), form=st.sampled_from(["detailed", "aggregated"]))
@@ -104,9 +105,9 @@ def test_rises_and_stale_values_say_the_same_as_a_plain_loop(seed: int, form: st
             rows += [(hour, *key, now)] if now else []
     still += sum(_stale(runs[key]) * value[key] for key in keys)
     frame, what = make_observations(rows), seen(hours)
-    found = rises(frame, PLACES, make_loads(hours, form), what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
+    found = rises(frame, PLACES, make_loads(hours, form), what).filter(pl.col("serie") == "CHILE")
     assert found["subidas"].sum() == risen
-    stale = standing(frame, PLACES, what, [JUNE.first_day]).filter(pl.col("serie") == "CHILE")
+    stale = standing(frame, PLACES, what).filter(pl.col("serie") == "CHILE")
     assert stale["quietas"].sum() == still
 
 
@@ -118,15 +119,15 @@ def _stale(run: list[datetime]) -> int:
 def test_a_value_that_stands_still_for_a_week_is_stale(hours: int, still: int) -> None:
     rows: list[Row] = [(hour, 7101, 2, FIRST, 4) for hour in HOURS[10 : 10 + hours]]
     rows += [(hour, 7101, 2, SECOND, 4 + number % 2) for number, hour in enumerate(HOURS[10:400])]
-    found = standing(make_observations(rows), PLACES, seen(HOURS), [JUNE.first_day])
+    found = standing(make_observations(rows), PLACES, seen(HOURS))
     assert found["quietas"].to_list() == ([still, still] if still else [])
 
 
 def test_stale_values_are_found_over_the_months_border() -> None:
     may = Month(2024, 5).hours()
     rows: list[Row] = [(hour, 7101, 1, None, 4) for hour in [*may[-100:], *HOURS[:68]]]
-    found = standing(make_observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)), [JUNE.first_day])
-    assert found.rows() == [(FIRST, "CHILE", 68 * 4), (FIRST, "MAULE", 68 * 4)]
+    found = standing(make_observations(rows), PLACES, seen([*may, *HOURS], Month(2024, 5)))
+    assert found.filter(mes=FIRST).rows() == [(FIRST, "CHILE", 68 * 4), (FIRST, "MAULE", 68 * 4)]
 
 
 def reliability(
@@ -237,12 +238,14 @@ def test_sensitivity_agrees_with_the_events_of_silver() -> None:
     rows: list[Row] = [(hour, place, 1, None, int(40 / random.random())) for hour, place in cells]
     frame, what = make_observations(rows), make_loads(hours, "aggregated")
     panel = frame.select("hora", pl.format("{}", "id_geografia").alias("codigo_comuna"), "clientes_afectados")
-    found = indices.sensitivity(panel, what, EventRules())
+    found = sensitivity(panel, what, EventRules())
     assert found["umbral"].to_list() == [50, 100, 500, 1000]
     for row in found.to_dicts():
         rules = EventRules(threshold=row["umbral"])
         usable = usable_hours(what, rules)
-        events = aggregated.events(aggregated.stretches(frame, usable, rules, JUNE.first_day), usable, rules)
+        events = stretches.aggregated_events(
+            stretches.aggregated_stretches(frame, usable, rules, JUNE.first_day), usable, rules
+        )
         assert row["anho"] == 2024
         assert (row["eventos"], row["clientes"], row["cliente_horas"]) == (
             events.height,
@@ -256,10 +259,11 @@ def test_the_parts_of_quality_are_shares() -> None:
     rows = make_observations([(hour, 7101, 2, FIRST, 100) for hour in hours])
     rows = rows.with_columns(imputaciones=pl.when(pl.col("hora") == HOURS[0]).then(4).otherwise(0).cast(pl.Int16))
     made = pl.DataFrame(list(reliability([(hour, 7101, 2, FIRST, 100) for hour in hours], seen(hours), hours).values()))
-    calendar = seen(hours).hours.select("mes", sospechosa=pl.col("hora") == HOURS[1])
-    national = pl.DataFrame({"mes": [FIRST] * 2, "total_nacional": [100, 300], "diferencia_nacional": [-30, 10]})
-    touched = imputed(rows, PLACES, [FIRST])
-    found = {row["nombre_region"]: row for row in indices.quality(made, calendar, touched, national).to_dicts()}
+    national = pl.DataFrame({"hora": HOURS[:2], "total_nacional": [100, 300], "diferencia_nacional": [-30, 10]})
+    calendar = seen(hours).hours.with_columns(sospechosa=pl.col("hora") == HOURS[1])
+    calendar = calendar.join(national.cast({"hora": calendar["hora"].dtype}), on="hora", how="left")
+    touched = imputed(rows, PLACES)
+    found = {row["nombre_region"]: row for row in quality(made, calendar, touched).to_dicts()}
     assert found["MAULE"] == {
         "mes": FIRST,
         "nombre_region": "MAULE",

@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from scripts.calibrate import PATTERNS, World, estimate, make_world, summary, thinned, two_years
-from sec_core.gold import estimates, peaks
-from sec_core.gold.estimated_hours import pattern
+from sec_core.gold import estimates
+from sec_core.gold.customers import COUNTRY
 from sec_core.gold.frames import source_hours
-from sec_core.gold.intervals import REACH
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.intervals import REACH, Tail
+from sec_core.gold.panel import pattern
 from sec_core.hours import HOUR, Month
 
 WORLDS = 20
@@ -39,9 +39,9 @@ def test_the_truth_lies_inside_as_often_as_promised(calibration: pl.DataFrame) -
 
 def test_a_lower_bound_never_lies_under_what_was_observed(calibration: pl.DataFrame) -> None:
     known = calibration.filter(pl.col("metodo") == "estimado")
-    assert known.filter(pl.col("inferior") < pl.col("observado")).is_empty()
-    assert known.filter(~pl.col("cliente_horas").is_between("inferior", "superior")).is_empty()
-    assert known.filter(pl.col("inferior") >= pl.col("superior")).is_empty()
+    assert known.filter(pl.col("cliente_horas_inf") < pl.col("cliente_horas_observadas")).is_empty()
+    assert known.filter(~pl.col("cliente_horas").is_between("cliente_horas_inf", "cliente_horas_sup")).is_empty()
+    assert known.filter(pl.col("cliente_horas_inf") >= pl.col("cliente_horas_sup")).is_empty()
 
 
 @pytest.mark.parametrize(("lasting", "step"), [(1.0, 6), (4.0, 6), (12.0, 6), (3.0, 1)])
@@ -51,7 +51,7 @@ def test_missed_peaks_follow_from_those_that_one_hour_shows(lasting: float, step
     seen = np.floor((begin + length) / step) - np.floor(begin / step)
     missed = length[seen == 0].sum() / (60_000 / step)
     single, double = ((seen == times).sum() / (60_000 / step) for times in (1, 2))
-    law = peaks.Tail(threshold=1, rate=1, power=1, lasting=lasting, step=step)
+    law = Tail(threshold=1, rate=1, power=1, lasting=lasting, step=step)
     assert law.missed(np.array([step - 1.0]))[0] * single == pytest.approx(missed, rel=0.03)
     assert double / single == pytest.approx(math.exp(-step / lasting), rel=0.05)
 
@@ -92,7 +92,7 @@ def test_the_real_national_series_lies_inside_when_it_is_thinned(captures_dir: P
 def widths(world: World, kept: NDArray[np.bool_]) -> float:
     found = estimate(world, kept).filter(pl.col("serie") != COUNTRY)
     assert (found["metodo"] != "insuficiente").all()
-    return float((found["superior"] - found["inferior"]).sum())
+    return float((found["cliente_horas_sup"] - found["cliente_horas_inf"]).sum())
 
 
 def test_more_hours_never_widen_the_interval_in_the_mean() -> None:
@@ -112,7 +112,7 @@ def test_counts_ten_times_as_large_give_figures_ten_times_as_large() -> None:
     world = make_world(31, months=1)
     larger = World(world.hours, world.values * 10, world.customers)
     kept = np.arange(len(world.hours)) % 6 == 1
-    columns = ["cliente_horas", "inferior", "superior"]
+    columns = ["cliente_horas", "cliente_horas_inf", "cliente_horas_sup"]
     once, tenfold = (estimate(one, kept).select(columns).to_numpy() for one in (world, larger))
     assert tenfold == pytest.approx(once * 10, rel=1e-6)
 
@@ -132,8 +132,8 @@ def test_regions_sum_to_the_country() -> None:
     regions = found.filter(pl.col("serie") != COUNTRY).group_by("mes").agg(pl.col("cliente_horas").sum())
     country = found.filter(pl.col("serie") == COUNTRY)
     assert regions.sort("mes")["cliente_horas"].to_list() == pytest.approx(country["cliente_horas"].to_list())
-    apart = found.filter(pl.col("serie") != COUNTRY).group_by("mes").agg(pl.col("superior").sum()).sort("mes")
-    assert (country["superior"] < apart["superior"]).all()
+    apart = found.filter(pl.col("serie") != COUNTRY).group_by("mes").agg(pl.col("cliente_horas_sup").sum()).sort("mes")
+    assert (country["cliente_horas_sup"] < apart["cliente_horas_sup"]).all()
 
 
 def test_a_year_seen_every_sixth_hour_compares_with_the_hourly_one_after_it() -> None:

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from sec_core.gold.origin import ORIGIN, hours_by_origin, in_words, one_word, others
+from sec_core.gold.frames import ORIGIN, hours_by_origin, in_words, one_word, others
 
 UNKNOWN = (None, None, "sec")
 SEC = ("apps.sec.cl", None, "sec")

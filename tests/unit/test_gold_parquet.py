@@ -11,7 +11,7 @@ import pytest
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import StorageError
-from sec_core.gold import observations, parquet
+from sec_core.gold import month_files, parquet
 from sec_core.gold.frames import UTC_TIME, Names
 from sec_core.gold.release.contents import PANEL_GROUP
 from sec_core.hours import Month
@@ -72,22 +72,22 @@ def test_only_months_that_changed_are_read_and_written(tmp_path: Path) -> None:
         asked.append(month)
         return one_observation(month)
 
-    first = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "s"}, read, ABOUT)
+    first = month_files.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "s"}, read, ABOUT)
     assert (first.written, first.kept, first.removed) == ((AUGUST, SEPTEMBER), 0, 0)
-    again = observations.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "changed"}, read, ABOUT)
+    again = month_files.export(LocalBlobs(tmp_path), {AUGUST: "a", SEPTEMBER: "changed"}, read, ABOUT)
     assert (again.written, again.kept) == ((SEPTEMBER,), 1)
     assert asked == [AUGUST, SEPTEMBER, SEPTEMBER]
-    gone = observations.export(LocalBlobs(tmp_path), {SEPTEMBER: "changed"}, read, ABOUT)
+    gone = month_files.export(LocalBlobs(tmp_path), {SEPTEMBER: "changed"}, read, ABOUT)
     assert (gone.written, gone.kept, gone.removed) == ((), 1, 1)
     found = pl.read_parquet(tmp_path / "observaciones" / "**" / "*.parquet", hive_partitioning=True)
     assert found.select("anho", "mes", "clientes_afectados").rows() == [(2024, 9, 5)]
 
 
 def test_a_damaged_file_is_written_again(tmp_path: Path) -> None:
-    observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation, ABOUT)
-    path = tmp_path / observations.month_key(AUGUST)
+    month_files.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation, ABOUT)
+    path = tmp_path / month_files.month_key(AUGUST)
     path.write_bytes(path.read_bytes()[:100])
-    assert observations.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation, ABOUT).written == (AUGUST,)
+    assert month_files.export(LocalBlobs(tmp_path), {AUGUST: "a"}, one_observation, ABOUT).written == (AUGUST,)
     assert pl.read_parquet(path).height == 1
 
 
@@ -98,11 +98,11 @@ def test_a_digest_follows_loads_and_names() -> None:
     )
     names = Names(pl.DataFrame({"id": [1], "nombre": ["TALCA"]}), pl.DataFrame({"id": [2], "nombre": ["CGE"]}))
     renamed = replace(names, places=names.places.with_columns(nombre=pl.lit("TALCAHUANO")))
-    base = observations.digests(loads, names)
+    base = month_files.digests(loads, names)
     assert base.keys() == {AUGUST}
-    assert observations.digests(loads.with_columns(version=pl.lit("2")), names) != base
-    assert observations.digests(loads, renamed) != base
-    assert observations.digests(loads, names) == base
+    assert month_files.digests(loads.with_columns(version=pl.lit("2")), names) != base
+    assert month_files.digests(loads, renamed) != base
+    assert month_files.digests(loads, names) == base
 
 
 def test_the_panel_sums_companies_and_is_written_with_the_observations(tmp_path: Path) -> None:
@@ -110,13 +110,13 @@ def test_the_panel_sums_companies_and_is_written_with_the_observations(tmp_path:
         return pl.concat([one_observation(month, 5), one_observation(month, 7)])
 
     gold = LocalBlobs(tmp_path)
-    observations.export(gold, {AUGUST: "a"}, read, ABOUT)
+    month_files.export(gold, {AUGUST: "a"}, read, ABOUT)
     found = pl.read_parquet(tmp_path / "panel" / "anho=2024" / "mes=08" / "panel.parquet", hive_partitioning=False)
     assert found.rows() == [(AUGUST.start, "07101", 12, "detailed")]
-    about = parquet.metadata(gold, observations.panel_key(AUGUST))
+    about = parquet.metadata(gold, month_files.month_key(AUGUST, "panel"))
     assert (about["made"], about["method"]) == ("2024-08-02T03:00:00+00:00", "2")
-    (tmp_path / observations.panel_key(AUGUST)).unlink()
-    assert observations.export(gold, {AUGUST: "a"}, read, ABOUT).written == (AUGUST,)
+    (tmp_path / month_files.month_key(AUGUST, "panel")).unlink()
+    assert month_files.export(gold, {AUGUST: "a"}, read, ABOUT).written == (AUGUST,)
 
 
 class Ranges(BytesIO):

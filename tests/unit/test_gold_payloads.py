@@ -10,14 +10,12 @@ import pytest
 from pydantic import ValidationError
 from support.gold_frames import make_customers, make_ledger
 
-from sec_core.gold.frames import UTC_TIME, hour_calendar, source_hours
+from sec_core.gold.customers import denominators, nearest, newest
+from sec_core.gold.frames import UTC_TIME, hour_calendar, hours_by_origin, source_hours
 from sec_core.gold.model import as_json, dump
-from sec_core.gold.origin import hours_by_origin
-from sec_core.gold.payloads.coverage import CoverageRow, QualityRow, coverage, eda_quality_stats
-from sec_core.gold.payloads.meta import meta
+from sec_core.gold.payloads.basis import CoverageRow, QualityRow, coverage, eda_quality_stats, meta
 from sec_core.gold.payloads.registry import rows_of
 from sec_core.gold.payloads.seen import TimeSeriesRow, company_ranking, market_map, time_series
-from sec_core.gold.universe import denominators, nearest, newest
 from sec_core.hours import Month, closed_hours, hours_of_day, month_range
 
 AUGUST, SEPTEMBER = date(2024, 8, 1), date(2024, 9, 1)
@@ -262,6 +260,6 @@ def test_a_payload_that_is_not_what_it_says_is_refused() -> None:
 
 def test_the_bytes_of_a_payload_are_a_json_list_in_any_case() -> None:
     rows, again = (rows_of(TimeSeriesRow, time_series(events, MONTHS)) for events in (EVENTS, EVENTS.reverse()))
-    assert orjson.loads(dump(rows)) == as_json(rows)
-    assert dump(rows) == dump(again)
+    assert orjson.loads(dump(as_json(rows))) == as_json(rows)
+    assert dump(as_json(rows)) == dump(as_json(again))
     assert orjson.loads(dump([])) == []

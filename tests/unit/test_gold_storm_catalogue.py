@@ -10,8 +10,8 @@ import pytest
 from support.gold_frames import make_hours
 
 from sec_core.blobs.local import LocalBlobs
-from sec_core.gold.comuna_customers import COMUNA_CUSTOMERS_SCHEMA
-from sec_core.gold.observations import month_key, panel_key
+from sec_core.gold.customers import COMUNA_CUSTOMERS_SCHEMA
+from sec_core.gold.month_files import month_key
 from sec_core.gold.storm_catalogue import HITS_SCHEMA, Storms, bring_up_to_date, described
 from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
@@ -87,7 +87,7 @@ class World:
         for month in MONTHS:
             panel = self.panel(month)
             for key, rows in (
-                (panel_key(month), panel),
+                (month_key(month, "panel"), panel),
                 (month_key(month), panel.with_columns(nombre_empresa=COMPANY)),
             ):
                 path = folder / key

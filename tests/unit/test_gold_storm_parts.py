@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from sec_core.gold.frames import UTC_TIME
-from sec_core.gold.storm_curves import STORMS_SCHEMA
-from sec_core.gold.storm_parts import compared, restored
+from sec_core.gold.storm_curves import STORMS_SCHEMA, compared, restored
 
 START = datetime(2024, 8, 2, 4, tzinfo=UTC)
 HOURS = [START + timedelta(hours=n) for n in range(-1, 12)]

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from sec_core.errors import ConfigError, PublicationError, StorageError
+from sec_core.errors import (
+    CircuitOpen,
+    ConfigError,
+    DatabaseUnavailable,
+    PublicationError,
+    SourceUnavailable,
+    StorageError,
+)
 from sec_core.health.verdict import Check, DataFacts, Facts, Level, PlaceFacts, SourceFacts, Verdict, due_month, judge
 from sec_core.hours import CHILE, Month
 from sec_core.source.circuit import Circuit, CircuitStatus
@@ -30,7 +37,7 @@ def facts(data: dict[str, Any] | None = None, **changes: Any) -> Facts:  # noqa:
         now=NOW,
         disk_free=100 * GB,
         disk_total=200 * GB,
-        source=SourceFacts(answered=True, seconds=0.2),
+        source=SourceFacts(0.2),
         data=replace(WELL, **(data or {})),
         monitored=True,
     )
@@ -63,9 +70,9 @@ def test_a_pipeline_that_is_well_has_no_trouble_and_nothing_to_do() -> None:
             Level.BAD,
             facts(place=PlaceFacts("s3://datos", remote=True, error=StorageError("It is away."))),
         ),
-        ("source", Level.BAD, facts(source=SourceFacts(answered=False, error="GetHoraServer answered 503."))),
-        ("source", Level.WARN, facts(source=SourceFacts(answered=False, at_rest=True, error="Open."))),
-        ("source", Level.WARN, facts(source=SourceFacts(answered=True, clock_offset=timedelta(minutes=-9)))),
+        ("source", Level.BAD, facts(source=SourceUnavailable("GetHoraServer answered 503."))),
+        ("source", Level.WARN, facts(source=CircuitOpen("Open.", reopens_at=NOW))),
+        ("source", Level.WARN, facts(source=SourceFacts(0.2, timedelta(minutes=-9)))),
         ("schedule", Level.BAD, facts({"due_missing": 3})),
         ("schedule", Level.WARN, facts({"due_missing": 744, "first_hour": Month(2026, 11).start})),
         ("schedule", Level.WARN, facts({"due_missing": 744, "first_asked": NOW - timedelta(days=1)})),
@@ -113,7 +120,7 @@ def test_an_open_circuit_is_bad_until_a_probe_may_leave() -> None:
 
 
 def test_without_a_database_the_verdict_says_so_and_judges_the_rest() -> None:
-    verdict = judge(replace(facts(), data=None, source=None, database_error="PostgreSQL can't be reached."))
+    verdict = judge(replace(facts(), source=None, data=DatabaseUnavailable("PostgreSQL can't be reached.")))
     assert [check.name for check in verdict.troubles] == ["database"]
     assert {check.name for check in verdict.checks} == {"database", "disk", "source"}
 

@@ -27,7 +27,8 @@ from flows.artifacts import show_billing, show_month
 from flows.upkeep import health_text, monitor_text
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import InputError
-from sec_core.gold.billing import BILLING_SCHEMA, BadRow, Billing
+from sec_core.gold.customers import BILLING_SCHEMA, Billing
+from sec_core.gold.sheets import BadRow
 from sec_core.health.verdict import Check, Level, Verdict
 from sec_core.hours import Month
 from sec_core.log import setup_logging

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_core.blobs import parts
-from sec_core.blobs.at_once import at_once
+from sec_core.blobs.place import at_once
 from sec_core.errors import StorageError
 
 datas = st.lists(st.binary(max_size=40), min_size=1, max_size=12)

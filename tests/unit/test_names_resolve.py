@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from sec_core.reference import tables
-from sec_core.reference.names import Names, default_names, fold, plain
-from sec_core.reference.tables import Comuna
+from sec_core.reference.tables import Comuna, Names, default_names, fold, plain
 
 
 def test_reference_holds_every_comuna_once() -> None:
@@ -30,18 +29,18 @@ def test_no_two_comunas_share_a_folded_name() -> None:
 
 def test_aliases_are_not_resolved_by_folding_alone() -> None:
     bare = Names(tables.comunas(), tables.regiones(), tables.empresas())
-    for alias in tables.comuna_aliases():
-        assert bare.id_geografia(None, alias.alias) == 0, f"{alias.alias}: folding resolves it, drop the alias"
-        assert default_names().id_geografia(None, alias.alias) == int(alias.codigo)
+    for alias, code in tables.comuna_aliases().items():
+        assert bare.id_geografia(None, alias) == 0, f"{alias}: folding resolves it, drop the alias"
+        assert default_names().id_geografia(None, alias) == int(code)
 
 
 def test_company_ids_are_unique_and_aliases_point_at_them() -> None:
     empresas = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
     assert len(empresas) == len(tables.empresas()) == len(set(empresas.values()))
     assert (empresas[0], empresas[1]) == ("UNKNOWN", "NO INFORMADA")
-    for alias in tables.empresa_aliases():
-        assert int(alias.codigo) > 1
-        assert default_names().id_empresa(alias.alias) == int(alias.codigo)
+    for alias, number in tables.empresa_aliases().items():
+        assert number > 1
+        assert default_names().id_empresa(alias) == number
 
 
 def test_every_spelling_of_the_captures_resolves(captures_dir: Path) -> None:

@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 
 from scripts.work_worlds import falls_found, false_findings
-from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
-from sec_core.gold.payloads.projects import eda_projects_dist, investment_roi, note
-from sec_core.gold.seia.works import Work, works
+from sec_core.gold.payloads.investment_validation import ValidationRow, Work, investment_validation, works
+from sec_core.gold.payloads.seen import eda_projects_dist, investment_roi, note
 from sec_core.hours import Month, month_range
 from sec_core.reference.tables import comunas, regiones
 

@@ -9,18 +9,8 @@ from xml.sax.saxutils import escape
 import pytest
 
 from sec_core.errors import InputError
-from sec_core.gold.seia.projects import (
-    HEADINGS as OURS,
-)
-from sec_core.gold.seia.projects import (
-    Project,
-    amount,
-    day,
-    read_export,
-    region_codes,
-    sort_rows,
-    type_code,
-)
+from sec_core.gold.seia import HEADINGS as OURS
+from sec_core.gold.seia import Project, amount, day, read_export, region_codes, sort_rows, type_code
 from sec_core.gold.sheets import Sheet
 
 HEADINGS = [
@@ -85,28 +75,28 @@ def test_a_workbook_of_the_site(tmp_path: Path) -> None:
             ["Mina", "Segunda", "i1", "Minera", "900,0", "01/01/2021", "", "En Calificación", "Minería"],
         ],
     )
-    found = sort_rows(read_export(path))
-    assert [(p.nombre_region, p.inversion_mmu, p.inversion_total_mmu, p.n_regiones) for p in found.projects] == [
+    projects, rejected = sort_rows(read_export(path))
+    assert [(p.nombre_region, p.inversion_mmu, p.inversion_total_mmu, p.n_regiones) for p in projects] == [
         ("ARICA Y PARINACOTA", 15.2, 30.4, 2),
         ("TARAPACA", 15.2, 30.4, 2),
     ]
-    first = found.projects[0]
-    assert first.id_proyecto == found.projects[1].id_proyecto
+    first = projects[0]
+    assert first.id_proyecto == projects[1].id_proyecto
     assert (first.categoria, first.tipo_proyecto, first.estado) == ("transmission", "DS95/DS40-b1", "Aprobado")
     assert (first.fecha_presentacion, first.fecha_calificacion) == (date(2021, 3, 9), date(2022, 5, 10))
-    assert [(r.row, r.name, r.reason) for r in found.rejected] == [(4, "Mina", "Its sector is Minería, not Energy.")]
+    assert [(r.row, r.name, r.reason) for r in rejected] == [(4, "Mina", "Its sector is Minería, not Energy.")]
 
 
 def test_numbers_of_a_workbook_are_numbers(tmp_path: Path) -> None:
     path = write_workbook(tmp_path / "export.xlsx", [[*HEADINGS[:5]], ["Planta", 10, "c", "Enel", 1.234]])
-    (project,) = sort_rows(read_export(path)).projects
+    (project,), _ = sort_rows(read_export(path))
     assert (project.nombre_region, project.inversion_mmu) == ("LOS LAGOS", 1.234)
 
 
 def test_columns_may_be_missing_or_in_another_order(tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
     path.write_text("Región;TIPOLOGIA;nombre\nRM;b2;Subestación\n;;\n", encoding="latin-1")
-    (project,) = sort_rows(read_export(path)).projects
+    (project,), _ = sort_rows(read_export(path))
     assert (project.codigo_region, project.categoria, project.inversion_mmu, project.titular) == (
         "13",
         "transmission",
@@ -173,8 +163,8 @@ PLANT = dict.fromkeys(OURS, "") | {"nombre": "Planta", "region": "RM", "tipo": "
 
 
 def sort_one(**cells: str) -> tuple[list[Project], list[str]]:
-    found = sort_rows(Sheet([PLANT | cells], 2))
-    return found.projects, [rejected.reason for rejected in found.rejected]
+    projects, rejected = sort_rows(Sheet([PLANT | cells], 2))
+    return projects, [row.reason for row in rejected]
 
 
 @pytest.mark.parametrize(
@@ -195,9 +185,9 @@ def test_what_is_left_out_has_a_reason(cells: dict[str, str], reason: str) -> No
 
 
 def test_a_project_listed_twice_counts_once() -> None:
-    found = sort_rows(Sheet([PLANT, PLANT | {"nombre": "PLANTA "}, PLANT | {"titular": "Otra"}], 2))
-    assert len(found.projects) == 2
-    assert [(r.row, r.reason) for r in found.rejected] == [(3, "It is listed before.")]
+    projects, rejected = sort_rows(Sheet([PLANT, PLANT | {"nombre": "PLANTA "}, PLANT | {"titular": "Otra"}], 2))
+    assert len(projects) == 2
+    assert [(r.row, r.reason) for r in rejected] == [(3, "It is listed before.")]
 
 
 @pytest.mark.parametrize(

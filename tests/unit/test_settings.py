@@ -181,7 +181,7 @@ def test_a_folder_holds_data_and_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEC_STATE_DIR", "")
     found = read()
     assert (found.data, found.state) == (Path("here").absolute(), Path("here").absolute())
-    assert found.bronze == found.bronze_dir == Path("here").absolute() / "bronze"
+    assert found.bronze == Path("here").absolute() / "bronze"
     assert found.environment == {"SEC_DATA_DIR": str(found.data), "SEC_STATE_DIR": str(found.state)}
 
 
@@ -201,15 +201,13 @@ def test_an_address_holds_data_and_a_folder_the_state(
     assert [found.postgres_dir, found.logs_dir, found.run_dir, found.prefect_dir] == [
         state_dir / name for name in ("postgres", "logs", "run", "prefect")
     ]
-    with pytest.raises(ConfigError, match=r"s3://bucket/some/prefix/bronze is an object store"):
-        _ = found.bronze_dir
     again = read(data_dir=found.environment["SEC_DATA_DIR"], state_dir=found.environment["SEC_STATE_DIR"])
     assert (again.data, again.state) == (found.data, found.state)
 
 
 def test_a_folder_and_another_for_the_state() -> None:
     found = read(data_dir="/mnt/shared", state_dir="/var/lib/sec")
-    assert (found.gold_dir, found.logs_dir) == (Path("/mnt/shared/gold"), Path("/var/lib/sec/logs"))
+    assert (found.gold, found.logs_dir) == (Path("/mnt/shared/gold"), Path("/var/lib/sec/logs"))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_core.hours import Month, hours_of_day, month_range
-from sec_core.silver.censoring import with_censoring
 from sec_core.silver.columns import HORA
+from sec_core.silver.events import with_censoring
 from sec_core.silver.timeline import chile_date
 
 # Source hours over both clock changes.

@@ -9,13 +9,11 @@ from support.reference_rules import History, Hour, Listed, source_hours, utc
 from support.worlds import observation_frame
 
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, is_source_hour
-from sec_core.silver import aggregated
-from sec_core.silver.cap import UNIVERSE_SCHEMA
+from sec_core.silver import stretches
 from sec_core.silver.columns import HORA
-from sec_core.silver.events import EVENT_SCHEMA, derive_events, identities
+from sec_core.silver.events import EVENT_SCHEMA, UNIVERSE_SCHEMA, derive_events, identities
 from sec_core.silver.imputation import Imputacion
-from sec_core.silver.month_stretches import month_stretches
-from sec_core.silver.stretches import first_of_maximum
+from sec_core.silver.stretches import first_of_maximum, month_stretches
 from sec_core.silver.timeline import EventRules, repeated_hours, source_index, usable_hours, whole_days
 from sec_core.source.shapes import Shape
 
@@ -46,9 +44,9 @@ def loads_of(made: History) -> pl.DataFrame:
 def aggregated_of(made: History, rules: EventRules = RULES) -> list[tuple[datetime, datetime, int, int, int, bool]]:
     """First and last hour, high-water mark, customer-hours, listed hours and openness of each event."""
     usable = usable_hours(loads_of(made), rules)
-    parts = aggregated.stretches(observation_frame(made, "aggregated"), usable, rules, MONTH)
-    events = aggregated.events(parts, usable, rules).sort("primera_hora")
-    is_open = aggregated.is_open(events["ultima_hora"], usable, rules, max(made))
+    parts = stretches.aggregated_stretches(observation_frame(made, "aggregated"), usable, rules, MONTH)
+    events = stretches.aggregated_events(parts, usable, rules).sort("primera_hora")
+    is_open = stretches.is_open(events["ultima_hora"], usable, rules, max(made))
     columns = ("primera_hora", "ultima_hora", "maximo", "cliente_horas", "n_observaciones")
     return [(*row, flag) for row, flag in zip(events.select(columns).iter_rows(), is_open, strict=True)]
 

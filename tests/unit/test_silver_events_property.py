@@ -9,7 +9,7 @@ from support.reference_rules import Event, History, aggregated_events, detailed_
 from support.worlds import histories, observation_frame, rules
 
 from sec_core.hours import HOUR, Month
-from sec_core.silver import aggregated, detailed
+from sec_core.silver import stretches
 from sec_core.silver.columns import HORA
 from sec_core.silver.timeline import EventRules, usable_hours
 
@@ -32,7 +32,7 @@ def coverage(history: History) -> pl.DataFrame:
 @given(history=histories(), rules=rules)
 def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRules) -> None:
     parts = [
-        aggregated.stretches(
+        stretches.aggregated_stretches(
             observation_frame(hours, "aggregated"), usable_hours(coverage(hours), rules), rules, month.first_day
         )
         for month, hours in months_of(history).items()
@@ -40,8 +40,8 @@ def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRu
     if not parts:
         return
     usable = usable_hours(coverage(history), rules)
-    events = aggregated.events(pl.concat(parts), usable, rules)
-    open_now = aggregated.is_open(events["ultima_hora"], usable, rules, max(history))
+    events = stretches.aggregated_events(pl.concat(parts), usable, rules)
+    open_now = stretches.is_open(events["ultima_hora"], usable, rules, max(history))
     rest = ("ultima_hora", "hora_maximo", "maximo", "cliente_horas", "n_observaciones", "imputaciones")
     found = sorted(
         Event("aggregated", geo, company, first, None if is_open else last[0] + HOUR, first, *last)
@@ -56,13 +56,14 @@ def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRu
 @given(history=histories())
 def test_detailed_events_equal_plain_grouping(history: History) -> None:
     parts = [
-        detailed.stretches(observation_frame(hours, "detailed"), month.first_day)
+        stretches.detailed_stretches(observation_frame(hours, "detailed"), month.first_day)
         for month, hours in months_of(history).items()
     ]
     if not parts:
         return
     found = {
-        tuple(row[name] for name in DETAILED_COLUMNS) for row in detailed.events(pl.concat(parts)).iter_rows(named=True)
+        tuple(row[name] for name in DETAILED_COLUMNS)
+        for row in stretches.detailed_events(pl.concat(parts)).iter_rows(named=True)
     }
     assert found == {
         (e.geo, e.company, e.first, e.last, e.peak_hour, e.peak, e.customer_hours, e.listed, e.bits)

@@ -13,10 +13,9 @@ from support.fuzz_bodies import DETAILED
 from support.reference_rules import utc
 
 from sec_core.errors import StorageError
-from sec_core.reference.names import default_names
-from sec_core.silver.decode import decode
+from sec_core.reference.tables import default_names
 from sec_core.silver.imputation import Imputacion, start_date
-from sec_core.silver.observations import MAX_NAME, Observed, Snapshot, observe
+from sec_core.silver.observations import MAX_NAME, Observed, Snapshot, decode, observe
 from sec_core.source.shapes import MAX_CUSTOMERS, Shape, customer_count, whole_number
 
 HOUR = utc(2025, 1, 29, 15)

@@ -7,8 +7,7 @@ import pytest
 
 from sec_core.errors import InputError
 from sec_core.hours import Month
-from sec_core.simulator.faults import Ban, BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, damaged
-from sec_core.simulator.log import Request
+from sec_core.simulator.faults import Ban, BanWatch, Endpoint, FaultKind, FaultOptions, FaultRule, Request, damaged
 
 HOURS = Month(2025, 1).hours()
 BODY = orjson.dumps([{"NOMBRE_COMUNA": f"C{i // 2}", "CLIENTES_AFECTADOS": i} for i in range(100)])

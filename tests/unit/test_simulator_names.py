@@ -2,12 +2,10 @@
 
 import orjson
 
-from sec_core.reference.names import default_names
-from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY
-from sec_core.simulator.calendar import parse_wall_hour
+from sec_core.reference.tables import NO_COMPANY, UNKNOWN_COMPANY, default_names
+from sec_core.simulator.answers import detailed_body
+from sec_core.simulator.country import REGIONS, parse_wall_hour
 from sec_core.simulator.options import WorldOptions
-from sec_core.simulator.places import REGIONS
-from sec_core.simulator.render import detailed_body
 from sec_core.simulator.world import Row, World
 
 

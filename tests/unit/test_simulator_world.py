@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from sec_core.hours import CHILE, Month
-from sec_core.simulator.calendar import parse_wall_hour as at
+from sec_core.simulator.answers import aggregated_body, detailed_body, regional_customers
+from sec_core.simulator.country import REGIONS
+from sec_core.simulator.country import parse_wall_hour as at
 from sec_core.simulator.options import Dirt, Outage, Storm, WorldOptions
-from sec_core.simulator.places import REGIONS
-from sec_core.simulator.render import aggregated_body, detailed_body, regional_customers
 from sec_core.simulator.world import World
 
 KEYS = [

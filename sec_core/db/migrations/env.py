@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `sec_core.db.migrate` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `sec_core.db.schema` hands over."""
 
 from alembic import context
 

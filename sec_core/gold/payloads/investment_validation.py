@@ -6,13 +6,14 @@ its own; standard errors allow for serial correlation (AR 1). The most negative 
 together, is ranked among the same statistic of placebo works: groups of comunas in regions without work, at the same
 time. A work counts as seen where its rank among these and Student's t both reach 2% shared out over all works of the
 list (Bonferroni), and where no change shows at a placebo date in the middle of the time before.
-"""
 
-from __future__ import annotations
+The reviewed list is `obras.csv`. A new work is a line there.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from functools import cache
+from typing import Literal, cast
 
 import numpy as np
 import polars as pl
@@ -20,13 +21,13 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from sec_core.gold.estimated_hours import Method
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.seia.works import Work
+from sec_core.gold.panel import Method
+from sec_core.hours import Month
+from sec_core.reference.tables import read_rows
 
-if TYPE_CHECKING:
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 # Months on either side of the work that count at most, and at least before it and in a year after it.
 MOST_MONTHS, LEAST_BEFORE, LEAST_AFTER = 48, 24, 9
@@ -44,6 +45,41 @@ FLOOR = 0.01
 
 INSUFFICIENT: Literal["Datos insuficientes"] = "Datos insuficientes"
 Verdict = Literal["Inmediato", "Lag (2 Años)", "Lag (3 Años)", "Lag (4 Años)", "Sin efecto", "Datos insuficientes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A work of transmission that went into service.
+
+    Attributes:
+        regions: Regions that it serves, in the dashboard's short form.
+        comunas: Comunas that it serves, upper case without accents; empty for the whole of the regions.
+        first: First month of the time in which it went into service.
+        last: Last month of that time: the same, or December where only the year is known.
+    """
+
+    name: str
+    regions: tuple[str, ...]
+    comunas: tuple[str, ...]
+    first: Month
+    last: Month
+
+
+@cache
+def works() -> tuple[Work, ...]:
+    """All works of the file."""
+    return tuple(_work(row) for row in read_rows("obras.csv"))
+
+
+def _work(row: dict[str, str]) -> Work:
+    year, _, month = row["en_servicio"].partition("-")
+    return Work(
+        name=row["nombre"],
+        regions=tuple(filter(None, row["regiones"].split("|"))),
+        comunas=tuple(filter(None, row["comunas"].split("|"))),
+        first=Month(int(year), int(month or 1)),
+        last=Month(int(year), int(month or 12)),
+    )
 
 
 class ValidationRow(PayloadRow):

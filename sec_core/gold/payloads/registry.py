@@ -7,17 +7,10 @@ from typing import TypeVar
 import polars as pl
 
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.index_tables import official_comparison
-from sec_core.gold.indices import quality, sensitivity
 from sec_core.gold.model import PayloadRow
-from sec_core.gold.payloads import reliability as rows
-from sec_core.gold.payloads import seen
-from sec_core.gold.payloads.coverage import CoverageRow, QualityRow, coverage, eda_quality_stats
-from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation
-from sec_core.gold.payloads.meta import MetaRow, meta
-from sec_core.gold.payloads.projects import InvestmentRoiRow, ProjectDistributionRow, eda_projects_dist, investment_roi
+from sec_core.gold.payloads import basis, hours, seen
+from sec_core.gold.payloads.investment_validation import ValidationRow, investment_validation, works
 from sec_core.gold.payloads.storms import StormRow, largest
-from sec_core.gold.seia.works import works
 
 Row = TypeVar("Row", bound=PayloadRow)
 
@@ -52,23 +45,27 @@ PAYLOADS = (
     PayloadSpec("market_map", seen.MarketMapRow, lambda f: seen.market_map(f.events, f.customers)),
     PayloadSpec("time_series", seen.TimeSeriesRow, lambda f: seen.time_series(f.events, f.loads)),
     PayloadSpec("company_ranking", seen.CompanyRankingRow, lambda f: seen.company_ranking(f.events)),
-    PayloadSpec("investment_roi", InvestmentRoiRow, lambda f: investment_roi(f.events, f.projects, f.newest_day)),
+    PayloadSpec(
+        "investment_roi", seen.InvestmentRoiRow, lambda f: seen.investment_roi(f.events, f.projects, f.newest_day)
+    ),
     PayloadSpec("investment_validation", ValidationRow, lambda f: investment_validation(f.indices.comunal, works())),
-    PayloadSpec("eda_quality_stats", QualityRow, lambda f: eda_quality_stats(f.imputation, f.events)),
-    PayloadSpec("eda_projects_dist", ProjectDistributionRow, lambda f: eda_projects_dist(f.projects)),
-    PayloadSpec("reliability", rows.ReliabilityRow, lambda f: f.indices.reliability),
+    PayloadSpec("eda_quality_stats", basis.QualityRow, lambda f: basis.eda_quality_stats(f.imputation, f.events)),
+    PayloadSpec("eda_projects_dist", seen.ProjectDistributionRow, lambda f: seen.eda_projects_dist(f.projects)),
+    PayloadSpec("reliability", hours.ReliabilityRow, lambda f: f.indices.reliability),
     PayloadSpec(
         "quality",
-        rows.MonthQualityRow,
-        lambda f: quality(f.indices.reliability, f.calendar, f.monthly.imputed, f.calendar),
+        hours.MonthQualityRow,
+        lambda f: hours.quality(f.indices.reliability, f.calendar, f.monthly.imputed),
     ),
-    PayloadSpec("sensitivity", rows.SensitivityRow, lambda f: sensitivity(f.aggregated_panel(), f.loads, f.rules)),
+    PayloadSpec(
+        "sensitivity", hours.SensitivityRow, lambda f: hours.sensitivity(f.aggregated_panel(), f.loads, f.rules)
+    ),
     PayloadSpec(
         "official_comparison",
-        rows.OfficialRow,
-        lambda f: official_comparison(rows.official(), f.monthly, f.seen, f.customers),
+        hours.OfficialRow,
+        lambda f: hours.official_comparison(hours.official(), f.monthly, f.seen, f.customers),
     ),
     PayloadSpec("storms", StormRow, lambda f: largest(f.storms)),
-    PayloadSpec("coverage", CoverageRow, lambda f: coverage(f.calendar)),
-    PayloadSpec("meta", MetaRow, meta),
+    PayloadSpec("coverage", basis.CoverageRow, lambda f: basis.coverage(f.calendar)),
+    PayloadSpec("meta", basis.MetaRow, basis.meta),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.customers import COUNTRY
 from sec_core.reference.tables import UNKNOWN_NAME
 from sec_core.silver.timeline import chile_date
 
@@ -61,8 +61,7 @@ class Changes:
     @property
     def by_reason(self) -> list[tuple[str, str, int]]:
         """Table, reason and number of figures."""
-        counted = self.moved.group_by("tabla", "motivo").len().sort("tabla", "motivo")
-        return [(table, reason, count) for table, reason, count in counted.iter_rows()]
+        return self.moved.group_by("tabla", "motivo").len().sort("tabla", "motivo").rows()
 
     def line(self) -> str:
         """The sums in a sentence of Spanish."""

@@ -10,10 +10,8 @@ import orjson
 import polars as pl
 
 from sec_core.db.queries import read_queries
-from sec_core.gold.frames import GoldFrames, source_hours
-from sec_core.gold.origin import in_words, others
-from sec_core.gold.release.contents import PACKAGE, SUMS, files_of, sha256
-from sec_core.gold.release.database import DATABASE, connect, quoted, read_parquet
+from sec_core.gold.frames import GoldFrames, in_words, others, source_hours
+from sec_core.gold.release.contents import DATABASE, PACKAGE, SUMS, connect, files_of, quoted, read_parquet, sha256
 from sec_core.hours import Month
 
 # Pairs of columns, of which the first is never above the second.

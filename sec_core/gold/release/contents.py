@@ -1,24 +1,33 @@
-"""The tables of a release as Parquet, its data package, and sums of all files."""
+"""What a release holds: tables as Parquet and as a DuckDB file, texts, a data package, and sums of all files."""
 
+import csv
 import hashlib
+import os
 import re
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Self
 
+import duckdb
 import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sec_core.blobs.model import Blobs
+from sec_core.blobs.place import Blobs
 from sec_core.errors import InputError, StorageError
-from sec_core.gold import observations, parquet
+from sec_core.gold import month_files, parquet
 from sec_core.gold.datasets import DATASETS
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import CITA, LICENCIA, SOURCE, SOURCE_URL
+from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA, METHOD, SOURCE, SOURCE_URL
+from sec_core.gold.release.changes import MOVED, Changes
 
 PACKAGE: Final = "datapackage.json"
 SUMS: Final = "SHA256SUMS"
@@ -32,6 +41,19 @@ _TYPES: Final = {
     parquet.UTC_US: "datetime",
 }  # fmt: skip
 _PATTERNS: Final = {"codigo_comuna": r"(\d{5})?", "codigo_region": r"(\d{2})?"}
+# Its large tables are views of the Parquet beside it: kept twice they would make a release three times as large. They
+# are looked for in the folder of the file that DuckDB was opened with, or where the variable `entrega` says.
+DATABASE: Final = "sec-outages.duckdb"
+# The oldest DuckDB that reads the file.
+STORAGE: Final = "v1.2.0"
+_BLOCK: Final = 16_384
+# DuckDB tells the path of its file by that of its spill alone; a table function takes no subquery.
+_HERE: Final = "coalesce(getvariable('entrega'), nullif(parse_dirpath(current_setting('temp_directory')), ''), '.')"
+CHANGES: Final = "CHANGES"
+# Figures that moved and are spelled out; of the others it is told how many.
+MOST_LISTED: Final = 60
+_TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", ".zenodo.json", CHANGES)
+_COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,8 +97,8 @@ def write_tables(collected: GoldFrames, gold: Blobs, out: Blobs) -> dict[str, in
 
 def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> int:
     count = 0
-    for month, digest in sorted(observations.digests(collected.loads, collected.names).items()):
-        body = gold.read(observations.panel_key(month))
+    for month, digest in sorted(month_files.digests(collected.loads, collected.names).items()):
+        body = gold.read(month_files.month_key(month, "panel"))
         about = parquet.as_text(pq.read_schema(BytesIO(body)).metadata)
         if about.get("digest") != digest:
             raise StorageError(
@@ -85,10 +107,139 @@ def _write_panel(collected: GoldFrames, gold: Blobs, out: Blobs, title: str) -> 
         rows = pl.read_parquet(body, hive_partitioning=False).sort("codigo_comuna", "hora")
         made = datetime.fromisoformat(about["made"])
         extra = {"origin": about["origin"]}
-        key = observations.panel_key(month)
+        key = month_files.month_key(month, "panel")
         parquet.write(rows, out, key, parquet.PANEL, f"{title}, {month}", made, extra, PANEL_GROUP)
         count += rows.height
     return count
+
+
+def read_parquet(places: Iterable[str]) -> str:
+    """A table of a release from its Parquet, whose places are expressions in SQL."""
+    return f"read_parquet([{', '.join(places)}], hive_partitioning = false)"
+
+
+def quoted(text: str) -> str:
+    """A text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A database, in memory or new at a path, that asks the network for nothing and keeps within bounds."""
+    spill = str(Path(tempfile.gettempdir()) / f"sec-duckdb-{os.getpid()}")
+    settings = {
+        "memory_limit": "400MB", "threads": 2, "temp_directory": spill, "autoinstall_known_extensions": False,
+        "storage_compatibility_version": STORAGE, "default_block_size": _BLOCK,
+    }  # fmt: skip
+    return duckdb.connect(str(path or ":memory:"), config=settings)  # type: ignore[arg-type]
+
+
+def write_database(folder: Path) -> None:
+    """Make the file from the Parquet beside it."""
+    with connect(folder / DATABASE) as db:
+        db.execute(f"set variable entrega = {quoted(str(folder))}")
+        for dataset in DATASETS:
+            name = dataset.name
+            parts = sorted(folder.glob("panel/*/*/*.parquet")) if name == "panel" else [folder / dataset.file]
+            if dataset.large:
+                places = (f"{_HERE} || {quoted(f'/{path.relative_to(folder)}')}" for path in parts)
+                db.execute(f"create view {name} as from {read_parquet(places)}")
+            else:
+                db.execute(f"create table {name} as from {read_parquet(quoted(str(path)) for path in parts)}")
+                for column in dataset.columns:
+                    if not column.nullable:
+                        db.execute(f'alter table {name} alter column "{column.name}" set not null')
+            kind = "view" if dataset.large else "table"
+            about = f"{dataset.titulo}. {dataset.title}. Key: {', '.join(dataset.key)}."
+            db.execute(f"comment on {kind} {name} is {quoted(about)}")
+            for column in dataset.columns:
+                more = "; ".join(f"{key}: {text}" for key, text in column.about.items() if key != "description")
+                text = f"{column.description} [{more}]" if more else column.description
+                db.execute(f'comment on column {name}."{column.name}" is {quoted(text)}')
+        db.execute(files("sec_core.gold.release").joinpath("views.sql").read_text(encoding="utf-8"))
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("sec_core.gold.release"),
+        autoescape=False,  # noqa: S701 - Markdown and YAML of our own words
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["n"] = lambda value: "-" if value is None else f"{value:,.6g}" if value % 1 else f"{value:,.0f}"
+    environment.globals |= {
+        "datasets": DATASETS, "views": views(), "interface": INTERFACE, "database": DATABASE, "storage": STORAGE,
+        "method": METHOD, "source": SOURCE, "source_url": SOURCE_URL, "cita": CITA, "citation": CITATION,
+        "licencia": LICENCIA, "licence": LICENCE, "sums": SUMS, "most": MOST_LISTED, "limit": MOVED,
+    }  # fmt: skip
+    return environment
+
+
+def render(name: str, **values: object) -> str:
+    """A text from the template of its name."""
+    return _templates().get_template(f"{name}.j2").render(**values)
+
+
+def views() -> list[tuple[str, str]]:
+    """Name and comment of each view of the DuckDB file."""
+    text = files("sec_core.gold.release").joinpath("views.sql").read_text(encoding="utf-8")
+    return _COMMENT.findall(text)
+
+
+def dictionary(name: str = "DICTIONARY.md") -> str:
+    """Every published table and column, as Markdown; `DICCIONARIO.md` in Spanish."""
+    fields = {each.name: list(parquet.schema(each.columns, each.title)) for each in DATASETS}
+    return render(name, fields=fields, kind=package_type, es=spanish)
+
+
+@cache
+def _spanish() -> dict[tuple[str, str], str]:
+    text = files("sec_core.gold.release").joinpath("columnas.csv").read_text(encoding="utf-8")
+    return {(row["tabla"], row["columna"]): row["descripcion"] for row in csv.DictReader(text.splitlines())}
+
+
+def spanish(table: str, column: str) -> str:
+    """What a column is, in Spanish: the table's own words, else those that hold in all tables.
+
+    Raises:
+        KeyError: Nobody wrote it yet.
+    """
+    known = _spanish()
+    return known.get((table, column)) or known["", column]
+
+
+def coverage_by_year(calendar: pl.DataFrame) -> list[dict[str, Any]]:
+    """anho, horas, cargadas, detalladas, agregadas, sospechosas of each year, Chile wall clock."""
+    loaded = pl.col("cargada")
+    return (
+        calendar.group_by(anho=pl.col("mes").dt.year())
+        .agg(
+            horas=pl.len(),
+            cargadas=loaded.sum(),
+            detalladas=(loaded & (pl.col("forma") == "detailed")).sum(),
+            agregadas=(loaded & (pl.col("forma") == "aggregated")).sum(),
+            sospechosas=pl.col("sospechosa").sum(),
+        )
+        .sort("anho")
+        .to_dicts()
+    )
+
+
+def write_texts(
+    folder: Path,
+    about: dict[str, Any],
+    rows: dict[str, int],
+    by_year: list[dict[str, Any]],
+    changes: Changes | None,
+) -> None:
+    """Write all texts of a release; see `write.make_release`."""
+    told = changes.line() if changes else "Primera entrega."
+    values = {"about": about, "rows": rows, "years": by_year, "changes": changes, "told": told}
+    for name in _TEXTS:
+        text = dictionary(name) if name.startswith("DIC") else render(name.removeprefix("."), **values)
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def files_of(folder: Path) -> list[str]:

@@ -14,8 +14,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from sec_core.blobs.local import LocalBlobs, sync_to_disk
-from sec_core.blobs.open import open_blobs
-from sec_core.blobs.place import Place
+from sec_core.blobs.place import Place, open_blobs
 from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.db.database import Database
@@ -23,20 +22,15 @@ from sec_core.db.locks import Lock, turn
 from sec_core.errors import InputError, PublicationError, StorageError
 from sec_core.gold.build import read_frames
 from sec_core.gold.frames import GoldFrames
-from sec_core.gold.payloads.meta import METHOD, meta
-from sec_core.gold.release import changes, checks, texts
-from sec_core.gold.release.changes import Changes
+from sec_core.gold.payloads.basis import METHOD, meta
+from sec_core.gold.release import changes, checks, contents
 from sec_core.gold.release.contents import (
     INTERFACE,
     PACKAGE,
     SUMS,
     Version,
     files_of,
-    write_package,
-    write_sums,
-    write_tables,
 )
-from sec_core.gold.release.database import write_database
 from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 
@@ -120,18 +114,18 @@ def make_release(
         collected, _, _ = read_frames(database, gold, settings, clock)
         bound = settings.release_min_coverage
         _refuse(checks.refusals(collected, bound, draft=draft, other_source=other_source))
-        rows = write_tables(collected, gold, LocalBlobs(folder))
+        rows = contents.write_tables(collected, gold, LocalBlobs(folder))
         about = _about(collected, wanted, settings, draft=draft)
         before = max((each for each in known if each < wanted), default=None)
         found = _compare(settings, before, folder, rows, about) if before else None
-        by_year = texts.coverage_by_year(collected.calendar)
+        by_year = contents.coverage_by_year(collected.calendar)
         # DuckDB needs the memory.
         del collected
-        write_database(folder)
+        contents.write_database(folder)
         about["anterior"] = str(before) if before else None
-        texts.write_texts(folder, about, rows, by_year, found)
-        write_package(folder, about)
-        write_sums(folder)
+        contents.write_texts(folder, about, rows, by_year, found)
+        contents.write_package(folder, about)
+        contents.write_sums(folder)
         if wrong := checks.examine(folder):
             raise StorageError(f"The release was not made well: {' '.join(wrong)}", next_step="Run it again.")
         report = ReleaseReport(
@@ -142,7 +136,7 @@ def make_release(
             bytes=sum((folder / name).stat().st_size for name in files_of(folder)),
             rows=rows,
             before=about["anterior"],
-            changes=(folder / texts.CHANGES).read_text(encoding="utf-8"),
+            changes=(folder / contents.CHANGES).read_text(encoding="utf-8"),
         )
         _seal(folder, settings.releases, str(wanted))
     logger.bind(stage="release").info(report.line())
@@ -156,12 +150,6 @@ def check_release(settings: Settings, version: str) -> list[str]:
         raise InputError(f"There is no release {wanted}.", next_step="`sec release --list` shows them.")
     with _fetched(settings, wanted) as folder:
         return checks.examine(folder)
-
-
-def describe_release(settings: Settings, version: Version) -> dict[str, Any]:
-    """The data package of a release."""
-    found: dict[str, Any] = orjson.loads(open_blobs(settings.releases).read(f"{version}/{PACKAGE}"))
-    return found
 
 
 def _refuse(reasons: list[str]) -> None:
@@ -182,15 +170,14 @@ def _about(collected: GoldFrames, version: Version, settings: Settings, *, draft
         "interfaz": INTERFACE,
         "programa": row["version"],
         "reglas": {"metodo": METHOD, **row["umbrales"], **storms},
-        "origen": row["origen"],
-        "origenes": row["origenes"],
-        "primera_hora": row["primera_hora"],
-        "ultima_hora": row["ultima_hora"],
+        **{name: row[name] for name in ("origen", "origenes", "primera_hora", "ultima_hora")},
         "trimestre": {"meses": quarter, "horas": expected, "horas_cargadas": seen},
     }
 
 
-def _compare(settings: Settings, before: Version, folder: Path, rows: dict[str, int], about: dict[str, Any]) -> Changes:
+def _compare(
+    settings: Settings, before: Version, folder: Path, rows: dict[str, int], about: dict[str, Any]
+) -> changes.Changes:
     """What changed since the release before."""
     with _fetched(settings, before) as held:
         package = orjson.loads((held / PACKAGE).read_bytes())
@@ -237,12 +224,9 @@ def _fetched(settings: Settings, version: Version) -> Iterator[Path]:
         return
     blobs = open_blobs(place)
     with tempfile.TemporaryDirectory(prefix="sec-release-") as made:
-        folder = Path(made) / str(version)
         for key in blobs.list(f"{version}/"):
-            target = Path(made) / key
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(blobs.read(key))
-        yield folder
+            LocalBlobs(Path(made)).replace(key, blobs.read(key), durable=False)
+        yield Path(made) / str(version)
 
 
 def _seal(folder: Path, place: Place, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ import numpy as np
 import orjson
 import polars as pl
 
-from sec_core.gold.origin import others
-from sec_core.gold.payloads.meta import SOURCE, SOURCE_URL
+from sec_core.gold.frames import others
+from sec_core.gold.kept import digest
+from sec_core.gold.payloads.basis import SOURCE, SOURCE_URL
 from sec_core.gold.site import charts, figures
 from sec_core.gold.site.figures import HourGrid, Rows, SiteFrames
 from sec_core.gold.site.put import Site
@@ -56,6 +56,7 @@ def _templates(lang: Language) -> Environment:
     )
     written = {"number": lang.number, "percent": lang.percent}
     environment.globals |= {"lang": lang, "_": lang.gettext, "source": SOURCE, "source_url": SOURCE_URL, **written}
+    environment.globals["charts"] = charts
     # In tables of many rows, as a filter costs half of what a call does.
     environment.filters |= {"code": with_code, "interval": lang.interval, "month": lang.month, **written}
     return environment
@@ -91,19 +92,14 @@ class Book:
         self.grid = figures.recent_grid(frames)
         self.newest = self.grid.hours[-1] if self.grid.hours else None
         self.months: list[date] = frames.hours["mes"].unique().sort().to_list()
+        # Indices by year, of comunas by code and of regions by name.
+        self.comuna_years = by(frames.by_comuna, "codigo_comuna")
+        self.region_years = by(frames.by_region, "nombre_region")
+        # Customers of each comuna; None where they are not known.
+        self.customers: dict[str, int | None] = dict(frames.comunas.select("codigo_comuna", "clientes").iter_rows())
         self.assets = self._shared()
         self.foreign = others(self.meta["origenes"])
         self._shared_inputs = as_json([code_digest(), address, self.foreign, self.newest, list(self.spans.items())])
-
-    @cached_property
-    def comuna_years(self) -> dict[str, Rows]:
-        """Indices by year, by code."""
-        return by(self.frames.by_comuna, "codigo_comuna")
-
-    @cached_property
-    def region_years(self) -> dict[str, Rows]:
-        """Indices by year, by name."""
-        return by(self.frames.by_region, "nombre_region")
 
     @cached_property
     def storms(self) -> Rows:
@@ -127,11 +123,6 @@ class Book:
             }
             found.append(row | more)
         return found
-
-    @cached_property
-    def customers(self) -> dict[str, int | None]:
-        """Customers of each comuna; None where they are not known."""
-        return dict(self.frames.comunas.select("codigo_comuna", "clientes").iter_rows())
 
     def page(
         self,
@@ -158,10 +149,8 @@ class Book:
         beside = {f"{path}datos.json": body}
         if table is not None:
             beside[f"{path}datos.csv"] = table.write_csv().encode()
-        digest = hashlib.sha256(self._shared_inputs + as_json(also))
-        for each in beside.values():
-            digest.update(each)
-        if self.site.stands(digest.hexdigest(), f"{path}index.html", *beside):
+        inputs = digest(self._shared_inputs, as_json(also), *beside.values())
+        if self.site.stands(inputs, f"{path}index.html", *beside):
             return
         made = (
             _templates(ENGLISH if path.startswith("en/") else SPANISH)
@@ -178,15 +167,15 @@ class Book:
 
     def file(self, path: str, body: bytes) -> str:
         """Add a file unless it stands; its path."""
-        if not self.site.stands(hashlib.sha256(body).hexdigest(), path):
+        if not self.site.stands(digest(body), path):
             self.site.files[path] = body
         return path
 
     def _shared(self) -> dict[str, str]:
         """Scripts and styles, each under a name of its own for each content, so that no page meets the wrong one."""
         bodies = {file.name: file.read_bytes() for file in files("sec_core.gold.site").joinpath("assets").iterdir()}
-        named = ((name, *name.rsplit(".", 1), hashlib.sha256(body).hexdigest()[:10]) for name, body in bodies.items())
-        return {name: self.file(f"assets/{stem}.{digest}.{kind}", bodies[name]) for name, stem, kind, digest in named}
+        named = ((name, *name.rsplit(".", 1), digest(body)[:10]) for name, body in bodies.items())
+        return {name: self.file(f"assets/{stem}.{mark}.{kind}", bodies[name]) for name, stem, kind, mark in named}
 
     def span(self, year: int) -> str:
         """A year's name: with its days where it isn't whole."""
@@ -208,15 +197,6 @@ class Book:
             chart.remark = f"* {lang.gettext('only a part of the year')}"
         return chart
 
-    def day_chart(self, peaks: Rows, lang: Language) -> charts.Chart:
-        """Most customers out by day."""
-        label = lang.gettext("Most customers out at once, by day")
-        return charts.daily(label, [row["dia"] for row in peaks], [row["clientes"] for row in peaks], lang)
-
-    def hour_chart(self, series: str, lang: Language) -> charts.Chart:
-        """Customers out over the last 60 days."""
-        return charts.hourly(lang.gettext("Customers out, last 60 days"), self.grid, series, lang)
-
     def storm_chart(self, storm: dict[str, Any], grid: HourGrid) -> charts.Chart:
         """The curve of a storm, its peak marked."""
         chart = charts.hourly(SPANISH.gettext("Customers out above the usual level, by hour"), grid, "", SPANISH)
@@ -229,24 +209,18 @@ class Book:
         """The comunas hit by the highest share of their customers that was out."""
         peaks = {row["codigo_comuna"]: row["punta"] for row in storm["lugares"]}
         codes = [code for code in self.comunas if code in peaks]
-        shares = {code: peaks[code] / served for code in codes if (served := self.customers[code])}
-        period = {
-            "nombre": SPANISH.moment(storm["inicio"]),
-            "nota": "",
-            "valores": [rounded(shares.get(code), 4) for code in codes],
-            "clientes": [peaks[code] for code in codes],
-        }
+        hit = period(SPANISH.moment(storm["inicio"]), "", [self._with_share(code, peaks[code]) for code in codes])
         text = "Most customers out in the storm, as a share of the customers of each comuna (estimate)"
-        return {"codigos": codes, "medidas": [measure("tormenta", SPANISH.gettext(text), "%", [period])]}
+        return {"codigos": codes, "medidas": [measure("tormenta", SPANISH.gettext(text), "%", [hit])]}
 
     @cached_property
     def out_now(self) -> dict[str, tuple[int | None, float | None]]:
         """Customers out in the newest hour by comuna, and their share; null where that is not known."""
-        found: dict[str, tuple[int | None, float | None]] = {}
-        for code in self.comunas:
-            out, served = self.grid.newest(code), self.customers.get(code)
-            found[code] = out, out / served if served and out is not None else None
-        return found
+        return {code: self._with_share(code, self.grid.newest(code)) for code in self.comunas}
+
+    def _with_share(self, code: str, out: int | None) -> tuple[int | None, float | None]:
+        served = self.customers.get(code)
+        return out, out / served if served and out is not None else None
 
     def map_data(self, years: Sequence[int], lang: Language, codes: Iterable[str] = ()) -> dict[str, Any]:
         """What the map shows: values in the order of the comunas' codes, null where there is no figure.
@@ -260,12 +234,8 @@ class Book:
         of_year = {year: [self.of_year(year).get(code, {}) for code in codes] for year in sorted(years, reverse=True)}
         measures = []
         if self.newest is not None:
-            now = {
-                "nombre": lang.moment(self.newest),
-                "nota": lang.gettext("newest hour with data"),
-                "valores": [rounded(self.out_now[code][1], 4) for code in codes],
-                "clientes": [self.out_now[code][0] for code in codes],
-            }
+            note = lang.gettext("newest hour with data")
+            now = period(lang.moment(self.newest), note, [self.out_now[code] for code in codes])
             measures.append(measure("ahora", lang.gettext("Customers without supply now"), "%", [now]))
         for key, text, unit, columns in (
             ("saidi", lang.gettext("Hours without supply per customer (SAIDI)"), "h", SAIDI),
@@ -289,6 +259,12 @@ class Book:
     def _seen(self, rows: Rows, lang: Language) -> str:
         seen = next(row["cobertura"] for row in rows if row)
         return f"{lang.percent(seen)} {lang.gettext('of the hours have data')}"
+
+
+def period(name: str, note: str, out: Sequence[tuple[int | None, float | None]]) -> dict[str, Any]:
+    """What the map shows of a time: customers out of each comuna, and their share."""
+    shares = [rounded(share, 4) for _, share in out]
+    return {"nombre": name, "nota": note, "valores": shares, "clientes": [clients for clients, _ in out]}
 
 
 def measure(name: str, text: str, unit: str, periods: Rows) -> dict[str, Any]:

@@ -123,11 +123,13 @@ def _midnights(hours: tuple[datetime, ...], language: Language) -> list[tuple[fl
     return _thinned([(at, language.day(wall.date())) for at, wall in midnights], len(hours))
 
 
-def daily(label: str, days: Sequence[date], values: Sequence[int | None], language: Language) -> Chart:
-    """A value for each day, months on the axis."""
+def daily(label: str, peaks: Sequence[dict[str, Any]], language: Language) -> Chart:
+    """Most customers out each day (dia, clientes), months on the axis."""
+    values = [row["clientes"] for row in peaks]
     known = np.array([value is not None for value in values], dtype=bool)
     chart = steps(label, np.array([value or 0 for value in values], dtype=np.int64), known, language)
-    chart.times = _thinned([(at, language.month(day)) for at, day in enumerate(days) if day.day == 1], len(days))
+    firsts = [(at, language.month(row["dia"])) for at, row in enumerate(peaks) if row["dia"].day == 1]
+    chart.times = _thinned(firsts, len(peaks))
     return chart
 
 

@@ -11,8 +11,8 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
-from sec_core.gold.index_tables import year_indices
-from sec_core.gold.universe import COUNTRY
+from sec_core.gold.customers import COUNTRY
+from sec_core.gold.indices import year_indices
 from sec_core.silver.timeline import chile_date
 
 Rows = list[dict[str, Any]]
@@ -45,11 +45,11 @@ class SiteFrames:
         years: serie (code of a comuna, name of a region, or `CHILE`) and the columns of `estimates.years`.
         hours: Every ended hour, see `frames.hour_calendar`.
         region_hours: hora, serie, clientes: regions, UNKNOWN and the country, all loaded hours that list any.
-        recent: hora, codigo_comuna, clientes_afectados of the last 60 days: see `panel.PANEL_COLUMNS`.
+        panel: Lazily, hora, codigo_comuna, clientes_afectados of the last 60 days at least: see `panel.PANEL_COLUMNS`.
         events: The events, see `frames.GoldFrames`.
         storms: `storm_curves.STORMS_SCHEMA`, with nombre and nota where these are known.
         curves: `storms.CURVES_SCHEMA`.
-        companies: `storm_parts.COMPANIES_SCHEMA`.
+        companies: `storm_catalogue.COMPANIES_SCHEMA`.
     """
 
     payloads: Mapping[str, Rows]
@@ -59,7 +59,7 @@ class SiteFrames:
     years: pl.DataFrame
     hours: pl.DataFrame
     region_hours: pl.DataFrame
-    recent: pl.DataFrame
+    panel: pl.LazyFrame
     events: pl.DataFrame
     storms: pl.DataFrame
     curves: pl.DataFrame
@@ -137,12 +137,9 @@ def grid(hours: pl.DataFrame, series: pl.DataFrame) -> HourGrid:
         hours: hora, known; in order.
         series: hora, serie, clientes.
     """
-    placed = series.join(hours.with_row_index("lugar").select("hora", "lugar"), on="hora")
-    values: dict[str, NDArray[np.int64]] = {}
-    for (name,), rows in placed.partition_by("serie", as_dict=True).items():
-        line = np.zeros(hours.height, dtype=np.int64)
-        line[rows["lugar"].to_numpy()] = rows["clientes"].to_numpy()
-        values[str(name)] = line
+    wide = series.pivot("serie", index="hora", values="clientes")
+    placed = hours.join(wide, on="hora", how="left", maintain_order="left").fill_null(0)
+    values = {name: placed[name].to_numpy() for name in wide.columns[1:]}
     return HourGrid(hours["hora"].to_list(), hours["known"].to_numpy().astype(bool), values)
 
 
@@ -154,9 +151,8 @@ def recent_grid(frames: SiteFrames) -> HourGrid:
         return HourGrid([], np.zeros(0, dtype=bool), {})
     first = newest - RECENT  # type: ignore[operator]
     window = pl.col("hora").is_between(first, newest, closed="right")
-    listed = frames.recent.filter(pl.col("codigo_comuna").cast(pl.String) != "").select(
-        "hora", serie=pl.col("codigo_comuna").cast(pl.String), clientes=pl.col("clientes_afectados").cast(pl.Int64)
-    )
+    serie, clientes = pl.col("codigo_comuna").cast(pl.String), pl.col("clientes_afectados").cast(pl.Int64)
+    listed = frames.panel.filter(window, serie != "").select("hora", serie=serie, clientes=clientes).collect()
     regions = frames.region_hours.select("hora", "serie", "clientes")
     return grid(hours.filter(window), pl.concat([listed, regions]))
 

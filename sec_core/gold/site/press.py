@@ -4,7 +4,6 @@
 """
 
 import base64
-import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,14 +14,15 @@ import orjson
 import polars as pl
 
 from sec_core.errors import PublicationError
-from sec_core.gold.origin import others
-from sec_core.gold.payloads.meta import SOURCE
+from sec_core.gold.customers import COUNTRY
+from sec_core.gold.frames import others
+from sec_core.gold.kept import digest
+from sec_core.gold.payloads.basis import SOURCE
 from sec_core.gold.site import figures
 from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
-from sec_core.gold.universe import COUNTRY
 from sec_core.reference.geometry import topology
 from sec_core.reference.tables import regiones
 
@@ -59,8 +59,7 @@ def pictures(specs: Mapping[str, Spec], site: Site) -> None:
     """
     wanted = {}
     for name, spec in specs.items():
-        inputs = hashlib.sha256(code_digest().encode() + orjson.dumps(spec)).hexdigest()
-        if not site.stands(inputs, f"prensa/{name}.png", f"prensa/{name}.vl.json"):
+        if not site.stands(digest(code_digest(), orjson.dumps(spec)), f"prensa/{name}.png", f"prensa/{name}.vl.json"):
             wanted[name] = with_shapes(spec)
     site.files.update({f"prensa/{name}.vl.json": orjson.dumps(spec) for name, spec in wanted.items()})
     site.files.update({f"prensa/{name}.png": picture for name, picture in draw(wanted).items()})

@@ -15,9 +15,7 @@ from typing import Final
 
 import orjson
 
-from sec_core.blobs.at_once import at_once
-from sec_core.blobs.model import BlobMissing, Blobs
-from sec_core.blobs.place import StoreUrl
+from sec_core.blobs.place import BlobMissing, Blobs, StoreUrl, at_once
 
 Held = Mapping[str, tuple[str, str]]
 

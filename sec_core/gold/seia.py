@@ -1,4 +1,4 @@
-"""The SEIA site's exports: their columns, and from their rows electricity projects by region.
+"""The SEIA site's exports: from their rows electricity projects by region, which replace `proyectos_seia`.
 
 What is left out is listed with its reason.
 """
@@ -10,9 +10,14 @@ from datetime import date
 from itertools import chain
 from pathlib import Path
 
-from sec_core.gold.sheets import Sheet, decimal_mark, number, read_sheet
-from sec_core.reference.names import default_names, fold
-from sec_core.reference.tables import regiones
+import polars as pl
+from loguru import logger
+
+from sec_core.db.database import Database
+from sec_core.errors import InputError
+from sec_core.gold.kept import write_rows
+from sec_core.gold.sheets import BadRow, Sheet, decimal_mark, number, read_sheet
+from sec_core.reference.tables import default_names, fold, regiones
 
 # Our name of a column to its headings, the first one that is found counts.
 HEADINGS: dict[str, tuple[str, ...]] = {
@@ -64,20 +69,44 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row that is left out; `row` is its number in the file, counted from 1."""
+class SeiaReport:
+    """What an export held: electricity projects, how many span regions or lack an amount, and rows left out."""
 
-    row: int
-    name: str
-    reason: str
+    projects: int
+    spanning: int
+    without_investment: int
+    rejected: tuple[BadRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
-    """All rows of an export: each is in exactly one of the two lists (a project once for each of its regions)."""
+def load_seia(database: Database, path: Path) -> SeiaReport:
+    """Replace `proyectos_seia` by what an export holds, in one transaction.
 
-    projects: list[Project]
-    rejected: list[Rejected]
+    Raises:
+        InputError: The file is no export, or holds no electricity project at all; the table stays as it was.
+    """
+    sheet = read_export(path)
+    found, rejected = sort_rows(sheet)
+    if not found:
+        raise InputError(
+            f"{path.name} holds no electricity project.",
+            next_step=rejected[0].reason if rejected else "Check that it is the right file.",
+        )
+    rows = pl.DataFrame(found).cast({"n_regiones": pl.Int16})
+    write_rows(rows, database, "proyectos_seia", ("id_proyecto", "codigo_region"))
+    projects = rows.unique("id_proyecto")
+    spanning = projects.filter(pl.col("n_regiones") > 1).height
+    if sheet.missing:
+        logger.bind(stage="seia", code="missing_column").warning(
+            "{} has no column {}: what it would say is unknown.", path.name, ", ".join(sheet.missing)
+        )
+    logger.bind(stage="seia").info(
+        "{} holds {} electricity projects, {} of them in several regions; {} rows were left out.",
+        path.name,
+        projects.height,
+        spanning,
+        len(rejected),
+    )
+    return SeiaReport(projects.height, spanning, projects["inversion_total_mmu"].null_count(), tuple(rejected))
 
 
 def read_export(path: Path) -> Sheet:
@@ -89,20 +118,20 @@ def read_export(path: Path) -> Sheet:
     return read_sheet(path, HEADINGS, ("nombre", "region", "tipo"), "export of the SEIA")
 
 
-def sort_rows(table: Sheet) -> Sorted:
-    """Tell projects from rows that are none."""
+def sort_rows(table: Sheet) -> tuple[list[Project], list[BadRow]]:
+    """Tell projects, once for each of their regions, from rows that are none."""
     mark = decimal_mark([row["inversion"] for row in table.rows], table.decimal)
     projects: dict[str, list[Project]] = {}
-    rejected: list[Rejected] = []
+    rejected: list[BadRow] = []
     for at, row in table.numbered():
         found = _project(row, decimal=mark)
         if not isinstance(found, str) and found[0].id_proyecto in projects:
             found = "It is listed before."
         if isinstance(found, str):
-            rejected.append(Rejected(at, row["nombre"], found))
+            rejected.append(BadRow(at, found, row["nombre"]))
         else:
             projects[found[0].id_proyecto] = found
-    return Sorted(list(chain.from_iterable(projects.values())), rejected)
+    return list(chain.from_iterable(projects.values())), rejected
 
 
 def type_code(text: str) -> str:

@@ -1,11 +1,18 @@
-"""Which hours are asked for."""
+"""Which hours are asked for, by a run and by the monitor."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from sec_core.bronze.ledger_rules import Capture, HourState, LedgerRow, Origin
-from sec_core.bronze.plan import hours_to_ask
-from sec_core.hours import Month
+from sec_core.bronze.ledger_rules import (
+    Capture,
+    HourState,
+    LedgerRow,
+    Origin,
+    candidates,
+    hours_to_ask,
+    hours_to_watch,
+)
+from sec_core.hours import CHILE, Month, is_source_hour
 from sec_core.source.shapes import Shape
 
 HOUR = datetime(2024, 8, 2, 16, tzinfo=UTC)
@@ -90,3 +97,48 @@ def test_new_hours_come_first_and_those_in_quarantine_last() -> None:
         hours[1]: row(HourState.FAILED, HOUR + 9 * DAY, hour=hours[1]),
     }
     assert hours_to_ask(hours, known, HOUR + 10 * DAY) == [hours[2], hours[3], hours[1], hours[0]]
+
+
+# --- by the monitor ---
+
+NOW = datetime(2026, 11, 21, 15, 25, tzinfo=UTC)
+OPEN = NOW.replace(minute=0)
+
+
+def seen(hour: datetime, asked: datetime, **changes: object) -> LedgerRow:
+    return LedgerRow(hour, state=HourState.CAPTURED, asked=1, last_asked=asked, **changes)  # type: ignore[arg-type]
+
+
+def test_candidates_are_the_open_hour_and_those_before_it() -> None:
+    assert candidates(NOW, 3) == [OPEN - H * back for back in range(4)]
+    assert candidates(NOW, 0) == [OPEN]
+
+
+def test_candidates_pass_over_the_hour_that_april_repeats() -> None:
+    after = datetime(2026, 4, 5, 1, 30, tzinfo=CHILE).astimezone(UTC)
+    hours = candidates(after, 4)
+    walls = [hour.astimezone(CHILE).hour for hour in hours]
+    assert walls == [1, 0, 23, 22, 21]
+    assert all(map(is_source_hour, hours))
+
+
+def test_during_the_repeated_hour_its_first_occurrence_is_the_open_one() -> None:
+    first = datetime(2026, 4, 4, 23, 10, tzinfo=CHILE).astimezone(UTC)
+    assert candidates(first + H, 0) == candidates(first, 0)
+
+
+def test_all_hours_are_due_when_nothing_is_known_of_them() -> None:
+    hours = candidates(NOW, 5)
+    assert hours_to_watch(hours, {}, NOW) == hours
+
+
+def test_the_open_hour_is_asked_for_each_time_and_a_closed_one_after_its_close_and_then_hourly() -> None:
+    hours = candidates(NOW, 4)
+    rows = {
+        OPEN: seen(OPEN, NOW - timedelta(minutes=10)),
+        OPEN - H: seen(OPEN - H, OPEN - timedelta(minutes=5)),  # last seen while it was open
+        OPEN - H * 2: seen(OPEN - H * 2, NOW - timedelta(minutes=59)),
+        OPEN - H * 3: seen(OPEN - H * 3, NOW - timedelta(minutes=60)),
+        OPEN - H * 4: seen(OPEN - H * 4, NOW - timedelta(minutes=10), failures=1),
+    }
+    assert hours_to_watch(hours, rows, NOW) == [OPEN, OPEN - H, OPEN - H * 3, OPEN - H * 4]

@@ -1,14 +1,21 @@
-"""The places and companies of the simulated country, spelled as the SEC spells them.
+"""The simulated country: its places and companies as the SEC spells them, and hours as plain numbers.
 
 `regions.csv` and `comunas.csv` hold facts written down from answers of the SEC: its names of regions and comunas, in
 its order (accents dropped, some kept, some misspelled), the customers of each region as of May 2019, and which company
 has which share of a region's outages. They are kept apart from the pipeline's own reference on purpose: what is wrong
 in one shows against the other.
+
+An hour's number is the hours since 1970 in UTC: cheap to count and to compare.
 """
 
 import csv
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from importlib import resources
+
+from sec_core.errors import InputError
+from sec_core.hours import CHILE, from_wall
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +33,6 @@ class Region:
     def code(self) -> str:
         """Official two-digit code."""
         return self.number.zfill(2)
-
-
-# Names that the detailed shape ends with a blank.
-BLANK_ENDED = frozenset({"Arauco", "Castro", "Contulmo"})
-
-# Month of the regional figures, and the country's figure of August 2026.
-PERIODO_STAR = "052019"
-CLIENTES_NACIONAL = 8_156_814
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -56,3 +55,41 @@ REGIONS = tuple(
     )
     for row in _rows("regions.csv")
 )  # fmt: skip
+
+
+def hour_index(instant: datetime) -> int:
+    """Hours since 1970-01-01T00Z of an aware instant."""
+    return int(instant.timestamp()) // 3600
+
+
+@lru_cache(maxsize=16_384)
+def _wall(index: int) -> datetime:
+    return datetime.fromtimestamp(index * 3600, CHILE)
+
+
+def chile_date(index: int) -> date:
+    """Calendar day in Chile of an hour index."""
+    return _wall(index).date()
+
+
+def chile_hour(index: int) -> int:
+    """Hour of the day in Chile of an hour index."""
+    return _wall(index).hour
+
+
+def parse_wall_hour(text: str) -> datetime:
+    """UTC instant of `YYYY-MM-DDTHH` in Chile wall clock, or of `YYYY-MM-DDTHHZ` in UTC.
+
+    Raises:
+        InputError: The text has another form, or names an hour that Chile does not have.
+    """
+    try:
+        wall = datetime.strptime(text.rstrip("Z"), "%Y-%m-%dT%H")  # noqa: DTZ007 - the zone is decided below
+    except ValueError:
+        raise InputError(f"{text!r} is not an hour.", next_step="Write it as YYYY-MM-DDTHH.") from None
+    if text.endswith("Z"):
+        return wall.replace(tzinfo=UTC)
+    instant = from_wall(wall.date(), wall.hour)
+    if instant is None:
+        raise InputError(f"Chile has no hour {text}.", next_step="The clocks change in that night: name another hour.")
+    return instant
