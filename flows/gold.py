@@ -15,7 +15,6 @@ from sec_core.gold.seia import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
-from sec_core.usecases.gold import SiteReport
 from tasks.runtime import adapters
 
 InboxFile = Annotated[
@@ -86,7 +85,7 @@ async def release(
 
 
 @flow(name="site")
-async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> SiteReport:
+async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> usecases.SiteReport:
     """Bring the site up to date, and put it where SEC_SITE_TARGET says.
 
     Args:
