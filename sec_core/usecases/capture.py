@@ -1,4 +1,4 @@
-"""Asking the source: for the hours of a month, waiting where the circuit is open, and for what belongs to them."""
+"""The steps up to Silver: asking for the hours of a month, and for what belongs to them, and loading the answers."""
 
 import asyncio
 import hashlib
@@ -16,11 +16,12 @@ from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SourceError
 from sec_core.hours import CHILE, Month
 from sec_core.reference.tables import regiones
+from sec_core.silver import load
 from sec_core.silver.universe import UniverseReport, known_universe, store_universe
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.client import Answer
 from sec_core.usecases.adapters import Adapters
-from sec_core.usecases.progress import Step, report, side_by_side
+from sec_core.usecases.reports import Step, in_thread, report, side_by_side
 
 _MARGIN = timedelta(seconds=1)
 # So long a run waits for a source that answers none of its hours, then it ends.
@@ -115,6 +116,14 @@ async def ask_besides(adapters: Adapters, month: Month) -> list[str]:
         logger.bind(stage="capture", code=error.code).warning("Not all could be asked for: {error}", error=error)
         return [f"Not all could be asked for besides the hours: {error}"]
     return []
+
+
+async def load_month(adapters: Adapters, month: str, force: bool = False) -> load.LoadReport:
+    """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
+    held = adapters.store.read_kept, Month.parse(month), adapters.settings
+    return await in_thread(
+        "load", month, load.load_month, adapters.database, *held, values=adapters.ledger, force=force
+    )
 
 
 async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] | None:
