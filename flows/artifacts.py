@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -21,8 +20,8 @@ from prefect.artifacts import (
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
-from prefect.client.schemas.objects import ArtifactCollection, State
-from prefect.context import FlowRunContext
+from prefect.client.schemas.objects import ArtifactCollection
+from prefect.runtime import flow_run
 from prefect.states import Running
 from prefect.variables import Variable
 
@@ -35,8 +34,7 @@ from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.standing import BuiltGold
 from sec_core.hours import CHILE, Month
 from sec_core.text import for_markdown
-from sec_core.usecases.progress import Step, Tally, listening
-from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
+from sec_core.usecases.reports import IMPUTATION_TEXT, Step, SyncReport, Tally, listening
 from tasks.limits import OVERVIEW, SITE_VARIABLE
 from tasks.runtime import adapters, open_run
 from tasks.steps import TASKS
@@ -55,13 +53,15 @@ _UNITS = {
 
 
 async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
-    """A table of a month's figures, one of the quality of its data, and the month as a calendar of hours."""
+    """A table of a month's figures, one of the quality of its data, the month as a calendar, the overview anew."""
     figures = report.model_dump(exclude={"month", "imputed", "outputs", "notes"})
+    # The UI takes text for Markdown.
+    figures["missing_hours"] = for_markdown(report.missing_hours)
     notes = "\n".join(f"- {for_markdown(note)}" for note in report.notes)
     await acreate_table_artifact(
         key=f"month-{report.month}",
         table=[
-            {"what": name.replace("_", " "), "figure": _cell(value), "unit": _UNITS.get(name, "hours" if value else "")}
+            {"what": name.replace("_", " "), "figure": value, "unit": _UNITS.get(name, "hours" if value else "")}
             for name, value in figures.items()
         ],
         description="\n\n".join([f"# Month {report.month}", standing(report), notes]),
@@ -76,6 +76,7 @@ async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -
         markdown=f"```\n{calendar_text(Month.parse(report.month), states, PLAIN_MARKS)}\n```",
         description=f"# Hours of {report.month}\n\nA line for each day, a mark for each hour of the Chile wall clock.",
     )
+    await show_overview()
 
 
 def standing(report: SyncReport) -> str:
@@ -154,11 +155,6 @@ async def show_billing(file: str, found: Billing) -> None:
     )
 
 
-def _cell(value: str | float) -> str | float:
-    """A cell of a table: the UI takes text for Markdown."""
-    return for_markdown(value) if isinstance(value, str) else value
-
-
 async def show_overview() -> None:
     """Bring the overview up to date."""
     run = adapters()
@@ -203,13 +199,8 @@ def overview_text(summaries: Sequence[MonthSummary], artifacts: Mapping[str, Art
     return "\n".join(lines)
 
 
-async def _show_month(report: SyncReport, states: Mapping[datetime, HourState]) -> None:
-    await show_month(report, states)
-    await show_overview()
-
-
 # The steps of a run as tasks, and what they show.
-STEPS = replace(TASKS, show_month=_show_month, show_months=show_months, show_gold=show_gold)
+STEPS = replace(TASKS, show_month=show_month, show_months=show_months, show_gold=show_gold)
 
 
 @asynccontextmanager
@@ -233,16 +224,6 @@ async def at_work() -> AsyncIterator[None]:
             await showing
 
 
-async def show_state(note: str) -> None:
-    """Let the state of the run under way say what it waits for, or what lies before it; nothing without a run."""
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return
-    state: State[Any] = Running(name="Waiting" if note.startswith("Waiting") else "Running", message=note or None)
-    async with get_client() as client:
-        await client.set_flow_run_state(context.flow_run.id, state)
-
-
 class _Bars:
     """A progress artifact for each month, with counts of what became of its hours."""
 
@@ -261,7 +242,10 @@ class _Bars:
         state = next((tally.note for tally in self._tallies.values() if tally.note), self._note)
         try:
             if state != self._state:
-                await show_state(state)
+                # The run's state says what it waits for, or what lies before it.
+                name = "Waiting" if state.startswith("Waiting") else "Running"
+                async with get_client() as client:
+                    await client.set_flow_run_state(UUID(flow_run.id), Running(name=name, message=state or None))
                 self._state = state
             await self._draw()
         except httpx.HTTPError as error:

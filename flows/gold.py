@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect.artifacts import acreate_markdown_artifact
 from pydantic import Field
 
-from flows.artifacts import STEPS, at_work, show_billing
+from flows.artifacts import STEPS, show_billing
 from flows.telling import OtherSource, flow
 from sec_core.gold.customers import Billing
 from sec_core.gold.explanation import Explanation
@@ -15,7 +15,6 @@ from sec_core.gold.seia import SeiaReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.universe import UniverseReport
 from sec_core.usecases import gold as usecases
-from sec_core.usecases.gold import SiteReport
 from tasks.runtime import adapters
 
 InboxFile = Annotated[
@@ -23,13 +22,13 @@ InboxFile = Annotated[
 ]
 
 
-@flow(name="gold", around=at_work)
+@flow(name="gold")
 async def gold() -> BuiltGold:
     """Make all of Gold from what PostgreSQL holds, publish it locally, and draw the site."""
     return await STEPS.bring_gold_up_to_date()
 
 
-@flow(name="publish", around=at_work)
+@flow(name="publish")
 async def publish(
     force: Annotated[bool, Field(title="Publish although much would be lost")] = False,
     other_source: OtherSource = False,
@@ -48,7 +47,7 @@ async def publish(
     return await STEPS.publish(force, other_source, payloads)
 
 
-@flow(name="explain", flow_run_name="explain {payload}", around=at_work)
+@flow(name="explain", flow_run_name="explain {payload}")
 async def explain(
     payload: Annotated[str, Field(max_length=60, title="Payload", examples=["reliability"])],
     wanted: Annotated[
@@ -67,7 +66,7 @@ async def explain(
     return found
 
 
-@flow(name="release", flow_run_name="release {version}", around=at_work)
+@flow(name="release", flow_run_name="release {version}")
 async def release(
     version: Annotated[str, Field(max_length=16, title="Version", examples=["2026.11"])],
     draft: Annotated[bool, Field(title="Draft: pass over the bound on coverage")] = False,
@@ -85,8 +84,8 @@ async def release(
     return made
 
 
-@flow(name="site", around=at_work)
-async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> SiteReport:
+@flow(name="site")
+async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> usecases.SiteReport:
     """Bring the site up to date, and put it where SEC_SITE_TARGET says.
 
     Args:
@@ -95,13 +94,13 @@ async def site(publish: Annotated[bool, Field(title="Put it up")] = True) -> Sit
     return await usecases.site(adapters(), publish)
 
 
-@flow(name="regional-customers", around=at_work)
+@flow(name="regional-customers")
 async def regional_customers() -> UniverseReport:
     """Ask for the customers of each region and of the country, the denominators of every index, once a month."""
     return await STEPS.refresh_customers()
 
 
-@flow(name="seia", flow_run_name="seia {file}", around=at_work)
+@flow(name="seia", flow_run_name="seia {file}")
 async def seia(file: InboxFile) -> SeiaReport:
     """Take in an export of the SEIA project list, and make Gold again with it.
 
@@ -111,7 +110,7 @@ async def seia(file: InboxFile) -> SeiaReport:
     return await usecases.import_seia(adapters(), file)
 
 
-@flow(name="customers", flow_run_name="customers {file}", around=at_work)
+@flow(name="customers", flow_run_name="customers {file}")
 async def customers(file: InboxFile) -> Billing:
     """Take in a monthly billing file of the CNE, the customers of comunas, and make Gold again with it.
 

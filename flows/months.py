@@ -13,7 +13,6 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Cancelling
 from pydantic import Field, WithJsonSchema
 
-from flows.artifacts import at_work
 from flows.telling import OtherSource, flow
 from sec_core.clock import SystemClock
 from sec_core.hours import Month
@@ -52,7 +51,7 @@ def month_run_name() -> str:
     return f"{this_run.flow_name} {chosen}"
 
 
-@flow(name="monthly-sync", flow_run_name=month_run_name, around=at_work)
+@flow(name="monthly-sync", flow_run_name=month_run_name)
 async def monthly_sync(
     month: MonthText | None = None, wait_for_circuit: WaitForSource = True, other_source: OtherSource = False
 ) -> SyncReport:
@@ -68,7 +67,7 @@ async def monthly_sync(
     return await usecases.sync_month(adapters(), month, wait_for_circuit=wait_for_circuit, other_source=other_source)
 
 
-@flow(name="capture", flow_run_name=month_run_name, around=at_work)
+@flow(name="capture", flow_run_name=month_run_name)
 async def capture(
     month: MonthText | None = None,
     wait_for_circuit: WaitForSource = True,
@@ -84,7 +83,7 @@ async def capture(
     return await usecases.capture_month(adapters(), month, wait_for_circuit=wait_for_circuit, force=force)
 
 
-@flow(name="load", flow_run_name=month_run_name, around=at_work)
+@flow(name="load", flow_run_name=month_run_name)
 async def load(month: MonthText | None = None) -> SyncReport:
     """Bring PostgreSQL up to what Bronze holds of a month, without a request to the source.
 
@@ -104,7 +103,7 @@ async def _cancel_months(flow: object, flow_run: FlowRun, state: object) -> None
                 await client.set_flow_run_state(each.id, Cancelling(message=f"{flow_run.name} was cancelled."))
 
 
-@flow(name="backfill", flow_run_name=months_run_name, around=at_work, on_cancellation=[_cancel_months])
+@flow(name="backfill", flow_run_name=months_run_name, on_cancellation=[_cancel_months])
 async def backfill(
     first: MonthText,
     last: MonthText,
@@ -134,7 +133,7 @@ async def backfill(
     return await usecases.conclude(adapters(), months, other_source=other_source)
 
 
-@flow(name="rerun-month", flow_run_name=months_run_name, around=at_work)
+@flow(name="rerun-month", flow_run_name=months_run_name)
 async def rerun_month(
     months: MonthText
     | Annotated[list[MonthText], Field(min_length=1, max_length=MOST_MONTHS, title="Several months")]
@@ -156,7 +155,7 @@ async def rerun_month(
     )
 
 
-@flow(name="reprocess", flow_run_name=months_run_name, around=at_work)
+@flow(name="reprocess", flow_run_name=months_run_name)
 async def reprocess(first: MonthText, last: MonthText, other_source: OtherSource = False) -> list[SyncReport]:
     """Make Silver and Gold again from Bronze, asking the source nothing.
 

@@ -3,9 +3,8 @@
 An error ends a run with a state of ours instead of Prefect's: no trace in the log that people read.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, cast
@@ -16,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import Field
 
+from flows.artifacts import at_work
 from sec_core.clock import CHILE
 from sec_core.errors import CircuitOpen, ConfigError, IncompleteError, InputError, SecError, UnexpectedBody
 from sec_core.log import log_name
@@ -39,7 +39,7 @@ def flow(
     *,
     name: str,
     flow_run_name: str | Callable[[], str] | None = None,
-    around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    around: Callable[[], AbstractAsyncContextManager[None]] = at_work,
     on_cancellation: list[Any] | None = None,
 ) -> Callable[[Callable[P, R]], prefect.Flow[P, R]]:
     """Prefect's `flow`, for a coroutine function whose runs are named and end as this module says.
@@ -47,7 +47,7 @@ def flow(
     Args:
         name: Its name.
         flow_run_name: What its runs are named, with parameters in braces; as the flow unless given.
-        around: In which each run does its work.
+        around: In which each run does its work; unless given with adapters, its steps as tasks, and bars in the UI.
         on_cancellation: As Prefect has it.
     """
 
@@ -64,9 +64,6 @@ def flow(
             except Exception as error:  # noqa: BLE001 - the run ends here, whatever it was
                 return Failed(message=failure_text(error), data=error)
 
-        # Prefect reads the parameters' types where `told` is, not where they are named.
-        vars(told)["__signature__"] = inspect.signature(work, eval_str=True)
-        told.__annotations__ = inspect.get_annotations(work, eval_str=True)
         options: dict[str, Any] = {"persist_result": False, "on_cancellation": on_cancellation}
         made: Any = prefect.flow(name=name, flow_run_name=named, **options)(told)
         return cast("prefect.Flow[P, R]", made)

@@ -1,15 +1,15 @@
 """Flows that keep everything in order by themselves: the monitor, daily upkeep, and health once an hour."""
 
 import asyncio
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated
 
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, FlowFilter, FlowRunFilter
+from prefect.client.schemas.filters import ArtifactFilter, DeploymentFilter, FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES, State
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
 from pydantic import Field
 
@@ -23,10 +23,9 @@ from sec_core.hours import CHILE
 from sec_core.text import for_markdown
 from sec_core.usecases.upkeep import MonitorReport, UpkeepReport, close_circuit, keep_up, watch
 from tasks.limits import AT_REST, STORM_UNDER_WAY
-from tasks.newest import ask_newest, load_newest
-from tasks.runtime import ensure_logging, open_run
+from tasks.runtime import adapters, ensure_logging
 
-MONITOR = "monitor/monitor"
+MONITOR = "monitor"
 # Ended runs of the flows that run all day: two days of the monitor's, a week of health's.
 RUNS_KEPT = {"monitor": 288, "health": 168}
 # Signs that servers without fonts for pictures have too.
@@ -67,8 +66,7 @@ async def monitor(
         closed_hours: How many closed hours to look at, each at most once an hour. After a pause of the machine they are
             caught up.
     """
-    with open_run() as run:
-        report = await watch(run, closed_hours, ask_newest, load_newest)
+    report = await watch(adapters(), closed_hours)
     await _leave("monitor", monitor_text(report))
     if report.note:
         return Completed(name=AT_REST, message=report.note, data=report)
@@ -82,8 +80,7 @@ async def monitor(
 async def maintenance() -> UpkeepReport:
     """Seal closed and settled months, archive what retention says, remove old logs and runs of what runs all day."""
     await _forget_runs()
-    with open_run() as run:
-        return await asyncio.to_thread(keep_up, run)
+    return await asyncio.to_thread(keep_up, adapters())
 
 
 @flow(name="circuit-close")
@@ -97,11 +94,10 @@ async def circuit_close(
         who: Name for the log.
         why: Reason for the log.
     """
-    with open_run() as run:
-        return await close_circuit(run, who, why)
+    return await close_circuit(adapters(), who, why)
 
 
-@flow(name="health")
+@flow(name="health", around=nullcontext)
 async def health() -> Verdict | State[Verdict]:
     """Look at the source, the circuit, the database, the disk, the newest capture, names, quarantine and publication.
 
@@ -172,11 +168,9 @@ async def _leave(key: str, markdown: str) -> None:
 
 async def _monitor_is_expected() -> bool:
     """Whether the newest hour must be young: the monitor's schedule is on, and it has had a turn lately."""
+    named = DeploymentFilter.model_validate({"name": {"any_": [MONITOR]}})
+    lately = FlowRunFilter.model_validate({"end_time": {"after_": datetime.now(UTC) - MONITOR_LATE}})
     async with get_client() as client:
-        try:
-            deployment = await client.read_deployment_by_name(MONITOR)
-        except ObjectNotFound:
-            return False
-        lately = {"end_time": {"after_": datetime.now(UTC) - MONITOR_LATE}, "deployment_id": {"any_": [deployment.id]}}
-        turns = await client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(lately), limit=1)
-    return bool(turns) and not deployment.paused and any(schedule.active for schedule in deployment.schedules)
+        found = await client.read_deployments(deployment_filter=named)
+        turns = await client.read_flow_runs(deployment_filter=named, flow_run_filter=lately, limit=1)
+    return bool(turns) and any(not each.paused and any(plan.active for plan in each.schedules) for each in found)

@@ -1,7 +1,7 @@
 """What the tasks of one run share: adapters, found here since parameters must be plain for Prefect to show and hash."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,11 @@ def prefect_sink(message: "Message") -> None:
     run_logger.log(record["level"].no, "[%s] %s%s", extra.get("stage", "run"), record["message"], extra.get("tail", ""))
 
 
-def ensure_logging(settings: Settings) -> None:
-    """Set logging up in a process that a worker started; keep what a command has set up already."""
-    if not _logging["ready"]:
-        setup_logging(settings.logs_dir, terminal=None, extra_sinks=(prefect_sink,))
-        logging_is_set_up()
-
-
-def logging_is_set_up() -> None:
-    """Say that this process has its sinks, `prefect_sink` among them."""
+def ensure_logging(settings: Settings, terminal: Callable[[object], None] | None = None) -> None:
+    """Set logging up, `prefect_sink` with it; without a terminal, in a process that a worker started, once."""
+    if terminal is None and _logging["ready"]:
+        return
+    setup_logging(settings.logs_dir, terminal=terminal, extra_sinks=(prefect_sink,))
     _logging["ready"] = True
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_for_people)

@@ -1,8 +1,10 @@
 """The steps of a run as Prefect tasks: each is retried, limited, cached or seen, and does what the use case does."""
 
+from __future__ import annotations
+
 import asyncio
 from datetime import date, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from prefect import task
@@ -15,15 +17,19 @@ from sec_core.bronze.calendar import hours_text
 from sec_core.bronze.capture import CaptureReport
 from sec_core.clock import in_chile
 from sec_core.errors import CircuitOpen, ConfigError
-from sec_core.gold.publish import PublishReport
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
-from sec_core.usecases import capture, gold, months
+from sec_core.usecases import capture, gold, upkeep
 from sec_core.usecases.adapters import Steps
 from sec_core.usecases.gold import SiteReport
+from sec_core.usecases.upkeep import Watched
 from tasks.limits import AT_REST, SOURCE_LIMIT
 from tasks.runtime import PLAIN, RETRIED, adapters
+
+if TYPE_CHECKING:
+    # The monitor's runs come every ten minutes and load little.
+    from sec_core.gold.publish import PublishReport
 
 # A killed holder's slot is free again after this.
 _LEASE_S = 60
@@ -76,7 +82,7 @@ async def reconcile_week(month: str) -> dict[datetime, int] | None:
 @task(name="load-month", task_run_name="load {month}", retries=3, retry_delay_seconds=[5, 30, 120], **PLAIN)
 async def load_month(month: str, force: bool = False) -> LoadReport:
     """Bring Silver up to what Bronze holds of a month; it is one transaction."""
-    return await months.load_into_silver(adapters(), month, force)
+    return await capture.load_month(adapters(), month, force)
 
 
 @task(name="publish", task_run_name="publish", retries=2, retry_delay_seconds=[30, 300], **PLAIN)
@@ -103,6 +109,18 @@ async def refresh_customers_of(digest: str) -> UniverseReport:  # noqa: ARG001 -
     return await capture.refresh_customers(adapters())
 
 
+@task(name="watch-hours", task_run_name="ask for the newest hours", **PLAIN)
+async def ask_newest(closed: int) -> Watched:
+    """Ask for the open hour and for those closed ones that may have changed; the next try comes in ten minutes."""
+    return await upkeep.ask_newest(adapters(), closed)
+
+
+@task(name="load-hours", task_run_name="load the newest hours", retries=2, retry_delay_seconds=[2, 10], **PLAIN)
+async def load_newest(hours: list[datetime]) -> list[LoadReport]:
+    """Bring Silver, and with it the views of the last 30 days, up to what was captured."""
+    return await upkeep.load_newest(adapters(), hours)
+
+
 async def build_gold() -> BuiltGold:
     """Gold, from Prefect's cache where nothing that it is made from has changed and its files are all there."""
     digest, stands = await asyncio.to_thread(gold.standing_gold, adapters())
@@ -115,4 +133,7 @@ async def refresh_customers() -> UniverseReport:
     return await refresh_customers_of.with_options(refresh_cache=known is None)(digest)
 
 
-TASKS = Steps(capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site)
+TASKS = Steps(
+    capture_day, reconcile_week, refresh_customers, load_month, build_gold, publish, publish_site,
+    ask_newest, load_newest,
+)  # fmt: skip

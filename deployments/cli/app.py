@@ -128,11 +128,9 @@ def _run_flow(settings: Settings, api: str | None, console: Terminal, flow: str,
         # Prefect reads its environment when it is imported.
         from prefect import tags
 
-        from sec_core.log import setup_logging
-        from tasks.runtime import logging_is_set_up, prefect_sink
+        from tasks.runtime import ensure_logging
 
-        setup_logging(settings.logs_dir, terminal=console.take, extra_sinks=(prefect_sink,))
-        logging_is_set_up()
+        ensure_logging(settings, console.take)
         work = pkgutil.resolve_name(flow)
         with live_progress(console), tags("months" if flow.startswith("flows.months:") else "upkeep"):
             return asyncio.run(stoppable(work(**parameters)))

@@ -59,8 +59,9 @@ class _Stop:
         """Say once what ended the command."""
         if not self._told:
             self._told = True
-            name = signal.Signals(self.number).name
-            say(f"Stopped. {KEPT} It was {_SIGNALS.get(name, name)}{_log_place()}.")
+            name, folder = signal.Signals(self.number).name, _logs_dir()
+            place = f"; the log is in {folder}" if folder is not None and folder.is_dir() else ""
+            say(f"Stopped. {KEPT} It was {_SIGNALS.get(name, name)}{place}.")
 
 
 _stop = _Stop()
@@ -111,12 +112,11 @@ def end(error: BaseException | None, code: int) -> int:
     if error is not None and not isinstance(error, Exception):
         # While a flow runs, Prefect takes SIGTERM and raises an error that has the number.
         _stop.number = _stop.number or getattr(error, "signal", 0)
+    if isinstance(error, KeyboardInterrupt) or (error is None and code == 128 + signal.SIGINT):
+        _stop.number = _stop.number or signal.SIGINT
     if _stop.number:
         _stop.tell()
         return 128 + _stop.number
-    if isinstance(error, KeyboardInterrupt) or (error is None and code == 128 + signal.SIGINT):
-        say(f"Stopped. {KEPT} It was Ctrl-C{_log_place()}.")
-        return 128 + signal.SIGINT
     if error is None:
         return code
     if isinstance(error, SystemExit):
@@ -178,11 +178,6 @@ def _logs_dir() -> Path | None:
         return load_settings().logs_dir
     except (SecError, OSError):
         return None
-
-
-def _log_place() -> str:
-    folder = _logs_dir()
-    return f"; the log is in {folder}" if folder is not None and folder.is_dir() else ""
 
 
 def _note(error: BaseException | None, message: str) -> Path | None:

@@ -1,10 +1,8 @@
 """Commands that do the pipeline's work: the main job, its parts, and work on many months."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Argument, Option
@@ -14,9 +12,6 @@ from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import IncompleteError, InputError
 from sec_core.hours import Month, month_range, past_or_present
-
-if TYPE_CHECKING:
-    from sec_core.usecases.reports import SyncReport
 
 MonthOption = Annotated[str | None, Option(metavar="YYYY-MM", help="The month; without it, the one before this.")]
 FromOption = Annotated[str, Option("--from", metavar="YYYY-MM", help="The earliest month.")]
@@ -271,12 +266,7 @@ def work_on(use_case: str, flow: str, prefect: bool | None, *, json: bool = Fals
     from sec_core.usecases import months
     from sec_core.usecases.reports import MonthsIncomplete
 
-    def show(reports: list[SyncReport]) -> None:
-        if json:
-            say_json(reports[0].model_dump(mode="json"))
-        else:
-            print_reports(reports)
-
+    show = (lambda reports: say_json(reports[0].model_dump(mode="json"))) if json else print_reports
     try:
         found = run(getattr(months, use_case), f"flows.months:{flow}", prefect, **chosen)
     except MonthsIncomplete as error:

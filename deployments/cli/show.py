@@ -1,12 +1,10 @@
 """What a person sees in the terminal: progress while a run works, and a short table at its end."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.cells import cell_len
@@ -15,15 +13,20 @@ from rich.progress import TaskID
 from rich.table import Table
 from rich.text import Text
 
+from sec_core.bronze.calendar import MARKS, PLAIN_MARKS, calendar_of, legend
+from sec_core.bronze.ledger_rules import HourState
+from sec_core.bronze.ledger_table import MonthSummary
+from sec_core.health.verdict import Verdict
+from sec_core.hours import CHILE, Month
 from sec_core.text import for_line
-from sec_core.usecases.progress import Step, Tally, listening
-from sec_core.usecases.reports import IMPUTATION_TEXT, SyncReport
-
-if TYPE_CHECKING:
-    from loguru import Message
+from sec_core.usecases.reports import IMPUTATION_TEXT, Step, SyncReport, Tally, listening
 
 # Up to so many columns wide a cell without blanks is never folded.
 _ONE_PIECE = 20
+
+_STATES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
+# For each level a mark, one in plain ASCII, and a style.
+_LEVELS = {"good": ("✓", "ok", "green"), "warn": ("!", "!", "yellow"), "bad": ("✕", "x", "bold red")}
 
 STAGE_TEXT = {
     "universe": "customers by region",
@@ -46,7 +49,7 @@ class Terminal(Console):
             super().on_broken_pipe()
         self.quiet = True
 
-    def take(self, message: Message) -> None:
+    def take(self, message: object) -> None:
         """Print a line of the log as it is."""
         self.print(str(message), end="", markup=False, highlight=False, soft_wrap=True)
 
@@ -150,3 +153,41 @@ def print_table(heads: Sequence[str], rows: Iterable[tuple[Sequence[object], boo
         shown = (f"{each:,}" if isinstance(each, int) else cell(each) for each in cells)
         table.add_row(*shown, style="bold" if marked else "")
     Terminal().print_table(table)
+
+
+def print_months(summaries: list[MonthSummary]) -> None:
+    """How far each month is captured, a line each; what is not complete is bold."""
+    names = ("expected", "captured", "empty", "failed", "quarantined", "damaged", "pending", "suspect", "differing")
+    heads = ("month", "hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ", "last asked")
+    rows = []
+    for each in summaries:
+        asked = f"{each.last_asked.astimezone(CHILE):%Y-%m-%d}" if each.last_asked else ""
+        rows.append(([str(each.month), *(getattr(each, name) for name in names), asked], not each.complete))
+    print_table(heads, rows, "Months (last asked: Chile's date)")
+
+
+def print_calendar(month: Month, states: Mapping[datetime, HourState]) -> None:
+    """A line a day, a column for each hour of the Chile wall clock."""
+    terminal = Terminal()
+    marks = PLAIN_MARKS if terminal.options.ascii_only else MARKS
+    title = f"Hours of {month}, Chile wall clock"
+    table = Table(title=title, caption=legend(marks), title_justify="left", box=None, padding=(0, 0, 0, 1))
+    for head in ("day", *(f"{hour:02d}" for hour in range(24))):
+        table.add_column(head)
+    for day, line in calendar_of(month, states):
+        shown = (Text(marks[state], style=_STATES[state]) if state else Text(" ") for state in line)
+        table.add_row(f"{day:%a %d}", *shown)
+    terminal.print_table(table)
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """The verdict of each check, with what to do where one is not good."""
+    terminal = Terminal()
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for check in verdict.checks:
+        mark, plain, style = _LEVELS[check.level.value]
+        found = cell(check.text)
+        if check.next_step and check.level.value != "good":
+            found.append(f"\n{for_line(check.next_step)}", style="dim")
+        table.add_row(Text(plain if terminal.options.ascii_only else mark, style=style), check.name, found)
+    terminal.print_table(table)

@@ -1,18 +1,14 @@
 """Commands for the services on this machine: the local stack, and the parts of it that containers run."""
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
 from deployments.cli.app import app, logged_settings, say
 from sec_core.config import Settings, load_settings
 from sec_core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from deployments.stack.processes import StackState
 
 
 @app.command()
@@ -25,13 +21,13 @@ def up(
     from deployments.stack import supervisor as stack
 
     if detach:
-        _say_ready(stack.up_detached(load_settings()))
+        _say_ready(stack.up_detached(load_settings()).pages)
     elif not stack.up(logged_settings(), _say_ready):
         say("It was up already.")
 
 
-def _say_ready(state: StackState) -> None:
-    for what, address in state.pages.items():
+def _say_ready(pages: Mapping[str, str]) -> None:
+    for what, address in pages.items():
         say(f"{what}: {address}")
 
 
@@ -92,7 +88,7 @@ def alive() -> None:
     """Health check of a container: exit code 1 if its worker does not poll."""
     from deployments.stack.services import worker_is_alive
 
-    if not worker_is_alive(load_settings()):
+    if not worker_is_alive():
         say("The worker does not poll for runs.")
         raise typer.Exit(1)
 

@@ -1,14 +1,10 @@
 """Commands that say what is known and keep it: every hour, the whole installation, the circuit, cold storage, names."""
 
-from __future__ import annotations
-
 import asyncio
 import getpass
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,16 +12,7 @@ from deployments.cli.app import JsonOption, app, logged_settings, opened, say, s
 from deployments.cli.ending import stoppable
 from sec_core.config import load_settings
 from sec_core.errors import IncompleteError
-from sec_core.health.verdict import Verdict
 from sec_core.hours import CHILE, Month
-
-if TYPE_CHECKING:
-    from sec_core.bronze.ledger_rules import HourState
-    from sec_core.bronze.ledger_table import MonthSummary
-
-_STATES = {"captured": "green", "empty": "yellow", "failed": "red", "quarantined": "magenta", "pending": "dim"}
-# For each level a mark, one in plain ASCII, and a style.
-_LEVELS = {"good": ("✓", "ok", "green"), "warn": ("!", "!", "yellow"), "bad": ("✕", "x", "bold red")}
 
 circuit_app = typer.Typer(help="Whether the source is left alone, and until when.", invoke_without_command=True)
 app.add_typer(circuit_app, name="circuit")
@@ -47,52 +34,19 @@ def status(
         summaries = ledger.month_summary([chosen] if chosen else ledger.months(), adapters.clock.now())
         states = ledger.states(chosen) if chosen else {}
     if json:
-        answer: dict[str, object] = {"months": [_plain(each) for each in summaries]}
+        months = [asdict(each) | {"month": str(each.month), "complete": each.complete} for each in summaries]
+        answer: dict[str, object] = {"months": months}
         if chosen:
             answer["hours"] = {hour.isoformat(): state.value for hour, state in states.items()}
         say_json(answer)
         return
-    _print_months(summaries)
+    from deployments.cli.show import print_calendar, print_months
+
+    print_months(summaries)
     if chosen:
-        _print_calendar(chosen, states)
+        print_calendar(chosen, states)
     elif not summaries:
         say("Nothing is captured yet. `sec sync --month YYYY-MM` captures a month.")
-
-
-def _plain(summary: MonthSummary) -> dict[str, object]:
-    return asdict(summary) | {"month": str(summary.month), "complete": summary.complete}
-
-
-def _print_months(summaries: list[MonthSummary]) -> None:
-    from deployments.cli.show import print_table
-
-    names = ("expected", "captured", "empty", "failed", "quarantined", "damaged", "pending", "suspect", "differing")
-    heads = ("month", "hours", "captured", "empty", "failed", "quar.", "dam.", "pend.", "susp.", "differ", "last asked")
-    rows = []
-    for each in summaries:
-        asked = f"{each.last_asked.astimezone(CHILE):%Y-%m-%d}" if each.last_asked else ""
-        rows.append(([str(each.month), *(getattr(each, name) for name in names), asked], not each.complete))
-    print_table(heads, rows, "Months (last asked: Chile's date)")
-
-
-def _print_calendar(month: Month, states: Mapping[datetime, HourState]) -> None:
-    """A line a day, a column for each hour of the Chile wall clock."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from deployments.cli.show import Terminal
-    from sec_core.bronze.calendar import MARKS, PLAIN_MARKS, calendar_of, legend
-
-    terminal = Terminal()
-    marks = PLAIN_MARKS if terminal.options.ascii_only else MARKS
-    title = f"Hours of {month}, Chile wall clock"
-    table = Table(title=title, caption=legend(marks), title_justify="left", box=None, padding=(0, 0, 0, 1))
-    for head in ("day", *(f"{hour:02d}" for hour in range(24))):
-        table.add_column(head)
-    for day, line in calendar_of(month, states):
-        shown = (Text(marks[state], style=_STATES[state]) if state else Text(" ") for state in line)
-        table.add_row(f"{day:%a %d}", *shown)
-    terminal.print_table(table)
 
 
 @app.command()
@@ -110,29 +64,13 @@ def doctor(json: JsonOption = False) -> None:
     if json:
         say_json({"at": verdict.at, "verdict": verdict.level, "checks": [asdict(check) for check in verdict.checks]})
     else:
-        _print_verdict(verdict)
+        from deployments.cli.show import print_verdict
+
+        print_verdict(verdict)
     if verdict.troubles:
         names = ", ".join(check.name for check in verdict.troubles)
         say(f"sec: not well: {names}. {verdict.troubles[0].next_step}", err=True)
         raise typer.Exit(1)
-
-
-def _print_verdict(verdict: Verdict) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from deployments.cli.show import Terminal, cell
-    from sec_core.text import for_line
-
-    terminal = Terminal()
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    for check in verdict.checks:
-        mark, plain, style = _LEVELS[check.level.value]
-        found = cell(check.text)
-        if check.next_step and check.level.value != "good":
-            found.append(f"\n{for_line(check.next_step)}", style="dim")
-        table.add_row(Text(plain if terminal.options.ascii_only else mark, style=style), check.name, found)
-    terminal.print_table(table)
 
 
 @circuit_app.callback()

@@ -226,11 +226,7 @@ def look_at_services(settings: Settings) -> tuple[Check, bool]:
 
 
 def _pass_over(url: str, reason: str) -> None:
-    parts = urlsplit(url)
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    logger.bind(stage="run", code=PrefectServerError.code).warning(
-        "Not using the Prefect API at {url}: {reason}", url=shown, reason=reason
-    )
+    logger.bind(stage="run", code=PrefectServerError.code).warning("Not using the Prefect API at {}: {}", url, reason)
 
 
 def apply(api: str, settings: Settings, site: str | None = None) -> str:

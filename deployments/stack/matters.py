@@ -191,23 +191,23 @@ class Told(BaseModel):
             return True
         return matter.bad != [STORM_UNDER_WAY] and matter.seen > matter.told_at and now - matter.told_at >= DAY
 
-    def _keys(self, run: dict[str, Any], flow: str, message: str) -> frozenset[str]:
+    def _keys(self, run: dict[str, Any], flow: str, message: str) -> set[str]:
         """The matters that a run is about: its months, or its flow."""
-        chosen = run["parameters"]
-        months = chosen.get("months", chosen.get("month"))
-        span = f"{flow} {chosen.get('first')} to {chosen.get('last')}" if "first" in chosen else flow
+        chosen, ended = run["parameters"], run["state"]["type"]
         if flow not in _MENDS | {"capture", "load", "reprocess"}:
-            return frozenset({flow})
-        if run["state"]["type"] == "FAILED" and (named := _MONTH.findall(message)):
-            return frozenset(named)
+            return {flow}
+        if ended == "FAILED" and (named := _MONTH.findall(message)):
+            return set(named)
+        if "first" in chosen:
+            first, last = str(chosen["first"]), str(chosen["last"])
+            months = month_range(Month.parse(first), Month.parse(last)) if ended == "COMPLETED" else []
+            return {f"{flow} {first} to {last}", *map(str, months)}
+        months = chosen.get("months", chosen.get("month"))
         if isinstance(months, list):
-            return frozenset(map(str, months))
-        if "first" in chosen and run["state"]["type"] == "COMPLETED":
-            first, last = Month.parse(str(chosen["first"])), Month.parse(str(chosen["last"]))
-            return frozenset({span, *map(str, month_range(first, last))})
-        if months == "all failed" and run["state"]["type"] == "COMPLETED":
-            return frozenset({span, *filter(_MONTH.fullmatch, self.matters)})
-        return frozenset(_MONTH.findall(run["name"]) if "first" not in chosen else []) or frozenset({span})
+            return set(map(str, months))
+        if months == "all failed" and ended == "COMPLETED":
+            return {flow, *filter(_MONTH.fullmatch, self.matters)}
+        return set(_MONTH.findall(run["name"])) or {flow}
 
     def _know_again(self, found: dict[str, str]) -> None:
         """A storm's identity changes as its first hour fills, and as it meets an older one: it stays the same storm."""

@@ -9,12 +9,12 @@ import platform
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import httpx
 import psutil
 from loguru import logger
 from typing_extensions import override
@@ -23,8 +23,10 @@ from deployments.stack.api import (
     WORK_POOL,
     PrefectServerError,
     answers,
+    api_client,
     apply_limits,
     mark_cut_off,
+    online_workers,
     prepare_environment,
     why_not_ours,
 )
@@ -66,8 +68,8 @@ class Server(Part):
         log = settings.logs_dir / "prefect-server.log"
         super().__init__("The Prefect server", self._start_process, log, answers=lambda: answers(self.api))
 
-    def begin(self, port: int) -> None:
-        """Start it, and wait until it answers.
+    def begin(self, port: int) -> str:
+        """Start it, and wait until it answers; gives the address of its API.
 
         Raises:
             PrefectServerError: It ended, or did not answer in two minutes; the message names its log.
@@ -78,7 +80,7 @@ class Server(Part):
             if (code := process.poll()) is not None:
                 raise PrefectServerError(f"The Prefect server ended with exit code {code}.", next_step=step)
             if answers(self.api, timeout_s=2):
-                return
+                return self.api
         raise PrefectServerError("The Prefect server did not answer in two minutes.", next_step=step)
 
     def notify(self, ended: threading.Event) -> None:
@@ -113,17 +115,13 @@ class Server(Part):
 
 
 class Worker(Part):
-    """The worker, kept alive; on `health_port` of loopback it says whether it polls."""
+    """The worker, kept alive."""
 
-    def __init__(self, settings: Settings, api: str, health_port: int | None = None) -> None:
+    def __init__(self, settings: Settings, api: str) -> None:
         # A run is started in the folder of the worker; a relative data folder stays the one that was meant.
         environment = dict(os.environ) | settings.environment | {"PREFECT_API_URL": api}
         arguments = ["worker", "start", "--pool", WORK_POOL, "--type", "process", "--name", WORKER]
         arguments += ["--limit", str(load_stack_settings().worker_limit), "--install-policy", "never"]
-        if health_port is not None:
-            environment["PREFECT_WORKER_WEBSERVER_HOST"] = LOOPBACK
-            environment["PREFECT_WORKER_WEBSERVER_PORT"] = str(health_port)
-            arguments.append("--with-healthcheck")
         self._api = api
         log = settings.logs_dir / "prefect-worker.log"
         super().__init__("The worker", lambda: start_process("prefect", arguments, environment, log), log)
@@ -190,49 +188,23 @@ def run_worker(settings: Settings, api: str) -> None:
         waited += 2
     if (reason := why_not_ours(settings, api, unmarked=True)) is not None:
         raise ConfigError(f"There is no work at {api}: {reason}.", next_step="Check PREFECT_API_URL.")
-    port = free_port()
-    private_folder(settings.run_dir)
-    _port_file(settings).write_text(str(port), encoding="ascii")
-    worker = Worker(settings, api, port)
+    worker = Worker(settings, api)
     try:
         worker.start()
         log.info("The worker {name} takes runs from {api}", name=WORKER, api=api)
         worker.keep(ended)
     finally:
         worker.stop()
-        _port_file(settings).unlink(missing_ok=True)
         log.info("The worker has stopped")
 
 
-def worker_is_alive(settings: Settings) -> bool:
-    """Whether the worker of this machine or container polls for runs; True where none is meant to run here."""
-    if not _port_file(settings).exists():
-        # In a container of another command there is no worker to ask.
-        return "worker" not in psutil.Process(1).cmdline()
-    return answers(f"http://{LOOPBACK}:{_port_file(settings).read_text(encoding='ascii')}", timeout_s=10)
-
-
-def _port_file(settings: Settings) -> Path:
-    """Holds the TCP port of loopback on which the worker says whether it polls."""
-    return settings.run_dir / f"worker-{platform.node() or 'here'}.port"
-
-
-@contextmanager
-def served(settings: Settings, database: Address) -> Iterator[str]:
-    """A server on a free port for the block, with its tables beside our database; gives the address of its API.
-
-    It ends with this process, however that ends.
-
-    Raises:
-        ConfigError: There is no place for Prefect's tables that we may use.
-        PrefectServerError: It did not start; the message names its log.
-    """
-    server = Server(settings, load_stack_settings(), database)
-    try:
-        server.begin(free_port())
-        yield server.api
-    finally:
-        server.stop()
+def worker_is_alive() -> bool:
+    """Whether the server has heard of this container's worker lately; True in a container of another command."""
+    if "worker" not in psutil.Process(1).cmdline():
+        return True
+    with suppress(httpx.HTTPError), api_client(os.environ.get("PREFECT_API_URL", "")) as client:
+        return WORKER in online_workers(client)
+    return False
 
 
 @contextmanager
@@ -248,19 +220,18 @@ def prefect_api(settings: Settings, running: str | None = None) -> Iterator[None
         PrefectServerError: The server did not start; the message names its log.
     """
     prepare_environment(settings)
-    inherited = os.environ.get("PREFECT_API_URL")
+    inherited = {name: value for name, value in os.environ.items() if name == "PREFECT_API_URL"}
     with ExitStack() as own:
         if running is None:
-            running = own.enter_context(served(settings, address_of(settings)))
+            server = Server(settings, load_stack_settings(), address_of(settings))
+            own.callback(server.stop)
+            running = server.begin(free_port())
             apply_limits(running, settings)
             own.callback(_drain)
+        own.callback(os.environ.update, inherited)
+        own.callback(os.environ.pop, "PREFECT_API_URL", None)
         os.environ["PREFECT_API_URL"] = running
-        try:
-            yield
-        finally:
-            del os.environ["PREFECT_API_URL"]
-            if inherited is not None:
-                os.environ["PREFECT_API_URL"] = inherited
+        yield
 
 
 def serve_site(settings: Settings, host: str, port: int) -> ThreadingHTTPServer:

@@ -1,9 +1,7 @@
 """Settings of the services on this machine, and its own addresses; the pipeline's own settings: `sec_core.config`."""
 
-import ipaddress
 import os
 import re
-from contextlib import suppress
 from typing import Annotated
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -61,7 +59,7 @@ def _sender_url(smtp_url: str, to: str) -> SecretStr:
     parts = urlsplit(smtp_url)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ValueError("write it as smtps://user:password@mail.example.org")
-    mode = "ssl" if parts.scheme == "smtps" else "insecure" if _is_this_machine(parts.hostname) else "starttls"
+    mode = "ssl" if parts.scheme == "smtps" else "insecure" if parts.hostname in LOOPBACK_NAMES else "starttls"
     receivers = _addresses(to)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     sender = parse_qs(parts.query).get("from", [user if _ADDRESS.fullmatch(user) else receivers[0]])[0]
@@ -70,12 +68,6 @@ def _sender_url(smtp_url: str, to: str) -> SecretStr:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     scheme = "mailto" if mode == "insecure" else "mailtos"
     return SecretStr(f"{scheme}://{login}{host}:{parts.port or _PORTS[mode]}?{urlencode(query)}&format=text")
-
-
-def _is_this_machine(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 class StackSettings(Environment):

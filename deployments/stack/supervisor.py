@@ -48,8 +48,8 @@ class Stack:
         self._state = StackState(supervisor=ProcessId.of(os.getpid()), ui="")
         self._next_look = 0.0
 
-    def run(self, on_ready: Callable[[StackState], None]) -> None:
-        """Start everything, keep it alive until told to stop, and stop it; `on_ready` gets what is up.
+    def run(self, on_ready: Callable[[dict[str, str]], None]) -> None:
+        """Start everything, keep it alive until told to stop, and stop it; `on_ready` gets the addresses.
 
         Raises:
             SecError: A part did not start; what was started is stopped again.
@@ -57,7 +57,7 @@ class Stack:
         try:
             self._start()
             if not self._stop_asked():
-                on_ready(self._state)
+                on_ready(self._state.pages)
             while not self._stop_asked():
                 self._watch()
                 self._ended.wait(_TICK_S)
@@ -135,8 +135,8 @@ class Stack:
         self._folder.write(self._state)
 
 
-def up(settings: Settings, on_ready: Callable[[StackState], None]) -> bool:
-    """Run the stack in the foreground, unless it runs already; `on_ready` gets what is up, once all is.
+def up(settings: Settings, on_ready: Callable[[dict[str, str]], None]) -> bool:
+    """Run the stack in the foreground, unless it runs already; `on_ready` gets the addresses, once all is up.
 
     Returns:
         Whether this call ran it (and it has stopped now); False if it runs elsewhere.
@@ -150,7 +150,7 @@ def up(settings: Settings, on_ready: Callable[[StackState], None]) -> bool:
             Stack(settings, told_to_end()).run(on_ready)
             return True
     except Timeout:
-        on_ready(_wait_for_stack(settings))
+        on_ready(_wait_for_stack(settings).pages)
         return False
 
 

@@ -22,9 +22,8 @@ from sec_core.gold.kept import digest
 from sec_core.gold.panel import panel
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.tables import SilverTables, Statements
+from sec_core.silver.tables import Archive, SilverTables, Statements
 
 ObservationReader = Callable[[Month], pl.DataFrame]
 

@@ -19,8 +19,7 @@ from sec_core.gold.kept import digest
 from sec_core.gold.storm_curves import CURVES_SCHEMA, FULL_COVERAGE, LONGEST_HOURS, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import CHILE, Month, month_range
-from sec_core.reference.geometry import neighbours
-from sec_core.reference.tables import read_rows
+from sec_core.reference.tables import neighbours, read_rows
 from sec_core.silver.columns import HORA
 from sec_core.silver.events import nearest_month
 from sec_core.silver.timeline import chile_date

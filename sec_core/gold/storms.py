@@ -28,7 +28,7 @@ from sec_core.db.database import Database
 from sec_core.gold.frames import snapshot, source_hours, with_month
 from sec_core.gold.storm_curves import CURVES_SCHEMA, HOUR_US, STORMS_SCHEMA, Curve, World, instant
 from sec_core.hours import CHILE, HOUR
-from sec_core.reference import geometry
+from sec_core.reference import tables
 
 # How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
 WINDOW: Final = timedelta(days=21)
@@ -247,7 +247,7 @@ def under_way(database: Database, settings: Settings) -> list[str]:
         loaded,
         expected["hora"],
         customers.join(months, how="cross"),
-        geometry.neighbours(),
+        tables.neighbours(),
         StormRules.of(settings),
     )
     sums = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sec_core.source.client import SourceClient
     from sec_core.usecases.gold import SiteReport
     from sec_core.usecases.reports import SyncReport
+    from sec_core.usecases.upkeep import Watched
 
 
 async def _show_nothing(*_shown: object) -> None:
@@ -45,6 +46,8 @@ class Steps:
     build_gold: Callable[[], Awaitable[BuiltGold]]
     publish: Callable[[bool, bool, list[str]], Awaitable[PublishReport]]
     publish_site: Callable[[], Awaitable[SiteReport]]
+    ask_newest: Callable[[int], Awaitable[Watched]]
+    load_newest: Callable[[list[datetime]], Awaitable[list[LoadReport]]]
     show_month: Callable[[SyncReport, Mapping[datetime, HourState]], Awaitable[None]] = _show_nothing
     show_months: Callable[[list[SyncReport]], Awaitable[None]] = _show_nothing
     show_gold: Callable[[BuiltGold], Awaitable[None]] = _show_nothing
@@ -120,8 +123,10 @@ def _direct(adapters: Adapters) -> Steps:
         capture_day=step("capture:capture_day"),
         reconcile=step("capture:reconcile_week"),
         refresh_customers=step("capture:refresh_customers"),
-        load_month=step("months:load_into_silver"),
+        load_month=step("capture:load_month"),
         build_gold=step("gold:build_gold"),
         publish=step("gold:publish_gold"),
         publish_site=step("gold:publish_site"),
+        ask_newest=step("upkeep:ask_newest"),
+        load_newest=step("upkeep:load_newest"),
     )

@@ -1,4 +1,4 @@
-"""Asking the source: for the hours of a month, waiting where the circuit is open, and for what belongs to them."""
+"""The steps up to Silver: asking for the hours of a month, and for what belongs to them, and loading the answers."""
 
 import asyncio
 import hashlib
@@ -9,18 +9,19 @@ from typing import Any
 
 from loguru import logger
 
-from sec_core.bronze.capture import CaptureReport, capture_hours, reconcile
+from sec_core.bronze.capture import CaptureReport, capture_hours, compare
 from sec_core.bronze.ledger_rules import NATIONAL_WINDOW, HourState, days_at_once, hours_to_ask
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
 from sec_core.errors import CircuitOpen, SourceError
 from sec_core.hours import CHILE, Month
 from sec_core.reference.tables import regiones
+from sec_core.silver import load
 from sec_core.silver.universe import UniverseReport, known_universe, store_universe
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.client import Answer
 from sec_core.usecases.adapters import Adapters
-from sec_core.usecases.progress import Step, report, side_by_side
+from sec_core.usecases.reports import Step, in_thread, report, side_by_side
 
 _MARGIN = timedelta(seconds=1)
 # So long a run waits for a source that answers none of its hours, then it ends.
@@ -117,16 +118,45 @@ async def ask_besides(adapters: Adapters, month: Month) -> list[str]:
     return []
 
 
+async def load_month(adapters: Adapters, month: str, force: bool = False) -> load.LoadReport:
+    """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
+    held = adapters.store.read_kept, Month.parse(month), adapters.settings
+    return await in_thread(
+        "load", month, load.load_month, adapters.database, *held, values=adapters.ledger, force=force
+    )
+
+
 async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] | None:
-    """Compare the captured hours of the last week with the national series; None if the month ended before it begins.
+    """Compare the captured hours of the last week with the national series, and ask again for those that differ.
+
+    Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`).
+
+    Returns:
+        Hours that still differ then: customers of the series less those of the rows. None if the month ended before
+        the week began.
 
     Raises:
         SourceError: The source did not answer.
     """
-    if Month.parse(month).end < adapters.clock.now() - NATIONAL_WINDOW:
+    ledger, clock = adapters.ledger, adapters.clock
+    if Month.parse(month).end < clock.now() - NATIONAL_WINDOW:
         return None
+    log = logger.bind(stage="capture", code="national_difference")
     async with adapters.source() as client:
-        return await reconcile(client=client, store=adapters.store, ledger=adapters.ledger, clock=adapters.clock)
+        series = await client.national_series()
+        await asyncio.to_thread(adapters.store.put_answer, "Get", series.received_at, series.body)
+        differing = await asyncio.to_thread(compare, series, ledger, clock.now())
+        if not differing:
+            return {}
+        log.warning("Requesting {count} hours again that differ from the national series", count=len(differing))
+        await capture_hours(differing, client=client, ledger=ledger, clock=clock)
+    rows = await asyncio.to_thread(ledger.rows, sorted(differing))
+    still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}
+    for hour, difference in still.items():
+        log.bind(hour=hour.isoformat()).warning(
+            "the national series has {difference:+d} customers against the hour's rows", difference=difference
+        )
+    return still
 
 
 def known_customers(adapters: Adapters) -> tuple[str, UniverseReport | None]:

@@ -18,7 +18,7 @@ from sec_core.gold import standing
 from sec_core.gold.explanation import EVENT, Explanation
 from sec_core.gold.standing import BuiltGold
 from sec_core.usecases.adapters import Adapters
-from sec_core.usecases.progress import in_thread
+from sec_core.usecases.reports import in_thread
 
 if TYPE_CHECKING:
     from sec_core.gold.customers import Billing
@@ -207,14 +207,10 @@ async def explain_figure(adapters: Adapters, payload: str, wanted: Sequence[str]
     """
     from sec_core.gold.explain import explain
 
-    keys = {}
-    for text in wanted:
-        key, found, value = text.partition("=")
-        if payload == EVENT and not found:
-            key, value = "hash_id", text
-        elif not found:
-            raise InputError(f"{text!r} is no key=value.", next_step="As in nombre_region=MAULE mes=2024-08.")
-        keys[key] = value
+    named = [f"hash_id={text}" if payload == EVENT and "=" not in text else text for text in wanted]
+    if bad := [text for text in named if "=" not in text]:
+        raise InputError(f"{bad[0]!r} is no key=value.", next_step="As in nombre_region=MAULE mes=2024-08.")
+    keys = dict(text.split("=", 1) for text in named)
     return await in_thread("explain", "", explain, adapters.database, adapters.settings, adapters.store, payload, keys)
 
 

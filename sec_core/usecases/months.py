@@ -13,12 +13,11 @@ from loguru import logger
 from sec_core.clock import Clock
 from sec_core.errors import SecError, SourceError
 from sec_core.hours import Month, month_range, past_or_present
-from sec_core.silver import load
+from sec_core.silver.load import MONTHS_AT_ONCE
 from sec_core.silver.universe import rebuild_universe
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import ask_besides, capture_all
-from sec_core.usecases.progress import Step, in_thread, report, side_by_side
-from sec_core.usecases.reports import MonthsIncomplete, SyncReport, describe_month
+from sec_core.usecases.reports import MonthsIncomplete, Step, SyncReport, describe_month, report, side_by_side
 
 
 class Part(StrEnum):
@@ -144,7 +143,7 @@ async def reprocess(adapters: Adapters, first: str, last: str, *, other_source: 
         done = SyncReport(month=str(month), loaded_hours=loaded.hours_loaded, notes=notes)
         return await asyncio.to_thread(describe_month, adapters, done)
 
-    reports = (await side_by_side(one, months, load.MONTHS_AT_ONCE))[::-1]
+    reports = (await side_by_side(one, months, MONTHS_AT_ONCE))[::-1]
     return await _Work(adapters, [Part.GOLD, Part.PUBLISH], other_source=other_source).end(reports)
 
 
@@ -264,11 +263,3 @@ def _incomplete(adapters: Adapters) -> list[Month]:
     logger.bind(stage="run").info("{}", text)
     report(Step(stage="months", note=text))
     return months
-
-
-async def load_into_silver(adapters: Adapters, month: str, force: bool = False) -> load.LoadReport:
-    """Bring Silver up to what Bronze holds of a month, in one transaction; `force` loads all its hours again."""
-    held = adapters.store.read_kept, Month.parse(month), adapters.settings
-    return await in_thread(
-        "load", month, load.load_month, adapters.database, *held, values=adapters.ledger, force=force
-    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -96,27 +95,15 @@ async def load_newest(adapters: Adapters, hours: list[datetime]) -> list[LoadRep
     )
 
 
-async def watch(
-    adapters: Adapters,
-    closed_hours: int,
-    ask: Callable[[int], Awaitable[Watched]],
-    load: Callable[[list[datetime]], Awaitable[list[LoadReport]]],
-) -> MonitorReport:
-    """Ask for the newest hours and load what is new; an open circuit is no failure.
-
-    Args:
-        adapters: The adapters.
-        closed_hours: How many closed hours to look at.
-        ask: `ask_newest` over these adapters.
-        load: `load_newest` over the same.
-    """
+async def watch(adapters: Adapters, closed_hours: int) -> MonitorReport:
+    """Ask for the newest hours, as many closed ones as said, and load what is new; an open circuit is no failure."""
     from sec_core.gold.storms import under_way
 
     try:
-        watched = await ask(closed_hours)
+        watched = await adapters.steps.ask_newest(closed_hours)
     except CircuitOpen as error:
         return MonitorReport(note=str(error))
-    loads = await load(watched.hours)
+    loads = await adapters.steps.load_newest(watched.hours)
     return MonitorReport(
         **{name: value for name, value in asdict(watched.report).items() if name in MonitorReport.model_fields},
         open_hour=watched.open_hour,
@@ -173,8 +160,7 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
         ConfigError: Fewer than 30 days.
         StorageError: A file could not be written or verified.
     """
-    from sec_core.silver.archive import Archive
-    from sec_core.silver.tables import SilverTables
+    from sec_core.silver.tables import Archive, SilverTables
 
     days = settings.retention_days if keep_days is None else keep_days
     if days is None:

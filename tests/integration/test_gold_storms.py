@@ -24,7 +24,7 @@ from sec_core.gold.build import build_gold
 from sec_core.gold.storm_curves import storm_id
 from sec_core.gold.storms import StormRules, under_way
 from sec_core.hours import HOUR, Month
-from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import neighbours
 from sec_core.silver.universe import store_universe
 from sec_core.simulator.answers import hour_body
 from sec_core.simulator.country import parse_wall_hour as at

@@ -13,16 +13,18 @@ from prefect.logging.handlers import APILogWorker
 from selenium.webdriver import Chrome
 from support.capturing import keep_answers
 from support.fixtures import on_disk
+from support.gold_world import load_world
 from support.prefect_server import newest_artifact
 from support.prefect_ui import PrefectUi
 from support.stack import ask, eventually
 
 from deployments.stack.api import apply_limits
-from flows.gold import explain, gold, regional_customers
+from flows.gold import explain, gold, regional_customers, release
 from flows.months import capture, monthly_sync, reprocess, rerun_month
 from sec_core.config import Settings
 from sec_core.db.database import Database
-from sec_core.errors import ConfigError, UnexpectedBody
+from sec_core.errors import ConfigError, PublicationError, UnexpectedBody
+from sec_core.gold.release.write import ReleaseReport, check_release
 from sec_core.hours import Month
 from sec_core.simulator.faults import FaultOptions, FaultRule
 from sec_core.simulator.options import WorldOptions
@@ -263,3 +265,17 @@ def test_without_the_limit_a_run_says_what_makes_it(source: Simulator, prefect_u
     with pytest.raises(ConfigError, match="`sec deploy` makes the limit"):
         asyncio.run(without())
     assert source.hours_asked() == []
+
+
+async def test_a_release_from_the_ui_shows_what_it_holds(
+    pipeline: Settings, prefect_url: str, database: Database
+) -> None:
+    load_world(database, pipeline)
+    with pytest.raises(PublicationError, match="less than 95%"):
+        await release("2025.9")
+    made = await release("2025.9", draft=True)
+    assert isinstance(made, ReleaseReport)
+    assert check_release(pipeline, "2025.9") == []
+    artifact = await asyncio.to_thread(newest_artifact, prefect_url, "release-2025-9")
+    assert "golden_interrupciones" in artifact
+    assert "primera entrega" in artifact

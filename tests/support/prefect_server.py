@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deployments.stack.api import prepare_environment
-from deployments.stack.services import served
+from deployments.stack.services import Server, free_port
+from deployments.stack.settings import load_stack_settings
 from sec_core.config import Settings
 from sec_core.db.address import Address
 from support.stack import ask
@@ -13,9 +13,11 @@ from support.stack import ask
 @contextmanager
 def prefect_server(settings: Settings, ours: Address) -> Iterator[str]:
     """Start a server as the pipeline does, its tables beside or in our database; gives the address of its API."""
-    prepare_environment(settings)
-    with served(settings, ours) as api:
-        yield api
+    server = Server(settings, load_stack_settings(), ours)
+    try:
+        yield server.begin(free_port())
+    finally:
+        server.stop()
 
 
 def newest_artifact(api: str, key: str) -> str:

@@ -14,8 +14,7 @@ from sec_core.gold.frames import UTC_TIME
 from sec_core.gold.storm_curves import STORMS_SCHEMA, compared, restored, storm_id
 from sec_core.gold.storms import StormRules, find_storms
 from sec_core.hours import Month, closed_hours
-from sec_core.reference.geometry import neighbours, topology
-from sec_core.reference.tables import comunas
+from sec_core.reference.tables import comunas, neighbours, topology
 
 RULES = StormRules()
 HOUR = timedelta(hours=1)

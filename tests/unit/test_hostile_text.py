@@ -18,7 +18,7 @@ from loguru import logger
 from markdown_it import MarkdownIt
 from pydantic import SecretStr
 
-from deployments.cli import show, upkeep
+from deployments.cli import show
 from deployments.cli.app import say
 from deployments.cli.main import main
 from deployments.stack import notices
@@ -112,7 +112,7 @@ def test_tables_and_lines_of_the_terminal(
     monkeypatch.setattr(show, "Terminal", lambda: terminal)
     show.print_table(("kind", "name"), [((1, text), False)])
     show.print_reports([SyncReport.model_validate({"month": "2025-01", "notes": [text], "outputs": {"gold": text}})])
-    upkeep._print_verdict(verdict(text))
+    show.print_verdict(verdict(text))
     # Styles, which are ours, are off; any escape that is left came from the text.
     hold_plain(re.sub(r"\x1b\[[0-9;]*m", "", written.getvalue()) if "[2J" not in text else written.getvalue())
     assert "\x1b]8" not in written.getvalue()
@@ -190,6 +190,7 @@ async def test_the_artifacts_of_a_month(text: str, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("flows.artifacts.acreate_table_artifact", keep)
     monkeypatch.setattr("flows.artifacts.acreate_markdown_artifact", keep)
+    monkeypatch.setattr("flows.artifacts.show_overview", keep)
     states = dict.fromkeys(Month.parse("2025-01").hours(), HourState.EMPTY)
     await show_month(SyncReport(month="2025-01", notes=[text], missing_hours=text), states)
     await show_billing(text, Billing(pl.DataFrame(schema=BILLING_SCHEMA), 0, (BadRow(2, text),)))

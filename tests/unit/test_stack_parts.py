@@ -16,9 +16,9 @@ import pytest
 from apprise import Apprise
 from support.stack import eventually
 
-from deployments.stack import processes
+from deployments.stack import processes, services
 from deployments.stack.processes import Part, ProcessId, RunFolder, StackState, end, restart_pause
-from deployments.stack.services import serve_site
+from deployments.stack.services import WORKER, serve_site, worker_is_alive
 from deployments.stack.settings import keep_loopback_direct, load_stack_settings
 from sec_core.config import load_settings
 from sec_core.errors import ConfigError
@@ -80,6 +80,20 @@ def test_the_site_is_served_and_nothing_beside_it(tmp_path: Path) -> None:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("command", "heard_of", "alive"),
+    [("server", [], True), ("worker", [WORKER], True), ("worker", ["another"], False), ("worker", None, False)],
+)
+def test_a_container_is_alive_while_the_server_hears_of_its_worker(
+    command: str, heard_of: list[str] | None, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda _first: ["python", "/usr/bin/sec", command])
+    if heard_of is not None:
+        monkeypatch.setattr(services, "online_workers", lambda _client: heard_of)
+    assert worker_is_alive() is alive
 
 
 def test_pauses_before_a_restart_grow_to_a_minute() -> None:

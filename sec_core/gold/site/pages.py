@@ -128,9 +128,8 @@ def whole_map(book: Book) -> None:
     data = book.map_data(years, SPANISH)
     last = (book.whole_years or years or [0])[-1]
     held = book.of_year(last)
-    book.page(
-        "mapa/", "map.html", data, {"map": data, "year": book.span(last) if last else "", "held": held}, also=held
-    )
+    context = {"map": data, "year": book.span(last) if last else "", "held": held}
+    book.page("mapa/", "map.html", data, context, also=held)
 
 
 def lists(book: Book) -> None:
