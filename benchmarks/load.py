@@ -14,6 +14,7 @@ from benchmarks.history import bronze_of
 from benchmarks.measuring import Bench, Measured, apart, opened
 from benchmarks.results import Figure
 from sec_core.config import Settings
+from sec_core.db.checks import check_server
 from sec_core.hours import Month
 from sec_core.reference.tables import default_names
 from sec_core.silver.load import MONTHS_AT_ONCE, load_hours, load_month
@@ -160,7 +161,7 @@ def rerun(settings: Settings, month: Month) -> float:
     """Load a month again inside a history; seconds, without the start of the process."""
     with opened(settings) as database:
         ledger, store = bronze_of(settings, database)
-        database.check()
+        check_server(database.engine, database.address)
         begun = time.perf_counter()
         load_month(database, store.read_kept, month, settings, values=ledger, force=True)
         return time.perf_counter() - begun

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sec_core.gold.site.words import slug
-from sec_core.reference.geometry import topology
-from sec_core.reference.tables import comunas, regiones
+from sec_core.reference.tables import comunas, regiones, topology
 
 if TYPE_CHECKING:
     Point = tuple[float, float]

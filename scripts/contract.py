@@ -11,8 +11,7 @@ from typing import Any
 
 import orjson
 
-from sec_core.gold.datasets import DATASETS
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import DATASETS, definitions
 from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA, SOURCE, SOURCE_URL
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.release.contents import INTERFACE, views

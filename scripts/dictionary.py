@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from sec_core.db import embedded
 from sec_core.db.database import Database
+from sec_core.db.schema import migrate
 from sec_core.gold.release.contents import dictionary as files
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-dictionary.md"
@@ -131,7 +132,7 @@ def main() -> int:
         postgres_dir = Path(folder) / "postgres"
         database = Database(embedded.ensure_running(postgres_dir))
         try:
-            database.migrate()
+            migrate(database.engine)
             PAGE.write_text(render(database), encoding="utf-8")
         finally:
             database.close()

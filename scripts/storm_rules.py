@@ -19,7 +19,7 @@ from sec_core.gold.frames import UTC_TIME, source_hours, with_month
 from sec_core.gold.storm_catalogue import described
 from sec_core.gold.storms import StormRules, find_hits, find_storms
 from sec_core.hours import Month
-from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import neighbours
 from sec_core.simulator.options import Storm, WorldOptions
 from sec_core.simulator.world import World
 

@@ -22,11 +22,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The present instant, timezone-aware UTC."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait without blocking the event loop."""
-        ...
 
 
 class SystemClock:

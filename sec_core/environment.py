@@ -11,19 +11,16 @@ from sec_core.errors import ConfigError
 _PRINTABLE: Final = re.compile(r"[ -~]+")
 
 
-def _for_a_header(text: str) -> str:
+def _for_a_header(value: str | SecretStr) -> str | SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if _PRINTABLE.fullmatch(text) is None:
         raise ValueError("it is sent in a header, so write it in one line of ASCII, without accents")
-    return text
-
-
-def _secret_for_a_header(secret: SecretStr) -> SecretStr:
-    return SecretStr(_for_a_header(secret.get_secret_value()))
+    return value
 
 
 HeaderText = Annotated[str, AfterValidator(_for_a_header)]
 # What is sent in a header.
-HeaderSecret = Annotated[SecretStr, AfterValidator(_secret_for_a_header)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(_for_a_header)]
 
 
 class Environment(BaseSettings):

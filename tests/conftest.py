@@ -21,7 +21,7 @@ from sec_core.config import Settings, load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.database import Database
-from sec_core.db.schema import seed_dimensions
+from sec_core.db.schema import migrate, seed_dimensions
 from sec_core.simulator.server import Simulator
 
 # A busy machine is no fault of a rule.
@@ -65,7 +65,7 @@ def server_url() -> str:
         if connection.execute("select from pg_database where datname = %s", (_TEMPLATE,)).fetchone() is None:
             connection.execute("drop database if exists sec_template_new")
             template = Database(other_database(address, "sec_template_new"))
-            template.migrate()
+            migrate(template.engine)
             seed_dimensions(template.engine)
             template.close()
             connection.execute("alter database sec_template_new rename to sec_template")

@@ -57,13 +57,13 @@ class LocalBlobs(Blobs):
     def read(self, key: str) -> bytes:
         name = self._name(key)
         # As with writing: a path object costs as much as reading a body.
-        with _in_our_words(name, "read"), open(name, "rb") as file:  # noqa: PTH123
+        with in_our_words(name, "read"), open(name, "rb") as file:  # noqa: PTH123
             return file.read()
 
     @override
     def tail(self, key: str, size: int) -> bytes:
         path = self._path(key)
-        with _in_our_words(path, "read"), path.open("rb") as file:
+        with in_our_words(path, "read"), path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - size))
             return file.read()
 
@@ -75,7 +75,7 @@ class LocalBlobs(Blobs):
     @override
     def size(self, key: str) -> int:
         path = self._path(key)
-        with _in_our_words(path, "read"):
+        with in_our_words(path, "read"):
             return path.stat().st_size
 
     @override
@@ -91,21 +91,21 @@ class LocalBlobs(Blobs):
     @override
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with _in_our_words(path, "deleted"):
+        with in_our_words(path, "deleted"):
             path.unlink(missing_ok=True)
 
     @override
     def delete_below(self, prefix: str) -> None:
         path = self._path(prefix)
         self._made.clear()
-        with suppress(BlobMissing), _in_our_words(path, "deleted"):
+        with suppress(BlobMissing), in_our_words(path, "deleted"):
             shutil.rmtree(path)
 
     @override
     def append(self, key: str, data: bytes) -> None:
         path = self._path(key)
         self.flush()
-        with _in_our_words(path, "written"):
+        with in_our_words(path, "written"):
             self._folder(str(path.parent))
             if not path.exists():
                 self._unsynced.add(str(path.parent))
@@ -128,7 +128,7 @@ class LocalBlobs(Blobs):
     def flush(self) -> None:
         while self._unsynced:
             folder = self._unsynced.pop()
-            with _in_our_words(folder, "written"):
+            with in_our_words(folder, "written"):
                 sync_to_disk(folder)
 
     @contextmanager
@@ -137,7 +137,7 @@ class LocalBlobs(Blobs):
         # This is done for every hour: plain texts and calls take half the time of paths.
         folder = path.rpartition("/")[0]
         partial = f"{folder}/{_PARTIAL}{uuid.uuid4().hex}"
-        with _in_our_words(path, "written"):
+        with in_our_words(path, "written"):
             self._folder(folder)
             try:
                 with open(partial, "xb", buffering=0) as file:  # noqa: PTH123
@@ -193,7 +193,8 @@ class LocalBlobs(Blobs):
 
 
 @contextmanager
-def _in_our_words(what: Path | str, done: str) -> Iterator[None]:
+def in_our_words(what: Path | str, done: str) -> Iterator[None]:
+    """Errors of the system as the project's: what can't be done with what, and why."""
     try:
         yield
     except FileNotFoundError as error:

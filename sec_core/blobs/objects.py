@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import Any, Final, Self
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
@@ -24,9 +24,6 @@ from sec_core.blobs import parts
 from sec_core.blobs.place import BlobMissing, Blobs, StoreUrl, at_once, checked
 from sec_core.environment import Environment, HeaderSecret, HeaderText
 from sec_core.errors import StorageError, StorageUnavailable, is_transient_status
-
-if TYPE_CHECKING:
-    from obstore.store import S3Config
 
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.05
@@ -49,7 +46,7 @@ _NO_ANSWER: Final = (
 class StoreAccess(Environment):
     """How a store is reached, from the usual variables of S3: `AWS_` and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="AWS_")
+    model_config = SettingsConfigDict(env_prefix="AWS_", frozen=True)
 
     access_key_id: HeaderText | None = None
     """Name of the key; without it the machine's own role is asked for, where there is one."""
@@ -68,16 +65,10 @@ class StoreAccess(Environment):
             raise ValueError("AWS_ACCESS_KEY_ID names a key and AWS_SECRET_ACCESS_KEY is it: set both or neither")
         return self
 
-    @property
-    def unencrypted(self) -> bool:
-        """Whether the address asks for HTTP without TLS."""
-        return self.endpoint_url is not None and self.endpoint_url.startswith("http://")
-
-    def config(self) -> "S3Config":
+    def options(self) -> dict[str, Any]:
         """What the client takes; what is not set is left to it."""
         given = self.model_dump(exclude_none=True)
-        secret = {name: value.get_secret_value() for name, value in given.items() if isinstance(value, SecretStr)}
-        return cast("S3Config", given | secret)
+        return given | {name: text.get_secret_value() for name, text in given.items() if isinstance(text, SecretStr)}
 
 
 class ObjectBlobs(Blobs):
@@ -91,7 +82,7 @@ class ObjectBlobs(Blobs):
         self.place: StoreUrl = place
         access = StoreAccess.read()
         with self._translated():
-            self._store = _connect(str(place), access.unencrypted, tuple(access.config().items()))
+            self._store = _connect(str(place), access)
 
     @override
     def put_new(self, key: str, data: bytes) -> bool:
@@ -235,11 +226,12 @@ class ObjectBlobs(Blobs):
 
 
 @lru_cache(maxsize=8)
-def _connect(url: str, unencrypted: bool, config: tuple[tuple[str, object], ...]) -> S3Store:
+def _connect(url: str, access: StoreAccess) -> S3Store:
     """One client, with its connections, for each place and way of reaching it."""
+    unencrypted = (access.endpoint_url or "").startswith("http://")
     return S3Store.from_url(
         url,
-        config=cast("S3Config", dict(config)),
+        config=access.options(),  # type: ignore[arg-type] # its names are those of S3Config
         client_options={"allow_http": unencrypted, "timeout": _TIMEOUT, "connect_timeout": timedelta(seconds=5)},
         retry_config={"max_retries": 3, "retry_timeout": _TIMEOUT},
         # Deleting many in one request is not known to all that speak S3.

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Final
 
 from sec_core.bronze.ledger_rules import HourState
-from sec_core.hours import CHILE, Month, hours_of_day
+from sec_core.hours import CHILE, Month
 
 _STATES: Final = (
     HourState.CAPTURED, HourState.EMPTY, HourState.FAILED, HourState.QUARANTINED, HourState.PENDING,
@@ -19,13 +19,8 @@ PLAIN_MARKS: Final[Mapping[HourState, str]] = dict(zip(_STATES, "#ox!.", strict=
 
 def calendar_of(month: Month, states: Mapping[datetime, HourState]) -> list[tuple[date, list[HourState | None]]]:
     """Each day of a month with the states of its 24 wall-clock hours; None for the hour that September skips."""
-    lines: list[tuple[date, list[HourState | None]]] = []
-    for day in month.days():
-        line: list[HourState | None] = [None] * 24
-        for instant in hours_of_day(day):
-            line[instant.astimezone(CHILE).hour] = states[instant]
-        lines.append((day, line))
-    return lines
+    by_wall = {f"{hour.astimezone(CHILE):%Y-%m-%d %H}": state for hour, state in states.items()}
+    return [(day, [by_wall.get(f"{day} {hour:02d}") for hour in range(24)]) for day in month.days()]
 
 
 def hours_text(hours: Iterable[datetime], most_days: int = 6) -> str:

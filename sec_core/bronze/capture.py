@@ -12,7 +12,6 @@ from loguru import logger
 
 from sec_core.bronze.ledger import Finding, Ledger, Recorded
 from sec_core.bronze.ledger_rules import SUSPECT_REACH, HourState, Result, looks_corrupt
-from sec_core.bronze.store import BronzeStore
 from sec_core.clock import Clock
 from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnavailable, UnexpectedBody
 from sec_core.hours import HOUR, Month, open_hour
@@ -240,38 +239,10 @@ def _is_odd(error: SourceError) -> bool:
     return isinstance(error, OddBody) and error.answer.value.kind is BodyKind.UNKNOWN_SHAPE
 
 
-# --- the national series, which must equal the sum of the captured rows ---
-
-
 def compare(series: Answer[dict[datetime, int]], ledger: Ledger, now: datetime) -> dict[datetime, int]:
-    """Write the series' totals of closed hours into the ledger; gives hours whose rows sum to something else."""
+    """Write the national series' totals of closed hours into the ledger; gives hours whose rows sum to something else.
+
+    The open hour is left out: it moves.
+    """
     totals = {hour: total for hour, total in series.value.items() if hour < open_hour(now)}
     return ledger.record_national(totals, series.received_at)
-
-
-async def reconcile(*, client: SourceClient, store: BronzeStore, ledger: Ledger, clock: Clock) -> dict[datetime, int]:
-    """Compare the captured hours of the last week with the national series, and ask again for those that differ.
-
-    Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`). The open hour is left out: it moves.
-    Raises as `capture_hours` does.
-
-    Returns:
-        Hours that still differ then: customers of the series less those of the rows.
-    """
-    series = await client.national_series()
-    at = series.received_at
-    await asyncio.to_thread(store.put_answer, "Get", at, series.body)
-    differing = await asyncio.to_thread(compare, series, ledger, clock.now())
-    if not differing:
-        return {}
-    logger.bind(stage="capture", code="national_difference").warning(
-        "Requesting {count} hours again that differ from the national series", count=len(differing)
-    )
-    await capture_hours(differing, client=client, ledger=ledger, clock=clock)
-    rows = await asyncio.to_thread(ledger.rows, sorted(differing))
-    still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}
-    for hour, difference in still.items():
-        logger.bind(stage="capture", code="national_difference", hour=hour.isoformat()).warning(
-            "the national series has {difference:+d} customers against the hour's rows", difference=difference
-        )
-    return still

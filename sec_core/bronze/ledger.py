@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from loguru import logger
 
@@ -46,11 +46,6 @@ class Finding:
     error: str | None = None
     suspect: bool = False
     answered_by: AnsweredBy = NOT_KEPT
-
-    @classmethod
-    def of(cls, name: BodyName, body: bytes, answered_by: AnsweredBy) -> Self:
-        """A body that was kept before anything was written down of it."""
-        return cls(name.hour, name.captured_at, body, classify(body), name.origin, answered_by=answered_by)
 
     def outcome(self, capture: Capture | None = None) -> Outcome:
         """The journal line, with the body that is kept, if one is."""
@@ -250,7 +245,8 @@ class Ledger(table.LedgerTables):
                 passed_over.append(f"{name.key}: the body of another name that is missing")
                 continue
             holding = store.sealed.holding(name.key)
-            found = Finding.of(name, body, holding.answered_by(name.key) if holding else NOT_KEPT)
+            by = holding.answered_by(name.key) if holding else NOT_KEPT
+            found = Finding(name.hour, name.captured_at, body, classify(body), name.origin, answered_by=by)
             adopted.append(found.outcome(found.capture(name, digest(body))))
         if adopted:
             self._journal.append(month, adopted)

@@ -250,8 +250,7 @@ class BronzeStore:
 
     def put_all(self, bodies: Iterable[tuple[BodyName | Capture, bytes]]) -> None:
         """Keep several bodies, as `put` does."""
-        for _ in at_once(self.blobs.place, lambda item: self.put(*item), bodies):
-            pass
+        list(at_once(self.blobs.place, lambda item: self.put(*item), bodies))
 
     def put_answer(
         self,

@@ -147,8 +147,8 @@ class Address:
     def unreachable(self, error: object) -> DatabaseUnavailable:
         """What a driver says when a connection can't be made, in one line without the password."""
         password = self.parameters.get("password")
-        reason = one_line(error, [password] if password else [])
-        return DatabaseUnavailable(f"PostgreSQL ({self}) can't be reached: {reason}.")
+        said = str(error).replace(password, "***") if password else error
+        return DatabaseUnavailable(f"PostgreSQL ({self}) can't be reached: {one_line(said)}.")
 
     def asyncpg(self) -> tuple[str, dict[str, str]]:
         """The same database for SQLAlchemy over asyncpg, which is how Prefect connects.

@@ -37,16 +37,13 @@ class ArrowConnection:
 
     def append(self, table: str, frame: pl.DataFrame, *, create: bool = False, temporary: bool = False) -> None:
         """Add rows to a table whose columns and types the frame has, or `create` it; `temporary` for this session."""
+        options = {
+            adbc.INGEST_OPTION_TARGET_TABLE: table,
+            adbc.INGEST_OPTION_MODE: adbc.INGEST_OPTION_MODE_CREATE if create else adbc.INGEST_OPTION_MODE_APPEND,
+            adbc.StatementOptions.INGEST_TEMPORARY.value: "true" if temporary else "false",
+        }
         with _translated(), adbc.AdbcStatement(self._connection) as statement:
-            statement.set_options(
-                **{
-                    adbc.INGEST_OPTION_TARGET_TABLE: table,
-                    adbc.INGEST_OPTION_MODE: adbc.INGEST_OPTION_MODE_CREATE
-                    if create
-                    else adbc.INGEST_OPTION_MODE_APPEND,
-                    adbc.StatementOptions.INGEST_TEMPORARY.value: "true" if temporary else "false",
-                }
-            )
+            statement.set_options(**options)
             statement.bind_stream(frame)
             statement.execute_update()
 

@@ -15,11 +15,11 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
 from sec_core.config import Settings
-from sec_core.db import embedded, schema
+from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.checks import check_server
 from sec_core.db.problems import problem
-from sec_core.db.schema import seed_dimensions
+from sec_core.db.schema import migrate, seed_dimensions
 from sec_core.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -91,19 +91,6 @@ class Database:
         finally:
             lent.close()
 
-    def migrate(self) -> None:
-        """Bring the schema to the newest version; raises DatabaseError where it is newer than this program."""
-        schema.migrate(self.engine)
-
-    def check(self) -> None:
-        """See whether this server, database and role will do.
-
-        Raises:
-            DatabaseUnavailable: The server can't be reached.
-            DatabaseError: They won't do; the message says why and what to change.
-        """
-        check_server(self.engine, self.address)
-
     def close(self) -> None:
         """Close all pooled connections; the object stays usable."""
         self._idle.dispose()
@@ -118,11 +105,11 @@ def open_database(settings: Settings) -> Database:
     Raises:
         ConfigError: `SEC_DATABASE_URL` is no PostgreSQL address.
         DatabaseUnavailable: The server can't be reached or started.
-        DatabaseError: It won't do (see `Database.check`), or its schema is newer than this program.
+        DatabaseError: It won't do (see `check_server`), or its schema is newer than this program.
     """
     database = Database(address_of(settings))
-    database.check()
-    database.migrate()
+    check_server(database.engine, database.address)
+    migrate(database.engine)
     seed_dimensions(database.engine)
     return database
 

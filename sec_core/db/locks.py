@@ -33,48 +33,37 @@ _HOLDER: Final = text("""
 class Lock(IntEnum):
     """Locks of one key."""
 
+    # Whoever brings the schema to its newest version.
     MIGRATION = 7_301_946_022
-    """Whoever brings the schema to its newest version."""
-
+    # Whoever derives events.
     EVENTS = 7_301_946_023
-    """Whoever derives events."""
-
+    # Whoever rewrites Silver as a whole; shared by those who load a month.
     ALL_MONTHS = 7_301_946_024
-    """Whoever rewrites Silver as a whole; shared by those who load a month."""
-
+    # A Prefect server that starts on this database.
     PREFECT_START = 7_301_946_025
-    """A Prefect server that starts on this database."""
-
+    # Whoever decides where in this database Prefect's tables go.
     PREFECT_MARK = 7_301_946_026
-    """Whoever decides where in this database Prefect's tables go."""
-
+    # Whoever packs months of Bronze.
     SEALING = 7_301_946_027
-    """Whoever packs months of Bronze."""
-
+    # Whoever moves old months to the archive.
     RETENTION = 7_301_946_028
-    """Whoever moves old months to the archive."""
-
+    # Whoever sends Gold to Supabase.
     PUBLICATION = 7_301_946_029
-    """Whoever sends Gold to Supabase."""
-
+    # Whoever makes a release.
     RELEASE = 7_301_946_030
-    """Whoever makes a release."""
 
 
 class LockClass(IntEnum):
     """First keys of locks of two keys."""
 
+    # Whoever adds to a month's journal; by `YYYYMM`.
     JOURNAL_MONTH = 0x5EC1
-    """Whoever adds to a month's journal; by `YYYYMM`."""
-
+    # A request in flight; by the slot's number.
     REQUEST_SLOT = 0x5EC2
-    """A request in flight; by the slot's number."""
-
+    # The lease of a month: whoever asks the source for its hours; by `YYYYMM`.
     CAPTURE_MONTH = 0x5EC4
-    """The lease of a month: whoever asks the source for its hours; by `YYYYMM`."""
-
+    # Whoever loads a month; by `YYYYMM`.
     SILVER_MONTH = 0x5EC3
-    """Whoever loads a month; by `YYYYMM`."""
 
 
 @asynccontextmanager

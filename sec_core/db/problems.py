@@ -1,7 +1,6 @@
 """What the drivers say, in the project's errors: psycopg's and ADBC's, by SQLSTATE, in this one place."""
 
 import tomllib
-from collections.abc import Iterable
 from importlib.resources import files
 
 import psycopg
@@ -50,9 +49,6 @@ def refusal(error: Exception) -> DatabaseError:
     return problem(error) or DatabaseError(f"PostgreSQL refused a statement: {one_line(error)}.")
 
 
-def one_line(error: object, secrets: Iterable[str] = ()) -> str:
-    """The first line of a driver's message, without its full stop and without secrets that it may quote."""
-    text = str(error).strip().partition("\n")[0].rstrip(".")
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text or "no reason was given"
+def one_line(error: object) -> str:
+    """The first line of a driver's message, without its full stop."""
+    return str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"

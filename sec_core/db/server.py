@@ -5,6 +5,7 @@ import secrets
 import signal
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ _PORTS = range(15_432, 25_432)
 _CONF = files("sec_core.db").joinpath("embedded.conf").read_text(encoding="utf-8")
 _LINES = [line.partition("=") for line in _CONF.splitlines() if not line.startswith("#")]
 _SETTINGS = {name.strip(): value.strip() for name, _, value in _LINES}
+if sys.platform == "linux":
+    # Shared memory in files: a logout with systemd's RemoveIPC takes away POSIX segments of ordinary users, and
+    # containers have little of it.
+    _SETTINGS["dynamic_shared_memory_type"] = "mmap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ def start(installation: Installation, runner: Runner, postgres_dir: Path, extra_
             (data_dir / "postmaster.pid").unlink(missing_ok=True)
         for attempt in range(3):
             port = _choose_port(postgres_dir / "port")
-            settings = {**_SETTINGS, **_platform_settings(), **extra_settings, "port": str(port)}
+            settings = {**_SETTINGS, **extra_settings, "port": str(port)}
             options = " ".join(f"-c {name}={value}" for name, value in settings.items())
             arguments = [str(installation.program("pg_ctl")), "start", "-w", "-t", str(_START_TIMEOUT_S)]
             arguments += ["-D", str(data_dir), "-l", str(first_words), "-o", options]
@@ -182,19 +187,11 @@ def _is_free(port: int) -> bool:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only this user may read, whole or not at all."""
-    scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+    with tempfile.NamedTemporaryFile("w", encoding="ascii", dir=path.parent, prefix=path.name, delete=False) as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-    scratch.replace(path)
-
-
-def _platform_settings() -> dict[str, str]:
-    # Shared memory in files: a logout with systemd's RemoveIPC takes away POSIX segments of ordinary users, and
-    # containers have little of it.
-    return {"dynamic_shared_memory_type": "mmap"} if sys.platform == "linux" else {}
+    Path(stream.name).replace(path)
 
 
 @contextmanager

@@ -17,11 +17,9 @@ from sec_core.db.database import Database
 from sec_core.gold import frames, month_files, monthly, storm_catalogue
 from sec_core.gold.customers import comuna_customers
 from sec_core.gold.datasets import DATASETS
-from sec_core.gold.frames import SQL, hours_by_origin, one_word
 from sec_core.gold.indices import make_indices
 from sec_core.gold.kept import write_rows
 from sec_core.gold.model import as_json, dump
-from sec_core.gold.month_files import Events, read_events, write_events
 from sec_core.gold.panel import pattern
 from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
 from sec_core.gold.payloads.registry import PAYLOADS, rows_of
@@ -31,17 +29,10 @@ from sec_core.gold.site.pages import draw
 from sec_core.gold.standing import EVENTS_FILE, PAYLOADS_FOLDER, GoldReport
 from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
+from sec_core.silver.tables import Archive
 from sec_core.silver.timeline import EventRules
 
 Payloads = Mapping[str, Sequence[Mapping[str, object]]]
-
-# `updated_at` moves only where the data did.
-_UPSERT = text(
-    "INSERT INTO dashboard_stats (id, data, updated_at) VALUES (:id, CAST(:data AS jsonb), :now)"
-    " ON CONFLICT (id) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at"
-    " WHERE dashboard_stats.data IS DISTINCT FROM excluded.data"
-)
 
 
 def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldReport:
@@ -57,35 +48,32 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     """
     gold = open_blobs(settings.gold)
     with ThreadPoolExecutor(max_workers=2) as beside:
-        collected, events, exported = read_frames(database, gold, settings, clock)
-        written = beside.submit(write_tables, collected, events, gold)
+        collected, events, written = read_frames(database, gold, settings, clock)
+        writing = beside.submit(write_tables, collected, events, gold)
         payloads = {spec.id: as_json(spec.build(collected)) for spec in PAYLOADS}
         write_payloads(payloads, gold)
         if settings.draw_site:
             draw(gold, payloads, collected, settings)
-        written.result()
+        writing.result()
     publish_payloads(payloads, database, collected.now)
-    write_rows(collected.comuna_customers, database, "clientes_comunales", ("mes", "codigo_comuna"))
+    by_comuna = collected.comuna_customers.rename(lambda name: name.removesuffix("_clientes"))
+    write_rows(by_comuna, database, "clientes_comunales", ("mes", "codigo_comuna"))
     new_storms = write_rows(collected.storms, database, "tormentas", ("id",))
-    logger.bind(stage="gold").info(
-        "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads.",
-        collected.events.height,
-        len(exported.written),
-        len(exported.written) + exported.kept,
-        len(payloads),
-    )
+    said = "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads."
+    months = collected.loads["mes"].n_unique()
+    logger.bind(stage="gold").info(said, collected.events.height, len(written), months, len(payloads))
     return GoldReport(
         events=collected.events.height,
-        months_written=exported.written,
+        months_written=written,
         months_computed=collected.monthly.computed,
         payloads={name: len(rows) for name, rows in payloads.items()},
         new_storms=rows_of(StormRow, largest(new_storms)),
     )
 
 
-def write_tables(collected: frames.GoldFrames, events: Events, gold: Blobs) -> None:
+def write_tables(collected: frames.GoldFrames, events: month_files.Events, gold: Blobs) -> None:
     """Write the files of the whole history; months have theirs already."""
-    write_events(events, gold, collected.made, {"origin": one_word(collected.origins)})
+    month_files.write_events(events, gold, collected.made, {"origin": frames.one_word(collected.origins)})
     for dataset in DATASETS:
         if dataset.in_gold and dataset.file != EVENTS_FILE:
             dataset.write(collected, gold)
@@ -101,12 +89,12 @@ def publish_payloads(payloads: Payloads, database: Database, now: datetime) -> N
     """Write all payloads into `dashboard_stats` in one transaction, so that no reader sees half of them."""
     rows = [{"id": name, "data": orjson.dumps(payloads[name]).decode(), "now": now} for name in sorted(payloads)]
     with database.engine.begin() as connection:
-        connection.execute(_UPSERT, rows)
+        connection.execute(text(frames.SQL["publish"]), rows)
 
 
 def read_frames(
     database: Database, gold: Blobs, settings: Settings, clock: Clock
-) -> tuple[frames.GoldFrames, Events, month_files.ExportReport]:
+) -> tuple[frames.GoldFrames, month_files.Events, tuple[Month, ...]]:
     """Read one snapshot of Silver, bringing the monthly files up to date from the same snapshot."""
     archive, bronze = Archive(settings.archive), BronzeStore(settings.bronze)
     now = clock.now()
@@ -117,12 +105,12 @@ def read_frames(
     ):
         names = frames.read_names(connection)
         # Where all of them changed, events take as long to read as everything else together.
-        reading = beside.submit(read_events, other, names, gold)
+        reading = beside.submit(month_files.read_events, other, names, gold)
         loads = frames.read_loads(connection)
         wanted = month_files.digests(loads, names)
         read = month_files.silver_reader(connection, archive, loads, names)
-        exported = month_files.export(gold, wanted, read, about_months(loads))
-        calendar = frames.hour_calendar(connection.query(SQL["ledger"]), loads, now)
+        written = month_files.export(gold, wanted, read, about_months(loads))
+        calendar = frames.hour_calendar(connection.query(frames.SQL["ledger"]), loads, now)
         seen = pattern(calendar, settings.estimate_max_gap_hours)
         kept = monthly.bring_up_to_date(gold, wanted, names, loads, seen)
         customers = frames.read_customers(connection)
@@ -134,12 +122,12 @@ def read_frames(
             events=events.rows,
             loads=loads,
             calendar=calendar,
-            revisions=revisions(gold, connection.query(SQL["answers"]), bronze, names),
+            revisions=revisions(gold, connection.query(frames.SQL["answers"]), bronze, names),
             customers=customers,
-            origins=hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
+            origins=frames.hours_by_origin(loads, frames.read_customer_origins(connection, bronze)),
             comuna_customers=by_comuna,
-            imputation=connection.query(SQL["imputation"]),
-            projects=connection.query(SQL["projects"]),
+            imputation=connection.query(frames.SQL["imputation"]),
+            projects=connection.query(frames.SQL["projects"]),
             names=names,
             seen=seen,
             monthly=kept,
@@ -158,13 +146,13 @@ def read_frames(
             },
             now=now,
         )
-    return collected, events, exported
+    return collected, events, written
 
 
 def about_months(loads: pl.DataFrame) -> dict[Month, tuple[datetime, str]]:
     """Of each month, when the newest capture loaded of it was received, and where its captures come from."""
     months = loads.partition_by("mes", as_dict=True).items()
     return {
-        Month(day.year, day.month): (hours["capturado_en"].max(), one_word(hours_by_origin(hours)))  # type: ignore[misc]
+        Month(day.year, day.month): (hours["capturado_en"].max(), frames.one_word(frames.hours_by_origin(hours)))  # type: ignore[misc]
         for (day,), hours in months
     }

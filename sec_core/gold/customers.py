@@ -36,14 +36,11 @@ from sec_core.silver.events import nearest_month
 COUNTRY = "CHILE"
 CUSTOMERS_SCHEMA = pl.Schema(typed("mes codigo_region nombre_region clientes clientes_estimados periodo_star"))
 
-# Columns of `clientes_comunales`.
-COMUNA_CUSTOMERS_SCHEMA: Final = {
-    "mes": pl.Date,
-    "codigo_comuna": pl.String,
-    "clientes": pl.Int64,
-    "metodo": pl.String,
-    "fuente": pl.String,
-}
+# What `clientes_comunales` is to hold; in the database the last two are `metodo` and `fuente`.
+COMUNA_CUSTOMERS_SCHEMA: Final = pl.Schema(
+    {"mes": pl.Date, "codigo_comuna": pl.String, "clientes": pl.Int64}
+    | dict.fromkeys(("metodo_clientes", "fuente_clientes"), pl.String)
+)
 
 # A file counts for a region and year if its comunas hold so much of the region's dwellings.
 COUNTED_SHARE: Final = 0.95
@@ -110,29 +107,24 @@ def with_country(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def newest(customers: pl.DataFrame) -> pl.DataFrame:
-    """Each region's newest denominator.
-
-    Returns:
-        nombre_region, universo, mes_denominador, periodo_star; one row a region.
-    """
-    latest = denominators(customers).sort("mes").group_by("nombre_region").last().sort("nombre_region")
-    return latest.select("nombre_region", "universo", pl.col("mes").alias("mes_denominador"), "periodo_star")
+    """Each region's newest denominator, by name: the columns of `denominators`, of which mes is that of the figure."""
+    return denominators(customers).sort("mes").group_by("nombre_region").last().sort("nombre_region")
 
 
-def nearest(pairs: pl.DataFrame, customers: pl.DataFrame) -> pl.DataFrame:
-    """The denominator nearest to each month; of two equally near, the earlier.
+def nearest(pairs: pl.DataFrame, figures: pl.DataFrame, place: str) -> pl.DataFrame:
+    """The figures nearest to each month; of two equally near, the earlier.
 
     Args:
-        pairs: mes (Date), nombre_region, and any other columns.
-        customers: see `CUSTOMERS_SCHEMA`.
+        pairs: mes (Date), `place`, and any other columns.
+        figures: `denominators` of regions, or `comuna_customers`.
+        place: nombre_region or codigo_comuna.
 
     Returns:
-        `pairs` in their order with universo (null where the region has no figure at all) and meses_denominador (how
-        many months lie between).
+        `pairs` in their order with the columns of `figures` (null where the place has no figure at all) and
+        meses_denominador (how many months lie between).
     """
-    figures = denominators(customers).drop("periodo_star")
-    found = nearest_month(pairs, figures, "nombre_region").drop("mes_figura")
-    joined = pairs.join(found, on=["mes", "nombre_region"], how="left", maintain_order="left")
+    found = nearest_month(pairs, figures, place).drop("mes_figura")
+    joined = pairs.join(found, on=["mes", place], how="left", maintain_order="left")
     return joined.with_columns(pl.col("meses_denominador").abs())
 
 
@@ -141,8 +133,7 @@ def dwellings() -> pl.DataFrame:
     counted = pl.DataFrame(read_rows("viviendas.csv")).select(
         codigo_comuna="codigo", viviendas=pl.col("viviendas_censadas").cast(pl.Int64)
     )
-    places = [(comuna.codigo, comuna.codigo_region, comuna.nombre_region) for comuna in comunas()]
-    named = pl.DataFrame(places, schema=["codigo_comuna", "codigo_region", "nombre_region"], orient="row")
+    named = pl.DataFrame(comunas()).select("codigo_region", "nombre_region", codigo_comuna="codigo")
     return named.join(counted, on="codigo_comuna", validate="1:1", maintain_order="left")
 
 
@@ -166,8 +157,8 @@ def comuna_customers(regional: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFr
     billed = (pl.col("cubierto") >= COUNTED_SHARE).all().over(pl.col("mes").dt.year(), "nombre_region")
     weighted = both.with_columns(
         peso=pl.when(billed).then("facturados").otherwise("viviendas"),
-        metodo=pl.when(billed).then(pl.lit("facturacion")).otherwise(pl.lit("viviendas")),
-        fuente=pl.when(billed).then("fuente").otherwise(pl.lit(CENSUS)),
+        metodo_clientes=pl.when(billed).then(pl.lit("facturacion")).otherwise(pl.lit("viviendas")),
+        fuente_clientes=pl.when(billed).then("fuente").otherwise(pl.lit(CENSUS)),
     ).filter(pl.col("peso").is_not_null(), pl.col("peso").sum().over(group) > 0)
     exact = pl.col("universo") * pl.col("peso") / pl.col("peso").sum().over(group)
     # Largest remainders: the comunas sum to the region to the customer.
@@ -178,7 +169,7 @@ def comuna_customers(regional: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFr
         .with_columns(clientes=exact.floor().cast(pl.Int64), resto=exact - exact.floor())
         .with_columns(clientes=pl.col("clientes") + (place <= missing).cast(pl.Int64))
         .select(*COMUNA_CUSTOMERS_SCHEMA)
-        .cast(pl.Schema(COMUNA_CUSTOMERS_SCHEMA))
+        .cast(COMUNA_CUSTOMERS_SCHEMA)
     )
 
 

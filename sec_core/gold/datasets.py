@@ -1,10 +1,14 @@
-"""The published tables: columns, key and title of each, and the rows that a build has for it.
+"""What is published: the tables, with columns, key, title and rows of each, and what each figure means.
 
-Gold's files, a release with its DuckDB file and its data package, and the data dictionary are all made from this list.
+Gold's files, a release with its DuckDB file and its data package, and the data dictionary are all made from the list of
+tables. Figures are defined in `definitions.toml`, in English and Spanish.
 """
 
+import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 import polars as pl
 
@@ -60,23 +64,14 @@ class Dataset:
 
 def with_customers(collected: GoldFrames) -> pl.DataFrame:
     """All comunas with their names, region and customers, as `comunas.parquet` has them."""
-    comunas = pl.DataFrame([asdict(comuna) for comuna in tables.comunas()], orient="row").rename(
-        {"codigo": "codigo_comuna", "nombre": "nombre_comuna"}
-    )
+    comunas = pl.DataFrame(tables.comunas()).rename({"codigo": "codigo_comuna", "nombre": "nombre_comuna"})
     newest = collected.comuna_customers.sort("mes").group_by("codigo_comuna").last().drop("mes")
-    served = newest.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
-    return comunas.join(served, on="codigo_comuna", how="left", maintain_order="left")
+    return comunas.join(newest, on="codigo_comuna", how="left", maintain_order="left")
 
 
 def _annual(collected: GoldFrames) -> pl.DataFrame:
     years = estimates.years(collected.monthly.region_parts, collected.seen)
     return year_indices(years, collected.indices.regional, "nombre_region").sort("anho", "nombre_region")
-
-
-def _companies(_collected: GoldFrames) -> pl.DataFrame:
-    return pl.DataFrame([asdict(company) for company in tables.empresas()], orient="row").rename(
-        {"nombre": "nombre_empresa"}
-    )
 
 
 # fmt: off
@@ -110,9 +105,27 @@ DATASETS: tuple[Dataset, ...] = (
             lambda f: official_comparison(official(), f.monthly, f.seen, f.customers), in_gold=False),
     Dataset("clientes_comunales", ("mes", "codigo_comuna"),
             "Customers by comuna and month, an estimate", "Clientes por comuna y mes, una estimación",
-            lambda f: f.comuna_customers.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"}),
-            in_gold=False),
+            lambda f: f.comuna_customers, in_gold=False),
     Dataset("empresas", ("id_empresa",), "Distribution companies", "Empresas distribuidoras",
-            _companies, in_gold=False),
+            lambda _: pl.DataFrame(tables.empresas()).rename({"nombre": "nombre_empresa"}), in_gold=False),
 )
 # fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One published figure; `key` is its anchor, `note` says what to beware of."""
+
+    key: str
+    name: str
+    formula: str
+    unit: str
+    source: str
+    note: str = ""
+
+
+@cache
+def definitions(language: str) -> tuple[Definition, ...]:
+    """All definitions in `en` or `es`, in the file's order."""
+    text = files("sec_core.gold").joinpath("definitions.toml").read_text(encoding="utf-8")
+    return tuple(Definition(key, **texts[language]) for key, texts in tomllib.loads(text).items())

@@ -24,22 +24,20 @@ from sec_core.errors import InputError
 from sec_core.gold import explain_bronze as bodies
 from sec_core.gold import frames, kept, monthly, storm_catalogue
 from sec_core.gold.customers import COUNTRY, comuna_customers, denominators
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import definitions
 from sec_core.gold.explanation import ABOUT, EVENT, Explanation, differing_keys, matches, one_row
-from sec_core.gold.frames import GoldFrames, one_word
 from sec_core.gold.indices import Indices, make_indices
 from sec_core.gold.model import as_json
 from sec_core.gold.monthly import Monthly
 from sec_core.gold.panel import panel, pattern
-from sec_core.gold.payloads.basis import METHOD
+from sec_core.gold.payloads.basis import METHOD, ages
 from sec_core.gold.payloads.registry import PAYLOADS
 from sec_core.gold.standing import PAYLOADS_FOLDER, code_digest
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import HOUR, Month, day_start
-from sec_core.reference.geometry import neighbours
-from sec_core.silver.archive import Archive
+from sec_core.reference.tables import neighbours
 from sec_core.silver.events import EVENT_SCHEMA, nearest_month
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import Archive, SilverTables
 from sec_core.silver.timeline import EventRules, whole_days
 from sec_core.source.shapes import Shape
 
@@ -84,13 +82,13 @@ class _Explaining:
         self._tables = SilverTables(connection, Archive(settings.archive))
         self._gold = open_blobs(settings.gold)
         self._payload, self._wanted = payload, row
-        self._by_comuna = comuna_customers(frames.read_customers(connection), frames.read_billed(connection))
         self._notes: list[str] = []
         self._differences: list[str] = []
         self._evidence = bodies.Evidence()
         self.rules = EventRules.of(settings)
         self.names = frames.read_names(connection)
         self.customers = frames.read_customers(connection)
+        self._by_comuna = comuna_customers(self.customers, frames.read_billed(connection))
         self.loads = frames.read_loads(connection)
         self.projects = self._tables.read(frames.SQL["projects"])
         self._newest = cast("datetime", self.loads["hora"].max())
@@ -181,7 +179,7 @@ class _Explaining:
         if self._payload in _NOT_FROM_BODIES:
             return None
         spec = next(spec for spec in PAYLOADS if spec.id == self._payload)
-        rows = [each for each in as_json(spec.build(cast("GoldFrames", self))) if matches(each, self._wanted)]
+        rows = [each for each in as_json(spec.build(cast("frames.GoldFrames", self))) if matches(each, self._wanted)]
         if len(rows) != 1:
             self._differences.append("the bodies give no such row.")
             return {}
@@ -336,19 +334,12 @@ class _Explaining:
         at = self._month.first_day if self._month else figures["mes"][-1]
         found = nearest_month(
             pl.DataFrame({"mes": [at], "nombre_region": row["nombre_region"]}), figures, "nombre_region"
-        )
-        ((month, customers, stated),) = found.select("mes_figura", "universo", "periodo_star").rows()
-        period = date(int(stated[2:]), int(stated[:2]), 1) if stated and len(stated) == 6 else month
-        newest = at if self._month else cast("date", self.loads["mes"].max())
-        origins = frames.read_customer_origins(self._connection, self._store).filter(mes=month)
-        return {
-            "universo": customers,
-            "mes": str(month)[:7],
-            "periodo_star": stated,
-            "antiguedad_meses": (newest.year - period.year) * 12 + newest.month - period.month,
-            "fuente": "SEC, GetClientesRegional (clientes_regionales)",
-            "origen": one_word(origins),
-        }
+        ).rename({"mes_figura": "mes_denominador"})
+        newest = at if self._month else self.loads["mes"].max()
+        (figure,) = ages(found, pl.lit(newest, pl.Date)).drop("nombre_region").to_dicts()
+        origins = frames.read_customer_origins(self._connection, self._store).filter(mes=figure["mes"])
+        source = "SEC, GetClientesRegional (clientes_regionales)"
+        return figure | {"mes": str(figure["mes"])[:7], "fuente": source, "origen": frames.one_word(origins)}
 
 
 def _as_row(events: pl.DataFrame) -> dict[str, Any]:

@@ -51,10 +51,7 @@ class Evidence:
 
 
 def read_evidence(
-    tables: SilverTables,
-    store: BronzeStore,
-    spans: Sequence[tuple[datetime, datetime]],
-    places: Collection[int] | None,
+    tables: SilverTables, store: BronzeStore, spans: Sequence[tuple[datetime, datetime]], places: Collection[int] | None
 ) -> Evidence:
     """Read the bodies of all loaded hours in some spans, a month at a time.
 

@@ -53,7 +53,7 @@ class GoldFrames:
     """Everything that payloads are computed from.
 
     Attributes:
-        events: All events, see `build.Events`.
+        events: All events, see `month_files.Events`.
         loads: `cargas` with `mes` and `origen`: one row for each hour in Silver.
         calendar: One row for each hour that is expected, see `hour_calendar`.
         revisions: Every answer held, see `revisions.revisions`.

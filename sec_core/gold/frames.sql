@@ -1,4 +1,4 @@
--- What Gold reads from Silver, each under its name.
+-- What Gold reads from Silver, each under its name, and how it publishes a payload.
 
 -- name: ledger
 select hora, estado, forma, n_filas, n_revisiones, sospechosa, total_nacional, diferencia_nacional from capturas
@@ -49,3 +49,9 @@ select distinct on (c.hora) c.hora, c.forma as cargada, c.capturado_en, c.sha256
     case when r.clave is null then 'the ledger knows no body of what PostgreSQL has loaded' else r.motivo end motivo
 from cargas c left join revisiones r using (hora, capturado_en, sha256)
 where c.hora >= $1 and c.hora < $2 order by c.hora, origen
+
+-- name: publish
+insert into dashboard_stats (id, data, updated_at) values (:id, cast(:data as jsonb), :now)
+on conflict (id) do update set data = excluded.data, updated_at = excluded.updated_at
+-- `updated_at` moves only where the data did.
+where dashboard_stats.data is distinct from excluded.data

@@ -1,4 +1,11 @@
-"""Reliability of regions and of the country by month, and indices by comuna and by year, from estimates. Pure."""
+"""Reliability of regions and of the country by month, and indices by comuna and by year, from estimates. Pure.
+
+Major event days follow the 2.5 beta method of IEEE 1366-2012, section 3.5 and annex B: a day is one if its SAIDI
+exceeds exp(alpha + 2.5 beta), where alpha and beta are the mean and the standard deviation of the natural logarithms of
+daily SAIDI over the five years before the reporting year. Days without any interruption don't enter. Where the five
+years hold too little, the standard takes all that is available: the reporting year itself then joins. Only days that
+were seen alike make a base: a threshold from days seen every sixth hour says nothing of hourly ones.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +16,9 @@ import polars as pl
 
 from sec_core.gold import estimates
 from sec_core.gold.customers import COUNTRY, denominators, nearest, with_country
-from sec_core.gold.major_days import alike, thresholds
-from sec_core.gold.panel import Method, Pattern
+from sec_core.gold.panel import MINIMUM_COVERED, Method, Pattern
 from sec_core.gold.payloads.basis import MINIMUM_COVERAGE
-from sec_core.silver.events import nearest_month
+from sec_core.source.shapes import Shape
 
 if TYPE_CHECKING:
     from sec_core.gold.frames import Names
@@ -28,6 +34,25 @@ NOT_ALIKE = (
 OTHER_BASE = "Sin días de evento mayor: los años anteriores se vieron de otra manera (forma u horas por día)."
 SMALL_BASE = "Sin días de evento mayor: la base tiene menos de 10 días vistos de igual manera."
 NOT_OBSERVED = "Las horas cargadas son sospechosas y no cuentan."
+
+# Days with interruptions from which the years before suffice by themselves.
+FULL_BASE_DAYS = 365
+
+# Days with interruptions below which no threshold is computed at all.
+LEAST_BASE_DAYS = 10
+
+# Share of a year's observed hours in one form from which the year is of this form.
+SAME_FORM = 0.95
+
+# Difference of the observed share of the mean day up to which two years were seen alike.
+SAME_SHARE = 0.1
+
+# Observed share of the mean day below which no day is judged: days seen every sixth hour are too rough; they miss the
+# number of hourly data by up to seven (docs/estimates.md).
+LEAST_SHARE = 0.5
+
+# Share of a year's days whose observed share must lie this near to the median day's, else the year is not one.
+USUAL_DAYS, USUAL_SHARE = 0.9, 0.25
 
 _KEY = ["mes", "serie"]
 
@@ -47,8 +72,9 @@ def reliability(
     Returns:
         The keys of `reliability`, by month and region, the country last.
     """
-    pairs = seen.months.select("mes").join(denominators(customers).select("nombre_region").unique(), how="cross")
-    served = nearest(pairs, customers).rename({"nombre_region": "serie"})
+    figures = denominators(customers)
+    pairs = seen.months.select("mes").join(figures.select("nombre_region").unique(), how="cross")
+    served = nearest(pairs, figures, "nombre_region").rename({"nombre_region": "serie"})
     years = alike(seen.days, loads)
     table = (
         estimates.months(monthly.region_parts, seen)
@@ -91,6 +117,75 @@ def _major(monthly: Monthly, served: pl.DataFrame, years: pl.DataFrame) -> pl.Da
             horas_med=pl.col("cliente_horas").filter("mayor").sum(),
         )
         .join(by_month, on=_KEY, how="full", coalesce=True)
+    )
+
+
+def alike(days: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
+    """Which years can be a base for which, by form and by how much of a day was seen.
+
+    Args:
+        days: dia, horas, observadas, interpoladas, see `panel.Pattern`.
+        loads: hora, mes, forma of loaded hours.
+
+    Returns:
+        anho, base: pairs of years, each year with itself where it was seen in one way and often enough.
+    """
+    covered = (pl.col("observadas") + pl.col("interpoladas")) >= MINIMUM_COVERED * pl.col("horas")
+    share = pl.col("observadas") / pl.col("horas")
+    usual = (pl.col("visto") - pl.col("visto").median()).abs() <= USUAL_SHARE
+    seen = (
+        days.filter(covered)
+        .select(anho=pl.col("dia").dt.year(), visto=share)
+        .group_by("anho")
+        .agg(pl.col("visto").mean(), parejo=usual.mean() >= USUAL_DAYS)
+    )
+    detailed = (pl.col("forma") == Shape.DETAILED.value).mean()
+    forms = loads.group_by(anho=pl.col("mes").dt.year()).agg(detallada=detailed)
+    one_form = (pl.col("detallada") >= SAME_FORM) | (pl.col("detallada") <= 1 - SAME_FORM)
+    years = (
+        seen.join(forms, on="anho").filter(pl.col("parejo") & one_form & (pl.col("visto") >= LEAST_SHARE)).sort("anho")
+    )
+    pairs = years.join(years, how="cross", suffix="_base").filter(
+        ((pl.col("visto") - pl.col("visto_base")).abs() <= SAME_SHARE)
+        & ((pl.col("detallada") >= 0.5) == (pl.col("detallada_base") >= 0.5))
+    )
+    return pairs.select("anho", base="anho_base")
+
+
+def thresholds(daily: pl.DataFrame, alike: pl.DataFrame) -> pl.DataFrame:
+    """The threshold of every region and reporting year.
+
+    Args:
+        daily: serie (region), dia (Date), saidi (hours per customer): one row for each region and day that is known.
+        alike: anho, base: years whose days may be compared.
+
+    Returns:
+        serie, anho, umbral_med (hours per customer; null where the base is too small, or would be made of
+        the reporting year alone although there are earlier ones), dias_base, distinta (whether the latter).
+    """
+    days = daily.lazy().select("serie", "saidi", anho=pl.col("dia").dt.year())
+    usable = days.filter(pl.col("saidi") > 0).select("serie", "anho", ln=pl.col("saidi").log())
+    pairs = days.select("serie", "anho").unique().join(usable, on="serie", how="left", suffix="_base")
+    known = alike.lazy().with_columns(igual=True)
+    key = ["serie", "anho"]
+    same = pl.col("igual").fill_null(value=False)
+    earlier = pl.col("anho_base").is_between(pl.col("anho") - 5, pl.col("anho") - 1)
+    enough = (earlier & same).sum().over(key) >= FULL_BASE_DAYS
+    base = pl.col("ln").filter("base")
+    return (
+        pairs.join(known, left_on=["anho", "anho_base"], right_on=["anho", "base"], how="left")
+        .with_columns(basta=enough, base=same & (earlier | (~enough & (pl.col("anho_base") == pl.col("anho")))))
+        .group_by(key)
+        .agg(
+            umbral_med=(base.mean() + 2.5 * base.std()).exp(),
+            dias_base=pl.col("base").sum().cast(pl.Int64),
+            distinta=(earlier & ~same & ~pl.col("basta")).any(),
+        )
+        .with_columns(
+            umbral_med=pl.when((pl.col("dias_base") >= LEAST_BASE_DAYS) & ~pl.col("distinta")).then("umbral_med")
+        )
+        .sort(key)
+        .collect()
     )
 
 
@@ -186,45 +281,31 @@ def make_indices(
         names: The dimensions.
     """
     figures = reliability(monthly, seen, loads, events, customers)
-    return Indices(figures, _regional(monthly, seen, figures, names), _comunal(monthly, seen, by_comuna, names))
-
-
-def _regional(monthly: Monthly, seen: Pattern, figures: pl.DataFrame, names: Names) -> pl.DataFrame:
     regions = names.places.select("nombre_region", "codigo_region").unique()
-    return (
+    regional = (
         _customer_hours(monthly.region_parts, seen, "nombre_region")
         .join(regions, on="nombre_region", how="left")
         .join(figures.drop("metodo", "cobertura", "interpolada"), on=["mes", "nombre_region"], how="left")
         .sort("mes", pl.col("nombre_region") == COUNTRY, "nombre_region")
     )
+    return Indices(figures, regional, _comunal(monthly, seen, by_comuna, names))
 
 
 def _comunal(monthly: Monthly, seen: Pattern, by_comuna: pl.DataFrame, names: Names) -> pl.DataFrame:
-    known = by_comuna.rename({"metodo": "metodo_clientes", "fuente": "fuente_clientes"})
     months = _customer_hours(monthly.comuna_parts, seen, "codigo_comuna")
-    served = nearest_month(months, known, "codigo_comuna").drop("mes_figura")
     places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")
     return (
-        months.join(places, on="codigo_comuna", how="left")
-        .join(served, on=["mes", "codigo_comuna"], how="left")
-        .with_columns(
-            pl.col("meses_denominador").abs(),
-            *saidi(positive("clientes")),
-        )
+        nearest(months, by_comuna, "codigo_comuna")
+        .join(places, on="codigo_comuna", how="left")
+        .with_columns(*saidi(positive("clientes")))
         .sort("mes", "codigo_comuna")
     )
 
 
 def _customer_hours(parts: pl.DataFrame, seen: Pattern, name: str) -> pl.DataFrame:
-    return estimates.months(parts, seen).select(
-        "mes",
-        pl.col("serie").alias(name),
-        "metodo",
-        pl.col("cliente_horas", "cliente_horas_inf", "cliente_horas_sup").round(3),
-        "cliente_horas_observadas",
-        "clientes_punta",
-        pl.col("cobertura", "interpolada").round(6),
-    )
+    months = estimates.months(parts, seen).rename({"serie": name}).drop("horas", "observadas", "interpoladas")
+    rounded = pl.col("cliente_horas", "cliente_horas_inf", "cliente_horas_sup").round(3)
+    return months.with_columns(rounded, pl.col("cobertura", "interpolada").round(6))
 
 
 def year_indices(years: pl.DataFrame, months: pl.DataFrame, key: str) -> pl.DataFrame:

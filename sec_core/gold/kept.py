@@ -1,6 +1,6 @@
-"""What is kept between builds: in `gold/kept/` rows in parts, each beside a digest of all that it follows from; tables.
+"""What is kept between builds, so that only what changed is made or written again: rows in `gold/kept/`, and tables.
 
-Only parts whose digest changed are made again, only rows that changed are written.
+Rows are kept in parts, each beside a digest of all that it follows from.
 """
 
 import hashlib

@@ -22,9 +22,8 @@ from sec_core.gold.kept import digest
 from sec_core.gold.panel import panel
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
 from sec_core.silver.events import EVENT_SCHEMA
-from sec_core.silver.tables import SilverTables, Statements
+from sec_core.silver.tables import Archive, SilverTables, Statements
 
 ObservationReader = Callable[[Month], pl.DataFrame]
 
@@ -42,15 +41,6 @@ EVENTS_COLUMNS = [column.name for column in parquet.EVENTS]
 # Months of events that are read in one query.
 AT_ONCE = 24
 _MONTH = pl.col("id_tiempo") // 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """Months whose file was written, how many were current, and folders removed since Silver lacks them."""
-
-    written: tuple[Month, ...]
-    kept: int
-    removed: int
 
 
 def month_key(month: Month, folder: str = "observaciones") -> str:
@@ -72,8 +62,8 @@ def digests(loads: pl.DataFrame, names: Names) -> dict[Month, str]:
 
 def export(
     gold: Blobs, wanted: dict[Month, str], read: ObservationReader, about: Mapping[Month, tuple[datetime, str]]
-) -> ExportReport:
-    """Bring both folders up to date.
+) -> tuple[Month, ...]:
+    """Bring both folders up to date; returns the months that were written, the others were current.
 
     Args:
         gold: Gold's place.
@@ -102,8 +92,7 @@ def export(
     current, present = ({key.rpartition("/")[0] for key in keys} for keys in (files, held))
     for folder in sorted(present - current):
         gold.delete_below(f"{folder}/")
-    removed = len({folder.partition("/")[2] for folder in present - current})
-    return ExportReport(written=tuple(written), kept=len(wanted) - len(written), removed=removed)
+    return tuple(written)
 
 
 def silver_reader(

@@ -156,15 +156,13 @@ def pattern(calendar: pl.DataFrame, max_gap: int) -> Pattern:
         (pl.col("visto") == "observada").sum().cast(pl.Int64).alias("observadas"),
         (pl.col("visto") == "interpolada").sum().cast(pl.Int64).alias("interpoladas"),
     ]
-    runs = hours.with_columns(tramo=pl.struct("mes", "visto").rle_id()).filter(pl.col("visto") == "descubierta")
-    longest = runs.group_by("mes", "tramo").len("racha").group_by("mes").agg(pl.col("racha").max().cast(pl.Int64))
+    runs = (pl.col("visto") == "descubierta").rle().struct
+    longest = runs.field("len").filter(runs.field("value")).max().fill_null(0)
     months = (
         hours.group_by("mes")
-        .agg(*counts, pl.col("cargada").any())
+        .agg(*counts, pl.col("cargada").any(), racha=longest.cast(pl.Int64))
         .filter("cargada")
         .drop("cargada")
-        .join(longest, on="mes", how="left")
-        .with_columns(pl.col("racha").fill_null(0))
         .with_columns(metodo=_method())
         .sort("mes")
     )

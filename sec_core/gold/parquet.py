@@ -33,16 +33,8 @@ CATEGORIES: Mapping[str, Sequence[str]] = {
     "metodo_clientes": ("facturacion", "viviendas"),
     "censurado": ("inicio", "fin", "inicio,fin"),
 }
-_TYPES = {
-    "text": pa.string(),
-    "instant": UTC_US,
-    "date": pa.date32(),
-    "bool": pa.bool_(),
-    "int16": pa.int16(),
-    "int32": pa.int32(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-}
+# Types of `columns.csv` that Arrow calls otherwise.
+_TYPES = {"text": pa.string(), "instant": UTC_US, "date": pa.date32()}
 _PAYLOADS: Mapping[str, type[PayloadRow]] = {
     "reliability": ReliabilityRow,
     "storms": StormRow,
@@ -93,7 +85,8 @@ def _read() -> dict[str, tuple[Column, ...]]:
         if payload := _PAYLOADS.get(description.removeprefix("=")):
             description = " ".join((payload.model_fields[name].description or "").split())
         flags = row["null"] == "yes", row["repeats"] == "yes"
-        column = Column(name, _TYPES[row["type"]], description, *flags, row["unit"], row["deprecated"])
+        kind = _TYPES.get(row["type"]) or pa.type_for_alias(row["type"])
+        column = Column(name, kind, description, *flags, row["unit"], row["deprecated"])
         found.setdefault(row["table"], []).append(column)
     return {table: tuple(columns) for table, columns in found.items()}
 

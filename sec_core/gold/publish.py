@@ -67,7 +67,7 @@ class PublishReport:
 
 @dataclass(frozen=True, slots=True)
 class RecentPlan:
-    """What has to change in the table.
+    """What has to change in the table of recent events.
 
     Attributes:
         write: Rows that are new or differ.
@@ -120,16 +120,13 @@ def publish(
         newest = payloads["meta"][0]["ultima_hora"]
         payloads = without_seia(before, payloads)
         lost = losses(before, payloads) | lost_events(events_before, newest)
-        forbidden = not_allowed(lost, force, [*payloads, EVENTS])
-        if forbidden:
-            raise PublicationError(
-                f"Nothing was published: {' '.join(forbidden.values())}",
-                next_step=mending(forbidden, before, payloads),
-            )
+        if forbidden := not_allowed(lost, force, [*payloads, EVENTS]):
+            next_step = mending(forbidden, before, payloads)
+            raise PublicationError(f"Nothing was published: {' '.join(forbidden.values())}", next_step=next_step)
         _publish_payloads(store, payloads, clock)
         changes = RecentPlan([], [], 0, 0)
         if newest is not None:
-            changes = plan(gold, EVENTS_FILE, datetime.fromisoformat(newest), events_before)
+            changes = plan_events(gold, datetime.fromisoformat(newest), events_before)
             _publish_events(store, changes)
     report = PublishReport(
         published=True,
@@ -174,8 +171,7 @@ def _publish_payloads(store: SupabaseStore, payloads: Payloads, clock: Clock) ->
         clock.now().isoformat(),
     )
     after = store.payloads()
-    different = [name for name, rows in payloads.items() if after.get(name) != rows]
-    if different:
+    if different := [name for name, rows in payloads.items() if after.get(name) != rows]:
         raise PublicationError(
             f"What Supabase holds is not what was sent: {', '.join(sorted(different))}.",
             next_step="Another publication may have come between; run `sec publish` again.",
@@ -234,8 +230,7 @@ def not_allowed(lost: Mapping[str, str], force: Collection[str], known: Collecti
     Raises:
         InputError: A name in `force` is none of them.
     """
-    unknown = sorted({*force} - {*known, ALL})
-    if unknown:
+    if unknown := sorted({*force} - {*known, ALL}):
         raise InputError(
             f"There is no payload {', '.join(unknown)} to force.", next_step=f"There are: {', '.join(sorted(known))}."
         )
@@ -267,13 +262,11 @@ def newest_month(rows: Sequence[Any]) -> str:
     return max([*months, *nested], default="")
 
 
-def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[str, Any]]) -> RecentPlan:
-    """Compare the window with what is published.
+def plan_events(gold: Blobs, newest: datetime, published: Sequence[dict[str, Any]]) -> RecentPlan:
+    """Compare the window of recent events with what is published.
 
     Args:
-        gold: Gold's place.
-        archive: `golden_interrupciones.parquet`, as it was written: an event is archived if it is in there, with the
-            same last hour or a later one.
+        gold: Gold's place; an event is archived if its file of events has it, with the same last hour or a later one.
         newest: Newest loaded hour; the window ends with it.
         published: All rows of the table, with `EVENT_COLUMNS`.
 
@@ -282,12 +275,14 @@ def plan(gold: Blobs, archive: str, newest: datetime, published: Sequence[dict[s
         StorageUnavailable: The place did not answer.
     """
     try:
-        events = pl.read_parquet(gold.source(archive), columns=list(EVENT_COLUMNS))
+        events = pl.read_parquet(gold.source(EVENTS_FILE), columns=list(EVENT_COLUMNS))
     except (BlobMissing, OSError, pl.exceptions.PolarsError):
-        raise PublicationError(f"{archive} can't be read.", next_step="Run `sec gold`, then `sec publish`.") from None
+        raise PublicationError(
+            f"{EVENTS_FILE} can't be read.", next_step="Run `sec gold`, then `sec publish`."
+        ) from None
     start = newest - WINDOW + timedelta(hours=1)
     window = events.filter(pl.col("fin").is_null() | (pl.col("fin") > start))
-    held = _held(published, events.schema)
+    held = _held_events(published, events.schema)
     gone = held.join(window, on="hash_id", how="anti").join(
         events.select("hash_id", archivada="ultima_hora"), on="hash_id", how="left"
     )
@@ -312,7 +307,7 @@ def lost_events(published: Sequence[dict[str, Any]], newest: str | None) -> dict
     return {EVENTS: f"{EVENTS} reaches {reaches}, but the newest loaded hour is {newest or 'none'}."}
 
 
-def _held(published: Sequence[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+def _held_events(published: Sequence[dict[str, Any]], schema: pl.Schema) -> pl.DataFrame:
     """Rows as the REST API gives them, with the archive's types."""
     instants = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
     rows = pl.DataFrame(published, schema | dict.fromkeys(instants, pl.String))

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sec_core.errors import InputError, StorageError
+from sec_core.blobs.local import in_our_words
+from sec_core.errors import InputError
 from sec_core.reference.tables import fold
 
 LARGEST_FILE: Final = 100 * 2**20
@@ -74,14 +75,12 @@ def hand_in(path: Path, inbox: Path) -> str:
         StorageError: The inbox can't be written to.
     """
     check_file(path)
-    try:
+    with in_our_words(path.name, f"copied to {inbox}"):
         inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.resolve().parent != inbox.resolve():
             part = inbox / f".{path.name}.{os.getpid()}.part"
             shutil.copyfile(path, part)
             part.replace(inbox / path.name)
-    except OSError as error:
-        raise StorageError(f"{path.name} can't be copied to {inbox}: {error.strerror}.") from error
     return path.name
 
 

@@ -1,7 +1,7 @@
 """When Gold is up to date: a digest of all that it is made from, and a manifest of what was made from it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
 import sec_core
-from sec_core.blobs.place import BlobMissing, Blobs, Place, at_once, open_blobs
+from sec_core.blobs.place import BlobMissing, Blobs, at_once, open_blobs
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.payloads.storms import StormRow
@@ -23,7 +23,6 @@ MANIFEST = "manifest.json"
 EVENTS_FILE = "golden_interrupciones.parquet"
 PAYLOADS_FOLDER = "dashboard_stats/"
 SITE = "site/"
-START_PAGE = f"{SITE}index.html"
 # What the manifest does not list: the site has its own.
 _OTHERS = (MANIFEST, SITE)
 # Settings that Gold's figures don't depend on; a new setting counts as read until it is named here.
@@ -106,9 +105,8 @@ def standing_gold(database: Database, settings: Settings, digest: str) -> BuiltG
     gold = open_blobs(settings.gold)
     try:
         built = BuiltGold.model_validate_json(gold.read(MANIFEST))
-        if built.digest != digest or _sizes(settings.gold, gold, built.files) != built.files:
-            return None
-        if settings.draw_site and not whole(gold, SITE):
+        there = built.digest == digest and _sizes(gold, built.files) == built.files
+        if not there or (settings.draw_site and not whole(gold, SITE)):
             return None
     except (BlobMissing, ValidationError):
         return None
@@ -124,15 +122,14 @@ def note_built(settings: Settings, digest: str, made: GoldReport) -> BuiltGold:
         digest=digest,
         events=made.events,
         payloads=made.payloads,
-        files=_sizes(settings.gold, gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
+        files=_sizes(gold, [name for name in gold.list("") if not name.startswith(_OTHERS)]),
         outputs={"events": EVENTS_FILE, "payloads": PAYLOADS_FOLDER.rstrip("/")}
-        | ({"site": START_PAGE} if settings.draw_site else {}),
+        | ({"site": f"{SITE}index.html"} if settings.draw_site else {}),
     )
     gold.replace(MANIFEST, built.model_dump_json(indent=2).encode(), durable=False)
     # Not in the manifest: they are new once.
     return built.model_copy(update={"new_storms": made.new_storms})
 
 
-def _sizes(place: Place, gold: Blobs, names: Iterable[str]) -> dict[str, int]:
-    names = list(names)
-    return dict(zip(names, at_once(place, gold.size, names), strict=True))
+def _sizes(gold: Blobs, names: Collection[str]) -> dict[str, int]:
+    return dict(zip(names, at_once(gold.place, gold.size, names), strict=True))

@@ -13,15 +13,13 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from sec_core.blobs.place import Blobs
-from sec_core.gold import month_files
+from sec_core.gold import kept, month_files
 from sec_core.gold.frames import with_month
-from sec_core.gold.kept import bring_up_to_date as bring_kept_up_to_date
 from sec_core.gold.kept import digest
 from sec_core.gold.storm_curves import CURVES_SCHEMA, FULL_COVERAGE, LONGEST_HOURS, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_hits
 from sec_core.hours import CHILE, Month, month_range
-from sec_core.reference.geometry import neighbours
-from sec_core.reference.tables import read_rows
+from sec_core.reference.tables import neighbours, read_rows
 from sec_core.silver.columns import HORA
 from sec_core.silver.events import nearest_month
 from sec_core.silver.timeline import chile_date
@@ -92,7 +90,7 @@ def bring_up_to_date(
         }
 
     wanted = dict.fromkeys(sorted(names), "")
-    whole, _ = bring_kept_up_to_date(gold, KEPT, pl.col("conjunto"), wanted, make)
+    whole, _ = kept.bring_up_to_date(gold, KEPT, pl.col("conjunto"), wanted, make)
     rows, curves, companies = (whole[kind].drop("conjunto") for kind in KEPT)
     return Storms(rows.sort("inicio", "id"), curves, companies)
 
@@ -132,7 +130,7 @@ def _hits(gold: Blobs, exported: Mapping[Month, str], customers: pl.DataFrame, r
         }
 
     month = chile_date(pl.col("hora")).dt.strftime("%Y-%m")
-    return bring_kept_up_to_date(gold, {"storm_hits": HITS_SCHEMA}, month, wanted, make)[0]["storm_hits"]
+    return kept.bring_up_to_date(gold, {"storm_hits": HITS_SCHEMA}, month, wanted, make)[0]["storm_hits"]
 
 
 def served(months: pl.Series, customers: pl.DataFrame) -> pl.DataFrame:

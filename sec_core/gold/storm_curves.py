@@ -45,23 +45,6 @@ CURVES_SCHEMA: Final = pl.Schema(
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """The panel as arrays.
-
-    Attributes:
-        hours: Loaded hours, microseconds since 1970, in order.
-        codes: Codes of the comunas, in order.
-        values: Customers out, by hour and comuna.
-        expected: All hours that the source can have, microseconds, in order.
-    """
-
-    hours: NDArray[np.int64]
-    codes: list[str]
-    values: NDArray[np.int32]
-    expected: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class Curve:
     """A storm as arrays.
 
@@ -88,97 +71,111 @@ def storm_id(first: datetime, lowest_code: str) -> str:
     return str(uuid.UUID(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()))
 
 
-def curve_of(world: World, cells: NDArray[np.int64]) -> Curve:
-    """The window of a set and what its comunas have out above their usual level."""
-    first, lowest = (int(each) for each in cells[0])
-    start = world.hours[first]
-    name = storm_id(instant(start), world.codes[lowest])
-    comunas = np.unique(cells[:, 1])
-    before = int(np.searchsorted(world.hours, start - USUAL_HOURS * HOUR_US))
-    usual = np.median(world.values[before:first, comunas], axis=0) if before < first else np.zeros(len(comunas))
-    limit = start + LONGEST_HOURS * HOUR_US
-    longest = int(np.searchsorted(world.hours, limit))
-    excess = np.rint(np.maximum(world.values[first:longest, comunas] - usual, 0)).astype(np.int64)
-    total = excess.sum(axis=1)
-    peak_so_far = np.maximum.accumulate(total)
-    low = (total <= END_SHARE * peak_so_far) & (peak_so_far > 0)
-    ends = np.flatnonzero(low[:-1] & low[1:])
-    if len(ends):
-        stop = int(ends[0])
-        return Curve(name, first, comunas, excess[: stop + END_HOURS], stop, world.hours[first + stop])
-    return Curve(name, first, comunas, excess, len(excess), limit if longest < len(world.hours) else None)
-
-
-def measures(world: World, curve: Curve) -> tuple[object, ...]:
-    """A row of `STORMS_SCHEMA`."""
-    total = curve.excess.sum(axis=1)
-    hours = world.hours[curve.first : curve.first + len(total)]
-    peak_at = int(np.argmax(total))
-    whole = _no_gap(world, curve.first, curve.first + len(total) - 1)
-    begin_seen = _no_gap(world, curve.first - 1, curve.first)
-    peak_seen = begin_seen and _no_gap(world, curve.first, min(curve.first + peak_at + 1, len(world.hours) - 1))
-    change = np.diff(total[: curve.hours + 1], prepend=0)
-    expected = _expected_between(world, hours[0], hours[-1] + HOUR_US if curve.end is None else curve.end)
-    return (
-        curve.id,
-        instant(hours[0]),
-        None if curve.end is None else instant(curve.end),
-        instant(hours[peak_at]),
-        int(total[peak_at]),
-        int(total[: curve.hours].sum()) if whole else None,
-        len(curve.comunas),
-        ",".join(sorted({world.codes[int(comuna)][:2] for comuna in curve.comunas})),
-        _hours_between(hours[0], hours[peak_at]) if peak_seen else None,
-        *(_restored(world, curve, total, peak_at, left) for left in (0.5, 0.1, 0.05)),
-        int(change[change > 0].sum()) if whole and begin_seen else None,
-        int(-change[change < 0].sum()) if whole else None,
-        int(max(-change.min(), 0)) if whole else None,
-        curve.hours / expected,
-        curve.end is None,
-    )
-
-
-def _restored(world: World, curve: Curve, total: NDArray[np.int64], peak_at: int, share: float) -> int | None:
-    """Hours from the peak until the curve first is at or under a share of it; None while open or behind a gap."""
-    under = np.flatnonzero(total[peak_at:] <= share * total[peak_at])
-    if not len(under):
-        return None
-    at = curve.first + peak_at + int(under[0])
-    return _hours_between(world.hours[curve.first + peak_at], world.hours[at]) if _no_gap(world, at - 1, at) else None
-
-
-def _no_gap(world: World, first: int, last: int) -> bool:
-    """Whether all expected hours between two loaded ones are loaded too."""
-    if first < 0:
-        return False
-    return _expected_between(world, world.hours[first], world.hours[last]) == last - first
-
-
-def _expected_between(world: World, start: np.int64, end: np.int64) -> int:
-    first, last = np.searchsorted(world.expected, [start, end])
-    return int(last - first)
-
-
-def _hours_between(start: np.int64, end: np.int64) -> int:
-    return int((end - start) // HOUR_US)
-
-
 def instant(microseconds: np.int64) -> datetime:
     """A position in time as an instant, UTC."""
     return _EPOCH + timedelta(microseconds=int(microseconds))
 
 
-def curve_rows(world: World, curve: Curve) -> pl.DataFrame:
-    """Rows of `CURVES_SCHEMA`."""
-    hour, comuna = np.nonzero(curve.excess)
-    return pl.DataFrame(
-        {
-            "id": np.repeat(curve.id, len(hour)),
-            "hora": world.hours[curve.first + hour],
-            "codigo_comuna": np.array(world.codes)[curve.comunas[comuna]],
-            "clientes_afectados": curve.excess[hour, comuna],
-        }
-    ).cast(CURVES_SCHEMA)
+@dataclass(frozen=True, slots=True)
+class World:
+    """The panel as arrays.
+
+    Attributes:
+        hours: Loaded hours, microseconds since 1970, in order.
+        codes: Codes of the comunas, in order.
+        values: Customers out, by hour and comuna.
+        expected: All hours that the source can have, microseconds, in order.
+    """
+
+    hours: NDArray[np.int64]
+    codes: list[str]
+    values: NDArray[np.int32]
+    expected: NDArray[np.int64]
+
+    def span(self, cells: NDArray[np.int64]) -> tuple[np.int64, np.int64]:
+        """The first and last instant whose values can matter to a set."""
+        hours = self.hours[cells[[0, -1], 0]]
+        return hours[0] - USUAL_HOURS * HOUR_US, hours[1] + LONGEST_HOURS * HOUR_US
+
+    def curve(self, cells: NDArray[np.int64]) -> Curve:
+        """The window of a set and what its comunas have out above their usual level."""
+        first, lowest = (int(each) for each in cells[0])
+        start = self.hours[first]
+        name = storm_id(instant(start), self.codes[lowest])
+        comunas = np.unique(cells[:, 1])
+        before = int(np.searchsorted(self.hours, start - USUAL_HOURS * HOUR_US))
+        usual = np.median(self.values[before:first, comunas], axis=0) if before < first else np.zeros(len(comunas))
+        limit = start + LONGEST_HOURS * HOUR_US
+        longest = int(np.searchsorted(self.hours, limit))
+        excess = np.rint(np.maximum(self.values[first:longest, comunas] - usual, 0)).astype(np.int64)
+        total = excess.sum(axis=1)
+        peak_so_far = np.maximum.accumulate(total)
+        low = (total <= END_SHARE * peak_so_far) & (peak_so_far > 0)
+        ends = np.flatnonzero(low[:-1] & low[1:])
+        if len(ends):
+            stop = int(ends[0])
+            return Curve(name, first, comunas, excess[: stop + END_HOURS], stop, self.hours[first + stop])
+        return Curve(name, first, comunas, excess, len(excess), limit if longest < len(self.hours) else None)
+
+    def measures(self, curve: Curve) -> tuple[object, ...]:
+        """A row of `STORMS_SCHEMA`."""
+        total = curve.excess.sum(axis=1)
+        hours = self.hours[curve.first : curve.first + len(total)]
+        peak_at = int(np.argmax(total))
+        whole = self._no_gap(curve.first, curve.first + len(total) - 1)
+        begin_seen = self._no_gap(curve.first - 1, curve.first)
+        peak_seen = begin_seen and self._no_gap(curve.first, min(curve.first + peak_at + 1, len(self.hours) - 1))
+        change = np.diff(total[: curve.hours + 1], prepend=0)
+        expected = self._expected_between(hours[0], hours[-1] + HOUR_US if curve.end is None else curve.end)
+        return (
+            curve.id,
+            instant(hours[0]),
+            None if curve.end is None else instant(curve.end),
+            instant(hours[peak_at]),
+            int(total[peak_at]),
+            int(total[: curve.hours].sum()) if whole else None,
+            len(curve.comunas),
+            ",".join(sorted({self.codes[int(comuna)][:2] for comuna in curve.comunas})),
+            _hours_between(hours[0], hours[peak_at]) if peak_seen else None,
+            *(self._restored(curve, total, peak_at, left) for left in (0.5, 0.1, 0.05)),
+            int(change[change > 0].sum()) if whole and begin_seen else None,
+            int(-change[change < 0].sum()) if whole else None,
+            int(max(-change.min(), 0)) if whole else None,
+            curve.hours / expected,
+            curve.end is None,
+        )
+
+    def rows(self, curve: Curve) -> pl.DataFrame:
+        """Rows of `CURVES_SCHEMA`."""
+        hour, comuna = np.nonzero(curve.excess)
+        return pl.DataFrame(
+            {
+                "id": np.repeat(curve.id, len(hour)),
+                "hora": self.hours[curve.first + hour],
+                "codigo_comuna": np.array(self.codes)[curve.comunas[comuna]],
+                "clientes_afectados": curve.excess[hour, comuna],
+            }
+        ).cast(CURVES_SCHEMA)
+
+    def _restored(self, curve: Curve, total: NDArray[np.int64], peak_at: int, share: float) -> int | None:
+        """Hours from the peak until the curve first is at or under a share of it; None while open or behind a gap."""
+        under = np.flatnonzero(total[peak_at:] <= share * total[peak_at])
+        if not len(under):
+            return None
+        at = curve.first + peak_at + int(under[0])
+        return _hours_between(self.hours[curve.first + peak_at], self.hours[at]) if self._no_gap(at - 1, at) else None
+
+    def _no_gap(self, first: int, last: int) -> bool:
+        """Whether all expected hours between two loaded ones are loaded too."""
+        return first >= 0 and self._expected_between(self.hours[first], self.hours[last]) == last - first
+
+    def _expected_between(self, start: np.int64, end: np.int64) -> int:
+        first, last = np.searchsorted(self.expected, [start, end])
+        return int(last - first)
+
+
+def _hours_between(start: np.int64, end: np.int64) -> int:
+    return int((end - start) // HOUR_US)
 
 
 def restored(parts: pl.DataFrame, storms: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:

@@ -26,21 +26,9 @@ from scipy.sparse.csgraph import connected_components
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.gold.frames import snapshot, source_hours, with_month
-from sec_core.gold.storm_curves import (
-    CURVES_SCHEMA,
-    HOUR_US,
-    LONGEST_HOURS,
-    STORMS_SCHEMA,
-    USUAL_HOURS,
-    Curve,
-    World,
-    curve_of,
-    curve_rows,
-    instant,
-    measures,
-)
+from sec_core.gold.storm_curves import CURVES_SCHEMA, HOUR_US, STORMS_SCHEMA, Curve, World, instant
 from sec_core.hours import CHILE, HOUR
-from sec_core.reference import geometry
+from sec_core.reference import tables
 
 # How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
 WINDOW: Final = timedelta(days=21)
@@ -171,13 +159,13 @@ class StormSearch:
 
     def span(self, cells: NDArray[np.int64]) -> tuple[datetime, datetime]:
         """The first and last instant whose values can matter to a set."""
-        first, last = self._span(cells)
+        first, last = self._world.span(cells)
         return instant(first), instant(last)
 
     def identity(self, cells: NDArray[np.int64]) -> bytes:
         """A digest of a set and of which hours about it have data: all that its storms depend on besides values."""
         world = self._world
-        first, last = self._span(cells)
+        first, last = world.span(cells)
         digest = hashlib.sha256(np.array(world.codes, dtype=np.int64)[cells[:, 1]].tobytes())
         digest.update(world.hours[cells[:, 0]].tobytes())
         for hours in (world.hours, world.expected):
@@ -186,17 +174,12 @@ class StormSearch:
         digest.update(str(bool(world.hours[-1] >= last)).encode())
         return digest.digest()
 
-    def _span(self, cells: NDArray[np.int64]) -> tuple[np.int64, np.int64]:
-        hours = self._world.hours[cells[[0, -1], 0]]
-        return hours[0] - USUAL_HOURS * HOUR_US, hours[1] + LONGEST_HOURS * HOUR_US
-
     def measure(self, cells: NDArray[np.int64]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The storms of a set and their curves; none where nothing is above the usual level."""
         curves = list(_curves(self._world, cells, self._borders, self._rules))
-        rows = [measures(self._world, curve) for curve in curves]
         return (
-            pl.DataFrame(rows, schema=STORMS_SCHEMA, orient="row"),
-            pl.concat([CURVES_SCHEMA.to_frame(), *(curve_rows(self._world, each) for each in curves)]),
+            pl.DataFrame(map(self._world.measures, curves), schema=STORMS_SCHEMA, orient="row"),
+            pl.concat([CURVES_SCHEMA.to_frame(), *map(self._world.rows, curves)]),
         )
 
 
@@ -205,7 +188,7 @@ def _curves(world: World, candidate: NDArray[np.int64], borders: pl.DataFrame, r
     waiting = [candidate]
     while waiting:
         cells = waiting.pop()
-        curve = curve_of(world, cells)
+        curve = world.curve(cells)
         if not curve.excess.any():
             # Nothing above the usual level: what a storm before it left.
             continue
@@ -241,40 +224,10 @@ def _sets(world: World, cells: NDArray[np.int64], borders: pl.DataFrame, rules: 
     return [storm.select("h", "c").to_numpy() for storm in storms]
 
 
-@dataclass(frozen=True, slots=True)
-class StormNow:
-    """A storm under way.
+def under_way(database: Database, settings: Settings) -> list[str]:
+    """A line for each storm that is not over in the newest loaded hour, with its identity so far in brackets.
 
-    Attributes:
-        id: Its identity so far.
-        since: Its first hour, UTC.
-        hour: The newest loaded hour, UTC.
-        peak: Most customers out so far.
-        now: Customers out in `hour`.
-        before: Customers out in the loaded hour before.
-        comunas: Comunas hit so far.
-    """
-
-    id: str
-    since: datetime
-    hour: datetime
-    peak: int
-    now: int
-    before: int
-    comunas: int
-
-    @property
-    def text(self) -> str:
-        """It in one line, for a person."""
-        course = "rising" if self.now > self.before else "falling" if self.now < self.before else "steady"
-        return (
-            f"A storm is under way since {self.since.astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
-            f" {self.peak:,} customers, {self.comunas} comunas, {self.now:,} out now and {course}."
-        )
-
-
-def under_way(database: Database, settings: Settings) -> list[StormNow]:
-    """The storms that are not over in the newest loaded hour; none before Gold has made customers by comuna.
+    There is none before Gold has made customers by comuna.
 
     Raises:
         DatabaseUnavailable: The database can't be reached.
@@ -294,7 +247,7 @@ def under_way(database: Database, settings: Settings) -> list[StormNow]:
         loaded,
         expected["hora"],
         customers.join(months, how="cross"),
-        geometry.neighbours(),
+        tables.neighbours(),
         StormRules.of(settings),
     )
     sums = curves.group_by("id", "hora").agg(pl.col("clientes_afectados").sum())
@@ -303,5 +256,9 @@ def under_way(database: Database, settings: Settings) -> list[StormNow]:
     found = []
     for row in storms.filter("abierta").iter_rows(named=True):
         before, now = (out.get((row["id"], hour), 0) for hour in (recent[0], recent[-1]))
-        found.append(StormNow(row["id"], row["inicio"], recent[-1], row["punta"], now, before, row["comunas"]))
+        course = "rising" if now > before else "falling" if now < before else "steady"
+        found.append(
+            f"A storm is under way since {row['inicio'].astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
+            f" {row['punta']:,} customers, {row['comunas']} comunas, {now:,} out now and {course}. [{row['id']}]"
+        )
     return found

@@ -116,8 +116,7 @@ def identities(rows: pl.DataFrame) -> pl.DataFrame:
     known = rows.with_columns(hora=_own_hour()).join(
         beginnings, on=["forma", "fecha_inicio", "hora"], how="left", nulls_equal=True, maintain_order="left"
     )
-    codes = {comuna.id_geografia: comuna.codigo for comuna in (tables.UNKNOWN_COMUNA, *tables.comunas())}
-    companies = {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
+    codes, companies = _spelled()
     texts = known.select(
         pl.concat_str(
             pl.col("id_geografia").replace_strict(codes, return_dtype=pl.String),
@@ -128,6 +127,13 @@ def identities(rows: pl.DataFrame) -> pl.DataFrame:
     ).to_series()
     hashes = [md5(text, usedforsecurity=False).digest() for text in texts.to_list()]
     return known.with_columns(pl.Series("hash_id", hashes, dtype=pl.Binary)).drop("hora", "texto")
+
+
+@cache
+def _spelled() -> tuple[dict[int, str], dict[int, str]]:
+    """Code of each comuna and name of each company, by their numbers."""
+    codes = {comuna.id_geografia: comuna.codigo for comuna in (tables.UNKNOWN_COMUNA, *tables.comunas())}
+    return codes, {empresa.id_empresa: empresa.nombre for empresa in tables.empresas()}
 
 
 @lru_cache(maxsize=10_000)

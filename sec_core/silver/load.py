@@ -25,7 +25,6 @@ from sec_core.db.database import Database
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.reference.tables import Names, default_names
-from sec_core.silver.archive import Archive
 from sec_core.silver.columns import conform, typed
 from sec_core.silver.event_updates import WrittenMonth, update_events
 from sec_core.silver.observations import LOADED_SCHEMA, Observed, Snapshot, observe
@@ -38,7 +37,7 @@ from sec_core.silver.stretches import (
     month_stretches,
     rows_differing,
 )
-from sec_core.silver.tables import History, SilverTables
+from sec_core.silver.tables import Archive, History, SilverTables
 from sec_core.silver.timeline import EventRules, usable_hours
 from sec_core.source.shapes import Shape
 

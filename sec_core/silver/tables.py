@@ -1,24 +1,26 @@
-"""All tables of Silver on one connection. No rules: the statements are in `tables.sql`."""
+"""All tables of Silver on one connection, and the archive of old months. No rules: statements are in `tables.sql`."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import date, datetime
+from io import BytesIO
 from itertools import chain
 from typing import Final
 
 import polars as pl
 
+from sec_core.blobs.place import Place, open_blobs
 from sec_core.db.arrow import ArrowConnection, Parameter
 from sec_core.db.locks import Lock, LockClass
 from sec_core.db.queries import read_queries
 from sec_core.errors import StorageError
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive, ArchivedMonth
 from sec_core.silver.columns import HORA, conform, typed
 from sec_core.silver.events import ENDS_SCHEMA, EVENT_SCHEMA, UNIVERSE_SCHEMA
-from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_SCHEMA
+from sec_core.silver.observations import LOADED_SCHEMA, OBSERVATION_KEY, OBSERVATION_SCHEMA
 from sec_core.silver.stretches import KEY, STRETCH_KEY, STRETCH_SCHEMA, StretchChanges
 from sec_core.silver.timeline import EventRules
 from sec_core.source.shapes import Shape
@@ -37,6 +39,65 @@ class History:
     newest_elsewhere: datetime | None
     archived: bool
     rules: EventRules | None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMonth:
+    """A file of the archive as table `archivo` describes it: path, observations, sums, and hex SHA-256."""
+
+    key: str
+    rows: int
+    customers: int
+    source_rows: int
+    sha256: str
+
+
+class Archive:
+    """Observations of old months as verified Parquet files, hive-partitioned, in place of their partitions.
+
+    A month's observations are either in the database or in the archive, and table `archivo` says which: it is written
+    in the same transaction that drops the partition, or that fills it again. A file without a row there means nothing.
+    """
+
+    def __init__(self, root: Place) -> None:
+        self._blobs = open_blobs(root)
+
+    def write(self, month: Month, observations: pl.DataFrame) -> ArchivedMonth:
+        """Write all observations of a month, and read them back; gives the file's description.
+
+        Raises:
+            StorageError: The place refused it, or what was read back is not what was written.
+            StorageUnavailable: The place did not answer.
+        """
+        ordered = observations.sort(OBSERVATION_KEY, nulls_last=True)
+        key = f"observaciones/anho={month.year:04d}/mes={month.month:02d}/observaciones.parquet"
+        file = BytesIO()
+        ordered.write_parquet(file, compression="zstd", compression_level=9, statistics=True)
+        self._blobs.replace(key, file.getbuffer())
+        described = _describe(key, ordered, hashlib.sha256(file.getbuffer()).hexdigest())
+        back = self.read(described)
+        if not back.equals(ordered):
+            raise StorageError(f"The archive's file {key} is not what was written.")
+        return described
+
+    def read(self, described: ArchivedMonth) -> pl.DataFrame:
+        """A month's observations by `OBSERVATION_SCHEMA`, sorted by key, checked against what `archivo` says.
+
+        Raises:
+            StorageError: The file is missing, unreadable or not the one described.
+            StorageUnavailable: The place did not answer.
+        """
+        body = self._blobs.read(described.key)
+        try:
+            frame = pl.read_parquet(body).cast(dict(OBSERVATION_SCHEMA))  # type: ignore[arg-type]
+        except pl.exceptions.PolarsError as error:
+            raise StorageError(f"The archive's file {described.key} can't be read: {error}.") from error
+        if _describe(described.key, frame, hashlib.sha256(body).hexdigest()) != described:
+            raise StorageError(
+                f"The archive's file {described.key} is not the one that was verified.",
+                next_step="Restore it from a backup, or run `sec reprocess` for the month.",
+            )
+        return frame
 
 
 class Statements:
@@ -313,3 +374,8 @@ def columns(names: Iterable[str]) -> str:
 def uuids(hashes: pl.Series) -> pl.Series:
     """Identities given as 16 bytes each, to be bound as `text[]`."""
     return hashes.bin.encode("hex")
+
+
+def _describe(key: str, frame: pl.DataFrame, sha256: str) -> ArchivedMonth:
+    sums = frame.select(pl.col("clientes_afectados", "n_filas").cast(pl.Int64).sum()).row(0)
+    return ArchivedMonth(key, frame.height, sums[0], sums[1], sha256)

@@ -21,6 +21,7 @@ import orjson
 from sec_core.errors import InputError
 from sec_core.hours import CHILE, hours_of_day, open_hour
 from sec_core.simulator.country import REGIONS, hour_index, parse_wall_hour
+from sec_core.simulator.faults import Endpoint, Request
 from sec_core.simulator.options import SimulatorOptions
 from sec_core.simulator.world import BAD_COMPANY, BAD_COUNT, BAD_DATE, BLANK, UNKNOWN_PLACE, Row, World
 from sec_core.source.shapes import Shape
@@ -39,6 +40,14 @@ _NUBLE_SINCE = hour_index(parse_wall_hour("2018-09-06T00"))
 # Until then CGE went by other names in the north.
 _CGE_SINCE = hour_index(parse_wall_hour("2018-01-01T00"))
 _BEFORE_CGE = {"15": "EMELARI", "01": "ELIQSA", "02": "ELECDA", "03": "EMELAT", "04": "CONAFE"}
+# An answer of `GetClientesRegional`, all values strings.
+_REGIONS: list[dict[str, Any]] = [
+    {
+        "REGION_ID": each.number, "NOMBRE_REGION": each.full_name, "PERIODO_STAR": _PERIODO_STAR,
+        "CLIENTES": str(each.customers),
+    }
+    for each in REGIONS
+]  # fmt: skip
 _NO_SUCH_PLACE = ("Maule", "Comuna Fantasma")
 _NO_SUCH_COMPANY = "ELECTRICA FANTASMA"
 _BAD_COUNTS = ("null", '""', '"s/i"', "-3")
@@ -57,6 +66,7 @@ class WorldAnswers:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.world = World(options.world)
+        self.regions = _REGIONS
         self._options = options
         self._body = lru_cache(maxsize=options.kept_bodies)(partial(hour_body, self.world))
 
@@ -94,10 +104,6 @@ class WorldAnswers:
             (hour, self.world.total(hour, self.revision_of(hour, now, served(hour)))) for hour in hours
         )
 
-    def clientes_regional(self, part: str) -> bytes:
-        """Customers of the regions whose full name contains `part`."""
-        return regional_customers(part)
-
 
 class CapturedAnswers:
     """Answers read from a folder of captures."""
@@ -114,7 +120,7 @@ class CapturedAnswers:
                 next_step="Give a folder that holds por_fecha/detailed or por_fecha/aggregated.",
             )
         self._series = sorted((_hour_and_capture(path)[0], path) for path in (folder / "get").glob("*.json"))
-        self._regions = _read_regions(folder / "clientes_regional")
+        self.regions = _read_regions(folder / "clientes_regional")
 
     def por_fecha(self, hour: datetime, now: datetime, served: int) -> HourAnswer:  # noqa: ARG002 - history does not change
         """The newest capture of an hour, byte for byte; `[]` where there is none."""
@@ -126,26 +132,39 @@ class CapturedAnswers:
         known = [path for hour, path in self._series if hour <= now]
         return known[-1].read_bytes() if known else b"[]"
 
-    def clientes_regional(self, part: str) -> bytes:
-        """Captured regions whose full name contains `part`."""
-        return orjson.dumps([r for r in self._regions if part.casefold() in str(r["NOMBRE_REGION"]).casefold()])
+
+Answers = WorldAnswers | CapturedAnswers
+
+
+def sound_body(answers: Answers, request: Request, payload: dict[str, Any], now: datetime, served: Served) -> bytes:
+    """The body that a good day answers; notes on the request which revision and shape of its hour that is."""
+    match Endpoint(request.endpoint):
+        case Endpoint.POR_FECHA:
+            if request.hour is None:
+                return b"[]"
+            body, request.revision, request.shape = answers.por_fecha(request.hour, now, served(request.hour))
+            return body
+        case Endpoint.GET:
+            return answers.get(now, served)
+        case Endpoint.REGIONAL:
+            return regional_customers(str(payload.get("region") or ""), answers.regions)
+        case Endpoint.NACIONAL:
+            return orjson.dumps([{"CLIENTES": str(_CLIENTES_NACIONAL)}])
+        case Endpoint.HORA:
+            return orjson.dumps([{"FECHA": f"{now.astimezone(CHILE):%d/%m/%Y %H:%M}"}])
 
 
 def _hour_and_capture(path: Path) -> tuple[datetime, datetime]:
+    """The hour of a file, and when it was captured: a UTC instant, or a Chile time on the day of its hour."""
     found = _NAME.fullmatch(path.name)
     if found is None:
         raise InputError(f"{path} is not named like a capture.", next_step="Name it <hour>[.captured-<when>].json.")
-    hour = parse_wall_hour(found["asked"])
-    return hour, _capture_time(found["when"], hour, path)
-
-
-def _capture_time(text: str | None, hour: datetime, path: Path) -> datetime:
-    """When a file was captured: a UTC instant, or a Chile time on the day of its hour."""
+    hour, text = parse_wall_hour(found["asked"]), found["when"]
     if text is None:
-        return hour
+        return hour, hour
     try:
         if text.endswith("Z"):
-            return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            return hour, datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         time = datetime.strptime(text, "%H%M%S").time()  # noqa: DTZ007 - the zone comes from the hour
     except ValueError:
         raise InputError(
@@ -153,7 +172,7 @@ def _capture_time(text: str | None, hour: datetime, path: Path) -> datetime:
         ) from None
     wall = hour.astimezone(CHILE)
     captured = datetime.combine(wall.date(), time, tzinfo=CHILE)
-    return (captured if time.hour >= wall.hour else captured + timedelta(days=1)).astimezone(UTC)
+    return hour, (captured if time.hour >= wall.hour else captured + timedelta(days=1)).astimezone(UTC)
 
 
 def _read_regions(folder: Path) -> list[dict[str, Any]]:
@@ -163,7 +182,7 @@ def _read_regions(folder: Path) -> list[dict[str, Any]]:
         by_name.update({str(region["NOMBRE_REGION"]): region for region in orjson.loads(path.read_bytes())})
     order = {region.full_name: number for number, region in enumerate(REGIONS)}
     known = sorted(by_name.values(), key=lambda region: order.get(region["NOMBRE_REGION"], 99))
-    return known or list(orjson.loads(regional_customers("")))
+    return known or _REGIONS
 
 
 def hour_body(world: World, hour: datetime, shape: Shape, revision: int = 0) -> bytes:
@@ -215,21 +234,9 @@ def national_series(totals: Iterable[tuple[datetime, int]]) -> bytes:
     return orjson.dumps(rows)
 
 
-def regional_customers(part: str) -> bytes:
-    """An answer of `GetClientesRegional`: regions whose full name contains `part`, all values strings."""
-    keys = ("REGION_ID", "NOMBRE_REGION", "PERIODO_STAR", "CLIENTES")
-    rows = ((region.number, region.full_name, _PERIODO_STAR, str(region.customers)) for region in REGIONS)
-    return orjson.dumps([dict(zip(keys, row, strict=True)) for row in rows if part.casefold() in row[1].casefold()])
-
-
-def national_customers() -> bytes:
-    """An answer of `GetClientesNacional`."""
-    return orjson.dumps([{"CLIENTES": str(_CLIENTES_NACIONAL)}])
-
-
-def server_hour(now: datetime) -> bytes:
-    """An answer of `GetHoraServer`, Chile wall clock to the minute."""
-    return orjson.dumps([{"FECHA": f"{now.astimezone(CHILE):%d/%m/%Y %H:%M}"}])
+def regional_customers(part: str, regions: Iterable[dict[str, Any]] = _REGIONS) -> bytes:
+    """An answer of `GetClientesRegional`: regions whose full name contains `part`."""
+    return orjson.dumps([each for each in regions if part.casefold() in str(each["NOMBRE_REGION"]).casefold()])
 
 
 def _age(company: str, usual: int) -> str:

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sec_core.errors import InputError
 from sec_core.hours import from_wall
-from sec_core.simulator.answers import CapturedAnswers, WorldAnswers, national_customers, server_hour
+from sec_core.simulator.answers import CapturedAnswers, WorldAnswers, sound_body
 from sec_core.simulator.faults import (
     BanWatch,
     Endpoint,
@@ -44,14 +44,6 @@ _ENDPOINTS = {endpoint.value.casefold(): endpoint for endpoint in Endpoint}
 _PIECE = 65_536
 _ERROR_PAGE = "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>Error {status}</h1></body></html>"
 _STOP_TIMEOUT_S = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    """A client's connection; `lost` is set once it is closed."""
-
-    transport: asyncio.Transport
-    lost: asyncio.Event
 
 
 class Simulator:
@@ -170,13 +162,13 @@ class Simulator:
             user_agent=asked.headers.get("user-agent", ""),
             arrived=arrived,
         )
-        exchange = _Exchange(self, scope["state"]["connection"], send, request)
+        exchange = _Exchange(self, send, request, **scope["state"])
         if endpoint is None or scope["method"] != "POST":
             await exchange.refuse(404 if endpoint is None else 405)
             return
         self.log.begin(request)
         try:
-            await exchange.run(endpoint, payload)
+            await exchange.run(payload)
         finally:
             self.log.end(request, time.monotonic())
 
@@ -189,36 +181,18 @@ class Simulator:
         request.fault = rule.kind if rule else None
         return rule, wait
 
-    def sound_body(self, endpoint: Endpoint, payload: dict[str, Any], request: Request) -> bytes:
-        """The body that a good day answers."""
-        now = self.now()
-        match endpoint:
-            case Endpoint.POR_FECHA:
-                if request.hour is None:
-                    return b"[]"
-                answer = self.answers.por_fecha(request.hour, now, self.log.served(request.hour))
-                request.revision, request.shape = answer.revision, answer.shape
-                return answer.body
-            case Endpoint.GET:
-                return self.answers.get(now, self.log.served)
-            case Endpoint.REGIONAL:
-                return self.answers.clientes_regional(str(payload.get("region") or ""))
-            case Endpoint.NACIONAL:
-                return national_customers()
-            case Endpoint.HORA:
-                return server_hour(now)
-
 
 @dataclass(slots=True)
 class _Exchange:
     """One request and its answer, sound or not."""
 
     app: Simulator
-    connection: _Connection
     send: Send
     request: Request
+    transport: asyncio.Transport  # the client's connection
+    lost: asyncio.Event  # set once it is closed
 
-    async def run(self, endpoint: Endpoint, payload: dict[str, Any] | None) -> None:
+    async def run(self, payload: dict[str, Any] | None) -> None:
         rule, wait = self.app.decide(self.request)
         if wait:
             await asyncio.sleep(wait)
@@ -229,7 +203,8 @@ class _Exchange:
         elif payload is None:
             await self.refuse(500)
         else:
-            await self._send_body(self.app.sound_body(endpoint, payload, self.request), rule)
+            body = sound_body(self.app.answers, self.request, payload, self.app.now(), self.app.log.served)
+            await self._send_body(body, rule)
 
     async def refuse(self, status: int, retry_after_s: float | None = None) -> None:
         await self._answer(status, _ERROR_PAGE.format(status=status).encode(), HTML, retry_after_s)
@@ -291,13 +266,12 @@ class _Exchange:
 
     async def _cut(self, *, abort: bool) -> None:
         """End the connection: at once, or after what was written has gone out."""
-        transport = self.connection.transport
-        (transport.abort if abort else transport.close)()
+        (self.transport.abort if abort else self.transport.close)()
         # Until the server has learnt of it, it would answer by itself.
-        await self.connection.lost.wait()
+        await self.lost.wait()
 
     def _connected(self) -> bool:
-        return not self.connection.transport.is_closing()
+        return not self.transport.is_closing()
 
 
 def _payload_of(raw: bytes) -> dict[str, Any] | None:
@@ -326,11 +300,11 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state = {"connection": _Connection(transport, asyncio.Event())}
+        self.app_state = {"transport": transport, "lost": asyncio.Event()}
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.app_state["connection"].lost.set()
+        self.app_state["lost"].set()
 
 
 class _Server(uvicorn.Server):

@@ -5,7 +5,7 @@ Ordinary days, storms, rows that stay for years: a day or a storm is made only w
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache, partial
@@ -129,7 +129,7 @@ SIZES = [1] * (_STEPS * 6 // 5) + _quantiles(2.4, 1.9, 1, 2_600)
 def ordinary_outages(seed: int, rows_per_hour: float, places: list[Place], day: int) -> dict[int, list[Course]]:
     """The ordinary outages that begin on a day (UTC, in days since 1970), by the hours that list them."""
     rng = Random(f"day {seed} {day}")  # noqa: S311
-    by_hour: dict[int, list[Course]] = defaultdict(list)
+    begun: list[Course] = []
     owners = [(index, company) for index, place in enumerate(places) for company, _ in place.companies]
     weights = list(accumulate(weight for place in places for weight in place.weights))
     busy = min(max(rng.gauss(1, 0.07), 0.85), 1.15)
@@ -148,10 +148,17 @@ def ordinary_outages(seed: int, rows_per_hour: float, places: list[Place], day: 
         )
         for (place, company), length, size, kind, late in drawn:
             peak = min(size, max(1, int(places[place].customers / 4)))
-            course = Course(place, company, started, hour + late, hour + late + length, peak, kind)
-            for listed in range(course.first, course.end):
-                by_hour[listed].append(course)
-    return by_hour
+            begun.append(Course(place, company, started, hour + late, hour + late + length, peak, kind))
+    return by_hour(begun)
+
+
+def by_hour(courses: Iterable[Course]) -> dict[int, list[Course]]:
+    """Outages by the hours that list them."""
+    listed: dict[int, list[Course]] = defaultdict(list)
+    for course in courses:
+        for hour in range(course.first, course.end):
+            listed[hour].append(course)
+    return listed
 
 
 def storm_outages(seed: int, number: int, storm: Storm, places: list[Place]) -> list[Course]:
@@ -223,8 +230,8 @@ class World:
         self._holes = [(hour_index(parse_wall_hour(a)), hour_index(parse_wall_hour(b))) for a, b in self.options.holes]
         self._begin = hour_index(parse_wall_hour(self.options.first_hour))
         seed, rate = self.options.seed, self.options.rows_per_hour / self.options.feeders
-        storms = [storm_outages(seed, number, storm, self.places) for number, storm in enumerate(self.options.storms)]
-        self._storms = [(min(c.first for c in made), max(c.end for c in made), made) for made in storms if made]
+        storms = (storm_outages(seed, number, storm, self.places) for number, storm in enumerate(self.options.storms))
+        self._storms = by_hour(chain.from_iterable(storms))
         self._written = self._read_written()
         self._day = lru_cache(maxsize=48)(partial(ordinary_outages, seed, rate, self.places))
         self._hour = lru_cache(maxsize=64)(self._make_rows)
@@ -275,9 +282,7 @@ class World:
         if self.options.rows_per_hour > 0:
             for day in range((index - LONGEST_HOURS - 1) // 24, index // 24 + 1):
                 found.extend(self._day(day).get(index, ()))
-        for first, end, courses in self._storms:
-            if first <= index < end:
-                found.extend(course for course in courses if course.first <= index < course.end)
+        found.extend(self._storms.get(index, ()))
         if self.options.stale_rows:
             year = chile_date(index).year
             found.append(endless_outage(self.places))

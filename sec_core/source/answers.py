@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from sec_core.hours import CHILE, from_wall
 from sec_core.source.shapes import MAX_CUSTOMERS, read_json, whole_number
@@ -28,6 +28,7 @@ def _period(value: object) -> str:
 
 Whole = Annotated[int, BeforeValidator(whole_number)]
 Text = Annotated[str, BeforeValidator(_text)]
+Customers = Annotated[Whole, Field(ge=1, le=MAX_CUSTOMERS)]
 
 
 class _NationalRow(BaseModel):
@@ -38,32 +39,30 @@ class _NationalRow(BaseModel):
     clientes_afectados: Annotated[Whole, Field(ge=0, le=MAX_CUSTOMERS)]
 
 
-class _RegionRow(BaseModel):
-    REGION_ID: Text
-    NOMBRE_REGION: Text
-    PERIODO_STAR: Annotated[str, BeforeValidator(_period)]
-    CLIENTES: Annotated[Whole, Field(ge=1, le=MAX_CUSTOMERS)]
-
-
 class _CountryRow(BaseModel):
-    CLIENTES: Annotated[Whole, Field(ge=1, le=MAX_CUSTOMERS)]
+    CLIENTES: Customers
 
 
 class _TimeRow(BaseModel):
     FECHA: Annotated[str, Field(max_length=40)]
 
 
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
 class RegionCustomers:
     """One region in an answer of `GetClientesRegional`, as the source writes it."""
 
-    region_id: str
-    name: str
-    period: str  # month of the figure: `052019` is May 2019; at most 20 printable characters
-    customers: int
+    region_id: Annotated[Text, Field(validation_alias="REGION_ID")]
+    name: Annotated[Text, Field(validation_alias="NOMBRE_REGION")]
+    # Month of the figure: `052019` is May 2019; at most 20 printable characters.
+    period: Annotated[str, BeforeValidator(_period), Field(validation_alias="PERIODO_STAR")]
+    customers: Annotated[Customers, Field(validation_alias="CLIENTES")]
+
+
+_NATIONAL: Final = TypeAdapter(_NationalRow)
+_REGION: Final = TypeAdapter(RegionCustomers)
 
 
 def read_series(body: bytes) -> tuple[dict[datetime, int], list[str]]:
@@ -79,7 +78,7 @@ def read_series(body: bytes) -> tuple[dict[datetime, int], list[str]]:
     odd: list[str] = []
     for number, item in enumerate(_rows(body)):
         try:
-            row = _checked(_NationalRow, item, number)
+            row = _checked(_NATIONAL, item, number)
             day = date(row.anho, row.mes, row.dia)
         except ValueError as error:
             odd.append(str(error))
@@ -98,18 +97,17 @@ def read_regions(body: bytes) -> tuple[RegionCustomers, ...]:
     Raises:
         ValueError: The body is no list of objects, or a value can't be what it should be.
     """
-    rows = [_checked(_RegionRow, item, number) for number, item in enumerate(_rows(body))]
-    return tuple(RegionCustomers(row.REGION_ID, row.NOMBRE_REGION, row.PERIODO_STAR, row.CLIENTES) for row in rows)
+    return tuple(_checked(_REGION, item, number) for number, item in enumerate(_rows(body)))
 
 
 def read_country(body: bytes) -> int:
     """The customers of the country in an answer of `GetClientesNacional`; raises as `read_regions` does."""
-    return _checked(_CountryRow, _first(body), 0).CLIENTES
+    return _checked(TypeAdapter(_CountryRow), _first(body), 0).CLIENTES
 
 
 def read_server_time(body: bytes) -> datetime:
     """The instant in an answer of `GetHoraServer`, to the minute, UTC; raises as `read_regions` does."""
-    text = _checked(_TimeRow, _first(body), 0).FECHA.strip()
+    text = _checked(TypeAdapter(_TimeRow), _first(body), 0).FECHA.strip()
     told = datetime.strptime(text, "%d/%m/%Y %H:%M").replace(tzinfo=CHILE)
     if told.year not in _YEARS:
         raise ValueError(f"the year {told.year} can't be")
@@ -132,9 +130,9 @@ def _first(body: bytes) -> object:
     return rows[0]
 
 
-def _checked(model: type[Row], item: object, number: int) -> Row:
+def _checked(kind: TypeAdapter[Row], item: object, number: int) -> Row:
     try:
-        return model.model_validate(item)
+        return kind.validate_python(item)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = "".join(f" {part}" for part in first["loc"])

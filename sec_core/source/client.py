@@ -16,7 +16,7 @@ from typing import Final, Generic, Self, TypeVar
 import orjson
 from loguru import logger
 
-from sec_core.clock import Clock, SystemClock
+from sec_core.clock import Clock
 from sec_core.config import Settings
 from sec_core.errors import (
     CircuitOpen,
@@ -78,33 +78,21 @@ class SourceClient:
         settings: Address, limits, contact.
         throttle: What every request passes.
         clock: Tells the time and waits.
-        jitter: Gives a number from 0 up to its argument, for backoff.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        throttle: Throttle,
-        clock: Clock | None = None,
-        *,
-        jitter: Callable[[float], float] | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, throttle: Throttle, clock: Clock) -> None:
         self._throttle = throttle
-        self._clock = clock or SystemClock()
+        self._clock = clock
         self.max_concurrency = settings.max_concurrency
         self._retries = settings.retries
         self._timeout_s = settings.timeout_s
-        # Spreading requests out needs no unguessable numbers.
-        self._jitter = jitter or (lambda most: random.uniform(0, most))  # noqa: S311
-        self._transport = Transport(
-            base_url=str(settings.base_url),
-            user_agent=user_agent(settings.contact),
-            max_connections=settings.max_concurrency,
-        )
+        # From 0 up to its argument: spreading requests out needs no unguessable numbers.
+        self._jitter: Callable[[float], float] = lambda most: random.uniform(0, most)  # noqa: S311
+        self._transport = Transport(str(settings.base_url), user_agent(settings.contact), settings.max_concurrency)
+        # The last hour that was answered well: what a probe asks for.
         self._answered: Question | None = None
-        """The last hour that was answered well: what a probe asks for."""
+        # Those that left so far.
         self.requests = 0
-        """Requests that left so far."""
 
     async def __aenter__(self) -> Self:
         """Nothing to open before the first request."""

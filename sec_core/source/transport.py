@@ -35,7 +35,7 @@ class Reply:
 class Transport:
     """Posts JSON to the API over kept connections. No cookies, no redirects, no proxy: no answer depends on another."""
 
-    def __init__(self, *, base_url: str, user_agent: str, max_connections: int) -> None:
+    def __init__(self, base_url: str, user_agent: str, max_connections: int) -> None:
         self._base_url = base_url if base_url.endswith("/") else f"{base_url}/"
         json = "application/json"
         self._headers = httpx.Headers(

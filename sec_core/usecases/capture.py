@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 
-from sec_core.bronze.capture import CaptureReport, capture_hours, reconcile
+from sec_core.bronze.capture import CaptureReport, capture_hours, compare
 from sec_core.bronze.ledger_rules import NATIONAL_WINDOW, HourState, days_at_once, hours_to_ask
 from sec_core.clock import in_chile
 from sec_core.db.locks import LockClass, lease
@@ -127,15 +127,36 @@ async def load_month(adapters: Adapters, month: str, force: bool = False) -> loa
 
 
 async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] | None:
-    """Compare the captured hours of the last week with the national series; None if the month ended before it begins.
+    """Compare the captured hours of the last week with the national series, and ask again for those that differ.
+
+    Both totals are kept in the ledger (`total_nacional`, `diferencia_nacional`).
+
+    Returns:
+        Hours that still differ then: customers of the series less those of the rows. None if the month ended before
+        the week began.
 
     Raises:
         SourceError: The source did not answer.
     """
-    if Month.parse(month).end < adapters.clock.now() - NATIONAL_WINDOW:
+    ledger, clock = adapters.ledger, adapters.clock
+    if Month.parse(month).end < clock.now() - NATIONAL_WINDOW:
         return None
+    log = logger.bind(stage="capture", code="national_difference")
     async with adapters.source() as client:
-        return await reconcile(client=client, store=adapters.store, ledger=adapters.ledger, clock=adapters.clock)
+        series = await client.national_series()
+        await asyncio.to_thread(adapters.store.put_answer, "Get", series.received_at, series.body)
+        differing = await asyncio.to_thread(compare, series, ledger, clock.now())
+        if not differing:
+            return {}
+        log.warning("Requesting {count} hours again that differ from the national series", count=len(differing))
+        await capture_hours(differing, client=client, ledger=ledger, clock=clock)
+    rows = await asyncio.to_thread(ledger.rows, sorted(differing))
+    still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}
+    for hour, difference in still.items():
+        log.bind(hour=hour.isoformat()).warning(
+            "the national series has {difference:+d} customers against the hour's rows", difference=difference
+        )
+    return still
 
 
 def known_customers(adapters: Adapters) -> tuple[str, UniverseReport | None]:

@@ -104,14 +104,13 @@ async def watch(adapters: Adapters, closed_hours: int) -> MonitorReport:
     except CircuitOpen as error:
         return MonitorReport(note=str(error))
     loads = await adapters.steps.load_newest(watched.hours)
-    storms = await asyncio.to_thread(under_way, adapters.database, adapters.settings)
     return MonitorReport(
         **{name: value for name, value in asdict(watched.report).items() if name in MonitorReport.model_fields},
         open_hour=watched.open_hour,
         loaded=sum(load.hours_loaded for load in loads),
         events_changed=sum(load.events_new + load.events_changed + load.events_removed for load in loads),
         differing=watched.differing,
-        storms=[f"{storm.text} [{storm.id}]" for storm in storms],
+        storms=await asyncio.to_thread(under_way, adapters.database, adapters.settings),
     )
 
 
@@ -161,8 +160,7 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
         ConfigError: Fewer than 30 days.
         StorageError: A file could not be written or verified.
     """
-    from sec_core.silver.archive import Archive
-    from sec_core.silver.tables import SilverTables
+    from sec_core.silver.tables import Archive, SilverTables
 
     days = settings.retention_days if keep_days is None else keep_days
     if days is None:

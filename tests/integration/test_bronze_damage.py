@@ -1,13 +1,11 @@
 """What was kept is checked when it is read: damaged bodies, bad journal lines, stray files, other time zones."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import orjson
@@ -15,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.examples import examples
-from support.fixtures import on_disk
+from support.fixtures import MakeSettings, on_disk
 from support.silver_world import export
 
 from sec_core.blobs.place import StoreUrl
@@ -30,9 +28,6 @@ from sec_core.errors import IncompleteError
 from sec_core.hours import HOUR, Month
 from sec_core.silver.load import LoadReport, load_month
 from sec_core.source.shapes import classify
-
-if TYPE_CHECKING:
-    MakeSettings = Callable[..., Settings]
 
 MONTH = Month(2024, 8)
 NOW = datetime(2026, 9, 30, tzinfo=UTC)
@@ -68,13 +63,26 @@ class World:
         (value,) = self.ledger.values(hour, hour + HOUR)
         return value
 
+    def fill(self) -> None:
+        """Keep the rest of the month too."""
+        self.keep(MONTH.hours()[len(self.hours) :], NOW)
+        self.hours = MONTH.hours()
+
+    def fresh(self) -> Ledger:
+        """The ledger of a process that has read nothing yet."""
+        return Ledger(self.database, BronzeStore(self.settings.bronze))
+
     def load(self, *, force: bool = False) -> LoadReport:
-        fresh = BronzeStore(self.settings.bronze)
-        values = Ledger(self.database, fresh)
+        fresh, values = BronzeStore(self.settings.bronze), self.fresh()
         return load_month(self.database, fresh.read_kept, MONTH, self.settings, values=values, force=force)
 
     def to_ask(self) -> list[datetime]:
         return hours_to_ask(self.hours, self.ledger.rows(self.hours), NOW + timedelta(hours=1))
+
+
+@pytest.fixture
+def world(database: Database, make_settings: MakeSettings) -> World:
+    return World(database, make_settings())
 
 
 def flip(path: Path) -> None:
@@ -98,12 +106,9 @@ def link_to(path: Path, other: Path) -> None:
     [lambda a, _: flip(a), replace_by, link_to, lambda a, _: a.write_bytes(b""), lambda a, _: a.write_bytes(b"x" * 99)],
     ids=["flipped bit", "another body", "symlink to another hour", "empty", "garbage"],
 )
-def test_a_damaged_body_is_set_aside_and_asked_for_again(
-    database: Database, make_settings: MakeSettings, damage: Callable[[Path, Path], None]
-) -> None:
-    world = World(database, make_settings())
+def test_a_damaged_body_is_set_aside_and_asked_for_again(world: World, damage: Callable[[Path, Path], None]) -> None:
     world.load()
-    before = export(database)
+    before = export(world.database)
     hurt, other = world.hours[10], world.hours[20]
     damage(world.path(hurt), world.path(other))
     report = world.load(force=True)
@@ -122,22 +127,19 @@ def test_a_damaged_body_is_set_aside_and_asked_for_again(
     world.keep([hurt], NOW + timedelta(minutes=30))
     assert world.ledger.damaged() == world.to_ask() == []
     assert world.load().hours_loaded == 1
-    after = export(database)
+    after = export(world.database)
     assert {name: rows for name, rows in after.items() if name != "cargas"} == {
         name: rows for name, rows in before.items() if name != "cargas"
     }
 
 
-def test_a_restored_body_leaves_quarantine_and_another_value_stands_in_meanwhile(
-    database: Database, make_settings: MakeSettings
-) -> None:
-    world = World(database, make_settings())
+def test_a_restored_body_leaves_quarantine_and_another_value_stands_in_meanwhile(world: World) -> None:
     hurt = world.hours[10]
     first = world.value(hurt)
     newer = body_of(30)
     world.ledger.record([Finding(hurt, NOW + HOUR, newer, classify(newer))])
     world.load()
-    before = export(database)
+    before = export(world.database)
     path = world.path(hurt)
     good = path.read_bytes()
     flip(path)
@@ -152,14 +154,14 @@ def test_a_restored_body_leaves_quarantine_and_another_value_stands_in_meanwhile
     path.write_bytes(good)
     assert world.ledger.relearn(MONTH.start, MONTH.end) == 1
     world.load()
-    assert export(database) == before
+    assert export(world.database) == before
     rows = world.ledger.rows(world.hours)
     world.ledger.rebuild()
     assert world.ledger.rows(world.hours) == rows
 
 
-def test_no_bit_of_a_sealed_month_changes_a_body_unseen(database: Database, make_settings: MakeSettings) -> None:
-    world = World(database, make_settings(), hours=744)
+def test_no_bit_of_a_sealed_month_changes_a_body_unseen(world: World) -> None:
+    world.fill()
     report = seal_month(MONTH, store=world.store, ledger=world.ledger, now=NOW + timedelta(days=9))
     assert report is not None
     kept = world.ledger.kept(MONTH)
@@ -179,7 +181,7 @@ def test_no_bit_of_a_sealed_month_changes_a_body_unseen(database: Database, make
     # The whole path with one that hits: named, asked for again, sealed again, and nothing of the old file goes.
     path.write_bytes(good[:-40])
     assert len(world.load().damaged) == 744
-    rebuilt = Ledger(database, BronzeStore(world.settings.bronze)).rebuild()
+    rebuilt = world.fresh().rebuild()
     assert any(report.key in problem for problem in rebuilt.passed_over)
     assert len(world.ledger.damaged()) == len(world.to_ask()) == 744
     world.keep(MONTH.hours(), NOW + timedelta(days=10))
@@ -188,11 +190,11 @@ def test_no_bit_of_a_sealed_month_changes_a_body_unseen(database: Database, make
     assert (again.bodies, path.exists()) == (744, True)
     assert world.load().damaged == ()
     path.write_bytes(good)
-    assert Ledger(database, BronzeStore(world.settings.bronze)).relearn(MONTH.start, MONTH.end) == 744
+    assert world.fresh().relearn(MONTH.start, MONTH.end) == 744
 
 
-def test_sealing_names_what_is_damaged_and_its_advice_mends_it(database: Database, make_settings: MakeSettings) -> None:
-    world = World(database, make_settings(), hours=744)
+def test_sealing_names_what_is_damaged_and_its_advice_mends_it(world: World) -> None:
+    world.fill()
     hurt, other = MONTH.hours()[10], MONTH.hours()[20]
     replace_by(world.path(hurt), world.path(other))
     damaged = world.path(hurt)
@@ -224,8 +226,7 @@ BAD: tuple[dict[str, object], ...] = (
 )  # fmt: skip
 
 
-def test_bad_lines_and_stray_files_never_stop_a_rebuild(database: Database, make_settings: MakeSettings) -> None:
-    world = World(database, make_settings())
+def test_bad_lines_and_stray_files_never_stop_a_rebuild(world: World) -> None:
     folder = on_disk(world.settings.bronze)
     rows = world.ledger.rows(world.hours)
     path = folder / "journal" / f"{MONTH}.jsonl"
@@ -249,8 +250,8 @@ def test_bad_lines_and_stray_files_never_stop_a_rebuild(database: Database, make
     (unreadable,) = [problem for problem in report.passed_over if "unreadable lines" in problem]
     assert f"{len(BAD) + 5} unreadable lines" in unreadable
     assert sum("stray" in problem for problem in report.passed_over) == 17
-    assert Ledger(database, BronzeStore(world.settings.bronze)).repair(MONTH) == 0
-    world.keep(MONTH.hours()[60:], NOW)
+    assert world.fresh().repair(MONTH) == 0
+    world.fill()
     assert seal_month(MONTH, store=world.store, ledger=world.ledger, now=NOW + timedelta(days=9)) is not None
 
 

@@ -11,7 +11,7 @@ from support.capturing import Capturing, HastyClock, capturing
 from support.fixtures import MakeSettings, on_disk
 from support.truth import truth_of
 
-from sec_core.bronze.capture import capture_hours, reconcile
+from sec_core.bronze.capture import capture_hours
 from sec_core.bronze.ledger import Ledger
 from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import CircuitOpen, DatabaseUnavailable, StorageError, UnexpectedBody
@@ -21,7 +21,7 @@ from sec_core.simulator.options import Revisions, WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.source.shapes import AnsweredBy, Shape
 from sec_core.usecases.adapters import Adapters
-from sec_core.usecases.capture import capture_all
+from sec_core.usecases.capture import capture_all, reconcile_week
 
 MONTH = Month(2026, 8)
 NOW = datetime(2026, 9, 30, 13, 36, tzinfo=UTC)
@@ -237,8 +237,8 @@ async def test_hours_that_differ_from_the_national_series_are_asked_again(scene:
         await capture.run(hours)
         assert any(item.fault is FaultKind.COLLAPSED for item in sim.requests)
         sent = len(sim.hours_asked())
-        still = await reconcile(client=capture.client, store=capture.store, ledger=capture.ledger, clock=capture.clock)
-        assert still == {}
+        adapters = Adapters(capture.settings, capture.database, capture.clock)
+        assert await reconcile_week(adapters, "2026-09") == {}
         assert len(sim.hours_asked()) == sent + 1
         rows = capture.ledger.rows(hours)
         assert all(row.national_difference == 0 for row in rows.values())

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 
 from sec_core.config import Settings
+from sec_core.db.checks import check_server
 from sec_core.db.database import Database, open_database
 from sec_core.errors import DatabaseError, DatabaseUnavailable
 from sec_core.silver.observations import OBSERVATION_SCHEMA
@@ -106,7 +107,7 @@ def test_a_database_that_is_down_is_one_clear_line_without_the_password(make_set
 def test_a_host_that_never_answers_does_not_hang(silent_port: int) -> None:
     silent = Database(f"postgresql://sec@127.0.0.1:{silent_port}/sec?connect_timeout=2")
     with pytest.raises(DatabaseUnavailable, match="timeout"):
-        silent.check()
+        check_server(silent.engine, silent.address)
     with pytest.raises(DatabaseUnavailable, match="timeout"), silent.adbc():
         pass
 
@@ -156,9 +157,9 @@ def test_what_is_refused_while_rows_stream_in_is_no_lost_connection(
 
 
 def test_a_pooled_connection_lost_between_transactions_is_replaced(database: Database) -> None:
-    database.check()
+    check_server(database.engine, database.address)
     end_other_sessions(database)
-    database.check()
+    check_server(database.engine, database.address)
 
 
 def test_faults_of_a_statement_keep_their_own_error(database: Database) -> None:

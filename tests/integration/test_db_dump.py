@@ -6,8 +6,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from sec_core.db.checks import check_server
 from sec_core.db.database import Database
 from sec_core.db.programs import installations
+from sec_core.db.schema import migrate
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbook.md"
 
@@ -43,7 +45,7 @@ def test_a_copy_restored_into_an_empty_database_gives_the_same_rows(
         subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"PGPASSWORD": password}, timeout=120)
     assert contents(empty_database) == contents(database)
     assert len(contents(empty_database)["fact_observaciones_202408"]) == 25
-    empty_database.check()
-    empty_database.migrate()
+    check_server(empty_database.engine, empty_database.address)
+    migrate(empty_database.engine)
     with empty_database.engine.begin() as connection:
         connection.exec_driver_sql("select asegurar_particion('2024-10-01')")

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from scripts import dictionary
 from sec_core.db import schema
 from sec_core.db.database import Database
-from sec_core.db.schema import seed_dimensions
+from sec_core.db.schema import migrate, seed_dimensions
 from sec_core.errors import DatabaseError
 from sec_core.hours import Month, id_tiempo
 from sec_core.reference import tables
@@ -52,7 +52,7 @@ def test_several_processes_may_migrate_an_empty_database_at_once(empty_database:
     def open_one() -> str | None:
         own = Database(empty_database.url)
         gate.wait()
-        own.migrate()
+        migrate(own.engine)
         seed_dimensions(own.engine)
         with own.engine.connect() as connection:
             version = schema.current_version(connection)
@@ -75,7 +75,7 @@ def test_a_schema_of_a_newer_program_is_refused(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.exec_driver_sql("update alembic_version set version_num = '9999'")
     with pytest.raises(DatabaseError, match="unknown to this version"):
-        database.migrate()
+        migrate(database.engine)
 
 
 def test_every_table_column_view_and_function_is_explained(database: Database) -> None:

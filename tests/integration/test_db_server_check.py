@@ -12,7 +12,9 @@ from support.pooler import pooled
 
 from sec_core.db import embedded
 from sec_core.db.address import Address
+from sec_core.db.checks import check_server
 from sec_core.db.database import Database, open_database
+from sec_core.db.schema import migrate
 from sec_core.errors import DatabaseError, DatabaseUnavailable
 
 
@@ -36,7 +38,7 @@ def as_role(role: Address, database: Database) -> Database:
 
 def refusal(database: Database) -> str:
     with pytest.raises(DatabaseError) as caught:
-        database.check()
+        check_server(database.engine, database.address)
     database.close()
     assert caught.value.next_step
     assert "\n" not in str(caught.value)
@@ -56,7 +58,7 @@ def test_a_pooler_in_transaction_mode_is_refused_and_one_in_session_mode_works(
             open_database(make_settings(database_url=address.url))
     with pooled(database.address, "session") as address:
         through = Database(address)
-        through.check()
+        check_server(through.engine, through.address)
         with through.engine.connect() as connection:
             assert connection.exec_driver_sql("show timezone").scalar() == "UTC"
         through.close()
@@ -91,8 +93,8 @@ def test_a_role_without_rights_is_named(database: Database, empty_database: Data
             sql.SQL("grant {} to {}").format(sql.Identifier(owner), sql.Identifier(role.parameters["user"]))
         )
     member = as_role(role, database)
-    member.check()
-    member.migrate()
+    check_server(member.engine, member.address)
+    migrate(member.engine)
     member.close()
     with database.address.connect(autocommit=True) as connection:
         connection.execute(

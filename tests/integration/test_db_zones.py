@@ -21,7 +21,6 @@ from sec_core.errors import ConfigError
 from sec_core.hours import HOUR, Month, from_wall
 from sec_core.silver.load import load_month
 from sec_core.silver.reports import month_figures
-from sec_core.source.shapes import NOT_KEPT
 
 SEPTEMBER = Month(2022, 9)
 # The week by which Chile put its change off; data older than August 2022 has the change at its beginning.
@@ -79,7 +78,7 @@ def test_what_an_old_one_wrote_is_set_right_by_a_rebuild(database: Database, mak
         body = body_of(Hour("aggregated", [Listed(13101, 1, None, 100 + day)]))
         name = BodyName(right, right + timedelta(days=1), Origin.SEC)
         store.put(name, body)
-        capture = replace(Finding.of(name, body, NOT_KEPT).capture(name, digest(body)), hour=wrong)
+        capture = replace(Finding(right, name.captured_at, body).capture(name, digest(body)), hour=wrong)
         outcomes.append(Outcome(wrong, name.captured_at, Result.CAPTURED, capture))
     Journal(store.blobs).append(SEPTEMBER, outcomes)
     ledger = Ledger(database, store)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from support.fixtures import StandingClock, on_disk
+from support.fixtures import StandingClock, change, on_disk
 from support.gold_world import CUSTOMERS
 from support.silver_world import rows_of
 from support.truth import stormy
@@ -59,8 +59,7 @@ class History:
         return on_disk(self.settings.bronze) / revision.capture.key
 
     def change(self, sql: str) -> None:
-        with self.database.engine.begin() as connection:
-            connection.exec_driver_sql(sql)
+        change(self.database, sql)
 
 
 @pytest.fixture
@@ -80,12 +79,9 @@ def history(database: Database, commands: Settings, monkeypatch: pytest.MonkeyPa
         findings.append(Finding(hour, at, body, classify(body), answered_by=AnsweredBy("apps.sec.cl")))
     ledger = Ledger(database, store)
     ledger.record(findings)
-    with database.engine.begin() as connection:
-        for code, customers in CUSTOMERS.items():
-            connection.exec_driver_sql(
-                "insert into clientes_regionales (mes, codigo_region, clientes, periodo_star, capturado_en)"
-                f" values ('2025-08-01', '{code}', {customers}, '052019', now())"
-            )
+    values = (f"('2025-08-01', '{code}', {customers}, '052019', now())" for code, customers in CUSTOMERS.items())
+    insert = "insert into clientes_regionales (mes, codigo_region, clientes, periodo_star, capturado_en) values"
+    change(database, f"{insert} {', '.join(values)}")
     for month in (Month(2025, 8), Month(2025, 9)):
         load_month(database, store.read_kept, month, settings, values=ledger)
     build_gold(database, settings, FixedClock())

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from support import gold_world
-from support.fixtures import StandingClock, on_disk
+from support.fixtures import StandingClock, change, contents, on_disk
 from support.silver_world import rows_of
 
 from sec_core.blobs.local import LocalBlobs
@@ -23,8 +23,7 @@ from sec_core.gold.frames import read_names, snapshot
 from sec_core.gold.month_files import month_key, read_events
 from sec_core.gold.standing import EVENTS_FILE
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import Archive, SilverTables
 
 NOW = datetime(2024, 9, 3, 12, 30, tzinfo=UTC)
 AUGUST = Month(2024, 8)
@@ -40,16 +39,6 @@ def silver(database: Database) -> Database:
     script = Path(gold_world.__file__).with_name("small_silver.sql").read_text(encoding="utf-8")
     change(database, *script.rstrip(";\n").split(";\n"))
     return database
-
-
-def change(database: Database, *statements: str) -> None:
-    with database.engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_gold_of_a_small_silver(silver: Database, make_settings: Callable[..., Settings]) -> None:

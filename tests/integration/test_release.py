@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from frictionless import validate
-from support.fixtures import MakeSettings, on_disk
+from support.fixtures import MakeSettings, change, on_disk
 from support.gold_world import FIRST, FixedClock, load_world
 
 from deployments.cli.main import main
@@ -37,12 +37,6 @@ CFFCONVERT = ROOT / ".venv-validators" / "bin" / "cffconvert"
 
 def draft(database: Database, settings: Settings, version: str = VERSION) -> ReleaseReport:
     return make_release(database, settings, FixedClock(), version, draft=True)
-
-
-def change(database: Database, *statements: str) -> None:
-    with database.engine.begin() as connection:
-        for statement in statements:
-            connection.exec_driver_sql(statement)
 
 
 def listed(settings: Settings) -> list[str]:

@@ -8,8 +8,7 @@ from support.silver_world import Silver, aggregated, world
 
 from sec_core.errors import ConfigError, StorageError
 from sec_core.hours import Month
-from sec_core.silver.archive import Archive
-from sec_core.silver.tables import SilverTables
+from sec_core.silver.tables import Archive, SilverTables
 from sec_core.source.shapes import Shape
 from sec_core.usecases.upkeep import apply_retention
 

@@ -5,13 +5,12 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import orjson
 import polars as pl
 import pytest
-from support.fixtures import StandingClock, on_disk
+from support.fixtures import StandingClock, contents, on_disk
 from support.reference_rules import Hour, Listed, utc
 from support.silver_world import NUNOA, MemoryBronze, Silver, aggregated, body_of
 
@@ -263,10 +262,6 @@ def test_the_live_views_end_with_the_newest_loaded_hour(silver: Silver) -> None:
 
 
 FixedClock = partial(StandingClock, datetime(2025, 7, 5, tzinfo=UTC))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_gold_of_archived_months_is_the_same_to_the_byte(silver: Silver) -> None:

@@ -22,7 +22,7 @@ from support.silver_world import clear, export
 from sec_core.config import Settings
 from sec_core.db import embedded
 from sec_core.db.database import Database
-from sec_core.db.schema import seed_dimensions
+from sec_core.db.schema import migrate, seed_dimensions
 from sec_core.errors import DatabaseUnavailable
 from sec_core.silver.load import load_month
 
@@ -137,7 +137,7 @@ def test_a_killed_server_leaves_months_whole(tmp_path: Path, make_settings: Call
     # What a killed process has written is the system's: syncing would only slow the test down.
     database = Database(other_database(embedded.ensure_running(folder, extra_settings=UNSYNCED), "crash"))
     try:
-        database.migrate()
+        migrate(database.engine)
         seed_dimensions(database.engine)
         settings = make_settings(database_url=database.url)
         expected = load_all(database, settings)

@@ -1,12 +1,9 @@
 """Loading into a real database: the figures of the real captures, revisions, caps, names, other rules, bad input."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -15,7 +12,6 @@ from support.reference_rules import Hour, Listed, utc
 from support.silver_world import MONTHS, NUNOA, Silver, aggregated, body_of, world
 
 from sec_core.bronze.ledger_rules import Capture
-from sec_core.config import Settings
 from sec_core.errors import DatabaseUnavailable
 from sec_core.hours import HOUR, Month
 from sec_core.reference import tables
@@ -25,9 +21,6 @@ from sec_core.silver.reports import month_figures, unresolved_names
 from sec_core.silver.universe import store_universe
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.shapes import Shape, classify
-
-if TYPE_CHECKING:
-    MakeSettings = Callable[..., Settings]
 
 
 @pytest.fixture

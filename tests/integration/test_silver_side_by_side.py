@@ -16,6 +16,7 @@ from support.silver_world import MONTHS, NUNOA, MemoryBronze, Silver, body_of, w
 
 from sec_core.db import schema
 from sec_core.db.database import Database
+from sec_core.db.schema import migrate
 from sec_core.hours import HOUR, Month
 from sec_core.silver.universe import store_universe
 from sec_core.source.answers import RegionCustomers
@@ -100,7 +101,7 @@ def test_a_database_of_the_first_version_goes_on(empty_database: Database, make_
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
         connection.execute(sqlalchemy.text("select asegurar_particion('2025-05-01')"))
-    empty_database.migrate()
+    migrate(empty_database.engine)
     silver = Silver(empty_database, partial(make_settings, database_url=empty_database.url))
     silver.bronze = world()
     silver.load()

@@ -11,6 +11,7 @@ from psycopg.errors import DuplicateDatabase
 from sec_core.blobs.place import Place
 from sec_core.config import Settings
 from sec_core.db.address import Address
+from sec_core.db.database import Database
 
 # Settings of a PostgreSQL whose data is thrown away: it need not survive a power cut.
 UNSYNCED = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
@@ -27,6 +28,18 @@ def on_disk(place: Place) -> Path:
     """A place of the settings of a test that keeps its data in a folder of this machine."""
     assert isinstance(place, Path)
     return place
+
+
+def change(database: Database, *statements: str) -> None:
+    """Run statements in one transaction."""
+    with database.engine.begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 class MakeSettings(Protocol):

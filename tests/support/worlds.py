@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
+from sec_core.silver.columns import typed
 from sec_core.silver.observations import OBSERVATION_SCHEMA
 from sec_core.silver.timeline import EventRules
 from support.reference_rules import History, Hour, Listed, chile_day, source_hours, utc
@@ -91,3 +92,9 @@ def observation_frame(history: History, shape: str) -> pl.DataFrame:
         for row in value.rows
     ]
     return pl.DataFrame(rows, schema=OBSERVATION_SCHEMA, orient="row")
+
+
+def loads_of(history: History) -> pl.DataFrame:
+    """`hora` and `forma` of a history's hours."""
+    rows = [(hour, value.shape) for hour, value in history.items()]
+    return pl.DataFrame(rows, schema=typed("hora forma"), orient="row")

@@ -39,8 +39,8 @@ def test_dwellings_share_out_a_region() -> None:
     assert found["clientes"].sum() == 105_155
     for customers, homes in zip(found["clientes"], shares, strict=True):
         assert abs(customers - 105_155 * homes / shares.sum()) < 1
-    assert found["metodo"].unique().to_list() == ["viviendas"]
-    assert found["fuente"].unique().to_list() == [CENSUS]
+    assert found["metodo_clientes"].unique().to_list() == ["viviendas"]
+    assert found["fuente_clientes"].unique().to_list() == [CENSUS]
 
 
 def test_counts_of_a_file_go_before_dwellings_and_are_scaled() -> None:
@@ -48,16 +48,16 @@ def test_counts_of_a_file_go_before_dwellings_and_are_scaled() -> None:
     found = comuna_customers(regional((MARCH, 2_000), (JULY, 3_000)), billed(*rows))
     assert found.filter(pl.col("mes") == MARCH)["clientes"].to_list() == [1_400, 400, 120, 20, 20, 20, 20]
     assert found.filter(pl.col("mes") == JULY)["clientes"].sum() == 3_000
-    assert found["metodo"].unique().to_list() == ["facturacion"], "the nearest file of the year counts"
-    assert found["fuente"].unique().to_list() == ["cne.csv"]
+    assert found["metodo_clientes"].unique().to_list() == ["facturacion"], "the nearest file of the year counts"
+    assert found["fuente_clientes"].unique().to_list() == ["cne.csv"]
 
 
 def test_one_method_for_a_region_and_year() -> None:
     whole = [(MARCH, code, 10) for code in TARAPACA]
     found = comuna_customers(regional((MARCH, 2_000), (JULY, 3_000)), billed(*whole, (JULY, "01101", 700)))
-    assert found["metodo"].unique().to_list() == ["viviendas"], "the file of July lacks most comunas"
+    assert found["metodo_clientes"].unique().to_list() == ["viviendas"], "the file of July lacks most comunas"
     other_year = comuna_customers(regional((date(2025, 1, 1), 2_000)), billed(*whole))
-    assert other_year["metodo"].unique().to_list() == ["viviendas"]
+    assert other_year["metodo_clientes"].unique().to_list() == ["viviendas"]
 
 
 def test_a_comuna_that_a_good_file_does_not_list_has_no_figure() -> None:

@@ -5,8 +5,7 @@ import re
 import pytest
 
 from scripts.contract import generated_files, interface, json_schema, typescript
-from sec_core.gold.datasets import DATASETS
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import DATASETS, definitions
 from sec_core.gold.release.contents import dictionary, spanish, views
 
 DASHBOARD = {

@@ -11,7 +11,16 @@ from pydantic import ValidationError
 from support.gold_frames import make_customers, make_ledger
 
 from sec_core.gold.customers import denominators, nearest, newest
-from sec_core.gold.frames import UTC_TIME, hour_calendar, hours_by_origin, source_hours
+from sec_core.gold.frames import (
+    ORIGIN,
+    UTC_TIME,
+    hour_calendar,
+    hours_by_origin,
+    in_words,
+    one_word,
+    others,
+    source_hours,
+)
 from sec_core.gold.model import as_json, dump
 from sec_core.gold.payloads.basis import CoverageRow, QualityRow, coverage, eda_quality_stats, meta
 from sec_core.gold.payloads.registry import rows_of
@@ -235,7 +244,7 @@ def test_a_month_without_all_regions_gives_no_sum_for_the_country() -> None:
         (SEPTEMBER, "11", "AYSEN", 1000, None, None),
     )
     country = newest(customers).filter(pl.col("nombre_region") == "CHILE")
-    assert country.select("universo", "mes_denominador").rows() == [(4000, AUGUST)]
+    assert country.select("universo", "mes").rows() == [(4000, AUGUST)]
 
 
 def test_the_nearest_denominator_is_the_earlier_one_on_a_tie() -> None:
@@ -245,7 +254,7 @@ def test_the_nearest_denominator_is_the_earlier_one_on_a_tie() -> None:
     )
     months = [date(2023, 12, 1), date(2024, 3, 1), date(2024, 4, 1), date(2025, 1, 1)]
     pairs = pl.DataFrame({"mes": [*months, months[0]], "nombre_region": ["MAULE"] * 4 + ["AYSEN"]})
-    found = nearest(pairs, customers).select("universo", "meses_denominador").rows()
+    found = nearest(pairs, denominators(customers), "nombre_region").select("universo", "meses_denominador").rows()
     assert found == [(100, 1), (100, 2), (500, 1), (500, 8), (None, None)]
 
 
@@ -263,3 +272,44 @@ def test_the_bytes_of_a_payload_are_a_json_list_in_any_case() -> None:
     assert orjson.loads(dump(as_json(rows))) == as_json(rows)
     assert dump(as_json(rows)) == dump(as_json(again))
     assert orjson.loads(dump([])) == []
+
+
+UNKNOWN = (None, None, "sec")
+SEC = ("apps.sec.cl", None, "sec")
+IMPORT = (None, "outages.json", "legacy")
+SIMULATED = ("127.0.0.1", "simulator", "sec")
+
+
+@pytest.mark.parametrize(
+    ("captures", "word", "foreign"),
+    [
+        ([SEC, IMPORT], "SEC", {}),
+        ([UNKNOWN], "desconocido", {}),
+        ([SEC, UNKNOWN], "desconocido", {}),
+        ([], "desconocido", {}),
+        ([SIMULATED, SIMULATED], "SIMULACIÓN", {"SIMULACIÓN": 2}),
+        ([("10.0.0.7", "replay", "sec")], "REPETICIÓN", {"REPETICIÓN": 1}),
+        # What calls itself a simulator is none of the SEC's, whatever its host.
+        ([("apps.sec.cl", "simulator", "sec")], "SIMULACIÓN", {"SIMULACIÓN": 1}),
+        ([("mirror.example.org", None, "sec")], "mirror.example.org", {"mirror.example.org": 1}),
+        ([SEC, SIMULATED], "mixto", {"SIMULACIÓN": 1}),
+        ([UNKNOWN, SIMULATED], "mixto", {"SIMULACIÓN": 1}),
+    ],
+)
+def test_a_word_for_where_hours_come_from(
+    captures: list[tuple[str | None, ...]], word: str, foreign: dict[str, int]
+) -> None:
+    columns = dict.fromkeys(("anfitrion", "fuente", "origen_cuerpo"), pl.String())
+    found = hours_by_origin(pl.DataFrame(captures, schema=columns, orient="row").with_columns(origen=ORIGIN))
+    assert (
+        hours_by_origin(found, pl.DataFrame({"origen": ["desconocido"]}))["origen"].to_list()
+        == found["origen"].to_list()
+    )
+    assert one_word(found) == word
+    assert {each["origen"]: each["horas"] for each in others(found.to_dicts())} == foreign
+
+
+def test_customers_of_another_host_make_figures_not_the_secs() -> None:
+    found = hours_by_origin(pl.DataFrame({"origen": ["SEC"] * 3}), pl.DataFrame({"origen": ["SIMULACIÓN", "SEC"]}))
+    assert one_word(found) == "mixto"
+    assert in_words(others(found.to_dicts())) == "customers of regions SIMULACIÓN"

@@ -16,7 +16,7 @@ from sec_core.gold.storm_catalogue import HITS_SCHEMA, Storms, bring_up_to_date,
 from sec_core.gold.storm_curves import CURVES_SCHEMA, STORMS_SCHEMA
 from sec_core.gold.storms import StormRules, StormSearch, find_storms
 from sec_core.hours import Month, closed_hours
-from sec_core.reference.geometry import neighbours
+from sec_core.reference.tables import neighbours
 
 MONTHS = [Month(2024, 5).shift(n) for n in range(4)]
 NOW = datetime(2025, 1, 1, tzinfo=UTC)

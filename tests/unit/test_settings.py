@@ -239,10 +239,9 @@ def test_credentials_come_from_the_environment_before_the_file(tmp_path: Path, m
     )
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "from-environment")
     found = StoreAccess.read()
-    assert found.config() == {
+    assert found.options() == {
         "access_key_id": "me", "secret_access_key": "from-environment", "endpoint_url": "http://127.0.0.1:9",
     }  # fmt: skip
-    assert found.unencrypted
     assert "from-environment" not in repr(found)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "")
-    assert not StoreAccess.read().unencrypted
+    assert "endpoint_url" not in StoreAccess.read().options()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sec_core.hours import Month, hours_of_day, month_range
-from sec_core.silver.columns import HORA
+from sec_core.silver.columns import HORA, typed
 from sec_core.silver.events import with_censoring
 from sec_core.silver.timeline import chile_date
 
@@ -18,12 +18,11 @@ HOURS = [hour for month in month_range(Month(2025, 3), Month(2025, 9)) for hour 
 
 
 def make_events(*rows: tuple[str, datetime, datetime]) -> pl.DataFrame:
-    schema = {"forma": pl.String(), "primera_hora": HORA, "ultima_hora": HORA}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=typed("forma primera_hora ultima_hora"), orient="row")
 
 
 def make_loads(*rows: tuple[datetime, str]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema={"hora": HORA, "forma": pl.String()}, orient="row")
+    return pl.DataFrame(rows, schema=typed("hora forma"), orient="row")
 
 
 def found(events: pl.DataFrame, loads: pl.DataFrame) -> list[tuple[str | None, int]]:

@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 from support.reference_rules import History, Hour, Listed, source_hours, utc
-from support.worlds import observation_frame
+from support.worlds import loads_of, observation_frame
 
 from sec_core.hours import CHILE, HOUR, Month, day_start, from_wall, hours_of_day, is_source_hour
 from sec_core.silver import stretches
-from sec_core.silver.columns import HORA
+from sec_core.silver.columns import HORA, typed
 from sec_core.silver.events import EVENT_SCHEMA, UNIVERSE_SCHEMA, derive_events, identities
 from sec_core.silver.imputation import Imputacion
 from sec_core.silver.stretches import first_of_maximum, month_stretches
@@ -34,11 +34,6 @@ def history(values: list[int | str | None], start: datetime = START) -> History:
         elif isinstance(value, int):
             made[hour] = Hour("aggregated", [Listed(NUNOA, 1, None, value)] if value else [])
     return made
-
-
-def loads_of(made: History) -> pl.DataFrame:
-    rows = [(hour, value.shape) for hour, value in made.items()]
-    return pl.DataFrame(rows, schema={"hora": HORA, "forma": pl.String}, orient="row")
 
 
 def aggregated_of(made: History, rules: EventRules = RULES) -> list[tuple[datetime, datetime, int, int, int, bool]]:
@@ -181,17 +176,8 @@ def test_detailed_events_are_one_for_each_comuna_company_and_start_date() -> Non
 def test_identity(
     forma: str, geo: int, company: int, start: date | None, hour: datetime | None, text: str, id_tiempo: int
 ) -> None:
-    part = pl.DataFrame(
-        [(forma, geo, company, start, hour)],
-        schema={
-            "forma": pl.String,
-            "id_geografia": pl.Int16,
-            "id_empresa": pl.Int16,
-            "fecha_inicio": pl.Date,
-            "primera_hora": HORA,
-        },
-        orient="row",
-    )
+    schema = typed("forma id_geografia id_empresa fecha_inicio primera_hora")
+    part = pl.DataFrame([(forma, geo, company, start, hour)], schema=schema, orient="row")
     row = identities(part).row(0, named=True)
     assert row["hash_id"] == hashlib.md5(text.encode(), usedforsecurity=False).digest()
     assert row["id_tiempo"] == id_tiempo

@@ -6,11 +6,10 @@ import polars as pl
 from hypothesis import given, settings
 from support.examples import examples
 from support.reference_rules import Event, History, aggregated_events, detailed_events
-from support.worlds import histories, observation_frame, rules
+from support.worlds import histories, loads_of, observation_frame, rules
 
 from sec_core.hours import HOUR, Month
 from sec_core.silver import stretches
-from sec_core.silver.columns import HORA
 from sec_core.silver.timeline import EventRules, usable_hours
 
 DETAILED_COLUMNS = [
@@ -23,23 +22,18 @@ def months_of(history: History) -> dict[Month, History]:
     return {month: {hour: history[hour] for hour in hours} for month, hours in groupby(sorted(history), key=Month.of)}
 
 
-def coverage(history: History) -> pl.DataFrame:
-    rows = [(hour, value.shape) for hour, value in history.items()]
-    return pl.DataFrame(rows, schema={"hora": HORA, "forma": pl.String}, orient="row")
-
-
 @settings(max_examples=examples(130), deadline=None)
 @given(history=histories(), rules=rules)
 def test_aggregated_events_equal_the_plain_walk(history: History, rules: EventRules) -> None:
     parts = [
         stretches.aggregated_stretches(
-            observation_frame(hours, "aggregated"), usable_hours(coverage(hours), rules), rules, month.first_day
+            observation_frame(hours, "aggregated"), usable_hours(loads_of(hours), rules), rules, month.first_day
         )
         for month, hours in months_of(history).items()
     ]
     if not parts:
         return
-    usable = usable_hours(coverage(history), rules)
+    usable = usable_hours(loads_of(history), rules)
     events = stretches.aggregated_events(pl.concat(parts), usable, rules)
     open_now = stretches.is_open(events["ultima_hora"], usable, rules, max(history))
     rest = ("ultima_hora", "hora_maximo", "maximo", "cliente_horas", "n_observaciones", "imputaciones")

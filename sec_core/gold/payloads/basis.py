@@ -256,7 +256,7 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
         "formas": shapes.to_dicts(),
         "meses_con_empresa": shapes.filter(pl.col("detalladas") > 0)["mes"].to_list(),
         "umbrales": dict(frames.thresholds),
-        "denominadores": _ages(newest(frames.customers), pl.lit(shapes["mes"].max(), pl.Date)).to_dicts(),
+        "denominadores": ages(newest(frames.customers), pl.lit(shapes["mes"].max(), pl.Date)).to_dicts(),
         "totales": {
             "eventos": events.height,
             "eventos_abiertos": events["fin"].null_count(),
@@ -279,12 +279,12 @@ def meta(frames: GoldFrames) -> list[MetaRow]:
     return [MetaRow.model_validate(row)]
 
 
-def _ages(figures: pl.DataFrame, latest: pl.Expr) -> pl.DataFrame:
-    """Newest denominators, the country's last, with their months up to the newest month with a loaded hour."""
+def ages(figures: pl.DataFrame, latest: pl.Expr) -> pl.DataFrame:
+    """Denominators, the country's last, with their months up to a later one: to the newest with a loaded hour."""
     stated = pl.col("periodo_star").str.strptime(pl.Date, "%m%Y", strict=False)
-    months = _number(latest) - _number(pl.coalesce(stated, "mes_denominador"))
+    months = _number(latest) - _number(pl.coalesce(stated, "mes"))
     return figures.sort(pl.col("nombre_region") == COUNTRY, "nombre_region").select(
-        "nombre_region", "universo", "periodo_star", mes="mes_denominador", antiguedad_meses=months
+        "nombre_region", "universo", "periodo_star", "mes", antiguedad_meses=months
     )
 
 

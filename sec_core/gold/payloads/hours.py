@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import Field
 
 from sec_core.gold import estimates
-from sec_core.gold.customers import COUNTRY, nearest
+from sec_core.gold.customers import COUNTRY, denominators, nearest
 from sec_core.gold.indices import year_indices
 from sec_core.gold.model import Count, MonthStart, PayloadRow, Share
 from sec_core.gold.panel import Pattern
@@ -268,13 +268,13 @@ def official_comparison(
         `official` with saidi, saidi_inf, saidi_sup (null without an estimate of all its months), razon (saidi over
         saidi_oficial), cobertura (null where nothing of the year is expected); in the order of `official`.
     """
-    estimated, spans = [], []
+    figures, estimated, spans = denominators(customers).rename({"universo": "clientes"}), [], []
     for text, last in PERIODS.items():
         within, named = pl.col("mes").dt.month() <= last, pl.lit(text).alias("parcial")
         period = Pattern(*(frame.filter(within) for frame in (seen.hours, seen.weights, seen.days, seen.months)))
         own = estimates.years(monthly.region_parts.filter(within), period)
         grid = own.select("anho", nombre_region="serie").join(pl.DataFrame({"m": range(1, last + 1)}), how="cross")
-        served = nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), customers).rename({"universo": "clientes"})
+        served = nearest(grid.with_columns(mes=pl.date("anho", "m", 1)), figures, "nombre_region")
         hours = period.hours.group_by(named, anho=pl.col("mes").dt.year()).agg(
             meses=pl.col("mes").n_unique(), cobertura=(pl.col("visto") == "observada").mean().round(6)
         )

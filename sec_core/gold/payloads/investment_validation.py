@@ -23,7 +23,7 @@ from scipy.stats import t as student
 
 from sec_core.gold.model import PayloadRow
 from sec_core.gold.panel import Method
-from sec_core.hours import Month
+from sec_core.hours import Month, month_range
 from sec_core.reference.tables import read_rows
 
 Floats = NDArray[np.float64]
@@ -68,18 +68,13 @@ class Work:
 @cache
 def works() -> tuple[Work, ...]:
     """All works of the file."""
-    return tuple(_work(row) for row in read_rows("obras.csv"))
-
-
-def _work(row: dict[str, str]) -> Work:
-    year, _, month = row["en_servicio"].partition("-")
-    return Work(
-        name=row["nombre"],
-        regions=tuple(filter(None, row["regiones"].split("|"))),
-        comunas=tuple(filter(None, row["comunas"].split("|"))),
-        first=Month(int(year), int(month or 1)),
-        last=Month(int(year), int(month or 12)),
-    )
+    found = []
+    for row in read_rows("obras.csv"):
+        year, _, month = row["en_servicio"].partition("-")
+        regions, comunas = (tuple(filter(None, row[name].split("|"))) for name in ("regiones", "comunas"))
+        first, last = (Month(int(year), int(month or other)) for other in (1, 12))
+        found.append(Work(row["nombre"], regions, comunas, first, last))
+    return tuple(found)
 
 
 class ValidationRow(PayloadRow):
@@ -150,7 +145,7 @@ def _validate(work: Work, known: pl.DataFrame, works: Sequence[Work]) -> Validat
     own, others = rows.filter(treated), rows.filter(~pl.col("nombre_region").is_in(list(busy)))
     months = sorted(set(own["mes"]) & set(others["mes"]))
     # Years begin after the last month in which it may have gone into service.
-    gap = (work.last.year - work.first.year) * 12 + work.last.month - work.first.month + 1
+    gap = len(month_range(work.first, work.last))
     at = np.array([(day.year - work.first.year) * 12 + day.month - work.first.month for day in months], dtype=np.int64)
     at = np.where(at > 0, at - gap, at)
     before = int((at < 0).sum())
@@ -175,19 +170,17 @@ def _rate(rows: pl.DataFrame) -> Floats:
 
 def _placebos(rows: pl.DataFrame, months: int, size: int) -> tuple[Floats, Integers]:
     """Log rates (groups by months) of placebo works, neighbours in the order of codes, and the region of each."""
-    whole = pl.len().over("codigo_comuna") == months
-    rows = rows.filter(whole).sort("nombre_region", "codigo_comuna", "mes")
-    found, regions = [], []
-    for number, (_, own) in enumerate(rows.partition_by("nombre_region", as_dict=True, maintain_order=True).items()):
+    whole = rows.filter(pl.len().over("codigo_comuna") == months).sort("nombre_region", "codigo_comuna", "mes")
+    found, regions = [np.zeros((0, months))], list[int]()
+    for number, own in enumerate(whole.partition_by("nombre_region", maintain_order=True)):
         hours, served = (
             own[name].to_numpy().astype(float).reshape(-1, months) for name in ("cliente_horas", "clientes")
         )
-        group = min(size, LARGEST_GROUP, len(hours))
-        for first in range(len(hours)):
-            chosen = np.arange(first, first + group) % len(hours)
-            found.append(np.log(hours[chosen].sum(axis=0) / served[chosen].sum(axis=0) + FLOOR))
-            regions.append(number)
-    return np.array(found).reshape(-1, months), np.array(regions, dtype=np.int64)
+        group = np.arange(min(size, LARGEST_GROUP, len(hours)))
+        chosen = (np.arange(len(hours))[:, None] + group) % len(hours)
+        found.append(np.log(hours[chosen].sum(axis=1) / served[chosen].sum(axis=1) + FLOOR))
+        regions += [number] * len(hours)
+    return np.concatenate(found), np.array(regions, dtype=np.int64)
 
 
 def compare(

@@ -1,10 +1,8 @@
 """What differs from the release before: rows, hours, names, and every figure that moved by over 1%, with why. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -12,8 +10,7 @@ from sec_core.gold.customers import COUNTRY
 from sec_core.reference.tables import UNKNOWN_NAME
 from sec_core.silver.timeline import chile_date
 
-if TYPE_CHECKING:
-    Tables = Mapping[str, pl.DataFrame]
+Tables = Mapping[str, pl.DataFrame]
 
 # A figure that moves by a smaller share of itself is not told of.
 MOVED: Final = 0.01
@@ -83,11 +80,8 @@ def compare(
         counts: Rows of all tables, before and now.
         rules: What figures are made by, and the version of the interface, before and now.
     """
-    differing = {
-        name: (str(rules[0].get(name)), str(rules[1].get(name)))
-        for name in sorted({*rules[0], *rules[1]})
-        if rules[0].get(name) != rules[1].get(name)
-    }
+    changed = sorted({name for name, _ in rules[0].items() ^ rules[1].items()})
+    differing = {name: (str(rules[0].get(name)), str(rules[1].get(name))) for name in changed}
     hours = _hours(old["horas"], new["horas"])
     storms = [frozenset(tables["tormentas"]["id"]) for tables in (old, new)]
     return Changes(
@@ -132,9 +126,7 @@ def _near(old: pl.DataFrame, new: pl.DataFrame, changed: pl.DataFrame) -> pl.Dat
     last = [frame.sort("hora").group_by(mes=_MONTH).agg(pl.col("cargada").last()) for frame in (old, new)]
     shut = last[0].join(last[1], on="mes", suffix="_b").filter("cargada", "cargada_b")
     found = changed.select(
-        "mes",
-        con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras") > 0,
-        con_revision=pl.col("revisadas") > 0,
+        "mes", con_horas=pl.sum_horizontal("ganadas", "perdidas", "otras") > 0, con_revision=pl.col("revisadas") > 0
     )
     after = found.with_columns(pl.col("mes").dt.offset_by("1mo"))
     before = found.with_columns(pl.col("mes").dt.offset_by("-1mo")).join(shut, on="mes", how="anti")

@@ -16,12 +16,9 @@ from sec_core.hours import Month
 
 # Pairs of columns, of which the first is never above the second.
 _BOUNDS: Final = (
-    ("cliente_horas_inf", "cliente_horas"),
-    ("cliente_horas", "cliente_horas_sup"),
-    ("saidi_inf", "saidi"),
-    ("saidi", "saidi_sup"),
-    ("primera_hora", "ultima_hora"),
-)
+    ("cliente_horas_inf", "cliente_horas"), ("cliente_horas", "cliente_horas_sup"), ("saidi_inf", "saidi"),
+    ("saidi", "saidi_sup"), ("primera_hora", "ultima_hora"),
+)  # fmt: skip
 _SQL: Final = read_queries("sec_core.gold.release", "checks.sql")
 
 
@@ -46,8 +43,7 @@ def refusals(collected: GoldFrames, bound: float, *, draft: bool, other_source: 
     if collected.loads.is_empty():
         return ["Nothing is loaded."]
     found = []
-    foreign = others(collected.origins.to_dicts())
-    if foreign and not other_source:
+    if (foreign := others(collected.origins.to_dicts())) and not other_source:
         found.append(
             f"The data is not the SEC's ({in_words(foreign)}); --other-source makes a release of it all the same."
         )

@@ -35,7 +35,6 @@ SUMS: Final = "SHA256SUMS"
 INTERFACE: Final = "1"
 # Rows of a row group of the panel, which is ordered by comuna: one comuna of a month lies in one or two of them.
 PANEL_GROUP: Final = 8192
-_VERSION: Final = re.compile(r"(20\d\d)\.(1[0-2]|[1-9])(?:\.([1-9]\d{0,3}))?")
 _TYPES: Final = {
     pa.string(): "string", pa.float64(): "number", pa.bool_(): "boolean", pa.date32(): "date",
     parquet.UTC_US: "datetime",
@@ -53,7 +52,6 @@ CHANGES: Final = "CHANGES"
 # Figures that moved and are spelled out; of the others it is told how many.
 MOST_LISTED: Final = 60
 _TEXTS: Final = ("README.md", "LEAME.md", "DICTIONARY.md", "DICCIONARIO.md", "CITATION.cff", ".zenodo.json", CHANGES)
-_COMMENT: Final = re.compile(r"^comment on view (\w+) is '(.*)';$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,7 +65,7 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a version; raises InputError where it is none."""
-        found = _VERSION.fullmatch(text)
+        found = re.fullmatch(r"(20\d\d)\.(1[0-2]|[1-9])(?:\.([1-9]\d{0,3}))?", text)
         if found is None:
             raise InputError(f"{text!r} is no version of a release.", next_step="Write YYYY.M or YYYY.M.N: 2026.11.")
         return cls(int(found[1]), int(found[2]), int(found[3] or 0))
@@ -185,7 +183,7 @@ def render(name: str, **values: object) -> str:
 def views() -> list[tuple[str, str]]:
     """Name and comment of each view of the DuckDB file."""
     text = files("sec_core.gold.release").joinpath("views.sql").read_text(encoding="utf-8")
-    return _COMMENT.findall(text)
+    return re.findall(r"^comment on view (\w+) is '(.*)';$", text, re.MULTILINE)
 
 
 def dictionary(name: str = "DICTIONARY.md") -> str:
@@ -228,11 +226,7 @@ def coverage_by_year(calendar: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def write_texts(
-    folder: Path,
-    about: dict[str, Any],
-    rows: dict[str, int],
-    by_year: list[dict[str, Any]],
-    changes: Changes | None,
+    folder: Path, about: dict[str, Any], rows: dict[str, int], by_year: list[dict[str, Any]], changes: Changes | None
 ) -> None:
     """Write all texts of a release; see `write.make_release`."""
     told = changes.line() if changes else "Primera entrega."

@@ -13,7 +13,7 @@ import polars as pl
 from loguru import logger
 from pydantic import BaseModel
 
-from sec_core.blobs.local import LocalBlobs, sync_to_disk
+from sec_core.blobs.local import LocalBlobs, in_our_words, sync_to_disk
 from sec_core.blobs.place import Place, open_blobs
 from sec_core.clock import Clock
 from sec_core.config import Settings
@@ -112,8 +112,7 @@ def make_release(
             )
         gold = open_blobs(settings.gold)
         collected, _, _ = read_frames(database, gold, settings, clock)
-        bound = settings.release_min_coverage
-        _refuse(checks.refusals(collected, bound, draft=draft, other_source=other_source))
+        _refuse(checks.refusals(collected, settings.release_min_coverage, draft=draft, other_source=other_source))
         rows = contents.write_tables(collected, gold, LocalBlobs(folder))
         about = _about(collected, wanted, settings, draft=draft)
         before = max((each for each in known if each < wanted), default=None)
@@ -204,13 +203,11 @@ def _compare(
 def _workshop(settings: Settings) -> Iterator[Path]:
     """An empty folder in which a release is made, beside the others; gone afterwards. Older ones were killed."""
     place = settings.releases if isinstance(settings.releases, Path) else settings.state / "releases"
-    try:
+    with in_our_words(place, "written"):
         place.mkdir(parents=True, exist_ok=True)
         for left in place.glob(f"{_UNFINISHED}*"):
             shutil.rmtree(left, ignore_errors=True)
         made = tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=place, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StorageError(f"{place} can't be written: {error.strerror or error}.") from error
     with made as folder:
         yield Path(folder)
 
@@ -239,11 +236,9 @@ def _seal(folder: Path, place: Place, name: str) -> None:
         for key in sorted(files_of(folder), key=lambda key: key == SUMS):
             blobs.replace(f"{name}/{key}", (folder / key).read_bytes())
         return
-    try:
+    with in_our_words(place / name, "written"):
         folder.chmod(0o755)
         for path in [*folder.rglob("*"), folder]:
             sync_to_disk(path)
         folder.rename(place / name)
         sync_to_disk(place)
-    except OSError as error:
-        raise StorageError(f"{place / name} can't be written: {error.strerror or error}.") from error

@@ -1,18 +1,18 @@
 """What pages share: facts computed once, charts, the map's values, and the way a page is written."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from sec_core.gold.frames import others
 from sec_core.gold.kept import digest
@@ -25,10 +25,6 @@ from sec_core.gold.standing import code_digest
 from sec_core.reference.tables import comunas, regiones
 from sec_core.text import without_formulas
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-    from markupsafe import Markup
-
 # Pages in both languages.
 ALTERNATES: Final = (("", "en/"), ("metodo/", "en/method/"), ("datos/", "en/data/"))
 COLOURS: Final = 5
@@ -38,19 +34,15 @@ SAIDI: Final = {"valores": "", "inf": "_inf", "sup": "_sup"}
 
 def with_code(text: str) -> Markup:
     """A text of ours in which what stands between backticks is a name: everything else in it stays text."""
-    from markupsafe import Markup, escape  # noqa: PLC0415 - a site of which nothing changed needs no templates
-
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
 
 
 @cache
 def _templates(lang: Language) -> Environment:
-    import jinja2  # noqa: PLC0415 - as above
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("sec_core.gold.site"),
+    environment = Environment(
+        loader=PackageLoader("sec_core.gold.site"),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -152,17 +144,10 @@ class Book:
         inputs = digest(self._shared_inputs, as_json(also), *beside.values())
         if self.site.stands(inputs, f"{path}index.html", *beside):
             return
-        made = (
-            _templates(ENGLISH if path.startswith("en/") else SPANISH)
-            .get_template(template)
-            .render(
-                book=self,
-                path=path,
-                root="../" * path.count("/"),
-                pair=next((pair for pair in ALTERNATES if path in pair), None),
-                **data | dict(context or {}),
-            )
-        )
+        lang = ENGLISH if path.startswith("en/") else SPANISH
+        pair = next((pair for pair in ALTERNATES if path in pair), None)
+        about = {"book": self, "path": path, "root": "../" * path.count("/"), "pair": pair}
+        made = _templates(lang).get_template(template).render(about | data | dict(context or {}))
         self.site.files.update({f"{path}index.html": made.encode(), **beside})
 
     def file(self, path: str, body: bytes) -> str:

@@ -3,24 +3,20 @@
 Hours are drawn as steps, months and years as bars with their interval. What is not known is a band, never a 0.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sec_core.gold.site.figures import HourGrid
+from sec_core.gold.site.words import Language
 from sec_core.hours import CHILE
-
-if TYPE_CHECKING:
-    from sec_core.gold.site.figures import HourGrid
-    from sec_core.gold.site.words import Language
 
 # Units from the bottom of a chart to its top; what a column is wide is said with each chart.
 HEIGHT = 200
@@ -99,13 +95,8 @@ def steps(label: str, values: NDArray[np.int64], known: NDArray[np.bool_], langu
         turns = np.flatnonzero(np.diff(run)) + 1
         line = "".join(f"H{first + turn}V{run[turn]}" for turn in turns.tolist())
         parts.append(f"M{first} {HEIGHT}V{run[0]}{line}H{end}V{HEIGHT}z")
-    return Chart(
-        label,
-        max(len(values), 1),
-        _levels(top, max(step, 1.0), language.number),
-        area="".join(parts),
-        gaps=bands(~known),
-    )
+    levels = _levels(top, max(step, 1.0), language.number)
+    return Chart(label, max(len(values), 1), levels, area="".join(parts), gaps=bands(~known))
 
 
 def hourly(label: str, grid: HourGrid, series: str, language: Language) -> Chart:
@@ -146,14 +137,11 @@ def bars(label: str, rows: Sequence[tuple[str, dict[str, Any] | None]], language
     top, step = nice_top(highest)
     digits = max(0, -int(Decimal(f"{step:g}").normalize().as_tuple().exponent))
     width = BAR * max(len(rows), FEWEST)
-    chart = Chart(
-        label,
-        width,
-        _levels(top, step, lambda value: language.number(value, digits)),
-        _thinned([(BAR * at, name) for at, (name, _) in enumerate(rows)], width, centre=BAR / 2),
-        gaps=bands(np.array([row is None for _, row in rows], dtype=bool), BAR),
-        doubtful=bands(np.array([row is not None and row["saidi"] is None for _, row in rows], dtype=bool), BAR),
-    )
+    levels = _levels(top, step, lambda value: language.number(value, digits))
+    names = _thinned([(BAR * at, name) for at, (name, _) in enumerate(rows)], width, centre=BAR / 2)
+    unseen = np.array([row is None for _, row in rows], dtype=bool)
+    doubtful = np.array([row is not None and row["saidi"] is None for _, row in rows], dtype=bool)
+    chart = Chart(label, width, levels, names, gaps=bands(unseen, BAR), doubtful=bands(doubtful, BAR))
     for at, (name, row) in enumerate(rows):
         left = BAR * at
         said = language.no_data if row is None else language.gettext("too little data for an estimate")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sec_core.gold.customers import COUNTRY
 from sec_core.gold.indices import year_indices
+from sec_core.gold.monthly import STANDING_HOURS
 from sec_core.silver.timeline import chile_date
 
 Rows = list[dict[str, Any]]
@@ -21,16 +22,15 @@ Rows = list[dict[str, Any]]
 RECENT: Final = timedelta(days=60)
 # Cuts that a comuna's page lists.
 LONGEST: Final = 10
+_CUT: Final = (
+    "codigo_comuna", "forma", "nombre_empresa", "primera_hora", "ultima_hora", "horas", "censurado",
+    "clientes_afectados", "cliente_horas",
+)  # fmt: skip
 # What is there of a day, and how the site says so, before it is translated.
 DAY_STATES: Final = {
-    "complete": "all hours",
-    "partial": "some hours",
-    "empty": "no data at the source",
-    "failed": "could not be had",
+    "complete": "all hours", "partial": "some hours", "empty": "no data at the source", "failed": "could not be had",
     "pending": "not asked yet",
-}
-# A cut listed for so long may be a row that the source forgot.
-STANDING_HOURS: Final = 168
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,7 @@ def daily_peaks(frames: SiteFrames) -> pl.DataFrame:
     return (
         hours.join(country, on="hora", how="left")
         .group_by("dia")
-        .agg(
-            clientes=pl.col("clientes").fill_null(0).filter("known").max(),
-            cobertura=pl.col("known").mean(),
-        )
+        .agg(clientes=pl.col("clientes").fill_null(0).filter("known").max(), cobertura=pl.col("known").mean())
         .sort("dia")
     )
 
@@ -212,23 +209,13 @@ def longest_cuts(events: pl.DataFrame) -> pl.DataFrame:
         .with_columns(horas=hours)
         # Few enough are left to be sorted by text.
         .filter(pl.col("horas") >= pl.col("horas").top_k(LONGEST).min().over("codigo_comuna"))
-        .with_columns(pl.col("codigo_comuna").cast(pl.String))
+        .with_columns(pl.col("codigo_comuna", "forma", "nombre_empresa", "censurado").cast(pl.String))
         .filter(pl.col("codigo_comuna") != "")
         .sort("horas", "cliente_horas", "hash_id", descending=[True, True, False])
         .group_by("codigo_comuna", maintain_order=True)
         .head(LONGEST)
-        .select(
-            "codigo_comuna",
-            pl.col("forma", "nombre_empresa").cast(pl.String),
-            "primera_hora",
-            "ultima_hora",
-            "horas",
-            pl.col("censurado").cast(pl.String),
-            "clientes_afectados",
-            "cliente_horas",
-            abierta=pl.col("fin").is_null(),
-            estancada=pl.col("horas") >= STANDING_HOURS,
-        )
+        # One that is listed for so long may be a row that the source forgot.
+        .select(*_CUT, abierta=pl.col("fin").is_null(), estancada=pl.col("horas") >= STANDING_HOURS)
         .collect()
     )
 

@@ -17,8 +17,7 @@ from sec_core.blobs.place import Blobs
 from sec_core.config import Settings
 from sec_core.gold import estimates, storm_curves
 from sec_core.gold.customers import COUNTRY
-from sec_core.gold.datasets import with_customers
-from sec_core.gold.definitions import definitions
+from sec_core.gold.datasets import definitions, with_customers
 from sec_core.gold.frames import GoldFrames
 from sec_core.gold.payloads.basis import CITA, CITATION, LICENCE, LICENCIA
 from sec_core.gold.site import charts, figures, press
@@ -129,9 +128,8 @@ def whole_map(book: Book) -> None:
     data = book.map_data(years, SPANISH)
     last = (book.whole_years or years or [0])[-1]
     held = book.of_year(last)
-    book.page(
-        "mapa/", "map.html", data, {"map": data, "year": book.span(last) if last else "", "held": held}, also=held
-    )
+    context = {"map": data, "year": book.span(last) if last else "", "held": held}
+    book.page("mapa/", "map.html", data, context, also=held)
 
 
 def lists(book: Book) -> None:

@@ -23,8 +23,7 @@ from sec_core.gold.site.figures import SiteFrames
 from sec_core.gold.site.put import Site
 from sec_core.gold.site.words import SPANISH
 from sec_core.gold.standing import code_digest
-from sec_core.reference.geometry import topology
-from sec_core.reference.tables import regiones
+from sec_core.reference.tables import regiones, topology
 
 Spec = dict[str, Any]
 
@@ -40,14 +39,6 @@ COMUNAS: Final = "comunas"
 ROWS: Final = "filas"
 # Islands that would make the map small.
 FAR_OUT: Final = {"05201", "05104"}
-# What the specification of each figure reads of its rows.
-FIELDS: Final = {
-    "pais-dias": ["dia", "clientes"],
-    "pais-anhos": ["region", "saidi", "saidi_inf", "saidi_sup"],
-    "mapa": ["id", "saidi"],
-    "cobertura": ["mes", "dia", "estado"],
-    "tormentas": ["tormenta", "punta", "lugar"],
-}
 
 
 def pictures(specs: Mapping[str, Spec], site: Site) -> None:
@@ -109,7 +100,7 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
         words = seen
         if "anho" in table.columns:
             words = {"anho": str(table["anho"][0]), "cobertura": SPANISH.percent(table["cobertura"][0])}
-        rows = table.select(FIELDS[name]).to_dicts()
+        rows = table.drop("anho", "cobertura", strict=False).to_dicts()
         look = specs["*"] | specs[name] | {"datasets": {ROWS: rows}}
         text = look["title"].format(**words)
         title = {
@@ -125,7 +116,7 @@ def specifications(frames: SiteFrames) -> dict[str, Spec]:
 
 def _tables(frames: SiteFrames) -> dict[str, pl.DataFrame]:
     """The rows of each figure; those of a year with anho and cobertura, which its title names."""
-    days = figures.daily_peaks(frames).with_columns(pl.col("dia").dt.to_string())
+    days = figures.daily_peaks(frames).select(pl.col("dia").dt.to_string(), "clientes")
     names = {region.nombre: region.nombre_oficial for region in regiones()} | {COUNTRY: "Chile"}
     by_region = _newest_year(frames, frames.by_region).filter(pl.col("nombre_region").is_in(list(names)))
     storms = frames.storms.sort("punta", descending=True).head(10).with_row_index("lugar", 1)
@@ -135,12 +126,16 @@ def _tables(frames: SiteFrames) -> dict[str, pl.DataFrame]:
     states = {state: SPANISH.gettext(text) for state, text in figures.DAY_STATES.items()}
     return {
         "pais-dias": days if days["clientes"].null_count() < days.height else days.clear(),
-        "pais-anhos": by_region.with_columns(region=pl.col("nombre_region").replace(names)),
-        "mapa": _newest_year(frames, frames.by_comuna).with_columns(pl.col("saidi").round(3), id="codigo_comuna"),
-        "cobertura": figures.day_states(frames.hours).with_columns(
+        "pais-anhos": by_region.select(
+            "anho", "cobertura", "saidi", "saidi_inf", "saidi_sup", region=pl.col("nombre_region").replace(names)
+        ),
+        "mapa": _newest_year(frames, frames.by_comuna).select(
+            "anho", "cobertura", pl.col("saidi").round(3), id="codigo_comuna"
+        ),
+        "cobertura": figures.day_states(frames.hours).select(
             pl.col("mes").dt.to_string("%Y-%m"), pl.col("dia").dt.day(), pl.col("estado").replace(states)
         ),
-        "tormentas": storms.with_columns(tormenta=title),
+        "tormentas": storms.select("punta", "lugar", tormenta=title),
     }
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from sec_core.blobs.local import LocalBlobs
 from sec_core.errors import PublicationError
-from sec_core.gold.publish import losses, lost_events, mending, plan, without_seia
+from sec_core.gold.publish import losses, lost_events, mending, plan_events, without_seia
+from sec_core.gold.standing import EVENTS_FILE
 from sec_core.gold.supabase import EVENT_COLUMNS, EVENTS
 
 NEWEST = datetime(2024, 8, 31, 23, tzinfo=UTC)
@@ -67,13 +68,13 @@ def event(key: str, last: datetime, customers: int = 10, *, is_open: bool = Fals
     return texts | numbers | times | own
 
 
-def archive(folder: Path, *events: dict[str, Any]) -> tuple[LocalBlobs, str]:
-    path = folder / "golden.parquet"
+def archive(folder: Path, *events: dict[str, Any]) -> LocalBlobs:
+    path = folder / EVENTS_FILE
     schema = {"fin": pl.Datetime("us", "UTC")}
     pl.DataFrame([event("unused", datetime(2017, 1, 1, tzinfo=UTC)), *events], schema_overrides=schema).write_parquet(
         path
     )
-    return LocalBlobs(folder), path.name
+    return LocalBlobs(folder)
 
 
 def published(*events: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,14 +90,14 @@ def test_the_window_holds_what_was_alive_in_its_720_hours(tmp_path: Path) -> Non
     inside = [event("a", NEWEST, is_open=True), event("b", first)]
     inside.append(event("old", first - timedelta(days=9), is_open=True))
     outside = event("c", first - timedelta(hours=1))
-    found = plan(*archive(tmp_path, *inside, outside), NEWEST, [])
+    found = plan_events(archive(tmp_path, *inside, outside), NEWEST, [])
     assert {row["hash_id"] for row in found.write} == {"a", "b", "old"}
     assert (found.rows, found.delete) == (3, [])
 
 
 def test_only_what_differs_is_written(tmp_path: Path) -> None:
     same, grown = event("a", NEWEST), event("b", NEWEST, 20)
-    found = plan(*archive(tmp_path, same, grown), NEWEST, published(same, event("b", NEWEST, 10)))
+    found = plan_events(archive(tmp_path, same, grown), NEWEST, published(same, event("b", NEWEST, 10)))
     assert [(row["hash_id"], row["clientes_afectados"]) for row in found.write] == [("b", 20)]
     assert found.delete == []
 
@@ -106,13 +107,13 @@ def test_what_slid_out_goes_only_if_the_archive_has_it(tmp_path: Path) -> None:
     archived, missing = event("a", long_ago), event("m", long_ago)
     longer = event("l", long_ago + timedelta(hours=5))
     held = archive(tmp_path, archived, event("l", long_ago))
-    found = plan(*held, NEWEST, published(archived, missing, longer))
+    found = plan_events(held, NEWEST, published(archived, missing, longer))
     assert found.delete == ["a"]
     assert found.unarchived == 2
 
 
 def test_an_event_that_a_revision_replaced_is_deleted(tmp_path: Path) -> None:
-    found = plan(*archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
+    found = plan_events(archive(tmp_path, event("new", NEWEST)), NEWEST, published(event("gone", NEWEST)))
     assert (found.delete, found.unarchived) == (["gone"], 0)
 
 
@@ -126,4 +127,4 @@ def test_events_after_the_newest_loaded_hour_would_be_lost() -> None:
 
 def test_without_an_archive_nothing_is_planned(tmp_path: Path) -> None:
     with pytest.raises(PublicationError, match="can't be read"):
-        plan(LocalBlobs(tmp_path), "golden.parquet", NEWEST, [])
+        plan_events(LocalBlobs(tmp_path), NEWEST, [])
