@@ -47,8 +47,7 @@ def months_run_name() -> str:
 
 def month_run_name() -> str:
     """Name of a run: its flow and the month that it is about."""
-    chosen = month_or_last(this_run.parameters.get("month"), SystemClock())
-    return f"{this_run.flow_name} {chosen}"
+    return f"{this_run.flow_name} {month_or_last(this_run.parameters.get('month'), SystemClock())}"
 
 
 @flow(name="monthly-sync", flow_run_name=month_run_name)

@@ -167,21 +167,18 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
         return RetentionReport((), 0, None)
     if days < SHORTEST_DAYS:
         raise ConfigError(f"Retention of {days} days is too short.", next_step="Keep 30 days or more.")
-    moved: list[Month] = []
-    rows = 0
+    moved: dict[Month, int] = {}
     with turn(database, Lock.RETENTION), database.adbc() as connection:
         tables = SilverTables(connection, Archive(settings.archive))
         newest = tables.newest()
-        months = tables.partitions() if newest is not None else []
+        old = [month for month in tables.partitions() if newest and month.end <= newest - timedelta(days=days)]
         connection.rollback()
-        for month in months:
-            if newest is not None and month.end <= newest - timedelta(days=days):
-                # A partition that leaves needs the whole table for itself.
-                tables.lock_month(month, alone=True)
-                rows += tables.archive_month(month)
-                connection.commit()
-                moved.append(month)
-    return RetentionReport(tuple(moved), rows, days)
+        for month in old:
+            # A partition that leaves needs the whole table for itself.
+            tables.lock_month(month, alone=True)
+            moved[month] = tables.archive_month(month)
+            connection.commit()
+    return RetentionReport(tuple(moved), sum(moved.values()), days)
 
 
 def keep_up(adapters: Adapters) -> UpkeepReport:
@@ -193,11 +190,9 @@ def keep_up(adapters: Adapters) -> UpkeepReport:
     sealed = [str(month) for month, packed in seal_ready(adapters).items() if packed is not None]
     archived = [str(month) for month in apply_retention(adapters.database, adapters.settings).months]
     removed = _remove_old_files(adapters)
-    report = UpkeepReport(sealed=sealed, archived=archived, logs_removed=removed)
-    logger.bind(stage="upkeep").info(
-        "Sealed {} months, archived {}, removed {} log files", len(sealed), len(archived), removed
-    )
-    return report
+    told = "Sealed {} months, archived {}, removed {} log files"
+    logger.bind(stage="upkeep").info(told, len(sealed), len(archived), removed)
+    return UpkeepReport(sealed=sealed, archived=archived, logs_removed=removed)
 
 
 def _remove_old_files(adapters: Adapters) -> int:
