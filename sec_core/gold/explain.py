@@ -332,9 +332,8 @@ class _Explaining:
         if figures.is_empty():
             return None
         at = self._month.first_day if self._month else figures["mes"][-1]
-        found = nearest_month(
-            pl.DataFrame({"mes": [at], "nombre_region": row["nombre_region"]}), figures, "nombre_region"
-        ).rename({"mes_figura": "mes_denominador"})
+        asked = pl.DataFrame({"mes": [at], "nombre_region": row["nombre_region"]})
+        found = nearest_month(asked, figures, "nombre_region").drop("mes").rename({"mes_figura": "mes"})
         newest = at if self._month else self.loads["mes"].max()
         (figure,) = ages(found, pl.lit(newest, pl.Date)).drop("nombre_region").to_dicts()
         origins = frames.read_customer_origins(self._connection, self._store).filter(mes=figure["mes"])

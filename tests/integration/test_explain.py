@@ -148,6 +148,12 @@ def test_it_says_what_a_figure_rests_on(history: History) -> None:
     assert len(found.files) == len(history.hours)
     assert found.denominator is not None
     assert found.denominator["periodo_star"] == "052019"
+    # Customers were asked for in August alone: those of another month are these.
+    others = {str(row["mes"]) for row in history.rows("reliability")} - {"2025-08"}
+    other = history.explain("reliability", mes=min(others), nombre_region="CHILE").denominator
+    assert other is not None
+    assert found.denominator["mes"] == other["mes"] == "2025-08"
+    assert found.denominator["antiguedad_meses"] == 6 * 12 + 3
     assert (
         found.rows
         == rows_of(history.database, "select sum(n_filas) from cargas where hora < '2025-09-01 04:00+00'")[0][0]
