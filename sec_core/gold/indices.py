@@ -291,8 +291,7 @@ def make_indices(
     months = _customer_hours(monthly.comuna_parts, seen, "codigo_comuna")
     places = names.places.select("codigo_comuna", "nombre_comuna", "codigo_region", "nombre_region")
     comunal = (
-        nearest(months, by_comuna, "codigo_comuna")
-        .join(places, on="codigo_comuna", how="left")
+        nearest(months.join(places, on="codigo_comuna", how="left"), by_comuna, "codigo_comuna")
         .with_columns(*saidi(positive("clientes")))
         .sort("mes", "codigo_comuna")
     )

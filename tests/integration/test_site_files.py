@@ -73,6 +73,7 @@ def test_there_is_a_page_for_each_place_and_storm() -> None:
     data = orjson.loads(site()["comuna/nunoa/datos.json"])
     assert (data["codigo_comuna"], len(data["indices_comunales"]), len(data["horas"]["clientes"])) == ("13120", 5, 1440)
     assert data["horas"]["clientes"].count(None) == 72
+    assert {"anho", "metodo", "cliente_horas", "inferior", "superior", "observado", "saidi"} <= data["anhos"][0].keys()
     rows = pl.read_csv(site()["comuna/nunoa/datos.csv"], schema_overrides={"codigo_comuna": pl.String})
     assert rows["saidi"].to_list() == [row["saidi"] for row in data["indices_comunales"]]
     locations = re.findall(r"<loc>(.*?)</loc>", site()["sitemap.xml"].decode())

@@ -54,6 +54,12 @@ def _templates(lang: Language) -> Environment:
     return environment
 
 
+# What tables by month call otherwise is so called by year in `datos.json`.
+_YEAR_NAMES = {
+    "cliente_horas_observadas": "observado", "cliente_horas_inf": "inferior", "cliente_horas_sup": "superior",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A comuna or a region as pages name it: `path` is its folder."""
@@ -84,9 +90,9 @@ class Book:
         self.grid = figures.recent_grid(frames)
         self.newest = self.grid.hours[-1] if self.grid.hours else None
         self.months: list[date] = frames.hours["mes"].unique().sort().to_list()
-        # Indices by year, of comunas by code and of regions by name.
-        self.comuna_years = by(frames.by_comuna, "codigo_comuna")
-        self.region_years = by(frames.by_region, "nombre_region")
+        # Indices by year, of comunas by code and of regions by name, in the words of the downloads.
+        self.comuna_years = by(frames.by_comuna.rename(_YEAR_NAMES).drop("clientes_punta"), "codigo_comuna")
+        self.region_years = by(frames.by_region.rename(_YEAR_NAMES).drop("clientes_punta"), "nombre_region")
         # Customers of each comuna; None where they are not known.
         self.customers: dict[str, int | None] = dict(frames.comunas.select("codigo_comuna", "clientes").iter_rows())
         self.assets = self._shared()
