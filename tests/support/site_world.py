@@ -121,9 +121,10 @@ def _years(months: pl.DataFrame, key: str, hours: pl.DataFrame) -> pl.DataFrame:
         cliente_horas=hours_out,
         cliente_horas_inf=hours_out * 0.93,
         cliente_horas_sup=hours_out * 1.1,
+        cliente_horas_observadas=hours_out.cast(pl.Int64),
     )
     columns = ["serie", "anho", "metodo", "horas", "observadas", "interpoladas"]
-    values = ["clientes_punta", "cliente_horas", "cliente_horas_inf", "cliente_horas_sup"]
+    values = [name for name in own.columns if name.startswith("cliente")]
     counted = own.join(ended, on="anho").with_columns(interpoladas=pl.col("horas") - pl.col("observadas"))
     named = {"cobertura": pl.col("observadas"), "interpolada": pl.col("interpoladas")}
     shares = [(hours / pl.col("horas")).alias(name) for name, hours in named.items()]
