@@ -202,7 +202,7 @@ def worker_is_alive() -> bool:
     """Whether the server has heard of this container's worker lately; True in a container of another command."""
     if "worker" not in psutil.Process(1).cmdline():
         return True
-    with suppress(httpx.HTTPError), api_client(os.environ.get("PREFECT_API_URL", "")) as client:
+    with suppress(httpx.HTTPError, httpx.InvalidURL), api_client(os.environ.get("PREFECT_API_URL", "")) as client:
         return WORKER in online_workers(client)
     return False
 

@@ -175,9 +175,9 @@ def comuna_customers(regional: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFr
 def _nearest_billing(months: pl.DataFrame, billing: pl.DataFrame) -> pl.DataFrame:
     """For each month the file month of its year that is nearest, the earlier of two: mes, codigo_comuna, facturados."""
     year = pl.col("mes").dt.year().alias("anho")
-    nearest = nearest_month(months.with_columns(year), billing.select("mes", year).unique(), "anho")
+    chosen = nearest_month(months.with_columns(year), billing.select("mes", year).unique(), "anho")
     files = billing.select("codigo_comuna", "fuente", mes_figura="mes", facturados="clientes")
-    return nearest.join(files, on="mes_figura").select("mes", "codigo_comuna", "facturados", "fuente")
+    return chosen.join(files, on="mes_figura").select("mes", "codigo_comuna", "facturados", "fuente")
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,7 +284,7 @@ def ages(figures: pl.DataFrame, latest: pl.Expr) -> pl.DataFrame:
     stated = pl.col("periodo_star").str.strptime(pl.Date, "%m%Y", strict=False)
     months = _number(latest) - _number(pl.coalesce(stated, "mes"))
     return figures.sort(pl.col("nombre_region") == COUNTRY, "nombre_region").select(
-        "nombre_region", "universo", "periodo_star", "mes", antiguedad_meses=months
+        "nombre_region", "universo", "mes", "periodo_star", antiguedad_meses=months
     )
 
 
