@@ -137,7 +137,7 @@ def grid(hours: pl.DataFrame, series: pl.DataFrame) -> HourGrid:
         hours: hora, known; in order.
         series: hora, serie, clientes.
     """
-    wide = series.pivot("serie", index="hora", values="clientes")
+    wide = series.join(hours, on="hora", how="semi").pivot("serie", index="hora", values="clientes")
     placed = hours.join(wide, on="hora", how="left", maintain_order="left").fill_null(0)
     values = {name: placed[name].to_numpy() for name in wide.columns[1:]}
     return HourGrid(hours["hora"].to_list(), hours["known"].to_numpy().astype(bool), values)
