@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock, local
 from typing import Final, Self
@@ -15,7 +15,7 @@ from typing import Final, Self
 import zstandard
 from loguru import logger
 
-from sec_core.blobs.place import BlobMissing, Blobs, Place, StoreUrl, at_once, open_blobs
+from sec_core.blobs.place import REMOTE_AT_ONCE, BlobMissing, Blobs, Place, StoreUrl, at_once, open_blobs
 from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall
@@ -42,6 +42,9 @@ SEALED: Final = "sellado/"
 _SEALED_NAME: Final = re.compile(rf"{SEALED}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))\.(?P<number>[0-9]+)\.parquet")
 _ANSWERED_BY: Final = ("anfitrion", "fuente")
 _OPEN_MONTHS: Final = 4
+# Threads that read bodies of this machine, and how many bodies in a row: decompressing and digesting use both cores,
+# and handing over each body by itself would take as long as reading it.
+_LOCAL_RUNS: Final = (2, 16)
 
 
 class BodyDamaged(StorageError):
@@ -301,7 +304,7 @@ class BronzeStore:
         self, captures: Sequence[Capture], but: tuple[type[StorageError], ...] = (BodyDamaged,)
     ) -> Iterator[bytes | StorageError]:
         """The bytes of several bodies, in their order, or the error in `but` instead; raises others as `read` does."""
-        return at_once(self.blobs.place, partial(attempt, self.read_kept, but), captures)
+        return try_each(self.read_kept, captures, self.blobs.place, but)
 
     def loose(self, month: Month) -> Iterator[BodyName]:
         """Names of a month's bodies that have a file of their own, in order."""
@@ -323,10 +326,22 @@ class BronzeStore:
         return [*loose, *(key for key in self.blobs.list(SEALED) if parse_seal_key(key) is None)]
 
 
-def attempt(
-    read: Callable[[Capture], bytes], but: tuple[type[StorageError], ...], capture: Capture
+def try_each(
+    read: Callable[[Capture], bytes],
+    captures: Sequence[Capture],
+    place: Place,
+    but: tuple[type[StorageError], ...] = (BodyDamaged,),
+) -> Iterator[bytes | StorageError]:
+    """What `read` gives of several bodies that lie in `place`, in their order, or the error in `but` instead."""
+    width, length = (REMOTE_AT_ONCE, 1) if isinstance(place, StoreUrl) else _LOCAL_RUNS
+    runs = [captures[first : first + length] for first in range(0, len(captures), length)]
+    for bodies in at_once(width, lambda run: [_attempt(read, capture, but) for capture in run], runs):
+        yield from bodies
+
+
+def _attempt(
+    read: Callable[[Capture], bytes], capture: Capture, but: tuple[type[StorageError], ...]
 ) -> bytes | StorageError:
-    """The bytes of a body, or the error in `but` that says why there are none."""
     try:
         return read(capture)
     except but as error:
@@ -336,9 +351,13 @@ def attempt(
 class _Zstd(local):
     """Each thread's own: two must not use one at once, and making one takes as long as compressing a body."""
 
-    def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
-        self.decompressor = zstandard.ZstdDecompressor()
+    @cached_property
+    def compressor(self) -> zstandard.ZstdCompressor:
+        return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+
+    @cached_property
+    def decompressor(self) -> zstandard.ZstdDecompressor:
+        return zstandard.ZstdDecompressor()
 
 
 _here = _Zstd()

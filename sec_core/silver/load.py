@@ -11,14 +11,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Protocol
 
 import polars as pl
 
-from sec_core.blobs.place import at_once
 from sec_core.bronze.ledger_rules import Capture
-from sec_core.bronze.store import BodyDamaged, attempt
+from sec_core.bronze.store import try_each
 from sec_core.config import Settings
 from sec_core.db.checks import check_zones
 from sec_core.db.database import Database
@@ -173,9 +171,8 @@ def _plan(
 
 def _snapshots(plan: Plan, bodies: BodyReader, settings: Settings, damaged: dict[Capture, str]) -> Iterator[Snapshot]:
     """What the bodies list; those that are not what was kept are noted in `damaged` instead."""
-    captures = plan.load.values()
-    read = at_once(settings.bronze, partial(attempt, bodies, (BodyDamaged,)), captures)
-    for capture, body in zip(captures, read, strict=True):
+    captures = list(plan.load.values())
+    for capture, body in zip(captures, try_each(bodies, captures, settings.bronze), strict=True):
         if isinstance(body, StorageError):
             damaged[capture] = body.message
         else:
