@@ -93,8 +93,10 @@ def reliability(
 
 def _high_water(events: pl.DataFrame) -> pl.DataFrame:
     """High-water marks of a month's events, by region and for the country."""
-    regions = events.select("mes", serie=pl.col("nombre_region").cast(pl.String), eventos="clientes_afectados")
-    return with_country(regions).group_by(_KEY).agg(pl.col("eventos").sum())
+    regions = events.group_by("mes", serie="nombre_region").agg(eventos=pl.col("clientes_afectados").sum())
+    return (
+        with_country(regions.with_columns(pl.col("serie").cast(pl.String))).group_by(_KEY).agg(pl.col("eventos").sum())
+    )
 
 
 def _major(monthly: Monthly, served: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:

@@ -39,7 +39,7 @@ EVENTS_TITLE = "Power-outage events in Chile"
 EVENTS_MADE_FROM = "kept/golden_interrupciones.json"
 EVENTS_COLUMNS = [column.name for column in parquet.EVENTS]
 # Months of events that are read in one query.
-AT_ONCE = 24
+AT_ONCE = 12
 _MONTH = pl.col("id_tiempo") // 10_000
 
 
@@ -179,7 +179,7 @@ def read_events(connection: ArrowConnection, names: Names, gold: Blobs) -> Event
     stay = [int(month) for month in versions if month not in changed]
     rows = [held.filter(_MONTH.is_in(stay)).cast(fresh.schema), fresh] if stay else [fresh]
     # A month's events are together, and in order, in either.
-    ordered = pl.concat(rows, rechunk=True).sort(_MONTH, maintain_order=True)
+    ordered = pl.concat(rows).sort(_MONTH, maintain_order=True).rechunk()
     month = pl.date(pl.col("id_tiempo") // 1_000_000, _MONTH % 100, 1)
     return Events(ordered.with_columns(mes=month), versions, changed, bool(known) and known == versions)
 
