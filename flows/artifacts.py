@@ -33,7 +33,7 @@ from sec_core.gold.customers import MOST_LISTED, Billing, billing_months
 from sec_core.gold.payloads.storms import StormRow
 from sec_core.gold.standing import BuiltGold
 from sec_core.hours import CHILE, Month
-from sec_core.text import for_markdown
+from sec_core.text import counted, for_markdown
 from sec_core.usecases.reports import IMPUTATION_TEXT, Step, SyncReport, Tally, listening
 from tasks.limits import OVERVIEW, SITE_VARIABLE
 from tasks.runtime import adapters, open_run
@@ -82,10 +82,12 @@ async def show_month(report: SyncReport, states: Mapping[datetime, HourState]) -
 def standing(report: SyncReport) -> str:
     """Whether a month is complete; if not, which hours it lacks and how it is mended. Pure."""
     if not report.missing:
-        return f"Complete: {report.captured} hours captured, {report.empty} empty at the source, none missing."
+        captured = counted(report.captured, "hour")
+        return f"Complete: {captured} captured, {report.empty} empty at the source, none missing."
     which = f": {report.missing_hours} (Chile)" if report.missing_hours else ""
+    are = "is" if report.missing == 1 else "are"
     return (
-        f"Incomplete: {report.missing} of {report.expected} hours are missing{which}. The run's log says why. "
+        f"Incomplete: {report.missing} of {report.expected} hours {are} missing{which}. The run's log says why. "
         "To mend: press Retry in the run, or run rerun-month; only what is missing is asked for."
     )
 
@@ -145,13 +147,12 @@ def storm_table(storms: Sequence[StormRow]) -> list[dict[str, str | int | None]]
 
 async def show_billing(file: str, found: Billing) -> None:
     """A table of a billing file's months, with the rows that were left out above it."""
+    taken = f"{counted(found.rows, 'row')} taken in, {len(found.rejected)} left out."
     bad = [f"- Row {each.row} was left out: {for_markdown(each.reason)}" for each in found.rejected[:MOST_LISTED]]
     await acreate_table_artifact(
         key="customers",
         table=billing_months(found.customers).to_dicts(),
-        description="\n".join(
-            [f"# {for_markdown(file)}", "", f"{found.rows} rows taken in, {len(found.rejected)} left out.", *bad]
-        ),
+        description="\n".join([f"# {for_markdown(file)}", "", taken, *bad]),
     )
 
 
@@ -259,7 +260,7 @@ class _Bars:
             if drawn == shown or not (tally.total or tally.note):
                 continue
             percent = 100 * min(tally.done / tally.total, 1) if tally.total else 0
-            text = f"# {tally.total} hours of {month} to request\n\n{for_markdown(tally.text)}"
+            text = f"# {counted(tally.total, 'hour')} of {month} to request\n\n{for_markdown(tally.text)}"
             if bar is None:
                 bar = await acreate_progress_artifact(percent, key=f"capture-{month}", description=text)
             else:

@@ -16,6 +16,7 @@ from pydantic import Field, WithJsonSchema
 from flows.telling import OtherSource, flow
 from sec_core.clock import SystemClock
 from sec_core.hours import Month
+from sec_core.text import counted
 from sec_core.usecases import months as usecases
 from sec_core.usecases.months import ALL_FAILED, ALL_PARTS, Order, Part, month_or_last
 from sec_core.usecases.reports import SyncReport
@@ -176,7 +177,7 @@ async def _share_out(months: Sequence[Month], *, wait_for_circuit: bool) -> None
         await arun_deployment(RERUN_MONTH, parameters={**parameters, "months": str(month)}, timeout=0)
         for month in months
     ]
-    logger.bind(stage="run").info("Made runs of {count} months for the workers", count=len(started))
+    logger.bind(stage="run").info("Made {} for the workers", counted(len(started), "month's run", "months' runs"))
     for month, started_run in zip(months, started, strict=True):
         ended = await cast("Awaitable[FlowRun]", wait_for_flow_run(started_run.id, timeout=None, poll_interval=2))
         state = ended.state.name if ended.state else "unknown"

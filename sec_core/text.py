@@ -18,6 +18,11 @@ _TAME = re.compile(r"(?:[^\W_]|[ ,;()'/%-]|[.:?!](?= |$))*")
 _CHAT = str.maketrans("`<>", "'()")
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """A number of things with the right noun: `1 hour`, `1,234 hours`, `2 bodies`."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def for_line(text: object, longest: int = LONGEST) -> str:
     r"""One line for terminals, logs and subjects of mail.
 

@@ -20,6 +20,7 @@ from sec_core.errors import CircuitOpen, ConfigError
 from sec_core.gold.standing import BuiltGold
 from sec_core.silver.load import LoadReport
 from sec_core.silver.universe import UniverseReport
+from sec_core.text import counted
 from sec_core.usecases import capture, gold, upkeep
 from sec_core.usecases.adapters import Steps
 from sec_core.usecases.gold import SiteReport
@@ -59,7 +60,8 @@ async def _capture_day(day: date, hours: list[datetime]) -> CaptureReport | Stat
             next_step="`sec deploy` makes the limit.",
         ) from error
     if report.missed:
-        text = f"{len(report.missed)} of {report.asked} hours failed: {hours_text(report.missed)}. The run goes on."
+        failed = f"{len(report.missed)} of {counted(report.asked, 'hour')} failed"
+        text = f"{failed}: {hours_text(report.missed)}. The run goes on."
         return Failed(name="HoursFailed", message=text, data=report)
     return report
 

@@ -12,6 +12,7 @@ from sec_core.clock import SystemClock
 from sec_core.config import load_settings
 from sec_core.errors import IncompleteError, InputError
 from sec_core.hours import Month, month_range, past_or_present
+from sec_core.text import counted
 
 MonthOption = Annotated[str | None, Option(metavar="YYYY-MM", help="The month; without it, the one before this.")]
 FromOption = Annotated[str, Option("--from", metavar="YYYY-MM", help="The earliest month.")]
@@ -60,7 +61,7 @@ def gold(prefect: PrefectOption = None) -> None:
 
     built = run(build_gold, "flows.gold:gold", prefect)
     place = load_settings().gold
-    say(f"Gold holds {built.events:,} events; its {len(built.payloads)} payloads and files are in {place}.")
+    say(f"Gold holds {counted(built.events, 'event')}; its payloads and files are in {place}.")
 
 
 @app.command()
@@ -160,8 +161,8 @@ def seia(
     for row in found.rejected:
         say(f"left out: row {row.row}, {row.name or '(no name)'}: {row.reason}")
     say(
-        f"{found.projects:,} electricity projects, {found.spanning:,} of them in several regions, "
-        f"{found.without_investment:,} without an amount; {len(found.rejected):,} rows left out."
+        f"{counted(found.projects, 'electricity project')}, {found.spanning:,} of them in several regions, "
+        f"{found.without_investment:,} without an amount; {counted(len(found.rejected), 'row')} left out."
     )
 
 
@@ -179,10 +180,10 @@ def customers(
     for row in found.rejected[:MOST_LISTED]:
         say(f"left out: row {row.row}: {row.reason}")
     for month, comunas, count in billing_months(found.customers).iter_rows():
-        say(f"{month}: {count:,} customers in {comunas} comunas.")
+        say(f"{month}: {counted(count, 'customer')} in {counted(comunas, 'comuna')}.")
     if found.rejected:
         raise IncompleteError(
-            f"{len(found.rejected):,} of {found.rows + len(found.rejected):,} rows of {file.name} were left out.",
+            f"{len(found.rejected):,} of {counted(found.rows + len(found.rejected), 'row')} of {file.name} left out.",
             next_step="Correct them, and take the file in again; all other rows are in.",
         )
 

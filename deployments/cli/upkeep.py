@@ -13,6 +13,7 @@ from deployments.cli.ending import stoppable
 from sec_core.config import load_settings
 from sec_core.errors import IncompleteError
 from sec_core.hours import CHILE, Month
+from sec_core.text import counted
 
 circuit_app = typer.Typer(help="Whether the source is left alone, and until when.", invoke_without_command=True)
 app.add_typer(circuit_app, name="circuit")
@@ -100,7 +101,7 @@ def ledger_rebuild() -> None:
     """Make the ledger anew from the files of Bronze."""
     with opened() as adapters:
         report = adapters.ledger.rebuild()
-    say(f"The ledger knows {sum(report.hours.values()):,} hours of {len(report.hours)} months.")
+    say(f"The ledger knows {counted(sum(report.hours.values()), 'hour')} of {counted(len(report.hours), 'month')}.")
     if report.moved:
         say(
             f"{report.moved:,} journal lines had instants of another time zone database and follow their wall clock "
@@ -126,18 +127,19 @@ def import_legacy(
         report = take_in(file, adapters.ledger, on_points=lambda _points, read: progress.update(bar, completed=read))
         progress.update(bar, completed=size)
     say(
-        f"{report.points:,} points: {report.imported:,} imported with {report.rows:,} rows, "
+        f"{counted(report.points, 'point')}: {report.imported:,} imported with {counted(report.rows, 'row')}, "
         f"{report.held:,} held already, {report.empty:,} without data, "
         f"{report.unsuccessful:,} failed at the time, {report.quarantined:,} in quarantine."
     )
     if report.both_shapes:
-        differing = len(report.differing)
-        say(f"{report.both_shapes:,} hours are held in both shapes; the totals of {differing:,} of them differ.")
+        held = counted(report.both_shapes, "hour is", "hours are")
+        say(f"{held} held in both shapes; the totals of {len(report.differing):,} differ.")
     if report.imported:
         say("Load them with `sec reprocess --from YYYY-MM --to YYYY-MM`.")
     if report.without_hour:
+        without = counted(report.without_hour, "point doesn't tell its hour", "points don't tell their hour")
         raise IncompleteError(
-            f"{report.without_hour} points don't tell their hour, for example {'; '.join(report.examples[:2])}.",
+            f"{without}, for example {'; '.join(report.examples[:2])}.",
             next_step="All others were taken in.",
         )
 
@@ -157,8 +159,8 @@ def seal(
         if report is None:
             say(f"{each}: nothing to pack.")
             continue
-        share = report.sealed_bytes / max(report.raw_bytes, 1)
-        say(f"{each}: {report.bodies:,} bodies in {report.sealed_bytes:,} bytes ({share:.1%} of what was received).")
+        share, bodies = report.sealed_bytes / max(report.raw_bytes, 1), counted(report.bodies, "body", "bodies")
+        say(f"{each}: {bodies} in {report.sealed_bytes:,} bytes ({share:.1%} of what was received).")
     if not packed:
         say("No month is closed, complete and settled yet.")
 
@@ -175,7 +177,8 @@ def retention(
     if report.kept_days is None:
         say("Everything is kept: SEC_RETENTION_DAYS is not set.")
     else:
-        say(f"{len(report.months)} months with {report.rows:,} observations moved to {adapters.settings.archive}.")
+        moved = f"{counted(len(report.months), 'month')} with {counted(report.rows, 'observation')}"
+        say(f"{moved} moved to {adapters.settings.archive}.")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from sec_core.errors import CircuitOpen, SourceError, SourceRefused, SourceUnava
 from sec_core.hours import HOUR, Month, open_hour
 from sec_core.source.client import Answer, OddBody, SourceClient
 from sec_core.source.shapes import BodyKind, Classified
+from sec_core.text import counted
 
 # How long answers are gathered before they are written down together.
 _GATHER_S: Final = 0.02
@@ -98,7 +99,8 @@ async def capture_hours(
     around, cut_short = await asyncio.to_thread(_cut_short, ledger, entries)
     if cut_short:
         logger.bind(stage="capture", code="corrupt_cycle").warning(
-            "{} hours have under a tenth of their neighbours' rows; they are asked for again", len(cut_short)
+            "{} under a tenth of their neighbours' rows; requesting them again",
+            counted(len(cut_short), "hour has", "hours have"),
         )
         entries += await _Round(client, ledger, clock, around=around).run(cut_short)
     return CaptureReport.of(entries, client.requests - sent_before)

@@ -25,6 +25,7 @@ from sec_core.db.database import Database
 from sec_core.errors import StorageError
 from sec_core.hours import Month
 from sec_core.source.shapes import NOT_KEPT, AnsweredBy, BodyKind, Classified, classify
+from sec_core.text import counted
 
 T = TypeVar("T")
 _TICK = timedelta(microseconds=1)
@@ -189,7 +190,8 @@ class Ledger(table.LedgerTables):
                     table.delete_month(cursor, month)
                 table.write_book(cursor, book)
         if stale:
-            logger.bind(stage="capture", month=str(month)).info("ledger brought up to its files: {} hours", len(stale))
+            bound = logger.bind(stage="capture", month=str(month))
+            bound.info("Brought the ledger up to its files: {}", counted(len(stale), "hour"))
         self._repaired.add(month)
         return len(stale)
 
@@ -250,7 +252,7 @@ class Ledger(table.LedgerTables):
             adopted.append(found.outcome(found.capture(name, digest(body))))
         if adopted:
             self._journal.append(month, adopted)
-            bound.warning("{} bodies adopted that no line named", len(adopted))
+            bound.warning("Adopted {} that no line named", counted(len(adopted), "body", "bodies"))
         return Book.of([*read.outcomes, *adopted]), read.moved, passed_over
 
     @contextmanager

@@ -16,6 +16,7 @@ from sec_core.bronze.store import BronzeStore, digest, seal_key
 from sec_core.errors import IncompleteError, StorageError
 from sec_core.hours import CHILE, Month, closed_hours
 from sec_core.source.shapes import AnsweredBy
+from sec_core.text import counted
 
 _GROUP_BYTES: Final = 8 * 1024 * 1024
 _LEVEL: Final = 12
@@ -39,7 +40,8 @@ def may_seal(month: Month, ledger: Ledger, now: datetime) -> str | None:
     if len(closed_hours(month, now)) < len(hours):
         return f"{month} has not ended."
     unsettled = hours_to_ask(hours, ledger.rows(hours), now)
-    return f"{len(unsettled)} hours of {month} are not settled yet." if unsettled else None
+    hours_are = counted(len(unsettled), f"hour of {month} is", f"hours of {month} are")
+    return f"{hours_are} not settled yet." if unsettled else None
 
 
 def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetime) -> SealReport | None:
@@ -76,9 +78,11 @@ def seal_month(month: Month, *, store: BronzeStore, ledger: Ledger, now: datetim
         store.blobs.delete(before)
     report = SealReport(month, key, len(kept), raw_bytes, loose_bytes, store.blobs.size(key))
     logger.bind(stage="seal", month=str(month)).info(
-        "{bodies} bodies sealed: {loose} loose bytes became {sealed}",
-        bodies=report.bodies, loose=report.loose_bytes, sealed=report.sealed_bytes,
-    )  # fmt: skip
+        "Sealed {}: {:,} loose bytes became {:,}",
+        counted(report.bodies, "body", "bodies"),
+        report.loose_bytes,
+        report.sealed_bytes,
+    )
     return report
 
 

@@ -31,6 +31,7 @@ from sec_core.gold.storms import StormRules
 from sec_core.hours import Month
 from sec_core.silver.tables import Archive
 from sec_core.silver.timeline import EventRules
+from sec_core.text import counted
 
 Payloads = Mapping[str, Sequence[Mapping[str, object]]]
 
@@ -59,9 +60,10 @@ def build_gold(database: Database, settings: Settings, clock: Clock) -> GoldRepo
     by_comuna = collected.comuna_customers.rename(lambda name: name.removesuffix("_clientes"))
     write_rows(by_comuna, database, "clientes_comunales", ("mes", "codigo_comuna"))
     new_storms = write_rows(collected.storms, database, "tormentas", ("id",))
-    said = "Built Gold: {:,} events; {} of {} observation files rewritten; {} payloads."
-    months = collected.loads["mes"].n_unique()
-    logger.bind(stage="gold").info(said, collected.events.height, len(written), months, len(payloads))
+    said = "Built Gold: {}; {} of {} rewritten; {}."
+    files = counted(collected.loads["mes"].n_unique(), "observation file")
+    counts = counted(collected.events.height, "event"), len(written), files, counted(len(payloads), "payload")
+    logger.bind(stage="gold").info(said, *counts)
     return GoldReport(
         events=collected.events.height,
         months_written=written,

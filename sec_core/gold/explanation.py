@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel
 
 from sec_core.errors import InputError
-from sec_core.text import for_markdown
+from sec_core.text import counted, for_markdown
 
 EVENT = "event"
 # Keys of the definitions and inputs of each payload.
@@ -78,8 +78,8 @@ class Explanation(BaseModel):
         if self.equal is None:
             return "Not computed again: there is no function that gives it from the bodies alone."
         if self.equal:
-            return f"Computed again from {self.captures.get('cuerpos', 0):,} bodies: equal."
-        return f"Computed again from the bodies: NOT equal, {len(self.differences)} differences."
+            return f"Computed again from {counted(self.captures.get('cuerpos', 0), 'body', 'bodies')}: equal."
+        return f"Computed again from the bodies: NOT equal, {counted(len(self.differences), 'difference')}."
 
     def next_step(self) -> str:
         """What to do where it is not equal."""
@@ -139,7 +139,7 @@ def one_row(rows: list[dict[str, Any]], wanted: Mapping[str, str], payload: str)
     found = [row for row in rows if matches(row, wanted)]
     if len(found) != 1:
         raise InputError(
-            f"{len(found)} of {len(rows)} rows of {payload} match.",
+            f"{len(found)} of {counted(len(rows), 'row')} of {payload} match.",
             next_step=f"Name one by key=value; keys: {', '.join(keys)}." if rows else "Run `sec gold` first.",
         )
     return found[0]

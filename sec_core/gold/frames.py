@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -22,6 +22,7 @@ from sec_core.hours import CHILE, Month, open_hour
 from sec_core.reference.tables import COUNTRY_CODE
 from sec_core.silver.timeline import EventRules, chile_date
 from sec_core.source.shapes import Shape
+from sec_core.text import counted
 
 if TYPE_CHECKING:
     from sec_core.gold.indices import Indices
@@ -278,9 +279,9 @@ def others(found: list[dict[str, object]]) -> list[dict[str, object]]:
     return [each for each in found if each["origen"] not in {OWN, UNKNOWN}]
 
 
-def in_words(foreign: list[dict[str, object]]) -> str:
+def in_words(foreign: list[dict[str, Any]]) -> str:
     """What `others` found, for a person."""
     return ", ".join(
-        f"{each['horas']} hours {each['origen']}" if each["horas"] else f"customers of regions {each['origen']}"
+        f"{counted(each['horas'], 'hour') if each['horas'] else 'customers of regions'} {each['origen']}"
         for each in foreign
     )

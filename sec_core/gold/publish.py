@@ -20,6 +20,7 @@ from sec_core.gold.frames import in_words, others
 from sec_core.gold.payloads.registry import DASHBOARD, PAYLOADS
 from sec_core.gold.standing import EVENTS_FILE, PAYLOADS_FOLDER
 from sec_core.gold.supabase import EVENT_COLUMNS, EVENTS, Payloads, SupabaseStore
+from sec_core.text import counted
 
 NOT_CONFIGURED = "There are no Supabase settings (SUPABASE_URL, SUPABASE_KEY): Gold is published locally only."
 
@@ -60,8 +61,8 @@ class PublishReport:
         if not self.published:
             return NOT_CONFIGURED
         return (
-            f"Published {len(self.payloads)} payloads and {self.events} events of the last 30 days"
-            f" ({self.events_written} written, {self.events_deleted} deleted)."
+            f"Published {counted(len(self.payloads), 'payload')} and {counted(self.events, 'event')} of the last 30"
+            f" days ({self.events_written} written, {self.events_deleted} deleted)."
         )
 
 
@@ -188,8 +189,7 @@ def _publish_events(store: SupabaseStore, changes: RecentPlan) -> None:
         ) from None
     if changes.unarchived:
         logger.bind(stage="publish").warning(
-            "{} events slid out of the 30-day window but are not in the archive; they stay published.",
-            changes.unarchived,
+            "Not in the archive, so still published after 30 days: {}.", counted(changes.unarchived, "event")
         )
 
 
@@ -210,7 +210,7 @@ def losses(published: Payloads, new: Payloads) -> dict[str, str]:
         before, after = published[name], new[name]
         text = []
         if len(after) < len(before) * (1 - LARGEST_LOSS):
-            text.append(f"{name} would fall from {len(before)} rows to {len(after)}.")
+            text.append(f"{name} would fall from {counted(len(before), 'row')} to {len(after):,}.")
         newest_before, newest_after = newest_month(before), newest_month(after)
         if newest_before > newest_after:
             text.append(f"{name} would lose its newest month {newest_before[:7]}.")

@@ -18,6 +18,7 @@ from sec_core.errors import InputError
 from sec_core.gold.kept import write_rows
 from sec_core.gold.sheets import BadRow, Sheet, decimal_mark, number, read_sheet
 from sec_core.reference.tables import default_names, fold, regiones
+from sec_core.text import counted
 
 # Our name of a column to its headings, the first one that is found counts.
 HEADINGS: dict[str, tuple[str, ...]] = {
@@ -100,11 +101,11 @@ def load_seia(database: Database, path: Path) -> SeiaReport:
             "{} has no column {}: what it would say is unknown.", path.name, ", ".join(sheet.missing)
         )
     logger.bind(stage="seia").info(
-        "{} holds {} electricity projects, {} of them in several regions; {} rows were left out.",
+        "{} holds {}, {} of them in several regions; {} left out.",
         path.name,
-        projects.height,
+        counted(projects.height, "electricity project"),
         spanning,
-        len(rejected),
+        counted(len(rejected), "row"),
     )
     return SeiaReport(projects.height, spanning, projects["inversion_total_mmu"].null_count(), tuple(rejected))
 

@@ -21,6 +21,7 @@ from typing import Final
 from sec_core.blobs.local import in_our_words
 from sec_core.errors import InputError
 from sec_core.reference.tables import fold
+from sec_core.text import counted
 
 LARGEST_FILE: Final = 100 * 2**20
 MOST_CELLS: Final = 20_000_000
@@ -237,7 +238,7 @@ def _read_workbook_here(path: str) -> int:
         sys.stderr.write(str(error))
         return 1
     if sheet.width * sheet.height > MOST_CELLS:
-        sys.stderr.write(f"it has {sheet.width:,} columns and {sheet.height:,} rows")
+        sys.stderr.write(f"it has {counted(sheet.width, 'column')} and {counted(sheet.height, 'row')}")
         return 1
     rows = [[cell or "" for cell in row] for row in sheet.to_polars().rows()]
     json.dump(rows, sys.stdout)

@@ -29,6 +29,7 @@ from sec_core.gold.frames import snapshot, source_hours, with_month
 from sec_core.gold.storm_curves import CURVES_SCHEMA, HOUR_US, STORMS_SCHEMA, Curve, World, instant
 from sec_core.hours import CHILE, HOUR
 from sec_core.reference import tables
+from sec_core.text import counted
 
 # How far back is looked: the usual level's week and two more. Retention keeps at least thirty days.
 WINDOW: Final = timedelta(days=21)
@@ -259,6 +260,7 @@ def under_way(database: Database, settings: Settings) -> list[str]:
         course = "rising" if now > before else "falling" if now < before else "steady"
         found.append(
             f"A storm is under way since {row['inicio'].astimezone(CHILE):%Y-%m-%d %Hh} in Chile: peak so far"
-            f" {row['punta']:,} customers, {row['comunas']} comunas, {now:,} out now and {course}. [{row['id']}]"
+            f" {counted(row['punta'], 'customer')}, {counted(row['comunas'], 'comuna')},"
+            f" {now:,} out now and {course}. [{row['id']}]"
         )
     return found

@@ -13,6 +13,7 @@ from typing import Final
 from sec_core.errors import CircuitOpen, DatabaseError, SecError, SourceError, StorageError
 from sec_core.hours import CHILE, HOUR, Month
 from sec_core.source.circuit import Circuit
+from sec_core.text import counted
 
 SCHEDULE_DAY: Final = 2
 # When the monthly run begins, Chile wall clock: the 2nd at 03:00 (`prefect.yaml`).
@@ -261,12 +262,11 @@ def _zones(data: DataFacts, _: Facts) -> Finding:
 
 def _circuit(data: DataFacts, facts: Facts) -> Finding:
     circuit = data.circuit
+    failures, error = counted(circuit.failures, "failure"), (circuit.error or "").rstrip(".")
     if circuit.status == "closed":
-        count = f" {circuit.failures} failures in a row so far: {circuit.error}." if circuit.failures else ""
-        return _good(f"The circuit is closed.{count}")
+        return _good("The circuit is closed." + (f" {failures} in a row so far: {error}." if circuit.failures else ""))
     since = f" since {circuit.opened_at.astimezone(CHILE):%Y-%m-%d %H:%M}" if circuit.opened_at else ""
-    status, error = circuit.status.replace("_", "-"), (circuit.error or "").rstrip(".")
-    text = f"The circuit is {status}{since} after {circuit.failures} failures: {error}."
+    text = f"The circuit is {circuit.status.replace('_', '-')}{since} after {failures}: {error}."
     if circuit.reopens_at is None or circuit.reopens_at <= facts.now:
         return _warn(text, "The next request is the probe: run `sec doctor` again.")
     at = f"{circuit.reopens_at.astimezone(CHILE):%H:%M} in Chile"
@@ -283,7 +283,8 @@ def _schedule(data: DataFacts, facts: Facts) -> Finding:
     if data.first_asked is not None and data.first_asked >= _scheduled(month.shift(1)):
         return _warn(f"The run of {month} was due before this installation began.", f"{step}.")
     if data.due_missing:
-        text = f"{month} should be complete; {data.due_missing} of its {data.due_expected} hours are missing."
+        are = "is" if data.due_missing == 1 else "are"
+        text = f"{month} should be complete; {data.due_missing} of its {data.due_expected} hours {are} missing."
         return _bad(text, f"{step}, or rerun-month in the UI.")
     return _good(f"{month}, the newest month that is due, is complete.")
 
@@ -301,8 +302,8 @@ def _newest(data: DataFacts, facts: Facts) -> Finding:
 def _quarantine(data: DataFacts, _: Facts) -> Finding:
     if not data.quarantined:
         return _good("No hour is in quarantine.")
-    lately = data.quarantined_lately
-    text = f"{data.quarantined} hours have only answers of an unknown shape, {lately} of the last week."
+    lately, hours = data.quarantined_lately, counted(data.quarantined, "hour has", "hours have")
+    text = f"{hours} only answers of an unknown shape, {lately} of the last week."
     return (_bad if lately else _warn)(text, "The source may have changed: see docs/runbook.md, “A changed API”.")
 
 
@@ -312,7 +313,8 @@ def _bodies(data: DataFacts, _: Facts) -> Finding:
     hours = ", ".join(f"{hour.astimezone(CHILE):%Y-%m-%d %Hh}" for hour in data.damaged[:5])
     months = sorted({str(Month.of(hour)) for hour in data.damaged})
     more = " and others" if len(data.damaged) > 5 else ""
-    text = f"{len(data.damaged)} hours have lost their body to damage (Chile time): {hours}{more}."
+    lost = counted(len(data.damaged), "hour has lost its body", "hours have lost their body")
+    text = f"{lost} to damage (Chile time): {hours}{more}."
     step = f"Run `sec sync --month {months[0]}`" + (f" and so on for {', '.join(months[1:4])}" if months[1:] else "")
     return _bad(text, f"{step}; or restore the files from a backup and run `sec reprocess`.")
 
@@ -361,4 +363,4 @@ def _age(age: timedelta) -> str:
         return f"{age.days} days"
     if age >= 2 * HOUR:
         return f"{age // HOUR} hours"
-    return f"{max(age, timedelta(0)) // timedelta(minutes=1)} minutes"
+    return counted(max(age, timedelta(0)) // timedelta(minutes=1), "minute")

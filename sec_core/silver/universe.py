@@ -25,6 +25,7 @@ from sec_core.silver.stretches import rows_only_in
 from sec_core.silver.tables import SilverTables
 from sec_core.silver.timeline import chile_date
 from sec_core.source.answers import RegionCustomers, read_country, read_regions
+from sec_core.text import counted
 
 T = TypeVar("T")
 
@@ -160,7 +161,8 @@ def rebuild_universe(database: Database, store: BronzeStore) -> int:
         for *answers, country in askings.values()
     ]
     changed = write_universe(database, pl.concat(rows))
-    logger.bind(stage="universe").info("{} months of customers from Bronze; {} events changed", len(askings), changed)
+    counts = counted(len(askings), "month"), counted(changed, "event")
+    logger.bind(stage="universe").info("Customers of {} from Bronze; {} changed", *counts)
     return len(askings)
 
 

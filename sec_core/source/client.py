@@ -32,6 +32,7 @@ from sec_core.source.circuit import LONG_REST, LONGEST_REST, Failure
 from sec_core.source.shapes import AnsweredBy, Classified, classify
 from sec_core.source.throttle import LONG_WAIT_S, Permit, Throttle
 from sec_core.source.transport import Reply, Transport
+from sec_core.text import counted
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ class SourceClient:
             totals, odd = read_series(body)
             if odd:
                 logger.bind(stage="capture", code="odd_value").warning(
-                    "Get: {} rows passed over, the first because of {}", len(odd), odd[0]
+                    "Get: {} passed over, the first because of {}", counted(len(odd), "row"), odd[0]
                 )
             return totals
 

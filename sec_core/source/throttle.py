@@ -35,6 +35,7 @@ from sec_core.db.queries import read_queries
 from sec_core.errors import CircuitOpen, DatabaseError, DatabaseUnavailable
 from sec_core.source import circuit as breaker
 from sec_core.source.circuit import LONG_REST, PROBE_LEASE, Circuit, CircuitRules, CircuitStatus, Failure, Leave
+from sec_core.text import counted
 
 T = TypeVar("T")
 
@@ -192,7 +193,7 @@ class Throttle:
         circuit = await self._change(rule)
         if leave is Leave.REFUSED and circuit.reopens_at is not None:
             raise CircuitOpen(
-                f"The source is left alone: the circuit is open after {circuit.failures} failures in a row. "
+                f"The source is left alone: the circuit is open after {counted(circuit.failures, 'failure')} in a row. "
                 f"The last one: {circuit.error}",
                 reopens_at=circuit.reopens_at,
             )
@@ -327,7 +328,7 @@ class _SharedLimits:
 def _log_transition(before: Circuit, after: Circuit) -> None:
     log = logger.bind(stage="capture", code=after.code or "circuit_closed")
     if after.status is CircuitStatus.OPEN and after.reopens_at is not None:
-        change = f"{before.status.value} -> open after {after.failures} failures in a row"
+        change = f"{before.status.value} -> open after {counted(after.failures, 'failure')} in a row"
         log.error("circuit {change}, until {at}: {why}", change=change, at=in_chile(after.reopens_at), why=after.error)
     elif after.status is CircuitStatus.HALF_OPEN:
         log.warning("circuit {before} -> half-open: one probe leaves", before=before.status.value)

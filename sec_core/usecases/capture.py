@@ -20,6 +20,7 @@ from sec_core.silver import load
 from sec_core.silver.universe import UniverseReport, known_universe, store_universe
 from sec_core.source.answers import RegionCustomers
 from sec_core.source.client import Answer
+from sec_core.text import counted
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.reports import Step, in_thread, report, side_by_side
 
@@ -73,7 +74,7 @@ async def capture_all(adapters: Adapters, month: Month, *, wait_for_circuit: boo
                 candidates, rows, adapters.clock.now(), force=force, asked_since=asked_since, rows_before=rows_before
             )
             report(Step(stage="capture", month=str(month), total=len(hours), note=""))
-            logger.bind(stage="capture", month=str(month)).info("Requesting {count} hours", count=len(hours))
+            logger.bind(stage="capture", month=str(month)).info("Requesting {}", counted(len(hours), "hour"))
             try:
                 total += await _capture_days(adapters, hours)
             except CircuitOpen as error:
@@ -148,7 +149,7 @@ async def reconcile_week(adapters: Adapters, month: str) -> dict[datetime, int] 
         differing = await asyncio.to_thread(compare, series, ledger, clock.now())
         if not differing:
             return {}
-        log.warning("Requesting {count} hours again that differ from the national series", count=len(differing))
+        log.warning("Requesting {hours} again: not as in the national series", hours=counted(len(differing), "hour"))
         await capture_hours(differing, client=client, ledger=ledger, clock=clock)
     rows = await asyncio.to_thread(ledger.rows, sorted(differing))
     still = {hour: row.national_difference for hour, row in sorted(rows.items()) if row.national_difference}

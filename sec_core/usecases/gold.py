@@ -17,6 +17,7 @@ from sec_core.errors import ConfigError, InputError, StorageError
 from sec_core.gold import standing
 from sec_core.gold.explanation import EVENT, Explanation
 from sec_core.gold.standing import BuiltGold
+from sec_core.text import counted
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.reports import in_thread
 
@@ -49,7 +50,7 @@ def _build(adapters: Adapters) -> BuiltGold:
     # Before the snapshot: what is written between the two makes the next run build again.
     digest, built = standing_gold(adapters)
     if built is not None:
-        logger.bind(stage="gold").info("Gold is up to date: {:,} events.", built.events)
+        logger.bind(stage="gold").info("Gold is up to date: {}.", counted(built.events, "event"))
         return built
     from sec_core.gold.build import build_gold as build
 
@@ -80,7 +81,7 @@ class SiteReport(BaseModel):
         """What happened, in a sentence."""
         if self.target is None:
             return f"The site is in {self.place}; SEC_SITE_TARGET names no place to put it."
-        files = f"{self.written:,} files written, {self.kept:,} kept, {self.removed:,} removed"
+        files = f"{counted(self.written, 'file')} written, {self.kept:,} kept, {self.removed:,} removed"
         return f"The site is at {self.target}: {files}."
 
 

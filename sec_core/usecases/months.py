@@ -15,6 +15,7 @@ from sec_core.errors import SecError, SourceError
 from sec_core.hours import Month, month_range, past_or_present
 from sec_core.silver.load import MONTHS_AT_ONCE
 from sec_core.silver.universe import rebuild_universe
+from sec_core.text import counted
 from sec_core.usecases.adapters import Adapters
 from sec_core.usecases.capture import ask_besides, capture_all
 from sec_core.usecases.reports import MonthsIncomplete, Step, SyncReport, describe_month, report, side_by_side
@@ -139,7 +140,7 @@ async def reprocess(adapters: Adapters, first: str, last: str, *, other_source: 
     async def one(month: Month) -> SyncReport:
         learned = await asyncio.to_thread(adapters.ledger.relearn, month.start, month.end)
         loaded = await adapters.steps.load_month(str(month), True)
-        notes = [f"{learned} bodies left quarantine."] if learned else []
+        notes = [f"{counted(learned, 'body', 'bodies')} left quarantine."] if learned else []
         done = SyncReport(month=str(month), loaded_hours=loaded.hours_loaded, notes=notes)
         return await asyncio.to_thread(describe_month, adapters, done)
 
@@ -258,8 +259,9 @@ def _incomplete(adapters: Adapters) -> list[Month]:
     text = "No closed month misses an hour"
     if months:
         few = [f"{each} ({missing[each]})" for each in months[:12]] + ["..."] * (len(months) > 12)
-        text = f"{len(months)} closed months miss {hours} hours: {', '.join(few)}"
-        text += f"; about {max(1, round(hours / rate / 60))} minutes at {rate:g} requests a second"
+        text = f"{counted(len(months), 'closed month misses', 'closed months miss')} {counted(hours, 'hour')}"
+        text += f": {', '.join(few)}"
+        text += f"; about {counted(max(1, round(hours / rate / 60)), 'minute')} at {rate:g} requests a second"
     logger.bind(stage="run").info("{}", text)
     report(Step(stage="months", note=text))
     return months

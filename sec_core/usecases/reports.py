@@ -15,6 +15,7 @@ from sec_core.bronze.ledger_rules import HourState
 from sec_core.errors import CircuitOpen, IncompleteError, SecError, UnexpectedBody
 from sec_core.hours import Month
 from sec_core.silver.reports import month_figures
+from sec_core.text import counted
 from sec_core.usecases.adapters import Adapters
 
 Item = TypeVar("Item")
@@ -185,14 +186,16 @@ class MonthsIncomplete(IncompleteError):
         first, command = reports[0], "the same"
         if len(reports) == 1:
             which = f" {first.missing_hours}." if first.missing_hours else ""
-            text = f"{first.month}: {first.failed} hours failed, {first.quarantined} in quarantine, "
+            text = f"{first.month}: {counted(first.failed, 'hour')} failed, {first.quarantined} in quarantine, "
             text += f"{first.pending} not asked for, of {first.expected}.{which}"
             command = f"`sec sync --month {first.month}`"
         else:
             missing = [each for each in reports if each.missing]
             names = [f"{each.month} ({each.missing_hours})" if each.missing_hours else each.month for each in missing]
             few = ", ".join(names[:6] + ["..."] * (len(names) > 6))
-            text = f"{len(missing)} of {len(reports)} months miss {sum(each.missing for each in missing)} hours: {few}."
+            hours = counted(sum(each.missing for each in missing), "hour")
+            miss = "misses" if len(missing) == 1 else "miss"
+            text = f"{len(missing)} of {counted(len(reports), 'month')} {miss} {hours}: {few}."
         super().__init__(text, next_step=f"Run {command} again: it requests only these hours.")
         self.reports = reports
 

@@ -18,6 +18,7 @@ from sec_core.db.locks import Lock, turn
 from sec_core.errors import CircuitOpen, ConfigError, InputError
 from sec_core.hours import Month, open_hour
 from sec_core.source.circuit import Circuit
+from sec_core.text import counted
 from sec_core.usecases.adapters import Adapters
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def apply_retention(database: Database, settings: Settings, *, keep_days: int | 
     if days is None:
         return RetentionReport((), 0, None)
     if days < SHORTEST_DAYS:
-        raise ConfigError(f"Retention of {days} days is too short.", next_step="Keep 30 days or more.")
+        raise ConfigError(f"Retention of {counted(days, 'day')} is too short.", next_step="Keep 30 days or more.")
     moved: dict[Month, int] = {}
     with turn(database, Lock.RETENTION), database.adbc() as connection:
         tables = SilverTables(connection, Archive(settings.archive))
@@ -190,8 +191,9 @@ def keep_up(adapters: Adapters) -> UpkeepReport:
     sealed = [str(month) for month, packed in seal_ready(adapters).items() if packed is not None]
     archived = [str(month) for month in apply_retention(adapters.database, adapters.settings).months]
     removed = _remove_old_files(adapters)
-    told = "Sealed {} months, archived {}, removed {} log files"
-    logger.bind(stage="upkeep").info(told, len(sealed), len(archived), removed)
+    told = "Sealed {}, archived {}, removed {}"
+    counts = counted(len(sealed), "month"), len(archived), counted(removed, "log file")
+    logger.bind(stage="upkeep").info(told, *counts)
     return UpkeepReport(sealed=sealed, archived=archived, logs_removed=removed)
 
 
@@ -225,7 +227,7 @@ async def close_circuit(adapters: Adapters, who: str, why: str) -> str:
 
 def in_words(circuit: Circuit) -> str:
     """A state in a line or two, with times of Chile."""
-    failures = f"{circuit.failures} failure{'' if circuit.failures == 1 else 's'} in a row"
+    failures = f"{counted(circuit.failures, 'failure')} in a row"
     words = f"{circuit.status.value.replace('_', '-')}, {failures}"
     if circuit.reopens_at is not None:
         words += f", reopens at {in_chile(circuit.reopens_at)}"

@@ -201,7 +201,7 @@ def test_sealing_names_what_is_damaged_and_its_advice_mends_it(world: World) -> 
     later = NOW + timedelta(days=9)
     with pytest.raises(IncompleteError, match=r"1 damaged bodies \(2024-08-01 10h\).*sec sync --month 2024-08"):
         seal_month(MONTH, store=world.store, ledger=world.ledger, now=later)
-    with pytest.raises(IncompleteError, match="1 hours of 2024-08 are not settled"):
+    with pytest.raises(IncompleteError, match="1 hour of 2024-08 is not settled"):
         seal_month(MONTH, store=world.store, ledger=world.ledger, now=later)
     world.keep(world.to_ask(), NOW + timedelta(hours=2))
     report = seal_month(MONTH, store=world.store, ledger=world.ledger, now=later)

@@ -67,7 +67,7 @@ def settle(ledger: Ledger) -> None:
 
 def test_a_sealed_month_reads_the_same(ledger: Ledger, store: BronzeStore, database: Database) -> None:
     fill(ledger)
-    with pytest.raises(IncompleteError, match="1 hours of 2024-08 are not settled"):
+    with pytest.raises(IncompleteError, match="1 hour of 2024-08 is not settled"):
         seal_month(MONTH, store=store, ledger=ledger, now=SEALED)
     settle(ledger)
     before = bodies_of(ledger, store)

@@ -142,7 +142,7 @@ def test_failed_months_are_found_and_only_their_missing_hours_asked_for(
     source.set_faults(FaultOptions())
     asked = len(source.hours_asked())
     assert main(["rerun"]) == 0
-    told = "2 closed months miss 4 hours: 2025-02 (2), 2025-01 (2); about 1 minutes"
+    told = "2 closed months miss 4 hours: 2025-02 (2), 2025-01 (2); about 1 minute"
     assert told in capsys.readouterr().err
     holes = 5  # 2025-01-03, 03h to 07h, empty at the source and not settled yet
     assert len(source.hours_asked()) - asked == 4 + holes

@@ -64,7 +64,7 @@ def test_two_of_the_same_at_once(
         kept = adapters.ledger.kept(adapters.ledger.months()[0])
         assert {capture.key: adapters.store.read_kept(capture) for capture in kept} == bodies
     moved = pair(database, tmp_path, Lock.RETENTION, "retention", "--days", "30")
-    assert sum("1 months with" in text for text in moved) == 1
+    assert sum("1 month with" in text for text in moved) == 1
     assert sum("0 months with 0 " in text for text in moved) == 1
     pair(database, tmp_path, None, "gold", "--local")
     monkeypatch.setenv("SUPABASE_URL", supabase.url)

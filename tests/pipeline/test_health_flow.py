@@ -50,7 +50,7 @@ async def test_a_bad_verdict_is_a_failed_run_that_says_what_to_do(source: Simula
             "values ('2026-06-10T15:00Z', 'quarantined', 1, now(), now())"
         )
     assert source.requests == []
-    with pytest.raises(PipelineUnhealthy, match=r"quarantine: 1 hours have only answers.*A changed API"):
+    with pytest.raises(PipelineUnhealthy, match=r"quarantine: 1 hour has only answers.*A changed API"):
         await health()
     state: State[Any] = await health(return_state=True)
     assert (state.is_failed(), state.name) == (True, "Bad: quarantine")

@@ -130,7 +130,7 @@ def test_hours_that_always_fail_end_a_run_red_with_its_artifacts_and_the_next_mo
         asyncio.run(rerun_month(months=["2025-1", MONTH]))
     run = latest(prefect_url, f"rerun-month 2025-01, {MONTH}")
     message = run["state"]["message"]
-    assert message.startswith("1 of 2 months miss 2 hours: 2025-01 (2025-01-10 07h-08h). In the UI: press Retry")
+    assert message.startswith("1 of 2 months misses 2 hours: 2025-01 (2025-01-10 07h-08h). In the UI: press Retry")
     assert run["state_type"] == "FAILED"
     left = artifacts(prefect_url, run["id"])
     kinds = ("capture", "month", "quality", "hours")

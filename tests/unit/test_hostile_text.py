@@ -32,7 +32,7 @@ from sec_core.gold.sheets import BadRow
 from sec_core.health.verdict import Check, Level, Verdict
 from sec_core.hours import Month
 from sec_core.log import setup_logging
-from sec_core.text import LONGEST, for_chat, for_csv, for_line, for_mail, for_markdown
+from sec_core.text import LONGEST, counted, for_chat, for_csv, for_line, for_mail, for_markdown
 from sec_core.usecases.reports import SyncReport
 from sec_core.usecases.upkeep import MonitorReport
 from tasks.runtime import prefect_sink
@@ -230,3 +230,8 @@ def test_notices(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hold_plain(mail["title"], 1)
     hold_plain(mail["body"], 3)
     assert "://" not in mail["title"] + mail["body"].replace(notice.url, "")
+
+
+def test_a_number_of_things_has_the_right_noun() -> None:
+    assert [counted(count, "hour") for count in (0, 1, 2, 1234)] == ["0 hours", "1 hour", "2 hours", "1,234 hours"]
+    assert [counted(count, "body is", "bodies are") for count in (1, 2)] == ["1 body is", "2 bodies are"]

@@ -9,6 +9,7 @@ import polars as pl
 from sec_core.gold.customers import COUNTRY
 from sec_core.reference.tables import UNKNOWN_NAME
 from sec_core.silver.timeline import chile_date
+from sec_core.text import counted
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -63,10 +64,10 @@ class Changes:
     def line(self) -> str:
         """The sums in a sentence of Spanish."""
         gained, revised = (int(self.hours[name].sum()) for name in ("ganadas", "revisadas"))
-        return (
-            f"{gained:,} horas nuevas, {revised:,} revisadas, {self.names['codigo_comuna'].n_unique()} comunas con otro"
-            f" nombre, {self.moved.height:,} cifras que se mueven más de 1%."
-        )
+        hours = counted(gained, "hora nueva", "horas nuevas")
+        renamed = counted(self.names["codigo_comuna"].n_unique(), "comuna")
+        moved = counted(self.moved.height, "cifra que se mueve", "cifras que se mueven")
+        return f"{hours}, {revised:,} revisadas, {renamed} con otro nombre, {moved} más de 1%."
 
 
 def compare(

@@ -13,6 +13,7 @@ from sec_core.db.queries import read_queries
 from sec_core.gold.frames import GoldFrames, in_words, others, source_hours
 from sec_core.gold.release.contents import DATABASE, PACKAGE, SUMS, connect, files_of, quoted, read_parquet, sha256
 from sec_core.hours import Month
+from sec_core.text import counted
 
 # Pairs of columns, of which the first is never above the second.
 _BOUNDS: Final = (
@@ -50,7 +51,7 @@ def refusals(collected: GoldFrames, bound: float, *, draft: bool, other_source: 
     quarter, seen, expected = quarter_coverage(collected)
     if not draft and seen < bound * expected:
         found.append(
-            f"The last full quarter, {quarter}, has {seen:,} of {expected:,} hours, less than {bound:.0%}"
+            f"The last full quarter, {quarter}, has {seen:,} of {counted(expected, 'hour')}, less than {bound:.0%}"
             " (SEC_RELEASE_MIN_COVERAGE); --draft makes a draft all the same."
         )
     return found
@@ -120,10 +121,10 @@ def _examine_table(
     rows, distinct = 0, 0
     for part in parts:
         one = read_parquet([quoted(f"{folder}/{part['path']}")])
-        counted = db.execute(f"select count(*), count(distinct ({key})) from {one}").fetchone() or (0, 0)
-        rows, distinct = rows + counted[0], distinct + counted[1]
+        found = db.execute(f"select count(*), count(distinct ({key})) from {one}").fetchone() or (0, 0)
+        rows, distinct = rows + found[0], distinct + found[1]
     if rows != sum(part["filas"] for part in parts):
-        yield f" has {rows:,} rows, not as many as {PACKAGE} says."
+        yield f" has {counted(rows, 'row')}, not as many as {PACKAGE} says."
     if rows != distinct:
         yield f" has rows with the same {', '.join(schema['primaryKey'])}."
     conditions = list(_conditions(schema["fields"]))

@@ -32,7 +32,7 @@ from sec_core.gold.release.contents import (
     files_of,
 )
 from sec_core.hours import CHILE
-from sec_core.text import for_markdown
+from sec_core.text import counted, for_markdown
 
 _UNFINISHED: Final = ".partial-"
 
@@ -63,7 +63,7 @@ class ReleaseReport(BaseModel):
     def line(self) -> str:
         """What was made, in a sentence."""
         kind = "Draft" if self.draft else "Release"
-        return f"{kind} {self.version} is in {self.place}: {self.files:,} files, {self.bytes / 1e6:,.1f} MB."
+        return f"{kind} {self.version} is in {self.place}: {counted(self.files, 'file')}, {self.bytes / 1e6:,.1f} MB."
 
     def markdown(self) -> str:
         """What was made, for a person."""

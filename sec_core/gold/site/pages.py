@@ -26,7 +26,7 @@ from sec_core.gold.site.figures import Rows, SiteFrames
 from sec_core.gold.site.put import Held, PutReport, Site, put, standing
 from sec_core.gold.site.words import ENGLISH, SPANISH
 from sec_core.gold.standing import SITE
-from sec_core.text import for_csv
+from sec_core.text import counted, for_csv
 
 # Storms and comunas that the first page lists.
 ON_START: Final = 6
@@ -74,7 +74,7 @@ def draw(gold: Blobs, payloads: Mapping[str, Rows], collected: GoldFrames, setti
     site.inputs.update(pictures.inputs)
     done = put(site, gold, SITE)
     count = len(done.written) + done.kept
-    logger.bind(stage="gold").info("The site has {:,} files; {:,} were written.", count, len(done.written))
+    logger.bind(stage="gold").info("The site has {}; {:,} written.", counted(count, "file"), len(done.written))
     return done
 
 
