@@ -77,13 +77,19 @@ def with_censoring(events: pl.DataFrame, loaded: pl.DataFrame) -> pl.DataFrame:
         The events in their order with `censurado` (`inicio`: the hour before `primera_hora` has no data; `fin`: the
         hour after `ultima_hora` has none; `inicio,fin`; null) and `horas_sin_datos` (hours without data between).
     """
-    rows = events.with_row_index("_fila")
-    of_shape = {
-        Shape.DETAILED: source_index(loaded.filter(pl.col("forma") == Shape.DETAILED.value)["hora"].sort()),
-        Shape.AGGREGATED: usable_hours(loaded, EventRules())["indice"],
-    }
-    parts = [_unseen(rows.filter(pl.col("forma") == shape.value), hours) for shape, hours in of_shape.items()]
-    return pl.concat(parts).sort("_fila").drop("_fila")
+    parts = events.with_row_index("_fila").partition_by("forma", as_dict=True)
+    if len(parts) > 1:
+        unseen = [_unseen(part, _could_show(Shape(shape), loaded)) for (shape,), part in parts.items()]
+        return pl.concat(unseen).sort("_fila").drop("_fila")
+    shape = Shape(events["forma"][0]) if events.height else Shape.DETAILED
+    return _unseen(events, _could_show(shape, loaded))
+
+
+def _could_show(shape: Shape, loaded: pl.DataFrame) -> pl.Series:
+    """Source indices of the hours with data that could show events of a shape, in order."""
+    if shape is Shape.AGGREGATED:
+        return usable_hours(loaded, EventRules())["indice"]
+    return source_index(loaded.filter(pl.col("forma") == shape.value)["hora"].sort())
 
 
 def _unseen(events: pl.DataFrame, hours: pl.Series) -> pl.DataFrame:

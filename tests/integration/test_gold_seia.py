@@ -77,7 +77,7 @@ def test_the_command_says_what_it_took_in_and_what_not(
     path = tmp_path / "cne.csv"
     path.write_text(f"{HEAD}\n2024;12;V;Algarrobo;R;BT1;7;0;0;1\n")
     assert main(["customers", str(path)]) == 0
-    assert "2024-12: 7 customers in 1 comunas." in capsys.readouterr().out
+    assert "2024-12: 7 customers in 1 comuna." in capsys.readouterr().out
     assert (commands.inbox_dir / "cne.csv").is_file()
     path.write_text(f"{HEAD}\n2024;12;V;Algarobo;R;BT1;7;0;0;1\n2024;12;V;Quilpué;R;BT1;9;0;0;1\n")
     assert main(["customers", str(path)]) == 1

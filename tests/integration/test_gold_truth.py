@@ -1,6 +1,10 @@
 """Payloads of a simulated world against its truth, which is computed by plain loops and shares nothing with them."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime
@@ -10,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from support.fixtures import on_disk
+from support.fixtures import contents, on_disk
 from support.gold_world import CUSTOMERS, FixedClock, GoldWorld, load_world
 
 from sec_core.config import Settings
@@ -144,3 +148,28 @@ def check_quality(quality: list[dict[str, Any]], world: GoldWorld) -> None:
     assert all(counts) == (world.shape is Shape.DETAILED)
     assert [row["count"] for row in quality] == [*counts, 0]
     assert [row["percentage"] for row in quality] == [*(count / rows for count in counts), 0.0]
+
+
+def test_the_number_of_threads_changes_no_byte(database: Database, make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    load_world(database, settings)
+    script = (
+        "from support.gold_world import FixedClock; from sec_core.config import load_settings; "
+        "from sec_core.db.database import open_database; from sec_core.gold.build import build_gold; "
+        "settings = load_settings(_env_file=None); build_gold(open_database(settings), settings, FixedClock())"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "SEC_DATA_DIR": str(settings.data_dir),
+        "SEC_DATABASE_URL": database.url,
+        "SEC_DRAW_SITE": "1",
+    }
+    made = []
+    for threads in ("1", "4"):
+        command = [sys.executable, "-c", script]
+        subprocess.run(command, env=environment | {"POLARS_MAX_THREADS": threads}, check=True, timeout=120)
+        made.append(contents(on_disk(settings.gold)))
+        shutil.rmtree(on_disk(settings.gold))
+    one, four = made
+    assert len(one) > 100
+    assert [name for name in one.keys() | four.keys() if one.get(name) != four.get(name)] == []

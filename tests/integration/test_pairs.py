@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.capturing import keep_answers
 from support.commands import SEC
 from support.postgrest import Project
 from support.publication import stored
@@ -16,6 +17,7 @@ from sec_core.blobs.local import LocalBlobs
 from sec_core.config import Settings
 from sec_core.db.database import Database
 from sec_core.db.locks import Lock, turn
+from sec_core.hours import Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
 from sec_core.usecases.adapters import open_adapters
@@ -50,6 +52,7 @@ def test_two_of_the_same_at_once(
     with Simulator(world=WorldOptions.tiny(seed=4)) as source:
         monkeypatch.setenv("SEC_BASE_URL", source.url)
         for month in MONTHS:
+            keep_answers(source, database, commands, Month.parse(month).hours()[24:])
             assert main(["capture", "--month", month, "--local"]) == 0
             assert main(["load", "--month", month, "--local"]) == 0
     with open_adapters(commands) as adapters:

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from loguru import logger
 from selenium.webdriver import Chrome
 from support.commands import sec, start
 from support.fixtures import on_disk
@@ -18,6 +17,7 @@ from deployments.stack.api import MARK, POOL, api_client, apply_pool, mark, runn
 from deployments.stack.services import free_port, serve_site
 from deployments.stack.settings import LOOPBACK
 from sec_core.config import Settings
+from sec_core.log import setup_logging
 from sec_core.simulator.faults import FaultOptions
 from sec_core.simulator.server import Simulator
 
@@ -112,11 +112,11 @@ def test_secrets_of_the_version_before_leave_prefect(prefect_url: str) -> None:
 
 @pytest.fixture
 def said() -> Iterator[list[str]]:
-    """What is logged."""
+    """What is logged, as a person reads it."""
     lines: list[str] = []
-    handler = logger.add(lambda message: lines.append(message.record["message"]), level="WARNING")
+    setup_logging(None, terminal=lambda message: lines.append(message.record["message"]), level="WARNING")
     yield lines
-    logger.remove(handler)
+    setup_logging(None)
 
 
 def test_an_inherited_address_is_used_if_it_is_this_installations(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.capturing import keep_answers
 from support.commands import SEC
 from support.silver_world import export
 from support.stack import ask, pause_schedules
@@ -31,20 +32,22 @@ FIRST, LAST = "2024-08", "2024-10"
 MONTHS = month_range(Month.parse(FIRST), Month.parse(LAST))
 MACHINES = 3
 IN_FLIGHT = 12
+ASKED_FROM = 24  # days before are held
 WORLD = WorldOptions.tiny(seed=11, rows_per_hour=8)
 
 
 @pytest.fixture
 def machines(
-    source: Simulator, bucket: StoreUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Simulator, bucket: StoreUrl, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[Path]]:
     """The folders of three machines, each with a worker of its own; ended afterwards."""
     assert source.url
     monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "2")
-    monkeypatch.setenv("SEC_MAX_CONCURRENCY", str(IN_FLIGHT))
     monkeypatch.setenv("SEC_DATA_DIR", str(bucket / "sec"))
     monkeypatch.setenv("SEC_STATE_DIR", str(tmp_path / "office"))
+    old = (hour for month in MONTHS for hour in month.hours() if hour.day < ASKED_FROM)
+    keep_answers(source, database, load_settings(_env_file=None), old)
     assert main(["deploy"]) == 0
     pause_schedules(os.environ["PREFECT_API_URL"])
     folders = [tmp_path / f"machine-{number}" for number in range(MACHINES)]
