@@ -183,8 +183,8 @@ def customers(
         say(f"{month}: {counted(count, 'customer')} in {counted(comunas, 'comuna')}.")
     if found.rejected:
         raise IncompleteError(
-            f"{len(found.rejected):,} of {counted(found.rows + len(found.rejected), 'row')} of {file.name} left out.",
-            next_step="Correct them, and take the file in again; all other rows are in.",
+            f"{counted(len(found.rejected), 'row')} of {file.name} left out, {found.rows:,} taken in.",
+            next_step="Correct them, and take the file in again.",
         )
 
 

@@ -83,6 +83,6 @@ def test_the_command_says_what_it_took_in_and_what_not(
     assert main(["customers", str(path)]) == 1
     said = capsys.readouterr()
     assert "left out: row 2: Its comuna 'Algarobo' is not known. Is Algarrobo meant?" in said.out
-    assert "1 of 2 rows of cne.csv were left out" in said.err
+    assert "1 row of cne.csv left out, 1 taken in." in said.err
     assert main(["customers", str(tmp_path / "none.csv")]) == 1
     assert "none.csv can't be read" in capsys.readouterr().err
