@@ -15,6 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from support.fixtures import UNSYNCED, MakeSettings, other_database
 from support.object_store import ObjectStore
+from typing_extensions import override
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from sec_core.blobs.place import StoreUrl
 from sec_core.config import Settings, load_settings
@@ -30,13 +33,37 @@ hypothesis_settings.load_profile("untimed")
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 _SERVER_DIR_VARIABLE = "SEC_TEST_POSTGRES_DIR"
-_LONGEST = ("test_stack_up.py", "test_silver_load_property.py", "test_shared_backfill.py")
+_LONGEST = ("test_stack_up.py", "test_silver_load_property.py")
+_WITH_PREFECT = (
+    "test_health_flow.py",
+    "test_monitor_flow.py",
+    "test_prefect_attacks.py",
+    "test_runs_in_prefect.py",
+    "test_shared_backfill.py",
+)
 _TEMPLATE = "sec_template"
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Tests of a file go to one worker, and all files that need a Prefect server to the same one, which starts one."""
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "prefect" if file.endswith(_WITH_PREFECT) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Share out tests as `ByFile` says."""
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest files, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    with_prefect = {item.path.name for item in items if "prefect_url" in getattr(item, "fixturenames", ())}
+    if missing := with_prefect.difference(_WITH_PREFECT):
+        raise pytest.UsageError(f"_WITH_PREFECT in tests/conftest.py lacks {', '.join(missing)}.")
+    items.sort(key=lambda item: item.path.name not in (*_LONGEST, *_WITH_PREFECT))
 
 
 def pytest_configure(config: pytest.Config) -> None:
