@@ -42,6 +42,8 @@ SEALED: Final = "sellado/"
 _SEALED_NAME: Final = re.compile(rf"{SEALED}(?P<month>2[0-9]{{3}}-(0[1-9]|1[0-2]))\.(?P<number>[0-9]+)\.parquet")
 _ANSWERED_BY: Final = ("anfitrion", "fuente")
 _OPEN_MONTHS: Final = 4
+# Of a sealed file, 8 MB each: readers side by side are not far apart, but borders lie between them.
+_OPEN_GROUPS: Final = 4
 # Threads that read bodies of this machine, and how many bodies in a row: decompressing and digesting use both cores,
 # and handing over each body by itself would take as long as reading it.
 _LOCAL_RUNS: Final = (2, 16)
@@ -135,7 +137,7 @@ def digest(body: bytes) -> str:
 
 
 class SealedMonth:
-    """Reads the bodies of a sealed file; only one group of bodies is unpacked at a time.
+    """Reads the bodies of a sealed file, of which few are unpacked at a time.
 
     Raises:
         BodyDamaged: It is damaged.
@@ -148,7 +150,7 @@ class SealedMonth:
         self._name = name
         self._errors = (pa.ArrowException, OSError, UnicodeDecodeError)
         self._lock = Lock()
-        self._group: tuple[int, list[bytes]] = (-1, [])
+        self._groups: dict[int, list[bytes]] = {}
         self._rows: dict[str, tuple[int, int, AnsweredBy]] = {}
         try:
             self._file = pq.ParquetFile(pa.BufferReader(data))
@@ -177,13 +179,15 @@ class SealedMonth:
             raise BodyDamaged(f"{self._name} does not hold {key}.")
         group, row, _ = self._rows[key]
         with self._lock:
-            if self._group[0] != group:
+            if group not in self._groups:
                 try:
                     column = self._file.read_row_group(group, columns=["cuerpo"]).column("cuerpo")
                 except self._errors as error:
                     raise self._damaged(error) from error
-                self._group = (group, column.to_pylist())
-            return self._group[1][row]
+                self._groups[group] = column.to_pylist()
+                if len(self._groups) > _OPEN_GROUPS:
+                    del self._groups[next(iter(self._groups))]
+            return self._groups[group][row]
 
     def _damaged(self, error: Exception) -> BodyDamaged:
         return BodyDamaged(f"{self._name} is damaged: {' '.join(str(error).split())}.")

@@ -1,6 +1,7 @@
 """Cold storage of months, and the team's older dataset."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -63,6 +64,32 @@ def settle(ledger: Ledger) -> None:
     """Let the empty hour stay empty for more than a week."""
     hour = MONTH.hours()[7]
     ledger.record([Finding(hour, LATER + timedelta(days=8), b"[]", classify(b"[]"))])
+
+
+def test_readers_side_by_side_do_not_unpack_a_sealed_month_again_and_again(
+    ledger: Ledger, store: BronzeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ledger)
+    settle(ledger)
+    monkeypatch.setattr("sec_core.bronze.seal._GROUP_BYTES", 30 * len(aggregated(100)))
+    report = seal_month(MONTH, store=store, ledger=ledger, now=SEALED)
+    assert report is not None
+    file = store.sealed.open(report.key)._file
+    unpacked: list[int] = []
+
+    class Counting:
+        def read_row_group(self, group: int, columns: list[str]) -> object:
+            unpacked.append(group)
+            time.sleep(0.001)  # so that the other reader gets its turn
+            return file.read_row_group(group, columns=columns)
+
+    monkeypatch.setattr(store.sealed.open(report.key), "_file", Counting())
+    kept = ledger.kept(MONTH)
+    assert [digest(body) for body in store.try_all(kept) if isinstance(body, bytes)] == [each.sha256 for each in kept]
+    assert set(unpacked) == set(range(file.num_row_groups))
+    # A few may be unpacked twice, where one reader overtakes the other.
+    assert file.num_row_groups > 20
+    assert len(unpacked) <= file.num_row_groups + 3
 
 
 def test_a_sealed_month_reads_the_same(ledger: Ledger, store: BronzeStore, database: Database) -> None:
