@@ -47,7 +47,7 @@ up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 
 # Tests' frames are small: a second thread costs more than it saves. That threads change no figure is a test of its own.
 test: $(VENV)/.dev $(VALIDATORS)/.python ## all tests
-	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder --durations 10
 
 bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5 minutes on a quiet machine)
 	$(BIN)/python -m benchmarks
