@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
+from support.capturing import keep_answers
 from support.fixtures import MakeSettings
 
+from sec_core.config import load_settings
 from sec_core.db import embedded
 from sec_core.db.address import Address
 from sec_core.db.database import Database, open_database
+from sec_core.hours import Month
 from sec_core.simulator.options import WorldOptions
 from sec_core.simulator.server import Simulator
+from sec_core.usecases.adapters import open_adapters
 
 ROLE, PASSWORD = "peña & hijos", "p@ss/w:rd?#% ñ"
 WHO = f"{ROLE.replace(' ', '%20').replace('&', '%26').replace('ñ', '%C3%B1')}"
@@ -139,9 +143,13 @@ def test_a_whole_month_runs_by_each_form_and_no_password_shows(
             monkeypatch.setenv(f"SEC_{name}", value)
         monkeypatch.chdir(tmp_path)
         told = ""
+        month = Month(2025, 2)
+        monkeypatch.setenv("SEC_DATABASE_URL", write(WHOLE[0]))
+        with open_adapters(load_settings(_env_file=None)) as adapters:
+            keep_answers(source, adapters.database, adapters.settings, month.hours()[24:])
         for form in WHOLE:
             monkeypatch.setenv("SEC_DATABASE_URL", write(form))
-            command = [str(Path(sys.executable).with_name("sec")), "sync", "--month", "2025-02", "--local"]
+            command = [str(Path(sys.executable).with_name("sec")), "sync", "--month", str(month), "--local"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
             assert done.returncode == 0, (form, done.stderr)
             told += done.stdout + done.stderr

@@ -29,7 +29,7 @@ from sec_core.silver.load import load_month
 from sec_core.simulator.answers import hour_body
 from sec_core.source.shapes import AnsweredBy, Shape, classify
 
-FIRST, DAYS, SWITCH = date(2025, 8, 28), 8, 5
+FIRST, DAYS, SWITCH = date(2025, 8, 29), 6, 4
 NOW = datetime(2025, 9, 5, 12, tzinfo=UTC)
 
 
@@ -38,7 +38,7 @@ FixedClock = partial(StandingClock, NOW)
 
 @dataclass(frozen=True)
 class History:
-    """Eight stormy days over a month's border, detailed and then aggregated, in Bronze, Silver and Gold."""
+    """Six stormy days over a month's border, detailed and then aggregated, in Bronze, Silver and Gold."""
 
     database: Database
     settings: Settings
@@ -237,4 +237,4 @@ def test_damage_is_named(history: History, kind: str, capsys: pytest.CaptureFixt
     assert "NOT equal" in said.out
     assert "sec reprocess" in said.err
     if kind == "changed observation":
-        assert "2025-08-30" in " ".join(found[0].differences)
+        assert "2025-08-31" in " ".join(found[0].differences)
