@@ -123,6 +123,8 @@ def stages(settings: Settings, months: Sequence[Month]) -> Stages:
             observe(bodies, names)
             observed_s += time.perf_counter() - moved
             read_s, decode_s, move_s = read_s + read - begun, decode_s + decoded - read, move_s + moved - decoded
+        with database.adbc() as connection:
+            connection.execute("drop table floor")
     return Stages(read_s, decode_s, observed_s - decode_s, move_s)
 
 
@@ -200,36 +202,39 @@ def _loaded(length: int, runs: Sequence[Measured[int]]) -> list[Figure]:
 
 
 def _against_the_floor(here: Bench, source: Settings) -> list[Figure]:
-    runs = []
+    rounds = []
     for _ in range(RUNS):
+        # The floor right after each load: a machine's speed changes within minutes.
         here.drop("load_each")
         here.copy("history", "load_each")
         loaded = here.settings("data", "load_each")
         here.settle()
-        runs.append(apart(here, load_each, loaded, history.MONTHS).result)
-    seconds = sorted(runs, key=sum)[len(runs) // 2]
-    here.settle()
-    kept_s = apart(here, copy_kept, loaded).result
+        months = apart(here, load_each, loaded, history.MONTHS).result
+        here.settle()
+        copied_s = apart(here, copy_kept, loaded).result
+        here.settle()
+        rounds.append((months, copied_s, apart(here, stages, source, history.MONTHS).result))
     here.drop("load_each")
-    here.settle()
-    found = apart(here, stages, source, history.MONTHS).result
+    ratios = [sum(months) / (each.read_s + each.decode_s + copied_s) for months, copied_s, each in rounds]
+    seconds, kept_s, found = rounds[ratios.index(median(ratios))]
     here.copy("history", "load_usual")
     usual_s = apart(here, usual.load_usual, here.settings("data", "load_usual"), history.MONTHS[:USUAL_MONTHS]).result
     here.drop("load_usual")
     total, begun_s = sum(seconds), found.read_s + found.decode_s
-    moving, ratio = total / (begun_s + found.move_s), total / (begun_s + kept_s)
+    moving, ratio = total / (begun_s + found.move_s), median(ratios)
     gain = usual_s / sum(seconds[:USUAL_MONTHS])
     # Neighbours differ in their storms and in what else the machine does.
     first, last = median(seconds[:12]), median(seconds[-12:])
     rest_s = total - found.read_s - found.decode_s - found.observe_s
     return [
-        Figure("each_s", "108 months, one after the other", total, "s", runs=tuple(map(sum, runs))),
+        Figure("each_s", "108 months, one after the other", total, "s", runs=tuple(sum(each[0]) for each in rounds)),
         Figure("each_read_s", "  of it: reading and decompressing", found.read_s, "s"),
         Figure("each_decode_s", "  of it: decoding", found.decode_s, "s"),
         Figure("each_observe_s", "  of it: imputing and summing", found.observe_s, "s"),
         Figure("each_rest_s", "  of it: tables, indexes, events, commits", rest_s, "s"),
         Figure("floor_copy_s", "Copying what is kept into bare tables", kept_s, "s"),
-        Figure("floor_ratio", "108 months over reading, decoding and this", ratio, target="≤ 2.2", met=ratio <= 2.2),
+        Figure("floor_ratio", "108 months over reading, decoding and this", ratio, target="≤ 2.2", met=ratio <= 2.2,
+               runs=tuple(ratios)),
         Figure("move_s", "Moving the decoded rows into a bare table", found.move_s, "s"),
         Figure("move_ratio", "108 months over reading, decoding and this", moving, target="≤ 2", met=moving <= 2),
         Figure("usual_s", f"{USUAL_MONTHS} months the usual way: pandas and upserts", usual_s, "s"),
