@@ -49,7 +49,7 @@ up: $(VENV)/.run ## the local stack with the Prefect UI; Ctrl-C stops it
 test: $(VENV)/.dev $(VALIDATORS)/.python ## all tests
 	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --no-loadscope-reorder --durations 10
 
-bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (5 minutes on a quiet machine)
+bench: $(VENV)/.dev ## what everything costs, as tables and in bench-results/ (12 minutes on a quiet machine)
 	$(BIN)/python -m benchmarks
 
 guard: $(VENV)/.dev ## fail where something costs twice what is on record, by counts and not by the clock
