@@ -1,5 +1,6 @@
 """Commands as a person starts them: each in a process of its own."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ def sec(
 
 
 def start(*words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """A command at work."""
-    pipe = subprocess.PIPE
-    return subprocess.Popen([*SEC, *words], env=environment, stdout=pipe, stderr=pipe, text=True)
+    """A command at work, which a closed terminal ends: under `nohup` it would go on, as it should."""
+    pipe, kept = subprocess.PIPE, signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen([*SEC, *words], env=environment, stdout=pipe, stderr=pipe, text=True)
+    finally:
+        signal.signal(signal.SIGHUP, kept)
