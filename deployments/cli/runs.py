@@ -61,7 +61,8 @@ def gold(prefect: PrefectOption = None) -> None:
 
     built = run(build_gold, "flows.gold:gold", prefect)
     place = load_settings().gold
-    say(f"Gold holds {counted(built.events, 'event')}; its payloads and files are in {place}.")
+    payloads = counted(len(built.payloads), "payload")
+    say(f"Gold holds {counted(built.events, 'event')}; its {payloads} and files are in {place}.")
 
 
 @app.command()

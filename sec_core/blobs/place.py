@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # How many blobs of an object store are asked for at a time.
-REMOTE_AT_ONCE: Final = 16
+_REMOTE_AT_ONCE: Final = 16
 _URL: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(/[A-Za-z0-9._=-]+)*)/*")
 
 
@@ -211,7 +211,7 @@ def at_once(place: Place | int, function: Callable[[Item], Result], items: Itera
     Raises:
         Exception: The first that the function raises, in the order of the items; later items are not begun.
     """
-    width = place if isinstance(place, int) else REMOTE_AT_ONCE if isinstance(place, StoreUrl) else 1
+    width = place if isinstance(place, int) else _REMOTE_AT_ONCE if isinstance(place, StoreUrl) else 1
     if width == 1:
         yield from map(function, items)
         return

@@ -15,7 +15,7 @@ from typing import Final, Self
 import zstandard
 from loguru import logger
 
-from sec_core.blobs.place import REMOTE_AT_ONCE, BlobMissing, Blobs, Place, StoreUrl, at_once, open_blobs
+from sec_core.blobs.place import BlobMissing, Blobs, Place, StoreUrl, at_once, open_blobs
 from sec_core.bronze.ledger_rules import Capture, Origin
 from sec_core.errors import StorageError
 from sec_core.hours import CHILE, Month, from_wall
@@ -337,7 +337,7 @@ def try_each(
     but: tuple[type[StorageError], ...] = (BodyDamaged,),
 ) -> Iterator[bytes | StorageError]:
     """What `read` gives of several bodies that lie in `place`, in their order, or the error in `but` instead."""
-    width, length = (REMOTE_AT_ONCE, 1) if isinstance(place, StoreUrl) else _LOCAL_RUNS
+    width, length = (place, 1) if isinstance(place, StoreUrl) else _LOCAL_RUNS
     runs = [captures[first : first + length] for first in range(0, len(captures), length)]
     for bodies in at_once(width, lambda run: [_attempt(read, capture, but) for capture in run], runs):
         yield from bodies

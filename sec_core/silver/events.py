@@ -77,12 +77,10 @@ def with_censoring(events: pl.DataFrame, loaded: pl.DataFrame) -> pl.DataFrame:
         The events in their order with `censurado` (`inicio`: the hour before `primera_hora` has no data; `fin`: the
         hour after `ultima_hora` has none; `inicio,fin`; null) and `horas_sin_datos` (hours without data between).
     """
-    parts = events.with_row_index("_fila").partition_by("forma", as_dict=True)
-    if len(parts) > 1:
-        unseen = [_unseen(part, _could_show(Shape(shape), loaded)) for (shape,), part in parts.items()]
-        return pl.concat(unseen).sort("_fila").drop("_fila")
-    shape = Shape(events["forma"][0]) if events.height else Shape.DETAILED
-    return _unseen(events, _could_show(shape, loaded))
+    rows = events.with_row_index("_fila")
+    shapes = [Shape(name) for name in rows["forma"].unique()] or [Shape.DETAILED]
+    parts = [_unseen(rows.filter(pl.col("forma") == shape.value), _could_show(shape, loaded)) for shape in shapes]
+    return pl.concat(parts).sort("_fila").drop("_fila")
 
 
 def _could_show(shape: Shape, loaded: pl.DataFrame) -> pl.Series:

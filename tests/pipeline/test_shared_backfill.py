@@ -72,6 +72,7 @@ def machines(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("site_drawn")
 def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     machines: list[Path], source: Simulator, prefect_url: str, database: Database, shared_database: Database
 ) -> None:
@@ -100,6 +101,7 @@ def test_three_machines_share_the_months_and_get_what_one_worker_gets(
     settings = load_settings(_env_file=None)
     gold = open_blobs(settings.gold)
     assert orjson.loads(gold.read("dashboard_stats/meta.json"))[0]["totales"]["filas"] == rows
+    assert gold.read("site/index.html").startswith(b"<!")
 
     # One alone, in the order of time, from the same answers.
     store = BronzeStore(settings.bronze)
